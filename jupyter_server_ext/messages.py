@@ -1,9 +1,8 @@
-"""The values that travel through the gateway. They know nothing of storage, HTTP servers or providers.
+"""The values that travel through the gateway. They know nothing of storage, HTTP servers or providers."""
 
-A request is a ``ChatRequest`` from a ``Caller``; what comes back is a ``Usage`` and bytes; what is remembered is an
-``Entry``. All are frozen: a step that changes one makes a new one. Those made several times for one request are
-msgspec structs: a changed copy of an ``Entry`` takes 0.2 us, of a dataclass with as many fields 16.
-"""
+# A request is a ``ChatRequest`` from a ``Caller``; what comes back is a ``Usage`` and bytes; what is remembered is an
+# ``Entry``. All are frozen: a step that changes one makes a new one. Those made several times for one request are
+# msgspec structs: a changed copy of an ``Entry`` takes 0.2 us, of a dataclass with as many fields 16.
 
 from __future__ import annotations
 
@@ -191,25 +190,19 @@ class Waiting:
 
 
 class Entry(Struct, frozen=True):
-    """What is remembered of one request; one line of the ledger.
-
-    Times are seconds; ``at`` is Unix time. Money is integer nano-dollars. ``status`` is the HTTP status the caller
-    saw, 499 when the caller left first, 0 when the gateway died before the end. ``attempt`` counts the sends upstream:
-    an attempt that failed and was followed by another has an entry of its own, with ``attempts`` 0. An answer that no
-    provider was asked for has no tokens and no cost, and ``saved_nanodollars`` is what it cost before. ``prompt_hash``
-    tells whether two requests asked the same; ``prompt`` is their text, encrypted, where the tenant's policy keeps it.
-    ``api_key`` is the public id of the virtual key that asked, where one did; ``key`` is the provider's.
-    """
+    """What is remembered of one request; one line of the ledger. Times are seconds, money is integer nano-dollars."""
 
     request_id: str
-    at: float
+    at: float  # Unix time
     caller: str
     tenant: str = ""
     task: Task = "other"
     model: str = ""
-    key: str = ""
+    key: str = ""  # the provider's; ``api_key`` is the public id of the virtual key that asked, where one did
+    # An answer that no provider was asked for has no tokens and no cost.
     usage: Usage = Usage()
     cost_nanodollars: int = 0
+    # The HTTP status the caller saw, 499 when the caller left first, 0 when the gateway died before the end.
     status: int = 200
     error: str = ""
     attempts: int = 0
@@ -218,10 +211,12 @@ class Entry(Struct, frozen=True):
     first_token_seconds: float | None = None
     duration_seconds: float = 0.0
     cache: CacheResult = ""
-    saved_nanodollars: int = 0
+    saved_nanodollars: int = 0  # what an answer without a provider cost before
+    # Counts the sends upstream: an attempt that failed and was followed by another has an entry of its own, with
+    # ``attempts`` 0.
     attempt: int = 1
-    prompt_hash: str = ""
-    prompt: bytes | None = None
+    prompt_hash: str = ""  # tells whether two requests asked the same
+    prompt: bytes | None = None  # their text, encrypted, where the tenant's policy keeps it
     api_key: str = ""
 
     @property

@@ -63,12 +63,7 @@ class GatewayOptions(Configurable):
     ).tag(config=True)
 
     def base_below(self, server: str) -> str:
-        """The path of the gateway's routes, with a slash at both ends.
-
-        Example:
-            >>> GatewayOptions(url_prefix="rsql").base_below("/user/ada/")
-            '/user/ada/rsql/'
-        """
+        """The path of the gateway's routes, with a slash at both ends."""
         if not re.fullmatch(r"[\w.~/-]*", self.url_prefix, re.ASCII):
             raise ConfigError(f"'url_prefix' may hold letters, digits and . _ ~ - /, not {self.url_prefix!r}.")
         return "/" + "".join(f"{part}/" for part in f"{server}/{self.url_prefix}".split("/") if part)

@@ -238,12 +238,7 @@ _OUT_OF_RANGE = re.compile(
 
 
 def _plainly(text: str) -> str:
-    """What traitlets says of a wrong value, in plain words.
-
-    Example:
-        >>> _plainly("The 'port' trait of a RSQLGatewayApp instance expected an int, not the str 'abc'.")
-        "'port' must be a whole number, not 'abc'."
-    """
+    """What traitlets says of a wrong value, in plain words."""
     if kind := _WRONG_KIND.fullmatch(text):
         return f"'{kind[1]}' must be {_KINDS.get(kind[2], kind[2])}, not {kind[3]}."
     if number := _OUT_OF_RANGE.fullmatch(text):

@@ -71,6 +71,9 @@ def configure(
     """
     hub = c.JupyterHub
     groups, admins, admin_groups = list(groups), list(admins), list(admin_groups)
+    # The users who may use it, for requests with virtual keys, which bring no token of the hub's.
+    members = [f"group:{group}" for group in (*groups, *admin_groups)] + [f"user:{admin}" for admin in admins]
+    known = {"RSQL_HUB_MEMBERS": json.dumps(members)} if groups else {}
     _extend(
         hub,
         "services",
@@ -80,7 +83,7 @@ def configure(
                 url,
                 command=_command(command, config) if managed else (),
                 api_token=api_token,
-                environment=_environment(environment or {}) | _members(groups, admins, admin_groups),
+                environment=_environment(environment or {}) | known,
                 cwd=cwd,
                 user=user,
             )
@@ -88,7 +91,11 @@ def configure(
     )
     _update(hub, "custom_scopes", {_admin(name): {"description": f"Administer the language-model gateway {name}."}})
     _grant(hub, name, groups)
-    _extend(hub, "load_roles", _roles(name, admins, admin_groups))
+    # What the service may read, and who administers the gateway.
+    reads = ["list:users", "read:users", "read:groups"]
+    administers = {"name": f"{name}-admin", "scopes": [_admin(name), _enter(name)]}
+    service = {"name": f"{name}-service", "scopes": reads, "services": [name]}
+    _extend(hub, "load_roles", [service, {**administers, "users": admins, "groups": admin_groups}])
     if c.Spawner.get("server_token_scopes"):
         _extend(c.Spawner, "server_token_scopes", [_enter(name)])
     _update(c.Spawner, "environment", {"RSQL_GATEWAY_URL": gateway_url or _gateway_url(hub, name, url)})
@@ -130,12 +137,6 @@ def _environment(own: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **own}
 
 
-def _members(groups: list[str], admins: list[str], admin_groups: list[str]) -> dict[str, str]:
-    # The users who may use it, for requests with virtual keys, which bring no token of the hub's.
-    members = [f"group:{name}" for name in (*groups, *admin_groups)] + [f"user:{name}" for name in admins]
-    return {"RSQL_HUB_MEMBERS": json.dumps(members)} if groups else {}
-
-
 def _enter(name: str) -> str:
     # The hub scope that a token needs for the service.
     return f"access:services!service={name}"
@@ -161,14 +162,6 @@ def _widen(hub: Any, role: str, default: list[str], scope: str) -> None:
             known["scopes"] = [*known.get("scopes", default), scope]
             return
     _extend(hub, "load_roles", [{"name": role, "scopes": [*default, scope]}])
-
-
-def _roles(name: str, admins: list[str], admin_groups: list[str]) -> list[dict[str, Any]]:
-    # What the service may read, and who administers the gateway.
-    reads = ["list:users", "read:users", "read:groups"]
-    roles: list[dict[str, Any]] = [{"name": f"{name}-service", "scopes": reads, "services": [name]}]
-    administers = {"name": f"{name}-admin", "scopes": [_admin(name), _enter(name)]}
-    return [*roles, {**administers, "users": admins, "groups": admin_groups}]
 
 
 def _gateway_url(hub: Any, name: str, url: str) -> str:

@@ -128,14 +128,7 @@ class ServedRate:
 
 
 def group_rate(keys: Iterable[KeySettings], model: str, demand: ClassDemand, seconds: float) -> ServedRate:
-    """Requests for a model that one quota group allows in ``seconds``.
-
-    Example:
-        >>> from jupyter_server_ext.config.settings import KeySettings, Limit
-        >>> key = KeySettings("x", limits=(Limit(30, "requests", 60), Limit(6000, "tokens", 60)))
-        >>> print(group_rate([key], "m", ClassDemand(prompt=1500, answer=250), 60))
-        3.4 by 6,000 tokens per minute
-    """
+    """Requests for a model that one quota group allows in ``seconds``."""
     limits = (limit for key in keys for limit in key.limits if limit.model in {"", "*", model})
     each = {"requests": 1, "input_tokens": demand.prompt, "output_tokens": demand.answer}
     rates = []

@@ -59,12 +59,7 @@ class PlainChat(RelayHandler):
 
 
 def asked_of(body: dict[str, Any]) -> dict[str, Any]:
-    """The chat completion that a question asks, without earlier turns.
-
-    Example:
-        >>> asked_of({"message": "Hi"})["messages"]
-        [{'role': 'user', 'content': 'Hi'}]
-    """
+    """The chat completion that a question asks, without earlier turns."""
     question = {"role": "user", "content": required_text(body, "message")}
     stream = optional_truth(body, "stream")
     asked: dict[str, Any] = {"messages": [*_about(body), question], "model": body.get("model"), "stream": stream}

@@ -210,24 +210,13 @@ def _in_html(doc: str) -> str:
     return "".join(f"<p>{paragraph}</p>" for paragraph in coded.split("\n\n"))
 
 
-_ERROR = {
-    "type": "object",
-    "properties": {
-        "error": {
-            "type": "object",
-            "properties": {
-                "message": _TEXT,
-                "type": _TEXT,
-                "code": _TEXT,
-                "param": {"type": ["string", "null"]},
-                "request_id": _TEXT,
-                "retry_after": {"type": "number", "description": "Seconds."},
-            },
-        }
-    },
+_ERROR_FIELDS = {
+    **dict.fromkeys(("message", "type", "code"), _TEXT),
+    "param": {"type": ["string", "null"]},
+    "request_id": _TEXT,
+    "retry_after": {"type": "number", "description": "Seconds."},
 }
-
-
+_ERROR = {"type": "object", "properties": {"error": {"type": "object", "properties": _ERROR_FIELDS}}}
 _RESPONSES = {
     "200": {"description": "The answer."},
     "default": {

@@ -238,12 +238,7 @@ def _model_name(body: Mapping[str, Any]) -> str:
 
 
 def cache_wish(header: str) -> tuple[CacheWish, float]:
-    """What ``Cache-Control`` wants of the cache, and the oldest answer that will do, in seconds.
-
-    Example:
-        >>> cache_wish("max-age=600"), cache_wish("no-cache"), cache_wish("")
-        (('use', 600.0), ('bypass', inf), ('', inf))
-    """
+    """What ``Cache-Control`` wants of the cache, and the oldest answer that will do, in seconds."""
     directives = [word.strip().lower() for word in header.split(",")]
     ages = [int(word[8:24]) for word in directives if word.startswith("max-age=") and word[8:].isdecimal()]
     if "no-store" in directives:

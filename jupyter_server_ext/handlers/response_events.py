@@ -165,15 +165,7 @@ Event = tuple[str, dict[str, Any]]  # an event's type and its members
 
 
 class EventTranslator:
-    r"""Translates the events of one answer.
-
-    Example:
-        >>> from jupyter_server_ext.handlers.response_events import ResponseFrame
-        >>> translate = EventTranslator(ResponseFrame("req-1", "m", {}, 0))
-        >>> said = translate.feed(b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n').decode()
-        >>> [line[7:] for line in said.splitlines() if line.startswith("event:")][-1]
-        'response.output_text.delta'
-    """
+    """Translates the events of one answer."""
 
     def __init__(self, frame: ResponseFrame) -> None:
         self._frame = frame  # what the response's states have in common

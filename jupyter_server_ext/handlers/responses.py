@@ -46,10 +46,6 @@ def chat_body(body: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         body: The JSON object of a Responses request.
-
-    Example:
-        >>> chat_body({"model": "m", "instructions": "Be brief.", "input": "Hi"})["messages"]
-        [{'role': 'system', 'content': 'Be brief.'}, {'role': 'user', 'content': 'Hi'}]
     """
     for name, advice in _KEPT_ELSEWHERE.items():
         if body.get(name):

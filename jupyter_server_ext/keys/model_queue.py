@@ -267,19 +267,7 @@ def _after(flow: Flow, weight: float, served: int = 1) -> Flow:
 
 
 class DeficitRoundRobin:
-    """The flows of callers that wait: the pure rule, without time.
-
-    Example:
-        >>> from jupyter_server_ext.messages import Caller
-        >>> flows = DeficitRoundRobin()
-        >>> for name in ("ada", "bob"):
-        ...     flows.push(QueuedRequest(Caller(name), "m", Cost()))
-        >>> flows.serve(flows.head())
-        >>> for name in ("ada", "eve"):  # ada is back, and eve has come
-        ...     flows.push(QueuedRequest(Caller(name), "m", Cost()))
-        >>> [request.caller.name for request in flows.order()]
-        ['bob', 'eve', 'ada']
-    """
+    """The flows of callers that wait: the pure rule, without time."""
 
     # In each round a flow's credit grows by the weight of its tenant, and it is served while its credit covers the
     # request at its head (M. Shreedhar, G. Varghese, "Efficient fair queueing using deficit round robin", 1995). A

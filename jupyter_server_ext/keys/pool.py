@@ -234,14 +234,6 @@ class KeyPool:
         """Whether what a request can start with depends on how large it is."""
         return any(limit.unit != "requests" for key in self.keys.usable(model) for limit in key.settings.limits)
 
-    def reservation(self, model: str, cost: Cost, key: str, by: float) -> Reservation | None:
-        """What a request needs that waits for ``key``; None where it is not windows that it waits for."""
-        found = self.keys.find(key)
-        if found is None:
-            return None
-        windows = [spec for spec in found.offer(model).windows if spec.unit != "concurrent"]
-        return Reservation({spec.id: cost.part(spec.unit, spec.amount)[0] for spec in windows}, by)
-
     def _ready(self, model: str, avoid: frozenset[str], now: float) -> tuple[list[Key], float, str]:
         # The keys that can be used now, and when the first of those that cool down comes back, and why it is away.
         meant = list(self.keys.meant_for(model))

@@ -264,9 +264,11 @@ class KeyQueue:
         now = self.pool.clock()
         by = now + busy.wait if key != busy.key else max(by, now + busy.wait)
         head.reserved = busy.key, by
-        needed = self.pool.reservation(head.model, head.cost, busy.key, by)
-        if needed is None:
+        found = self.pool.keys.find(busy.key)
+        if found is None:  # it is not windows that the head waits for
             return False
+        windows = [spec for spec in found.offer(head.model).windows if spec.unit != "concurrent"]
+        needed = Reservation({spec.id: head.cost.part(spec.unit, spec.amount)[0] for spec in windows}, by)
         is_first = not any(needed.needs.keys() & other.needs.keys() for other in reservations.values())
         reservations[head] = needed
         return is_first

@@ -321,17 +321,7 @@ class Habit:
 
 
 class Habits:
-    """How often the callers of one model ask, from what they did lately: what quota is to be kept for them.
-
-    Example:
-        >>> habits = Habits()
-        >>> for second in (0.0, 5.0, 10.0, 15.0):
-        ...     habits.ask("ada", 1.0, Cost(), second)
-        >>> habits.of(20.0)["ada"].rate(20.0) < 0.25
-        True
-        >>> "ada" in habits.of(60.0)
-        False
-    """
+    """How often the callers of one model ask, from what they did lately: what quota is to be kept for them."""
 
     # The rate of a caller is the number of its requests over the time in which it could have made them: while it waits,
     # it makes none. Both fade with that time, so a caller that waited for a minute is as well known as before.

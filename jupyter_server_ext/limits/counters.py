@@ -32,12 +32,7 @@ class Counter(NamedTuple):
 
 
 def scope_of(counter: str) -> str:
-    """The scope of a windowed counter, by the counter's id.
-
-    Example:
-        >>> scope_of("caller:ada/requests/minute")
-        'caller:ada'
-    """
+    """The scope of a windowed counter, by the counter's id."""
     return counter.rsplit("/", 2)[0]
 
 

@@ -346,12 +346,7 @@ def merged(base: CallerLimits, own: CallerLimits) -> CallerLimits:
 
 
 def duration(seconds: float) -> str:
-    """A time as providers write it in ``x-ratelimit-reset-*``, never too short.
-
-    Example:
-        >>> duration(0.5), duration(359.56), duration(7200)
-        ('500ms', '5m59.56s', '2h0m0s')
-    """
+    """A time as providers write it in ``x-ratelimit-reset-*``, never too short."""
     if seconds < 1:
         return f"{math.ceil(seconds * 1000)}ms"
     whole, hundredths = divmod(math.ceil(round(seconds * 100, 3)), 100)
@@ -361,12 +356,7 @@ def duration(seconds: float) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """A time for people, never too short.
-
-    Example:
-        >>> in_words(0.2), in_words(90), in_words(4000)
-        ('1 s', '90 s', '67 min')
-    """
+    """A time for people, never too short."""
     if seconds < 100:
         return f"{math.ceil(seconds)} s"
     return f"{math.ceil(seconds / 60)} min" if seconds < 6000 else f"{math.ceil(seconds / 360) / 10:g} h"

@@ -196,13 +196,7 @@ class LimitOverrides:
 
 
 def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """The settings with other limits.
-
-    Example:
-        >>> from jupyter_server_ext.config.settings import Settings
-        >>> with_changes(Settings(), {"caller": {"requests_per_day": 5}}).caller.requests_per_day
-        5
-    """
+    """The settings with other limits."""
     general = {name: replace(getattr(settings, name), **changes.get(name, {})) for name in _GENERAL}
     tenants = {tenant.name: tenant for tenant in settings.tenants}
     for name, own in changes.get("tenants", {}).items():

@@ -30,16 +30,7 @@ _NOT_THE_ANSWER = {"stream", "stream_options", "user", "metadata", "store", "ser
 
 
 def cache_key(request: ChatRequest, tenant: str) -> str:
-    """The name of a request's answer: equal for two requests exactly when either's answer serves both.
-
-    Example:
-        >>> from jupyter_server_ext.messages import ChatRequest
-        >>> ask = {"messages": [{"role": "user", "content": "hi"}]}
-        >>> cache_key(ChatRequest("m", ask), "a") == cache_key(ChatRequest("m", ask, stream=True), "a")
-        True
-        >>> cache_key(ChatRequest("m", ask), "a") == cache_key(ChatRequest("m", ask), "b")
-        False
-    """
+    """The name of a request's answer: equal for two requests exactly when either's answer serves both."""
     shaping = {name: value for name, value in request.body.items() if name not in _NOT_THE_ANSWER}
     text = json.dumps(
         [tenant, "embeddings" if request.embeds else "chat/completions", request.model, shaping],
@@ -342,12 +333,7 @@ def with_member(body: bytes, extra: bytes) -> bytes:
 
 
 def as_body(events: bytes) -> bytes | None:
-    r"""The whole answer that the events of a stream make; None when they hold what cannot be put together.
-
-    Example:
-        >>> as_body(b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\n')
-        b'{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}'
-    """
+    """The whole answer that the events of a stream make; None when they hold what cannot be put together."""
     body: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
     try:

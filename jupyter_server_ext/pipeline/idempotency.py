@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections import OrderedDict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, RsqlGatewayError
 from jupyter_server_ext.ledger import AnswerVault
+from jupyter_server_ext.pipeline.cache import AnswerCache
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -83,10 +83,8 @@ class IdempotencyStore:
         self._locks = locks or NoLocks()  # what other gateways answer; by default there are none
         self._clock = clock  # Unix time
         self._seconds = seconds  # how long an answer is kept
-        self._max_bytes = max_bytes  # the most that is kept in memory
         self._places: dict[str, _Place] = {}
-        self._memory: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
-        self._bytes = 0
+        self._memory = AnswerCache(max_bytes, seconds, clock=clock)
 
     @asynccontextmanager
     async def turn(self, caller: str, request: ChatRequest) -> AsyncIterator[bytes | None]:
@@ -123,14 +121,13 @@ class IdempotencyStore:
             except LedgerUnavailable:
                 on_disk = False
         if not on_disk:
-            self._keep_in_memory(name, until, packed)
+            self._memory.put(name, packed)
         if name in self._places:
             self._places[name].lock.is_answered = True
 
     async def _read(self, name: str, caller: str, request: ChatRequest, lock: DistributedLock) -> bytes | None:
         now = self._clock()
-        until, packed = self._memory.get(name, (0.0, b""))
-        if until > now:
+        if (packed := self._memory.get(name)) is not None:
             return packed
         if not self._ledger.keeps:
             return None
@@ -145,13 +142,6 @@ class IdempotencyStore:
                 retry_after=_RETRY,
             ) from None
         return AnswerVault(caller, request.repeat_key).open(sealed) if sealed is not None else None
-
-    def _keep_in_memory(self, name: str, until: float, packed: bytes) -> None:
-        self._bytes -= len(self._memory.pop(name, (0.0, b""))[1])
-        self._memory[name] = (until, packed)
-        self._bytes += len(packed)
-        while self._bytes > self._max_bytes or (self._memory and next(iter(self._memory.values()))[0] <= self._clock()):
-            self._bytes -= len(self._memory.popitem(last=False)[1][1])
 
 
 def _refuse_another(fingerprint: str, request: ChatRequest) -> None:

@@ -45,12 +45,7 @@ class RedisAddress(NamedTuple):
         return {name: unquote(value) for name, value in (("username", user), ("password", password)) if value}
 
     def addresses(self, port: int) -> list[tuple[str, int]]:
-        """All hosts of the URL; ``port`` is of those without one.
-
-        Example:
-            >>> address_of("redis+cluster://u:p@10.0.0.1,10.0.0.2:7000,[::1]:7001").addresses(6379)
-            [('10.0.0.1', 6379), ('10.0.0.2', 7000), ('::1', 7001)]
-        """
+        """All hosts of the URL; ``port`` is of those without one."""
         found = []
         for one in self.parts.netloc.rpartition("@")[2].split(","):
             host = urlsplit(f"//{one}")
@@ -188,6 +183,7 @@ class ScriptConnection:
         """The replies to calls that travel together."""
         # ``late`` is called when they take longer; then they are waited for to keep the connection in order.
         slices, loop = _SLICES, asyncio.get_running_loop()
+        alarm: asyncio.TimerHandle
 
         def slice_over() -> None:
             nonlocal slices, alarm

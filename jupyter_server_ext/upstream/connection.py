@@ -394,13 +394,7 @@ class HttpReply:
 
 
 class Unpacking:
-    """Unpacks a body as it comes, by its header ``content-encoding``, in small pieces and within bounds.
-
-    Example:
-        >>> unpacking = Unpacking(b"deflate")
-        >>> b"".join(unpacking.pieces(zlib.compress(b"text")))
-        b'text'
-    """
+    """Unpacks a body as it comes, by its header ``content-encoding``, in small pieces and within bounds."""
 
     def __init__(self, coding: bytes) -> None:
         if coding not in _PACKED:

@@ -230,12 +230,7 @@ _UNIT_PER = re.compile(r"\b(requests|tokens)\b.{0,12}?\bper (minute|min|day|hour
 def classify(
     status: int, body: bytes, retry_after: float | None = None, codes: Mapping[str, str] | None = None
 ) -> Failure:
-    """Name the failure of an error reply.
-
-    Example:
-        >>> classify(429, b'{"error": {"code": "insufficient_quota", "message": "You exceeded your quota"}}').kind
-        'quota_exhausted'
-    """
+    """Name the failure of an error reply."""
     error = _read(body)
     if status == 200:
         status = int(error.code) if re.fullmatch("[0-9]{3}", error.code) else 500
@@ -336,12 +331,7 @@ _UNIT_SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "u
 
 
 def duration(text: str) -> float | None:
-    """Seconds of a length of time such as ``7.66``, ``2m59.56s`` or ``120ms``; None when the text is no length of time.
-
-    Example:
-        >>> duration("2m59.56s"), duration("17"), duration("120ms"), duration("soon")
-        (179.56, 17.0, 0.12, None)
-    """
+    """Seconds of a length of time such as ``7.66``, ``2m59.56s`` or ``120ms``; None when the text is none."""
     text = text.strip()
     if _NUMBER.fullmatch(text):
         return max(0.0, float(text))

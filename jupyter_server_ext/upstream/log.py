@@ -24,11 +24,7 @@ _OF_ONE = {"request_id", "seconds"}  # fields in which two lines differ that say
 
 
 class Log:
-    """Writes lines, and those that say the same once a minute, with the number of those left out.
-
-    Example:
-        >>> Log().warning("key_failed", key="groq-1", reason="overloaded", status=500)
-    """
+    """Writes lines, and those that say the same once a minute, with the number of those left out."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock  # seconds, never going back

@@ -50,19 +50,12 @@ class _Names(NamedTuple):
     reset: str
 
 
-_OPENAI_UNITS: tuple[Unit, ...] = ("requests", "tokens")
-_OPENAI_NAMES = tuple(
-    _Names(unit, f"x-ratelimit-limit-{unit}", f"x-ratelimit-remaining-{unit}", f"x-ratelimit-reset-{unit}")
-    for unit in _OPENAI_UNITS
-)
-_ANTHROPIC_UNITS: tuple[tuple[Unit, str], ...] = (
-    ("requests", "requests"),
-    ("input_tokens", "input-tokens"),
-    ("output_tokens", "output-tokens"),
-)
+_PARTS = ("limit", "remaining", "reset")
+_OPENAI: tuple[Unit, ...] = ("requests", "tokens")
+_OPENAI_NAMES = tuple(_Names(unit, *(f"x-ratelimit-{part}-{unit}" for part in _PARTS)) for unit in _OPENAI)
+_ANTHROPIC: tuple[Unit, ...] = ("requests", "input_tokens", "output_tokens")
 _ANTHROPIC_NAMES = tuple(
-    _Names(unit, *(f"anthropic-ratelimit-{name}-{what}" for what in ("limit", "remaining", "reset")))
-    for unit, name in _ANTHROPIC_UNITS
+    _Names(unit, *(f"anthropic-ratelimit-{unit.replace('_', '-')}-{part}" for part in _PARTS)) for unit in _ANTHROPIC
 )
 
 

@@ -189,15 +189,7 @@ class Held(NamedTuple):
 
 
 class EventReader:
-    r"""Reads one stream as it passes.
-
-    Example:
-        >>> reader = EventReader()
-        >>> reader.feed(b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n')
-        b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
-        >>> reader.characters, reader.finished
-        (2, False)
-    """
+    """Reads one stream as it passes."""
 
     def __init__(self) -> None:
         self._rest = bytearray()  # of an event that has not ended; joining bytes each time would take ever longer

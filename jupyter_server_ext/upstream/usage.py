@@ -46,15 +46,7 @@ _SLACK = 64  # tokens beyond what was asked for, such as those that end an answe
 
 
 class Lengths:
-    """The lengths of the last answers, and how long the next may be.
-
-    Example:
-        >>> lengths = Lengths()
-        >>> for tokens in [16] * 30:
-        ...     lengths.add(tokens)
-        >>> lengths.bound()
-        16
-    """
+    """The lengths of the last answers, and how long the next may be."""
 
     def __init__(self) -> None:
         self._in_time: deque[int] = deque()

@@ -23,19 +23,7 @@ _WIDEST = 4  # times the margin, that refusals can make it
 
 
 class EffectiveLimit:
-    """The least of the configured limit, the one in headers, and what refusals leave; headers go before a preset's.
-
-    Example:
-        >>> from jupyter_server_ext.keys.windows.usage import WindowSpec
-        >>> effective = EffectiveLimit(WindowSpec("k", "requests", 30, 60.0))
-        >>> effective.lower(20, 0.0, 1.0)
-        >>> effective.limit
-        20
-        >>> effective.advance(61.0)  # a little higher is tried after a window
-        True
-        >>> effective.limit
-        25
-    """
+    """The least of the configured limit, the one in headers, and what refusals leave; headers go before a preset's."""
 
     def __init__(self, spec: WindowSpec) -> None:
         self.spec = spec  # the configured limit
@@ -77,15 +65,7 @@ class EffectiveLimit:
 
 
 class HeaderReliability:
-    """Whether headers are believed that leave more than our own count: some are of another limit, or wrong.
-
-    Example:
-        >>> headers = HeaderReliability(60.0)  # the length of the limit's window
-        >>> for second in (10.0, 20.0, 29.0, 30.0):
-        ...     headers.belied(second)
-        >>> headers.are_believed(30.0), headers.are_believed(630.0)
-        (False, True)
-    """
+    """Whether headers are believed that leave more than our own count: some are of another limit, or wrong."""
 
     def __init__(self, window: float) -> None:
         self._least = self._calm = _CALM * window
@@ -111,16 +91,7 @@ class HeaderReliability:
 
 
 class TravelMargin:
-    """Seconds that a request may travel: as configured, and wider for a while after a refusal that this explains.
-
-    Example:
-        >>> from jupyter_server_ext.keys.windows.learnt import Charging
-        >>> margin, charging = TravelMargin(0.25, 60.0), Charging("requests", 60.0)
-        >>> margin.explains(0.0, 1.0, charging), margin.seconds
-        (True, 0.5)
-        >>> margin.advance(600.0, charging), margin.advance(601.0, charging), margin.seconds
-        (False, True, 0.25)
-    """
+    """Seconds that a request may travel: as configured, and wider for a while after a refusal that this explains."""
 
     def __init__(self, seconds: float, window: float) -> None:
         self.seconds = self._least = seconds  # as configured

@@ -15,14 +15,7 @@ EPSILON = 1e-9  # what may be lacking by the arithmetic alone
 
 
 class WindowProjection:
-    """One limit from now on. All times are seconds from now, and questions come in the order of time.
-
-    Example:
-        >>> projection = WindowProjection(2, left=1, seconds=60.0, frees=[(10.0, 1)])
-        >>> projection.take(1, 0.0)
-        >>> [projection.opens(amount, 0.0) for amount in (1, 2, 3)]
-        [10.0, 60.0, inf]
-    """
+    """One limit from now on. All times are seconds from now, and questions come in the order of time."""
 
     __slots__ = ("_at", "_floor", "_frees", "_full", "_left", "_rate", "_reservations", "_seconds", "limit", "reserved")
 

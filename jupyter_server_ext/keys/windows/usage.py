@@ -34,15 +34,7 @@ EXACT = Excess(0, 0)
 
 
 class ReservationVariance:
-    """How far some reservations reach above what they take on average, each by itself and all together.
-
-    Example:
-        >>> variance = ReservationVariance([Excess(30, 30), Excess(40, 40)])
-        >>> variance.saved()  # 50 are enough for both
-        20.0
-        >>> round(variance.saved(Excess(120, 120)), 3)  # and 130 for these and another
-        60.0
-    """
+    """How far some reservations reach above what they take on average, each by itself and all together."""
 
     # Each alone has to be so large that hardly any answer exceeds it. Together they need less, as answers don't all
     # turn out long at once: the excess over their means adds up as the root of the sum of squares, as independent
@@ -361,19 +353,7 @@ class WindowReport(NamedTuple):
 
 
 class RemainingLowerBound:
-    """What is left at least.
-
-    Example:
-        >>> from jupyter_server_ext.keys.windows.usage import WindowEntry
-        >>> bound = RemainingLowerBound(30, 0.5, full=True)
-        >>> entry = WindowEntry(1, 0, 0, 0.0, 1)
-        >>> bound.reserve(entry)
-        >>> bound.left(10.0)  # it may be counted only now
-        29.0
-        >>> bound.count(entry, 10.0)
-        >>> bound.left(11.0), bound.left(20.0)
-        (29.5, 30.0)
-    """
+    """What is left at least."""
 
     def __init__(self, limit: int, rate: float = 0.0, *, full: bool = False) -> None:
         self.limit = limit  # the most that a bucket holds

@@ -87,17 +87,7 @@ _CAUTION = 0.5  # more of what an answer may exceed the average by, in a bucket:
 
 
 class TimeWindow:
-    """The count of one limit of so many in so many seconds.
-
-    Example:
-        >>> from jupyter_server_ext.keys.windows.usage import Cost, WindowSpec
-        >>> window = TimeWindow(WindowSpec("k", "requests", 2, 60.0), jitter=0.25)
-        >>> for second in (0.0, 10.0):
-        ...     entry = window.reserve(Cost(), second)
-        ...     window.counted(entry, second + 0.1)
-        >>> window.room(20.0), round(window.wait(1, 20.0), 3)
-        (0.0, 40.7)
-    """
+    """The count of one limit of so many in so many seconds."""
 
     def __init__(
         self,
