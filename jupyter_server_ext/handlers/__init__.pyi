@@ -8,8 +8,8 @@ from .connections import BoundedServer as BoundedServer
 from .connections import FewWords as FewWords
 from .connections import most_connections as most_connections
 from .connections import patient as patient
+from .home import NoRoute as NoRoute
 from .reading import BodyReader as BodyReader
 from .requests import BodyBudget as BodyBudget
 from .routes import ROUTES as ROUTES
 from .routes import rules as rules
-from .status import NoRoute as NoRoute

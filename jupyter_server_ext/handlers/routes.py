@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.handlers import admin, chat, completions, home, keys, responses, status
+from jupyter_server_ext.handlers import admin, chat, completions, home, keys, responses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +97,7 @@ _RATING = {
 
 ROUTES = (
     Route("", home.Home),
-    Route("health", status.Health),
+    Route("health", home.Health),
     Route("v1/chat/completions", completions.Completions, _COMPLETION),
     Route("v1/models", completions.ModelList),
     Route("v1/models/{model}", completions.OneModel),
@@ -105,10 +105,10 @@ ROUTES = (
     Route("v1/embeddings", completions.Embeddings, _EMBEDDINGS),
     Route("v1/{other:completions}", completions.Unsupported),
     Route("chat", chat.PlainChat, _CHAT),
-    Route("status", status.Status),
-    Route("stats", status.Stats),
+    Route("status", home.Status),
+    Route("stats", home.Stats),
     Route("feedback", chat.Feedback, _RATING),
-    Route("metrics", status.PrometheusMetrics),
+    Route("metrics", home.PrometheusMetrics),
     Route("keys", keys.OwnKeys, _OWN_KEY),
     Route("keys/{id:[^/]+}", keys.OwnKey),
     Route("oauth_callback", home.Returned),
@@ -141,4 +141,4 @@ def rules(app: AppContext, base: str) -> list[tuple[str, type[GatewayHandler], d
     """
     found = [(re.escape(base) + route.regex, route.handler, {"app": app, "route": route.path}) for route in app.routes]
     elsewhere = re.escape(base.rstrip("/")) + "(?:/.*)?"
-    return [*found, (elsewhere, status.NoRoute, {"app": app, "route": "other"})]
+    return [*found, (elsewhere, home.NoRoute, {"app": app, "route": "other"})]

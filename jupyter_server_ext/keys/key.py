@@ -8,7 +8,7 @@ from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.keys.windows.usage import Grant, Observation, Offer, Unit, WindowReport, WindowSpec
+from jupyter_server_ext.keys.windows.usage import Grant, Observation, Offer, Unit, WindowSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -147,8 +147,15 @@ class Key:
             "provider": self.settings.provider,
             "quota_group": self.settings.quota_group or None,
             "state": state,
-            "limits": [_limit_row(specs[name], report) for name, report in reports.items()],
+            "limits": [],
         }
+        for name, report in reports.items():
+            spec = specs[name]
+            configured = spec.amount if report.limit != spec.amount else None
+            shown = {"model": spec.model, "configured": configured, "bucket": report.bucket, "counts": report.counts}
+            shown["used_by_others"] = report.others
+            use = {"unit": spec.unit, "seconds": spec.seconds, "used": report.used, "limit": report.limit}
+            row["limits"].append(use | {name: value for name, value in shown.items() if value})
         if state in {"cooling", "exhausted"}:
             row["ready_in"] = round(max(0.0, until - now), 3)
         if reason := self.retired or next((one.reason for one in self.circuits.values() if one.until > now), ""):
@@ -190,21 +197,6 @@ class Key:
 def identity(settings: KeySettings) -> tuple[object, ...]:
     """What makes a key of a new configuration the same as one that is there."""
     return settings.provider, settings.base_url, settings.key, settings.name, settings.models
-
-
-def _limit_row(spec: WindowSpec, report: WindowReport) -> dict[str, Any]:
-    row: dict[str, Any] = {"unit": spec.unit, "seconds": spec.seconds, "used": report.used, "limit": report.limit}
-    if spec.model:
-        row["model"] = spec.model
-    if report.limit != spec.amount:
-        row["configured"] = spec.amount
-    if report.bucket:
-        row["bucket"] = True
-    if report.counts:
-        row["counts"] = report.counts
-    if report.others:
-        row["used_by_others"] = report.others
-    return row
 
 
 def window_of(grant: Grant, rate: Rate) -> Observation | None:

@@ -361,6 +361,3 @@ class Habits:
         """The callers that have lately asked."""
         self._callers = {name: habit for name, habit in self._callers.items() if not habit.is_gone(now)}
         return self._callers
-
-    def __len__(self) -> int:
-        return len(self._callers)

@@ -76,7 +76,7 @@ class LimitScope:
                 counter = self.counters[unit, period] = Counter(f"{scope}/{unit}/{period}", limit, _SECONDS[period])
                 if limit is not None:
                     self.limited[unit].append((counter, limit))
-        self._typical_seconds = 1.0  # that a request takes
+        self.typical_seconds = 1.0  # that a request takes
         requests = [counter for (unit, _), counter in self.counters.items() if unit == "requests"]
         self._tokens = [counter for (unit, _), counter in self.counters.items() if unit == "tokens"]
         self._always = [Demand(counter, 1) for counter in (self.slots, *requests)]
@@ -97,21 +97,12 @@ class LimitScope:
         """The sentence for a counter without room; None when it is another scope's."""
         limit = short.counter.limit or 0
         if short.counter == self.slots:
-            wait = self._typical_seconds / limit if limit else math.inf
+            wait = self.typical_seconds / limit if limit else math.inf
             return _Refusal(wait, f"{_TITLES[self.kind]} of {limit:,} requests at once is reached.")
         for (unit, period), counter in self.counters.items():
             if counter == short.counter:
                 return _Refusal(short.wait, f"{_TITLES[self.kind]} of {limit:,} {unit} per {period} is reached.")
         return None
-
-    def all(self) -> list[Counter]:
-        """All its counters."""
-        return [self.slots, *self.counters.values()]
-
-    def ended(self, seconds: float) -> None:
-        """Learn from a request that took so many seconds."""
-        # A mean of the last ten or so.
-        self._typical_seconds += 0.1 * (seconds - self._typical_seconds)
 
 
 def _tokens(need: Need, counter: Counter) -> int:
@@ -169,7 +160,7 @@ class LimitCharges:
         seconds = self._clock() - self._start
         for scope in self._scopes:
             if scope.slots.id in self._slots:
-                scope.ended(seconds)
+                scope.typical_seconds += 0.1 * (seconds - scope.typical_seconds)  # a mean of the last ten or so
         if isinstance(error, UpstreamRefused) and self._used is None:  # it went out, and the fault was the caller's
             self._used = 0
         for charge in self._slots.values():
@@ -236,7 +227,9 @@ class Limits:
 
     async def refresh(self, caller: Caller) -> None:
         """Bring ``headers`` and ``stats`` of a caller up to date, where other gateways count as well."""
-        await self.counters.read([counter for scope in self._scopes(caller) for counter in scope.all()])
+        await self.counters.read(
+            [counter for scope in self._scopes(caller) for counter in (scope.slots, *scope.counters.values())]
+        )
 
     def headers(self, caller: Caller) -> dict[str, str]:
         """The ``x-ratelimit-*`` headers: of each unit, the window that has least left."""

@@ -373,7 +373,8 @@ class Gateway:
 
     async def start(self) -> None:
         """Reach the other gateways before the first request; it would do so itself, and wait for it."""
-        await self._state.start()
+        if self._state.link is not None:
+            await self._state.link.start()
 
     async def close(self) -> None:
         """Refuse what waits and close all connections."""
@@ -381,7 +382,7 @@ class Gateway:
             self._checking.cancel()
         await self.queue.close()
         await self.accounting.ledger.close()
-        await self._state.close()
+        await self._state.counters.close()
         await self.cache.close()
         if self._network is not None:
             await self._network.aclose()
@@ -419,12 +420,3 @@ class State:
     windows: MemoryWindows  # what providers allow
     link: RedisCoordinator | None = None  # the way to Redis, where it is kept there
     locks: RedisLocks | None = None  # which gateway answers what was sent to several; None where there is one
-
-    async def start(self) -> None:
-        """Open what is open only in an event loop."""
-        if self.link is not None:
-            await self.link.start()
-
-    async def close(self) -> None:
-        """Give everything back."""
-        await self.counters.close()

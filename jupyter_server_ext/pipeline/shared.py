@@ -36,13 +36,21 @@ class RedisAnswers:
     def __init__(self, url: str) -> None:
         place = address_of(url, also=("max_mb",))
         self._client = spread_client_of(place)
-        self._prefix = place.prefix
+        self._prefix = f"{place.prefix}:answer:"
         self._away_until = 0.0
         self._under_way: set[asyncio.Future[Any]] = set()
 
     async def get(self, key: str) -> tuple[bytes, float] | None:
         """The answer and for how many seconds it is still good; None for none, or while Redis does not answer."""
-        found = await self._ask(partial(self._look, self._name(key)))
+
+        async def look() -> tuple[bytes | None, int]:
+            async with self._client.pipeline(transaction=False) as pipe:
+                pipe.get(self._prefix + key)
+                pipe.pttl(self._prefix + key)
+                answer, left = await pipe.execute()
+            return answer, left
+
+        found = await self._ask(look)
         if found is None or found[0] is None or found[1] <= 0:
             return None
         return found[0], found[1] / 1000
@@ -50,7 +58,7 @@ class RedisAnswers:
     async def put(self, key: str, answer: bytes, seconds: float) -> None:
         """Keep an answer for so many seconds; never raises while Redis is away."""
         if len(answer) <= _MOST_BYTES and seconds > 0:
-            await self._ask(partial(self._client.set, self._name(key), answer, px=max(1, int(seconds * 1000))))
+            await self._ask(partial(self._client.set, self._prefix + key, answer, px=max(1, int(seconds * 1000))))
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -58,16 +66,6 @@ class RedisAnswers:
             asking.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
         await self._client.aclose()
-
-    async def _look(self, name: str) -> tuple[bytes | None, int]:
-        async with self._client.pipeline(transaction=False) as pipe:
-            pipe.get(name)
-            pipe.pttl(name)
-            answer, left = await pipe.execute()
-        return answer, left
-
-    def _name(self, key: str) -> str:
-        return f"{self._prefix}:answer:{key}"
 
     async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
         # The reply of Redis; None when it is away, and then no question is put for a while.

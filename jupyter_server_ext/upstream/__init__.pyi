@@ -1,7 +1,7 @@
 from .answers import Answer as Answer
 from .connection import ProviderTransport as ProviderTransport
-from .log import FORMAT_VARIABLE as FORMAT_VARIABLE
-from .log import use_json as use_json
+from .failures import FORMAT_VARIABLE as FORMAT_VARIABLE
+from .failures import use_json as use_json
 from .transport import Job as Job
 from .transport import KeyRotatingTransport as KeyRotatingTransport
 from .usage import characters as characters

@@ -15,8 +15,7 @@ import msgspec
 from jupyter_server_ext.http_client import httpx
 from jupyter_server_ext.messages import Usage, wants_usage
 
-from .failures import Failure, broken
-from .log import log
+from .failures import Failure, broken, log
 from .sse import Completion, EventReader, ReportedUsage, StreamError, Unusable, read_completion
 from .usage import Expectation, checked
 

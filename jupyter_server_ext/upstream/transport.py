@@ -27,8 +27,7 @@ from jupyter_server_ext.keys import QueuedRequest
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 
 from .answers import Answer, BodyAnswer, StreamAnswer, read_all
-from .failures import Failure, broken
-from .log import log
+from .failures import Failure, broken, log
 from .openai import OpenAIProvider, provider_of
 from .usage import Expectation
 
@@ -357,7 +356,7 @@ class RetryPlan:
     def __init__(self, job: Job, attempts: int) -> None:
         self.models = [job.request.model, *(model for model in job.fallbacks if model != job.request.model)]
         self.avoid: dict[str, frozenset[str]] = {}  # per model: keys at addresses that were silent
-        self._error: RsqlGatewayError | None = None
+        self.error: RsqlGatewayError = NoCapacity("No key is left for this request.")
         self._attempts = attempts  # tries per model that may be billed
         self.tries: dict[str, int] = {}  # by model
         self._billed: dict[str, int] = {}  # of them, those that may be
@@ -365,17 +364,12 @@ class RetryPlan:
         self._silent: dict[str, frozenset[str]] = {}  # per model: the keys that were silent themselves
         self._job = job  # the request
 
-    @property
-    def error(self) -> RsqlGatewayError:
-        """Why nothing is left to try."""
-        return self._error or NoCapacity("No key is left for this request.")
-
     def failed(self, lease: Lease, failure: Failure, at_address: frozenset[str], able: frozenset[str]) -> None:
         """One try has failed."""
         # Tries that may be billed end at ``attempts``. Those that cost nothing go on as long as a key is left that is
         # ``able`` to serve the model and has not failed in this request: it may be the one that answers.
         model, what = lease.model, failure.consequence.request
-        self._error = failure.as_error()
+        self.error = failure.as_error()
         self._job.trace.rate_limited |= failure.kind in {"rate_limit", "quota_exhausted"}
         self.tries[model] = self.tries.get(model, 0) + 1
         self._billed[model] = self._billed.get(model, 0) + failure.may_be_billed
@@ -392,7 +386,7 @@ class RetryPlan:
     def no_key(self, model: str, error: RsqlGatewayError) -> None:
         """No key for this model can be had, or none at another address: then other models come first, and then it."""
         if not self.tries:
-            self._error = copy(error)
+            self.error = copy(error)
         self.models.remove(model)
         if self.avoid.get(model, frozenset()) != self._silent.get(model, frozenset()):
             self.avoid[model] = self._silent[model]

@@ -17,8 +17,7 @@ from jupyter_server_ext.errors import NoCapacity, UpstreamFailed
 from jupyter_server_ext.keys import KeyPool, KeyQueue
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 from jupyter_server_ext.upstream import Job, KeyRotatingTransport
-from jupyter_server_ext.upstream.failures import classify
-from jupyter_server_ext.upstream.log import Log
+from jupyter_server_ext.upstream.failures import Log, classify
 from jupyter_server_ext.upstream.sse import EventReader, Malformed, ReportedUsage, read_completion
 from jupyter_server_ext.upstream.usage import checked
 
@@ -299,7 +298,7 @@ def test_what_a_provider_counts_is_checked_on_the_way(stream, number, caplog):
 def lines(monkeypatch):
     """Lines of the log: text, as the host would get it."""
     written = []
-    monkeypatch.setattr("jupyter_server_ext.upstream.log.log._known", OrderedDict())
+    monkeypatch.setattr("jupyter_server_ext.upstream.failures.log._known", OrderedDict())
     writer, logger = Writer(written), logging.getLogger("tornado.application")
     logger.addHandler(writer)
     yield written

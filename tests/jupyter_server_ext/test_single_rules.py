@@ -34,8 +34,7 @@ from jupyter_server_ext.messages import Caller, ChatRequest
 from jupyter_server_ext.pipeline.cache import as_body, cache_key
 from jupyter_server_ext.redis.client import address_of
 from jupyter_server_ext.upstream.connection import Unpacking
-from jupyter_server_ext.upstream.failures import classify, duration
-from jupyter_server_ext.upstream.log import Log
+from jupyter_server_ext.upstream.failures import Log, classify, duration
 from jupyter_server_ext.upstream.sse import EventReader
 from jupyter_server_ext.upstream.usage import Lengths
 
@@ -176,10 +175,10 @@ def test_cache_key():
 
 
 def test_as_body():
-    assert (
-        as_body(b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\n')
-        == b'{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}'
-    )
+    choice = b'{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}'
+    whole = b'{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}'
+    body = b'{"id":"c","object":"chat.completion","choices":[' + whole + b"]}"
+    assert as_body(b'data: {"id":"c","choices":[' + choice + b"]}\n\n") == body
 
 
 def test_base_below():

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _LEAST_JITTER = 0.04  # seconds that a busy machine needs without any network
 _FREE_JITTER = 0.5  # seconds that cost a long window nothing worth naming
+_OWN = "//"  # begins the ids of limits that are the gateway's rather than a provider's
 _LEAST_WAIT = 1e-6  # seconds; where there is no room, the wait is never 0
 _STEP = 0.5  # seconds by which this machine's clock is set before midnight is computed anew
 _MOST_WINDOWS = 5000  # beyond it those that count nothing are forgotten
@@ -172,7 +173,7 @@ class MemoryWindows:
             before.reconfigure(spec, self._clock())
             return before
         if spec.unit == "concurrent":
-            return Semaphore(spec, 0.0 if spec.is_own else max(self._jitter, _LEAST_JITTER))
+            return Semaphore(spec, 0.0 if spec.id.startswith(_OWN) else max(self._jitter, _LEAST_JITTER))
         jitter = max(self._jitter, _LEAST_JITTER, min(_FREE_JITTER, 0.01 * spec.seconds))
         return TimeWindow(spec, jitter, self._midnight_of(spec.zone) if spec.zone else None, shared=self.are_shared)
 
@@ -220,23 +221,18 @@ class Semaphore:
         self.is_bucket = False
         self.limit = spec.amount
         self._jitter = jitter  # seconds in which a closed connection is noticed; 0 for slots that are our own
-        self._used = 0
+        self.used = 0
         self._closing: deque[float] = deque()  # until when slots are kept whose connections were closed
         self._taken: dict[WindowEntry, None] = {}  # the first was taken first
         self._ended = 0
         self._mean_seconds = 1.0  # that a slot stays taken
 
-    @property
-    def used(self) -> int:
-        """See ``TimeWindow.used``."""
-        return self._used
-
     def room(self, now: float, excess: Excess = EXACT) -> float:  # noqa: ARG002 - a slot is a slot
         """Slots that are free."""
         while self._closing and self._closing[0] <= now:
             self._closing.popleft()
-            self._used -= 1
-        return self.limit - self._used - self.siblings
+            self.used -= 1
+        return self.limit - self.used - self.siblings
 
     def wait(self, amount: int, now: float, excess: Excess = EXACT) -> float:  # noqa: ARG002
         """Seconds until a slot is free, as long as slots are usually taken; the queue is woken when one is."""
@@ -255,8 +251,8 @@ class Semaphore:
 
     def reserve(self, cost: Cost, now: float, caller: str = "") -> WindowEntry:  # noqa: ARG002
         """Take a slot."""
-        self._used += 1
-        entry = WindowEntry(1, 0, 0, now, self._used)
+        self.used += 1
+        entry = WindowEntry(1, 0, 0, now, self.used)
         self._taken[entry] = None
         return entry
 
@@ -273,14 +269,14 @@ class Semaphore:
 
     def cancel(self, entry: WindowEntry) -> None:
         """Give the slot back."""
-        self._used -= entry.amount
+        self.used -= entry.amount
         entry.amount = 0
         self._taken.pop(entry, None)
 
     def report(self, now: float) -> WindowReport:
         """See ``TimeWindow.report``."""
         wait = self.wait(1, now)
-        return WindowReport(self._used + self.siblings, 0, self.limit, wait)
+        return WindowReport(self.used + self.siblings, 0, self.limit, wait)
 
     def reconfigure(self, spec: WindowSpec, now: float) -> None:  # noqa: ARG002
         """See ``TimeWindow.reconfigure``."""
@@ -293,7 +289,7 @@ class Semaphore:
         pace = self._mean_seconds / max(1, self.limit)
         ends = [*self._ends(now), *(pace * (slot + 1) for slot in range(self.siblings))]
         frees = [(at, 1.0) for at in sorted(ends)]
-        return WindowProjection(self.limit, self.limit - self._used - self.siblings, self._mean_seconds, frees)
+        return WindowProjection(self.limit, self.limit - self.used - self.siblings, self._mean_seconds, frees)
 
     def sent(self, *_: object) -> None:
         """Do nothing: a slot is taken from its reservation on, and no header or past use tells of it."""

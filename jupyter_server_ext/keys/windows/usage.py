@@ -284,11 +284,6 @@ class WindowSpec:
     bucket: bool = False  # whether it is known to be a token bucket
     counts: Counts = ""  # when the provider counts a request, where that is known
 
-    @property
-    def is_own(self) -> bool:
-        """Whether it is a limit of the gateway rather than of a provider."""
-        return self.id.startswith("//")
-
 
 class Offer(NamedTuple):
     """A key that could serve a request, with the windows it would take from."""
