@@ -218,18 +218,14 @@ def build_accounting(
     if store is not None or tenants_change or limits_money(settings):  # an administrator may limit money any time
         budgets = Budgets(settings, clock=time.time, zone=stored.time_zone, counters=counters)
         by_keys = store.spent_by_keys(budgets.month) if store is not None else {}
-        budgets.restore(_spent(store, budgets.month), by_keys)
+        spent: dict[tuple[str, str], dict[str, int]] = {}  # by caller and tenant, and by day
+        for total in store.totals(since=budgets.month) if store is not None else ():
+            days = spent.setdefault((total["caller"], total["tenant"]), {})
+            days[total["day"]] = days.get(total["day"], 0) + total["cost_nanodollars"]
+        budgets.restore(spent, by_keys)
     own = {name: Price(price.input, price.output, price.cached_input) for name, price in settings.prices.models}
     prices = Prices(own, worst=Price(settings.prices.worst_input, settings.prices.worst_output))
     return Accounting(ledger, prices=prices, budgets=budgets, vault=vault)
-
-
-def _spent(store: SqlLedgerStore | None, since: str) -> dict[tuple[str, str], dict[str, int]]:
-    spent: dict[tuple[str, str], dict[str, int]] = {}
-    for total in store.totals(since=since) if store is not None else ():
-        days = spent.setdefault((total["caller"], total["tenant"]), {})
-        days[total["day"]] = days.get(total["day"], 0) + total["cost_nanodollars"]
-    return spent
 
 
 def warm_prices(prices: Prices, settings: Settings) -> None:

@@ -70,6 +70,9 @@ def configure(
         ('rsql', 'http://proxy-public/services/rsql/')
     """
     hub = c.JupyterHub
+    # This Python, whatever stands in the working directory.
+    start = list(command) or [sys.executable, "-P", "-m", "jupyter_server_ext.app.supervisor"]
+    start += [f"--gateway-config={config}"] if config else []
     groups, admins, admin_groups = list(groups), list(admins), list(admin_groups)
     # The users who may use it, for requests with virtual keys, which bring no token of the hub's.
     members = [f"group:{group}" for group in (*groups, *admin_groups)] + [f"user:{admin}" for admin in admins]
@@ -81,7 +84,7 @@ def configure(
             _service(
                 name,
                 url,
-                command=_command(command, config) if managed else (),
+                command=start if managed else (),
                 api_token=api_token,
                 environment=_environment(environment or {}) | known,
                 cwd=cwd,
@@ -90,7 +93,12 @@ def configure(
         ],
     )
     _update(hub, "custom_scopes", {_admin(name): {"description": f"Administer the language-model gateway {name}."}})
-    _grant(hub, name, groups)
+    # Users are let in, and their servers: a server's token holds of these scopes those that its owner has.
+    if groups:
+        _extend(hub, "load_roles", [{"name": f"{name}-users", "scopes": [_enter(name)], "groups": groups}])
+    else:
+        _widen(hub, "user", ["self"], _enter(name))
+    _widen(hub, "server", ["users:activity!user", "access:servers!server"], _enter(name))
     # What the service may read, and who administers the gateway.
     reads = ["list:users", "read:users", "read:groups"]
     administers = {"name": f"{name}-admin", "scopes": [_admin(name), _enter(name)]}
@@ -122,12 +130,6 @@ def _service(
     return service
 
 
-def _command(command: Sequence[str], config: str) -> list[str]:
-    # This Python, whatever stands in the working directory.
-    start = list(command) or [sys.executable, "-P", "-m", "jupyter_server_ext.app.supervisor"]
-    return [*start, f"--gateway-config={config}"] if config else start
-
-
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
     # Providers' keys of the hub's environment, which the hub keeps from its services and users.
     from jupyter_server_ext.config import PRESETS
@@ -144,15 +146,6 @@ def _enter(name: str) -> str:
 
 def _admin(name: str) -> str:
     return f"custom:{name}:admin"
-
-
-def _grant(hub: Any, name: str, groups: list[str]) -> None:
-    # Let users in, and their servers: a server's token holds of these scopes those that its owner has.
-    if groups:
-        _extend(hub, "load_roles", [{"name": f"{name}-users", "scopes": [_enter(name)], "groups": groups}])
-    else:
-        _widen(hub, "user", ["self"], _enter(name))
-    _widen(hub, "server", ["users:activity!user", "access:servers!server"], _enter(name))
 
 
 def _widen(hub: Any, role: str, default: list[str], scope: str) -> None:

@@ -18,7 +18,7 @@ from jupyter_server_ext.ledger import FORMATS, export, read_anchor
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from jupyter_server_ext.config import KeySettings, Limit, Settings
+    from jupyter_server_ext.config import KeySettings, Settings
 
 
 def run(words: Sequence[str]) -> int:
@@ -98,6 +98,7 @@ def _must_exist(url: str) -> None:
 
 
 _MINUTE, _DAY = 60.0, 86_400.0
+_SPANS = {1.0: "second", _MINUTE: "minute", 3600.0: "hour", _DAY: "day"}
 _MARGIN = 5.0  # a window is held a little longer than its minute, and answers take their time
 
 
@@ -134,13 +135,10 @@ def group_rate(keys: Iterable[KeySettings], model: str, demand: ClassDemand, sec
     rates = []
     for limit in limits:
         in_a_window = limit.amount / max(1, each.get(limit.unit, demand.tokens))
-        rates.append(ServedRate(in_a_window * max(1.0, seconds / limit.seconds), _words(limit)))
+        span = _SPANS.get(limit.seconds, f"{limit.seconds:g} s")
+        words = f"{limit.amount:,} {limit.unit.replace('_', ' ')} per {span}"
+        rates.append(ServedRate(in_a_window * max(1.0, seconds / limit.seconds), words))
     return min(rates, key=lambda rate: rate.requests, default=ServedRate())
-
-
-def _words(limit: Limit) -> str:
-    span = {1.0: "second", _MINUTE: "minute", 3600.0: "hour", _DAY: "day"}.get(limit.seconds, f"{limit.seconds:g} s")
-    return f"{limit.amount:,} {limit.unit.replace('_', ' ')} per {span}"
 
 
 def report(settings: Settings, demand: ClassDemand) -> list[str]:

@@ -1,6 +1,6 @@
-from .app_context import AppContext as AppContext
-from .app_context import installed_version as installed_version
+from .base import AppContext as AppContext
 from .base import Metrics as Metrics
+from .base import installed_version as installed_version
 from .base import log_request as log_request
 from .chat import Conversations as Conversations
 from .chat import Ratings as Ratings

@@ -15,8 +15,7 @@ from tornado.web import HTTPError
 from jupyter_server_ext.config import CallerLimits
 from jupyter_server_ext.errors import BadRequest, NotAuthenticated, NotPermitted
 from jupyter_server_ext.handlers import keys
-from jupyter_server_ext.handlers.app_context import health, installed_version
-from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.base import GatewayHandler, health, installed_version
 from jupyter_server_ext.identity import needs_scope, open_to_all, scope_of
 from jupyter_server_ext.limits import check_limits
 

@@ -203,7 +203,10 @@ class EventTranslator:
             yield "response.created", {"response": self._frame.response("in_progress")}
             yield "response.in_progress", {"response": self._frame.response("in_progress")}
         if error := chunk.get("error"):
-            yield from self._failed(_record(error) or {"message": _text(error)})
+            known = _record(error) or {"message": _text(error)}
+            failure = {"code": known.get("code") or "server_error", "message": known.get("message") or ""}
+            output = [*self._done, *([self._open.item] if self._open else [])]
+            yield "response.failed", {"response": self._frame.response("failed", output, error=failure)}
             return
         self._members |= {name: chunk[name] for name in ("model", "usage", "rsql") if chunk.get(name)}
         choice = (_records(chunk.get("choices")) or [{}])[0]
@@ -244,11 +247,6 @@ class EventTranslator:
         yield from self._close()
         ended = self._frame.ended(self._done, self._finish, self._members)
         yield f"response.{ended['status']}", {"response": ended}
-
-    def _failed(self, error: Mapping[str, Any]) -> Iterator[Event]:
-        failure = {"code": error.get("code") or "server_error", "message": error.get("message") or ""}
-        output = [*self._done, *([self._open.item] if self._open else [])]
-        yield "response.failed", {"response": self._frame.response("failed", output, error=failure)}
 
 
 _EVENTS = {

@@ -51,7 +51,11 @@ def chat_body(body: Mapping[str, Any]) -> dict[str, Any]:
         if body.get(name):
             raise BadRequest(f"'{name}' does not work here. {advice}", param=name)
     asked = {name: body[name] for name in _SAME if body.get(name) is not None}
-    asked["messages"] = [*_instructions(body), *_messages(body.get("input"))]
+    text = body.get("instructions")
+    if text is not None and not isinstance(text, str):
+        raise BadRequest("'instructions' must be text.", param="instructions")
+    system = [{"role": "system", "content": text}] if text else []
+    asked["messages"] = [*system, *_messages(body.get("input"))]
     asked |= _limits(body) | _tools(body) | _text(body)
     if body.get("stream"):
         asked["stream_options"] = {"include_usage": True}
@@ -68,13 +72,6 @@ def _limits(body: Mapping[str, Any]) -> dict[str, Any]:
     if body.get("top_logprobs"):
         asked |= {"logprobs": True, "top_logprobs": body["top_logprobs"]}
     return asked
-
-
-def _instructions(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    text = body.get("instructions")
-    if text is not None and not isinstance(text, str):
-        raise BadRequest("'instructions' must be text.", param="instructions")
-    return [{"role": "system", "content": text}] if text else []
 
 
 def _messages(given: Any) -> list[dict[str, Any]]:

@@ -11,8 +11,7 @@ from jupyter_server_ext.handlers import admin, chat, completions, home, keys, re
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jupyter_server_ext.handlers.app_context import AppContext
-    from jupyter_server_ext.handlers.base import GatewayHandler
+    from jupyter_server_ext.handlers.base import AppContext, GatewayHandler
 
 _PARAMETER = re.compile(r"\{(\w+)(?::([^}]+))?\}")
 

@@ -143,7 +143,13 @@ class KeyQueue:
                 raise self._too_long(request, left)
         self._make_room(request)
         granted = request.granted = asyncio.get_running_loop().create_future()
-        self._join(request)
+        queue = self._queues.join(request)
+        self._shares.waits(request.caller.name, request.model, 1, self.pool.clock())
+        if self._server is None or self._server.done():
+            self._server = asyncio.get_running_loop().create_task(self._serve_forever())
+        is_first = len(queue) == 1 or request.model in self._held
+        if request.again or is_first or queue.can_backfill(request, queue.head()):
+            self._wake.set()  # else the task sleeps until the head can start
         lease: Lease | None = None
         try:
             async with asyncio.timeout(left if left < math.inf else None):
@@ -153,15 +159,6 @@ class KeyQueue:
         finally:
             self._leave(request, lease)
         return lease
-
-    def _join(self, request: QueuedRequest) -> None:
-        queue = self._queues.join(request)
-        self._shares.waits(request.caller.name, request.model, 1, self.pool.clock())
-        if self._server is None or self._server.done():
-            self._server = asyncio.get_running_loop().create_task(self._serve_forever())
-        is_first = len(queue) == 1 or request.model in self._held
-        if request.again or is_first or queue.can_backfill(request, queue.head()):
-            self._wake.set()  # else the task sleeps until the head can start
 
     def _leave(self, request: QueuedRequest, lease: Lease | None) -> None:
         # The request waits no more; a lease that came when its caller had gone goes back.

@@ -240,18 +240,15 @@ class MemoryCounters:
         count = self._counts.get(counter.id)
         if count is None:
             if len(self._counts) >= self._most:
-                self._forget_idle()
+                now = self._clock()
+                self._counts = {name: one for name, one in self._counts.items() if one.used(now)}
+                self._most = max(_MOST_COUNTERS, 2 * len(self._counts))
             # What is in flight counts until it is given back, and all of it as one.
             seconds, grain = (counter.seconds, counter.grain) if counter.seconds else (math.inf, math.inf)
             count = self._counts[counter.id] = RollingWindow(seconds, counter.limit, grain)
         # Limits may have been changed since the counter was made.
         count.limit = counter.limit
         return count
-
-    def _forget_idle(self) -> None:
-        now = self._clock()
-        self._counts = {name: count for name, count in self._counts.items() if count.used(now)}
-        self._most = max(_MOST_COUNTERS, 2 * len(self._counts))
 
 
 Counters: TypeAlias = "MemoryCounters | RedisCounters"

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tornado.log import app_log
 
@@ -130,7 +130,8 @@ class RedisLocks:
 
         while True:
             args = (self._redis.instance, mark, _LONGEST)
-            state = await self._redis.call(Call("claim", [self._redis.live_key, key], args), _known, undo)
+            call = Call("claim", [self._redis.live_key, key], args)
+            state: Any = await self._redis.call(call, lambda reply: reply.decode(), undo)
             if state != "busy":
                 return DistributedLock(state)
             heard = self._waiting.setdefault(key, asyncio.Event())
@@ -171,8 +172,3 @@ class RedisLocks:
         """See ``Participant.on_news``."""
         if kind == "settled" and (heard := self._waiting.pop(news, None)):
             heard.set()
-
-
-def _known(reply: Any) -> Literal["new", "answered", "other", "busy"]:
-    state: Literal["new", "answered", "other", "busy"] = reply.decode()
-    return state

@@ -41,7 +41,11 @@ class SlotOwner:
                 continue
             for first, last, master, *others in rows:
                 if first <= self._slot <= last:
-                    found = [_address(node, address) for node in (master, *others)]
+                    hosts = [
+                        (one[0].decode() if isinstance(one[0], bytes) else one[0], one) for one in (master, *others)
+                    ]
+                    # One without a name is at the address that was asked.
+                    found = [(host or address[0], int(one[1])) for host, one in hosts]
                     self._addresses += [one for one in found if one not in self._addresses]
                     return found[0]
         raise NotConnected("no server of the Cluster names the owner of the slot")
@@ -55,12 +59,6 @@ class SlotOwner:
             return rows
         finally:
             await connection.disconnect(nowait=True)
-
-
-def _address(node: Any, asked: tuple[str, int]) -> tuple[str, int]:
-    """A server as another one names it; one without a name is at the address that was asked."""
-    host = node[0].decode() if isinstance(node[0], bytes) else node[0]
-    return host or asked[0], int(node[1])
 
 
 class SlotConnection(Connection):
