@@ -147,7 +147,7 @@ class Usage(Struct, frozen=True):
 class Weighed(Struct, frozen=True):
     """Measures of a body so large that it should not be gone through again."""
 
-    characters: int = 0  # length of all that is read, as ``upstream.expected`` counts it
+    characters: int = 0  # length of all that is read, as ``characters`` counts it
     letters: int = 0  # length of the messages, or of what is embedded, as JSON
     size: int = 0  # bytes of the body as JSON
     prompt_hash: str = ""  # hash of the messages, or of what is embedded
@@ -232,3 +232,35 @@ def wants_usage(request: ChatRequest) -> bool:
     """Whether the caller of a stream asked for its usage."""
     options = request.body.get("stream_options")
     return isinstance(options, dict) and bool(options.get("include_usage"))
+
+
+_CHARACTERS_PER_NUMBER = 4  # of a text given as tokens
+_IMAGE_CHARACTERS = 4000  # what a picture costs, as text
+
+
+def characters(body: Any) -> int:
+    """Length of all that is read: messages, their parts, the descriptions of tools, and texts to embed."""
+    total = sum(_length(message.get("content")) for message in body.get("messages") or () if isinstance(message, dict))
+    if body.get("tools"):
+        total += len(str(body["tools"]))
+    return total + _input_length(body.get("input"))
+
+
+def _input_length(texts: Any) -> int:
+    # Length of what is embedded: a text, tokens, or a list of either.
+    if isinstance(texts, str):
+        return len(texts)
+    if isinstance(texts, list):
+        return sum(_input_length(part) if isinstance(part, str | list) else _CHARACTERS_PER_NUMBER for part in texts)
+    return 0
+
+
+def _length(content: Any) -> int:
+    if isinstance(content, str):
+        return len(content)
+    total = 0
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict):
+            text, is_text = part.get("text"), part.get("type", "text") == "text"
+            total += (len(text) if isinstance(text, str) else 0) if is_text else _IMAGE_CHARACTERS
+    return total

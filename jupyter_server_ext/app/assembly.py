@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.limits import Counters
     from jupyter_server_ext.pipeline import RedisAnswers
 
-
 _A_DAY = 86_400.0
 _LONGEST_ANSWER = 600.0  # seconds before a window, within which what counts in it may have begun
 _EXACT_SECONDS = 300.0  # of the past that is counted request by request; what is older, by the minute

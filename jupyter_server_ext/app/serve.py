@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.config import Settings
     from jupyter_server_ext.handlers import AppContext, Metrics
 
-
 _IDLE_SECONDS = 120.0  # a kept connection of a client, between two requests
 _MOST_OPEN_FILES = 65_536  # a client and a provider for each of tens of thousands of streams
 _LOOK_SECONDS = 1.0  # between two looks at the configuration's file

@@ -84,6 +84,7 @@ class Export(GatewayHandler):
         if form not in FORMATS:
             raise BadRequest(f"'format' must be one of: {', '.join(FORMATS)}.", param="format")
         since, until = (_day_argument(self, name) for name in ("since", "until"))
+        # By way of a file: a slow client keeps no transaction of the ledger open, and the length is known.
         with tempfile.TemporaryDirectory(prefix="rsql-export-") as folder:
             path = Path(folder) / f"entries.{form}"
             ledger = self.app.accounting.ledger

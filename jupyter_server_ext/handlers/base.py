@@ -40,10 +40,8 @@ if TYPE_CHECKING:
     from jupyter_server_ext.limits import LimitOverrides, Limits
     from jupyter_server_ext.pipeline import Accounting, Gateway
 
-
 # The handlers are plain tornado: in a Jupyter Server they stand beside its own without its per-request work, which
 # would halve what one core serves, and alone they need no Jupyter Server at all.
-
 
 _NO_BOUND = 1 << 62  # of tornado, which would close the connection without a reply
 _SMALL_BODY = 256_000  # bytes; of routes that do not ask a model
@@ -63,14 +61,15 @@ class JsonHandler(RequestHandler):
     def set_default_headers(self) -> None:
         """Headers of every reply, errors included."""
         self.request_id = getattr(self, "request_id", None) or f"req-{secrets.token_hex(16)}"
-        self.clear_header("Server")
+        self.clear_header("Server")  # names tornado's version, which concerns nobody
         self.set_header("x-request-id", self.request_id)
         self.set_header("Content-Type", "application/json")
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "no-store")  # replies hold what only their caller may see
+        self.set_header("X-Content-Type-Options", "nosniff")  # or text of a model might be taken for a page
 
     def check_xsrf_cookie(self) -> None:
-        """Nothing to check: what changes anything needs a token in a header, which no other site can send."""
+        """Nothing to check."""
+        # What changes anything needs a token in a header, which no other site can send.
 
     def compute_etag(self) -> None:
         """No reply is worth hashing."""
@@ -338,7 +337,7 @@ class Metrics:
     """
 
     def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
-        self._registry = CollectorRegistry()
+        self._registry = CollectorRegistry()  # not the global one: a process may hold two gateways
         self._requests = Counter(
             "rsql_requests",
             "Requests answered, by route and HTTP status.",

@@ -191,4 +191,5 @@ class PatientSocket(socket.socket):
 
 def patient(sockets: Iterable[socket.socket]) -> list[socket.socket]:
     """The same listening sockets, each as a ``PatientSocket``."""
+    # Detached, as the old object would close the descriptor when it is collected.
     return [PatientSocket(one.family, one.type, one.proto, fileno=one.detach()) for one in sockets]

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.handlers.routes import Route
     from jupyter_server_ext.messages import Caller
 
-
 _WHOLE, _MONEY = ("requests_per_day",), ("usd_per_day", "usd_per_month")  # limits that the form asks for
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 _PAGES = Loader(str(Path(__file__).parent / "pages"))
@@ -58,7 +57,7 @@ class Home(GatewayHandler):
         if "revoke" in form:
             key = await self.app.virtual_keys.revoke(form["revoke"], caller.name)
             self.app.auth.forget(key.owner)
-            self.redirect(self.app.base, status=303)
+            self.redirect(self.app.base, status=303)  # with 303 a reload of the page sends no form again
         else:
             await self._make(caller, form)
 
@@ -104,11 +103,12 @@ class Home(GatewayHandler):
             return None
 
     def show(self, page: str, status: int = 200, **values: Any) -> None:
-        """Send a page of ``pages/``; it loads nothing and may not be framed."""
+        """Send a page of ``pages/``."""
+        # It loads nothing, and no other page may frame it and have its buttons clicked.
         self.set_status(status)
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", _POLICY)
-        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("Referrer-Policy", "no-referrer")  # the address may hold the code of a login
         self.finish(page_of(page, **values))
 
 

@@ -114,6 +114,7 @@ def shown_once(key: ApiKey, text: Secret) -> dict[str, Any]:
 def days_of(body: Mapping[str, Any]) -> float | None:
     """How long a key is asked to last."""
     days = body.get("days")
+    # In Python True is a number, too.
     if days is not None and (isinstance(days, bool) or not isinstance(days, int | float)):
         raise BadRequest("'days' must be a number.", param="days")
     return days

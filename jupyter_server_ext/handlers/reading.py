@@ -22,7 +22,7 @@ import msgspec
 from jupyter_server_ext.errors import BadRequest, RsqlGatewayError, TooLarge
 from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.requests import Read
-from jupyter_server_ext.messages import Weighed
+from jupyter_server_ext.messages import Weighed, characters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ class BodyReader:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            process.communicate()
+            process.communicate()  # else a zombie is left, with its pipes open
 
     def _ask(self, body: bytes, shape: Shape) -> Read:
         for last in (False, True):  # the process may have ended after the body before
@@ -174,8 +174,6 @@ def _taken_apart(body: bytes, shape: Shape) -> tuple[_ReadBody, bytes]:
     asked = shape(sent)
     if "messages" in asked:
         requests.check_messages(asked["messages"])
-    from jupyter_server_ext.upstream import characters
-
     question = asked.get("messages", asked.get("input"))
     as_json = msgspec.json.encode(question)
     messages: Any = question if "messages" in asked else []

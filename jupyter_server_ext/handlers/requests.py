@@ -15,7 +15,6 @@ from jupyter_server_ext.messages import Caller, ChatRequest, Task, Weighed, is_n
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-
 LARGE = 128 * 1024  # bytes from which on a body is read in another process; up to it that takes a millisecond or two
 
 CacheWish = Literal["", "use", "bypass", "never"]
@@ -300,6 +299,7 @@ def check_amount(body: Mapping[str, Any], name: str) -> None:
     """Refuse an amount from which no reservation can be computed."""
     value, most = body.get(name), _AMOUNTS.get(name, _MOST_TOKENS)
     least = int(name == "n")  # no tokens at all are the provider's to refuse, and counted as if absent
+    # Not ``isinstance``, as True would pass for 1.
     if value is not None and not (type(value) is int and least <= value <= most):
         raise BadRequest(f"'{name}' must be a whole number from {least} to {most:,}.", param=name)
 

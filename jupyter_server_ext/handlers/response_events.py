@@ -12,7 +12,6 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-
 Item = dict[str, Any]  # one part of a response's output: a message, a call of a function, or the reasoning before them
 
 _UNFINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}

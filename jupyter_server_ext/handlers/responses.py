@@ -123,6 +123,7 @@ def _spoken(item: Mapping[str, Any], place: str) -> dict[str, Any]:
     if not isinstance(content, str):
         parts = _parts(content, f"{place}.content")
         content = parts if role == "user" and any(part["type"] != "text" for part in parts) else _flat(parts)
+    # ``developer`` is OpenAI's newer name, which other providers do not know.
     return {"role": "system" if role == "developer" else role, "content": content}
 
 

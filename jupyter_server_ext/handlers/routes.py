@@ -139,5 +139,6 @@ def rules(app: AppContext, base: str) -> list[tuple[str, type[GatewayHandler], d
         base: The path of the gateway, with a slash at both ends.
     """
     found = [(re.escape(base) + route.regex, route.handler, {"app": app, "route": route.path}) for route in app.routes]
+    # Last, as tornado takes the first pattern that fits.
     elsewhere = re.escape(base.rstrip("/")) + "(?:/.*)?"
     return [*found, (elsewhere, home.NoRoute, {"app": app, "route": "other"})]

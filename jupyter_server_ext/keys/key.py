@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.keys.pool import Lease
     from jupyter_server_ext.keys.windows.memory import MemoryWindows
 
-
 _FIRST_COOL_DOWN = 0.5  # seconds after a key's first failure; doubled with each further one
 _LONGEST_COOL_DOWN = 15.0  # seconds, so that a provider that is back is soon noticed
 _LEAST_AFTER_SEVERAL = 2.0  # seconds after several failures, whatever a provider names

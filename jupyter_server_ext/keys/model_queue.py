@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.keys.pool import Lease
     from jupyter_server_ext.messages import Caller
 
-
 _BATCH_TURN = 8  # every so many turns go to batch work, when some waits
 _MOST_IDLE = 200  # models without waiting requests, whose turns are remembered
 

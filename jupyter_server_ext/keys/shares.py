@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     Candidates = Callable[[str], list[tuple[float, Offer]]]
     from collections.abc import Mapping
 
-
 _LONGEST = 120.0  # seconds; of longer windows it is not known who will ask
 _OVER = 2.0  # usual requests beyond its share that a caller may start, as a share is no whole number
 _SWING = 0.5  # of the root of how many are expected, by which they may be more

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.keys.pool import KeyPool
     from jupyter_server_ext.keys.shares import Shares
 
-
 _GRACE = 1.0  # seconds by which a start may be predicted too late …
 _GRACE_OF_TOKENS = 0.1  # … and the share of the wait, where it depends on the lengths of answers
 _LEAST_STEP = 1e-6  # seconds; what is about to be free is free

@@ -22,7 +22,6 @@ from jupyter_server_ext.redis import MICROSECONDS, Call, Lost, RedisCoordinator,
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-
 _EXACT = 2_000  # requests up to which each is kept by its own time
 _PARTS = 1_000  # otherwise parts of a window …
 _PARTS_SHOWN = 120  # … and of one without a limit
@@ -31,7 +30,6 @@ _LONGEST_SHARED_ANEW = 86_400 * MICROSECONDS  # sums over longer times are not d
 _NEWS_SECONDS = 0.05  # after which news has reached all gateways
 _MOST_COUNTS = 20_000  # beyond it, those that count nothing are forgotten
 _CHUNK = 100  # counters in one call
-
 
 # Which counters the news of each kind are about, by their id.
 _IS_MEANT: dict[str, Callable[[str, str], bool]] = {

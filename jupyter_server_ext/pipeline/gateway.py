@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.pipeline.shared import RedisLocks
     from jupyter_server_ext.redis import RedisCoordinator
 
-
 _NEWS_SECONDS = 1.0  # between two comments to a stream that waits
 _PATIENCE = 0.05  # before the first of them
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.redis import RedisCoordinator
 
-
 _PATIENCE = 0.05  # seconds that a request waits for an answer from here
 _REST = 1.0  # seconds for which nobody asks after it was away
 _MOST_BYTES = 1_000_000  # of one answer

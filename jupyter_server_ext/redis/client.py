@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
     from redis.asyncio.connection import AbstractConnection
 
-
 CONNECT_SECONDS = 2.0  # how long a connection may take, and any reply but that to a decision
 
 _SENTINEL_PORT = 26379

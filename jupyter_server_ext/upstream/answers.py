@@ -16,8 +16,8 @@ from jupyter_server_ext.http_client import httpx
 from jupyter_server_ext.messages import Usage, wants_usage
 
 from .failures import Failure, broken, log
+from .openai import Expectation, checked
 from .sse import Completion, EventReader, ReportedUsage, StreamError, Unusable, read_completion
-from .usage import Expectation, checked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -38,7 +38,6 @@ _MOST_GROWTH = 100  # … so many times its size, which no text reaches
 _PACKED = {b"gzip", b"x-gzip", b"deflate"}
 _NO_BODY = {204, 304}
 
-
 Origin = tuple[str, str, int]
 
 

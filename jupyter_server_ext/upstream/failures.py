@@ -30,11 +30,9 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.keys import Unit
 
-
 # A failure is named from the code, the type and the words of the provider's error, most specific first. What is not
 # recognised is taken by its status alone. Words count only with the statuses they belong to, since a message may quote
 # the caller's own text.
-
 
 Kind = Literal[
     "rate_limit",
@@ -155,7 +153,6 @@ _OF_KIND: dict[Kind, str] = {
     "overloaded": "overloaded_error service_tier_capacity_exceeded",
 }
 _CODES: dict[str, Kind] = {code: kind for kind, codes in _OF_KIND.items() for code in codes.split()}
-
 
 _LARGER_THAN_A_LIMIT = re.compile(r"request too large for|required for long context", re.I)
 

@@ -28,15 +28,13 @@ from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 
 from .answers import Answer, BodyAnswer, StreamAnswer, read_all
 from .failures import Failure, broken, log
-from .openai import OpenAIProvider, provider_of
-from .usage import Expectation
+from .openai import Expectation, OpenAIProvider, provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jupyter_server_ext.config import PoolSettings
     from jupyter_server_ext.keys import Cost, Key, KeyQueue, Lease
-
 
 _AN_HOUR = 3600.0  # for which an exhausted key, or a model without access, is left alone
 _NOTHING = Usage()

@@ -18,8 +18,8 @@ from jupyter_server_ext.keys import KeyPool, KeyQueue
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 from jupyter_server_ext.upstream import Job, KeyRotatingTransport
 from jupyter_server_ext.upstream.failures import Log, classify
+from jupyter_server_ext.upstream.openai import checked
 from jupyter_server_ext.upstream.sse import EventReader, Malformed, ReportedUsage, read_completion
-from jupyter_server_ext.upstream.usage import checked
 
 GOOD = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}
 STREAM = (

@@ -11,9 +11,8 @@ from jupyter_server_ext.config import PRESETS, KeySettings, Limit, Secret, with_
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.keys import Cost, Key, KeyPool, Rate
 from jupyter_server_ext.messages import ChatRequest, Usage
-from jupyter_server_ext.upstream.openai import provider_of
+from jupyter_server_ext.upstream.openai import Expectation, Lengths, provider_of
 from jupyter_server_ext.upstream.sse import EventReader, Malformed, ReportedUsage, StreamError
-from jupyter_server_ext.upstream.usage import Expectation, Lengths
 
 
 def request(text: str = "x" * 400, **body) -> ChatRequest:

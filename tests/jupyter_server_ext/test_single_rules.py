@@ -35,8 +35,8 @@ from jupyter_server_ext.pipeline.cache import as_body, cache_key
 from jupyter_server_ext.redis.client import address_of
 from jupyter_server_ext.upstream.connection import Unpacking
 from jupyter_server_ext.upstream.failures import Log, classify, duration
+from jupyter_server_ext.upstream.openai import Lengths
 from jupyter_server_ext.upstream.sse import EventReader
-from jupyter_server_ext.upstream.usage import Lengths
 
 
 def test_deficit_round_robin():

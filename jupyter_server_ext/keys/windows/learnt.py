@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import Counts
 
-
 _CALM = 10  # windows without a refusal, after which what it taught is tried again without
 _LONGEST = 86_400.0  # seconds that anything learnt is kept
 _OFTEN_BELIED = 4  # refusals of what was left by headers, after which they are not believed

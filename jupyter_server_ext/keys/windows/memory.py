@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         WindowSpec,
     )
 
-
 _LEAST_JITTER = 0.04  # seconds that a busy machine needs without any network
 _FREE_JITTER = 0.5  # seconds that cost a long window nothing worth naming
 _OWN = "//"  # begins the ids of limits that are the gateway's rather than a provider's

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-
 SURELY_OVER = 1.1  # lengths of a window after which what is taken now surely counts no longer
 EPSILON = 1e-9  # what may be lacking by the arithmetic alone
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     RateWindow: TypeAlias = TimeWindow | Semaphore
 
-
 _LATEST = 10.0  # seconds after which a refusal is no longer explained by an unconfirmed expiry
 OTHERS = -math.inf  # when an entry was reserved that stands for the use of others
 
