@@ -149,7 +149,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
 
     def _last_error(self, job: Job, plan: RetryPlan) -> RsqlGatewayError:
         # Why no try gave an answer; a copy, as a raised error keeps the frame that keeps the plan.
-        error = copy(plan.error)
+        error = copy(plan.error or NoCapacity("No key is left for this request."))
         if isinstance(error, NoCapacity) and job.trace.failed:  # the next free key may be another than the refused one
             wait = self._queue.eta(self._queued_request(job, job.request.model))
             error.retry_after = wait if math.isfinite(wait) else error.retry_after
@@ -253,12 +253,13 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         trace.attempts += 1
         trace.key, trace.model, trace.upstream_start = lease.key.id, lease.model, lease.at
         trace.provider = lease.key.settings.provider
+        patience = self._patience(job, lease.model)
         started()
         provider = provider_of(lease.key.settings.provider)
         body = provider.body(job.request.body, lease.model, stream=job.request.stream)
         request = provider.request(lease.key, "/embeddings" if job.request.embeds else "/chat/completions", body)
         request.extensions["sent"] = lease.sent
-        carrier, patience = self._transport_of(lease.key), self._patience(job, lease.model)
+        carrier = self._transport_of(lease.key)
         answer = self._answer_to(job, lease, provider)
         try:
             async with asyncio.timeout(patience):
@@ -354,7 +355,7 @@ class RetryPlan:
     def __init__(self, job: Job, attempts: int) -> None:
         self.models = [job.request.model, *(model for model in job.fallbacks if model != job.request.model)]
         self.avoid: dict[str, frozenset[str]] = {}  # per model: keys at addresses that were silent
-        self.error: RsqlGatewayError = NoCapacity("No key is left for this request.")
+        self.error: RsqlGatewayError | None = None
         self._attempts = attempts  # tries per model that may be billed
         self.tries: dict[str, int] = {}  # by model
         self._billed: dict[str, int] = {}  # of them, those that may be
