@@ -92,22 +92,19 @@ class OpenAIProvider:
         url = self._urls.get((base, path))
         if url is None:
             url = self._urls[base, path] = httpx.URL(base.rstrip("/") + path)
-        secret = key.settings.key.reveal().encode()
-        return _request(url, [(b"Authorization", b"Bearer " + secret)] if secret else [], body)
+        return _request(url, key, body)
 
     def check(self, key: Key) -> httpx.Request:
         """The list of models, or what else tells of a key at the provider's own address."""
         # OpenRouter and Hugging Face list their models for everybody. Anthropic takes a bearer token for chat
         # completions only: https://docs.anthropic.com/en/api/models-list
         preset, base = self._preset, key.settings.base_url
-        secret = key.settings.key.reveal().encode()
-        if base != preset.base_url:
-            return self.request(key, "/models", b"")
-        if preset.anthropic_headers:
-            names = [(b"x-api-key", secret), (b"anthropic-version", b"2023-06-01")]
-            return _request(httpx.URL(base + "/models"), names, b"")
-        if preset.check_url:
-            return _request(httpx.URL(preset.check_url), [(b"Authorization", b"Bearer " + secret)], b"")
+        if base == preset.base_url and preset.anthropic_headers:
+            request = _request(httpx.URL(base + "/models"), key, b"", b"x-api-key", b"")
+            request.headers["anthropic-version"] = "2023-06-01"
+            return request
+        if base == preset.base_url and preset.check_url:
+            return _request(httpx.URL(preset.check_url), key, b"")
         return self.request(key, "/models", b"")
 
     def rates(self, headers: httpx.Headers) -> list[Rate]:
@@ -166,9 +163,13 @@ class OpenAIProvider:
         return max(0.0, math.ceil(seconds * 1000) / 1000)
 
 
-def _request(url: httpx.URL, names: list[tuple[bytes, bytes]], body: bytes) -> httpx.Request:
-    # A request with the credentials in ``names``. With a stream, httpx takes the headers as they are.
-    headers = [(b"Host", url.netloc), *_HEADERS, (b"Content-Length", b"%d" % len(body)), *names]
+def _request(
+    url: httpx.URL, key: Key, body: bytes, name: bytes = b"Authorization", kind: bytes = b"Bearer "
+) -> httpx.Request:
+    secret = key.settings.key.reveal().encode()
+    own = [(name, kind + secret)] if secret else []
+    headers = [(b"Host", url.netloc), *_HEADERS, (b"Content-Length", b"%d" % len(body)), *own]
+    # With a stream, httpx takes the headers as they are.
     return httpx.Request("POST" if body else "GET", url, headers=headers, stream=httpx.ByteStream(body))
 
 
