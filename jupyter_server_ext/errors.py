@@ -1,21 +1,20 @@
-"""Every error the gateway answers with. A handler turns any of them into JSON without a table of its own.
+"""Every error the gateway answers with. A handler turns any of them into JSON without a table of its own."""
 
-    RsqlGatewayError
-    ├── BadRequest             400   a field is wrong; ``param`` names it
-    │   └── TooLarge             413
-    ├── NotAuthenticated       401
-    ├── NotPermitted           403   the token lacks a scope, or the tenant may not use this
-    ├── UnknownModel           404
-    ├── LimitExceeded          429   the caller's own limit, budget or quota
-    ├── NoCapacity             503   no key can answer in time, or none is left; 429 when all keys are cooling
-    ├── UpstreamRefused        4xx   the provider found the caller's request at fault: its words, its status
-    ├── UpstreamFailed         502   the provider failed and no other key or model could help
-    ├── UpstreamTimeout        504   the provider stayed silent
-    └── ConfigError                  rsql.toml or the environment is wrong; the gateway does not start
-
-``message`` is public: it holds no key, token, password or upstream address. The shape of the JSON is OpenAI's, so real
-clients understand it: https://platform.openai.com/docs/guides/error-codes
-"""
+#     RsqlGatewayError
+#     ├── BadRequest             400   a field is wrong; ``param`` names it
+#     │   └── TooLarge             413
+#     ├── NotAuthenticated       401
+#     ├── NotPermitted           403   the token lacks a scope, or the tenant may not use this
+#     ├── UnknownModel           404
+#     ├── LimitExceeded          429   the caller's own limit, budget or quota
+#     ├── NoCapacity             503   no key can answer in time, or none is left; 429 when all keys are cooling
+#     ├── UpstreamRefused        4xx   the provider found the caller's request at fault: its words, its status
+#     ├── UpstreamFailed         502   the provider failed and no other key or model could help
+#     ├── UpstreamTimeout        504   the provider stayed silent
+#     └── ConfigError                  rsql.toml or the environment is wrong; the gateway does not start
+#
+# ``message`` is public: it holds no key, token, password or upstream address. The shape of the JSON is OpenAI's, which
+# clients understand: https://platform.openai.com/docs/guides/error-codes
 
 from __future__ import annotations
 

@@ -17,15 +17,15 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from jupyter_server_ext.config import CallerLimits
 
+# What a request is for; the kernel side names it in the header ``X-RSQL-Task``.
 Task = Literal["ask", "sql_ai", "chat", "batch", "other"]
-"""What a request is for; the kernel side says it in the header ``X-RSQL-Task``."""
 
+# Results for which no provider was asked.
 CacheResult = Literal["", "hit", "miss", "shared", "bypass", "repeat"]
 """What the cache did for a request: it was not asked (empty), had the answer, had none, gave a part in an identical
 request under way, was passed by on demand; or an earlier answer was repeated for the same Idempotency-Key."""
 
 WITHOUT_PROVIDER: frozenset[CacheResult] = frozenset({"hit", "shared", "repeat"})
-"""Results for which no provider was asked."""
 
 Json = Mapping[str, Any]
 

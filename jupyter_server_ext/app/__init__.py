@@ -1,7 +1,6 @@
-"""Entry points of the gateway: a Jupyter Server extension, ``jupyter rsql``, a JupyterHub service, a TLJH plugin.
+"""Entry points of the gateway: a Jupyter Server extension, ``jupyter rsql``, a JupyterHub service, a TLJH plugin."""
 
-The only room in which a gateway is assembled from its settings and started, supervised and stopped.
-"""
+# The only room in which a gateway is assembled from its settings and started, supervised and stopped.
 
 import lazy_loader
 

@@ -1,11 +1,11 @@
 """The gateway as a service of a JupyterHub, in one line of ``jupyterhub_config.py``.
 
-    from jupyter_server_ext.jupyterhub import configure
-    configure(c, config="/etc/jupyterhub/rsql.toml")
-
-Imported by the hub, so it loads nothing but the standard library. docs/jupyterhub.md says what each line is for, and
-deploy/jupyterhub/ holds the same without this function.
+from jupyter_server_ext.jupyterhub import configure
+configure(c, config="/etc/jupyterhub/rsql.toml")
 """
+
+# Imported by the hub, so it loads nothing but the standard library. docs/jupyterhub.md says what each line is for, and
+# deploy/jupyterhub/ holds the same without this function.
 
 from __future__ import annotations
 

@@ -330,11 +330,10 @@ def plain_error(status: int) -> RsqlGatewayError:
 class Metrics:
     """The figures of one gateway for Prometheus, in a registry of its own.
 
-    Names follow ``rsql_<noun>_<unit>``. No label holds a caller, a token, a key or text of a request.
-
-    Args:
-        status: ``Gateway.status``, read when somebody asks for the figures.
+    ``status`` is ``Gateway.status``, read when somebody asks for the figures.
     """
+
+    # Names follow ``rsql_<noun>_<unit>``. No label holds a caller, a token, a key or text of a request.
 
     def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
         self._registry = CollectorRegistry()  # not the global one: a process may hold two gateways

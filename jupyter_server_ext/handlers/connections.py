@@ -58,12 +58,7 @@ class BoundedServer(HTTPServer):
     _per_address = 0
 
     def bound(self, most: int, per_address: int = 0) -> None:
-        """Have so many connections.
-
-        Args:
-            most: Of all clients together.
-            per_address: From one address that is not this machine's; 0 is any number, as where a proxy stands before.
-        """
+        """Have so many connections of all clients, and of one address that is not this machine's; 0 is any number."""
         self._most, self._per_address = most, per_address
 
     def initialize(self, *given: Any, **options: Any) -> None:
@@ -136,11 +131,7 @@ class Seldom:
 
 
 class FewWords(logging.Filter):
-    """Lets a message through a few times a minute: what any client can cause must not fill a disk.
-
-    Args:
-        most: How often, for messages of one form.
-    """
+    """Lets ``most`` messages of a form through in a minute: what any client can cause must not fill a disk."""
 
     def __init__(self, most: int = 5) -> None:
         super().__init__()

@@ -132,12 +132,7 @@ ROUTES = (
 
 
 def rules(app: AppContext, base: str) -> list[tuple[str, type[GatewayHandler], dict[str, Any]]]:
-    """What tornado takes: patterns, handlers and their arguments.
-
-    Args:
-        app: Everything that handlers use.
-        base: The path of the gateway, with a slash at both ends.
-    """
+    """What tornado takes, below a path with a slash at both ends: patterns, handlers and their arguments."""
     found = [(re.escape(base) + route.regex, route.handler, {"app": app, "route": route.path}) for route in app.routes]
     # Last, as tornado takes the first pattern that fits.
     elsewhere = re.escape(base.rstrip("/")) + "(?:/.*)?"

@@ -1,7 +1,6 @@
-"""Keys and their rate windows: the pool, the fair queue before it, and predictions of waiting times.
+"""Keys and their rate windows: the pool, the fair queue before it, and predictions of waiting times."""
 
-``windows`` counts one limit each so that no provider's way of counting is overrun, and learns from headers.
-"""
+# ``windows`` counts one limit each so that no provider's way of counting is overrun, and learns from headers.
 
 import lazy_loader
 

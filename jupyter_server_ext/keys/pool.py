@@ -135,18 +135,11 @@ class KeyPool:
         self,
         model: str,
         cost: Cost,
-        avoid: frozenset[str] = frozenset(),
-        reservations: Sequence[Reservation] = (),
+        avoid: frozenset[str] = frozenset(),  # public ids of keys that are not to be used
+        reservations: Sequence[Reservation] = (),  # what the heads of queues wait for
         caller: str = "",
     ) -> Lease | Busy:
         """Take what a request costs from the key that can start it now and has most headroom left.
-
-        Args:
-            model: The model asked for.
-            cost: Tokens reserved.
-            avoid: Public ids of keys that are not to be used.
-            reservations: What the heads of queues wait for.
-            caller: Whose request it is.
 
         Raises:
             UnknownModel: No key is meant for this model.

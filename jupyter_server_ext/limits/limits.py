@@ -264,17 +264,10 @@ class Limits:
         used: Iterable[Used],
         unix: float,
         *,
-        day_from: float = 0.0,
-        keys: Mapping[str, CallerLimits] | None = None,
+        day_from: float = 0.0,  # from which on limits per day count, as they were reset then
+        keys: Mapping[str, CallerLimits] | None = None,  # limits that virtual API keys have of their own, by id
     ) -> None:
-        """Count what the ledger remembers.
-
-        Args:
-            used: Oldest first.
-            unix: Unix time now.
-            day_from: Unix time from which on limits per day count, as they were reset then.
-            keys: Limits that virtual API keys have of their own, by id.
-        """
+        """Count what the ledger remembers, oldest first; all times are Unix time."""
         for row in used:
             if not row.counted:
                 continue

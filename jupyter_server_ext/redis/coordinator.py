@@ -153,12 +153,9 @@ class RedisCoordinator:
         return int((self._clock() + self._ahead) * MICROSECONDS)
 
     async def call(self, call: Call, read: Callable[[Any], T], undo: Callable[[T], None] = lambda _: None) -> T:
-        """The result of a script.
+        """The result of a script, as ``read`` makes it of the reply before anything else is sent.
 
-        Args:
-            call: The script and its arguments.
-            read: Reads its reply; called before anything else is sent.
-            undo: Called with the result when its caller has gone meanwhile.
+        ``undo`` is called with the result when its caller has gone meanwhile.
 
         Raises:
             Lost: Redis is not there, or has not answered in time.

@@ -39,9 +39,8 @@ _HEADERS = [
     (b"User-Agent", b"rsql"),
 ]
 _COUNT = re.compile(r"[0-9]{1,15}")
-_RESET = re.compile(
-    rb'"x-ratelimit-reset"\s*:\s*"?([0-9]{1,15})', re.IGNORECASE
-)  # OpenRouter puts its headers into the body
+# OpenRouter puts its headers into the body.
+_RESET = re.compile(rb'"x-ratelimit-reset"\s*:\s*"?([0-9]{1,15})', re.IGNORECASE)
 _FIRST_DATE, _FIRST_IN_MILLISECONDS = 1e9, 1e12  # larger numbers are no lengths of time but Unix time
 _MOST_READ = 4000  # characters of an error
 _REFUSED = 429  # the only status at which a reset without a limit of its own says when to come back
