@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.pipeline.shared import RedisAnswers
 
 # Two requests are the same when tenant, model, messages and every parameter that shapes the answer are the same. A
-# cached answer is kept as the provider's JSON body; ``replay`` makes a stream of it when a stream is asked for. Both
+# cached answer is kept as the provider's JSON body; ``as_events`` makes a stream of it when a stream is asked for. Both
 # stay inside a tenant; limits, records and streams remain each caller's own and are the gateway's affair.
 
 # Fields that say how the answer travels or who asked, not what it is.
