@@ -96,7 +96,8 @@ class Gateway:
             at_once=settings.everyone.concurrency,
         )
         for key in self.pool.keys:
-            self._transport_of(key)  # now, as the first request should not wait for it
+            if key.settings.provider != "offline":
+                self._transport_of(key)  # now, as the first request should not wait for it
         if self._state.link is not None:
             self._state.link.on_change.append(self.pool.changed)
         self._idempotency = IdempotencyStore(self.accounting.ledger, self._state.locks)
