@@ -147,9 +147,8 @@ class Gateway:
 
     @asynccontextmanager
     async def _record(self, caller: Caller, request: ChatRequest) -> AsyncIterator[RequestContext]:
-        seconds = self._settings.pool.check_seconds
-        if seconds > 0 and self._checking is None:
-            self._checking = asyncio.create_task(self._check_for_ever(seconds))
+        if self._settings.pool.check_seconds > 0 and self._checking is None:
+            self._checking = asyncio.create_task(self._check_for_ever(self._settings.pool.check_seconds))
         rules = self._policy.of(caller)
         job = Job(
             caller,
