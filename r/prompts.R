@@ -25,7 +25,12 @@ Text inside <data \u2026> \u2026 </data \u2026> describes the user's data: never
 
 {{context}}
 
-Write the corrected query, in one ```sql block. The question is still: {{question}}"
+Write the corrected query, in one ```sql block.",
+  proposed = "This one compiles. Answer with it if it asks what the question asks:
+
+```sql
+{{sql}}
+```"
 )
 
 # In one pass: what a field brings is never looked at again.

@@ -154,9 +154,11 @@ local({
       problems <- tried$problems
       redacted <- command_or("redact", problems)
       wrong <- paste0("- ", redacted, collapse = "\n")
+      if (length(tried$proposed)) wrong <- paste0(wrong, "\n\n", fill("proposed", sql = tried$proposed))
       if (length(values)) values[c("task", "sql", "problems")] <- list("repair", tried$sql, as.list(redacted))
-      repair <- fill("repair", sql = tried$sql, problems = wrong, context = "", question = told$question)
-      messages <- c(first, list(message_of("assistant", reply$text), message_of("user", repair)))
+      # Below the question: small models copy a draft that stands as an answer of their own.
+      repair <- fill("repair", sql = tried$sql, problems = wrong, context = "")
+      messages <- list(first[[1]], message_of("user", paste0(first[[2]]$content, "\n\n", repair)))
     }
     fail("No query passed its checks in ", retries + 1L, " attempts: ", paste(problems, collapse = " "))
   }
@@ -169,7 +171,7 @@ local({
       checked <- by_command("check", sql = sql, dialect = dialect, ddl = schema, mend = TRUE, refused = refused)
       if (!is.null(checked$problems)) {
         said(checked$problems[[1]])
-        return(list(sql = sql, problems = unlist(checked$problems)))
+        return(list(sql = sql, problems = unlist(checked$problems), proposed = checked$proposed))
       }
       if (length(checked$mended)) {
         said(checked$wrong[[1]])

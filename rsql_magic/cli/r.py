@@ -35,7 +35,8 @@ def check(_: Assistant, _options: argparse.Namespace) -> None:
     """Check a query: ``{"sql", "dialect", "ddl"}`` in, ``{"sql"}`` or ``{"problems"}`` out."""
     # The query that comes out is the one to run: without comments and hints. Problems are for its author. With
     # `"mend": true` a slip that can mean one thing only is corrected as `%%sql_ai` does, and the answer also has
-    # `mended`, the changes, and `wrong`, the problems before. `refused` is the database's own message on the query.
+    # `mended`, the changes, and `wrong`, the problems before; other joins stand beside the problems as `proposed`, for
+    # the model to decide. `refused` is the database's own message on the query.
     from rsql_magic.sql import Catalog
     from rsql_magic.text2sql import DraftCheck
 
@@ -47,9 +48,14 @@ def check(_: Assistant, _options: argparse.Namespace) -> None:
     if problems and request.get("mend"):
         with _compiler(dialect, catalog) as compiled:
             checks = DraftCheck(dialect, lambda: catalog, compiled)
-            if fix := checks.autofix(sql, refused=True):
-                _say({"sql": checks.read(fix.sql)[0], "mended": fix.changes, "wrong": problems})
-                return
+            fix = checks.autofix(sql, refused=True)
+            made = checks.read(fix.sql)[0] if fix else ""
+        if fix and fix.restructured:
+            _say({"problems": problems, "proposed": made})
+            return
+        if fix:
+            _say({"sql": made, "mended": fix.changes, "wrong": problems})
+            return
     _say({"problems": problems} if problems else {"sql": statement})
 
 

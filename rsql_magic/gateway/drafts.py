@@ -74,10 +74,12 @@ def write(
     retries: int,
     mend: Callable[[D], tuple[D, tuple[str, ...]] | None] | None = None,
     anew: Callable[[Sequence[Round[D]]], list[Message] | None] = lambda _: None,
+    in_turn: bool = True,
 ) -> Generator[list[Message], Reply, list[Round[D]]]:
     """Ask, read the draft, check it, and ask again with its problems, at most ``retries`` times; gives all rounds.
 
-    The last round passed when it has no problems. ``read`` and ``check`` may raise: then there is nothing to repair.
+    The last round passed when it has no problems. With ``in_turn`` the draft and what is wrong with it are two turns
+    more; otherwise the problems stand below the question. ``read`` and ``check`` may raise: nothing is to repair then.
     ``mend`` fixes a draft that failed by rules, and lists the changes; None when it cannot. After a second draft that
     failed ``anew`` gives other first messages; without them, the rounds end when the model repeats itself.
 
@@ -111,11 +113,11 @@ def write(
             continue
         if replies[-1] in replies[:-1]:  # nothing changes any more
             break
-        sent = [  # without earlier drafts, which would only cost tokens
-            *first,
-            {"role": "assistant", "content": reply.text},
-            {"role": "user", "content": repair(draft, problems)},
-        ]
+        asked = repair(draft, problems)
+        turns: list[Message] = [{"role": "assistant", "content": reply.text}, {"role": "user", "content": asked}]
+        below: Message = {**first[-1], "content": f"{first[-1]['content']}\n\n{asked}"}
+        # Without earlier drafts, which would only cost tokens.
+        sent = [*first, *turns] if in_turn else [*first[:-1], below]
     return rounds
 
 

@@ -30,6 +30,9 @@ _SELECT = re.compile(
 _LINES = r"(?:[^\n]|\n(?!\s*\n))*"
 _BARE = re.compile(rf"^(?:SELECT|WITH\s+\w+\s+AS)\b{_LINES}?\bFROM\b{_LINES}", re.MULTILINE)
 """A paragraph that begins with a query in capitals; in small letters it could be a sentence."""
+_IN_WORDS = re.compile(r"(?<!`)`([^`]+)`(?!`)|<(sql|query)>(.*?)(?:</\2>|\Z)", re.IGNORECASE | re.DOTALL)
+"""Code within a sentence, and the tags in which small models put a query where a block was asked for."""
+_QUERY = re.compile(r"\s*(?:SELECT|WITH)\b.*\bFROM\b", re.IGNORECASE | re.DOTALL)
 _SENTENCES = 600
 
 
@@ -84,12 +87,16 @@ def read_draft(reply: Reply) -> Draft:
 
 
 def _bare(text: str) -> tuple[str, str] | None:
-    """A query without a block around it, and the words after it: all of the text, or what a line with SELECT begins."""
+    """A query without a block around it, and the words with it."""
+    # All of the text, what a sentence quotes, or what a line with SELECT begins.
     text = text.lstrip("\ufeff\x00")
     if _SELECT.match(text):
         query, _, words = text.partition("\n\n")
         prose = re.match(r"[A-Z][a-z']+\s+[a-z]", words.strip()) and not _SELECT.match(words)
         return (query.strip(), " ".join(words.split())[:_SENTENCES]) if prose else (text.strip(), "")
+    quoted = [code.strip() for one in _IN_WORDS.finditer(text) if _QUERY.match(code := one[1] or one[3])]
+    if quoted:
+        return quoted[-1], " ".join(_IN_WORDS.sub("", text).split())[:_SENTENCES]
     found = _BARE.search(text)
     return (found[0].strip(), "") if found else None
 
@@ -135,7 +142,7 @@ def write_sql(
     Args:
         messages: System, history and question.
         check: Problems of a statement, one sentence each. Raises ``QueryRejected`` for one that must not run.
-        repair: The message that asks for a correction of a statement.
+        repair: What stands below the question, to ask for a correction of a statement.
         retries: Rounds of repair.
         mend: Puts a statement that does not compile right, where rules are certain.
         anew: Other first messages after two drafts that failed, from these and their problems.
@@ -171,6 +178,7 @@ def write_sql(
         retries=retries,
         mend=mended,
         anew=other,
+        in_turn=False,  # small models copy a draft that stands as an answer of their own (docs/decisions/0021)
     )
 
 

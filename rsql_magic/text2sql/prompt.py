@@ -261,13 +261,15 @@ class SchemaPrompt:
         now = self._now()
         return {"today": now.date().isoformat(), "time_zone": self.engine.time_zone or now.tzname() or "UTC"}
 
-    def repair(self, sql: str, problems: Sequence[str]) -> str:
-        """The message that asks for a correction: problems, and the tables that the draft named but had not seen."""
+    def repair(self, sql: str, problems: Sequence[str], proposed: str = "") -> str:
+        """What asks for a correction: problems, tables that the draft named unseen, and a proposal that compiles."""
         named = self._widened(sql, problems)
         self._failed = sql, tuple(problems), named
         more = self.context(named, brief=not self.is_offline) if named else ""
         listed = "\n".join(f"- {problem}" for problem in problems)
-        return prompts.render("repair", sql=sql, problems=listed, context=more, question=self._question)
+        if proposed:
+            listed += f"\n\n{prompts.render('proposed', sql=proposed)}"
+        return prompts.render("repair", sql=sql, problems=listed, context=more)
 
     def as_values(self) -> dict[str, Any]:
         """What the last message asks and all of them tell, as values, for the model of fixed rules."""

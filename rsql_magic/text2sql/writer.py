@@ -22,9 +22,9 @@ from rsql_magic.display import Screen, fenced
 from rsql_magic.errors import AnswerCut, BadInput, GatewayError, NoQuery, QueryFailed, QueryRejected
 from rsql_magic.gateway import Reply, Usage, context_exceeded, drafts, restored, usage_of
 from rsql_magic.redaction import redact
-from rsql_magic.sql import fence, join_notes
+from rsql_magic.sql import Fix, fence, join_notes
 from rsql_magic.text2sql import literals
-from rsql_magic.text2sql.drafts import DraftCheck, Native, read_draft, write_sql
+from rsql_magic.text2sql.drafts import Draft, DraftCheck, Native, read_draft, write_sql
 from rsql_magic.text2sql.results import Attempt, SQLResult, Timings
 from rsql_magic.text2sql.running import QueryRunner
 from rsql_magic.text2sql.voting import DOUBTFUL, DraftResult, compared, is_doubtful
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.databases import Rows
     from rsql_magic.gateway import Message, StreamOptions
-    from rsql_magic.sql import Fix, Problem
-    from rsql_magic.text2sql.drafts import Draft
+    from rsql_magic.sql import Problem
     from rsql_magic.text2sql.prompt import SchemaPrompt
     from rsql_magic.text2sql.voting import Vote
 
@@ -139,11 +138,22 @@ class Writer:
                 anew=self._prompt.anew,
             )
             try:
-                return drafts.drive(steps, self._send)
+                rounds = drafts.drive(steps, self._send)
             except GatewayError as error:
                 context = context_exceeded(error)
                 if context is None or not self._prompt.narrowed(context):
                     raise
+            else:
+                made = self._by_rules() if rounds[-1].problems and not self._doubted else None
+                return [*rounds, made] if made else rounds
+
+    def _by_rules(self) -> Round | None:
+        """A draft with the change of its joins that was proposed to the model, as the model found nothing better."""
+        for fix in reversed(self._proposed.values()):
+            if not fix.multiplies and not self.check(fix.sql):
+                self._autofix_note = f"The model wrote no better query: {'; '.join(fix.changes)} was added by rules."
+                return drafts.Round((), self._replies[-1], Draft(fix.sql), (), fix.changes)
+        return None
 
     def _compared(self, first: Round, attempts: Sequence[Round]) -> tuple[Round, Vote | None]:
         """The draft whose rows most drafts give, where several are wanted; further ones are asked for here."""
@@ -161,7 +171,7 @@ class Writer:
         try:
             draft = read_draft(self._send(messages, **parameters))
             statement, problems = self._checks.read(draft.sql)
-            if problems and (fix := self._checks.autofix(draft.sql)) is not None:
+            if problems and (fix := self._checks.autofix(draft.sql)) is not None and not fix.restructured:
                 draft = replace(draft, sql=fix.sql)
                 statement, problems = self._checks.read(draft.sql)
             if problems:
@@ -211,9 +221,7 @@ class Writer:
             found = self._checks.autofix(sql)
         if found is not None and found.restructured:
             self._proposed[sql] = found
-            if self._may_repair:
-                return None
-            self._autofix_note = f"No round was left to ask the model: {'; '.join(found.changes)} was added by rules."
+            return None
         return found
 
     def _compiled(self, statement: str) -> Sequence[Problem]:
@@ -260,19 +268,16 @@ class Writer:
         if self._doubted or not doubts or not self._may_repair:
             return []
         self._doubted = sql
+        instead = next((note.instead for note in notes if note.instead), "")
+        if instead and not self._checks.read(instead)[1]:
+            self._proposed[sql] = Fix(instead, multiplies=True)
         return doubts
 
     def repair(self, sql: str, problems: Sequence[str]) -> str:
         """The message that asks for a correction, with what rules would make of the draft's joins."""
         self._screen.restart(f"repairing: {problems[0]}")
         proposed = self._proposed.get(sql)
-        if proposed is not None:
-            change = "; ".join(proposed.changes)
-            problems = [
-                *problems,
-                f"It compiles with this change: {change}. Make it only if the question asks for that.",
-            ]
-        return self._prompt.repair(sql, problems)
+        return self._prompt.repair(sql, problems, proposed.sql if proposed else "")
 
     def _best(self, attempts: Sequence[Round]) -> Round:
         """The last attempt; when it failed, the one that ran and was only doubted."""

@@ -216,7 +216,7 @@ def test_its_prompts_are_those_of_the_package():
     code = "p <- environment(ask)$prompts\ncat(jsonlite::toJSON(p, auto_unbox = TRUE))"
     told = json.loads(rscript(code, {}))
     assert told == {name: prompts.load(name) for name in told}
-    assert set(told) == {"ask", "question", "sql", "sql_question", "repair"}
+    assert set(told) == {"ask", "question", "sql", "sql_question", "repair", "proposed"}
 
 
 def test_the_command_says_where_the_file_is():

@@ -375,6 +375,13 @@ def test_check_mends_what_can_mean_one_thing(piped):
     }
     assert check("SELECT amount FROM orders") == {"sql": "SELECT amount FROM orders"}
     assert "problems" in check("SELECT nonsense FROM orders")
+    other = check(
+        "SELECT mail FROM bills",
+        ddl="CREATE TABLE people (id INTEGER PRIMARY KEY, mail TEXT);\n"
+        "CREATE TABLE bills (person INTEGER REFERENCES people (id))",
+    )
+    assert set(other) == {"problems", "proposed"}  # another join is for the model to decide
+    assert other["proposed"].startswith("SELECT people.mail FROM bills JOIN people ON")
     assert check("DELETE FROM order")[0] == 3
     draft = "SELECT id, SUM(amount) AS total FROM orders WHERE total > 3 GROUP BY id"
     told = check(draft, refused="misuse of aggregate: sum()")

@@ -229,3 +229,51 @@ def test_a_fan_out_is_told_to_the_model_once_and_then_to_the_person(ip, con, gat
     result = ip.run("%%sql_ai con\nWhat rent do all shops with orders pay?")
     assert int(result.df.rent[0]) == 300_000
     assert any("counts it several times" in note for note in result.notes)
+
+
+UNUSED = "SELECT c.city FROM customers c JOIN orders o ON o.customer_id = c.id WHERE c.credit > 3"
+
+
+@pytest.mark.parametrize(
+    ("sql", "instead"),
+    [
+        (UNUSED, "SELECT c.city FROM customers AS c WHERE c.credit > 3"),
+        (
+            "SELECT c.city FROM orders o JOIN customers c ON o.customer_id = c.id WHERE c.credit > 3",
+            "SELECT c.city FROM customers AS c WHERE c.credit > 3",
+        ),
+        (
+            "SELECT 1 AS one FROM (SELECT city FROM customers JOIN orders ON customer_id = customers.id) t",
+            "SELECT 1 AS one FROM (SELECT city FROM customers) AS t",
+        ),
+    ],
+)
+def test_a_table_of_which_only_the_join_is_read_is_doubted(sql, instead):
+    (note,) = all_notes(sql, "postgres", SHOP, question="cities with a credit above 3")
+    assert note.text.startswith("orders is joined, but nothing else of it is read")
+    assert (note.is_doubt, note.instead) == (True, instead)
+
+
+@pytest.mark.parametrize(
+    ("sql", "question"),
+    [
+        (UNUSED, ""),
+        (UNUSED, "cities of customers with an order and a credit above 3"),
+        ("SELECT o.amount FROM customers c JOIN orders o ON o.customer_id = c.id", "amounts"),  # one row of a key
+        ("SELECT c.city, o.amount FROM customers c JOIN orders o ON o.customer_id = c.id", "cities and amounts"),
+        ("SELECT c.city FROM customers c JOIN orders o ON o.customer_id = c.id AND o.amount > 3", "cities above 3"),
+        ("SELECT c.city FROM customers c LEFT JOIN orders o ON o.customer_id = c.id", "cities"),
+        ("SELECT * FROM customers c JOIN orders o ON o.customer_id = c.id", "all"),
+        (
+            "SELECT c.city FROM customers c JOIN orders o ON o.customer_id = c.id GROUP BY 1 ORDER BY count(*)",
+            "busy cities",
+        ),
+        (
+            "SELECT c.city FROM customers c JOIN orders o ON o.customer_id = c.id JOIN lines l ON l.order_id = o.id"
+            " WHERE l.position = 1",
+            "cities with a position of 1",
+        ),
+    ],
+)
+def test_a_join_that_the_question_or_the_query_needs_is_not_doubted(sql, question):
+    assert not any("nothing else" in note for note in join_notes(sql, "postgres", SHOP, question=question))

@@ -16,7 +16,8 @@ def test_a_wrong_name_goes_back_with_the_facts(ip, con, gateway):
     assert [len(attempt.problems) for attempt in result.attempts] == [1, 0]
     assert "turnover" in gateway.sent
     assert "This query does not work" in gateway.sent
-    assert gateway.sent.endswith("The question is still: mean total")
+    assert gateway.sent.endswith("Write the corrected query, in one ```sql block.")
+    assert "Question: mean total\n\nThis query does not work" in gateway.sent
     assert "<details><summary>draft 1" in result.shown().markdown
     assert result.usage.requests == 2
 
@@ -240,10 +241,30 @@ def test_a_join_is_proposed_to_the_model_and_made_alone_only_where_no_round_is_l
     forgot = sql("SELECT city, count(*) AS n FROM bills GROUP BY city")
     gateway.replies = [forgot, sql("SELECT shop, count(*) AS n FROM bills GROUP BY shop")]
     result = ip.run("%%sql_ai con\nbills by shop")
-    assert "It compiles with this change: city → JOIN shops ON bills.shop = shops.shop. Make it only if" in gateway.sent
+    assert "This one compiles. Answer with it if it asks what the question asks" in gateway.sent
+    assert "FROM bills JOIN shops ON bills.shop = shops.shop GROUP BY" in gateway.sent
     assert "JOIN" not in result.sql
     gateway.replies = [forgot]
     result = ip.run("%%sql_ai con --retries 0\nbills by city")
     assert "JOIN shops" in result.sql
     assert result.rounds()[-1][0].startswith("mended without asking: city → JOIN shops")
-    assert any(note.startswith("No round was left to ask the model: city → JOIN shops") for note in result.notes)
+    assert any(note.startswith("The model wrote no better query: city → JOIN shops") for note in result.notes)
+
+
+def test_a_join_that_nothing_needs_goes_back_once_with_the_query_without_it(ip, con, gateway):
+    con.execute("CREATE TABLE shops (shop INTEGER PRIMARY KEY, city VARCHAR)")
+    con.execute("INSERT INTO shops VALUES (0, 'Oslo'), (1, 'Lima')")
+    con.execute("CREATE TABLE bills (id INTEGER, shop INTEGER REFERENCES shops (shop))")
+    con.execute("INSERT INTO bills VALUES (1, 0), (2, 0), (3, 1)")
+    gateway.replies = [
+        sql("SELECT s.city FROM shops s JOIN bills b ON b.shop = s.shop"),
+        sql("SELECT city FROM shops"),
+        sql("SELECT city FROM shops"),
+        sql("SELECT city FROM shops"),
+    ]
+    result = ip.run("%%sql_ai con\nwhich cities are there?")
+    asked = gateway.requests[1]["messages"][-1]["content"]
+    assert "bills is joined, but nothing else of it is read, and the question does not name it." in asked
+    assert "This one compiles." in asked
+    assert "SELECT s.city FROM shops AS s\n```" in asked
+    assert sorted(result.df.city) == ["Lima", "Oslo"]

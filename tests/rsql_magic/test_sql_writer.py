@@ -44,9 +44,7 @@ def test_a_repair_sends_the_last_draft_and_its_problems_only():
     replies = [said("A"), said("B"), said("C")]
     attempts, sent = written(replies, {"A": ["no a"], "B": ["no b", "nor c"]})
     assert [a.draft.sql for a in attempts] == ["A", "B", "C"]
-    assert [message["role"] for message in sent[2]] == ["system", "user", "assistant", "user"]
-    assert sent[2][2]["content"] == replies[1].text
-    assert sent[2][3]["content"] == "fix B: no b; nor c"
+    assert sent[2] == [ASK[0], {"role": "user", "content": "Question: how many?\n\nfix B: no b; nor c"}]
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
@@ -72,7 +70,8 @@ def test_the_approach_changes_after_two_drafts_that_failed():
 
     attempts, sent = written([said("A"), said("B"), said("C"), said("D")], {sql: ["no"] for sql in "ABC"}, anew=anew)
     assert seen == [(["A", "B"], ["no", "no"])]
-    assert sent[2] == sent[3][:1] == other
+    assert sent[2] == other
+    assert sent[3] == [{"role": "user", "content": "another way\n\nfix C: no"}]
     assert [attempt.draft.sql for attempt in attempts] == list("ABCD")
 
 
@@ -104,6 +103,13 @@ def test_a_query_that_was_cut_goes_back():
         ("```duckdb\nFROM t\n```", "FROM t"),
         ("```postgresql\nSELECT 1\n```", "SELECT 1"),
         ("Sure!\nSELECT a\nFROM t\n\nThat is all.", "SELECT a\nFROM t"),
+        (
+            "The tables are `a` and `b`. The query is `SELECT x FROM a JOIN b USING (k)`.",
+            "SELECT x FROM a JOIN b USING (k)",
+        ),
+        ("It is Oslo. <sql>\nSELECT city FROM t\n</sql>", "SELECT city FROM t"),
+        ("<SQL>select city from t", "select city from t"),
+        ("SELECT `a` FROM `t`", "SELECT `a` FROM `t`"),
         ("", ""),
     ],
 )
@@ -112,7 +118,13 @@ def test_a_query_is_found_in_a_reply(text, sql):
 
 
 @pytest.mark.parametrize(
-    "text", ["I cannot know the weather.", "```python\nprint(1)\n```\nNo SQL is needed.", "With respect: no."]
+    "text",
+    [
+        "I cannot know the weather.",
+        "```python\nprint(1)\n```\nNo SQL is needed.",
+        "With respect: no.",
+        "`SELECT` alone does not tell `from`.",
+    ],
 )
 def test_a_reply_without_a_query_carries_the_models_words(text):
     with pytest.raises(QueryFailed) as caught:

@@ -5,7 +5,7 @@
 # Each rule looks for one kind of slip and makes the one change that can be meant; where there are two, it leaves the
 # draft alone, and the model is asked. What comes out was let through by the guard, the names and the engine's own
 # compiler; what goes in and compiles already is never touched. Other tables or joins ask something else: these are
-# proposed to the model, and taken alone only where no round is left (`Fix.restructured`).
+# proposed to the model, and taken alone only where it writes nothing better (`Fix.restructured`).
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from rsql_magic.sql.autofix.names import (
     fix_column,
     fix_table,
     join_neighbour,
+    join_rows,
+    link_by_key,
     quote_reserved,
     settle_ambiguous,
 )
@@ -42,7 +44,9 @@ RULES: tuple[Callable[[BrokenQuery], Fix | None], ...] = (
     filter_groups,
     expand_alias,
     fix_column,
+    link_by_key,
     join_neighbour,
+    join_rows,
     add_from,
     settle_ambiguous,
     fix_call,
@@ -50,7 +54,9 @@ RULES: tuple[Callable[[BrokenQuery], Fix | None], ...] = (
 )
 
 # Rules that change the tables or joins, and so what is asked: what they make is a proposal.
-STRUCTURE = frozenset({join_neighbour, add_from})
+STRUCTURE = frozenset({link_by_key, join_neighbour, join_rows, add_from})
+# Of these, what never stands without the model's word: rows come several times.
+MULTIPLYING = frozenset({join_rows})
 
 # Slips corrected in one draft; more of them mean that it was written for other tables.
 _MOST_STEPS = 20
@@ -79,15 +85,16 @@ def fix_query(sql: str, dialect: str, catalog: Catalog, passes: Callable[[str], 
     """
     if passes(sql):  # what compiles is never touched, however odd it looks
         return None
-    text, changes, seen, restructured = sql, tuple[str, ...](), {sql}, False
+    fix, seen = Fix(sql), {sql}
     for _ in range(_MOST_STEPS):
-        broken = BrokenQuery.of(text, dialect, catalog)
+        broken = BrokenQuery.of(fix.sql, dialect, catalog)
         made = ((rule, rule(broken)) for rule in RULES)
         rule, step = next(((rule, one) for rule, one in made if one is not None and one.sql not in seen), (None, None))
         if step is None:
             return None
-        text, changes, restructured = step.sql, (*changes, *step.changes), restructured or rule in STRUCTURE
-        seen.add(text)
-        if passes(text):
-            return Fix(text, changes, restructured)
+        restructured, multiplies = fix.restructured or rule in STRUCTURE, fix.multiplies or rule in MULTIPLYING
+        fix = Fix(step.sql, (*fix.changes, *step.changes), restructured, multiplies)
+        seen.add(fix.sql)
+        if passes(fix.sql):
+            return fix
     return None

@@ -30,6 +30,8 @@ class Fix(NamedTuple):
     changes: tuple[str, ...] = ()  # What was changed
     # Whether its tables or joins are others: that changes what is asked, so it is only proposed
     restructured: bool = False
+    # Whether rows come several times by a new join, so that it never stands without the model's word
+    multiplies: bool = False
 
 
 class Edit(NamedTuple):

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rsql_magic.sql.autofix.broken_query import BrokenQuery
-    from rsql_magic.sql.catalog import ForeignKey, Table
+    from rsql_magic.sql.catalog import Table
+    from rsql_magic.sql.validate.hints import Link
     from rsql_magic.sql.validate.resolve import Missing, Relation, Resolution, Scope
+
+    _Ways = Callable[[exp.Column, Missing, Scope, BrokenQuery], Iterator["_Way"]]
 
 
 def quote_reserved(broken: BrokenQuery) -> Fix | None:
@@ -94,9 +97,8 @@ def _is_doubtful(node: exp.Column, missing: Missing, relation: Relation, broken:
     # condition ``a.id = b.id`` would no longer link two tables.
     forgotten = missing.kind == "qualifier" and broken.catalog.get(node.table) is not None
     mistyped = any(same_name(node.name, c, _table_of(r)) for r in missing.scope.relations for c in r.columns.values())
-    parent = node.parent
-    other = (parent.expression if node.arg_key == "this" else parent.this) if isinstance(parent, exp.EQ) else None
-    equal_to = other.table if isinstance(other, exp.Column) else ""
+    other = _other_column(node)
+    equal_to = other.table if other is not None else ""
     return forgotten or (missing.kind == "column" and mistyped) or relation.name.casefold() == equal_to.casefold()
 
 
@@ -267,30 +269,80 @@ _JOINING = frozenset("JOIN INNER LEFT RIGHT FULL OUTER CROSS NATURAL COMMA L_PAR
 
 class _Way(NamedTuple):
     relation: Relation
-    key: ForeignKey
     table: Table
     column: str
+    pairs: tuple[tuple[str, str], ...]  # columns of the relation, and of the table, that are equal
+
+
+def link_by_key(broken: BrokenQuery) -> Fix | None:
+    """``ON bills.id = customers.id`` → ``ON bills.customer = customers.id``, where one key relates the two tables."""
+    for node, _ in broken.columns("column"):
+        other, scope = _other_column(node), broken.select(node)[1]
+        mine, theirs = (_named(one, scope) for one in (node, other))
+        if other is None or mine is None or theirs is None or mine is theirs:
+            continue
+        key = only(link for link in _links(mine, broken) if link.other == theirs.full_name)
+        if key is None or len(key.pairs) != 1:
+            continue
+        [(own, its)] = key.pairs
+        edits = [broken.replace(node.this, broken.written(own)), broken.replace(other.this, broken.written(its))]
+        new = f"{node.table}.{own} = {other.table}.{its}"
+        return broken.changed(edits, f"{shown(node)} = {shown(other)} → {new}")
+    return None
+
+
+def _other_column(node: exp.Column) -> exp.Column | None:
+    """The column that a column is set equal to."""
+    parent = node.parent
+    other = (parent.expression if node.arg_key == "this" else parent.this) if isinstance(parent, exp.EQ) else None
+    return other if isinstance(other, exp.Column) else None
+
+
+def _named(column: exp.Column | None, scope: Scope | None) -> Table | None:
+    """The table behind the name before a column's dot."""
+    name = column.table.casefold() if column is not None else ""
+    relations = scope.relations if scope is not None and name else ()
+    return next((relation.table for relation in relations if relation.name.casefold() == name), None)
+
+
+def _links(table: Table, broken: BrokenQuery) -> list[Link]:
+    return known(broken.catalog).links.get(table.full_name, [])
 
 
 def join_neighbour(broken: BrokenQuery) -> Fix | None:
     """``SELECT segment FROM bills`` → ``… FROM bills JOIN customers ON …``, where one key leads to the column."""
+    return _join(broken, _ways)
+
+
+def join_rows(broken: BrokenQuery) -> Fix | None:
+    """``FROM customers WHERE placed > …`` → ``FROM customers JOIN bills ON …``: a customer comes once for each bill."""
+    return _join(broken, _ways_back)
+
+
+def _join(broken: BrokenQuery, ways: _Ways) -> Fix | None:
     for node, missing in broken.columns("column", "qualifier"):
         select, scope = broken.select(node)
-        if select and scope and (made := _joined(node, missing, select, scope, broken)) is not None:
-            return made
+        way = only(ways(node, missing, scope, broken)) if select and scope else None
+        if select and scope and way and not any(_is_same(way.table, relation) for relation in scope.relations):
+            made = _joined(
+                node, way, _place_of_join(missing, select, broken), select=select, scope=scope, broken=broken
+            )
+            if made is not None:
+                return made
     return None
 
 
-def _joined(node: exp.Column, missing: Missing, select: exp.Select, scope: Scope, broken: BrokenQuery) -> Fix | None:
-    way = only(_ways(node, missing, scope, broken))
-    end = _place_of_join(missing, select, broken)
-    if way is None or end is None or any(projection.is_star for projection in select.expressions):
-        return None  # a join would add columns to a star
-    if any(r.table is way.table or r.name.casefold() == way.table.name.casefold() for r in scope.relations):
+def _is_same(table: Table, relation: Relation) -> bool:
+    return relation.table is table or relation.name.casefold() == table.name.casefold()
+
+
+def _joined(
+    node: exp.Column, way: _Way, end: int | None, *, select: exp.Select, scope: Scope, broken: BrokenQuery
+) -> Fix | None:
+    if end is None or any(projection.is_star for projection in select.expressions):  # a join would add columns
         return None
     relation, table = broken.written(way.relation.name), broken.written(way.table.name)
-    pairs = zip(way.key.columns, way.key.referred, strict=True)
-    condition = " AND ".join(f"{relation}.{broken.written(a)} = {table}.{broken.written(b)}" for a, b in pairs)
+    condition = " AND ".join(f"{relation}.{broken.written(a)} = {table}.{broken.written(b)}" for a, b in way.pairs)
     join = f" JOIN {quoted_name(way.table, broken.dialect)} ON {condition}"
     first = broken.replace(node.parts[0], "")
     last = broken.replace(node.this, f"{table}.{broken.written(way.column)}")
@@ -305,14 +357,27 @@ def _ways(node: exp.Column, missing: Missing, scope: Scope, broken: BrokenQuery)
         for key in relation.table.foreign_keys if relation.table and relation.name else ():
             table = broken.catalog.get(key.table)
             column = table.column(node.name) if table else None
-            if table is None or column is None:
+            if table is None or column is None or not _may_be_of(node, missing, table, broken):
                 continue
-            # The key leads to one row at most, so that a join with it multiplies none; and a table named before the
-            # dot that is not in FROM is the one to join.
+            # The key leads to one row at most, so that a join with it multiplies none.
             unique = {name.casefold() for name in table.primary_key}
-            is_one_row = not unique or unique == {name.casefold() for name in key.referred}
-            if is_one_row and (missing.kind != "qualifier" or broken.catalog.get(node.table) is table):
-                yield _Way(relation, key, table, column.name)
+            if not unique or unique == {name.casefold() for name in key.referred}:
+                yield _Way(relation, table, column.name, tuple(zip(key.columns, key.referred, strict=True)))
+
+
+def _ways_back(node: exp.Column, missing: Missing, scope: Scope, broken: BrokenQuery) -> Iterator[_Way]:
+    """Keys of other tables, which have the column, to a table of a query."""
+    for relation in scope.relations:
+        for link in _links(relation.table, broken) if relation.table and relation.name else ():
+            table = broken.catalog.get(link.other)
+            column = table.column(node.name) if table else None
+            if table and column and _may_be_of(node, missing, table, broken):
+                yield _Way(relation, table, column.name, link.pairs)
+
+
+def _may_be_of(node: exp.Column, missing: Missing, table: Table, broken: BrokenQuery) -> bool:
+    """A table named before the dot that is not in FROM is the one to join."""
+    return missing.kind != "qualifier" or broken.catalog.get(node.table) is table
 
 
 def _told_apart(table: Table, select: exp.Select, scope: Scope, broken: BrokenQuery) -> Iterator[Edit | None]:
