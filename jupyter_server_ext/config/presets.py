@@ -1,9 +1,8 @@
-"""The providers that are known by name: one record each, and nothing of them elsewhere.
+"""The providers that are known by name: one record each, and nothing of them elsewhere."""
 
-Limits are those of the free or lowest tier on the day of ``source``; configured limits, and what the headers say, go
-before them. Providers retire models: the default ones want a look with every release (November 2026: each provider's
-page of models).
-"""
+# Limits are those of the free or lowest tier on the day of ``source``; configured limits, and what the headers say, go
+# before them. Providers retire models: the default ones want a look with every release (November 2026: each provider's
+# page of models).
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""``rsql.toml`` and the environment, read into ``Settings``.
+"""``rsql.toml`` and the environment, read into ``Settings``."""
 
-A file is refused, with its line and what was expected, rather than half understood. No message holds a value: a value
-may be a key in the wrong place.
-
-``"${NAME}"`` reads the environment variable NAME, ``"$${NAME}"`` is the text ``${NAME}``.
-"""
+# A file is refused, with its line and what was expected, rather than half understood. No message holds a value: a value
+# may be a key in the wrong place.
+#
+# ``"${NAME}"`` reads the environment variable NAME, ``"$${NAME}"`` is the text ``${NAME}``.
 
 from __future__ import annotations
 
@@ -18,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.config import settings as s
 from jupyter_server_ext.config.presets import PRESETS
-from jupyter_server_ext.config.toml_lines import line_numbers
-from jupyter_server_ext.config.toml_values import Source, TomlTable
+from jupyter_server_ext.config.toml_values import Source, TomlTable, line_numbers
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.messages import is_name
 
@@ -27,9 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
-PROFILES = ("development", "production", "testing")
-"""Settings for common cases, which ``profile`` names and the file's own go before."""
-_SERVER_TOKENS = ("JUPYTER_TOKEN", "JUPYTERHUB_API_TOKEN")
+PROFILES = ("development", "production", "testing")  # settings for common cases; the file's own go before them
 _PRIVACY = ("names", "stats", "sample")
 _SHORTHAND: Mapping[str, tuple[s.Unit, float]] = {
     "rpm": ("requests", 60.0),
@@ -59,23 +55,22 @@ def load_settings(path: Path | str | None, environment: Mapping[str, str]) -> s.
     path = path or environment.get("RSQL_CONFIG")
     settings = _read(Path(path), environment) if path else read_settings("", environment)
     settings = dataclasses.replace(settings, default_model=settings.default_model or environment.get("RSQL_MODEL", ""))
-    keys = settings.keys or keys_of_environment(environment)
-    if not keys:
-        _refuse_stand_in(settings, path)
-        keys = (_OFFLINE,)
-    return dataclasses.replace(settings, keys=keys, default_model=settings.default_model or _first_model(keys))
-
-
-def keys_of_environment(environment: Mapping[str, str]) -> tuple[s.KeySettings, ...]:
-    """One key for each that the presets' variables hold, each name and key once."""
-    return tuple(
+    keys = settings.keys or tuple(
         s.KeySettings(provider=provider, key=s.Secret(key), name=f"{provider}-{number}")
         for provider, preset in PRESETS.items()
         for number, key in enumerate(_keys_in(environment, preset.variable), start=1)
     )
-
-
-_OFFLINE = s.KeySettings(provider="offline", name="offline", models=("offline",))
+    if not keys and settings.default_model not in ("", "offline"):  # which never answers in the name of another
+        variables = ", ".join(preset.variable for preset in PRESETS.values() if preset.variable)
+        raise ConfigError(
+            f"{path or 'RSQL_MODEL'}: a default model is named, but there is no key to reach it. "
+            f"List [[keys]] in an rsql.toml, or set one of {variables}."
+        )
+    keys = keys or (s.KeySettings(provider="offline", name="offline", models=("offline",)),)
+    served = ((*key.models, PRESETS[key.provider].default_model if key.provider in PRESETS else "")[0] for key in keys)
+    return dataclasses.replace(
+        settings, keys=keys, default_model=settings.default_model or next(filter(None, served), "")
+    )
 
 
 def _keys_in(environment: Mapping[str, str], variable: str) -> Iterator[str]:
@@ -87,22 +82,6 @@ def _keys_in(environment: Mapping[str, str], variable: str) -> Iterator[str]:
                 raise ConfigError(f"The environment variable {name} {wrong} Several keys are separated by commas.")
     listed = f"{environment.get(variable, '')},{environment.get(variable + 'S', '')}".split(",")
     yield from dict.fromkeys(key.strip() for key in listed if key.strip())
-
-
-def _refuse_stand_in(settings: s.Settings, path: Path | str | None) -> None:
-    """The offline model never answers in the name of another."""
-    if settings.default_model not in ("", "offline"):
-        variables = ", ".join(preset.variable for preset in PRESETS.values() if preset.variable)
-        raise ConfigError(
-            f"{path or 'RSQL_MODEL'}: a default model is named, but there is no key to reach it. "
-            f"List [[keys]] in an rsql.toml, or set one of {variables}."
-        )
-
-
-def _first_model(keys: Sequence[s.KeySettings]) -> str:
-    """The model of the first key that is known to serve one; empty when none is."""
-    models = ((*key.models, PRESETS[key.provider].default_model if key.provider in PRESETS else "")[0] for key in keys)
-    return next(filter(None, models), "")
 
 
 def _read(path: Path, environment: Mapping[str, str]) -> s.Settings:
@@ -124,7 +103,9 @@ def read_settings(text: str, environment: Mapping[str, str], name: str = "rsql.t
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(_syntax_error(name, str(error), text)) from None
+        found = _AT_LINE.search(str(error))
+        line = found[1] if found and found[1] else text.count("\n") + 1
+        raise ConfigError(f"{name}, line {line}: not TOML: {_AT_LINE.sub('', str(error))}.") from None
     source = Source(name, line_numbers(text), environment)
     return _settings(TomlTable(source, (), "the file", _with_profile(source, values)))
 
@@ -148,12 +129,6 @@ def _over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and isinstance(base.get(name), dict):
             both[name] = _over(base[name], value)
     return both
-
-
-def _syntax_error(name: str, message: str, text: str) -> str:
-    found = _AT_LINE.search(message)
-    line = found[1] if found and found[1] else text.count("\n") + 1
-    return f"{name}, line {line}: not TOML: {_AT_LINE.sub('', message)}."
 
 
 def _settings(file: TomlTable) -> s.Settings:
@@ -185,9 +160,11 @@ def _settings(file: TomlTable) -> s.Settings:
         hub=s.HubSettings(**file.table("hub").fields(s.HubSettings)),
         virtual_keys=_virtual_keys(file.table("virtual_keys")),
     )
-    _check_default_model(file, settings)
-    _refuse_providers(file.tables("api_keys"), settings)
-    _check_tenants(file.tables("api_keys"), [tenant.name for tenant in settings.tenants])
+    served = {model for key in settings.keys for model in key.models}
+    known = bool(settings.keys) and all(key.models for key in settings.keys)
+    if known and settings.default_model and settings.default_model not in served:
+        file.refuse("default_model", f"no key serves 'default_model'; the keys list: {', '.join(sorted(served))}.")
+    _check_api_keys(file.tables("api_keys"), settings)
     return settings
 
 
@@ -202,9 +179,13 @@ def _virtual_keys(table: TomlTable) -> s.VirtualKeySettings:
     return dataclasses.replace(keys, default_days=keys.most_days)
 
 
-def _check_tenants(api_keys: Sequence[TomlTable], tenants: Sequence[str]) -> None:
-    """A key may name a tenant without rules of its own; one that is nearly a tenant's name would miss its rules."""
-    for table in api_keys:
+def _check_api_keys(tables: Sequence[TomlTable], settings: s.Settings) -> None:
+    providers, tenants = {key.key for key in settings.keys}, [tenant.name for tenant in settings.tenants]
+    for table, one in zip(tables, settings.api_keys, strict=True):
+        if one.key in providers:
+            table.refuse("key", f"'key' in {table.title} is a provider's key. Callers need one that you make up.")
+    # A key may name a tenant without rules of its own; one that is nearly a tenant's name would miss its rules.
+    for table in tables:
         name = str(table.values.get("tenant", ""))
         near = get_close_matches(name, tenants, n=1) if name and name not in tenants else []
         if near:
@@ -217,33 +198,26 @@ def _storage(table: TomlTable) -> s.StorageSettings:
         if wrong := s.wrong_url(name, getattr(storage, name)):
             table.refuse(name, wrong)
     _known_zone(table, "time_zone", storage.time_zone)
-    _check_cache(table, storage.cache)
+    try:
+        s.cache_bytes(storage.cache)
+    except ValueError:
+        expected = "must be like memory://?max_mb=256, with a number of 0 or more."
+        table.refuse("cache", f"'cache' in {table.title} {expected}")
     if storage.without_state not in {"share", "refuse"}:
         table.refuse("without_state", "'without_state' in [storage] must be 'share' or 'refuse'.")
     return storage
 
 
-def _check_cache(table: TomlTable, url: str) -> None:
-    try:
-        s.cache_bytes(url)
-    except ValueError:
-        table.refuse(
-            "cache", f"'cache' in {table.title} must be like memory://?max_mb=256, with a number of 0 or more."
-        )
-
-
 def _prices(table: TomlTable) -> s.PriceSettings:
-    models = table.table("models")
-    own = tuple((name, _price(models.table(name))) for name in models.values)
-    return s.PriceSettings(**table.fields(s.PriceSettings, also=["models"]), models=own)
-
-
-def _price(table: TomlTable) -> s.ModelPrice:
-    read = table.fields(s.ModelPrice)
-    for name in ("input", "output"):
-        if name not in read:
-            table.refuse("", f"{table.title} needs '{name}', in US dollars per million tokens.")
-    return s.ModelPrice(**read)
+    models = {name: table.table("models").table(name) for name in table.table("models").values}
+    own = []
+    for model, price in models.items():
+        read = price.fields(s.ModelPrice)
+        for name in ("input", "output"):
+            if name not in read:
+                price.refuse("", f"{price.title} needs '{name}', in US dollars per million tokens.")
+        own.append((model, s.ModelPrice(**read)))
+    return s.PriceSettings(**table.fields(s.PriceSettings, also=["models"]), models=tuple(own))
 
 
 def _positive(table: TomlTable, values: type[Any], *names: str) -> dict[str, Any]:
@@ -254,21 +228,18 @@ def _positive(table: TomlTable, values: type[Any], *names: str) -> dict[str, Any
     return read
 
 
-def _check_default_model(file: TomlTable, settings: s.Settings) -> None:
-    served = {model for key in settings.keys for model in key.models}
-    known = bool(settings.keys) and all(key.models for key in settings.keys)
-    if known and settings.default_model and settings.default_model not in served:
-        file.refuse("default_model", f"no key serves 'default_model'; the keys list: {', '.join(sorted(served))}.")
-
-
 def _keys(tables: Sequence[TomlTable]) -> tuple[s.KeySettings, ...]:
     taken = {str(table.values["name"]) for table in tables if "name" in table.values}
     keys: list[s.KeySettings] = []
     for table in tables:
         key = _key(table)
         if not key.name:
-            key = dataclasses.replace(key, name=_free_name(key, taken))
-            taken.add(key.name)
+            numbered = (f"{key.provider}-{number}" for number in range(1, len(taken) + 2))
+            # The provider's name alone, where it is the only one and has no key.
+            bare = not key.key.reveal() and key.provider not in taken
+            name = key.provider if bare else next(name for name in numbered if name not in taken)
+            key = dataclasses.replace(key, name=name)
+            taken.add(name)
         _refuse_repeated(table, "name", key.name in {other.name for other in keys})
         _refuse_other_limits(table, key, keys)
         keys.append(key)
@@ -292,13 +263,6 @@ def _window(limit: s.Limit) -> tuple[s.Unit, float, str, str]:
     return limit.unit, limit.seconds, limit.zone, limit.model
 
 
-def _free_name(key: s.KeySettings, taken: set[str]) -> str:
-    """The provider's name, with a number unless it is the only one that has no key."""
-    if not key.key.reveal() and key.provider not in taken:
-        return key.provider
-    return next(name for number in range(1, len(taken) + 2) if (name := f"{key.provider}-{number}") not in taken)
-
-
 def _refuse_repeated(table: TomlTable, name: str, repeated: bool) -> None:
     if repeated:
         table.refuse(name, f"another {table.title} has the same '{name}'.")
@@ -307,7 +271,8 @@ def _refuse_repeated(table: TomlTable, name: str, repeated: bool) -> None:
 def _key(table: TomlTable) -> s.KeySettings:
     read = table.fields(s.KeySettings, also=[*_SHORTHAND, "limits"])
     short = (s.Limit(table.read(name, int), *kind) for name, kind in _SHORTHAND.items() if name in table.values)
-    key = s.KeySettings(**{"provider": "", **read}, limits=(*short, *_limits(table)))
+    limits = (dataclasses.replace(one, title=f"'limits' of {table.title}") for one in table.tables("limits"))
+    key = s.KeySettings(**{"provider": "", **read}, limits=(*short, *map(_limit, limits)))
     if not key.provider:
         table.refuse("provider", f"{table.title} needs a 'provider': a preset, or any name with 'base_url'.")
     preset = PRESETS.get(key.provider)
@@ -324,11 +289,6 @@ def _key(table: TomlTable) -> s.KeySettings:
     if preset is not None and preset.variable and not key.base_url and "key" not in table.values:
         table.refuse("key", f"{table.title} needs a 'key', for example key = \"${{{preset.variable}}}\".")
     return key
-
-
-def _limits(table: TomlTable) -> Iterator[s.Limit]:
-    for limit in table.tables("limits"):
-        yield _limit(dataclasses.replace(limit, title=f"'limits' of {table.title}"))
 
 
 def _limit(table: TomlTable) -> s.Limit:
@@ -366,24 +326,13 @@ def _api_keys(tables: Sequence[TomlTable]) -> tuple[s.ApiKeySettings, ...]:
             table.refuse("scopes", f"'scopes' in {table.title} may hold: {', '.join(s.SCOPES)}.")
         _refuse_repeated(table, "name", key.name in {other.name for other in keys})
         _refuse_repeated(table, "key", key.key in {other.key for other in keys})
-        _refuse_anothers(table, key.key)
+        for variable in ("JUPYTER_TOKEN", "JUPYTERHUB_API_TOKEN"):
+            # A caller with the server's own token would administer it.
+            if key.key.reveal() == table.source.environment.get(variable, "").strip():
+                own = f"is the server's own token, {variable}. Make another one for this caller."
+                table.refuse("key", f"'key' in {table.title} {own}")
         keys.append(key)
     return tuple(keys)
-
-
-def _refuse_anothers(table: TomlTable, key: s.Secret) -> None:
-    """A caller with the server's own token would administer it."""
-    for variable in _SERVER_TOKENS:
-        if key.reveal() == table.source.environment.get(variable, "").strip():
-            words = f"'key' in {table.title} is the server's own token, {variable}. Make another one for this caller."
-            table.refuse("key", words)
-
-
-def _refuse_providers(tables: Sequence[TomlTable], settings: s.Settings) -> None:
-    keys = {key.key for key in settings.keys}
-    for table, one in zip(tables, settings.api_keys, strict=True):
-        if one.key in keys:
-            table.refuse("key", f"'key' in {table.title} is a provider's key. Callers need one that you make up.")
 
 
 def _tenants(tables: TomlTable) -> tuple[s.TenantSettings, ...]:

@@ -1,15 +1,16 @@
-"""One table of an ``rsql.toml``: its values read as the types of the settings, or refused with line and reason.
+"""One table of an ``rsql.toml``: values as the types of the settings, or refused with reason and line."""
 
-No message holds a value: a value may be a key in the wrong place.
-"""
+# No message holds a value: a value may be a key in the wrong place.
 
 from __future__ import annotations
 
 import difflib
 import math
 import re
+import tomllib
 import typing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from jupyter_server_ext.config import settings as s
@@ -19,9 +20,8 @@ from jupyter_server_ext.messages import is_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from jupyter_server_ext.config.toml_lines import Place
-
 T = TypeVar("T")
+Place = tuple[str | int, ...]  # where a value stands: names of tables and keys, and numbers within arrays
 
 _VARIABLE = re.compile(r"\$?\$\{([^}]*)\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -124,7 +124,11 @@ def _text(table: TomlTable, name: str, value: object) -> str:
     if not isinstance(value, str):
         _expected(table, name, "text in quotes", value)
     text = table.source.expand((*table.place, name), value)
-    return _name(table, name, text) if name in _NAMES else text
+    if name in _NAMES and not is_name(text):
+        table.refuse(name, f"'{name}' in {table.title} may have 255 characters, and no control characters.")
+    if name in _NAMES and text != text.strip():
+        table.refuse(name, f"'{name}' in {table.title} begins or ends with a blank. Take it out.")
+    return text
 
 
 def _secret(table: TomlTable, name: str, value: object) -> s.Secret:
@@ -140,38 +144,22 @@ def _sendable(table: TomlTable, name: str, text: str) -> s.Secret:
     return s.Secret(text)
 
 
-def _name(table: TomlTable, name: str, text: str) -> str:
-    if not is_name(text):
-        table.refuse(name, f"'{name}' in {table.title} may have 255 characters, and no control characters.")
-    if text != text.strip():
-        table.refuse(name, f"'{name}' in {table.title} begins or ends with a blank. Take it out.")
-    return text
-
-
 def _truth(table: TomlTable, name: str, value: object) -> bool:
     if not isinstance(value, bool):
         _expected(table, name, "true or false", value)
     return value
 
 
-def _whole(table: TomlTable, name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        _expected(table, name, "a whole number", value)
-    if value < 0:
+def _number(table: TomlTable, name: str, value: object, *, whole: bool = False) -> float:
+    if not isinstance(value, int if whole else int | float) or isinstance(value, bool):
+        _expected(table, name, "a whole number" if whole else "a number", value)
+    number: float = typing.cast("float", value)
+    if not (number >= 0 and math.isfinite(number)):
         table.refuse(name, f"'{name}' in {table.title} must be 0 or more.")
-    if value > s.MOST_WHOLE:
-        table.refuse(name, f"'{name}' in {table.title} must be {s.MOST_WHOLE:,} or less; leave it out for no limit.")
-    return value
-
-
-def _number(table: TomlTable, name: str, value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        _expected(table, name, "a number", value)
-    if not (value >= 0 and math.isfinite(value)):
-        table.refuse(name, f"'{name}' in {table.title} must be 0 or more.")
-    if value > s.MOST:
-        table.refuse(name, f"'{name}' in {table.title} must be {s.MOST:,} or less; leave it out for no limit.")
-    return float(value)
+    most = s.MOST_WHOLE if whole else s.MOST
+    if number > most:
+        table.refuse(name, f"'{name}' in {table.title} must be {most:,} or less; leave it out for no limit.")
+    return number if whole else float(number)
 
 
 def _texts(table: TomlTable, name: str, value: object) -> tuple[str, ...]:
@@ -186,18 +174,130 @@ def _secrets(table: TomlTable, name: str, value: object) -> tuple[s.Secret, ...]
     return tuple(_sendable(table, name, part) for part in listed if part)
 
 
+_whole = partial(_number, whole=True)
 _READERS: Mapping[Any, Callable[[TomlTable, str, object], Any]] = {
-    str: _text,
+    **dict.fromkeys((str, s.Counts), _text),
+    **dict.fromkeys((bool, bool | None), _truth),
+    **dict.fromkeys((int, int | None), _whole),
+    **dict.fromkeys((float, float | None), _number),
     s.Secret: _secret,
-    bool: _truth,
-    bool | None: _truth,
-    s.Counts: _text,
-    int: _whole,
-    int | None: _whole,
-    float: _number,
-    float | None: _number,
-    bool | None: _truth,
     tuple[str, ...]: _texts,
     tuple[s.Secret, ...]: _secrets,
     frozenset[str]: lambda table, name, value: frozenset(_texts(table, name, value)),
 }
+
+
+# Lines. ``tomllib`` gives values without them, and a message about a setting should name the line. This reads only as
+# much of the grammar as that takes, over text that ``tomllib`` has already accepted: https://toml.io/en/v1.0.0
+
+_TOKEN = re.compile(
+    r'"""(?:\\.|[^\\])*?"{3,5}'
+    r"|'''.*?'{3,5}"
+    r'|"(?:\\.|[^"\\\n])*"'
+    r"|'[^'\n]*'"
+    r"|\#[^\n]*"
+    r"|[\[\]{}=,.\n]"
+    r"|[^\s\[\]{}=,.\#\"']+",
+    re.DOTALL,
+)
+
+
+def line_numbers(text: str) -> Mapping[Place, int]:
+    r"""The line, counted from 1, of each table, key and item of an array.
+
+    Example:
+        >>> line_numbers('[[keys]]\nname = "a"\n[[keys]]\nname = "b"')[("keys", 1, "name")]
+        4
+    """
+    return _Reader(text).lines
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self.lines: dict[Place, int] = {}
+        self._tokens: list[tuple[str, int]] = []
+        self._at = 0
+        self._arrays: dict[Place, int] = {}
+        line = 1
+        for found in _TOKEN.finditer(text):
+            if not found[0].startswith("#"):
+                self._tokens.append((found[0], line))
+            line += found[0].count("\n")
+        self._tokens.append(("", line))
+        table: Place = ()
+        while self._here:
+            if self._here == "\n":
+                self._next()
+            elif self._here == "[":
+                table = self._header()
+            else:
+                self._pair(table)
+                self._skip_to("\n")
+
+    @property
+    def _here(self) -> str:
+        return self._tokens[self._at][0]
+
+    def _next(self) -> str:
+        token = self._here
+        self._at = min(self._at + 1, len(self._tokens) - 1)
+        return token
+
+    def _header(self) -> Place:
+        at = self._at
+        self._next()
+        is_array = self._here == "["
+        if is_array:
+            self._next()
+        path = self._path()
+        place: Place = ()
+        for name in path[:-1]:
+            place = self._newest((*place, name))
+        place = (*place, path[-1])
+        if is_array:
+            self._arrays[place] = self._arrays.get(place, -1) + 1
+        place = self._newest(place)
+        self._skip_to("\n")
+        self.lines.setdefault(place, self._tokens[at][1])
+        return place
+
+    def _newest(self, place: Place) -> Place:
+        return (*place, self._arrays[place]) if place in self._arrays else place
+
+    def _path(self) -> list[str]:
+        tokens = [self._next()]
+        while self._here == ".":
+            tokens += [self._next(), self._next()]
+        # tomllib takes quotes away, and resolves escapes.
+        return [next(iter(tomllib.loads(f"{name} = 0"))) for name in tokens if name != "."]
+
+    def _pair(self, table: Place) -> None:
+        at = self._at
+        place: Place = table
+        for name in self._path():
+            place = (*place, name)
+            self.lines.setdefault(place, self._tokens[at][1])
+        self._next()  # the =
+        self._value(place)
+
+    def _value(self, place: Place) -> None:
+        end = {"[": "]", "{": "}"}.get(self._next())
+        number = 0
+        while end and self._here not in (end, ""):
+            if self._here in ("\n", ","):
+                self._next()
+                continue
+            if end == "]":
+                self.lines.setdefault((*place, number), self._tokens[self._at][1])
+                self._value((*place, number))
+            else:
+                self._pair(place)
+            self._skip_to(",", end)
+            number += 1
+        if end:
+            self._next()
+
+    def _skip_to(self, *ends: str) -> None:
+        """Past the rest of a value of several tokens, such as a number with a fraction."""
+        while self._here not in (*ends, ""):
+            self._next()

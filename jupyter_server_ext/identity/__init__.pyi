@@ -6,7 +6,7 @@ from .auth import behind_proxy as behind_proxy
 from .auth import needs_scope as needs_scope
 from .auth import open_to_all as open_to_all
 from .auth import scope_of as scope_of
-from .hub.identity import HubAccess as HubAccess
-from .hub.place import HubPlace as HubPlace
+from .hub import HubAccess as HubAccess
+from .place import HubPlace as HubPlace
 from .virtual_keys import KeyIdentity as KeyIdentity
 from .virtual_keys import VirtualKeys as VirtualKeys

@@ -1,13 +1,12 @@
-"""Authentication: a token becomes a ``Caller``; and the policy of the caller's tenant for a request.
+"""Authentication: a token becomes a ``Caller``; and the policy of the caller's tenant for a request."""
 
-Tokens come in the header ``Authorization: Bearer …`` (or ``token …``), never in the URL, where logs and histories keep
-them. Those that are known beforehand are looked up by a keyed hash. Others go to an ``Identity``, such as the
-JupyterHub or the Jupyter Server this runs in, and its answer is remembered for a while; for longer when the identity
-does not answer, so that a hub's restart stops no known caller.
-
-A policy is what an administrator decided about each group, as a value of ``settings``: its models, its weight in the
-queue, words added to its requests. Amounts live in ``limits``.
-"""
+# Tokens come in the header ``Authorization: Bearer …`` (or ``token …``), never in the URL, where logs and histories
+# keep them. Those that are known beforehand are looked up by a keyed hash. Others go to an ``Identity``, such as the
+# JupyterHub or the Jupyter Server this runs in, and its answer is remembered for a while; for longer when the identity
+# does not answer, so that a hub's restart stops no known caller.
+#
+# A policy is what an administrator decided about each group, as a value of ``settings``: its models, its weight in the
+# queue, words added to its requests. Amounts live in ``limits``.
 
 from __future__ import annotations
 

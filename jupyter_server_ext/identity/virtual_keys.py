@@ -1,8 +1,7 @@
-"""Virtual API keys, for scripts and CI: made by callers for themselves, within their own limits, or by administrators.
+"""Virtual API keys, for scripts and CI: made by callers for themselves within their limits, or by administrators."""
 
-The text of a key is in one reply, when it is made. It stands for its owner: what it uses counts as the owner's, and
-limits of its own come on top. It begins with ``rsql_``, so nothing else is asked about it.
-"""
+# The text of a key is in one reply, when it is made. It stands for its owner: what it uses counts as the owner's, and
+# limits of its own come on top. It begins with ``rsql_``, so nothing else is asked about it.
 
 from __future__ import annotations
 

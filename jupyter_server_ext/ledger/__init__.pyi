@@ -1,11 +1,11 @@
-from .anchor import Head as Head
-from .anchor import read_anchor as read_anchor
 from .api_keys import ApiKey as ApiKey
 from .api_keys import MemoryApiKeys as MemoryApiKeys
 from .api_keys import SqlApiKeys as SqlApiKeys
 from .exports import FORMATS as FORMATS
 from .exports import export as export
+from .files import Head as Head
 from .files import Instance as Instance
+from .files import read_anchor as read_anchor
 from .ledger import Ledger as Ledger
 from .rows import Used as Used
 from .spool import SpooledLedgerStore as SpooledLedgerStore

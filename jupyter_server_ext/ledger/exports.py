@@ -1,7 +1,6 @@
-"""The ledger's entries as a file: CSV or Parquet. What people wrote is not part of it.
+"""The ledger's entries as a file: CSV or Parquet. What people wrote is not part of it."""
 
-Entries are read and written a few at a time, so a year of them takes no more memory than a day.
-"""
+# Entries are read and written a few at a time, so a year of them takes no more memory than a day.
 
 from __future__ import annotations
 

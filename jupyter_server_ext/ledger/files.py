@@ -1,26 +1,26 @@
-"""Files of one gateway alone: readable for their owner only, and locked as long as it lives.
-
-Records of requests are nobody else's to read. Gateways that write one ledger file have names, so that each
-knows which requests it left open itself: the first of a machine is ``host-1``, one beside it ``host-2``. A name is held
-by a lock on a file, which the system lets go of however the process ends; the next gateway that starts takes the name,
-and closes what was left open.
-"""
+"""Files of one gateway alone: readable for their owner only, locked as long as it lives; the anchor of its chain."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import platform
 import stat
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from tornado.log import app_log
+
+from jupyter_server_ext.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _MOST = 1_000  # gateways on one machine
+_MARK = "rsql-head"
 
 
 def open_private(path: Path, flags: int = os.O_RDWR) -> int:
@@ -54,6 +54,10 @@ def lock(file: int) -> None:
 class Instance:
     """A name and the lock that holds it.
 
+    Gateways that write one ledger file have names, so that each knows which requests it left open itself: the first of
+    a machine is ``host-1``, one beside it ``host-2``. The system lets go of the lock however the process ends; the next
+    gateway that starts takes the name, and closes what was left open.
+
     Args:
         folder: Where the ledger is.
         host: The machine's name.
@@ -83,3 +87,65 @@ class Instance:
         """Let others have the name."""
         if self._file is not None:
             self._file.close()
+
+
+# The anchor: heads of hash chains, written down outside the ledger. A chain shows what was changed, removed or put in
+# within it, but not that its end is missing: a shorter chain is whole, too. So each gateway writes every hour, and when
+# it ends, how long its chain was, into the log and a file. With a key the line is signed, so that who may write to the
+# file cannot make one up; who may delete lines can take away the last.
+
+
+class Head(NamedTuple):
+    """The end of a chain: the gateway whose it is, the number of its last entry, and the chain's hash there."""
+
+    instance: str
+    number: int
+    chain_hash: str
+
+
+def line_of(head: Head, at: float, key: str = "") -> str:
+    """What is written down of a head."""
+    when = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    text = f"{when} {head.number} {head.chain_hash}"
+    return f"{_MARK} {text} {_signature(text, head.instance, key)} {head.instance}"
+
+
+def heads_in(text: str, key: str = "") -> tuple[list[Head], list[str]]:
+    """The heads in the lines of a file or a log, and what is wrong with them; without a key signatures do not count."""
+    heads, problems = [], []
+    for number, line in enumerate(text.splitlines(), start=1):
+        _, found, text = line.partition(f"{_MARK} ")
+        parts = text.split(" ", 4)
+        if not found or len(parts) < 5 or not parts[1].isdecimal():
+            continue
+        when, last, chain_hash, signature, instance = parts
+        if key and not hmac.compare_digest(signature, _signature(f"{when} {last} {chain_hash}", instance, key)):
+            problems.append(f"line {number} of the anchor is not signed with this key.")
+        else:
+            heads.append(Head(instance, int(last), chain_hash))
+    return heads, problems
+
+
+def add_line(path: Path, line: str) -> None:
+    """Add a line to a file, which is made for its owner only."""
+    with os.fdopen(open_private(path, os.O_WRONLY | os.O_APPEND), "a", encoding="utf-8") as file:
+        file.write(line + "\n")
+        file.flush()
+        # It is evidence only if it is on disk before anybody can delete an entry.
+        os.fsync(file.fileno())
+
+
+def read_anchor(path: Path, key: str = "") -> tuple[list[Head], list[str]]:
+    """As ``heads_in``, of a file.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        return heads_in(path.read_text(encoding="utf-8", errors="replace"), key)
+    except OSError as error:
+        raise ConfigError(f"The anchor {path} cannot be read ({error.strerror}).") from None
+
+
+def _signature(text: str, instance: str, key: str) -> str:
+    return hmac.new(key.encode(), f"{text} {instance}".encode(), hashlib.sha256).hexdigest() if key else "-"

@@ -1,8 +1,7 @@
-"""One entry per request and attempt, durable before the caller sees the end of the answer.
+"""One entry per request and attempt, durable before the caller sees the end of the answer."""
 
-Writing is done in groups by one thread: while one transaction is being committed, the next group gathers. So the event
-loop never waits for a disk, a lone request pays one commit, and a thousand at once pay a few.
-"""
+# Writing is done in groups by one thread: while one transaction is being committed, the next group gathers. So the
+# event loop never waits for a disk, a lone request pays one commit, and a thousand at once pay a few.
 
 from __future__ import annotations
 
@@ -19,15 +18,15 @@ from msgspec.structs import replace
 from tornado.log import app_log
 
 from jupyter_server_ext.errors import LedgerUnavailable, RsqlGatewayError
-from jupyter_server_ext.ledger.anchor import add_line, line_of, read_anchor
+from jupyter_server_ext.ledger.files import add_line, line_of, read_anchor
 from jupyter_server_ext.messages import as_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jupyter_server_ext.config import Secret
-    from jupyter_server_ext.ledger.anchor import Head
     from jupyter_server_ext.ledger.api_keys import ApiKey
+    from jupyter_server_ext.ledger.files import Head
     from jupyter_server_ext.ledger.rows import Used
     from jupyter_server_ext.ledger.sql import SqlLedgerStore
     from jupyter_server_ext.messages import Entry

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from jupyter_server_ext.ledger.anchor import Head
 from jupyter_server_ext.ledger.api_keys import SqlApiKeys
+from jupyter_server_ext.ledger.files import Head
 from jupyter_server_ext.ledger.rows import GENESIS, Used, day_of, entry_of, problems_of
 from jupyter_server_ext.ledger.schema import chains, decisions, entries, kept_answers, totals
 
@@ -80,11 +80,10 @@ class SqlLedgerReader:
             return [entry_of(row) for row in db.execute(query.order_by(entries.c.attempt)).mappings()]
 
     def used(self, since: float, *, exact: float) -> Iterator[Used]:
-        """What was used by what began from a Unix time on, oldest first; before ``exact`` it is summed by the minute.
-
-        What is older than an hour before that is summed by ten minutes. It counts from the end of the answer, when some
-        providers count its tokens; what a crash left behind had no end that anybody knows, and is given a minute.
-        """
+        """What was used by what began from a Unix time on, oldest first; before ``exact`` summed by the minute."""
+        # What is older than an hour before that is summed by ten minutes. It counts from the end of the answer, when
+        # some providers count its tokens; what a crash left behind had no end that anybody knows, and is given a
+        # minute.
         lasted = sa.case((entries.c.status == 0, _UNKNOWN_SECONDS), else_=entries.c.duration_seconds)
         ended = entries.c.at + lasted
         by = (entries.c.caller, entries.c.tenant, entries.c.key, entries.c.model)

@@ -1,117 +1,123 @@
-"""The tables of the ledger. Their history is in ``migrations/``; a change here comes with a migration there.
+"""The ledger's database: its tables; opened, prepared and brought to this version. SQLite or PostgreSQL."""
 
-``requests_open`` holds what was begun and has not ended; ``entries`` is append-only; ``totals`` are kept, not scanned,
-so that a day with a million entries is read in one row per caller and model. ``kept_answers`` are those that a repeat
-with the same Idempotency-Key gets again; ``decisions`` are what administrators changed at run time; ``forgotten`` says
-by a hash whose entries are not to be named, however late they arrive.
-"""
+# ``requests_open`` holds what was begun and has not ended; ``entries`` is append-only; ``totals`` are kept, not
+# scanned, so that a day with a million entries is read in one row per caller and model. ``kept_answers`` are those that
+# a repeat with the same Idempotency-Key gets again; ``decisions`` are what administrators changed at run time;
+# ``forgotten`` says by a hash whose entries are not to be named, however late they arrive.
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import sqlalchemy as sa
 
+from jupyter_server_ext.errors import CannotOpen, ConfigError
+from jupyter_server_ext.ledger.files import open_private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HEAD = "0005"
+_MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
+# How long a server or a network may be silent before a connection is given up; a URL may say otherwise.
+_PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
+_BUSY_SECONDS = 5.0  # for which a process waits for another one that writes to the same file
 metadata = sa.MetaData()
+_NAME, _HASH, _SHORT = sa.String(255), sa.String(64), sa.String(16)
 
 
-def _request_columns() -> list[sa.Column[object]]:
+def _columns(kind: sa.types.TypeEngine[Any] | type[sa.types.TypeEngine[Any]], *names: str) -> list[sa.Column[Any]]:
+    return [sa.Column(name, kind, nullable=False) for name in names]
+
+
+def _request_columns() -> list[sa.Column[Any]]:
     """What is known of a request when it begins."""
     return [
-        sa.Column("request_id", sa.String(64), nullable=False),
-        sa.Column("attempt", sa.Integer, nullable=False),
-        sa.Column("at", sa.Float, nullable=False),
-        sa.Column("caller", sa.String(255), nullable=False),
-        sa.Column("tenant", sa.String(255), nullable=False),
-        sa.Column("task", sa.String(16), nullable=False),
-        sa.Column("model", sa.String(255), nullable=False),
-        sa.Column("key", sa.String(255), nullable=False),
-        sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
-        sa.Column("completion_tokens", sa.BigInteger, nullable=False),
-        sa.Column("cached_tokens", sa.BigInteger, nullable=False),
-        sa.Column("estimated", sa.Boolean, nullable=False),
-        sa.Column("cost_nanodollars", sa.BigInteger, nullable=False),
-        sa.Column("prompt_hash", sa.String(64), nullable=False),
-        sa.Column("api_key", sa.String(16), nullable=False, server_default=""),
+        *_columns(_HASH, "request_id"),
+        *_columns(sa.Integer, "attempt"),
+        *_columns(sa.Float, "at"),
+        *_columns(_NAME, "caller", "tenant"),
+        *_columns(_SHORT, "task"),
+        *_columns(_NAME, "model", "key"),
+        *_columns(sa.BigInteger, "prompt_tokens", "completion_tokens", "cached_tokens"),
+        *_columns(sa.Boolean, "estimated"),
+        *_columns(sa.BigInteger, "cost_nanodollars"),
+        *_columns(_HASH, "prompt_hash"),
+        sa.Column("api_key", _SHORT, nullable=False, server_default=""),
     ]
 
 
+# A change of these tables comes with a migration in ``migrations/``, where their history is. An entry's hash is over
+# its columns in this order.
 requests_open = sa.Table(
     "requests_open",
     metadata,
-    sa.Column("instance", sa.String(255), nullable=False),
+    *_columns(_NAME, "instance"),
     *_request_columns(),
     sa.PrimaryKeyConstraint("request_id", "attempt"),
     sa.Index("requests_open_instance", "instance"),
 )
 
+_by_key = sa.text("api_key <> ''")
 entries = sa.Table(
     "entries",
     metadata,
-    sa.Column("instance", sa.String(255), nullable=False),
-    sa.Column("number", sa.BigInteger, nullable=False),
+    *_columns(_NAME, "instance"),
+    *_columns(sa.BigInteger, "number"),
     *_request_columns(),
-    sa.Column("status", sa.Integer, nullable=False),
-    sa.Column("error", sa.String(64), nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("queue_seconds", sa.Float, nullable=False),
-    sa.Column("upstream_seconds", sa.Float, nullable=False),
+    *_columns(sa.Integer, "status"),
+    *_columns(_HASH, "error"),
+    *_columns(sa.Integer, "attempts"),
+    *_columns(sa.Float, "queue_seconds", "upstream_seconds"),
     sa.Column("first_token_seconds", sa.Float),
-    sa.Column("duration_seconds", sa.Float, nullable=False),
-    sa.Column("cached", sa.Boolean, nullable=False),
-    sa.Column("day", sa.String(10), nullable=False),
-    sa.Column("forgotten", sa.Boolean, nullable=False),
+    *_columns(sa.Float, "duration_seconds"),
+    *_columns(sa.Boolean, "cached"),
+    *_columns(sa.String(10), "day"),
+    *_columns(sa.Boolean, "forgotten"),
     sa.Column("cache", sa.String(8), nullable=False, server_default=""),
     sa.Column("saved_nanodollars", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("prompt", sa.LargeBinary),
-    sa.Column("content_hash", sa.String(64), nullable=False),
-    sa.Column("chain_hash", sa.String(64), nullable=False),
+    *_columns(_HASH, "content_hash", "chain_hash"),
     sa.PrimaryKeyConstraint("instance", "number"),
     sa.UniqueConstraint("request_id", "attempt", name="entries_once"),
     sa.Index("entries_caller_at", "caller", "at"),
     sa.Index("entries_at", "at"),
-    sa.Index(
-        "entries_api_key",
-        "api_key",
-        "day",
-        sqlite_where=sa.text("api_key <> ''"),
-        postgresql_where=sa.text("api_key <> ''"),
-    ),
+    sa.Index("entries_api_key", "api_key", "day", sqlite_where=_by_key, postgresql_where=_by_key),
 )
 
 totals = sa.Table(
     "totals",
     metadata,
-    sa.Column("day", sa.String(10), nullable=False),
-    sa.Column("caller", sa.String(255), nullable=False),
-    sa.Column("tenant", sa.String(255), nullable=False),
-    sa.Column("model", sa.String(255), nullable=False),
-    sa.Column("task", sa.String(16), nullable=False),
-    sa.Column("requests", sa.BigInteger, nullable=False),
-    sa.Column("errors", sa.BigInteger, nullable=False),
-    sa.Column("cache_hits", sa.BigInteger, nullable=False),
-    sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
-    sa.Column("completion_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cached_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cost_nanodollars", sa.BigInteger, nullable=False),
+    *_columns(sa.String(10), "day"),
+    *_columns(_NAME, "caller", "tenant", "model"),
+    *_columns(_SHORT, "task"),
+    *_columns(sa.BigInteger, "requests", "errors", "cache_hits"),
+    *_columns(sa.BigInteger, "prompt_tokens", "completion_tokens", "cached_tokens", "cost_nanodollars"),
     sa.Column("saved_nanodollars", sa.BigInteger, nullable=False, server_default="0"),
     sa.PrimaryKeyConstraint("day", "caller", "tenant", "model", "task"),
 )
 
+# Where each instance's hash chain starts now: retention moves the start forward, and verification begins there.
 chains = sa.Table(
     "chains",
     metadata,
-    sa.Column("instance", sa.String(255), primary_key=True),
-    sa.Column("first_number", sa.BigInteger, nullable=False),
-    sa.Column("first_hash", sa.String(64), nullable=False),
+    sa.Column("instance", _NAME, primary_key=True),
+    *_columns(sa.BigInteger, "first_number"),
+    *_columns(_HASH, "first_hash"),
 )
-"""Where each instance's hash chain starts now: retention moves the start forward, and verification begins there."""
 
 kept_answers = sa.Table(
     "kept_answers",
     metadata,
-    sa.Column("name", sa.String(64), primary_key=True),
-    sa.Column("caller", sa.String(255), nullable=False),
-    sa.Column("until", sa.Float, nullable=False),
-    sa.Column("answer", sa.LargeBinary, nullable=False),
+    sa.Column("name", _HASH, primary_key=True),
+    *_columns(_NAME, "caller"),
+    *_columns(sa.Float, "until"),
+    *_columns(sa.LargeBinary, "answer"),
     sa.Index("kept_answers_until", "until"),
     sa.Index("kept_answers_caller", "caller"),
 )
@@ -119,32 +125,117 @@ kept_answers = sa.Table(
 decisions = sa.Table(
     "decisions",
     metadata,
-    sa.Column("name", sa.String(64), primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-    sa.Column("at", sa.Float, nullable=False),
-    sa.Column("caller", sa.String(255), nullable=False),
+    sa.Column("name", _HASH, primary_key=True),
+    *_columns(sa.Text, "value"),
+    *_columns(sa.Float, "at"),
+    *_columns(_NAME, "caller"),
 )
 
 forgotten = sa.Table(
     "forgotten",
     metadata,
-    sa.Column("caller_hash", sa.String(64), primary_key=True),
-    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("caller_hash", _HASH, primary_key=True),
+    *_columns(sa.Float, "at"),
     sa.Index("forgotten_at", "at"),
 )
 
 api_keys = sa.Table(
     "api_keys",
     metadata,
-    sa.Column("id", sa.String(16), primary_key=True),
-    sa.Column("digest", sa.String(64), nullable=False, unique=True),
-    sa.Column("owner", sa.String(255), nullable=False),
-    sa.Column("name", sa.String(64), nullable=False),
-    sa.Column("made", sa.Float, nullable=False),
-    sa.Column("expires", sa.Float, nullable=False),
-    sa.Column("tenant", sa.String(255)),
-    sa.Column("scopes", sa.String(64), nullable=False),
-    sa.Column("limits", sa.Text, nullable=False),
-    sa.Column("mark", sa.String(64), nullable=False, server_default=""),
+    sa.Column("id", _SHORT, primary_key=True),
+    sa.Column("digest", _HASH, nullable=False, unique=True),
+    *_columns(_NAME, "owner"),
+    *_columns(_HASH, "name"),
+    *_columns(sa.Float, "made", "expires"),
+    sa.Column("tenant", _NAME),
+    *_columns(_HASH, "scopes"),
+    *_columns(sa.Text, "limits"),
+    sa.Column("mark", _HASH, nullable=False, server_default=""),
     sa.Index("api_keys_owner", "owner"),
 )
+
+
+def open_engine(url: str) -> sa.Engine:
+    """The engine of ``sqlite:///path`` or ``postgresql://…``; it connects when it is first used."""
+    try:
+        parsed = sa.make_url(url)
+        if parsed.drivername in {"postgresql", "postgres"}:
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.drivername.startswith("postgresql"):
+            parsed = parsed.set(query=_PATIENT | dict(parsed.query))
+        # A server may have closed an idle connection; SQLite's file cannot.
+        engine = sa.create_engine(parsed, pool_pre_ping=parsed.drivername.startswith("postgresql"))
+    except (sa.exc.ArgumentError, ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
+        msg = f"The ledger's URL is not usable ({_reason(error)}). Use sqlite:///path or postgresql://…"
+        raise ConfigError(msg) from None
+    if engine.dialect.name == "sqlite":
+        path = parsed.database
+        if path and path != ":memory:" and not path.startswith("file:"):
+            with suppress(OSError):  # the error comes when it is opened
+                # SQLite gives its other files, -wal and -shm, the mode of the database's.
+                os.close(open_private(Path(path)))
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Bring the tables to this version; two gateways that start together take turns."""
+    with engine.begin() as db:
+        if db.dialect.name == "postgresql":
+            db.execute(sa.text("SELECT pg_advisory_xact_lock(:n)"), {"n": _MIGRATION_LOCK})
+        # A current ledger is only read here, and starts need not take turns.
+        elif _version(db) != _HEAD:
+            db.exec_driver_sql("BEGIN IMMEDIATE")
+        version = _version(db)
+        if version == _HEAD:
+            return  # the usual start: Alembic is not even imported
+        if version is not None and version > _HEAD:
+            msg = f"A newer rsql has written this ledger (version {version}, this one knows {_HEAD}). Upgrade rsql."
+            raise ConfigError(msg)
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.attributes["connection"] = db
+        command.upgrade(config, "head")
+
+
+@contextmanager
+def at_start(engine: sa.Engine) -> Iterator[None]:
+    """What fails now is the administrator's to repair."""
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        named = engine.url.set(drivername=engine.url.get_backend_name(), query={})  # as in the rsql.toml
+        safe = named.render_as_string(hide_password=True)
+        msg = f"The ledger {safe} cannot be opened ({_reason(error)}). Check its path, permissions and server."
+        raise CannotOpen(msg) from None
+
+
+def _version(db: sa.Connection) -> str | None:
+    if not sa.inspect(db).has_table("alembic_version"):
+        return None
+    return db.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    """WAL lets readers go on while a group is written; FULL makes each commit survive a power cut."""
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000:.0f}").close()
+    give_up = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            break
+        except sqlite3.OperationalError:
+            # Of two that change a new file to WAL at once one is refused without a wait, whatever busy_timeout says.
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+    connection.execute("PRAGMA synchronous=FULL").close()
+
+
+def _reason(error: Exception) -> str:
+    """The driver's own words, first line, without statement and parameters."""
+    words = str(getattr(error, "orig", None) or error)
+    return words.splitlines()[0][:200]

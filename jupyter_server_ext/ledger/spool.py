@@ -1,10 +1,9 @@
-"""A ledger on another machine that may be away: what it cannot take is kept on this one's disk, and delivered later.
+"""A ledger on another machine that may be away: what it cannot take is kept on this one's disk, and delivered later."""
 
-An entry that the database does not take in time goes to a file, where it is as durable. A thread delivers what is in
-the file as soon as the database is back; since a repeated delivery of an entry changes nothing there, nothing is lost
-or doubled however often that is broken off. The file is emptied when all of it has arrived, and locked as long as its
-gateway lives.
-"""
+# An entry that the database does not take in time goes to a file, where it is as durable. A thread delivers what is in
+# the file as soon as the database is back; since a repeated delivery of an entry changes nothing there, nothing is lost
+# or doubled however often that is broken off. The file is emptied when all of it has arrived, and locked as long as its
+# gateway lives.
 
 from __future__ import annotations
 
@@ -20,9 +19,9 @@ from msgspec.structs import replace
 from tornado.log import app_log
 
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.ledger.apart import is_of_a_row, stand_in
 from jupyter_server_ext.ledger.files import lock, open_private
 from jupyter_server_ext.ledger.ledger import RowsRefused
+from jupyter_server_ext.ledger.rows import is_of_a_row, stand_in
 from jupyter_server_ext.ledger.sql import SqlLedgerStore
 from jupyter_server_ext.messages import Entry, as_name
 
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from jupyter_server_ext.ledger.anchor import Head
     from jupyter_server_ext.ledger.api_keys import SqlApiKeys
+    from jupyter_server_ext.ledger.files import Head
     from jupyter_server_ext.ledger.rows import ForgottenCallers
 
 T = TypeVar("T")

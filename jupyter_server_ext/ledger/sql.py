@@ -1,13 +1,13 @@
-"""The ledger in SQL: SQLite on one machine, PostgreSQL for many. Through SQLAlchemy Core, with Alembic migrations.
+"""The ledger in SQL: SQLite on one machine, PostgreSQL for many. Through SQLAlchemy Core, with Alembic migrations."""
 
-All methods block; ``ledger.py`` calls them from one thread. Writes come in groups, one transaction each, and a repeated
-delivery of the same (request_id, attempt) changes nothing. The entries of each instance form a chain (``rows.py``).
-
-The statements that every entry goes through are compiled once and then run by the driver itself. SQLAlchemy makes them,
-so they are right in SQLite and in PostgreSQL; its own way of running one takes ten times as long as SQLite's work (60
-and 6 us), which a gateway on one core pays for every answer. PostgreSQL's driver is still called through it, as it
-knows from the driver's errors which connections are lost.
-"""
+# All methods block; ``ledger.py`` calls them from one thread. Writes come in groups, one transaction each, and a
+# repeated delivery of the same (request_id, attempt) changes nothing. The entries of each instance form a chain
+# (``rows.py``).
+#
+# The statements that every entry goes through are compiled once and then run by the driver itself. SQLAlchemy makes
+# them, so they are right in SQLite and in PostgreSQL; its own way of running one takes ten times as long as SQLite's
+# work (60 and 6 us), which a gateway on one core pays for every answer. PostgreSQL's driver is still called through it,
+# as it knows from the driver's errors which connections are lost.
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ from typing import TYPE_CHECKING, Any, cast
 import sqlalchemy as sa
 
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.ledger.apart import apart, is_of_a_row
-from jupyter_server_ext.ledger.engine import at_start, migrate, open_engine
 from jupyter_server_ext.ledger.reader import SqlLedgerReader
 from jupyter_server_ext.ledger.rows import (
     NAMELESS,
@@ -32,19 +30,24 @@ from jupyter_server_ext.ledger.rows import (
     TOTAL_SUMS,
     ForgottenCallers,
     amounts,
+    apart,
     entry_of,
     entry_row,
     hash_of,
+    is_of_a_row,
     link,
     request_row,
 )
 from jupyter_server_ext.ledger.schema import (
     api_keys,
+    at_start,
     chains,
     decisions,
     entries,
     forgotten,
     kept_answers,
+    migrate,
+    open_engine,
     requests_open,
     totals,
 )
@@ -122,10 +125,9 @@ class SqlLedgerStore(SqlLedgerReader):
 
     @contextmanager
     def _connection(self) -> Iterator[sa.Connection]:
-        """The connection that entries are written with. SQLite's stays at hand: getting one takes as long as writing.
-
-        PostgreSQL's goes back each time: the pool sees whether it still stands before it is used again.
-        """
+        """The connection that entries are written with."""
+        # SQLite's stays at hand: getting one takes as long as writing. PostgreSQL's goes back each time: the pool sees
+        # whether it still stands before it is used again.
         with self._turn_to_write:
             db, self._at_hand = self._at_hand or self._engine.connect(), None
             try:
@@ -191,10 +193,8 @@ class SqlLedgerStore(SqlLedgerReader):
             return self.finish(ended) if ended else 0
 
     def _take_turn(self, db: sa.Connection, ended: Sequence[Entry]) -> None:
-        """Drop these from the open ones, and let no other process write to this chain until the end of the transaction.
-
-        SQLite's first write locks the database, so what is read afterwards stays true.
-        """
+        """Drop these from the open ones, and let no other process write to this chain until the transaction ends."""
+        # SQLite's first write locks the database, so what is read afterwards stays true.
         if db.dialect.name == "postgresql":
             _TAKE_TURN.run(db, [{"lock": _CHAIN_LOCK, "name": self._instance}])
         _DROP_OPEN.run(db, [{"request_id": entry.request_id, "attempt": entry.attempt} for entry in ended])
@@ -340,10 +340,8 @@ def opened(url: str, *, instance: str, zone: str = "UTC") -> Iterator[SqlLedgerS
 
 @contextmanager
 def deferred_fsync(db: sa.Connection) -> Iterator[None]:
-    """A transaction whose end does not wait for the disk, where that is SQLite's to decide.
-
-    What it writes survives ``kill -9`` at once, and a power cut as soon as any other transaction has ended.
-    """
+    """A transaction whose end does not wait for the disk, where that is SQLite's to decide."""
+    # What it writes survives ``kill -9`` at once, and a power cut as soon as any other transaction has ended.
     connection: Any = db.connection.driver_connection if db.dialect.name == "sqlite" else None
     if connection is not None:
         connection.execute("PRAGMA synchronous=NORMAL").close()
@@ -481,10 +479,9 @@ def _known_of(size: int) -> Prepared:
 
 
 def _remember(db: sa.Connection, caller: str, at: float) -> None:
-    """Note that a caller was forgotten at a Unix time.
-
-    PostgreSQL waits for those who looked before and have yet to write, so that they are over when entries are blanked.
-    """
+    """Note that a caller was forgotten at a Unix time."""
+    # PostgreSQL waits for those who looked before and have yet to write, so that they are over when entries are
+    # blanked.
     if db.dialect.name == "postgresql":
         db.execute(sa.text("LOCK TABLE forgotten IN ACCESS EXCLUSIVE MODE"))
     insert = _insert_into(db.dialect.name, forgotten).values(caller_hash=hash_of(caller), at=at)

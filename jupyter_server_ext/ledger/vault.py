@@ -1,7 +1,6 @@
-"""Encryption of what the ledger keeps of people's words: prompts where a tenant's policy says so, answers for repeats.
+"""Encryption of people's words in the ledger: prompts where a tenant's policy says so, answers for repeats."""
 
-Both are authenticated encryption of the package ``cryptography``, which is loaded when it is first needed.
-"""
+# Both are authenticated encryption of the package ``cryptography``, which is loaded when it is first needed.
 
 from __future__ import annotations
 

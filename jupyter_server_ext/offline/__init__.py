@@ -1,7 +1,6 @@
-"""The embedded provider: the model ``offline``, deterministic and rule-based, useful with no key at all.
+"""The embedded provider: the model ``offline``, deterministic and rule-based, useful with no key at all."""
 
-``answer`` is a pure function from chat messages to text; ``OfflineTransport`` puts it behind OpenAI's protocol.
-"""
+# ``answer`` is a pure function from chat messages to text; ``OfflineTransport`` puts it behind OpenAI's protocol.
 
 import lazy_loader
 

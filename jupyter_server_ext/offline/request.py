@@ -1,8 +1,7 @@
-"""What the offline model is asked: the member ``rsql`` of a request, as values.
+"""What the offline model is asked: the member ``rsql`` of a request, as values."""
 
-The kernel sends it beside the messages where the gateway announces that this model answers (docs/offline.md). It holds
-what the messages state and nothing else, so the prompts themselves are never read here.
-"""
+# The kernel sends it beside the messages where the gateway announces that this model answers (docs/offline.md). It
+# holds what the messages state and nothing else, so the prompts themselves are never read here.
 
 from __future__ import annotations
 

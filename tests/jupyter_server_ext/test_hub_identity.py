@@ -14,7 +14,7 @@ from jupyter_server_ext.config import CallerLimits, HubSettings, Settings, Tenan
 from jupyter_server_ext.errors import ConfigError, LimitExceeded, NotAuthenticated, NotPermitted
 from jupyter_server_ext.identity import Authenticator, BadTokens, HubAccess, HubPlace, behind_proxy
 from jupyter_server_ext.identity.auth import IdentityUnavailable
-from jupyter_server_ext.identity.hub.identity import overlaid
+from jupyter_server_ext.identity.hub import overlaid
 from jupyter_server_ext.messages import Caller, Owner
 
 ENTER = "access:services!service=rsql"

@@ -19,7 +19,7 @@ from jupyter_server_ext.app.subcommands import verify_ledger
 from jupyter_server_ext.config import Secret
 from jupyter_server_ext.errors import ConfigError, LedgerUnavailable
 from jupyter_server_ext.ledger import Head, Ledger, SpoolFile, SqlLedgerStore, export
-from jupyter_server_ext.ledger.anchor import add_line, line_of
+from jupyter_server_ext.ledger.files import add_line, line_of
 from jupyter_server_ext.ledger.ledger import RowsRefused
 from jupyter_server_ext.messages import Usage
 

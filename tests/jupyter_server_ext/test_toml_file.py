@@ -16,7 +16,7 @@ from jupyter_server_ext.config import (
 )
 from jupyter_server_ext.config.settings import ModelPrice
 from jupyter_server_ext.config.toml_file import read_settings
-from jupyter_server_ext.config.toml_lines import line_numbers
+from jupyter_server_ext.config.toml_values import line_numbers
 from jupyter_server_ext.errors import ConfigError
 
 SAMPLE = """\

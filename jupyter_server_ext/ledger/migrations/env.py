@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that ``storage/engine.py`` hands in."""
+"""Alembic's entry: runs the migrations on the connection that ``schema.py`` hands in."""
 
 from __future__ import annotations
 

@@ -128,10 +128,8 @@ def _unknown(notebook: Notebook, doubt: str) -> str:
 
 
 def _known_answer(notebook: Notebook, text: str) -> str:
-    """The answer from the description, or an empty text.
-
-    Nothing is computed here: figures are those of the request, with the mark ≈ where a sample gave them.
-    """
+    """The answer from the description, or an empty text."""
+    # Nothing is computed here: figures are those of the request, with the mark ≈ where a sample gave them.
     if _CODE.search(text):
         return ""
     about = [item for item in notebook.named if named_at(item, text) >= 0]

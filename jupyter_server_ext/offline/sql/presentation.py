@@ -188,10 +188,8 @@ def count_kinds(draft: Draft) -> Draft:
 
 
 def chart_block(query: exp.Query, kind: str) -> str:
-    """The JSON block for a query's chart; empty when the query shows nothing that can be drawn.
-
-    Times go along the bottom, else the last column that is no figure; another one becomes the colour.
-    """
+    """The JSON block for a query's chart; empty when the query shows nothing that can be drawn."""
+    # Times go along the bottom, else the last column that is no figure; another one becomes the colour.
     shown = [item for item in query.selects if item.alias_or_name not in {"", "*"}]
     measures = [item.alias_or_name for item in shown if item.find(exp.AggFunc)]
     axes = sorted((item.alias_or_name for item in shown if not item.find(exp.AggFunc)), key=_is_time)

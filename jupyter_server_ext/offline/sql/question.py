@@ -188,11 +188,10 @@ def follow(query: exp.Select, question: str, catalog: Catalog, dialect: str, tod
 
 
 class _Graft:
-    """One reading of a change, put into a query.
+    """One reading of a change, put into a query."""
 
-    Conditions on a column that is already filtered take the place of the old ones, groups are added, and tables are
-    joined where they are missing.
-    """
+    # Conditions on a column that is already filtered take the place of the old ones, groups are added, and tables are
+    # joined where they are missing.
 
     def __init__(self, query: exp.Select, draft: Draft, tables: list[str], names: Names, dialect: str) -> None:
         self._query, self._draft, self._tables, self._names = query, draft, tables, names
