@@ -10,7 +10,7 @@ from rsql_magic.sql import stems
 
 from .draft import Name, NotUnderstood, Value
 from .schema import EXACT, LONGEST, PARTIAL, ColumnMatch, Field, Names, phrase_of, words_of
-from .words import COMPARATIVES, MEASURING, MONTHS, ORDINALS, SUPERLATIVES, tokens
+from .words import COMPARATIVES, MEASURING, MONTHS, ORDINALS, PARTS, SEXES, STEMS, SUPERLATIVES, WORDS, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,36 +21,7 @@ if TYPE_CHECKING:
     from .grammar import Found
     from .words import Token
 
-_SEXES = {"M": ("male", "man", "boy"), "F": ("female", "woman", "girl"), "MALE": ("man",), "FEMALE": ("woman",)}
-_ROWS = frozenset("row rows record records entry entries observation observations item items case cases".split())  # noqa: SIM905
-_DATA = _ROWS | {"everything", "data", "dataset", "table", "dataframe", "frame"}
-# Words that are never meant as a name or a value by themselves, unless a column is called so.
-_SMALL = frozenset(
-    """
-    of to by in for and or is at on with from all has have are be that this as there it its they them their who what
-    which how many more most less least than not no yes true false other none any each both total average high low
-    first last new where whose i me us do does did was were count number word letter string substring contain
-    """.split()  # noqa: SIM905
-)
-_COUNTS = frozenset(stem for word in "number num no nbr count".split() for stem in stems(word))  # noqa: SIM905
 _UNITS = ("day", "week", "month", "quarter", "year")
-_PARTS = {
-    **{said: unit for unit in (*_UNITS, "hour") for said in (unit, f"{unit}s", f"{unit}ly")},
-    "daily": "day",
-    "annual": "year",
-    "weekday": "weekday",
-    "weekdays": "weekday",
-    "date": "date",
-}
-_MOMENT = frozenset(stem for word in "date time timestamp datetime day at on year".split() for stem in stems(word))  # noqa: SIM905
-_JOINING = frozenset("of de la le van von der & for to a an the".split())  # noqa: SIM905
-_NOT_PROPER = frozenset(
-    """
-    i sql id ids null please and or not in of january february march april may june july august september october
-    november december jan feb mar apr jun jul aug sep sept oct nov dec q1 q2 q3 q4 what which who how list show find
-    count give tell display return
-    """.split()  # noqa: SIM905
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +59,7 @@ class Mentions:
             "q": lambda at: self._meaning(at, {f"q{n}": n for n in range(1, 5)}),
             "unit": lambda at: self._meaning(at, {unit: unit for unit in _UNITS}),
             "units": lambda at: self._meaning(at, {s: unit for unit in _UNITS for s in (unit, f"{unit}s")}),
-            "part": lambda at: self._meaning(at, _PARTS),
+            "part": lambda at: self._meaning(at, PARTS),
             "year": self.years,
             "today": self._day,
             "lone": self._lone,
@@ -114,7 +85,7 @@ class Mentions:
         for end, words in self._spans(at):
             found = self._names.columns.get(phrase_of(words), ())
             if counted:
-                found = [one for one in found if len(w := words_of(one.field.name)) > 1 and w[0] in _COUNTS]
+                found = [one for one in found if len(w := words_of(one.field.name)) > 1 and w[0] in STEMS["counts"]]
             if found:
                 yield end, Name(" ".join(words), tuple(found))
 
@@ -142,7 +113,7 @@ class Mentions:
             head = self._names.heads.get(phrase)
             for name in self._names.tables.get(phrase, [head] if head else ()):
                 yield end, name
-                if end < len(self._tokens) and self._tokens[end].lower in _ROWS:
+                if end < len(self._tokens) and self._tokens[end].lower in WORDS["rows"]:
                     yield end + 1, name
         token = self._at(at)
         if token and token.kind == "name" and (table := self._names.catalog.get(token.text)):
@@ -156,7 +127,7 @@ class Mentions:
         key = self._names.key(table)
         thing = words_of(key.name)[:-1] if key is not None and key.is_id else ()
         plural = token.lower.endswith("s") and (words_of(token.text) == thing or table.lower().endswith(token.lower))
-        return token.lower in _DATA or (token.kind == "word" and plural)
+        return token.lower in WORDS["rows"] | WORDS["data"] or (token.kind == "word" and plural)
 
     def _spans(self, at: int) -> Iterator[tuple[int, list[str]]]:
         """Phrases from a place on, that neither begin nor end with a small word."""
@@ -205,13 +176,15 @@ class Mentions:
             return False
         phrase = phrase_of([token.text])
         named = [c for c in self._names.columns.get(phrase, ()) if c.doubt == EXACT] or phrase in self._names.tables
-        return token.lower not in _SMALL and not (token.text.islower() and named)
+        return token.lower not in WORDS["small"] and not (token.text.islower() and named)
 
     def _sexes(self, word: str) -> Iterator[tuple[Field, str]]:
         singular = {"men": "man", "women": "woman"}.get(word, word.removesuffix("s"))
         for field in self._every:
             if {"sex", "gender"} & set(stems(field.name)):
-                yield from ((field, value) for value in field.values if singular in _SEXES.get(value.upper(), ()))
+                yield from (
+                    (field, value) for value in field.values if singular in SEXES.get(value.upper(), "").split()
+                )
 
     def numbers(self, at: int) -> Iterator[Found]:
         """A number."""
@@ -231,7 +204,7 @@ class Mentions:
         while end < len(self._tokens):
             if self._is_proper(end):
                 end += 1
-            elif self._tokens[end].lower in _JOINING and self._is_proper(end + 1):
+            elif self._tokens[end].lower in WORDS["joining"] and self._is_proper(end + 1):
                 end += 2
             else:
                 break
@@ -239,14 +212,14 @@ class Mentions:
 
     def _is_proper(self, at: int) -> bool:
         token = self._at(at)
-        if token is None or not token.capital or token.lower in _NOT_PROPER:
+        if token is None or not token.capital or token.lower in WORDS["not_proper"]:
             return False
         # The first word of a sentence has a capital letter anyway.
         return at > 0 or (token.text.isupper() and len(token.text) > 1)
 
     def words(self, at: int) -> Iterator[Found]:
         """Any word, as a value in small letters: "whose name contains night"."""
-        if (token := self._at(at)) and token.kind == "word" and token.lower not in _SMALL:
+        if (token := self._at(at)) and token.kind == "word" and token.lower not in WORDS["small"]:
             yield at + 1, Value(token.text)
 
     def _meaning(self, at: int, meanings: Mapping[str, object]) -> Iterator[Found]:
@@ -278,7 +251,9 @@ class Mentions:
             return
         forms = {(form,) for form in self._names.forms(said[0])}
         dated = [
-            f for f in self._every if tuple(w for w in words_of(f.name) if w not in _MOMENT) in forms and not f.is_id
+            f
+            for f in self._every
+            if tuple(w for w in words_of(f.name) if w not in STEMS["happenings"]) in forms and not f.is_id
         ]
         if dated:
             yield at + 1, Name(token.text, tuple(ColumnMatch(field, EXACT) for field in dated))

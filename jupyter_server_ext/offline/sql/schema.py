@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rsql_magic.sql import Lexicon, Weights, stems, thesaurus, value_kind
 
 from .draft import NotUnderstood
+from .words import STEMS, WHOLE, WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,25 +19,8 @@ if TYPE_CHECKING:
 
 # How much of a name a question says: all of it, all but a unit or a general ending, a part of it.
 EXACT, GENERAL, PARTIAL = 0, 1, 2
-_GENERAL = frozenset(map(" ".join, map(stems, "name code number no num value description desc type text info".split())))  # noqa: SIM905
-_UNITS = frozenset(
-    stem
-    for word in """
-    in of f c g gb mb kb km kg cm mm ft mph usd dollar euro billion million thousand percent pct inch feet foot meter
-    metre mile second hour minute
-    """.split()  # noqa: SIM905
-    for stem in stems(word)
-)
 _NAME = stems("name")[0]
 _FORM = 0.9  # how surely a word stands for another that is a form of it: sold, sale
-_ID_WORDS = frozenset("id ids code key no uuid guid number num rowid pk fk".split())  # noqa: SIM905
-_TABLE_ENDINGS = frozenset("tabl data list info ref tbl record".split())  # noqa: SIM905
-_INNER = frozenset("of in for on at".split())  # noqa: SIM905
-_WHOLE_WORDS = {
-    **dict.fromkeys(("fname", "firstname", "forename", "givenname"), ("first", "name")),
-    **dict.fromkeys(("lname", "lastname", "surname", "familyname"), ("last", "name")),
-    **dict.fromkeys(("dob", "birthdate", "birthday"), ("birth", "date")),
-}
 _SUFFIXES = ("id", "name", "code", "type", "no", "num", "number", "date", "title", "key")
 _MOST_PHRASES = 24  # of the ways to say a name; one of many abbreviations has hundreds, and the plainest come first
 LONGEST = 6  # words of a question that name one thing
@@ -76,7 +60,7 @@ class Field:
     @property
     def is_id(self) -> bool:
         """Whether its name says that it identifies something and measures nothing."""
-        return self.key or self.name.lower().endswith("id") or not _ID_WORDS.isdisjoint(words_of(self.name)[-1:])
+        return self.key or self.name.lower().endswith("id") or not WORDS["ids"].isdisjoint(words_of(self.name)[-1:])
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -109,7 +93,7 @@ def words_of(name: str) -> tuple[str, ...]:
     """The stems of a name, compounds such as ``lname`` taken apart: they hold no blanks."""
     found: list[str] = []
     for stem in stems(name):
-        found += [one for word in _WHOLE_WORDS[stem] for one in stems(word)] if stem in _WHOLE_WORDS else [stem]
+        found += [one for word in WHOLE[stem].split() for one in stems(word)] if stem in WHOLE else [stem]
     if found[-1:] == [_NAME] and found[-2:-1] in (["l"], ["f"]):  # l_name is the last name
         found[-2] = {"l": "last", "f": "first"}[found[-2]]
     return tuple(found)
@@ -160,11 +144,11 @@ class Names:
         """The words of a table's name without what nobody says: a common prefix, "table", "data"."""
         words = words_of(table.name)
         kept = [w for place, w in enumerate(words) if not (place == 0 and w in self._prefixes)]
-        kept = [word for word in kept if word not in _TABLE_ENDINGS] or kept
+        kept = [word for word in kept if word not in WORDS["table_endings"]] or kept
         return tuple(kept) or words
 
     def _add_column(self, field: Field, table: tuple[str, ...]) -> None:
-        words = tuple(word for word in words_of(field.name) if word not in _INNER) or words_of(field.name)
+        words = tuple(word for word in words_of(field.name) if word not in WORDS["inner"]) or words_of(field.name)
         bare = _without_table(words, table) or words
         for spelled in dict.fromkeys((words, bare)):
             for phrase in self._phrases(spelled):
@@ -187,7 +171,10 @@ class Names:
     def _spellings(self, word: str) -> tuple[tuple[str, ...], ...]:
         """A word itself, the long words it is short for, and its parts where it is a compound."""
         if word not in self._spelled:
-            long = (tuple(w for w in phrase.split() if w not in _INNER) for phrase in thesaurus().short.get(word, ()))
+            long = (
+                tuple(w for w in phrase.split() if w not in WORDS["inner"])
+                for phrase in thesaurus().short.get(word, ())
+            )
             parts = tuple(stem for part in self._lexicon.parts(word) for stem in stems(part))
             self._spelled[word] = tuple(dict.fromkeys(((word,), *long, *([parts] if parts else ()))))
         return self._spelled[word]
@@ -277,10 +264,10 @@ def _shortens(prefix: str, table: tuple[str, ...]) -> bool:
 def _shorter(words: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Shorter ways to say a column's words: without a unit or general ending, or only its end."""
     kept = words
-    while len(kept) > 1 and kept[-1] in _UNITS:
+    while len(kept) > 1 and kept[-1] in STEMS["units"]:
         kept = kept[:-1]
         yield GENERAL, kept
-    if len(kept) > 1 and kept[-1] in _GENERAL:
+    if len(kept) > 1 and kept[-1] in STEMS["general"]:
         yield GENERAL, kept[:-1]
     yield from ((PARTIAL, kept[start:]) for start in range(1, len(kept)))
 
@@ -308,7 +295,7 @@ def _offer(index: dict[tuple[str, ...], list[ColumnMatch]], phrase: tuple[str, .
 
 def phrase_of(words: Sequence[str]) -> tuple[str, ...]:
     """Words of a question as an index has them: their stems, small words left out, sorted."""
-    return tuple(sorted(stem for word in words if word.lower() not in _INNER for stem in words_of(word)))
+    return tuple(sorted(stem for word in words if word.lower() not in WORDS["inner"] for stem in words_of(word)))
 
 
 @dataclass(frozen=True, slots=True)

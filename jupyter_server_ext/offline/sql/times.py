@@ -12,6 +12,7 @@ from sqlglot import exp
 from rsql_magic.sql import stems
 
 from .draft import NotUnderstood
+from .words import STEMS
 
 if TYPE_CHECKING:
     from .draft import Condition, Operator
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
 
 COMPARING = {"=": exp.EQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
-# Dates that tell of the record, or of a person, and not of what happened.
-_BOOKKEEPING = frozenset(
-    stem
-    for w in ["updated", "modified", "changed", "deleted", "loaded", "inserted", "synced", "birth", "born"]
-    for stem in stems(w)
-)
-_MOMENT = frozenset(
-    stem for word in ["date", "time", "timestamp", "datetime", "day", "at", "on"] for stem in stems(word)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +133,9 @@ def _holds_dates(field: Field) -> bool:
 
 
 def _chosen(scope: Scope, found: list[Field]) -> Field:
-    plain = [field for field in found if not _BOOKKEEPING & set(stems(field.name))]
+    plain = [field for field in found if not STEMS["bookkeeping"] & set(stems(field.name))]
     own = [field for field in plain if set(stems(field.table)) & set(stems(field.name))]
-    bare = [field for field in plain if set(stems(field.name)) <= _MOMENT]
+    bare = [field for field in plain if set(stems(field.name)) <= STEMS["moments"]]
     for some in (found, plain, own, bare):
         if len(some) == 1:
             if len(found) > 1:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rsql_magic.sql import stems
+
 Kind = Literal["word", "number", "text", "name", "mark"]
 
 _WORDS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("vocabulary.toml").read_text("utf-8"))
@@ -32,6 +34,11 @@ MEASURING: dict[str, tuple[str, bool]] = {verb: (nouns, True) for verb, nouns in
 MONTHS: dict[str, int] = _each("months")
 ORDINALS: dict[str, int] = _each("ordinals")
 NUMBERS: dict[str, int] = _each("numbers")
+PARTS: dict[str, str] = _each("parts")
+WHOLE: dict[str, str] = _each("whole")
+SEXES: dict[str, str] = _each("sexes")
+WORDS = {name: frozenset(words.split()) for name, words in _WORDS["words"].items()}
+STEMS = {name: frozenset(one for w in words.split() for one in stems(w)) for name, words in _WORDS["stems"].items()}
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "millions": 10**6, "billion": 10**9, "billions": 10**9}
 # After these words "one" is a number; elsewhere it is a pronoun.
 _BEFORE_ONE = frozenset({"than", "least", "most", "exactly", "only", "over", "above", "just", "equals"})
