@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -12,21 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlglot import exp
 
 from ..sql import NotUnderstood, day, laid_out, write
-from .notebook import r_name, r_string
+from .notebook import PATTERNS, r_name, r_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from .notebook import Language, Notebook
 
-_LEAD = re.compile(
-    r"^\W*(?:please |can you |could you )*(?:"
-    r"(?:how (?:do|can|would|should) (?:i|we|you)|how to|show me how to|write (?:the |some )?code (?:to|for|that)|"
-    r"give me (?:the )?code (?:to|for)|code (?:to|for))(?: (?:get|compute|calculate|find|obtain|select|see))?|"
-    r"please|can you|could you)\s+",
-    re.IGNORECASE,
-)
-_TAIL = re.compile(r"\s+(?:in|with|using|as) (?:base )?(?:r|python|pandas|polars|sql)\W*$", re.IGNORECASE)
 _FUNCTIONS: dict[type[exp.Expr], str] = {
     exp.Avg: "mean", exp.Sum: "sum", exp.Min: "min", exp.Max: "max",
     exp.Median: "median", exp.Stddev: "std", exp.Variance: "var",
@@ -45,7 +36,7 @@ def computed(notebook: Notebook, question: str) -> tuple[Language, str, str]:
     ]
     if not frames:
         raise NotUnderstood("I see no data frame")
-    bare = _TAIL.sub("", _LEAD.sub("", question.strip()))
+    bare = PATTERNS["tail"].sub("", PATTERNS["lead"].sub("", question.strip()))
     written = write(bare, notebook.catalog(frames), "duckdb", notebook.request.day)
     if written.chart:
         raise NotUnderstood("A chart is asked for")

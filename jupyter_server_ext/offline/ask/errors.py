@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .notebook import nearest
+from .notebook import PATTERNS, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,26 +17,6 @@ if TYPE_CHECKING:
     from ..request import Described
     from .notebook import Notebook
 
-_EXCEPTION = re.compile(
-    r"^[ \t]*(?:[\w]+\.)*(?P<error>[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Iteration)(?:: ?.*)?)$", re.MULTILINE
-)
-_INLINE = re.compile(r"\b(?P<error>[A-Z]\w*(?:Error|Exception|Warning)\b:? ?.*)", re.DOTALL)
-_R_ERROR = re.compile(r"(?:^|\n|: )(?:Error(?: in .+?)?\s*:|Warning message)\s*(?P<error>.+)", re.DOTALL)
-_SQL_HINTS = re.compile(
-    r"\b(?:Binder|Catalog|Parser|Conversion|Constraint|INTERRUPT|Invalid Input) Error\b|\bno such (?:table|column|"
-    r"function)\b|\brelation \"|\bsyntax error at or near\b|"
-    r"\b(?:OperationalError|ProgrammingError|IntegrityError|BinderException|CatalogException|ParserException|"
-    r"UndefinedColumn|UndefinedTable|GroupingError)\b|"
-    r"\bGROUP BY clause\b|\bpsycopg|\bsqlite3\.|\bUnknown column\b|\bmisuse of aggregate\b|\bambiguous column\b|"
-    r"\bUNION query\b|\bsubquery\b",
-    re.IGNORECASE,
-)
-_ABOUT = re.compile(
-    r"\berrors?\b|\bexceptions?\b|\btracebacks?\b|\bwarnings?\b|\bwhy (?:does|did|do|is|doesn't|don't|am "
-    r"i)\b.*\b(?:fail|work|get|error)|\bwhat(?:'s| is| went) wrong\b|"
-    r"\bdoes(?:n't| not) work\b|\bfix (?:it|this|that|the last|my)\b|\bwhat does this mean\b",
-    re.IGNORECASE,
-)
 _MAGIC_OF_R = re.compile(r"\A\s*%%R\b.*\n")  # a block marked as R holds what R can parse
 _LISTED = 12  # names; more are no help in a sentence
 
@@ -53,12 +33,12 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def is_about_error(notebook: Notebook) -> bool:
     """Whether a question is about an error: it says so, or it is one."""
-    asks = bool(notebook.request.error) and _ABOUT.search(notebook.question) is not None
+    asks = bool(notebook.request.error) and PATTERNS["about"].search(notebook.question) is not None
     return asks or _quotes_error(notebook.question)
 
 
 def _quotes_error(question: str) -> bool:
-    return any(pattern.search(question) for pattern in (_EXCEPTION, _INLINE, _R_ERROR))
+    return any(pattern.search(question) for pattern in (PATTERNS["exception"], PATTERNS["inline"], PATTERNS["r error"]))
 
 
 def is_known_message(text: str) -> bool:
@@ -85,8 +65,11 @@ def explain_error(notebook: Notebook) -> str:
 
 def _readings(text: str) -> Iterator[tuple[str, str]]:
     """The languages that an error may be of, the likeliest first, each with the message as it would read it."""
-    python, in_r = _EXCEPTION.search(text) or _INLINE.search(text), _R_ERROR.search(text)
-    if _SQL_HINTS.search(text):
+    python, in_r = (
+        PATTERNS["exception"].search(text) or PATTERNS["inline"].search(text),
+        PATTERNS["r error"].search(text),
+    )
+    if PATTERNS["sql hints"].search(text):
         yield "sql", text
     if python and not (in_r and "RRuntimeError" in text):
         yield "python", python["error"]

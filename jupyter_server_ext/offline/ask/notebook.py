@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
+import tomllib
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rsql_magic.sql import Catalog, Column, Table
@@ -23,13 +25,9 @@ Language = Literal["python", "r", "sql"]
 _SHOWN = 12  # columns; an answer is read at a glance, and all columns are in the prompt
 _SYNTACTIC = re.compile(r"(?:[A-Za-z]|\.(?!\d))[A-Za-z0-9._]*")
 _RESERVED = frozenset("if else repeat while function for next break TRUE FALSE NULL Inf NaN NA in".split())  # noqa: SIM905
-_MODEL = re.compile(r"(?P<what>glm/lm|glm|lm) model;.*?formula (?P<formula>[^;]+)")
-_VECTOR = re.compile(r"^(?P<what>(?:R |numpy |pandas |polars )?[\w ]*(?:vector|factor|ndarray[^,]*|Series|array))")
-_ASKED: dict[Language, re.Pattern[str]] = {
-    "r": re.compile(r"\b(?:in|using|with|base) R\b|\bR code\b|\bggplot2?\b"),
-    "sql": re.compile(r"\b(?:in|using|with|as) sql\b|\bsql query\b|\bsql code\b", re.IGNORECASE),
-    "python": re.compile(r"\b(?:in|using|with) (?:python|pandas|polars)\b|\bpandas\b|\bpython code\b", re.IGNORECASE),
-}
+_TEXTS: dict[str, str | list[str]] = tomllib.loads(Path(__file__).with_name("patterns.toml").read_text("utf-8"))
+PATTERNS = {name: re.compile("".join(texts)) for name, texts in _TEXTS.items()}
+_LANGUAGES: tuple[Language, ...] = ("r", "sql", "python")
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Notebook:
         """The language the user asks for, by the option or in words; None when it is open."""
         if self.request.language:
             return self.request.language
-        return next((language for language, pattern in _ASKED.items() if pattern.search(self.question)), None)
+        return next((one for one in _LANGUAGES if PATTERNS[f"in {one}"].search(self.question)), None)
 
     def language_for(self, frame: Described | None) -> Language:
         """The language of code about a frame."""
@@ -222,12 +220,12 @@ def facts_of(frame: Described, column: FrameColumn) -> str:
 
 def _describe_object(item: Described) -> str:
     """What a model, a function, a vector or a plain value is."""
-    if match := _MODEL.search(item.label):
+    if match := PATTERNS["model"].search(item.label):
         return _linear(item, match)
     if match := re.search(r"function\((?P<arguments>.*)\)$", item.label):
         arguments = match["arguments"].strip()
         return f"`{item.name}` is a function {f'of {arguments}' if arguments else 'without arguments'}."
-    if match := _VECTOR.search(item.label):
+    if match := PATTERNS["vector"].search(item.label):
         facts = facts_of(item, item.columns[0]) if item.columns else ""
         length = f" of length {item.rows:,}" if item.rows is not None else ""
         return f"`{item.name}` is {_a(match['what'])}{length}{f': {facts}' if facts else ''}."

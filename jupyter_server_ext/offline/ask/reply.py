@@ -9,57 +9,12 @@ from ..request import only_english
 from ..sql import NotUnderstood
 from .code import computed
 from .errors import explain_error, is_about_error, is_known_message
-from .notebook import Notebook, describe, facts_of, listed, missing, named_at, size
+from .notebook import PATTERNS, Notebook, describe, facts_of, listed, missing, named_at, size
 from .study import explain_term
 from .wishes import plot_code, task_code
 
 if TYPE_CHECKING:
     from ..request import Described, OfflineRequest
-
-_MISSING = re.compile(r"\b(?:missing|NAs?|NaNs?|nulls?|incomplete)\b(?: values?| data)?", re.IGNORECASE)
-_KEY = re.compile(
-    r"\b(?:unique|primary) key\b|\bidentif(?:y|ies) (?:a|each|the) rows?\b|\bwhich columns? (?:is|are) unique\b",
-    re.IGNORECASE,
-)
-_ASKS = re.compile(
-    r"\b(?:how|which|what|any|is|are|does|do|has|have|list|tell|describe|show|summar\w+|overview|number|shape|size|"
-    r"dimensions?|types?|dtypes?|names|key|range|levels|values)\b",
-    re.IGNORECASE,
-)
-_WHAT = re.compile(
-    r"^\W*(?:please )?(?:(?:can|could) you )?(?:describe|summar(?:ise|ize)|explain|what(?:'s| is| are| does| do)|"
-    r"tell me about|give (?:me )?(?:a |an )?(?:summary|overview|description) of|"
-    r"overview of|show me what|look at|explore|introduce)\b",
-    re.IGNORECASE,
-)
-_FIGURE = re.compile(
-    r"^\W*(?:please )?what(?:'s| is| was) the (?:mean|average|median|sum|total|max(?:imum)?|min(?:imum)?|"
-    r"largest|smallest|highest|lowest|standard deviation|variance|correlation)\b",
-    re.IGNORECASE,
-)
-_CODE = re.compile(
-    r"\b(?:how (?:do|can|to|would|should)|code|write|plot|draw|compute|calculate|fill|drop|remove|replace|impute|"
-    r"convert|rename|read|save)\b|"
-    r"\b(?:per|for each|in each|grouped|where|whose|greater|less|more|above|below) ",
-    re.IGNORECASE,
-)
-_COUNTED = re.compile(r"\b(?:how many|number of|count)\b", re.IGNORECASE)
-_OF_DATA = re.compile(r"\b(?:data|frame|table|dataset)\b", re.IGNORECASE)
-_FIRST_PERSON = re.compile(
-    r"^\W*(?:hi|hello|hey|thanks|thank you|who are you|what are you|what can you do|help)\b", re.IGNORECASE
-)
-_ALSO = re.compile(
-    r"(?:,|\?|\.|;)\s*(?:and\s+)?(?=(?:how|what|which|plot|draw|describe|show|also|then)\b)|\s+and\s+(?=how (?:do|"
-    r"can|to)\b)",
-    re.IGNORECASE,
-)
-
-
-_THING = re.compile(
-    r"^\W*(?:please )?(?:describe|summari[sz]e|explain|what is in|what does|tell me about) `?([\w.]+)`?"
-    r"(?: hold| contain)?\W*$",
-    re.IGNORECASE,
-)
 
 
 def reply(request: OfflineRequest) -> str:
@@ -67,7 +22,7 @@ def reply(request: OfflineRequest) -> str:
     notebook = Notebook(request, request.question)
     if is_about_error(notebook):
         return explain_error(notebook)
-    if _FIRST_PERSON.match(request.question):
+    if PATTERNS["first person"].match(request.question):
         return ""
     try:
         return _parts(notebook)
@@ -79,7 +34,9 @@ def reply(request: OfflineRequest) -> str:
 
 def _parts(notebook: Notebook) -> str:
     """The answer to each part of the question, else to it as a whole: "What is in cars, and how do I get …?"."""
-    pieces = [piece.strip(" ,.?;") for piece in _ALSO.split(notebook.question) if piece and piece.strip(" ,.?;")]
+    pieces = [
+        piece.strip(" ,.?;") for piece in PATTERNS["also"].split(notebook.question) if piece and piece.strip(" ,.?;")
+    ]
     try:
         answers = [_single(notebook, piece) for piece in (pieces if len(pieces) > 1 else [notebook.question])]
     except NotUnderstood:
@@ -114,7 +71,7 @@ def _unknown(notebook: Notebook, doubt: str) -> str:
     if not frames:
         return ""
     named = "; ".join(f"`{frame.name}` ({', '.join(column.name for column in frame.columns[:8])})" for frame in frames)
-    asked = _THING.match(notebook.question)
+    asked = PATTERNS["thing"].match(notebook.question)
     missed = asked and asked[1].lower() not in {item.name.lower() for item in notebook.request.objects}
     reason = f"I was told of nothing called `{asked[1]}`" if asked and missed else doubt
     return (
@@ -130,26 +87,31 @@ def _unknown(notebook: Notebook, doubt: str) -> str:
 def _known_answer(notebook: Notebook, text: str) -> str:
     """The answer from the description, or an empty text."""
     # Nothing is computed here: figures are those of the request, with the mark ≈ where a sample gave them.
-    if _CODE.search(text):
+    if PATTERNS["to compute"].search(text):
         return ""
     about = [item for item in notebook.named if named_at(item, text) >= 0]
     frame = next((item for item in about if item.is_frame), None) or (notebook.subject if not about else None)
     if frame is not None and (facts := _facts(notebook, frame, text)):
         return facts
-    if _FIGURE.match(text):
+    if PATTERNS["figure"].match(text):
         return ""  # "what is the median age in patients" is to be computed
     rest = text
     for item in about:
         rest = rest.replace(item.name, "")
-    if about and (_WHAT.match(text) or not re.sub(r"[\W_]|\band\b", "", rest)):
+    if about and (PATTERNS["what"].match(text) or not re.sub(r"[\W_]|\band\b", "", rest)):
         return "\n\n".join(describe(item) for item in about[:3])
-    return describe(frame) if frame is not None and _WHAT.match(text) and _OF_DATA.search(text) else ""
+    return (
+        describe(frame)
+        if frame is not None and PATTERNS["what"].match(text) and PATTERNS["of data"].search(text)
+        else ""
+    )
 
 
 def _facts(notebook: Notebook, frame: Described, text: str) -> str:
-    found = [say(notebook, frame, text) for pattern, say in _FACTS if pattern.search(text) and _ASKS.search(text)]
+    asked = [say for name, say in _FACTS.items() if PATTERNS[name].search(text) and PATTERNS["asks"].search(text)]
+    found = [say(notebook, frame, text) for say in asked]
     whole = rf"(?:describe|summar\w+|overview of|about)\W+(?:the )?{re.escape(frame.name)}"
-    described = [describe(frame)] if _WHAT.match(text) and re.search(whole, text, re.IGNORECASE) else []
+    described = [describe(frame)] if PATTERNS["what"].match(text) and re.search(whole, text, re.IGNORECASE) else []
     return "\n\n".join(dict.fromkeys([*described, *filter(None, found)]))
 
 
@@ -161,7 +123,7 @@ def _rows(notebook: Notebook, frame: Described, text: str) -> str:
 
 
 def _columns(_notebook: Notebook, frame: Described, text: str) -> str:
-    if _MISSING.search(text) or _KEY.search(text):
+    if PATTERNS["missing"].search(text) or PATTERNS["key"].search(text):
         return ""
     names = listed([f"`{column.name}` ({column.type})" for column in frame.columns[:30]])
     rest = frame.hidden + max(len(frame.columns) - 30, 0)
@@ -169,7 +131,7 @@ def _columns(_notebook: Notebook, frame: Described, text: str) -> str:
 
 
 def _missing(notebook: Notebook, frame: Described, text: str) -> str:
-    if _COUNTED.search(text) and notebook.columns_in(frame, text):
+    if PATTERNS["counted"].search(text) and notebook.columns_in(frame, text):
         return ""  # a number is asked for, and only a share is known
     told = sum(column.many for column in frame.columns if column.profile is not None)
     if not told:
@@ -197,27 +159,5 @@ def _range(notebook: Notebook, frame: Described, text: str) -> str:
     return " ".join(f"`{column.name}`: {facts}." for column in columns if (facts := facts_of(frame, column)))
 
 
-# What asks for each fact; several may be asked for at once.
-_FACTS = tuple(
-    (re.compile(pattern, re.IGNORECASE), say)
-    for pattern, say in (
-        (
-            r"\bhow (?:many (?:rows|observations|records)|big|large|long)\b|\bnumber of rows\b|"
-            r"\b(?:shape|size|dimensions?) of\b",
-            _rows,
-        ),
-        (
-            r"\b(?:how many|number of|which|what|list(?: the| all)?(?: the)?|names of(?: the)?) "
-            r"(?:columns|variables|fields)\b",
-            _columns,
-        ),
-        (_MISSING.pattern, _missing),
-        (r"\b(?:types?|dtypes?|classes) of\b|\bwhat (?:type|dtype|class)\b|\bdata types?\b", _types),
-        (_KEY.pattern, _key),
-        (
-            r"\b(?:range|values|levels|categories) of\b|\b(?:what|which) values\b|"
-            r"\bhow many (?:different|distinct|unique)\b",
-            _range,
-        ),
-    )
-)
+# The facts of a description, by the pattern that asks for each; several may be asked for at once.
+_FACTS = {"rows": _rows, "columns": _columns, "missing": _missing, "types": _types, "key": _key, "range": _range}

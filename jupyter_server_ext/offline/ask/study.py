@@ -9,25 +9,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .notebook import Notebook
+from .notebook import PATTERNS, Notebook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..request import Described, OfflineRequest
 
-_ASK = re.compile(
-    r"^\W*(?:what(?:'s| is| are| does)|explain|define|meaning of|what do you mean by|tell me what)\s+(?:is\s+|"
-    r"are\s+|the\s+term\s+)?(?:an?\s+|the\s+)?"
-    r"(?P<term>.+?)(?:\s+(?:do|does|mean|means|function|clause|in r|in sql|in pandas|in statistics|in python))*"
-    r"\s*(?:\(\))?\W*$",
-    re.IGNORECASE,
-)
 _NOTHING = (
     "I am rsql's offline model and know nothing certain about this. I make study material about data frames that "
     "are described to me and common terms of statistics, R, Python and SQL; name one of them."
 )
-_ALL = re.compile(r"\b(?:notebook|session|my data|the data|all frames)\b", re.IGNORECASE)
 
 
 @cache
@@ -37,7 +29,7 @@ def _terms() -> dict[str, str]:
 
 def explain_term(question: str) -> str:
     """The explanation of a term that a question asks for, or an empty text."""
-    match = _ASK.match(question)
+    match = PATTERNS["term"].match(question)
     plain = match["term"].strip(" `'\"().?").lower() if match else ""
     return next((meaning for names, meaning in _terms().items() if re.fullmatch(names, plain)), "")
 
@@ -69,7 +61,8 @@ def study(request: OfflineRequest) -> str:
     frames = [
         frame
         for frame in Notebook(request, topic).frames
-        if _ALL.search(topic) or words & {frame.name.lower(), *(column.name.lower() for column in frame.columns)}
+        if PATTERNS["all"].search(topic)
+        or words & {frame.name.lower(), *(column.name.lower() for column in frame.columns)}
     ]
     # Nothing is invented: where fewer facts are known than items are wanted, there are fewer items.
     facts = [*_of_terms(topic), *(fact for frame in frames for fact in _of_frame(frame))]

@@ -8,23 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .notebook import r_name, r_string
+from .notebook import PATTERNS, r_name, r_string
 
 if TYPE_CHECKING:
     from ..request import Described, FrameColumn
     from .notebook import Language, Notebook
-
-_PLOT = re.compile(
-    r"\b(?:plot|plots|chart|graph|draw|visuali[sz]e|histogram|hist|distribution|ggplot2?|scatter\w*|barplot)\b",
-    re.IGNORECASE,
-)
-_KINDS = {
-    "hist": re.compile(r"\bhist(?:ogram)?\b|\bdistribution of\b", re.IGNORECASE),
-    "point": re.compile(r"\bscatter\w*\b|\bagainst\b|\bversus\b|\bvs\.?\b", re.IGNORECASE),
-    "line": re.compile(r"\bline\b|\bover time\b|\btrend\b|\bover (?:the )?(?:year|month|day|hour)", re.IGNORECASE),
-    "bars": re.compile(r"\bbar\w*\b|\bper\b|\bby\b|\bfor each\b", re.IGNORECASE),
-}
-_Y_FIRST = re.compile(r"\b(?:against|versus|vs\.?|by|over|per)\b", re.IGNORECASE)
 
 
 @cache
@@ -35,7 +23,7 @@ def _known() -> dict[str, Any]:
 def plot_code(notebook: Notebook, text: str) -> tuple[Language, str]:
     """Language and code of a plot; an empty text when none is asked for or the columns are not clear."""
     frame = notebook.subject
-    if frame is None or not _PLOT.search(text):
+    if frame is None or not PATTERNS["plot"].search(text):
         return "python", ""
     language = notebook.language_for(frame)
     shape, *axes = _shape(notebook.columns_in(frame, text), text)
@@ -51,14 +39,14 @@ def plot_code(notebook: Notebook, text: str) -> tuple[Language, str]:
 
 def _shape(columns: list[FrameColumn], text: str) -> tuple[str, *tuple[str, ...]]:
     """What is drawn, the column along the bottom and the one upwards; an empty shape where that is not clear."""
-    kind = next((name for name, pattern in _KINDS.items() if pattern.search(text)), "")
+    kind = next((name for name in ("hist", "point", "line", "bars") if PATTERNS[name].search(text)), "")
     numbers = [column for column in columns if column.is_number]
     if len(columns) == 1:
         column = columns[0]
         return ("hist" if column.is_number and kind in {"hist", ""} else "counts"), column.name
     if len(columns) != 2 or not numbers or kind == "hist":
         return ("",)
-    y = numbers[0] if len(numbers) == 1 or _Y_FIRST.search(text) else numbers[1]
+    y = numbers[0] if len(numbers) == 1 or PATTERNS["y first"].search(text) else numbers[1]
     x = next(column for column in columns if column is not y)
     if kind == "bars" and x.is_number and (x.known.distinct or 100) > 50 and "bar" not in text.lower():
         kind = "point"  # one bar for each of so many values says nothing
