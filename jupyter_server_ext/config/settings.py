@@ -10,13 +10,13 @@ from urllib.parse import parse_qs, urlsplit
 from jupyter_server_ext.messages import Secret as Secret  # noqa: PLC0414  (for the door)
 from jupyter_server_ext.messages import unsendable as unsendable  # noqa: PLC0414
 
+# What a token may do. Every route names its scope from this table, and the docs list it.
 SCOPES = MappingProxyType(
     {
         "chat": "ask models; see the gateway's state and one's own figures",
         "admin": "see and check the keys; see, change and reset limits; see what everybody used, and forget it",
     }
 )
-"""What a token may do. Every route names its scope from this table, and the docs list it."""
 
 
 Unit = Literal["requests", "tokens", "input_tokens", "output_tokens"]
@@ -228,18 +228,14 @@ class Settings:
     virtual_keys: VirtualKeySettings = field(default_factory=VirtualKeySettings)
 
 
-MOST_WHOLE = 1_000_000_000_000_000
-"""The largest whole number in settings; every store can count with it."""
+MOST_WHOLE = 1_000_000_000_000_000  # the largest whole number in settings; every store can count with it
+MOST = 1_000_000_000  # the largest other number, such as US dollars
 
-MOST = 1_000_000_000
-"""The largest other number, such as US dollars."""
-
+# How the URL of a Redis begins.
 REDIS_URLS = (
     *("unix:", "redis:", "redis+sentinel:", "redis+cluster:"),
     *("rediss:", "rediss+sentinel:", "rediss+cluster:"),
 )
-"""How the URL of a Redis begins."""
-
 _STORAGE_URLS = {
     "state": (("memory:", *REDIS_URLS), "memory://, redis://host:6379/0 or redis+sentinel://host:26379/name"),
     "cache": (("memory:", *REDIS_URLS), "memory://?max_mb=256 or redis://host:6379/1?max_mb=256"),

@@ -350,8 +350,8 @@ class Policy:
     def __init__(self, settings: Settings) -> None:
         self._tenants = {tenant.name: tenant for tenant in settings.tenants}
         self._fallbacks = dict(settings.fallbacks)
+        # Whether answers are given again to tenants that say nothing of it: yes, or None for where a request asks.
         self.caches = settings.cache.enabled or None
-        """Whether answers are given again to tenants that say nothing of it: yes, or None for where a request asks."""
 
     def learn(self, tenant: TenantSettings) -> None:
         """Have these rules for a tenant from now on."""

@@ -114,10 +114,9 @@ class Ledger:
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
-        self.failure = ""
-        """Why the last write failed; empty when it did not."""
+        self.failure = ""  # why the last write failed; empty when it did not
+        # How many requests an earlier life had not ended.
         self.left_open = store.close_unfinished() if store is not None else 0
-        """How many requests an earlier life had not ended."""
 
     @property
     def healthy(self) -> bool:

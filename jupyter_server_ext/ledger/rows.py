@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
-GENESIS = "0" * 64
-"""What the first entry of an instance is linked to."""
+GENESIS = "0" * 64  # what the first entry of an instance is linked to
 
 # Hashed where they say something, as older entries have none of them.
 _LATER = {"cache": "", "saved_nanodollars": 0, "api_key": ""}
@@ -34,23 +33,21 @@ _NOT_HASHED = {"forgotten", "content_hash", "chain_hash", "prompt", *_LATER}  # 
 _hashed = itemgetter(*(column.name for column in entries.columns if column.name not in _NOT_HASHED))
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
+# The columns of a forgotten caller's entry.
 NAMELESS: dict[str, Any] = {
     **dict.fromkeys(("caller", "tenant", "prompt_hash", "api_key"), ""),
     "prompt": None,
     "forgotten": True,
 }
-"""The columns of a forgotten caller's entry."""
-
 _UNNAMED = {name: value for name, value in NAMELESS.items() if name != "forgotten"}
 
-TOTAL_KEYS = ("day", "caller", "tenant", "model", "task")
-"""What a total is kept for."""
+TOTAL_KEYS = ("day", "caller", "tenant", "model", "task")  # what a total is kept for
 
+# What it sums.
 TOTAL_SUMS = (
     *("requests", "errors", "cache_hits"),
     *("prompt_tokens", "completion_tokens", "cached_tokens", "cost_nanodollars", "saved_nanodollars"),
 )
-"""What it sums."""
 
 
 class Used(NamedTuple):

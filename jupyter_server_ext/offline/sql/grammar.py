@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from .words import Token
 
-Found = tuple[int, Any]
-"""Where a reading ends, and its value."""
+Found = tuple[int, Any]  # where a reading ends, and its value
 Named = tuple[tuple[str, Any], ...]
 _PIECE = re.compile(r"\{(?:(\w+):)?(\w+)\}|([()\[\]])|(?<=\s)(\|)(?=\s)|([^\s()\[\]{}]+)")
 
@@ -140,8 +139,7 @@ class Parser:
     ) -> None:
         self._grammar, self._tokens, self._terminals = grammar, tokens, terminals
         self._found: dict[tuple[str, int], tuple[Found, ...]] = {}
-        self.furthest = 0
-        """The first token that no rule got past."""
+        self.furthest = 0  # the first token that no rule got past
 
     def whole(self, rule: str) -> Iterator[Any]:
         """The readings that leave no token out, each once."""
