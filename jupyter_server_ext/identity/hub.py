@@ -66,16 +66,16 @@ class HubApi:
 
     async def users_made_at(self, created: str) -> list[Mapping[str, Any]]:
         """The users whom the hub first saw at this moment, as it writes it; none if the service may not list users."""
-        found, offset = [], 0
-        while page := await self._users(offset):
+        found: list[Mapping[str, Any]] = []
+        offset = 0
+        while True:
+            # Sorted, as users may come while pages are read.
+            reply = await self._send("GET", f"users?sort=id&limit={_PAGE}&offset={offset}", headers=self._own_token)
+            page = [] if reply.status_code in {401, 403, 404} else _json(reply, list)
+            if not page:
+                return found
             found += [user for user in page if user.get("created") == created]
             offset += len(page)
-        return found
-
-    async def _users(self, offset: int) -> list[Mapping[str, Any]]:
-        """A page of all users, in the order in which the hub got to know them."""
-        reply = await self._send("GET", f"users?sort=id&limit={_PAGE}&offset={offset}", headers=self._own_token)
-        return [] if reply.status_code in {401, 403, 404} else _json(reply, list)
 
     async def properties(self, group: str) -> Mapping[str, Any]:
         """The properties of a group; empty when there are none, or the service may not see them."""

@@ -120,7 +120,11 @@ class Browsers:
     def session_of(self, handler: RequestHandler) -> str:
         """The token of the browser's session, empty when there is none or the request may come from another page."""
         token = self._token(handler)
-        return token if token and (self._opens_page(handler) or self._repeats(handler, token)) else ""
+        headers = handler.request.headers
+        # Whether the browser shows the reply as a page; other pages' scripts cannot claim that.
+        opens = handler.request.method in {"GET", "HEAD"} and headers.get("Sec-Fetch-Dest", "document") == "document"
+        given = headers.get("X-XSRFToken", "").encode("ascii", "replace").decode()
+        return token if token and (opens or hmac.compare_digest(self.page_token(handler), given)) else ""
 
     def page_token(self, handler: RequestHandler) -> str:
         """What a form of a page sends along, to show that it is that page's."""
@@ -156,29 +160,17 @@ class Browsers:
             return None
         handler.clear_cookie(name, path=self._place.prefix)
         login: dict[str, Any] = json.loads(kept)
-        return Secret(login["verifier"]), self._below(str(login["path"]))
+        path = str(login["path"])
+        # A path that leads to this service and nowhere else.
+        ours = path.startswith(self._place.prefix) and "\\" not in path and "//" not in path
+        return Secret(login["verifier"]), path if ours else self._place.prefix
 
     def remember(self, handler: RequestHandler, token: str) -> None:
         """Begin a session with the token that the hub made for it."""
         self._put(handler, self._cookie, token, _SESSION_DAYS)
 
-    def _below(self, path: str) -> str:
-        """The path, if it leads to this service and nowhere else."""
-        ours = path.startswith(self._place.prefix) and "\\" not in path and "//" not in path
-        return path if ours else self._place.prefix
-
     def _token(self, handler: RequestHandler) -> str:
         return self._get(handler, self._cookie, _SESSION_DAYS)
-
-    def _opens_page(self, handler: RequestHandler) -> bool:
-        """Whether the browser shows the reply as a page; other pages' scripts cannot claim that."""
-        headers = handler.request.headers
-        return handler.request.method in {"GET", "HEAD"} and headers.get("Sec-Fetch-Dest", "document") == "document"
-
-    def _repeats(self, handler: RequestHandler, token: str) -> bool:
-        given = handler.request.headers.get("X-XSRFToken", "")
-        expected = hmac.new(self._secret.encode(), token.encode(), "sha256").hexdigest()
-        return hmac.compare_digest(expected, given.encode("ascii", "replace").decode())
 
     def _put(self, handler: RequestHandler, name: str, value: str, days: float) -> None:
         signed = create_signed_value(self._secret, name, value).decode()

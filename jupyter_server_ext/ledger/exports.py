@@ -46,23 +46,18 @@ def export(rows: Iterable[dict[str, Any]], path: Path, form: str) -> int:
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".rsql-export-") as folder:
             table = Path(folder) / "entries.csv"
-            count = _write_csv(rows, table)
+            count = 0
+            with table.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, _types(), lineterminator="\n")
+                writer.writeheader()
+                for count, row in enumerate(rows, start=1):  # noqa: B007 - the last number is wanted
+                    writer.writerow(row)
             if form == "parquet":
                 table = _as_parquet(table)
             table.chmod(0o600)
             table.replace(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}).") from None
-    return count
-
-
-def _write_csv(rows: Iterable[dict[str, Any]], path: Path) -> int:
-    count = 0
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, _types(), lineterminator="\n")
-        writer.writeheader()
-        for count, row in enumerate(rows, start=1):  # noqa: B007 - the last number is wanted
-            writer.writerow(row)
     return count
 
 

@@ -166,9 +166,7 @@ class Ledger:
         Returns:
             What is done when that is on disk; None where nothing is kept.
         """
-        if self._store is None:
-            return None
-        return self._put(self._begun, entry).done
+        return self._put(self._begun, entry).done if self._store is not None else None
 
     def note(self, entry: Entry) -> None:
         """Record an entry without waiting for the disk."""
@@ -179,7 +177,10 @@ class Ledger:
         loop = asyncio.get_running_loop()
         waiting = _PendingEntry(entry, loop.create_future(), loop.time())
         queue.append(waiting)
-        self._wake_writer()
+        if self._writer is None:
+            self._writer = loop.create_task(self._write(), name="rsql-ledger")
+            self._tidying = loop.create_task(self._tidy_for_ever(), name="rsql-retention")
+        self._wake.set()
         return waiting
 
     async def finish(self, entry: Entry) -> None:
@@ -282,12 +283,6 @@ class Ledger:
             heads, problems = read_anchor(self._anchor, self._anchor_key)
         return problems + await self.ask(lambda store: store.verify(heads))
 
-    def _wake_writer(self) -> None:
-        if self._writer is None:
-            self._writer = asyncio.get_running_loop().create_task(self._write(), name="rsql-ledger")
-            self._tidying = asyncio.get_running_loop().create_task(self._tidy_for_ever(), name="rsql-retention")
-        self._wake.set()
-
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()
         while not (self._closing and not self._begun and not self._ended):
@@ -297,7 +292,8 @@ class Ledger:
                 begun, ended = list(self._begun), list(self._ended)
                 refused: Mapping[tuple[str, int], str] = {}
                 try:
-                    await loop.run_in_executor(self._thread, self._commit, _entries(begun), _entries(ended))
+                    entries = [[waiting.entry for waiting in group] for group in (begun, ended)]
+                    await loop.run_in_executor(self._thread, self._commit, entries[0], entries[1])
                 except RowsRefused as error:
                     refused = error.rows
                 except Exception as error:  # noqa: BLE001 - any failure of any driver: nothing may be lost, so keep and retry
@@ -318,7 +314,10 @@ class Ledger:
     def _failed(self, error: Exception) -> None:
         """Log once that nothing can be written, and fail the requests that have waited for long."""
         if not self.failure:
-            app_log.error("rsql: the ledger cannot be written (%s). No request is taken until it can.", _words(error))
+            # The driver's own words without statement and parameters, on one line.
+            first = next(iter(str(getattr(error, "orig", None) or error).splitlines()), "")[:200]
+            words = f"{type(error).__name__}: {first}"
+            app_log.error("rsql: the ledger cannot be written (%s). No request is taken until it can.", words)
         self.failure = type(error).__name__
         now = asyncio.get_running_loop().time()
         for waiting in (*self._begun, *self._ended):
@@ -339,10 +338,6 @@ class Ledger:
             self._store.begin(still_open)
 
 
-def _entries(group: list[_PendingEntry]) -> list[Entry]:
-    return [waiting.entry for waiting in group]
-
-
 def _not_recordable(entry: Entry, refused: Mapping[tuple[str, int], str]) -> NotRecordable | None:
     """The error of a request whose entry was refused; the log names the reason."""
     reason = refused.get((entry.request_id, entry.attempt)) if refused else None
@@ -350,9 +345,3 @@ def _not_recordable(entry: Entry, refused: Mapping[tuple[str, int], str]) -> Not
         return None
     app_log.error("rsql: the ledger cannot keep all of the entry of %s (%s).", as_name(entry.request_id), reason)
     return NotRecordable("The gateway cannot record this request as it is, so it fails. Tell its administrator its id.")
-
-
-def _words(error: Exception) -> str:
-    """The driver's own words without statement and parameters, on one line."""
-    first = next(iter(str(getattr(error, "orig", None) or error).splitlines()), "")
-    return f"{type(error).__name__}: {first[:200]}"

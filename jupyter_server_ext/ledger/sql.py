@@ -201,12 +201,10 @@ class SqlLedgerStore(SqlLedgerReader):
     def _not_yet_there(self, db: sa.Connection, ended: Sequence[Entry]) -> list[Entry]:
         """The entries without those already delivered, and without repeats within the group."""
         seen = _known(db, [entry.request_id for entry in ended])
-        new = []
+        first: dict[tuple[str, int], Entry] = {}
         for entry in ended:
-            if (entry.request_id, entry.attempt) not in seen:
-                seen.add((entry.request_id, entry.attempt))
-                new.append(entry)
-        return new
+            first.setdefault((entry.request_id, entry.attempt), entry)
+        return [entry for name, entry in first.items() if name not in seen]
 
     def _add_to_totals(self, db: sa.Connection, rows: Iterable[dict[str, Any]]) -> None:
         sums: dict[tuple[str, ...], dict[str, int]] = {}
@@ -364,7 +362,10 @@ class Prepared:
 
     def run(self, db: sa.Connection, rows: Sequence[Row]) -> Any:
         """Run it for each of these rows, at one go."""
-        text, values = self._compiled.get(db.dialect.name) or self._compile(db.dialect)
+        if db.dialect.name not in self._compiled:
+            compiled: Any = self._make(db.dialect.name).compile(dialect=db.dialect)
+            self._compiled[db.dialect.name] = str(compiled), _picker(compiled.positiontup)
+        text, values = self._compiled[db.dialect.name]
         # A lone row, the usual case, needs no list.
         given = values(rows[0]) if len(rows) == 1 else [values(row) for row in rows]
         if db.dialect.name != "sqlite":
@@ -375,11 +376,6 @@ class Prepared:
         except sqlite3.Error as error:
             # As if SQLAlchemy had run it, so that callers know one family of errors.
             raise sa.exc.DBAPIError.instance(text, None, error, sqlite3.Error) from error
-
-    def _compile(self, dialect: sa.Dialect) -> tuple[str, Callable[[Row], Any]]:
-        compiled: Any = self._make(dialect.name).compile(dialect=dialect)
-        self._compiled[dialect.name] = str(compiled), _picker(compiled.positiontup)
-        return self._compiled[dialect.name]
 
 
 def _insert_into(dialect: str, table: sa.Table) -> Any:
