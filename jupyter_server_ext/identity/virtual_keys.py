@@ -76,13 +76,7 @@ class VirtualKeys:
     async def make(
         self, owner: Caller, name: str, *, days: float | None = None, limits: CallerLimits | None = None
     ) -> tuple[ApiKey, Secret]:
-        """A new key of a caller; its text is in the reply and nowhere else.
-
-        Args:
-            owner: The caller.
-            name: What to call it.
-            days: Until it expires; the configured number when None.
-            limits: Limits of its own.
+        """A new key of a caller, for the configured days when None; its text is in the reply and nowhere else.
 
         Raises:
             BadRequest: No such name, or too many days.
@@ -100,13 +94,6 @@ class VirtualKeys:
         self, owner: str, name: str, *, tenant: str, days: float | None = None, limits: CallerLimits | None = None
     ) -> tuple[ApiKey, Secret]:
         """A new key that an administrator makes, for a caller who need not be known anywhere else.
-
-        Args:
-            owner: The caller it stands for.
-            name: What to call it.
-            tenant: The group whose rules apply.
-            days: Until it expires; the configured number when None.
-            limits: Limits of its own.
 
         Raises:
             BadRequest: No such name, or too many days.
@@ -126,11 +113,7 @@ class VirtualKeys:
         return {key.tenant for key in await self._read(lambda store: store.all(None)) if key.tenant}
 
     async def revoke(self, key_id: str, owner: str | None) -> ApiKey:
-        """End a key.
-
-        Args:
-            key_id: Its public id.
-            owner: Whose it must be; None for an administrator.
+        """End a key, which must be the owner's; of anybody for an administrator, None.
 
         Raises:
             NoSuchKey: There is none, or it is another caller's.
@@ -220,12 +203,7 @@ class VirtualKeys:
 
 
 class KeyIdentity:
-    """Callers by their virtual keys, and others by another identity.
-
-    Args:
-        keys: The keys.
-        others: Knows other callers.
-    """
+    """Callers by their virtual keys, and others by another identity."""
 
     def __init__(self, keys: VirtualKeys, others: Identity | None = None) -> None:
         self._keys = keys

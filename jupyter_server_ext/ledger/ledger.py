@@ -131,12 +131,7 @@ class Ledger:
         return "degraded" if self._store is not None and self._store.is_away else "ok"
 
     def used(self, since: float, *, exact: float) -> list[Used]:
-        """What was used from a Unix time on, oldest first; read before serving, as it blocks.
-
-        Args:
-            since: From when on.
-            exact: What is older is summed by the minute.
-        """
+        """What was used from a Unix time on, oldest first, before ``exact`` by the minute; read before serving."""
         return list(self._store.used(since, exact=exact)) if self._store is not None else []
 
     def api_keys(self) -> list[ApiKey]:
@@ -161,11 +156,7 @@ class Ledger:
         return LedgerUnavailable(msg, retry_after=self._retry_seconds)
 
     def begin(self, entry: Entry) -> asyncio.Future[None] | None:
-        """Note that a request is under way; it is written with the next group.
-
-        Returns:
-            What is done when that is on disk; None where nothing is kept.
-        """
+        """Note that a request is under way; the future is done when that is on disk, None where nothing is kept."""
         return self._put(self._begun, entry).done if self._store is not None else None
 
     def note(self, entry: Entry) -> None:
@@ -196,11 +187,7 @@ class Ledger:
             await self._put(self._ended, entry).done
 
     async def ask(self, question: Callable[[SqlLedgerStore], T], thread: ThreadPoolExecutor | None = None) -> T:
-        """What the store says, asked in a thread.
-
-        Args:
-            question: Is given the store; may block.
-            thread: Where it is asked; any thread when None.
+        """What the store says, asked in a thread, any one when None; the question may block.
 
         Raises:
             LedgerUnavailable: There is no ledger (404), or it cannot be read (503).
@@ -216,9 +203,6 @@ class Ledger:
 
     async def write(self, what: Callable[[SqlLedgerStore], T]) -> T:
         """Write something else than entries, in the writer's thread; returns when it is on disk.
-
-        Args:
-            what: Is given the store; may block.
 
         Raises:
             LedgerUnavailable: There is no ledger (404), or it cannot be written (503).

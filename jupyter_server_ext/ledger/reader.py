@@ -133,10 +133,9 @@ class SqlLedgerReader:
             return Head(self._instance, *(row or self._start_of_chain(db)))
 
     def verify(self, heads: Iterable[Head] = ()) -> list[str]:
-        """Check every chain; return what is wrong, one sentence each, empty when all is well.
+        """Check every chain; return what is wrong, one sentence each.
 
-        Args:
-            heads: Ends of chains as they were written down elsewhere; the entries up to them must be there.
+        Entries must be there up to ``heads``, ends of chains as they were written down elsewhere.
         """
         problems: list[str] = []
         with self._snapshot() as db:

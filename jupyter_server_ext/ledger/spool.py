@@ -83,10 +83,7 @@ class SpoolFile:
 
     @classmethod
     def open(cls, path: Path) -> SpoolFile | None:
-        """The file; None when another gateway has it.
-
-        Args:
-            path: Made when it is missing, readable for its owner only.
+        """The file, made for its owner only when it is missing; None when another gateway has it.
 
         Raises:
             ConfigError: It cannot be written.

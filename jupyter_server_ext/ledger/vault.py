@@ -56,12 +56,7 @@ class PromptVault:
 
 
 class AnswerVault:
-    """An answer, encrypted with what only the caller who may repeat the request knows.
-
-    Args:
-        caller: Who asked.
-        key: The Idempotency-Key.
-    """
+    """An answer, encrypted with what only the caller who may repeat the request knows: its Idempotency-Key."""
 
     def __init__(self, caller: str, key: str) -> None:
         self._key = hashlib.sha256(f"rsql answer\0{caller}\0{key}".encode("utf-8", "surrogatepass")).digest()

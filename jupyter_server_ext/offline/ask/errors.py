@@ -65,10 +65,8 @@ def explain_error(notebook: Notebook) -> str:
 
 def _readings(text: str) -> Iterator[tuple[str, str]]:
     """The languages that an error may be of, the likeliest first, each with the message as it would read it."""
-    python, in_r = (
-        PATTERNS["exception"].search(text) or PATTERNS["inline"].search(text),
-        PATTERNS["r error"].search(text),
-    )
+    in_r = PATTERNS["r error"].search(text)
+    python = PATTERNS["exception"].search(text) or PATTERNS["inline"].search(text)
     if PATTERNS["sql hints"].search(text):
         yield "sql", text
     if python and not (in_r and "RRuntimeError" in text):

@@ -20,21 +20,15 @@ _PIECE = re.compile(r"\{(?:(\w+):)?(\w+)\}|([()\[\]])|(?<=\s)(\|)(?=\s)|([^\s()\
 
 
 class _OneOf(NamedTuple):
-    """One of several words."""
-
     words: frozenset[str]
 
 
 class _Part(NamedTuple):
-    """What a rule or a terminal finds, and the argument that gets its value; an empty name for none."""
-
-    name: str
-    rule: str
+    name: str  # the argument that gets the value; empty for none
+    rule: str  # the rule or terminal that finds it
 
 
 class _Either(NamedTuple):
-    """One of several sequences."""
-
     sequences: tuple[tuple[Any, ...], ...]
 
 
@@ -109,12 +103,7 @@ class Grammar:
 
     @classmethod
     def read(cls, text: str, functions: Mapping[str, Callable[..., Any]]) -> Grammar:
-        """The rules of a text; its first lines say how they are written.
-
-        Args:
-            text: ``rule: meaning``, and below it the patterns of the rule.
-            functions: The functions that meanings name.
-        """
+        """The rules of a text, ``rule: meaning`` with its patterns below, and the functions that meanings name."""
         rules: dict[str, list[tuple[tuple[Any, ...], Callable[..., Any]]]] = {}
         name, make = "", _meaning("", functions)
         for line in text.splitlines():
