@@ -60,6 +60,7 @@ class FrameColumn(msgspec.Struct, frozen=True):
     def ends(self) -> tuple[str, str] | None:
         """The smallest and the largest value; one that is rounded or of a sample begins with ≈."""
         low, high = self.known.low, self.known.high
+        # One end alone is no range.
         if low is None or high is None:
             return None
         mark = "≈" if self.known.approximate else ""
@@ -114,6 +115,7 @@ class Described(msgspec.Struct, frozen=True):
 
     def get(self, name: str) -> FrameColumn | None:
         """The column of that name, case ignored when no exact match exists."""
+        # R and Python mind the case, people who ask do not.
         exact = next((c for c in self.columns if c.name == name), None)
         return exact or next((c for c in self.columns if c.name.lower() == name.lower()), None)
 
@@ -203,4 +205,5 @@ def only_english(question: str) -> str:
     counts = {name: sum(w in each.get("words", "").split() for w in words) for name, each in _languages().items()}
     english = counts.pop("en")
     best = max(counts, key=counts.__getitem__)
+    # One word may be a name; two small words of a language are a sentence of it.
     return _languages()[best]["says"] if counts[best] >= 2 and counts[best] > english else ""

@@ -83,6 +83,7 @@ class OfflineTransport(httpx.AsyncBaseTransport):
         return _error(404, "not_found", f"There is no {request.method} {path} here; use POST …/chat/completions.")
 
     async def _complete(self, content: bytes) -> httpx.Response:
+        # Reading a prompt of that size would hold up the requests of others.
         if len(content) > _LONGEST_BODY:
             words = "The prompt is longer than the offline model reads, which is 1 MB. Send less."
             return _error(400, "context_length_exceeded", words, "messages")
@@ -129,6 +130,7 @@ def _events(frame: dict[str, Any], text: str, usage: dict[str, int] | None) -> I
     frame = {**frame, "object": "chat.completion.chunk"}
     words = re.findall(r"\s*\S+\s*", text) or ([text] if text else [])
     pieces = ["".join(words[at : at + _WORDS_PER_CHUNK]) for at in range(0, len(words), _WORDS_PER_CHUNK)]
+    # The first event has the role, and the last one nothing but the reason of the end, as OpenAI sends them.
     deltas: list[dict[str, str]] = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces), {}]
     for delta in deltas:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None if delta else "stop"}
@@ -146,6 +148,7 @@ def _read(content: bytes) -> dict[str, Any] | httpx.Response:
         return _error(400, "invalid_json", "The body is not JSON. Send an object with 'model' and 'messages'.")
     if not isinstance(body, dict):
         return _error(400, "invalid_request", "The body must be a JSON object with 'model' and 'messages'.")
+    # A request that names no model is for the only one.
     if body.get("model") not in {None, MODEL}:
         return _error(404, "model_not_found", f"There is no such model here; use '{MODEL}'.", param="model")
     messages = body.get("messages")

@@ -45,6 +45,7 @@ def computed(notebook: Notebook, question: str) -> tuple[Language, str, str]:
     language, notes = notebook.language_for(frame), " ".join(written.notes[:2])
     if language == "sql":
         return "sql", laid_out(written.query, "duckdb"), notes
+    # Joins and conditions on groups differ too much between the libraries to be written safely.
     if any(written.query.args.get(part) for part in ("joins", "having")):
         raise NotUnderstood(_ONLY_SQL)
     library = "r" if language == "r" else "polars" if frame is not None and frame.is_polars else "pandas"
@@ -100,6 +101,7 @@ class _Writer:
             if not (self.figures or self.columns or self.order):
                 yield load + self._headed(kept)
                 return
+            # What follows names the rows more than once.
             yield load + self._write("assign", code=kept)
             rows, load = "rows", ""
         if self.figures and not self.groups:
@@ -118,14 +120,12 @@ class _Writer:
         return self._write(step, rows=rows, c=self._name(figure.column), f=self._function(figure.function))
 
     def _chosen(self, rows: str) -> str:
-        """The columns that are shown or ordered by."""
         wanted = list(dict.fromkeys([*self.columns, *self.order])) if self.columns else []
         names, texts = ", ".join(map(self._name, wanted)), ", ".join(map(r_string, wanted))
         code = self._write("columns", rows=rows, names=names, texts=texts) if wanted else rows
         return self._write("distinct", code=code) if self.query.args.get("distinct") else code
 
     def _grouped(self, rows: str) -> str:
-        """The figures of each group."""
         if self.is_r:
             return self._aggregate(rows)
         keys, figures = _python_list(self.groups), self.figures
@@ -142,12 +142,13 @@ class _Writer:
         return self._write("figures by", rows=rows, keys=keys, figures=", ".join(each))
 
     def _aggregate(self, rows: str) -> str:
-        """R's ``aggregate`` computes one function of one or several columns; ``table`` counts rows."""
+        # aggregate computes one function of one or several columns; table counts rows.
         functions = {one.function for one in self.figures}
         if functions == {"rows"}:
             keys = ", ".join(f"{r_name(name)} = {rows}${r_name(name)}" for name in self.groups)
             return f"as.data.frame(table({keys}), responseName = {r_string(self.figures[0].name)})"
         (function,) = functions if len(functions) == 1 else ("rows",)
+        # aggregate passes over missing values in its own way, so that its counts would be others.
         if function in {"rows", "count", "nunique"}:
             raise NotUnderstood(_ONLY_SQL)
         columns = [r_name(one.column) for one in self.figures]
@@ -174,7 +175,6 @@ class _Writer:
             yield self._headed(self._write("order", code=code, names=_python_list(names), **ways))
 
     def _condition(self, node: exp.Expr, rows: str) -> str:
-        """A condition on rows."""
         if isinstance(node, exp.Connector):
             sign = " & " if isinstance(node, exp.And) else " | "
             return sign.join(self._part(self._condition(one, rows)) for one in node.flatten())
@@ -205,6 +205,7 @@ class _Writer:
             return self._write("between", c=column, **ends)
         if isinstance(node, exp.Like | exp.ILike):
             pattern = node.expression.name
+            # The patterns are those of meanings.py: %x, x% and %x%.
             step = "ends" if pattern.startswith("%") else "starts"
             step = "contains" if pattern.startswith("%") and pattern.endswith("%") else step
             return self._write(step, c=column, text=self._constant(exp.Literal.string(pattern.strip("%"))))
@@ -213,9 +214,9 @@ class _Writer:
         return f"{column} {_SIGNS[type(node)]} {self._other(node.expression, rows)}"
 
     def _other(self, node: exp.Expr, rows: str) -> str:
-        """The right side: a constant, another column, or a figure over all rows."""
         if isinstance(node, exp.Column):
             return self._named(node, rows)
+        # What is left is a figure over all rows: "above the average".
         if not isinstance(node, exp.Subquery):
             return self._constant(node)
         figure = _figure(node.this.expressions[0].unalias(), "")
@@ -231,7 +232,7 @@ class _Writer:
 
 
 def _python_list(values: Sequence[object]) -> str:
-    """Values as an argument, a single one as itself."""
+    # A single value stands by itself: sort_values('a').
     return repr(values[0] if len(values) == 1 else list(values))
 
 

@@ -56,6 +56,7 @@ def explain_error(notebook: Notebook) -> str:
             match = _compiled(entry["says"]).search(message)
             if match and (explained := cause.explained(entry, match, language)):
                 return explained
+    # The last line of a traceback says what happened.
     last = (text.strip() or "?").splitlines()[-1].strip().replace("`", "'")[:200]
     return (
         f"I do not know this error: `{last}`. The offline model explains common ones only; search for the message, "
@@ -66,9 +67,11 @@ def explain_error(notebook: Notebook) -> str:
 def _readings(text: str) -> Iterator[tuple[str, str]]:
     """The languages that an error may be of, the likeliest first, each with the message as it would read it."""
     in_r = PATTERNS["r error"].search(text)
+    # A line that is an exception as a whole goes before one within a sentence.
     python = PATTERNS["exception"].search(text) or PATTERNS["inline"].search(text)
     if PATTERNS["sql hints"].search(text):
         yield "sql", text
+    # rpy2 wraps the errors of R: then the message within is what happened.
     if python and not (in_r and "RRuntimeError" in text):
         yield "python", python["error"]
     yield "r", in_r["error"] if in_r else text
@@ -95,6 +98,7 @@ class _Error:
                 return ""
             words |= {"found": found, "meaning": known[found]}
         said = f"{entry['what']} {entry.get('fix', '')}"
+        # A sentence that lists names needs some.
         if any(f"{{{name}}}" in said and not words[name] for name in ("columns", "R columns", "tables")):
             return ""
         code: str = entry.get("code", "")
@@ -125,7 +129,6 @@ class _Error:
         }
 
     def _names_of(self, what: str) -> dict[str, str]:
-        """The names of one kind, each with what stands for it."""
         listed = _known().get(what)
         if listed is None:
             return self._in_notebook[what]
@@ -152,7 +155,7 @@ class _Error:
 
     @cached_property
     def _line(self) -> str:
-        """The line of the user's code that failed, as far as it is known."""
+        # Tracebacks of rsql have “line 3 in f: code”, those of IPython “----> 3 code”.
         lines = re.findall(r"^line \d+ in [^:\n]+: (.+)$", self.text, re.MULTILINE)
         arrows = re.findall(r"^-+> *\d+ (.+)$", self.text, re.MULTILINE)
         return [*lines, *arrows][-1].strip() if lines or arrows else ""
@@ -160,6 +163,7 @@ class _Error:
     @property
     def _source(self) -> str:
         """The cell that failed, else its failing line."""
+        # The newest cell with that line, as cells are run again.
         cells = reversed(self.notebook.request.cells)
         return next((cell for cell in cells if not self._line or self._line in cell), self._line)
 
@@ -179,6 +183,7 @@ class _Error:
 
 
 def _replaced(source: str, old: str, new: str, kind: str) -> str:
+    # An attribute that is no identifier becomes an index: df["unit price"].
     if kind == "attribute":
         return re.sub(rf"\.{re.escape(old)}\b", f".{new}" if new.isidentifier() else f"[{new!r}]", source)
     plain = re.sub(rf"(?<![\w.]){re.escape(old)}(?!\w)", lambda _match: new, source)

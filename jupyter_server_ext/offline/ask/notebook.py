@@ -45,6 +45,7 @@ class Notebook:
     @cached_property
     def named(self) -> list[Described]:
         """The objects the question names, in the order of the question."""
+        # “a” and “I” are words of every sentence.
         places = {item: named_at(item, self.question) for item in self.request.objects if item.name not in {"a", "I"}}
         return sorted((item for item in places if places[item] >= 0), key=places.__getitem__)
 
@@ -53,6 +54,7 @@ class Notebook:
         """The frame the question is about: the one it names, else the only one there is or that has the columns."""
         fitting = [frame for frame in self.frames if self.asked in {None, "sql"} or (self.asked == "r") == frame.is_r]
         named = next((item for item in self.named if item in fitting), None)
+        # A frame that is not named is known by a column of its own.
         if len(fitting) > 1 and named is None:
             fitting = [frame for frame in fitting if self.columns_in(frame, self.question)]
         return named or (fitting[0] if len(fitting) == 1 else None)
@@ -118,6 +120,7 @@ def nearest(name: str, known: Iterable[str], *, least: float = 0.5) -> str | Non
     parts = [other for other in candidates if len(name) >= 3 and _is_part(name.lower(), other.lower())]
     if parts:
         return min(parts, key=len)
+    # wind_speed and windSpeed are the same name, written in two ways.
     folded = {one: one.lower().replace("_", "") for one in (name, *candidates)}
     likeness = {other: SequenceMatcher(None, folded[name], folded[other]).ratio() for other in candidates}
     best = max(candidates, key=likeness.__getitem__, default=None)
@@ -156,6 +159,7 @@ def describe(item: Described) -> str:
     parts = [f"`{item.name}` is {_a(kind)} with {size(item)}."]
     if any("≈" in line for line in lines):
         parts.append(f"Figures marked ≈ {'come from a sample or ' if item.sampled else ''}are rounded.")
+    # A key says most about a table.
     if unique := [f"`{column.name}`" for column in item.columns if item.is_unique(column)]:
         parts.append(f"{listed(unique)} {'identifies' if len(unique) == 1 else 'each identify'} a row.")
     parts += [missing(item)] if missing(item) else []
@@ -181,6 +185,7 @@ def _count(number: int, noun: str) -> str:
 
 def missing(frame: Described) -> str:
     """Which columns have missing values, and how many; empty when none is known to."""
+    # The largest gaps first, as not all are listed.
     gaps = sorted((c for c in frame.columns if c.known.nulls), key=lambda c: -(c.known.nulls or 0))
     if not gaps:
         return ""
@@ -219,7 +224,6 @@ def facts_of(frame: Described, column: FrameColumn) -> str:
 
 
 def _describe_object(item: Described) -> str:
-    """What a model, a function, a vector or a plain value is."""
     if match := PATTERNS["model"].search(item.label):
         return _linear(item, match)
     if match := re.search(r"function\((?P<arguments>.*)\)$", item.label):
@@ -235,6 +239,7 @@ def _describe_object(item: Described) -> str:
 def _linear(item: Described, match: re.Match[str]) -> str:
     kind = "a generalized linear model" if "glm" in match["what"] else "a linear model"
     left, _, right = match["formula"].strip().partition("~")
+    # The intercept and the dot of “all others” are no names.
     predictors = [f"`{word.strip()}`" for word in re.split(r"[+*:]", right) if word.strip() not in {"", "1", "."}]
     observations = re.search(r"([\d,]+) observations", item.label)
     coefficients = re.search(r"coefficients (.+)$", item.label)

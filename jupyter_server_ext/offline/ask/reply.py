@@ -27,6 +27,7 @@ def reply(request: OfflineRequest) -> str:
     try:
         return _parts(notebook)
     except NotUnderstood as doubt:
+        # A bare message such as “division by zero” is no question that could be read.
         if is_known_message(request.question):
             return explain_error(notebook)
         return only_english(request.question) or _unknown(notebook, str(doubt))
@@ -38,6 +39,7 @@ def _parts(notebook: Notebook) -> str:
         piece.strip(" ,.?;") for piece in PATTERNS["also"].split(notebook.question) if piece and piece.strip(" ,.?;")
     ]
     try:
+        # A part that cannot be answered makes the whole one question.
         answers = [_single(notebook, piece) for piece in (pieces if len(pieces) > 1 else [notebook.question])]
     except NotUnderstood:
         return _single(notebook, notebook.question)
@@ -45,7 +47,7 @@ def _parts(notebook: Notebook) -> str:
 
 
 def _single(notebook: Notebook, text: str) -> str:
-    """The answer to one question by the first of the parts that can give it."""
+    # Cheap and certain parts come first: a term, a fact that is told, a plot, a query, a wish.
     if found := explain_term(text) or _known_answer(notebook, text):
         return found
     language, code = plot_code(notebook, text)
@@ -85,11 +87,11 @@ def _unknown(notebook: Notebook, doubt: str) -> str:
 
 
 def _known_answer(notebook: Notebook, text: str) -> str:
-    """The answer from the description, or an empty text."""
     # Nothing is computed here: figures are those of the request, with the mark ≈ where a sample gave them.
     if PATTERNS["to compute"].search(text):
         return ""
     about = [item for item in notebook.named if named_at(item, text) >= 0]
+    # A question that names an object of another kind is not about the frames.
     frame = next((item for item in about if item.is_frame), None) or (notebook.subject if not about else None)
     if frame is not None and (facts := _facts(notebook, frame, text)):
         return facts

@@ -76,7 +76,9 @@ def study(request: OfflineRequest) -> str:
 def _of_terms(topic: str) -> Iterator[_Fact]:
     """The terms of the glossary that a topic names."""
     for term, meaning in _terms_in(topic):
+        # A quiz needs wrong answers of the same kind.
         others = tuple(other for other, _ in _terms_in("") if other != term)[:3]
+        # The explanation must not give the term away.
         unnamed = re.sub(re.escape(term), "…", meaning, flags=re.IGNORECASE)
         yield _Fact(f"Which term is meant? {unnamed}", term, others, meaning, term)
 
@@ -93,10 +95,12 @@ def _of_frame(frame: Described) -> Iterator[_Fact]:
         yield _Fact(f"Which column of {name} is different in every row?", unique[0], repeated[:3], why)
     for column in frame.columns:
         kinds = tuple(dict.fromkeys(other.type for other in frame.columns if other.type != column.type))
+        # A range of columns has one description for all.
         if column.many > 1:
             continue
         yield _Fact(f"What type does the column {column.name} of {name} have?", column.type, kinds[:3], why)
         low, high = column.ends or ("", "")
+        # A rounded value would be a wrong answer.
         if high and not high.startswith("≈"):
             yield _Fact(f"What is the largest value of {column.name} in {name}?", high, (low.removeprefix("≈"),), why)
         if column.known.values and column.known.complete:

@@ -32,6 +32,7 @@ def plot_code(notebook: Notebook, text: str) -> tuple[Language, str]:
     library = "pandas" if language == "python" else "ggplot2" if notebook.uses("ggplot2") else "base"
     name = repr if library == "pandas" else r_name
     df = frame.name if library == "pandas" else r_name(frame.name)
+    # polars draws through another package, which may be missing.
     df = f"{df}.to_pandas()" if library == "pandas" and frame.is_polars else df
     template: str = _known()["plot"][library][shape]
     return language, template.format(df=df, x=name(axes[0]), y=name(axes[-1]), name=axes[0])
@@ -44,6 +45,7 @@ def _shape(columns: list[FrameColumn], text: str) -> tuple[str, *tuple[str, ...]
     if len(columns) == 1:
         column = columns[0]
         return ("hist" if column.is_number and kind in {"hist", ""} else "counts"), column.name
+    # Two columns, of which one is a number that goes upwards, can be drawn in one way only.
     if len(columns) != 2 or not numbers or kind == "hist":
         return ("",)
     y = numbers[0] if len(numbers) == 1 or PATTERNS["y first"].search(text) else numbers[1]
@@ -72,7 +74,6 @@ def task_code(notebook: Notebook, text: str) -> tuple[Language, str]:
 
 
 def _fields(frame: Described, columns: list[FrameColumn], *, in_r: bool) -> dict[str, str]:
-    """What templates may hold: the frame, columns in order, numbers in order, all names."""
     name = r_name if in_r else repr
     names = [column.name for column in columns]
     numbers = [column.name for column in columns if column.is_number]

@@ -97,6 +97,7 @@ class Draft:
     notes: tuple[str, ...] = ()  # sentences on the choices that were made
 
     def __add__(self, other: Draft | None) -> Draft:
+        # Parts of a pattern may be missing.
         if other is None:
             return self
         pairs = ((one.name, getattr(self, one.name), getattr(other, one.name)) for one in fields(self))

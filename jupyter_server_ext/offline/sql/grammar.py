@@ -81,6 +81,7 @@ def _meaning(text: str, functions: Mapping[str, Callable[..., Any]]) -> Callable
     if text[0] == '"' or text in {"true", "false"}:
         constant = json.loads(text)
         return lambda: constant
+    # Arguments behind the name are constants in JSON: “like pattern="%{}%"”.
     name, *fixed = text.split()
     return partial(
         functions[name], **{key: json.loads(value) for key, _, value in (one.partition("=") for one in fixed)}
@@ -135,6 +136,7 @@ class Parser:
         yield from dict.fromkeys(value for end, value in self._read(rule, 0) if end == len(self._tokens))
 
     def _read(self, rule: str, at: int) -> tuple[Found, ...]:
+        # A question is read in many ways; each rule is tried once at each place.
         known = self._found.get((rule, at))
         if known is None:
             self._found[rule, at] = ()  # a rule that begins with itself finds nothing
@@ -145,6 +147,7 @@ class Parser:
     def _readings(self, rule: str, at: int) -> Iterator[Found]:
         if rule in self._terminals:
             yield from self._terminals[rule](at)
+        # A value of None is no reading: a meaning may refuse what it is given.
         for sequence, make in self._grammar.rules.get(rule, ()):
             for end, values in self._match(sequence, at):
                 value = make(**dict(values))

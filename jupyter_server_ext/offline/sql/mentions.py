@@ -100,6 +100,7 @@ class Mentions:
         )
         if token.kind == "name" and fields:
             yield at + 1, Name(token.text, tuple(ColumnMatch(field, EXACT) for field in fields))
+        # Somebody who writes a name out insists on it: the database says whether it is there.
         elif not known:
             likeness = {f: SequenceMatcher(None, f.name.lower(), token.lower).ratio() for f in self._every}
             # It is one of the table whose column looks most like it.
@@ -133,6 +134,7 @@ class Mentions:
         """Phrases from a place on, that neither begin nor end with a small word."""
         for end in range(at + 1, min(at + LONGEST, len(self._tokens)) + 1):
             last = self._tokens[end - 1]
+            # No name goes over a mark; one may hold a number, but not begin with it.
             if last.kind in {"mark", "name"} or (last.kind == "number" and end == at + 1):
                 return
             words = [token.text for token in self._tokens[at:end]]
@@ -152,6 +154,7 @@ class Mentions:
         for field, value in self._sexes(token.lower):
             found.setdefault(at + 1, {}).setdefault(field, value)
         if found:
+            # “New York” is the city and not “new” and “York”.
             end = max(found)
             text = " ".join(token.text for token in self._tokens[at:end])
             yield end, Value(text, stored=tuple(found[end].items()), quoted=token.kind == "text")
@@ -172,6 +175,7 @@ class Mentions:
         token = self._tokens[at]
         if token.kind in {"text", "name"} or end > at + 1:
             return True
+        # Numbers are compared as numbers, and values of two letters are initials as often as words.
         if token.kind == "number" or (len(value) <= 2 and token.text != value):
             return False
         phrase = phrase_of([token.text])
@@ -223,22 +227,22 @@ class Mentions:
             yield at + 1, Value(token.text)
 
     def _meaning(self, at: int, meanings: Mapping[str, object]) -> Iterator[Found]:
-        """A word that stands in a table of meanings."""
         if (token := self._at(at)) and (found := meanings.get(token.lower)) is not None:
             yield at + 1, found
 
     def years(self, at: int) -> Iterator[Found]:
         """A number between 1000 and 2999, as a year."""
+        # Other numbers are amounts, as far as anybody asks of years.
         if (token := self._at(at)) and token.number is not None and token.number in range(1000, 3000):
             yield at + 1, int(token.number)
 
     def _lone(self, at: int) -> Iterator[Found]:
-        """Nothing, where there is one table only: then it need not be named."""
+        # One table need not be named.
         if len(self._names.fields) == 1:
             yield at, ""
 
     def _day(self, at: int) -> Iterator[Found]:
-        """The day it is, which takes no word."""
+        # A reading that needs the day is declined where it is not told, rather than read without it.
         if self._today is None:
             raise NotUnderstood("I do not know what day it is")
         yield at, self._today
@@ -263,6 +267,7 @@ class Mentions:
         for end in range(at + 1, min(at + 2, len(self._tokens)) + 1):
             text = " ".join(token.lower for token in self._tokens[at:end])
             nouns, high = meanings.get(text, ("", True))
+            # What is measured the other way costs: the oldest has the smallest year of birth.
             for upside in (True, False):
                 found = tuple(self._measured([n.lstrip("-") for n in nouns.split() if n.startswith("-") != upside]))
                 if found:

@@ -30,6 +30,7 @@ def laid_out(query: exp.Expr, dialect: str) -> str:
         WHERE a > 1 AND b < 2
     """
     text = query.sql(dialect=dialect or None, pretty=True)
+    # A text with a line of its own must not be joined.
     if any("\n" in literal.name for literal in query.find_all(exp.Literal)):
         return text
     # sqlglot gives every column and condition a line of its own; here those that fit stay beside their clause.
@@ -182,6 +183,7 @@ def count_kinds(draft: Draft) -> Draft:
     fields = [c.field for c in shown.name.candidates] if shown and shown.name and not shown.function else []
     if not fields or draft.group:
         return draft
+    # Numbers are drawn as they are, and their table need not be named.
     if not all(field.is_text for field in fields):
         return replace(draft, things=draft.things or tuple(dict.fromkeys(field.table for field in fields)))
     return replace(draft, shown=(draft.shown[0], Item(function="count")), group=draft.shown, distinct=False)
@@ -195,12 +197,14 @@ def chart_block(query: exp.Query, kind: str) -> str:
     axes = sorted((item.alias_or_name for item in shown if not item.find(exp.AggFunc)), key=_is_time)
     if not shown:
         return ""
+    # Times go along the bottom, else the last column that is no figure; another one becomes the colour.
     x, y, color = axes[-1] if axes else measures[0], measures[0] if measures and axes else None, None
     if kind == "hist" or (not y and kind == "auto" and len(shown) == 1):
         kind, x, y = "hist", shown[-1].alias_or_name, None
     elif not measures:
         kind, x, y = "point" if kind == "auto" else kind, shown[0].alias_or_name, shown[-1].alias_or_name
     else:
+        # Times go along a line; what has no order gets bars.
         kind = ("line" if _is_time(x) else "bar") if kind == "auto" else kind
         color = axes[-2] if len(axes) > 1 else None
     return f"```json\n{json.dumps({'chart': kind, 'x': x, 'y': y, 'color': color})}\n```"

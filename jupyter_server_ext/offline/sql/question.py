@@ -85,6 +85,7 @@ def _unread(said: Sequence[Token], mentions: Mentions, furthest: int) -> str:
     strange = [text for text in dict.fromkeys(strange) if any(char.isalnum() for char in text)]
     if strange:
         return f"I did not understand {', '.join(f'“{text}”' for text in strange)}"
+    # Words that are all known may hold a name in capital letters that no value explains.
     for at in range(len(said)):
         for _, value in () if list(mentions.stored(at)) else mentions.propers(at):
             return f"I do not know where “{value.text}” is stored"
@@ -109,6 +110,7 @@ def _built(readings: Sequence[Draft], names: Names, dialect: str) -> Written:
         bare = query.copy()
         bare.set("expressions", sorted((term.unalias() for term in bare.expressions), key=lambda term: term.sql()))
         cost, text = builder.scope.cost, bare.sql()
+        # Of two readings of one query the cheaper has the notes that fit.
         if text not in queries or cost < queries[text][0]:
             queries[text] = (cost, query, tuple(dict.fromkeys(builder.scope.notes)))
     least = min((cost for cost, _, _ in queries.values()), default=None)
@@ -181,6 +183,7 @@ def follow(query: exp.Select, question: str, catalog: Catalog, dialect: str, tod
         except NotUnderstood as doubt:
             doubts.append(doubt)
     least = min((cost for cost, _ in changed.values()), default=0)
+    # Two readings that change the query in the same way are one.
     best = [written for cost, written in changed.values() if cost == least]
     if len(best) != 1:
         raise NotUnderstood("This can change the query before in several ways") if best else doubts[0]
@@ -212,6 +215,7 @@ class _Graft:
         self._sort()
         self._join()
         check(self._query, self._names)
+        # The query calls its tables by aliases, which the change does not know.
         for column in self._query.find_all(exp.Column):
             if column.table in aliases and aliases[column.table] != column.table:
                 column.set("table", exp.to_identifier(aliases[column.table]))
@@ -230,6 +234,7 @@ class _Graft:
     def _group(self, terms: list[exp.Expr], *, instead: bool) -> None:
         if not any(e.find(exp.AggFunc) for e in self._query.expressions):
             raise NotUnderstood("The query before computes nothing that could be grouped")
+        # “by city instead” takes the earlier groups out.
         if instead:
             old = self._query.args.get("group")
             gone = {term.sql() for term in old.expressions} if old else set()
@@ -277,7 +282,6 @@ class _Graft:
         return exp.Ordered(this=target.copy(), desc=order.descending, nulls_first=not order.descending)
 
     def _join(self) -> None:
-        """Join the tables that the change needs."""
         present = set(self._tables)
         for name in [*self.scope.used, *self._draft.things]:
             for step in self._names.joins.path(self._tables[0], name) if name not in present else ():

@@ -93,16 +93,18 @@ def _corrected(request: OfflineRequest) -> str:
     with suppress(NotUnderstood):
         found = _repaired(request.sql, request.problems, request.catalog, request.dialect)
         return f"```sql\n{found}\n```"
+    # A person wrote it: what is not certainly the same query is not put in its place.
     if _statement(request.question):
         return f"Your query does not run here, and I change no query without being sure. {' '.join(request.problems)}"
     query = laid_out(write(request.question, request.catalog, request.dialect, request.day).query, request.dialect)
+    # The same query again would fail again.
     if query.split() == request.sql.split():
         raise NotUnderstood("I cannot correct this query from what was said about it")
     return f"```sql\n{query}\n```"
 
 
 def _known(catalog: Catalog) -> str:
-    """The tables, with as many of their columns as stay readable."""
+    # A sentence has to stay readable: few columns of many tables.
     few = 12 if len(catalog) <= 4 else 6
     shown = [
         f"{table.name} ({', '.join(c.name for c in table.columns[:few])}{', …' if len(table.columns) > few else ''})"
@@ -118,6 +120,7 @@ def _known(catalog: Catalog) -> str:
 def _repaired(sql: str, problems: Sequence[str], catalog: Catalog, dialect: str) -> str:
     """The query, corrected by what is known of the tables and by the problems that it met."""
     spelled = _with_stored_values(sql, problems, catalog, dialect)
+    # The library corrects what can mean one thing only.
     fix = fix_query(spelled, dialect, catalog, lambda text: not validate(text, dialect, catalog))
     found = fix.sql if fix else spelled
     if found == sql or validate(found, dialect, catalog):

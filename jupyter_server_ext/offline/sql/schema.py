@@ -123,6 +123,7 @@ class Names:
     @classmethod
     def of(cls, catalog: Catalog) -> Names:
         """The names of a catalog, kept with it."""
+        # Several questions are asked of one catalog; its names are read once.
         memo = vars(catalog)
         if "_offline_names" not in memo:
             memo["_offline_names"] = cls(catalog)
@@ -137,6 +138,7 @@ class Names:
             for phrase in self._phrases(own[-1:]) if len(own) > 1 else ():
                 _add(found, phrase, table.full_name)
         words = [word for table in self.catalog for word in self._own_words(table)]
+        # A column that is called so altogether goes before a table whose last word it is.
         exact = {phrase for phrase, some in self.columns.items() if any(one.doubt == EXACT for one in some)}
         return {p: names[0] for p, names in found.items() if words.count(p[0]) == 1 and p not in exact}
 
@@ -148,6 +150,7 @@ class Names:
         return tuple(kept) or words
 
     def _add_column(self, field: Field, table: tuple[str, ...]) -> None:
+        # “date of birth” is said “birth date”, too.
         words = tuple(word for word in words_of(field.name) if word not in WORDS["inner"]) or words_of(field.name)
         bare = _without_table(words, table) or words
         for spelled in dict.fromkeys((words, bare)):
@@ -155,6 +158,7 @@ class Names:
                 _offer(self.columns, phrase, ColumnMatch(field, EXACT))
         for phrase in self._phrases((*table, *bare)):
             _offer(self.columns, phrase, ColumnMatch(field, EXACT, owned=True))
+        # “the name” of a thing is what it is called by.
         if self.called(field.table) == (field,):
             _offer(self.columns, (_NAME,), ColumnMatch(field, GENERAL))
         for form in self.forms(bare[0]) if len(bare) == 1 else ():
@@ -164,7 +168,7 @@ class Names:
                 _offer(self.columns, phrase, ColumnMatch(field, doubt))
 
     def _phrases(self, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        """The ways to say some words, each as sorted stems."""
+        # Sorted, as “date of birth” and “birth date” are the same.
         for chosen in islice(product(*map(self._spellings, words)), _MOST_PHRASES):
             yield tuple(sorted(stem for option in chosen for stem in option))
 
@@ -205,6 +209,7 @@ class Names:
 
     def key(self, table: str) -> Field | None:
         """The one column that tells a table's rows apart, or None."""
+        # A key of several columns is no name for a thing.
         primary = self.catalog[table].primary_key
         if len(primary) == 1:
             return self.field(table, primary[0])
@@ -236,7 +241,7 @@ def _fields(table: Table) -> Iterator[Field]:
 
 
 def _without_table(words: tuple[str, ...], table: tuple[str, ...]) -> tuple[str, ...]:
-    """A column's words without those that only repeat the table: ``stu_lname`` of students, ``EmployeeName``."""
+    # Words that only repeat the table go: stu_lname of students, EmployeeName.
     if len(words) < 2:
         return tuple(stems(_suffix(words[0], table))) or words
     rest = tuple(word for word in words if word not in table)
@@ -246,7 +251,7 @@ def _without_table(words: tuple[str, ...], table: tuple[str, ...]) -> tuple[str,
 
 
 def _suffix(word: str, table: tuple[str, ...]) -> str:
-    """What follows letters for the table within one word: ``id`` of ``eid`` of employees."""
+    # What follows letters for the table within one word: id of eid of employees.
     for suffix in _SUFFIXES:
         for ending in {suffix, "".join(stems(suffix))}:
             prefix = word.removesuffix(ending)
@@ -256,7 +261,7 @@ def _suffix(word: str, table: tuple[str, ...]) -> str:
 
 
 def _shortens(prefix: str, table: tuple[str, ...]) -> bool:
-    """Whether a few letters stand for a table's name: its start, or its initials."""
+    # The start of a table's name, or its initials.
     starts = len(prefix) <= 4 and any(word.startswith(prefix) and word != prefix for word in table)
     return starts or (len(table) > 1 and prefix == "".join(word[0] for word in table))
 
@@ -273,7 +278,7 @@ def _shorter(words: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
 
 
 def _common_prefixes(catalog: Catalog) -> frozenset[str]:
-    """What most tables begin with although it is no word, such as ``mdl``: nobody says it."""
+    # What most tables begin with although it is no word, such as mdl: nobody says it.
     first = [words[0] for table in catalog if len(words := words_of(table.name)) > 1]
     return frozenset(word for word in set(first) if len(word) <= 4 and 3 <= first.count(word) >= len(catalog) * 2 / 3)
 
@@ -284,7 +289,6 @@ def _add(index: dict[tuple[str, ...], list[str]], phrase: tuple[str, ...], name:
 
 
 def _offer(index: dict[tuple[str, ...], list[ColumnMatch]], phrase: tuple[str, ...], one: ColumnMatch) -> None:
-    """Add a candidate, or leave the better one of the same column."""
     known = index.setdefault(phrase, [])
     same = next((place for place, other in enumerate(known) if other.field == one.field), None)
     if same is None:

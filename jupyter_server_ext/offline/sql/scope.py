@@ -40,12 +40,14 @@ class Scope:
         scores: dict[str, int] = {}
         for table in self.names.fields:
             doubts = [min((c.doubt for c in one.candidates if c.field.table == table), default=None) for one in wanted]
+            # A value that no column holds says nothing of the table.
             held = all(any(one.table == table for one, _ in holders) for holders in stored if holders)
             if held and None not in doubts:
                 scores[table] = sum(filter(None, doubts))
         if not scores or not (wanted or stored):
             raise NotUnderstood("I do not see which table is meant")
         found = [table for table, score in scores.items() if score == min(scores.values())]
+        # Tables that fit equally well are not chosen among.
         if len(found) > 1:
             raise NotUnderstood(f"“{(wanted[0].text if wanted else 'this')}” may be of {' or '.join(found[:4])}")
         return found[0]
@@ -64,6 +66,7 @@ class Scope:
         found = next(filter(None, circles), None)
         if found is None:
             raise NotUnderstood(f"I see no “{name.text}” in {owner}")
+        # What is said altogether goes before what is said in part.
         least = min(c.doubt for c in found)
         best = [c.field for c in found if c.doubt == least]
         if len(best) > 1:

@@ -42,6 +42,7 @@ class Terms:
         if item.name is None:
             return self._scope.column(self._only_called(item.table or self._scope.subject))
         field = self._scope.field(item.name)
+        # Numbers that identify things can be added up, and mean nothing.
         if item.function not in {"", "min", "max"} and (field.is_id or not (field.is_number or field.is_truth)):
             raise NotUnderstood(f"{field.table}.{field.name} holds no figures to compute with")
         column = self._part(field, item.part)
@@ -146,7 +147,6 @@ class Terms:
         return self._held(called[0], condition)
 
     def _held(self, field: Field, condition: Condition) -> exp.Expr:
-        """A condition on a column."""
         column = self._scope.column(field)
         if condition.operator == "null":
             return exp.Is(this=column, expression=exp.Null())
@@ -157,14 +157,17 @@ class Terms:
             return exp.Between(this=column, low=values[0], high=values[1])
         if condition.operator == "in":
             if len({value.name for value in values}) < len(values):
+                # The second one was a slip, or meant for another column.
                 raise NotUnderstood(f"A value of {field.table}.{field.name} is named twice")
             return exp.In(this=column, expressions=values)
         if condition.operator == "like":
+            # Where LIKE minds the case, people who ask do not.
             kind = exp.ILike if self._scope.dialect in {"duckdb", "postgres", "snowflake", "redshift"} else exp.Like
             return kind(this=column, expression=values[0])
         return COMPARING[condition.operator](this=column, expression=values[0])
 
     def _truth(self, field: Field, column: exp.Column) -> exp.Expr:
+        # Columns of yes and no are texts in many databases.
         if field.is_truth:
             return column
         yes = next((value for value in field.values if value.lower() in {"yes", "true", "y"}), None)
@@ -190,6 +193,7 @@ class Terms:
         same = (one for one in field.values if one.casefold() == value.text.casefold())
         if stored := dict(value.stored).get(field) or next(same, None):
             return exp.Literal.string(stored)
+        # A value that is not there gives an empty result, which reads like an answer.
         if field.is_number or field.is_truth or field.complete or (value.stored and not value.quoted):
             raise NotUnderstood(f"I do not know that {field.table}.{field.name} holds “{value.text}”")
         return exp.Literal.string(value.text)

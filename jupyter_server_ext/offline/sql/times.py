@@ -112,6 +112,7 @@ def _month_on(first: date, count: int) -> date:
 
 def date_of(scope: Scope, table: str, period: str = "") -> Field:
     """The one date column of a table that a time can be about; a choice among several is noted."""
+    # A thing without dates has those of what it belongs to.
     near = [step.table for step in scope.names.joins.steps[table] if not step.to_many]
     for tables in ([table], scope.named, near):
         found = [field for name in tables for field in scope.names.fields[name] if _holds_dates(field)]
@@ -123,7 +124,7 @@ def date_of(scope: Scope, table: str, period: str = "") -> Field:
 
 
 def _holds_dates(field: Field) -> bool:
-    """Whether a column holds dates, as its type, its known values or, failing both, its name says."""
+    # A type says it, else the values that are known, and only without both the name.
     if field.is_time:
         return not field.type.lower().startswith("time") or field.type.lower().startswith("timestamp")
     known = (field.profile and field.profile.low) or next(iter(field.values), "")
@@ -162,10 +163,10 @@ def part_column(scope: Scope, table: str, part: str) -> Field | None:
 
 
 def _by_parts(scope: Scope, year: Field, month: Field | None, period: Period, sign: Operator) -> exp.Expr | None:
-    """A time put as a year and as months of it; None where it cannot be."""
     first, last = period.start, period.last
     if sign == "=" and period == until(years(first.year), years(last.year)):
         return _bounded(scope, year, period, sign)
+    # Months of two years cannot be put as one year and its months.
     if first.year != last.year or not period.start.day == period.end.day == 1:
         return None
     if period == years(first.year):
@@ -173,6 +174,7 @@ def _by_parts(scope: Scope, year: Field, month: Field | None, period: Period, si
     if month is None:
         return None
     if sign != "=":
+        # A month alone says which year only where there is but one.
         only = year.ends == (str(first.year),) * 2
         return _compared(scope, month, sign, first.month if sign in {"<", ">="} else last.month) if only else None
     return exp.and_(_compared(scope, year, "=", first.year), _between(scope, month, first.month, last.month))

@@ -51,6 +51,7 @@ _REWRITTEN = (
     (re.compile(r"n['’]t\b", re.IGNORECASE), " not"),
     (re.compile(r"\b(what|who|where|when|how|that|there|here|it)['’]s\b", re.IGNORECASE), r"\1 is"),
     (re.compile(r"\b(i|we|you|they)['’](?:ve|d|ll|re|m)\b", re.IGNORECASE), r"\1"),
+    # Names have birth_date, and people say birthday.
     (re.compile(r"\bb(irth)day(s?)\b", re.IGNORECASE), r"b\1 date\2"),
 )
 # Of "'books' in students' rooms" only the last apostrophe is a possessive.
@@ -103,6 +104,7 @@ def tokens(text: str) -> tuple[Token, ...]:
         >>> [token.text for token in tokens("What's the top three?")]
         ['What', 'is', 'top', 'three', '?']
     """
+    # Dates first, as their commas and ordinals are read otherwise elsewhere.
     text = _WRITTEN_DATE.sub(_iso_date, text)
     for pattern, replacement in _REWRITTEN:
         text = pattern.sub(replacement, text)
@@ -149,6 +151,7 @@ def _with_scales(found: list[Token]) -> list[Token]:
     for token in found:
         last = joined[-1] if joined else None
         scale = _SCALES.get(token.lower) if token.kind == "word" else None
+        # “five million” is one number, “a million” another; “one” is a pronoun unless something is compared with it.
         if scale and last is not None and last.number is not None:
             joined[-1] = Token(f"{last.text} {token.text}", "number", last.number * scale)
         elif scale and last is not None and last.lower in _BEFORE_SCALE:
