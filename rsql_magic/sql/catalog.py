@@ -116,7 +116,7 @@ class Catalog:
 
     @classmethod
     def from_ddl(cls, text: str, dialect: str) -> Catalog:
-        """Read the tables of ``CREATE TABLE`` statements; what cannot be parsed is said in ``problems``."""
+        """Read the tables of ``CREATE TABLE`` statements; ``problems`` name what cannot be parsed."""
         from rsql_magic.sql.ddl_reader import parse_ddl
 
         return parse_ddl(text, dialect)

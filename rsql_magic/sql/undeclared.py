@@ -156,7 +156,7 @@ _KEY = "\0"
 
 
 class Remarks(NamedTuple):
-    """What is said of a table, and of its columns by their names in lower case."""
+    """The remarks on a table, and on its columns by their names in lower case."""
 
     table: str
     columns: dict[str, str]

@@ -69,7 +69,7 @@ def fix_query(sql: str, dialect: str, catalog: Catalog, passes: Callable[[str], 
         sql: The draft.
         dialect: sqlglot's name of the dialect it is for.
         catalog: The tables there are.
-        passes: Whether a statement passes the guard, the names and the compiler. It is asked, never told.
+        passes: Whether a statement passes the guard, the names and the compiler; a function without effects.
 
     Returns:
         The corrected statement and what was changed; None for a draft that passes, and for one that stays in doubt.

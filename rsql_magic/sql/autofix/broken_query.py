@@ -1,4 +1,4 @@
-"""A draft as far as it can be read, the changes made to its text, and what is said of them."""
+"""A draft as far as it can be read, the changes made to its text, and a phrase for each."""
 
 from __future__ import annotations
 

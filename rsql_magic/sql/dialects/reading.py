@@ -5,7 +5,7 @@
 # disagree (they nest in PostgreSQL, DuckDB and SQL Server but not in MySQL, SQLite and BigQuery; MySQL runs the
 # inside of ``/*! */``), so none reaches an engine.
 #
-# `parse` gives the tree. Trees are cached and shared: nobody may change one.
+# `parse` gives the tree. Trees are cached and shared: no caller may change one.
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ _parsed = lru_cache(maxsize=256)(_parse)
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Keep sqlglot from printing that it did not understand something: whoever asked is told by the result."""
+    """Keep sqlglot from printing that it did not understand something: the result shows it."""
     logger = logging.getLogger("sqlglot")
     logger.addFilter(_nothing)
     try:

@@ -133,7 +133,7 @@ class SQLDialect:
     strict_having: bool = False  # Whether HAVING sees only what is selected, grouped or aggregated
     nested_aggregates: bool = False  # Whether an aggregate may stand inside another
     named_subqueries: bool = False  # Whether a subquery in FROM needs a name
-    ordered_sides: bool = False  # Whether ORDER BY before UNION is said by the engine itself, or allowed
+    ordered_sides: bool = False  # Whether ORDER BY before UNION is allowed, or refused by the engine in clear words
     limit_in_in: bool = True  # Whether the subquery of IN may have a LIMIT
     with_in_subqueries: bool = True  # Whether a subquery may begin with WITH
     repeated_columns: bool = True  # Whether a subquery may have a column name twice

@@ -1,6 +1,6 @@
 """The one door for SQL: a single statement that only reads, or a refusal with its reason."""
 
-# `check` is the whole of it. The kinds of statement that may run are told here, by their first words: EXPLAIN,
+# `check` is the whole of it. The kinds of statement that may run are known by their first words: EXPLAIN,
 # DESCRIBE, SHOW and PRAGMA are not in sqlglot's tree in all dialects, so their few words are read token by token, and
 # whatever is not spelled out is refused. The other rules live beside it: ``nodes`` (kinds of tree node, functions),
 # ``tables`` (what may be read), ``size`` and ``rows`` (work without end).

@@ -127,7 +127,7 @@ _WORTH_COUNTING = 20_000
 
 
 def _described(tables: Sequence[Table]) -> Iterator[tuple[str, str]]:
-    """The names of all tables and columns, and what is said of them."""
+    """The names of all tables and columns, with their descriptions."""
     for table in tables:
         yield table.name, table.description
         yield from ((column.name, column.description) for column in table.columns)

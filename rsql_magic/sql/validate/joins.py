@@ -53,7 +53,7 @@ class JoinNote(NamedTuple):
     """Something worth saying of a join."""
 
     text: str  # One sentence
-    is_doubt: bool = False  # Whether it is seldom meant, so that the model is told
+    is_doubt: bool = False  # Whether it is seldom meant, so that the model gets it too
     instead: str = ""  # The query as it may have been meant
 
 

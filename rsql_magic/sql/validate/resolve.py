@@ -73,7 +73,7 @@ Outer = tuple[Scope, ...]
 
 def may_be_a_text(node: exp.Column) -> bool:
     """Whether a text would make sense where a name in double quotes stands: SQLite takes it for a text if need be."""
-    # Nobody shows, groups by, sorts by or sums up one text; who compares one does so with something else than a text.
+    # A query does not show, group by, sort by or sum up one text, and compares it with something else than a text.
     parent = node.parent
     if isinstance(parent, exp.Alias):
         parent = parent.parent
@@ -200,7 +200,7 @@ class _Walk:
         if with_ is None:
             return ctes
         seen = dict(ctes)
-        # Names ahead are open until they are walked, so nothing is said of their columns.
+        # Names ahead are open until they are walked, so none of their columns is missing.
         if self.dialect.sees_ahead == "always" or with_.args.get("recursive"):
             seen |= {self.names.id(cte.args["alias"].this): OPEN for cte in with_.expressions}
         for cte in with_.expressions:
