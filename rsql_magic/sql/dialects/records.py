@@ -243,7 +243,8 @@ def system_table(parts: tuple[str, ...], dialect: str) -> System:
 def _unqualified(name: str, record: SQLDialect) -> System:
     if name in record.system_tables:
         return "readable"
-    if name in record.secret_names or record.secret_tables.match(name):
+    # A line end behind a name makes it no other.
+    if name.removesuffix("\n") in record.secret_names or record.secret_tables.match(name):
         return "secret"
     return "reserved" if record.reserved_tables.match(name) else ""
 
