@@ -6,9 +6,7 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -18,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from evaluation.databases import Database
 from evaluation.run_frames import namespace
 from rsql_magic.context.r import r_problem
+from rsql_magic.study import run_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 KINDS = {"pandas": "Python with pandas", "polars": "Python with polars", "r": "R"}
-_MOST_SECONDS = 20.0
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -91,30 +89,9 @@ def _in_r(load: str) -> Iterator[str]:
 
 
 def _rows(command: Sequence[str], files: dict[str, str]) -> list[tuple[Any, ...]]:
-    """What a program makes of files, in a folder of its own and with nothing of our environment."""
-    with tempfile.TemporaryDirectory(prefix="rsql-eval-") as folder:
-        for name, text in files.items():
-            Path(folder, name).write_text(text, encoding="utf-8")
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": folder, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
-        try:
-            done = subprocess.run(
-                command,
-                cwd=folder,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=_MOST_SECONDS,
-                check=False,
-                stdin=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired:
-            raise TimeoutError(f"it ran longer than {_MOST_SECONDS:g} seconds") from None
-        result = Path(folder, "result.json")
-        if done.returncode or not result.exists():
-            lines = [line for line in done.stderr.strip().splitlines() if line != "Execution halted"]
-            raise RuntimeError(lines[-1] if lines else f"it ended with {done.returncode}")
-        found = json.loads(result.read_text(encoding="utf-8"))
-    return as_rows(found)
+    """The rows that a program makes of files and writes as JSON."""
+    path = "/usr/local/bin:/usr/bin:/bin"  # R may be there
+    return as_rows(json.loads(run_apart(command, files, reads="result.json", PATH=path, TZ="UTC")))
 
 
 def as_rows(found: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:

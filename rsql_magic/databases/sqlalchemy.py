@@ -374,13 +374,16 @@ class _Inspected:
         return Structure(tuple(tables), keys, tuple(self._problems))
 
     def _all(self, what: str) -> Mapping[str, Any]:
-        """One kind of fact of all tables and views, by name; a dialect that does not know it gives none."""
+        """One kind of fact of all tables and views, by name."""
         import sqlalchemy as sa
         from sqlalchemy.engine import ObjectKind
 
         try:
             found = getattr(self._inspector, f"get_multi_{what}")(schema=self._schema, kind=ObjectKind.ANY)
         except (NotImplementedError, sa.exc.SQLAlchemyError) as error:
+            # A dialect without keys, comments or constraints has none. Where the server refuses to tell them, the
+            # catalog is as one of such a dialect: joins are inferred from names and values and marked so, and nothing
+            # that is said of a table is wrong. Without columns the tables themselves are missing, and that is told.
             if what == "columns":
                 message, _ = shorten(driver_message(error), 150)
                 self._problems.append(f"Schema {self._schema or 'default'} is left out: {message}")

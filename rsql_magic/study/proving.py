@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rsql_magic.study.sheet import Code
 
 SECONDS = 20.0
@@ -146,16 +148,31 @@ def _r(source: str) -> str:
     return _run([program, "--vanilla", str(runner)], {"code.R": source})
 
 
-def _run(command: list[str], files: dict[str, str]) -> str:
-    """What a program prints, in an empty folder and with nothing of our environment but the path."""
-    with tempfile.TemporaryDirectory(prefix="rsql-study-") as folder:
+def run_apart(command: Sequence[str], files: Mapping[str, str], *, reads: str = "", **environment: str) -> str:
+    r"""What a program prints, or writes to a file, run in an empty folder and with nothing of our environment.
+
+    Args:
+        command: The program and its arguments.
+        files: Texts by file name, put into the folder before.
+        reads: The file to read, for a program whose result is not what it prints.
+        environment: Variables that the program gets beside a path, a home and a locale.
+
+    Raises:
+        TimeoutError: It ran longer than 20 seconds.
+        RuntimeError: It failed, or wrote no such file; the last line that it printed about that.
+
+    Example:
+        >>> run_apart([sys.executable, "-c", "print(open('a.txt').read())"], {"a.txt": "1"})
+        '1\n'
+    """
+    with tempfile.TemporaryDirectory(prefix="rsql-run-") as folder:
         for name, text in files.items():
             Path(folder, name).write_text(text, encoding="utf-8")
         try:
-            done = subprocess.run(  # noqa: S603 - the point of this module; see its docstring
+            done = subprocess.run(  # noqa: S603 - the point of this module; see above
                 command,
                 cwd=folder,
-                env={"PATH": "/usr/bin:/bin", "HOME": folder, "LC_ALL": "C.UTF-8"},
+                env={"PATH": "/usr/bin:/bin", "HOME": folder, "LC_ALL": "C.UTF-8", **environment},
                 capture_output=True,
                 text=True,
                 timeout=SECONDS,
@@ -163,11 +180,22 @@ def _run(command: list[str], files: dict[str, str]) -> str:
                 stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired:
-            raise _NotRun(f"it ran longer than {SECONDS:.0f} seconds") from None
-    if done.returncode:
-        lines = [line for line in done.stderr.strip().splitlines() if line != "Execution halted"]
-        raise _NotRun(f"it failed: {lines[-1][:200] if lines else 'no message'}")
-    return done.stdout[:10_000]
+            raise TimeoutError(f"it ran longer than {SECONDS:g} seconds") from None
+        result = Path(folder, reads)
+        if done.returncode or not result.exists():
+            # R ends its account of an error with a line that says no more than that it ended.
+            lines = [line for line in done.stderr.strip().splitlines() if line != "Execution halted"]
+            raise RuntimeError(lines[-1] if lines else "no message")
+        return result.read_text(encoding="utf-8") if reads else done.stdout
+
+
+def _run(command: list[str], files: dict[str, str]) -> str:
+    try:
+        return run_apart(command, files)[:10_000]
+    except TimeoutError as problem:
+        raise _NotRun(str(problem)) from None
+    except RuntimeError as problem:
+        raise _NotRun(f"it failed: {str(problem)[:200]}") from None
 
 
 def _sql(query: str) -> str:
