@@ -21,6 +21,7 @@ from rsql_magic.study import run_apart
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+_MOST_SECONDS = 20.0
 KINDS = {"pandas": "Python with pandas", "polars": "Python with polars", "r": "R"}
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
@@ -91,7 +92,8 @@ def _in_r(load: str) -> Iterator[str]:
 def _rows(command: Sequence[str], files: dict[str, str]) -> list[tuple[Any, ...]]:
     """The rows that a program makes of files and writes as JSON."""
     path = "/usr/local/bin:/usr/bin:/bin"  # R may be there
-    return as_rows(json.loads(run_apart(command, files, reads="result.json", PATH=path, TZ="UTC")))
+    rows = run_apart(command, files, seconds=_MOST_SECONDS, reads="result.json", PATH=path, TZ="UTC")
+    return as_rows(json.loads(rows))
 
 
 def as_rows(found: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:

@@ -1,8 +1,7 @@
-"""Run other people's code for a limited time and in a fence of errors: a ``repr`` may raise, or never end.
+"""Run other people's code for a limited time and in a fence of errors: a ``repr`` may raise, or never end."""
 
-On the main thread an alarm interrupts the call, which then really stops. Elsewhere (and on Windows) a daemon thread
-runs it, is told to stop when it takes too long, and is left behind where it does not.
-"""
+# On the main thread an alarm interrupts the call, which then really stops. Elsewhere (and on Windows) a daemon thread
+# runs it, is told to stop when it takes too long, and is left behind where it does not.
 
 from __future__ import annotations
 
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _AGAIN = 0.05
+# How often a thread that was left behind is told to stop.
 _TIMES = 20
-"""How often a thread that was left behind is told to stop."""
 
 
 class TooSlow(BaseException):
@@ -109,8 +108,8 @@ class Fences:
     """
 
     seconds: float = 5.0
+    # Why, by the object's name. An error's own words are left out: they may hold data.
     failed: dict[str, str] = field(default_factory=dict)
-    """Why, by the object's name. An error's own words are left out: they may hold data."""
 
     def ask(self, name: str, call: Callable[[], T], otherwise: T, seconds: float | None = None) -> T:
         """The result of a call into an object, or something else where it fails, failed before or takes too long.

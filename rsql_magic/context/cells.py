@@ -1,10 +1,9 @@
-"""Recent cells as plain values: what the user did.
+"""Recent cells as plain values: what the user did."""
 
-Nothing here asks IPython: the caller passes the history in. A cell is its number and source; names used and names
-assigned are read off the source, so that what the user works with now ranks before what was loaded this morning.
-
-Below the level ``sample`` code is shown without the data in it (``suppressed``).
-"""
+# Nothing here asks IPython: the caller passes the history in. A cell is its number and source; names used and names
+# assigned are read off the source, so that what the user works with now ranks before what was loaded this morning.
+#
+# Below the level `sample` code is shown without the data in it (`suppressed`).
 
 from __future__ import annotations
 
@@ -27,17 +26,11 @@ _LONGEST = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell that was run.
+    """One cell that was run."""
 
-    Args:
-        source: What was typed.
-        number: The number in ``In [number]``, 0 when unknown.
-        error: What it raised, as text, empty when it succeeded.
-    """
-
-    source: str
-    number: int = 0
-    error: str = ""
+    source: str  # what was typed
+    number: int = 0  # the number in `In [number]`, 0 when unknown
+    error: str = ""  # What it raised, as text, empty when it succeeded.
 
     @property
     def name(self) -> str:

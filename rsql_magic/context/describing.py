@@ -1,8 +1,7 @@
-"""What the model is told: gathered from frames, R, databases and cells, ranked, and fitted to a budget.
+"""What the model is told: gathered from frames, R, databases and cells, ranked, and fitted to a budget."""
 
-`describe` writes what is known of one object; `gather` chooses among everything in the session. Both write only what
-the privacy level allows, and run the same filter (`redact`) over every text before it is handed out.
-"""
+# `describe` writes what is known of one object; `gather` chooses among everything in the session. Both write only what
+# the privacy level allows, and run the same filter (`redact`) over every text before it is handed out.
 
 from __future__ import annotations
 
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
     from rsql_magic.databases import Dictionary
     from rsql_magic.sql import Catalog, Privacy
 
+# Classes that code on a frame comes by, in the packages whose frames are known.
 _RELATED = {
     "pandas": ("DataFrame", "Series", "Index", "core.groupby.DataFrameGroupBy", "core.groupby.SeriesGroupBy"),
     "polars": ("DataFrame", "LazyFrame", "Series"),
 }
-"""Classes that code on a frame comes by, in the packages whose frames are known."""
 
 
 def describe(

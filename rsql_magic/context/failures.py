@@ -13,8 +13,8 @@ from rsql_magic.redaction import message_without_data, without_data, words_in, w
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
+# How long an exception may take to say what it is.
 _SECONDS = 0.5
-"""How long an exception may take to say what it is."""
 
 
 def error_text(error: BaseException | str | None, frames: int = 4, known: AbstractSet[str] | None = None) -> str:

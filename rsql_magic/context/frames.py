@@ -1,10 +1,9 @@
-"""Data frames, series and arrays of any library, described from a small sample and never copied.
+"""Data frames, series and arrays of any library, described from a small sample and never copied."""
 
-pandas is read directly, because its frames may have duplicate, missing or non-text column names; everything else goes
-through narwhals. A lazy frame (polars ``LazyFrame``, DuckDB relation, dask, ibis, Spark) is not collected: its columns
-and types are all that is said. No library is imported that the user has not imported: an object is known by the module
-of its class.
-"""
+# pandas is read directly, because its frames may have duplicate, missing or non-text column names; everything else goes
+# through narwhals. A lazy frame (polars `LazyFrame`, DuckDB relation, dask, ibis, Spark) is not collected: its columns
+# and types are all that is said. No library is imported that the user has not imported: an object is known by the
+# module of its class.
 
 from __future__ import annotations
 
@@ -29,16 +28,16 @@ if TYPE_CHECKING:
     from rsql_magic.context.reader import Reader, Summary
     from rsql_magic.context.sources import Detail
 
+# A text column with more distinct values than this is free text, and gives none of them.
 CATEGORIES = 30
-"""A text column with more distinct values than this is free text, and gives none of them."""
+# Most categories that are shown of one column.
 SHOWN = 12
-"""Most categories that are shown of one column."""
+# Rows that the level `sample` shows.
 ROWS = 5
-"""Rows that the level ``sample`` shows."""
+# Most rows that are looked at for names of secrets.
 _SETTINGS = 1_000
-"""Most rows that are looked at for names of secrets."""
+# Most columns that are shown of sample rows.
 WIDEST = 20
-"""Most columns that are shown of sample rows."""
 
 
 class FrameSource:
@@ -124,8 +123,8 @@ class _Description:
         self.runs = [run for run in found if len(run.columns) > 1 or run.columns[0] not in self.rare]
         self.written = self._written()
         self.names: dict[int, str] = {}
+        # What each line that was written states.
         self.columns: dict[str, FrameColumn] = {}
-        """What each line that was written states."""
 
     def text(self) -> str:
         must = {n for n, run in enumerate(self.runs) if len(run.columns) == 1 and run.columns[0] in self.asked}
@@ -328,10 +327,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def profile_of(summary: Summary, rows: int | None, *, personal: bool, detail: Detail) -> Profile:
-    """What may be said about a column, by the summary of its sample and the rows of its frame.
-
-    Of values about single people neither values, range nor estimates are given.
-    """
+    """What may be said about a column, by the summary of its sample and the rows of its frame."""
+    # Of values about single people neither values, range nor estimates are given.
     known = Profile(
         nulls=summary.missing / summary.size if summary.size else None,
         distinct=estimate_distinct(summary, rows),
@@ -346,11 +343,9 @@ def profile_of(summary: Summary, rows: int | None, *, personal: bool, detail: De
 
 
 def estimate_distinct(summary: Summary, rows: int | None) -> int | None:
-    """How many distinct values the whole column has, from a sample of it.
-
-    Haas and Stokes' estimator Duj1 (Estimating the number of classes in a finite population, JASA 93, 1998), which
-    PostgreSQL's ANALYZE uses too: n·d / (n − f1 + f1·n/N) for d distinct values in n of N rows, f1 of them seen once.
-    """
+    """How many distinct values the whole column has, from a sample of it."""
+    # Haas and Stokes' estimator Duj1 (Estimating the number of classes in a finite population, JASA 93, 1998), which
+    # PostgreSQL's ANALYZE uses too: n·d / (n − f1 + f1·n/N) for d distinct values in n of N rows, f1 of them seen once.
     seen, distinct, once = summary.size - summary.missing, summary.distinct, summary.once
     if distinct is None or rows is None or summary.size >= rows:
         return distinct
@@ -380,12 +375,11 @@ def _range(summary: Summary) -> tuple[str | None, str | None]:
 def integer(value: int, outwards: int) -> str:
     """An integer with at most four leading digits; a longer one is rounded outwards and marked ≈.
 
-    An extreme value can be one person's account or salary; four digits are enough to write a query.
-
     Example:
         >>> integer(2013, 1), integer(1_000_000, 1), integer(123_456, 1), integer(123_456, -1)
         ('2013', '1000000', '≈123500', '≈123400')
     """
+    # An extreme value can be one person's account or salary; four digits are enough to write a query.
     unit = 10 ** max(len(str(abs(value))) - 4, 0)
     rounded = math.ceil(value / unit) * unit if outwards > 0 else value // unit * unit
     return str(rounded) if rounded == value else f"≈{rounded}"

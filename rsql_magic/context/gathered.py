@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 _KEY = re.compile(r"(?i)(?:^|[_.\s])(?:id|key|code|nr|no|num|number|uuid|sku)$|[a-z](?:Id|ID|Key|Code)$|^\w+id$")
+# Names that every table uses for a key of its own.
 _OWN = frozenset({"id", "index", "key", "number", "code", "row", "rowid"})
-"""Names that every table uses for a key of its own."""
 _MOST_COLUMNS = 500
 
 
@@ -38,14 +38,13 @@ def join_hints(
 ) -> list[JoinHint]:
     """How frames can be joined.
 
-    Two frames share a key when a column of the same name looks like a key in both or is unique in one of them, or when
-    one has ``customer_id`` and the other is called ``customers`` and has a unique ``id``.
-
     Example:
         >>> found = join_hints({"flights": ["carrier"], "airlines": ["carrier", "name"]}, {"airlines": {"carrier"}})
         >>> print(*found)
         flights.carrier = airlines.carrier
     """
+    # Two frames share a key when a column of the same name looks like a key in both or is unique in one of them, or
+    # when one has `customer_id` and the other is called `customers` and has a unique `id`.
     found: list[JoinHint] = []
     narrow = {frame: names for frame, names in columns.items() if len(names) <= _MOST_COLUMNS}
     for (one, ones), (two, twos) in combinations(narrow.items(), 2):
@@ -89,35 +88,23 @@ class FrameColumn(Column):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the text of a frame states, as values.
+    """What the text of a frame states, as values."""
 
-    Args:
-        label: What it is: ``pandas DataFrame``, ``R tibble``.
-        width: Number of all columns.
-        rows: Number of rows; None where the text does not state it.
-        columns: The columns that have a line.
-        hidden: How many columns have none.
-        sampled: Whether figures come from a sample.
-    """
-
-    label: str
-    width: int
-    rows: int | None = None
-    columns: tuple[FrameColumn, ...] = ()
-    hidden: int = 0
-    sampled: bool = False
+    label: str  # what it is: `pandas DataFrame`, `R tibble`
+    width: int  # number of all columns
+    rows: int | None = None  # number of rows; None where the text does not state it
+    columns: tuple[FrameColumn, ...] = ()  # the columns that have a line
+    hidden: int = 0  # how many columns have none
+    sampled: bool = False  # whether figures come from a sample
 
 
 @dataclass(slots=True)
 class Noted:
-    """What comes to light while a text is written.
+    """What comes to light while a text is written."""
 
-    Args:
-        redacted: How many secrets and identifiers of each kind were replaced.
-        values: What the text states, as values, where it states more than a sentence.
-    """
-
+    # How many secrets and identifiers of each kind were replaced.
     redacted: Counter[str] = field(default_factory=Counter)
+    # What the text states, as values, where it states more than a sentence.
     values: Frame | Table | tuple[JoinHint, ...] | None = None
 
 

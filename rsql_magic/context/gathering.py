@@ -1,8 +1,7 @@
-"""How a context is put together: find, rank, describe, fit.
+"""How a context is put together: find, rank, describe, fit."""
 
-Objects are described in the order of their rank and only while the budget lasts, so a namespace of a hundred frames
-costs no more than the few that are shown.
-"""
+# Objects are described in the order of their rank and only while the budget lasts, so a namespace of a hundred frames
+# costs no more than the few that are shown.
 
 from __future__ import annotations
 
@@ -32,20 +31,20 @@ if TYPE_CHECKING:
     from rsql_magic.databases import Dictionary
     from rsql_magic.sql import Catalog, Privacy, Table
 
+# Most seconds that one object may take: many times what ours need on a busy machine.
 _EACH = 5.0
-"""Most seconds that one object may take: many times what ours need on a busy machine."""
+# Most rows that are looked at of an object that must be shown; of others a fifth.
 _ROWS = 10_000
-"""Most rows that are looked at of an object that must be shown; of others a fifth."""
+# Tokens of an object that nothing points to, when something else is pointed to.
 _BRIEF = 60
-"""Tokens of an object that nothing points to, when something else is pointed to."""
+# Tokens of a fence around a piece.
 _FENCE = 30
-"""Tokens of a fence around a piece."""
+# Tokens kept for the line about the session.
 _SESSION = 75
-"""Tokens kept for the line about the session."""
+# Why something is not told that another time may be.
 _LATE = "no time left"
-"""Why something is not told that another time may be."""
+# Most recent cells that are shown.
 _CELLS = 3
-"""Most recent cells that are shown."""
 
 Text = tuple["Callable[[Noted], str]", ...]
 
@@ -67,21 +66,13 @@ def unread(obj: Any, name: str, reason: str) -> str:
 
 @dataclass(frozen=True)
 class _Offer:
-    """Something that could be told.
+    """Something that could be told."""
 
-    Args:
-        kind: The kind of its fence.
-        name: What the user calls it.
-        reason: Why it is here, or why it has no text.
-        must: True when it is shown even when the budget is over.
-        texts: Write it, the fullest form first; each counts what it replaced itself.
-    """
-
-    kind: str
-    name: str
-    reason: str
-    must: bool = False
-    texts: Text = ()
+    kind: str  # the kind of its fence
+    name: str  # what the user calls it
+    reason: str  # why it is here, or why it has no text
+    must: bool = False  # true when it is shown even when the budget is over
+    texts: Text = ()  # write it, the fullest form first; each counts what it replaced itself
 
 
 @dataclass(frozen=True)
@@ -207,11 +198,9 @@ class Gathering:
     # Objects
 
     def _mentioned(self) -> list[tuple[Candidate, bool]]:
-        """What the question points to, each with whether it must be shown, those first.
-
-        What is named must be shown, and so must the first object of each column that is asked about: sixty frames may
-        have an ``amount``.
-        """
+        """What the question points to, each with whether it must be shown, those first."""
+        # What is named must be shown, and so must the first object of each column that is asked about: sixty frames may
+        # have an `amount`.
         pointed = [each for each in self._candidates if each.rank <= Rank.MENTIONED]
         covered: set[str] = set().union(*(each.columns for each in pointed if each.named))
         found = []

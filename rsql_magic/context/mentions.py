@@ -1,8 +1,7 @@
-"""Which names a question mentions: whole words, so that ``t`` is not found in ``plot``.
+"""Which names a question mentions: whole words, so that ``t`` is not found in ``plot``."""
 
-Case is ignored, and ``unit price`` or ``unitPrice`` mention ``unit_price`` too. Scripts that write no blanks between
-words (Chinese, Japanese, Thai) are searched for the name as it is.
-"""
+# Case is ignored, and `unit price` or `unitPrice` mention `unit_price` too. Scripts that write no blanks between words
+# (Chinese, Japanese, Thai) are searched for the name as it is.
 
 from __future__ import annotations
 

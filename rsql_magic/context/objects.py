@@ -1,8 +1,7 @@
-"""Everything that is not a frame: models, functions, numbers, text and collections, in a line or two each.
+"""Everything that is not a frame: models, functions, numbers, text and collections, in a line or two each."""
 
-Values are not shown unless they are the user's own settings: numbers, flags, and the keys of a record. A text may be a
-patient's name and the keys of a mapping may be e-mail addresses, so both are described by length and type alone.
-"""
+# Values are not shown unless they are the user's own settings: numbers, flags, and the keys of a record. A text may be
+# a patient's name and the keys of a mapping may be e-mail addresses, so both are described by length and type alone.
 
 from __future__ import annotations
 
@@ -320,8 +319,8 @@ def _estimators_in(value: Any) -> list[Any]:
     return [part for step in steps if isinstance(step, tuple) for part in step if hasattr(type(part), "get_params")]
 
 
+# The category in a coefficient's name: `C(diagnosis)[T.flu]`.
 _LEVEL = re.compile(r"\[[^]]*\]")
-"""The category in a coefficient's name: ``C(diagnosis)[T.flu]``."""
 
 
 def _fitted_result(obj: Any, detail: Detail) -> str:

@@ -46,21 +46,13 @@ def spoken(question: str) -> str:
 
 @dataclass(frozen=True)
 class _Tongue:
-    """How questions of one language say that they follow.
+    """How questions of one language say that they follow."""
 
-    Args:
-        opening: Patterns of words that only a question that follows begins with.
-        within: Patterns of words that point back wherever they stand.
-        plain: Words that name nothing; what a pronoun behind nothing else stands for was said before.
-        pronouns: Patterns of pronouns.
-        fragment: Patterns of words that begin a piece of a sentence, such as "by month".
-    """
-
-    opening: re.Pattern[str]
-    within: re.Pattern[str]
-    plain: frozenset[str]
-    pronouns: re.Pattern[str]
-    fragment: re.Pattern[str]
+    opening: re.Pattern[str]  # patterns of words that only a question that follows begins with
+    within: re.Pattern[str]  # patterns of words that point back wherever they stand
+    plain: frozenset[str]  # words that name nothing; what a pronoun behind nothing else stands for was said before
+    pronouns: re.Pattern[str]  # patterns of pronouns
+    fragment: re.Pattern[str]  # Patterns of words that begin a piece of a sentence, such as "by month".
 
 
 def _tongue(opening: str, within: str, plain: str, pronouns: str, fragment: str) -> _Tongue:

@@ -1,8 +1,7 @@
-"""R, asked in R: the session, its objects, installed help, the last error; and code checked or run.
+"""R, asked in R: the session, its objects, installed help, the last error; and code checked or run."""
 
-This is the only module that imports rpy2, and it does so when R is first needed. R is never converted: `session.R`
-looks at objects where they are and returns lines of text. R has one thread, so R is asked on the main thread only.
-"""
+# This is the only module that imports rpy2, and it does so when R is first needed. R is never converted: `session.R`
+# looks at objects where they are and returns lines of text. R has one thread, so R is asked on the main thread only.
 
 from __future__ import annotations
 
@@ -28,12 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
+# What R puts between fields, and between the parts of one.
 UNIT, GROUP = "\x1f", "\x1d"
-"""What R puts between fields, and between the parts of one."""
 _RECORD = "\x1e"
 _MOST_OBJECTS = 500
+# Seconds that R may take: a safety limit far above what it needs, as how much it looks at is bounded in session.R.
 _PATIENCE = 30.0
-"""Seconds that R may take: a safety limit far above what it needs, as how much it looks at is bounded in session.R."""
 
 
 class NoR(BadInput):
@@ -195,27 +194,16 @@ def _console() -> Iterator[list[str]]:
 
 @dataclass(frozen=True)
 class RObject:
-    """One object of R's workspace, as far as the survey tells.
+    """One object of R's workspace, as far as the survey tells."""
 
-    Args:
-        name: Its name.
-        label: What it is: ``R tibble``, ``R lm``.
-        rows: Rows of a table, values of a vector, None for anything else.
-        columns: Names of a table's columns.
-        types: Their classes; of a vector its own.
-        description: Its ``label`` attribute.
-        said: What `look_at` found: summaries by column, or a line of text.
-        is_late: Whether there was no time to look at it.
-    """
-
-    name: str
-    label: str
-    rows: int | None = None
-    columns: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    description: str = ""
-    said: tuple[str, ...] | None = None
-    is_late: bool = False
+    name: str  # its name
+    label: str  # what it is: `R tibble`, `R lm`
+    rows: int | None = None  # rows of a table, values of a vector, None for anything else
+    columns: tuple[str, ...] = ()  # names of a table's columns
+    types: tuple[str, ...] = ()  # their classes; of a vector its own
+    description: str = ""  # Its `label` attribute.
+    said: tuple[str, ...] | None = None  # what `look_at` found: summaries by column, or a line of text
+    is_late: bool = False  # whether there was no time to look at it
 
     @property
     def is_table(self) -> bool:
@@ -245,11 +233,8 @@ class RSession:
 
 
 def survey(seconds: float = _PATIENCE) -> RSession:
-    """R's version, packages and objects, in one call that looks at no values.
-
-    Raises:
-        NoR: R cannot be asked.
-    """
+    """R's version, packages and objects, in one call that looks at no values."""
+    # It looks at no values, so it takes milliseconds however large the workspace is.
     about, *objects = _ask("survey", seconds, _MOST_OBJECTS, seconds=seconds)
     version, platform, locale, packages = about.split(UNIT)
     return RSession(version, platform, locale, listed(packages), tuple(_surveyed(line) for line in objects))
@@ -299,18 +284,8 @@ def look_at(
     rows: int = 0,
     seconds: float = _PATIENCE,
 ) -> list[RObject]:
-    """The objects with what R says about them, in one call that looks at a bounded number of cells.
-
-    Args:
-        objects: What to look at.
-        places: Which columns of each, counted from 0.
-        values: Whether the values of single numbers may be said.
-        rows: How many first rows to bring along.
-        seconds: How long R may take; objects that were not reached are late.
-
-    Raises:
-        NoR: R cannot be asked.
-    """
+    """The objects with what R says about them, in one call that looks at a bounded number of cells."""
+    # `places` are the columns of each, counted from 0; an object that was not reached in `seconds` is late.
     wanted = [",".join(str(place + 1) for place in chosen) for chosen in places]
     found = {}
     for answer in _ask("details", [each.name for each in objects], wanted, seconds, values, rows, seconds=seconds):
@@ -325,18 +300,9 @@ def listed(text: str) -> tuple[str, ...]:
 
 
 def held(wanted: Sequence[str], seconds: float = _PATIENCE) -> dict[str, list[Held]]:
-    """Which texts the tables of the workspace hold, and in how many rows.
-
-    Args:
-        wanted: The texts; how they are written (`reader.fold`) does not matter.
-        seconds: How long R may take.
-
-    Returns:
-        The folded texts that were found, with where; `UNREACHED` among them where some table was too much work.
-
-    Raises:
-        NoR: R cannot be asked.
-    """
+    """Which texts the tables of the workspace hold, and in how many rows."""
+    # How the texts are written (`reader.fold`) does not matter; the result is by folded text, with `UNREACHED`
+    # where some table was too much work.
     found: dict[str, list[Held]] = {}
     for line in _ask("held", [fold(text) for text in wanted], seconds, seconds=seconds):
         text, table, column, count = line.split(UNIT)
@@ -350,25 +316,15 @@ def held(wanted: Sequence[str], seconds: float = _PATIENCE) -> dict[str, list[He
 
 
 def last_error() -> str:
-    """R's last error with its calls and the warnings before it, as text; empty when there was none.
-
-    Raises:
-        NoR: R cannot be asked.
-    """
+    """R's last error with its calls and the warnings before it, as text; empty when there was none."""
     message, calls, warnings = _ask("last_error")
     lines = [message, *(f"in {call}" for call in listed(calls)), *(f"warning: {text}" for text in listed(warnings))]
     return "\n".join(line for line in lines if line)
 
 
 def help_text(function: str, package: str = "") -> tuple[str, str] | None:
-    """Usage and arguments of a function, from the installed help pages.
-
-    Returns:
-        The page's name such as ``dplyr::filter``, and its text; None when there is no such page.
-
-    Raises:
-        NoR: R cannot be asked.
-    """
+    """Usage and arguments of a function, from the installed help pages."""
+    # The page's name such as `dplyr::filter` comes first, since a function may be in several packages.
     found = _ask("help_text", function, package)
     if not found:
         return None
@@ -420,29 +376,18 @@ def unknown_columns(codes: Sequence[str], frames: Mapping[str, Sequence[str]]) -
 
 @dataclass(frozen=True)
 class RRun:
-    """What running R code gave.
+    """What running R code gave."""
 
-    Args:
-        output: What was printed, messages and errors in their place.
-        plots: PNG files, in the order they were drawn.
-        error: R's message when it failed, else empty.
-        calls: The calls that led to the error, innermost last.
-        warnings: Warnings, in order.
-        stopped: Whether the user interrupted it; what it gave until then is here.
-    """
-
-    output: str
-    plots: tuple[bytes, ...] = field(default=(), repr=False)
-    error: str = ""
-    calls: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    stopped: bool = False
+    output: str  # what was printed, messages and errors in their place
+    plots: tuple[bytes, ...] = field(default=(), repr=False)  # PNG files, in the order they were drawn.
+    error: str = ""  # R's message when it failed, else empty.
+    calls: tuple[str, ...] = ()  # the calls that led to the error, innermost last
+    warnings: tuple[str, ...] = ()  # warnings, in order
+    stopped: bool = False  # whether the user interrupted it; what it gave until then is here
 
 
 def run_r(code: str, *, width: int = 640, height: int = 480, resolution: int = 96) -> RRun:
     """Run R code in the user's workspace, its output and plots caught.
-
-    Visible values are printed as at R's prompt. The code can be stopped with Ctrl-C or the kernel's interrupt.
 
     Args:
         code: R code.
@@ -453,6 +398,7 @@ def run_r(code: str, *, width: int = 640, height: int = 480, resolution: int = 9
     Raises:
         NoR: R cannot be asked.
     """
+    # Visible values are printed as at R's prompt. The code can be stopped with Ctrl-C or the kernel's interrupt.
     if problem := parse_r(code):
         return RRun("", error=problem)
     with tempfile.TemporaryDirectory(prefix="rsql-r-") as directory:

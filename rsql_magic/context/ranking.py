@@ -1,8 +1,7 @@
-"""Which objects matter to a question, most important first.
+"""Which objects matter to a question, most important first."""
 
-Asked for by name, then mentioned by whole word (the object or one of its columns), then used in recent cells, then
-assigned recently, then the rest in alphabetical order.
-"""
+# Asked for by name, then mentioned by whole word (the object or one of its columns), then used in recent cells, then
+# assigned recently, then the rest in alphabetical order.
 
 from __future__ import annotations
 
@@ -49,25 +48,15 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True)
 class Candidate:
-    """An object that may be described.
+    """An object that may be described."""
 
-    Args:
-        name: What the user calls it.
-        obj: The object.
-        source: Who describes it; None when it could not even be looked at.
-        rank: Why it is described.
-        named: Whether it was asked for or the question says its name.
-        columns: Its columns that the question mentions.
-        place: Its place among those of the same rank.
-    """
-
-    name: str
-    obj: Any
-    source: Source | None
-    rank: Rank
-    named: bool = False
-    columns: frozenset[str] = frozenset()
-    place: int = 0
+    name: str  # what the user calls it
+    obj: Any  # the object
+    source: Source | None  # who describes it; None when it could not even be looked at
+    rank: Rank  # why it is described
+    named: bool = False  # whether it was asked for or the question says its name
+    columns: frozenset[str] = frozenset()  # its columns that the question mentions
+    place: int = 0  # its place among those of the same rank
 
     @cached_property
     def is_secret(self) -> bool:
@@ -81,21 +70,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Ranking:
-    """What decides the order.
+    """What decides the order."""
 
-    Args:
-        question: The user's words.
-        names: Objects that were asked for, in order.
-        cells: Recent cells, oldest first.
-        recent: Names assigned recently, newest first, known from elsewhere.
-        fences: Keep an object that fails from spoiling the rest.
-    """
-
-    question: str
-    names: tuple[str, ...] = ()
-    cells: tuple[Cell, ...] = ()
-    recent: tuple[str, ...] = ()
-    fences: Fences = field(default_factory=Fences)
+    question: str  # the user's words
+    names: tuple[str, ...] = ()  # objects that were asked for, in order
+    cells: tuple[Cell, ...] = ()  # recent cells, oldest first
+    recent: tuple[str, ...] = ()  # names assigned recently, newest first, known from elsewhere
+    fences: Fences = field(default_factory=Fences)  # keep an object that fails from spoiling the rest
 
     @cached_property
     def asked(self) -> Mentions:

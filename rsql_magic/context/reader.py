@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
+# What kind of values a column holds, as far as a description cares; `object` means that only the values can tell.
 Family = Literal["number", "integer", "bool", "time", "text", "object", "other"]
-"""What kind of values a column holds, as far as a description cares; ``object`` means that only the values can tell."""
 
 
 @functools.lru_cache(maxsize=32)
@@ -42,46 +42,30 @@ def positions(rows: int | None, size: int = 10_000) -> list[int] | None:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was read of one column.
+    """What was read of one column."""
 
-    Args:
-        values: Present values; of a time column only the smallest and the largest.
-        size: Number of rows looked at.
-        missing: How many of them are missing.
-    """
-
-    values: list[Any]
-    size: int
-    missing: int
+    values: list[Any]  # present values; of a time column only the smallest and the largest
+    size: int  # number of rows looked at
+    missing: int  # how many of them are missing
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the rows of a sample have in common: enough for a description, and no more rows than that.
+    """What the rows of a sample have in common: enough for a description, and no more rows than that."""
 
-    Args:
-        family: What kind of values.
-        size: Number of rows looked at.
-        missing: How many of them are missing.
-        low: The smallest number or time, None where there is none.
-        high: The largest.
-        distinct: Number of distinct values of an integer or text column.
-        once: How many of those were seen once.
-        top: Values of a text column with how often each was seen, most frequent first, as far as `MOST` goes.
-    """
-
-    family: Family
-    size: int
-    missing: int
-    low: Any = None
-    high: Any = None
-    distinct: int | None = None
-    once: int = 0
+    family: Family  # what kind of values
+    size: int  # number of rows looked at
+    missing: int  # how many of them are missing
+    low: Any = None  # the smallest number or time, None where there is none
+    high: Any = None  # the largest
+    distinct: int | None = None  # number of distinct values of an integer or text column
+    once: int = 0  # how many of those were seen once
+    # Values of a text column with how often each was seen, most frequent first, as far as `MOST` goes.
     top: tuple[tuple[str, int], ...] = ()
 
 
+# Most values that a summary holds: one more than a description could show.
 MOST = 31
-"""Most values that a summary holds: one more than a description could show."""
 
 
 def summarised(sample: Sample, family: Family) -> Summary:
@@ -124,19 +108,12 @@ def _ends(values: list[Any], family: Family) -> tuple[Any, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """How a column of numbers or flags is filled, in a sample of its rows.
+    """How a column of numbers or flags is filled, in a sample of its rows."""
 
-    Args:
-        size: Number of rows looked at.
-        filled: How many are neither missing nor zero.
-        is_flag: Whether there are only zeros and ones.
-        rarer: Of two fractions, as in scaled one-hot columns, how often the rarer was seen; else None.
-    """
-
-    size: int
-    filled: int
-    is_flag: bool
-    rarer: int | None = None
+    size: int  # number of rows looked at
+    filled: int  # how many are neither missing nor zero
+    is_flag: bool  # whether there are only zeros and ones
+    rarer: int | None = None  # of two fractions, as in scaled one-hot columns, how often the rarer was seen; else None
 
     @property
     def is_dense(self) -> bool:
@@ -164,32 +141,23 @@ def marked(sample: Sample) -> Marks | None:
     return Marks(sample.size, filled, counts.keys() <= {0, 1}, min(counts.values()) if two else None)
 
 
+# Rows that are enough to see that a column is no flag.
 _GLANCE = 200
-"""Rows that are enough to see that a column is no flag."""
 
 
 class Reader:
-    """One frame: what can be known at once, and its columns one by one.
+    """One frame: what can be known at once, and its columns one by one."""
 
-    A reader of a lazy frame knows names and types only, and leaves the rest as it is here.
+    # pandas allows any object as a name. `rows` is None where counting them would run a query.
 
-    Args:
-        label: What it is: ``pandas DataFrame``.
-        names: Names of the columns; pandas allows anything.
-        types: Their types, as their library writes them.
-        rows: Number of rows, None when counting them would run a query.
-        description: What the frame says about itself.
+    # A reader of a lazy frame knows names and types only, and leaves the rest as it is here.
 
-    Raises:
-        TypeError: There is not one type for each name, or a name cannot be written.
-    """
-
+    # Whether the names are those of columns.
     is_frame = True
-    """Whether the names are those of columns."""
+    # Names of the levels of a pandas index that has names.
     index: tuple[str, ...] = ()
-    """Names of the levels of a pandas index that has names."""
+    # What the columns' names are values of: pandas names the axis in pivot tables and cross tables.
     named_by: str = ""
-    """What the columns' names are values of: pandas names the axis in pivot tables and cross tables."""
 
     def __init__(
         self, label: str, names: Sequence[Any], types: Sequence[str], rows: int | None = None, description: str = ""

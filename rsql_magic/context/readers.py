@@ -1,7 +1,6 @@
-"""How each library's frames are read: shape and types at once, a sample of one column at a time.
+"""How each library's frames are read: shape and types at once, a sample of one column at a time."""
 
-An object is known by the package and name of its class, so no library is imported to find out what an object is.
-"""
+# An object is known by the package and name of its class, so no library is imported to find out what an object is.
 
 from __future__ import annotations
 
@@ -21,11 +20,10 @@ if TYPE_CHECKING:
 _FAMILIES: dict[str, Family] = {"i": "integer", "u": "integer", "f": "number", "b": "bool", "M": "time", "m": "time"}
 
 
+# A column with more values than this is not searched for texts that are written otherwise.
 _FEW = 300
-"""A column with more values than this is not searched for texts that are written otherwise."""
-
+# Rows whose values are told apart in the time that `isin` takes to prepare for one text.
 _SOONER = 20
-"""Rows whose values are told apart in the time that `isin` takes to prepare for one text."""
 
 
 class PandasReader(Reader):
@@ -342,6 +340,7 @@ def reader_of(obj: Any) -> Callable[[Any], Reader] | None:
     return None
 
 
+# Package and class name to what reads it.
 READERS: dict[tuple[str, str], Callable[[Any], Reader]] = {
     ("pandas", "DataFrame"): PandasReader,
     ("pandas", "Series"): pandas_series,
@@ -371,7 +370,6 @@ READERS: dict[tuple[str, str], Callable[[Any], Reader]] = {
         for name in names
     },
 }
-"""Package and class name to what reads it."""
 
 
 def _arrow_metadata(frame: Any) -> dict[str, tuple[str, str]]:

@@ -23,31 +23,23 @@ if TYPE_CHECKING:
     from rsql_magic.context.ranking import Candidate
     from rsql_magic.context.value_names import Held
 
+# Seconds that R may take to name its objects, which takes it milliseconds.
 _SURVEY = 10.0
-"""Seconds that R may take to name its objects, which takes it milliseconds."""
+# Most objects that are looked at although nothing points to them.
 _UNPOINTED = 10
-"""Most objects that are looked at although nothing points to them."""
+# Most help pages.
 _PAGES = 2
-"""Most help pages."""
 
 
 @dataclass(frozen=True)
 class RSide:
-    """What R contributes.
+    """What R contributes."""
 
-    Args:
-        session: The line about the session, empty when no R runs.
-        objects: R's objects by name.
-        pages: Help pages for functions that the question names.
-        error: R's own account of the last error, empty when the error is not R's.
-        notes: Why something could not be had, in plain words.
-    """
-
-    session: str = ""
-    objects: tuple[tuple[str, r.RObject], ...] = ()
-    pages: tuple[tuple[str, str], ...] = ()
-    error: str = ""
-    notes: tuple[str, ...] = ()
+    session: str = ""  # The line about the session, empty when no R runs.
+    objects: tuple[tuple[str, r.RObject], ...] = ()  # R's objects by name.
+    pages: tuple[tuple[str, str], ...] = ()  # help pages for functions that the question names
+    error: str = ""  # R's own account of the last error, empty when the error is not R's.
+    notes: tuple[str, ...] = ()  # why something could not be had, in plain words
 
     @classmethod
     def of(cls, question: str, error: BaseException | str | None, *, wanted: bool) -> RSide:
@@ -75,10 +67,8 @@ class RSide:
         return self.error if known is None else error_without_values(self.error, known)
 
     def looked_at(self, ranked: Sequence[Candidate], *, values: bool, rows: int = 0) -> list[Candidate]:
-        """The candidates with those of R looked at: all that are pointed to, and some of the rest, in one call.
-
-        Without ``values`` models and functions still say what they are; ``rows`` is how many first rows to bring along.
-        """
+        """The candidates with those of R looked at: all that are pointed to, and some of the rest, in one call."""
+        # Without `values` models and functions still say what they are; `rows` is how many first rows to bring along.
         ours = [each for each in ranked if _is_unread(each.obj) and not each.is_secret]
         chosen = [each for each in ours if each.rank <= Rank.MENTIONED]
         rest = [each for each in ours if each.rank > Rank.MENTIONED]

@@ -1,10 +1,9 @@
-"""Stop R: when the user interrupts the kernel, and when a call takes too long.
+"""Stop R: when the user interrupts the kernel, and when a call takes too long."""
 
-Python sees a signal only after the call into R has returned, so by itself R cannot be interrupted from a notebook: a
-loop runs to its end. R does look at a flag of its own now and then (``R_interrupts_pending``). A thread that is told
-of signals at once, through the file descriptor of `signal.set_wakeup_fd`, raises that flag. It may do so because the
-call into R has released Python's lock. A sleeping R wakes up because the signal itself interrupts its sleep.
-"""
+# Python sees a signal only after the call into R has returned, so by itself R cannot be interrupted from a notebook: a
+# loop runs to its end. R does look at a flag of its own now and then (`R_interrupts_pending`). A thread that is told of
+# signals at once, through the file descriptor of `signal.set_wakeup_fd`, raises that flag. It may do so because the
+# call into R has released Python's lock. A sleeping R wakes up because the signal itself interrupts its sleep.
 
 from __future__ import annotations
 

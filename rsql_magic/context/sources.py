@@ -40,33 +40,23 @@ BUILT_IN = (
 
 @dataclass(frozen=True)
 class Detail:
-    """How much a description may say.
+    """How much a description may say."""
 
-    Args:
-        level: The privacy level.
-        budget: Tokens for the whole description.
-        columns: Columns that were asked about: they are shown whatever they cost.
-        rows: Most rows to look at.
-        at_least: Categories seen fewer times than this are not shown.
-        dictionary: Descriptions, units and keys that people wrote down.
-        brief: True when names and types are enough, because nothing points to the object.
-        values: Which names of columns are values of the session's data; None where only the object itself is known.
-        reader: What reads the object, where it was read before.
-    """
-
-    level: Privacy = "stats"
-    budget: int = 300
-    columns: frozenset[str] = frozenset()
-    rows: int = 10_000
-    at_least: int = 5
+    level: Privacy = "stats"  # The privacy level.
+    budget: int = 300  # tokens for the whole description
+    columns: frozenset[str] = frozenset()  # columns that were asked about: they are shown whatever they cost
+    rows: int = 10_000  # most rows to look at
+    at_least: int = 5  # categories seen fewer times than this are not shown
+    # Descriptions, units and keys that people wrote down.
     dictionary: Dictionary | None = field(default=None, repr=False)
-    brief: bool = False
+    brief: bool = False  # true when names and types are enough, because nothing points to the object
+    # Which names of columns are values of the session's data; None where only the object itself is known.
     values: SessionValues | None = field(default=None, repr=False)
-    reader: Reader | None = field(default=None, repr=False)
+    reader: Reader | None = field(default=None, repr=False)  # what reads the object, where it was read before
+    # Where a source counts what it replaced itself, before it cut a text.
     redacted: Counter[str] = field(default_factory=Counter, repr=False)
-    """Where a source counts what it replaced itself, before it cut a text."""
+    # Where a source of frames adds what its text states, as values.
     stated: list[Frame] = field(default_factory=list, repr=False)
-    """Where a source of frames adds what its text states, as values."""
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:  # a misspelt level must not mean all
@@ -77,8 +67,8 @@ class Detail:
 class Source(Protocol):
     """What a plug-in offers: it knows some objects and can describe them."""
 
+    # The kind of fence around its text: `frame`, `object` or another word of the contract.
     kind: str
-    """The kind of fence around its text: ``frame``, ``object`` or another word of the contract."""
 
     def matches(self, obj: Any) -> bool:
         """Whether this source knows the object. Must be quick, and must not import the object's package."""
@@ -100,10 +90,8 @@ class TabularSource(Source, Protocol):
 
 @functools.cache
 def sources() -> tuple[Source, ...]:
-    """All sources: plug-ins in order of their names, then ours, which know everything.
-
-    A plug-in that cannot be loaded is left out with a warning.
-    """
+    """All sources: plug-ins in order of their names, then ours, which know everything."""
+    # A plug-in that cannot be loaded is left out with a warning.
     return (*_plugins(), *(_load(*place.split(":")) for place in BUILT_IN))
 
 

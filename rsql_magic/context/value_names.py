@@ -34,33 +34,30 @@ if TYPE_CHECKING:
 
     from rsql_magic.context.reader import Marks, Reader
 
+# More columns of one kind than this are never named one by one: so many values are free text.
 MANY = 30
-"""More columns of one kind than this are never named one by one: so many values are free text."""
+# How many of them are looked at to know what kind they are.
 _LOOKED_AT = 8
-"""How many of them are looked at to know what kind they are."""
+# Most columns of one frame that are looked at.
 _MOST_LOOKS = 400
-"""Most columns of one frame that are looked at."""
+# A frame with fewer rows than this times `at_least` is too short to tell a rare flag from a small frame.
 _ENOUGH = 4
-"""A frame with fewer rows than this times ``at_least`` is too short to tell a rare flag from a small frame."""
+# Most cells of a sparse column that are filled.
 _EMPTY = 0.2
-"""Most cells of a sparse column that are filled."""
+# Rows of the session's texts that are searched, about half a second: the same on a busy machine.
 _WORK = 5_000_000
-"""Rows of the session's texts that are searched, about half a second: the same on a busy machine."""
+# Rows whose search takes as long as to begin with a column (2 ms).
 _A_COLUMN = 20_000
-"""Rows whose search takes as long as to begin with a column (2 ms)."""
+# Seconds that a frame may take to answer one question; frames of a usual session take milliseconds.
 _ONE_FRAME = 10.0
-"""Seconds that a frame may take to answer one question; frames of a usual session take milliseconds."""
+# The same for further frames of the same columns: a session may hold a hundred parts of one frame.
 _REPEATED_WORK = 200_000
-"""The same for further frames of the same columns: a session may hold a hundred parts of one frame."""
-
+# So many columns with one beginning may be values, where there was no time to see that they are none.
 _ALIKE = 5
-"""So many columns with one beginning may be values, where there was no time to see that they are none."""
-
+# Of a frame with more rows than this, only as many are searched for texts, and all for those that were found.
 WHOLE = 200_000
-"""Of a frame with more rows than this, only as many are searched for texts, and all for those that were found."""
-
+# Rows of a column of text that are looked at to see how it is filled.
 _ROWS_OF_TEXT = 1_000
-"""Rows of a column of text that are looked at to see how it is filled."""
 
 _SPLIT = re.compile(r"[_=:/.\[\]]+")
 _SHORT_NUMBER = re.compile(r"[0-9]{1,4}")
@@ -77,10 +74,8 @@ _LISTINGS = frozenset(
 
 
 def by_filling(reader: Reader, at_least: int, *, all_of_them: bool = False) -> set[int]:
-    """Columns that seem to be named by values which fewer rows than ``at_least`` have.
-
-    ``all_of_them`` gives one-hot columns of frequent values too, as where no value may be said.
-    """
+    """Columns that seem to be named by values which fewer rows than ``at_least`` have."""
+    # `all_of_them` gives one-hot columns of frequent values too, as where no value may be said.
     found = _by_literals(reader)
     if reader.named_by:
         places = set(range(len(reader.names)))
@@ -117,10 +112,8 @@ def _pivoted_texts(reader: Reader) -> set[int]:
 
 
 def _one_a_row(filled: Mapping[int, tuple[int, int]]) -> set[int]:
-    """The columns of which no row has more than one, as far as counts can tell; empty where that is fewer than two.
-
-    ``filled`` holds by place how many rows fill the column, of how many.
-    """
+    """The columns of which no row has more than one, as far as counts can tell; empty where that is fewer than two."""
+    # `filled` holds by place how many rows fill the column, of how many.
     left = max((size for _, size in filled.values()), default=0)
     found = set()
     for place, (count, size) in sorted(filled.items(), key=lambda item: item[1][0]):
@@ -193,10 +186,9 @@ def prefix_of(name: str) -> str | None:
 
 @dataclass(frozen=True)
 class _Group:
-    """Columns of one type whose names have one beginning, or none in common (``prefix`` is empty).
+    """Columns of one type whose names have one beginning, or none in common (``prefix`` is empty)."""
 
-    ``marks`` says how those that were looked at are filled; ``all_of_them`` that no frequent value may be said either.
-    """
+    # `marks` says how those that were looked at are filled; `all_of_them` that no frequent value may be said either.
 
     prefix: str
     places: Sequence[int]
@@ -259,37 +251,28 @@ class Held:
     count: int
 
 
+# Texts that were looked for, folded, with where they were found.
 Counts = dict[str, list[Held]]
-"""Texts that were looked for, folded, with where they were found."""
 
+# A key of these where not everything could be looked at in time.
 UNREACHED = ""
-"""A key of these where not everything could be looked at in time."""
 
 Found = TypeVar("Found")
 
+# Looks texts up in what no reader can be asked for.
 Elsewhere = Callable[["Sequence[str]"], Counts]
-"""Looks texts up in what no reader can be asked for."""
 
 
 @dataclass(frozen=True)
 class SessionValues:
-    """Which column names of a session are values that may not be said.
+    """Which column names of a session are values that may not be said."""
 
-    Args:
-        readers: Its frames by name.
-        at_least: The fewest rows a value must have to be said.
-        no_values: Whether no value may be said, a frequent one neither.
-        elsewhere: Looks texts up that others than these frames hold, such as R.
-        work: How many rows to search.
-        fences: Keep a frame that fails from spoiling the rest.
-    """
-
-    readers: Mapping[str, Reader] = field(default_factory=dict)
-    at_least: int = 5
-    no_values: bool = False
-    elsewhere: Elsewhere | None = None
-    work: int = _WORK
-    fences: Fences = field(default_factory=Fences)
+    readers: Mapping[str, Reader] = field(default_factory=dict)  # its frames by name
+    at_least: int = 5  # the fewest rows a value must have to be said
+    no_values: bool = False  # whether no value may be said, a frequent one neither
+    elsewhere: Elsewhere | None = None  # looks texts up that others than these frames hold, such as R
+    work: int = _WORK  # how many rows to search
+    fences: Fences = field(default_factory=Fences)  # keep a frame that fails from spoiling the rest
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -320,10 +303,8 @@ class SessionValues:
         return frozenset(every - self.names)
 
     def said(self, names: Sequence[str]) -> list[str]:
-        """Those of the names that something goes by which may be said; of unknown ones that begin alike, the beginning.
-
-        A model may have been fitted to one-hot columns that are no longer there: ``patient_Ann``, ``patient_Bob``.
-        """
+        """Those of the names that may be said; of unknown ones that begin alike, the beginning."""
+        # A model may have been fitted to one-hot columns that are no longer there: `patient_Ann`, `patient_Bob`.
         begun = Counter(prefix_of(name) for name in names)
         known = [name in self.columns or begun[prefix_of(name)] < 2 or not prefix_of(name) for name in names]
         kept = [name for name, is_known in zip(names, known, strict=True) if is_known and name not in self.names]
@@ -360,11 +341,9 @@ class SessionValues:
         return told - spoken
 
     def _unsure(self, found: AbstractSet[str], *, unlike_any: bool) -> set[str]:
-        """Names that may be values which there was no time to find: many of one beginning, a crowd without any.
-
-        Of the parts of one frame those that were reached speak for the rest, unless one was not reached that is like no
-        other (``unlike_any``): where they hold nothing of the names, the rest will not either.
-        """
+        """Names that may be values which there was no time to find: many of one beginning, a crowd without any."""
+        # Of the parts of one frame those that were reached speak for the rest, unless one was not reached that is like
+        # no other (`unlike_any`): where they hold nothing of the names, the rest will not either.
         unsure: set[str] = set()
         for frame in self._unlike:
             begun: dict[str, set[str]] = defaultdict(set)
@@ -390,10 +369,8 @@ class SessionValues:
         return frozenset(shapes.values())
 
     def _counts(self, wanted: Iterable[str], raw: AbstractSet[str]) -> tuple[Counts, set[str]]:
-        """Where the wanted texts are held, as far as the work goes, and the frames that were too much work.
-
-        The quick frames come first, parts of the same last; `UNREACHED` stands for what is not reached elsewhere.
-        """
+        """Where the wanted texts are held, as far as the work goes, and the frames that were too much work."""
+        # The quick frames come first, parts of the same last; `UNREACHED` stands for what is not reached elsewhere.
         folded, found = frozenset(wanted), self.elsewhere(sorted(raw)) if self.elsewhere else {}
         unreached = {UNREACHED} & found.keys()
         parts = sorted(self.readers.keys() - self._unlike)

@@ -1,9 +1,8 @@
-"""What all databases share: connecting, reading within a time limit, and giving everything back as it was.
+"""What all databases share: connecting, reading within a time limit, and giving everything back as it was."""
 
-A subclass of `Database` holds all that is particular to one database: its connection and read-only layers, its catalog
-queries, its samples, and how it verifies and runs a guarded statement. `Database.reading` is the only way in: whatever
-happens inside is cancelled when the time is up, and rolled back at the end.
-"""
+# A subclass of `Database` holds all that is particular to one database: its connection and read-only layers, its
+# catalog queries, its samples, and how it verifies and runs a guarded statement. `Database.reading` is the only way in:
+# whatever happens inside is cancelled when the time is up, and rolled back at the end.
 
 # ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
 from __future__ import annotations
@@ -35,16 +34,11 @@ Reply = Sequence[Sequence[Any]]
 
 @dataclass(frozen=True)
 class Plan:
-    """A query's plan, estimated and not run.
+    """A query's plan, estimated and not run."""
 
-    Args:
-        text: The steps, one a line, each indented below the one it feeds.
-        rows: Rows the result is expected to have, or None.
-        work: Rows that all steps together are expected to handle, or None. Large numbers warn of a slow query.
-    """
-
-    text: str
-    rows: int | None = None
+    text: str  # the steps, one a line, each indented below the one it feeds
+    rows: int | None = None  # rows the result is expected to have, or None
+    # Rows that all steps together are expected to handle, or None. Large numbers warn of a slow query.
     work: int | None = None
 
     def __str__(self) -> str:
@@ -72,11 +66,10 @@ def _indented(step: Step, depth: int) -> Iterator[tuple[str, int | None]]:
         yield from _indented(other, depth + 1)
 
 
+# Seconds between a cancel and the next one, while what it cancels goes on.
 _AGAIN = 0.5
-"""Seconds between a cancel and the next one, while what it cancels goes on."""
-
+# Rows of a table or view whose size is not known that a profile looks at.
 SAMPLE = 10_000
-"""Rows of a table or view whose size is not known that a profile looks at."""
 
 Result = TypeVar("Result")
 Reason = Literal["", "timeout", "stopped", "work"]
@@ -89,53 +82,34 @@ class Late(QueryFailed):
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """What of a table is looked at for its profile.
+    """What of a table is looked at for its profile."""
 
-    Args:
-        source: What stands behind FROM.
-        values: How many values that reads, about.
-        limit: The number of rows from which on it is a sample; None when it is never one.
-    """
-
-    source: str
-    values: int
-    limit: int | None = None
+    source: str  # what stands behind FROM
+    values: int  # how many values that reads, about
+    limit: int | None = None  # the number of rows from which on it is a sample; None when it is never one
 
 
 @dataclass(frozen=True)
 class Structure:
-    """What a database says of itself, before any value is looked at.
+    """What a database says of itself, before any value is looked at."""
 
-    Args:
-        tables: Tables and views with columns and declared keys.
-        unique: By a table's full name, the column sets that a constraint or index makes unique.
-        problems: What could not be read, one sentence each.
-        schema: Default schema.
-        database: Default database or catalog.
-        definitions: The queries of its views by full name, where they may be read.
-    """
-
-    tables: tuple[Table, ...]
+    tables: tuple[Table, ...]  # tables and views with columns and declared keys
+    # By a table's full name, the column sets that a constraint or index makes unique.
     unique: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
-    schema: str = ""
-    database: str = ""
+    problems: tuple[str, ...] = ()  # what could not be read, one sentence each
+    schema: str = ""  # Default schema.
+    database: str = ""  # Default database or catalog.
+    # The queries of its views by full name, where they may be read.
     definitions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """Rows as they came from a driver.
+    """Rows as they came from a driver."""
 
-    Args:
-        df: At most as many as asked for.
-        more: True when the database has more.
-        note: Why, when it was not the row cap.
-    """
-
-    df: pd.DataFrame
-    more: bool
-    note: str = ""
+    df: pd.DataFrame  # at most as many as asked for
+    more: bool  # true when the database has more
+    note: str = ""  # Why, when it was not the row cap.
 
 
 class Watch:
@@ -189,20 +163,15 @@ class Watch:
 
 
 class Borrowed(ABC):
-    """A connection that is borrowed: opened or lent, read within a time limit, and given back as it was.
+    """A connection that is borrowed: opened or lent, read within a time limit, and given back as it was."""
 
-    Attributes:
-        dialect: sqlglot's name of its SQL.
-        name: What it is called in messages; holds no password.
-    """
-
-    dialect: str = ""
-    name: str = ""
+    dialect: str = ""  # sqlglot's name of its SQL.
+    name: str = ""  # What it is called in messages; holds no password.
+    # Passwords that must not appear in a message.
     secrets: tuple[str, ...] = ()
-    """Passwords that must not appear in a message."""
 
+    # What a pool lent the connection by; it is given back when this is forgotten.
     lent: Any = None
-    """What a pool lent the connection by; it is given back when this is forgotten."""
 
     def __init__(self) -> None:
         self._watch: Watch | None = None
@@ -239,10 +208,8 @@ class Borrowed(ABC):
 
     @contextmanager
     def reading(self, seconds: float) -> Iterator[Any]:
-        """A read-only transaction that is cancelled after so many seconds, and always rolled back.
-
-        On Ctrl-C the statement is cancelled first; a driver's error becomes one of ours (`_explained`).
-        """
+        """A read-only transaction that is cancelled after so many seconds, and always rolled back."""
+        # On Ctrl-C the statement is cancelled first; a driver's error becomes one of ours (`_explained`).
         with self, Watch(self.cancel, seconds) as watch:
             self._watch = watch
             try:
@@ -304,20 +271,20 @@ class Database(Borrowed):
         [(1,)]
     """
 
+    # What a value is cast to, to be read as text.
     text_type = "VARCHAR"
-    """What a value is cast to, to be read as text."""
 
+    # What stands before a query to get its plan.
     explain = "EXPLAIN "
-    """What stands before a query to get its plan."""
 
+    # Values that are read to describe all tables: about a second of work.
     values_read = 2_000_000
-    """Values that are read to describe all tables: about a second of work."""
 
+    # Values whose reading takes as long as to begin with a table.
     values_of_a_statement = 10_000
-    """Values whose reading takes as long as to begin with a table."""
 
+    # Whether it is known before, and bounded, how much work a view is.
     knows_work_of_views = False
-    """Whether it is known before, and bounded, how much work a view is."""
 
     def fetch(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
         """Run a guarded statement inside `reading` and take its first rows: so many, and so many bytes at most."""
@@ -328,12 +295,10 @@ class Database(Borrowed):
         """`fetch`, in this thread."""
 
     def verify(self, session: Any, sql: str, allowed: frozenset[str], /) -> None:
-        """Refuse a guarded statement whose names stand for something else in this very database.
-
-        The guard knows names by their text. Here the database is asked, inside the transaction that will run the
-        statement and before it plans anything, since planning may already read a file or run a function.
-        ``allowed`` are functions of the user's that a query may call, in lower case.
-        """
+        """Refuse a guarded statement whose names stand for something else in this very database."""
+        # The guard knows names by their text. Here the database is asked, inside the transaction that will run the
+        # statement and before it plans anything, since planning may already read a file or run a function. `allowed`
+        # are functions of the user's that a query may call, in lower case.
 
     def read_plan(self, rows: Reply, /) -> Plan:
         """A plan from the reply to `explain` and a query."""
@@ -360,10 +325,8 @@ class Database(Borrowed):
         return
 
     def sample(self, table: Table) -> Picked | None:
-        """What to profile of a table, the same each time; None where that would be too much work.
-
-        By default the first rows, in the order in which the table is read.
-        """
+        """What to profile of a table, the same each time; None where that would be too much work."""
+        # By default the first rows, in the order in which the table is read.
         source = f"(SELECT * FROM {self.full_name(table)} LIMIT {SAMPLE}) AS picked"
         return Picked(source, SAMPLE * len(table.columns), SAMPLE)
 
@@ -410,11 +373,9 @@ def _explained(database: Borrowed, error: BaseException, reason: Reason, seconds
 
 
 def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Result:
-    """Do something in a thread, so that Ctrl-C reaches this one within a moment; ``stop`` makes the work end.
-
-    Python handles a signal between two steps of the main thread, and a driver that waits in C code takes none. The
-    main thread does not wait for good either: the system may hand the signal to any other thread.
-    """
+    """Do something in a thread, so that Ctrl-C reaches this one within a moment; ``stop`` makes the work end."""
+    # Python handles a signal between two steps of the main thread, and a driver that waits in C code takes none. The
+    # main thread does not wait for good either: the system may hand the signal to any other thread.
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(work)
         try:

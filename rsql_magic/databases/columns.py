@@ -1,7 +1,6 @@
-"""Columns of a result with their types kept: whole numbers with gaps stay whole, decimals exact, times in their zone.
+"""Columns of a result with their types kept: integers with gaps stay whole, decimals exact, times in their zone."""
 
-pandas alone would turn integers with a missing value into floats (wrong above 2^53) and leave dates as objects.
-"""
+# pandas alone would turn integers with a missing value into floats (wrong above 2^53) and leave dates as objects.
 
 from __future__ import annotations
 
@@ -9,8 +8,8 @@ import datetime as dt
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
+# Rows fetched at a time.
 _CHUNK = 1000
-"""Rows fetched at a time."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,13 +131,8 @@ def size_of(row: Sequence[Any]) -> int:
 
 
 def scaled_decimals(units: Any, missing: Any, scale: int) -> Any:
-    """Exact decimals from whole numbers of their smallest unit; each distinct one is made once.
-
-    Args:
-        units: A numpy array of whole numbers.
-        missing: Which of them stand for no value.
-        scale: Digits behind the point.
-    """
+    """Exact decimals from whole numbers of their smallest unit; each distinct one is made once."""
+    # `missing` says which of the `units` stand for no value; `scale` is the number of digits behind the point.
     import numpy as np
     import pandas as pd
 

@@ -1,8 +1,7 @@
-"""Which database a cell means: a variable, a URL, a file, JupySQL's connection, or the live frames.
+"""Which database a cell means: a variable, a URL, a file, JupySQL's connection, or the live frames."""
 
-What a cell named is remembered for the next one. An engine is kept as long as its name stands for the same object, so
-that its catalog is read once.
-"""
+# What a cell named is remembered for the next one. An engine is kept as long as its name stands for the same object, so
+# that its catalog is read once.
 
 from __future__ import annotations
 
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
     from rsql_magic.databases.engines import Engine
 
+# The word that names the live frames as the database.
 FRAMES = "frames"
-"""The word that names the live frames as the database."""
 
 _FILES = (".duckdb", ".db", ".sqlite", ".sqlite3", ".ddb")
 _READERS = {
@@ -68,10 +67,9 @@ def _is_one_of(value: Any, types: Mapping[str, set[str]]) -> bool:
 
 
 def frames_in(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The frames of a namespace by name; names with a leading underscore are private.
-
-    A frame without columns is left out: no database has such a table, and it must not keep the others from being asked.
-    """
+    """The frames of a namespace by name; names with a leading underscore are private."""
+    # A frame without columns is left out: no database has such a table, and it must not keep the others from being
+    # asked.
     fences = Fences()
     return {
         name: value

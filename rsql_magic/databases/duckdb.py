@@ -1,12 +1,11 @@
-"""DuckDB: a connection of the user's, and a file; data frames are in `frames`.
+"""DuckDB: a connection of the user's, and a file; data frames are in `frames`."""
 
-The user's own connection is used itself and not a second one, because temporary tables, registered frames, the search
-path and the time zone live in it. Its configuration is never changed: that could not be undone. Statements run in a
-``BEGIN TRANSACTION READ ONLY`` that is rolled back. When the user is inside a transaction of their own, a second
-connection reads instead, since an error would abort theirs.
-
-What we open ourselves is locked: read-only, no files, no network, no extensions, no change of settings.
-"""
+# The user's own connection is used itself and not a second one, because temporary tables, registered frames, the search
+# path and the time zone live in it. Its configuration is never changed: that could not be undone. Statements run in a
+# `BEGIN TRANSACTION READ ONLY` that is rolled back. When the user is inside a transaction of their own, a second
+# connection reads instead, since an error would abort theirs.
+#
+# What we open ourselves is locked: read-only, no files, no network, no extensions, no change of settings.
 
 # ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
 from __future__ import annotations
@@ -48,22 +47,21 @@ CLOSED: dict[str, Any] = {
     "temp_directory": "",  # what does not fit in memory is refused, not written beside the user's file
 }
 
+# Values (rows times columns) that are profiled in full: about 0.1 s.
 EXACT = 8_000_000
-"""Values (rows times columns) that are profiled in full: about 0.1 s."""
 
+# Blocks of a larger table that are looked at, and their rows.
 _BLOCKS, _BLOCK = 25, 2_048
-"""Blocks of a larger table that are looked at, and their rows."""
 
+# Rows of a larger table that are looked at.
 SAMPLED = _BLOCKS * _BLOCK
-"""Rows of a larger table that are looked at."""
-
+# Seconds within which a statement is checked, planned and run.
 _ONE_QUESTION = 0.5
-"""Seconds within which a statement is checked, planned and run."""
 
 _EXPECTED = re.compile(r'"Estimated Cardinality":\s*"?~?(\d+)')
 _STEPS = re.compile(r'"name":\s*"([A-Z_]+)\s*"')
+# Steps of a plan that keep the order of rows, so that the first are the same each time.
 _PASSING = frozenset({"SEQ_SCAN", "TABLE_SCAN", "FILTER", "PROJECTION", "PANDAS_SCAN", "ARROW_SCAN"})
-"""Steps of a plan that keep the order of rows, so that the first are the same each time."""
 
 
 class DuckDB(Database):
@@ -128,10 +126,8 @@ class DuckDB(Database):
             refuse_unbound(session, query, allowed, self.own_functions(session))
 
     def own_functions(self, session: Any) -> frozenset[str]:
-        """The user's functions; DuckDB lists all of its own for them, which takes 10 ms or more.
-
-        So one answer serves for checking, planning and running a statement.
-        """
+        """The user's functions; DuckDB lists all of its own for them, which takes 10 ms or more."""
+        # So one answer serves for checking, planning and running a statement.
         if time.monotonic() >= self._functions_until:
             self._functions = own_functions(session)
             self._functions_until = time.monotonic() + _ONE_QUESTION
@@ -177,10 +173,8 @@ class DuckDB(Database):
 
     @override
     def sample(self, table: Table) -> Picked | None:
-        """All rows up to `EXACT` values, else blocks of rows that lie equally far from each other.
-
-        DuckDB's own samples differ from one time to the next, and so does what comes first of several threads' work.
-        """
+        """All rows up to `EXACT` values, else blocks of rows that lie equally far from each other."""
+        # DuckDB's own samples differ from one time to the next, and so does what comes first of several threads' work.
         name, width = self.full_name(table), len(table.columns)
         if table.kind == "view":
             return self._of_view(table)

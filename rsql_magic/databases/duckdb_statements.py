@@ -1,13 +1,12 @@
-"""How DuckDB checks a guarded statement and gives its rows.
+"""How DuckDB checks a guarded statement and gives its rows."""
 
-A name that DuckDB finds nowhere is looked for among files, addresses and Python's variables as soon as a statement is
-bound, and EXPLAIN binds too. So its parser is asked first, which looks nothing up: ``json_serialize_sql`` gives its own
-tree. A WITH counts where all versions of DuckDB see it; any other name must be in the catalog.
-
-DuckDB's own ``.df()`` gives floats for decimals, for 128-bit integers and for integers with a missing value. So a query
-is wrapped in one that writes those differently, and they are put back together here, piece by piece and without a
-Python object per value: exact decimals, ``Int64``.
-"""
+# A name that DuckDB finds nowhere is looked for among files, addresses and Python's variables as soon as a statement is
+# bound, and EXPLAIN binds too. So its parser is asked first, which looks nothing up: `json_serialize_sql` gives its own
+# tree. A WITH counts where all versions of DuckDB see it; any other name must be in the catalog.
+#
+# DuckDB's own `.df()` gives floats for decimals, for 128-bit integers and for integers with a missing value. So a query
+# is wrapped in one that writes those differently, and they are put back together here, piece by piece and without a
+# Python object per value: exact decimals, `Int64`.
 
 from __future__ import annotations
 
@@ -27,28 +26,21 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+# A name in lower case, after the names that qualify it.
 Path = tuple[str, ...]
-"""A name in lower case, after the names that qualify it."""
 
 
 class NamesIn(NamedTuple):
-    """What a statement names.
+    """What a statement names."""
 
-    Args:
-        tables: Tables, as far as they are qualified, without those that a WITH defines.
-        functions: Functions and operators; None where the operators could not be told.
-    """
-
-    tables: set[Path]
-    functions: set[str]
+    tables: set[Path]  # tables, as far as they are qualified, without those that a WITH defines
+    functions: set[str]  # functions and operators; None where the operators could not be told
     operators: bool = True
 
 
 def refuse_unbound(session: Any, sql: str, allowed: frozenset[str], own: frozenset[str]) -> None:
-    """Refuse a statement that would read something other than tables and views, or call a function of the user's.
-
-    Of their ``own`` functions those ``allowed`` may be called; both are in lower case.
-    """
+    """Refuse a statement that would read something other than tables and views, or call a function of the user's."""
+    # Of their `own` functions those `allowed` may be called; both are in lower case.
     named = _named(session, sql)
     if hijacked := sorted(_hijacked(named, own - allowed)):
         raise QueryRejected(
@@ -196,14 +188,13 @@ def _read(sql: str) -> NamesIn:
     return NamesIn(tables, functions, operators=False)
 
 
+# Rows that DuckDB computes at a time.
 _VECTOR = 2048
-"""Rows that DuckDB computes at a time."""
-
+# Bytes of one piece of a result, about.
 _PIECE = 64 << 20
-"""Bytes of one piece of a result, about."""
 
+# What stands before an explained query.
 EXPLAIN = re.compile(r"EXPLAIN\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECASE)
-"""What stands before an explained query."""
 
 
 def fetched(session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
@@ -224,8 +215,8 @@ def fetched(session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
     return _together(wires, pieces, max_rows, note)
 
 
+# Kinds of statements that read, in DuckDB's own parser; MULTI is a PIVOT.
 _READING = frozenset({"SELECT", "MULTI"})
-"""Kinds of statements that read, in DuckDB's own parser; MULTI is a PIVOT."""
 
 _PRAGMAS = re.compile(
     r"PRAGMA\s+(table_info|show_tables|show_tables_expanded|show|database_list|database_size|functions|collations"
@@ -254,8 +245,8 @@ def _kind(session: Any, sql: str) -> str:
 
 
 _INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"})
+# Types of at most eight bytes, whose results have a size that is known before.
 _FIXED = _INTEGERS | {"FLOAT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP"}
-"""Types of at most eight bytes, whose results have a size that is known before."""
 
 
 def _at_once(arrays: Mapping[str, Any], names: Sequence[str], max_rows: int) -> Fetched:
@@ -288,19 +279,12 @@ def _unmasked(array: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Wire:
-    """How a column travels: what is selected for it, and how its values are made of that.
+    """How a column travels: what is selected for it, and how its values are made of that."""
 
-    Args:
-        name: The column's name in the result.
-        place: Its number.
-        terms: Expressions to select.
-        read: Makes the column from the frame of those.
-    """
-
-    name: str
-    place: int
-    terms: tuple[str, ...]
-    read: Callable[[pd.DataFrame, str], Any]
+    name: str  # the column's name in the result
+    place: int  # its number
+    terms: tuple[str, ...]  # expressions to select
+    read: Callable[[pd.DataFrame, str], Any]  # makes the column from the frame of those
 
 
 def _wires(session: Any, names: Sequence[str], types: Sequence[str]) -> list[_Wire]:
@@ -371,6 +355,7 @@ def _zoned(frame: pd.DataFrame, column: str, zone: str) -> Any:
 
 _WITH_GAPS = ("coalesce({0}, 0) AS {0}", "{0} IS NULL AS {0}_missing")
 _AS_TEXT = ("CAST({0} AS VARCHAR) AS {0}",)
+# What is selected for a column of a type, and what makes the column of that; all other types go as they are.
 _TRAVEL: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     **dict.fromkeys(_INTEGERS, (("{0}",), _small_integer)),
     "BIGINT": (_WITH_GAPS, _integer),
@@ -381,7 +366,6 @@ _TRAVEL: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     "BOOLEAN": (("{0}",), _truth),
     "TIMESTAMP WITH TIME ZONE": (("make_timestamp(epoch_us({0})) AS {0}",), _zoned),
 }
-"""What is selected for a column of a type, and what makes the column of that; all other types go as they are."""
 
 
 def _pieces(session: Any, memory: int) -> tuple[list[pd.DataFrame], str]:

@@ -1,10 +1,9 @@
-"""Run guarded SQL read-only, within bounds, on any database.
+"""Run guarded SQL read-only, within bounds, on any database."""
 
-A statement meets these in order: the guard (`rsql_magic.sql.guard.check`, called here and nowhere else on the way to a
-database), a read-only transaction with a time limit (`Database.reading`), the database's own word on what the names
-stand for (`Database.verify`), the row cap and the memory cap (`Database.fetch`). After a result that was cut, the rows
-are counted apart, so that people read ``first 1,000 of 336,776``.
-"""
+# A statement meets these in order: the guard (`rsql_magic.sql.guard.check`, called here and nowhere else on the way to
+# a database), a read-only transaction with a time limit (`Database.reading`), the database's own word on what the names
+# stand for (`Database.verify`), the row cap and the memory cap (`Database.fetch`). After a result that was cut, the
+# rows are counted apart, so that people read `first 1,000 of 336,776`.
 
 from __future__ import annotations
 
@@ -28,14 +27,12 @@ if TYPE_CHECKING:
     from rsql_magic.databases.dictionary import Dictionary
     from rsql_magic.sql import Privacy, Table
 
+# Seconds from which on asking whether the schema has changed is slow: with some thousand tables.
 SLOW_PROBE = 0.05
-"""Seconds from which on asking whether the schema has changed is slow: with some thousand tables."""
-
+# How long the answer of a slow probe is believed; a statement that the guard refuses is checked against a new one.
 FRESH_SECONDS = 2.0
-"""How long the answer of a slow probe is believed; a statement that the guard refuses is checked against a new one."""
-
+# Least time for counting the rows of a result that was cut; a slow query's count may take as long as the query.
 COUNT_SECONDS = 2.0
-"""Least time for counting the rows of a result that was cut; a slow query's count may take as long as the query."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +76,8 @@ class Engine:
         name: What it is called in messages: safe to show, never with a password.
     """
 
+    # Bytes of one result in the kernel's memory; a larger one is cut, and that is said.
     memory_cap = 2 << 30
-    """Bytes of one result in the kernel's memory; a larger one is cut, and that is said."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self.dialect, self.name = database.dialect, database.name
@@ -93,12 +90,12 @@ class Engine:
         self._bare = Catalog()
         self._dictionary: Dictionary | None = None
         self._time_zone: str | None = None
+        # The catalog, query and statement of the guard's last proof.
         self._proof: tuple[Catalog | None, str, str] = (None, "", "")
-        """The catalog, query and statement of the guard's last proof."""
+        # The statement that was checked last, and the database's plan for it.
         self._reply: tuple[str, Reply] = ("", ())
-        """The statement that was checked last, and the database's plan for it."""
+        # Tables whose values `catalog` and `detail` could not look at in time.
         self.late: tuple[str, ...] = ()
-        """Tables whose values `catalog` and `detail` could not look at in time."""
 
     @property
     def time_zone(self) -> str:
@@ -332,8 +329,8 @@ def open_engine(target: object) -> Engine:
     return Engine(open_database(target))
 
 
+# Runs work in the main thread, waits for it, and returns its result.
 MainThreadExecutor = Callable[[Callable[[], Any]], Any]
-"""Runs work in the main thread, waits for it, and returns its result."""
 
 
 class _Executed:

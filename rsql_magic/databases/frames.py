@@ -1,8 +1,7 @@
-"""Data frames as the tables of a private in-memory DuckDB.
+"""Data frames as the tables of a private in-memory DuckDB."""
 
-A notebook asks about its frames again and again, and mostly they are the same. So the database stays open, a frame is
-registered anew only when it has changed, and what was found out about its columns is kept as long as it has not.
-"""
+# A notebook asks about its frames again and again, and mostly they are the same. So the database stays open, a frame is
+# registered anew only when it has changed, and what was found out about its columns is kept as long as it has not.
 
 from __future__ import annotations
 
@@ -24,30 +23,21 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql import Profile
 
+# A name that no variable has; it is in no catalog, so no query may read it.
 _NARROW = "rsql narrow"
-"""A name that no variable has; it is in no catalog, so no query may read it."""
-
+# Seconds that a frame may take to become a table.
 _EACH = 5.0
-"""Seconds that a frame may take to become a table."""
 
 
 @dataclass
 class _Held:
-    """A frame as it was when it was registered.
+    """A frame as it was when it was registered."""
 
-    Args:
-        frame: The user's frame.
-        likeness: A copy that shares the frame's data and keeps what it was.
-        tabular: The frame as DuckDB reads it.
-        columns: Its columns, once DuckDB described them.
-        profiles: What was found out about them.
-    """
-
-    frame: Any
-    likeness: Any
-    tabular: Tabular
-    columns: tuple[Column, ...] = ()
-    profiles: dict[str, Profile] = field(default_factory=dict)
+    frame: Any  # the user's frame
+    likeness: Any  # a copy that shares the frame's data and keeps what it was
+    tabular: Tabular  # the frame as DuckDB reads it
+    columns: tuple[Column, ...] = ()  # its columns, once DuckDB described them
+    profiles: dict[str, Profile] = field(default_factory=dict)  # what was found out about them
 
     @classmethod
     def of(cls, name: str, frame: Any) -> _Held:
@@ -60,11 +50,9 @@ class _Held:
 
 
 class Frames(DuckDB):
-    """Data frames as the tables of a private in-memory database.
+    """Data frames as the tables of a private in-memory database."""
 
-    Args:
-        frames: pandas, polars or Arrow frames by table name. They are read where they are, not copied.
-    """
+    # The frames are read where they are, not copied.
 
     def __init__(self, frames: Mapping[str, Any]) -> None:
         super().__init__(None, "frames")

@@ -1,14 +1,13 @@
-"""Foreign keys that nothing declares: what the names, the types and the unique columns say.
+"""Foreign keys that nothing declares: what the names, the types and the unique columns say."""
 
-A column points to another table when it carries the name of that table's key (``flights.carrier`` to
-``airlines.carrier``), or the table's name and its key's (``orders.customer_id`` to ``customers.id``). The rule is
-conservative, since a wrong key misleads more than a missing one: the key must be unique, the types must agree, the name
-must not be one that every table has, and exactly one table must fit.
-
-Where names do not help, values can: a column whose frequent values all stand in one table's unique column points to it
-(``flights.dest`` to ``airports.faa``). That is asked of the database with one statement per unique column, and only of
-text, since small numbers agree by chance. Either way such keys are marked ``inferred``.
-"""
+# A column points to another table when it carries the name of that table's key (`flights.carrier` to
+# `airlines.carrier`), or the table's name and its key's (`orders.customer_id` to `customers.id`). The rule is
+# conservative, since a wrong key misleads more than a missing one: the key must be unique, the types must agree, the
+# name must not be one that every table has, and exactly one table must fit.
+#
+# Where names do not help, values can: a column whose frequent values all stand in one table's unique column points to
+# it (`flights.dest` to `airports.faa`). That is asked of the database with one statement per unique column, and only of
+# text, since small numbers agree by chance. Either way such keys are marked `inferred`.
 
 # ruff: noqa: S608 - statements are put together from quoted names and quoted values
 from __future__ import annotations
@@ -27,20 +26,17 @@ if TYPE_CHECKING:
     from rsql_magic.databases.profiles import Effort
 
 
+# Values that must agree before they count as a key.
 FEWEST = 3
-"""Values that must agree before they count as a key."""
-
+# Share of a column's frequent values that must stand in the other table; data are not always clean.
 SHARE = 0.95
-"""Share of a column's frequent values that must stand in the other table; data are not always clean."""
 
 
 def match_values(
     database: Database, tables: Sequence[Table], unique: Mapping[str, Sequence[tuple[str, ...]]], effort: Effort
 ) -> tuple[Table, ...]:
-    """Tables with the keys that the frequent values in their profiles suggest, for columns that have none yet.
-
-    ``unique`` holds by a table's full name the column sets that a constraint or index makes unique.
-    """
+    """Tables with the keys that the frequent values in their profiles suggest, for columns that have none yet."""
+    # `unique` holds by a table's full name the column sets that a constraint or index makes unique.
     pointing = [(table, column) for table in tables for column in _coded(table)]
     fits: dict[tuple[str, str], list[ForeignKey]] = {}
     for other in tables:

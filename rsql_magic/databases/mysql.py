@@ -1,10 +1,8 @@
-"""MySQL and MariaDB: read by their information schema, kept in bounds by session variables that are set back.
+"""MySQL and MariaDB: read by their information schema, kept in bounds by session variables that are set back."""
 
-Below the guard: a session that is read-only (a transaction alone is not enough: ``CREATE`` and ``DROP`` end it, and
-then run), ``START TRANSACTION READ ONLY``, the server's time limit (``max_execution_time``, in MariaDB
-``max_statement_time``), ``sql_select_limit`` for the rows, an SQL mode in which a statement means what the guard read,
-and always a rollback.
-"""
+# Below the guard: a session that is read-only (a transaction alone is not enough: `CREATE` and `DROP` end it, and then
+# run), `START TRANSACTION READ ONLY`, the server's time limit (`max_execution_time`, in MariaDB `max_statement_time`),
+# `sql_select_limit` for the rows, an SQL mode in which a statement means what the guard read, and always a rollback.
 
 # ruff: noqa: S608 - statements are put together from constants and numbers
 from __future__ import annotations
@@ -26,17 +24,16 @@ if TYPE_CHECKING:
 
     from rsql_magic.databases.sqlalchemy import Stream
 
+# Seconds that the server's own limit is longer than ours, which gives the clearer message.
 _SLACK = 1.0
-"""Seconds that the server's own limit is longer than ours, which gives the clearer message."""
-
+# Rows of a table that are read in full; of a larger one the first are looked at.
 _LARGE = 20_000
-"""Rows of a table that are read in full; of a larger one the first are looked at."""
 
+# Errors of a statement that took too long, in MariaDB and in MySQL.
 _TIMED_OUT = frozenset({1969, 3024})
-"""Errors of a statement that took too long, in MariaDB and in MySQL."""
 
+# SQL modes in which a statement would not mean what the guard read.
 _REREAD = {"ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT", "IGNORE_SPACE", "HIGH_NOT_PRECEDENCE"}
-"""SQL modes in which a statement would not mean what the guard read."""
 
 
 class MySQL(SQLAlchemy):
@@ -113,10 +110,8 @@ class MySQL(SQLAlchemy):
 
     @override
     def verify(self, session: Connection, sql: str, allowed: frozenset[str], /) -> None:
-        """Refuse stored functions: ``now ()`` with a blank, or in quotes, calls one of that name, if there is one.
-
-        https://dev.mysql.com/doc/refman/8.4/en/function-resolution.html
-        """
+        """Refuse stored functions: ``now ()`` with a blank, or in quotes, calls one of that name, if there is one."""
+        # https://dev.mysql.com/doc/refman/8.4/en/function-resolution.html
         lexed = lex(sql, "mysql")
         words = sorted({token.text.lower() for token in lexed.tokens if token.text.isidentifier()})
         stored = {str(name) for (name,) in self.run(session, _STORED)}

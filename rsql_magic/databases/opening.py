@@ -1,9 +1,8 @@
-"""From what a person names as a connection to a `Database`.
+"""From what a person names as a connection to a `Database`."""
 
-Accepted: a DuckDB connection or relation, a ``sqlite3`` connection, a SQLAlchemy engine or connection, a JupySQL
-connection, a URL, the path of a DuckDB or SQLite file, and frames by name. Packages are imported only when something of
-theirs was given.
-"""
+# Accepted: a DuckDB connection or relation, a `sqlite3` connection, a SQLAlchemy engine or connection, a JupySQL
+# connection, a URL, the path of a DuckDB or SQLite file, and frames by name. Packages are imported only when something
+# of theirs was given.
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""PostgreSQL: four catalog queries for everything, and its own statistics in place of questions to the tables.
+"""PostgreSQL: four catalog queries for everything, and its own statistics in place of questions to the tables."""
 
-Below the guard: a ``READ ONLY`` transaction with limits on statements, locks and idling, set for this transaction only;
-the extended protocol, which takes a single statement; and always a rollback. The strongest layer is still a role that
-may only read (docs/databases.md).
-"""
+# Below the guard: a `READ ONLY` transaction with limits on statements, locks and idling, set for this transaction only;
+# the extended protocol, which takes a single statement; and always a rollback. The strongest layer is still a role that
+# may only read (docs/databases.md).
 
 # ruff: noqa: S608 - statements are put together from constants
 from __future__ import annotations
@@ -29,16 +28,15 @@ if TYPE_CHECKING:
 
     from rsql_magic.databases.sqlalchemy import Stream
 
+# Seconds that the server's own limit is longer than ours, which gives the clearer message.
 _SLACK = 1.0
-"""Seconds that the server's own limit is longer than ours, which gives the clearer message."""
-
+# Rows of a table without statistics that are read in full; of a larger one blocks are picked.
 _LARGE = 20_000
-"""Rows of a table without statistics that are read in full; of a larger one blocks are picked."""
 
 _EXPECTED = re.compile(r'"Plan Rows"\W+(\d+)')
 _STEPS = re.compile(r'"Node Type"\W+(\w[\w ]*)')
+# Steps of a plan that keep the order of rows.
 _PASSING = frozenset({"Seq Scan", "Subquery Scan", "Index Scan", "Result", "Append"})
-"""Steps of a plan that keep the order of rows."""
 
 
 class PostgreSQL(SQLAlchemy):

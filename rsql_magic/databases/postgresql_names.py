@@ -1,11 +1,10 @@
-"""What the names of a statement stand for in PostgreSQL, looked up before anything is planned.
+"""What the names of a statement stand for in PostgreSQL, looked up before anything is planned."""
 
-PostgreSQL resolves a name by the types of its arguments, and a function that a user made may fit better than the
-built-in one of that name: ``abs('x')``, ``a + b``, ``'x'::level``, ``(t).total``, which calls ``total(t)``. Planning
-already runs what is declared immutable. So the names that a statement may call are gathered from its text, wider than
-PostgreSQL would read them, and looked up: what a user made under such a name is refused, unless it belongs to a known
-extension or the catalog names it.
-"""
+# PostgreSQL resolves a name by the types of its arguments, and a function that a user made may fit better than the
+# built-in one of that name: `abs('x')`, `a + b`, `'x'::level`, `(t).total`, which calls `total(t)`. Planning already
+# runs what is declared immutable. So the names that a statement may call are gathered from its text, wider than
+# PostgreSQL would read them, and looked up: what a user made under such a name is refused, unless it belongs to a known
+# extension or the catalog names it.
 
 from __future__ import annotations
 
@@ -22,9 +21,10 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql import Lexed
 
+# Bytes of a name; PostgreSQL cuts what is longer.
 LONGEST = 63
-"""Bytes of a name; PostgreSQL cuts what is longer."""
 
+# Words that call operators by name.
 _OPERATORS_OF_WORDS = {
     "BETWEEN": "< <= > >=",
     "CASE": "=",
@@ -38,17 +38,17 @@ _OPERATORS_OF_WORDS = {
     "SIMILAR": "~ !~",
     "USING": "=",
 }
-"""Words that call operators by name."""
 _OPERATOR = re.compile(r"[-+*/<>=~!@#%^&|`?]+")
+# Words that an expression or a table follows, and not a type.
 _NO_TYPE_AFTER = names(
     """
     ALL AND ANY BETWEEN BY CASE DISTINCT ELSE EXCEPT EXISTS FROM GROUP HAVING ILIKE IN INTERSECT IS JOIN LIKE LIMIT NOT
     OFFSET ON OR ORDER OVER PARTITION RETURNING SELECT SIMILAR SOME THEN TO UNION USING WHEN WHERE WITH
     """
 )
-"""Words that an expression or a table follows, and not a type."""
 
 
+# Extensions whose functions do what their names say; which of them may be called is on the guard's list.
 EXTENSIONS = sorted(
     names(
         """
@@ -58,27 +58,18 @@ EXTENSIONS = sorted(
     """
     )
 )
-"""Extensions whose functions do what their names say; which of them may be called is on the guard's list."""
 
 
 class Named(NamedTuple):
-    """What a statement may call.
+    """What a statement may call."""
 
-    Args:
-        calls: Names before brackets with the number of arguments; None where it cannot be told.
-        fields: Names behind the name of a table: ``t.total``.
-        parts: Names behind something else: ``(t).total``.
-        operators: Operators, and those that words stand for.
-        types: Names that may be types.
-        words: All names.
-    """
-
+    # Names before brackets with the number of arguments; None where it cannot be told.
     calls: set[tuple[str, int | None]]
-    fields: set[str]
-    parts: set[str]
-    operators: set[str]
-    types: set[str]
-    words: set[str]
+    fields: set[str]  # names behind the name of a table: `t.total`
+    parts: set[str]  # names behind something else: `(t).total`
+    operators: set[str]  # operators, and those that words stand for
+    types: set[str]  # names that may be types
+    words: set[str]  # all names
 
 
 def named(sql: str) -> Named | None:
@@ -206,10 +197,8 @@ def _is_text(raw: str) -> bool:
 
 
 def refuse_made_by_users(run: Callable[..., list[tuple[Any, ...]]], sql: str, allowed: frozenset[str]) -> None:
-    """Refuse a statement that may call what a user made: a function, field, operator, type or cast.
-
-    ``run`` runs a statement with its parameters in the transaction that will run ``sql``.
-    """
+    """Refuse a statement that may call what a user made: a function, field, operator, type or cast."""
+    # `run` runs a statement with its parameters in the transaction that will run `sql`.
     found = named(sql)
     if found is None:
         return
@@ -256,13 +245,13 @@ _KINDS = {
     "cast": "A cast of {}",
 }
 
+# Where names are looked up, and whether there is any function that did not come with the server.
 _PLACE = """
     SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_schemas(true)::text[],
         EXISTS (SELECT FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.>=) 16384::oid)"""
-"""Where names are looked up, and whether there is any function that did not come with the server."""
 
+# From here on names are PostgreSQL's own, whatever a user has made.
 _OWN_NAMES = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)"
-"""From here on names are PostgreSQL's own, whatever a user has made."""
 
 _MADE_BY_USERS = """
     WITH RECURSIVE trusted AS (

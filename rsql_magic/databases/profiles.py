@@ -1,13 +1,12 @@
-"""What the columns hold: ranges, categories, missing values; asked of the engine within a budget of work.
+"""What the columns hold: ranges, categories, missing values; asked of the engine within a budget of work."""
 
-Two statements per table, or per 40 columns of a wide one: one with counts and ranges, one with the most frequent values
-of the columns that have few. A big table answers from a sample, and its profiles say so (``≈``). Nothing is asked of
-columns whose name says that they hold secrets; columns about single people give no values and no range; a category is
-kept only when at least `SEEN` rows have it, so that it names nobody.
-
-How much is asked follows from the tables alone, so that the same data gives the same profiles on a busy machine too.
-Time is a safety limit far above; what it cuts is said (`Effort.late`).
-"""
+# Two statements per table, or per 40 columns of a wide one: one with counts and ranges, one with the most frequent
+# values of the columns that have few. A big table answers from a sample, and its profiles say so (`≈`). Nothing is
+# asked of columns whose name says that they hold secrets; columns about single people give no values and no range; a
+# category is kept only when at least `SEEN` rows have it, so that it names nobody.
+#
+# How much is asked follows from the tables alone, so that the same data gives the same profiles on a busy machine too.
+# Time is a safety limit far above; what it cuts is said (`Effort.late`).
 
 # ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
 from __future__ import annotations
@@ -27,52 +26,36 @@ if TYPE_CHECKING:
 
     from rsql_magic.databases.base import Database
 
+# A value is shown only when at least so many rows have it.
 SEEN = 5
-"""A value is shown only when at least so many rows have it."""
-
+# Most values of a column.
 SHOWN = 20
-"""Most values of a column."""
-
+# A column with more distinct values than this holds names or text, not categories.
 _FEW = 200
-"""A column with more distinct values than this holds names or text, not categories."""
-
+# A range is said of at least so many values: of fewer it would be the values.
 _FEWEST = 5
-"""A range is said of at least so many values: of fewer it would be the values."""
-
+# A column with longer values holds text, not categories.
 _LONG = 60
-"""A column with longer values holds text, not categories."""
-
+# A table with more columns is not profiled as it is, only those of its columns that are shown.
 _WIDE = 2_000
-"""A table with more columns is not profiled as it is, only those of its columns that are shown."""
-
+# Columns in one statement: engines limit the length of a select list.
 _AT_ONCE = 40
-"""Columns in one statement: engines limit the length of a select list."""
-
+# Tables whose statistics are read in one query.
 _BATCH = 100
-"""Tables whose statistics are read in one query."""
-
+# Seconds after which nothing more is asked: many times what the work takes.
 _SECONDS = 90.0
-"""Seconds after which nothing more is asked: many times what the work takes."""
-
+# Seconds for one statement, so that one that hangs does not use up the time of all.
 _PER_STATEMENT = 20.0
-"""Seconds for one statement, so that one that hangs does not use up the time of all."""
 
 
 @dataclass
 class Effort:
-    """How much may be asked of a database to describe it.
+    """How much may be asked of a database to describe it."""
 
-    Args:
-        values: Values (rows times columns) that may still be read.
-        clock: Seconds that only go up; for safety, not for measure.
-        seconds: When it is given up.
-        late: What was given up: names of tables.
-    """
-
-    values: int
-    clock: Callable[[], float] = time.monotonic
-    seconds: float = _SECONDS
-    late: list[str] = field(default_factory=list)
+    values: int  # values (rows times columns) that may still be read
+    clock: Callable[[], float] = time.monotonic  # seconds that only go up; for safety, not for measure
+    seconds: float = _SECONDS  # when it is given up
+    late: list[str] = field(default_factory=list)  # what was given up: names of tables
 
     def __post_init__(self) -> None:
         self._end = self.clock() + self.seconds
@@ -105,11 +88,9 @@ class Effort:
 def add_profiles(
     database: Database, tables: Sequence[Table], effort: Effort, *, views: bool = True
 ) -> tuple[Table, ...]:
-    """Tables with the profiles of their columns, as far as the effort goes; those that are not reached are unchanged.
-
-    What the database's own statistics say comes first, in one query for many tables; the rest is asked table by table,
-    the small ones first. Without ``views`` none is asked of which the database cannot tell how much work it is.
-    """
+    """Tables with the profiles of their columns, as far as the effort goes; the others are unchanged."""
+    # What the database's own statistics say comes first, in one query for many tables; the rest is asked table by
+    # table, the small ones first. Without `views` none is asked of which the database cannot tell how much work it is.
     profiled = list(tables)
     todo = []
     for start in range(0, len(tables), _BATCH):
@@ -271,12 +252,11 @@ def _values_sql(database: Database, source: str, columns: Sequence[Column]) -> s
 def categories(found: Profile, seen: Sequence[tuple[str, int]], *, complete: bool) -> Profile:
     """A profile with the values that enough rows have, when they are categories and not names or text.
 
-    ``seen`` holds values and their numbers of rows, the most frequent first; ``complete`` that all would be there.
-
     Example:
         >>> categories(Profile(distinct=3), [("N", 40), ("S", 12), ("W", 1)], complete=True).values
         ('N', 'S')
     """
+    # `seen` holds values and their numbers of rows, the most frequent first; `complete` that all would be there.
     if found.distinct is None or found.distinct > _FEW or any(len(value) > _LONG for value, _ in seen):
         return found
     values = tuple(value for value, count in seen if count >= SEEN)[:SHOWN]

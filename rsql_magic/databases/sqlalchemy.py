@@ -1,12 +1,11 @@
-"""Everything that SQLAlchemy reaches: how it is opened, read and kept read-only.
+"""Everything that SQLAlchemy reaches: how it is opened, read and kept read-only."""
 
-`SQLAlchemy` itself serves any dialect, with what SQLAlchemy's inspector finds out and the read-only means that the
-dialect's driver happens to have; `PostgreSQL` and `MySQL` know theirs. Engines and connections of DuckDB and SQLite are
-unwrapped, since their own modules do more.
-
-The user's engine lends a connection from its pool for each statement. Of the user's open connection only the engine is
-used: an error inside the user's own transaction would abort it.
-"""
+# `SQLAlchemy` itself serves any dialect, with what SQLAlchemy's inspector finds out and the read-only means that the
+# dialect's driver happens to have; `PostgreSQL` and `MySQL` know theirs. Engines and connections of DuckDB and SQLite
+# are unwrapped, since their own modules do more.
+#
+# The user's engine lends a connection from its pool for each statement. Of the user's open connection only the engine
+# is used: an error inside the user's own transaction would abort it.
 
 from __future__ import annotations
 
@@ -28,16 +27,17 @@ if TYPE_CHECKING:
 
     Stream = tuple[Sequence[str], Callable[[int], Sequence[Sequence[Any]]]]
 
+# For a URL without a driver: SQLAlchemy's dialect, and the drivers to look for.
 _DRIVERS = {
     "postgres": ("postgresql", ("psycopg", "psycopg2", "pg8000")),
     "postgresql": ("postgresql", ("psycopg", "psycopg2", "pg8000")),
     "mysql": ("mysql", ("pymysql", "MySQLdb", "mysql.connector")),
     "mariadb": ("mariadb", ("pymysql", "MySQLdb", "mariadb")),
 }
-"""For a URL without a driver: SQLAlchemy's dialect, and the drivers to look for."""
 
 _DRIVER_NAMES = {"MySQLdb": "mysqldb", "mysql.connector": "mysqlconnector", "mariadb": "mariadbconnector"}
 
+# What to install for a scheme.
 _PACKAGES = {
     "postgresql": "'rsql-jupyter[postgresql]'",
     "postgres": "'rsql-jupyter[postgresql]'",
@@ -58,7 +58,6 @@ _PACKAGES = {
     "duckdb": "duckdb-engine",
     "cockroachdb": "sqlalchemy-cockroachdb",
 }
-"""What to install for a scheme."""
 
 _URL_FORM = "Write it like postgresql://user:password@host:5432/name; in the password @ is %40, / is %2F and : is %3A."
 
@@ -72,11 +71,8 @@ _SYSTEM_SCHEMAS = frozenset(
 
 
 def open_url(text: str) -> Database:
-    """A database by its URL.
-
-    Raises:
-        ConnectionProblem: It is no URL, or the package for it is missing. Whether a server answers shows at first use.
-    """
+    """A database by its URL."""
+    # Whether a server answers shows at first use: nothing is connected here.
     import sqlalchemy as sa
 
     try:
@@ -149,10 +145,8 @@ def _mysql() -> type[SQLAlchemy]:
 
 
 def _native(target: Any, engine: Engine) -> Database:
-    """DuckDB and SQLite by their own modules: a SQLite file by its path, all else by the driver's connection.
-
-    A DuckDB file is not opened a second time, since a process can have it open in one way only.
-    """
+    """DuckDB and SQLite by their own modules: a SQLite file by its path, all else by the driver's connection."""
+    # A DuckDB file is not opened a second time, since a process can have it open in one way only.
     from rsql_magic.databases.opening import open_database
 
     path, sqlite = engine.url.database, engine.dialect.name == "sqlite"
@@ -170,8 +164,8 @@ def _native(target: Any, engine: Engine) -> Database:
 class SQLAlchemy(Database):
     """A database of any dialect, by SQLAlchemy's engine; one made here (``ours``) is disposed of at the end."""
 
+    # Whether statements about values are written in its dialect already.
     speaks_our_sql = False
-    """Whether statements about values are written in its dialect already."""
 
     def __init__(self, engine: Engine, *, ours: bool = False) -> None:
         super().__init__()
@@ -264,10 +258,8 @@ class SQLAlchemy(Database):
 
     @contextmanager
     def stream(self, session: Connection, sql: str, max_rows: int, *, query: bool) -> Iterator[Stream]:  # noqa: ARG002
-        """The result of a guarded statement, fetched as it is read: names of columns, and what gives the next rows.
-
-        For EXPLAIN and SHOW (no ``query``) servers have no cursors; ``max_rows`` is one more than are wanted.
-        """
+        """The result of a guarded statement, fetched as it is read: names of columns, and what gives the next rows."""
+        # For EXPLAIN and SHOW (no `query`) servers have no cursors; `max_rows` is one more than are wanted.
         result = session.execution_options(stream_results=query, no_parameters=True).exec_driver_sql(sql)
         try:
             yield list(result.keys()), result.fetchmany

@@ -1,11 +1,10 @@
-"""SQLite: a connection the user has, and a file.
+"""SQLite: a connection the user has, and a file."""
 
-Layers below the guard, in this order: the file is opened with ``mode=ro`` (ours), ``PRAGMA query_only`` (theirs), an
-authorizer that knows nothing but reading, a limit on the length of any value, and a progress handler that ends a
-statement when its time is up. On the user's connection everything is set back afterwards; SQLite cannot say which
-authorizer or progress handler was there before, so one of the user's own must be set again. While a statement is
-compiled, the authorizer is also told every table, behind views too, and every function that it touches (`_Asked`).
-"""
+# Layers below the guard, in this order: the file is opened with `mode=ro` (ours), `PRAGMA query_only` (theirs), an
+# authorizer that knows nothing but reading, a limit on the length of any value, and a progress handler that ends a
+# statement when its time is up. On the user's connection everything is set back afterwards; SQLite cannot say which
+# authorizer or progress handler was there before, so one of the user's own must be set again. While a statement is
+# compiled, the authorizer is also told every table, behind views too, and every function that it touches (`_Asked`).
 
 # ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
 from __future__ import annotations
@@ -46,21 +45,20 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql import Remarks
 
+# Bytes of one value; SQLite's own limit of 10^9 lets one expression take the process down.
 LONGEST_VALUE = 64 << 20
-"""Bytes of one value; SQLite's own limit of 10^9 lets one expression take the process down."""
-
+# Virtual machine steps between two looks at the clock: about 20 µs.
 _STEPS = 1000
-"""Virtual machine steps between two looks at the clock: about 20 µs."""
+# Steps of one statement about values: about half a second.
 _MOST_STEPS = 25_000_000
-"""Steps of one statement about values: about half a second."""
+# Values (rows times columns) that are profiled in full: about 0.1 s.
 _EXACT = 300_000
-"""Values (rows times columns) that are profiled in full: about 0.1 s."""
+# Rows of a larger table that are looked at.
 _SAMPLED = 2_000
-"""Rows of a larger table that are looked at."""
 
 _EXPLAIN = re.compile(r"EXPLAIN\s+(QUERY\s+PLAN\s+)?", re.IGNORECASE)
+# Functions that SQLAlchemy replaces in every connection that it opens.
 _OFTEN_REPLACED = frozenset({"floor"})
-"""Functions that SQLAlchemy replaces in every connection that it opens."""
 
 _READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE})
 _FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "sqlite_dbpage"})
@@ -70,20 +68,18 @@ _PRAGMAS = frozenset(
     function_list pragma_list compile_options
     """.split()  # noqa: SIM905 - words read better as text
 )
+# Pragmas that read without an argument; most write with one.
 _SETTINGS = frozenset(
     """
     application_id cache_size data_version encoding foreign_key_check foreign_keys freelist_count integrity_check
     journal_mode module_list page_count page_size query_only quick_check recursive_triggers schema_version user_version
     """.split()  # noqa: SIM905 - words read better as text
 )
-"""Pragmas that read without an argument; most write with one."""
 
 
 def authorize(action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None) -> int:
-    """SQLite's authorizer: reading is allowed, everything else is not (sqlite.org/c3ref/c_alter_table.html).
-
-    What ``first`` and ``second`` are depends on the action: a table or pragma; a column, a function, an argument.
-    """
+    """SQLite's authorizer: reading is allowed, everything else is not (sqlite.org/c3ref/c_alter_table.html)."""
+    # What `first` and `second` are depends on the action: a table or pragma; a column, a function, an argument.
     if action in _READING:
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() not in _FORBIDDEN_FUNCTIONS:

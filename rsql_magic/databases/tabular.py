@@ -12,10 +12,10 @@ from rsql_magic.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+# How long a lazy frame may take to be collected.
 _SECONDS = 10.0
-"""How long a lazy frame may take to be collected."""
+# Most lists and dictionaries in each other that a cell may hold: DuckDB goes down until its stack ends.
 _DEEPEST = 20
-"""Most lists and dictionaries in each other that a cell may hold: DuckDB goes down until its stack ends."""
 
 
 class Stream:
@@ -47,15 +47,10 @@ class Stream:
 
 @dataclass(frozen=True)
 class Tabular:
-    """A frame as DuckDB reads it.
+    """A frame as DuckDB reads it."""
 
-    Args:
-        table: What is registered: a pandas frame or a `Stream`.
-        lacking: Names of the columns that it does not hold, because they cannot be read.
-    """
-
-    table: Any
-    lacking: tuple[str, ...] = ()
+    table: Any  # what is registered: a pandas frame or a `Stream`
+    lacking: tuple[str, ...] = ()  # names of the columns that it does not hold, because they cannot be read
 
     @classmethod
     def of(cls, name: str, frame: Any) -> Tabular:
@@ -104,10 +99,8 @@ def _without_twins(frame: Any) -> Any:
 
 
 def _plain(frame: Any) -> Tabular:
-    """A pandas frame as DuckDB can take it.
-
-    Named index levels are columns, names are text, and none is there twice. Types that DuckDB does not know are text.
-    """
+    """A pandas frame as DuckDB can take it."""
+    # Named index levels are columns, names are text, and none is there twice. Types that DuckDB does not know are text.
     import pandas as pd
 
     if type(frame) is not pd.DataFrame:  # a subclass may make anything of its columns: geopandas' its own frames

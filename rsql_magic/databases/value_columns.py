@@ -1,10 +1,9 @@
-"""Columns of a database that are named by values: of a view by the texts of its query, of a pivot by how it is filled.
+"""Columns that are named by values: of a view by the texts of its query, of a pivot by how it is filled."""
 
-A view names its columns as its query says: ``SELECT 'Oslo'`` in MariaDB, ``sum(CASE WHEN city = 'Oslo' …) AS Oslo``
-anywhere. A pivot table that was kept has one column for each value, and each row fills one of them. Only which cells
-are filled is read for that, never what stands in them. A dense pivot looks like any other table: what gives it away is
-not in the database.
-"""
+# A view names its columns as its query says: `SELECT 'Oslo'` in MariaDB, `sum(CASE WHEN city = 'Oslo' …) AS Oslo`
+# anywhere. A pivot table that was kept has one column for each value, and each row fills one of them. Only which cells
+# are filled is read for that, never what stands in them. A dense pivot looks like any other table: what gives it away
+# is not in the database.
 
 # ruff: noqa: S608 - statements are put together from quoted names and constants
 from __future__ import annotations
@@ -25,14 +24,14 @@ if TYPE_CHECKING:
     from rsql_magic.sql import Column, Table
 
 _NAME = r'"(?:[^"]|"")*"|`(?:[^`]|``)*`'
+# A text in a query, read with and without escapes; names in quotes are passed over.
 _LITERALS = [re.compile(rf"{_NAME}|'((?:{inner})*)'", re.DOTALL) for inner in (r"[^']|''", r"[^'\\]|\\.|''")]
-"""A text in a query, read with and without escapes; names in quotes are passed over."""
+# Columns in one statement, and about as many ways to fill a row as are looked at.
 _AT_ONCE = 200
-"""Columns in one statement, and about as many ways to fill a row as are looked at."""
+# Share of the rows that a pivot's columns fill at least; ordinary columns that exclude each other are rarer.
 _COVERED = 0.5
-"""Share of the rows that a pivot's columns fill at least; ordinary columns that exclude each other are rarer."""
+# Rows without which nothing can be told.
 _FEWEST = 2
-"""Rows without which nothing can be told."""
 
 
 def value_columns(database: Database, structure: Structure, effort: Effort) -> dict[str, frozenset[str]]:

@@ -1,12 +1,11 @@
-"""What may not leave: secrets and personal identifiers are replaced by placeholders, and counted.
+"""What may not leave: secrets and personal identifiers are replaced by placeholders, and counted."""
 
-`redact` runs over everything that leaves the kernel: names, values, cells, errors and the question itself. It works on
-text alone, so one filter serves all sources. Two more rules look at names: a variable or column whose name says that
-it is a secret is never read, and a column whose name says that it holds people's data never gives values.
-
-Detectors find what has a form of its own: a prefix, a check digit, an ``@``. They cannot find a person's name in free
-text; the privacy levels are there for that (see ``docs/privacy.md``).
-"""
+# `redact` runs over everything that leaves the kernel: names, values, cells, errors and the question itself. It works
+# on text alone, so one filter serves all sources. Two more rules look at names: a variable or column whose name says
+# that it is a secret is never read, and a column whose name says that it holds people's data never gives values.
+#
+# Detectors find what has a form of its own: a prefix, a check digit, an `@`. They cannot find a person's name in free
+# text; the privacy levels are there for that (see `docs/privacy.md`).
 
 # ruff: noqa: SIM905 - lists of words read better as text
 
@@ -62,8 +61,8 @@ _CALLED = (
 )
 # The same as a whole cell, element or option: ``AWS_SECRET_ACCESS_KEY``, ``db.password``.
 _NAME = rf"[\w.-]{{0,40}}?{_CALLED}(?:[_.-][A-Za-z0-9]{{1,20}}){{0,2}}"
+# Around a name or a value, also where the text stands in another.
 _QUOTES = r"['\"\\]{0,4}"
-"""Around a name or a value, also where the text stands in another."""
 _VALUE = r"(?P<secret>[^\s'\"&;,()\[\]{}<>]{4,200})(?![\w.]*[(\[])"
 _WORDS_OF_HEADERS = frozenset(
     """
@@ -75,10 +74,9 @@ _WORDS_OF_HEADERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """One kind of text that does not leave: ``email`` becomes ``[email]``.
+    """One kind of text that does not leave: ``email`` becomes ``[email]``."""
 
-    A group of the pattern named ``secret`` limits what is replaced; ``accept`` checks a candidate, such as its digits.
-    """
+    # A group of the pattern named `secret` limits what is replaced; `accept` checks a candidate, such as its digits.
 
     name: str
     finds: str
@@ -129,10 +127,8 @@ def _is_address(text: str) -> bool:
 
 
 def _looks_random(text: str) -> bool:
-    """Whether letters and digits change places as often as in a random string.
-
-    Joined words change class about every fifth character, random base64 and hex about every second.
-    """
+    """Whether letters and digits change places as often as in a random string."""
+    # Joined words change class about every fifth character, random base64 and hex about every second.
     body = [char for char in text if char.isalnum()]
     kinds = [next((n for n, test in enumerate(_CLASSES) if test(char)), 3) for char in body]
     changes = sum(one != two for one, two in pairwise(kinds))

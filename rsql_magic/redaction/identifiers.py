@@ -1,8 +1,7 @@
-"""Numbers that identify people, cards and machines: how they look, and the check digits that tell them from others.
+"""Numbers that identify people, cards and machines: how they look, and the check digits that tell them from others."""
 
-The forms and checks are those of the issuing standards: ISO/IEC 7812 (cards, Luhn), ISO 13616 (IBAN, mod 97), and the
-national rules named beside each pattern.
-"""
+# The forms and checks are those of the issuing standards: ISO/IEC 7812 (cards, Luhn), ISO 13616 (IBAN, mod 97), and the
+# national rules named beside each pattern.
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Names and types that tell what they hold: a secret, data about single people, values.
+"""Names and types that tell what they hold: a secret, data about single people, values."""
 
-A name is split into its words (``dbPassword``, ``db_password`` and ``db.password`` are the same two), and compared with
-lists of words and of pairs of words that stand next to each other.
-"""
+# A name is split into its words (`dbPassword`, `db_password` and `db.password` are the same two), and compared with
+# lists of words and of pairs of words that stand next to each other.
 
 # ruff: noqa: SIM905 - lists of words read better as text
 

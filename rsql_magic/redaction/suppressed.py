@@ -1,10 +1,9 @@
-"""Code and messages without the data in them.
+"""Code and messages without the data in them."""
 
-Code holds data: ``pd.DataFrame({"diagnosis": ["flu", …]})``, ``!grep Grete visits.csv``, a file below
-``%%writefile``. So do messages: ``KeyError: 'Grete Hermann'``. Below the level ``sample`` a text in quotes is shown
-only when it is a name of the session (a column, a variable, a table) or a word of the usual vocabulary (``"mean"``);
-comments, shell commands, cells in unknown languages, long numbers and lists of numbers are not shown.
-"""
+# Code holds data: `pd.DataFrame({"diagnosis": ["flu", …]})`, `!grep Grete visits.csv`, a file below `%%writefile`. So
+# do messages: `KeyError: 'Grete Hermann'`. Below the level `sample` a text in quotes is shown only when it is a name of
+# the session (a column, a variable, a table) or a word of the usual vocabulary (`"mean"`); comments, shell commands,
+# cells in unknown languages, long numbers and lists of numbers are not shown.
 
 # ruff: noqa: SIM905 - lists of words read better as text
 

@@ -1,8 +1,7 @@
-"""Study cells: a summary, flashcards, a quiz or an exam about the notebook, a topic or a help page.
+"""Study cells: a summary, flashcards, a quiz or an exam about the notebook, a topic or a help page."""
 
-``%%ask --as quiz`` asks for material of a fixed form, checks it against that form and has it corrected once. Code that
-proves an answer is run first; a question whose code does not give the stated answer is not shown.
-"""
+# `%%ask --as quiz` asks for material of a fixed form, checks it against that form and has it corrected once. Code that
+# proves an answer is run first; a question whose code does not give the stated answer is not shown.
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Run the code that proves an answer, before anyone sees the question.
+"""Run the code that proves an answer, before anyone sees the question."""
 
-The code is a model's, so it runs where it can do nothing: Python and R in a child process without the environment,
-without files and variables of the notebook, in an empty folder, bounded in time and memory; only calls of plain
-computing are let through. SQL runs in an empty DuckDB that cannot reach files or the network.
-"""
+# The code is a model's, so it runs where it can do nothing: Python and R in a child process without the environment,
+# without files and variables of the notebook, in an empty folder, bounded in time and memory; only calls of plain
+# computing are let through. SQL runs in an empty DuckDB that cannot reach files or the network.
 
 # ruff: noqa: SIM905 - lists of words read better as text
 
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
     from rsql_magic.study.sheet import Code
 
+# Most seconds that one program may run; loading pandas takes some.
 SECONDS = 20.0
-"""Most seconds that one program may run; loading pandas takes some."""
 _MEMORY = 2 * 2**30  # bytes of address space
 _MODULES = frozenset(
     """
@@ -148,17 +147,20 @@ def _r(source: str) -> str:
     return _run([program, "--vanilla", str(runner)], {"code.R": source})
 
 
-def run_apart(command: Sequence[str], files: Mapping[str, str], *, reads: str = "", **environment: str) -> str:
+def run_apart(
+    command: Sequence[str], files: Mapping[str, str], *, seconds: float = SECONDS, reads: str = "", **environment: str
+) -> str:
     r"""What a program prints, or writes to a file, run in an empty folder and with nothing of our environment.
 
     Args:
         command: The program and its arguments.
         files: Texts by file name, put into the folder before.
+        seconds: How long it may run.
         reads: The file to read, for a program whose result is not what it prints.
         environment: Variables that the program gets beside a path, a home and a locale.
 
     Raises:
-        TimeoutError: It ran longer than 20 seconds.
+        TimeoutError: It ran longer.
         RuntimeError: It failed, or wrote no such file; the last line that it printed about that.
 
     Example:
@@ -175,12 +177,12 @@ def run_apart(command: Sequence[str], files: Mapping[str, str], *, reads: str = 
                 env={"PATH": "/usr/bin:/bin", "HOME": folder, "LC_ALL": "C.UTF-8", **environment},
                 capture_output=True,
                 text=True,
-                timeout=SECONDS,
+                timeout=seconds,
                 check=False,
                 stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"it ran longer than {SECONDS:g} seconds") from None
+            raise TimeoutError(f"it ran longer than {seconds:g} seconds") from None
         result = Path(folder, reads)
         if done.returncode or not result.exists():
             # R ends its account of an error with a line that says no more than that it ended.

@@ -1,7 +1,6 @@
-"""What a study cell holds: a summary, flashcards, a quiz or an exam, as values that are checked when they are read.
+"""What a study cell holds: a summary, flashcards, a quiz or an exam, as values that are checked when they are read."""
 
-The form is declared once, as classes: a reply is read against them, and the prompt shows an example of each.
-"""
+# The form is declared once, as classes: a reply is read against them, and the prompt shows an example of each.
 
 from __future__ import annotations
 
@@ -11,10 +10,11 @@ from typing import Any, Literal
 import msgspec
 
 Kind = Literal["summary", "flashcards", "quiz", "exam"]
+# Most items of a sheet.
 MOST = 30
-"""Most items of a sheet."""
 _BLOCK = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _CODE = '"code": {"language": "python|r|sql", "source": "print(1 + 1)", "output": "2"}'
+# An example of each kind, for the prompt.
 FORMS: dict[Kind, str] = {
     "summary": '{"title": "…", "items": [{"heading": "…", "text": "one or two sentences"}]}',
     "flashcards": '{"title": "…", "items": [{"front": "a term or question", "back": "its answer"}]}',
@@ -23,7 +23,6 @@ FORMS: dict[Kind, str] = {
     + '}]}\n\n"answer" counts the choices from 0; exactly one choice is right.',
     "exam": '{"title": "…", "items": [{"task": "…", "points": 5, "solution": "…", ' + _CODE + "}]}",
 }
-"""An example of each kind, for the prompt."""
 
 
 class Code(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

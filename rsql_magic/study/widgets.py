@@ -1,7 +1,6 @@
-"""A sheet as widgets: cards to flip, questions to choose and score, exercises with a solution to open.
+"""A sheet as widgets: cards to flip, questions to choose and score, exercises with a solution to open."""
 
-Everything shown is escaped: the material is a model's.
-"""
+# Everything shown is escaped: the material is a model's.
 
 from __future__ import annotations
 
