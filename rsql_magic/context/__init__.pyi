@@ -1,8 +1,7 @@
 from . import r as r
-from .bounded import Fences as Fences
-from .bounded import within as within
 from .cells import as_cells as as_cells
 from .cells import as_typed as as_typed
+from .cells import error_text as error_text
 from .cells import recently as recently
 from .describing import describe as describe
 from .describing import frame_attributes as frame_attributes
@@ -10,11 +9,9 @@ from .describing import frame_columns as frame_columns
 from .describing import gather as gather
 from .describing import known_names as known_names
 from .describing import polars_frames as polars_frames
-from .failures import error_text as error_text
 from .frames import named_by_values as named_by_values
 from .gathered import Context as Context
 from .gathered import Piece as Piece
-from .mentions import Mentions as Mentions
 from .published import Catalog as Catalog
 from .published import Column as Column
 from .published import ForeignKey as ForeignKey
@@ -31,8 +28,11 @@ from .question_text import silenced as silenced
 from .question_text import spoken as spoken
 from .r import r_frames as r_frames
 from .r import reported as reported
+from .ranking import Mentions as Mentions
 from .reader import fold as fold
 from .reader import place_of as place_of
 from .reader import positions as positions
 from .rside import reads_r as reads_r
 from .sources import LEVELS as LEVELS
+from .sources import Fences as Fences
+from .sources import within as within

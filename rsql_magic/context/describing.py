@@ -9,9 +9,8 @@ import sys
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.bounded import Fences
 from rsql_magic.context.reader import place_of
-from rsql_magic.context.sources import Detail
+from rsql_magic.context.sources import Detail, Fences
 from rsql_magic.redaction import redact
 
 if TYPE_CHECKING:

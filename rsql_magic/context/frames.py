@@ -14,10 +14,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.bounded import Fences
 from rsql_magic.context.gathered import Frame, FrameColumn
 from rsql_magic.context.reader import positions
 from rsql_magic.context.readers import read, reader_of
+from rsql_magic.context.sources import Fences
 from rsql_magic.context.value_names import SessionValues, by_filling, looked_at, starred
 from rsql_magic.redaction import clean, names_settings, says_personal, says_secret
 from rsql_magic.sql import Column, Profile, Table, count_tokens, facts

@@ -13,13 +13,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.bounded import Fences, why, within
-from rsql_magic.context.cells import Cell, as_cells
-from rsql_magic.context.failures import error_text
+from rsql_magic.context.cells import Cell, as_cells, error_text
 from rsql_magic.context.gathered import Context, Noted, Piece, join_hints
 from rsql_magic.context.ranking import Candidate, Rank, Ranking, session_values, speakable_columns
 from rsql_magic.context.rside import RSide, held, is_late
-from rsql_magic.context.sources import Detail, TabularSource, source_of
+from rsql_magic.context.sources import Detail, Fences, TabularSource, source_of, why, within
 from rsql_magic.redaction import clean, redact
 from rsql_magic.sql import count_tokens, cut, fence, one_line, unique_columns
 

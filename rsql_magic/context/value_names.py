@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from rsql_magic.context.bounded import Fences
 from rsql_magic.context.reader import fold, positions
+from rsql_magic.context.sources import Fences
 from rsql_magic.redaction import says_literal, says_personal
 
 if TYPE_CHECKING:

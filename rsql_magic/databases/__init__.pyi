@@ -3,11 +3,11 @@ from .connections import FRAMES as FRAMES
 from .connections import Connections as Connections
 from .connections import is_connection as is_connection
 from .connections import is_frame as is_frame
+from .connections import open_database as open_database
 from .dictionary import Dictionary as Dictionary
 from .engines import Engine as Engine
 from .engines import MainThreadExecutor as MainThreadExecutor
 from .engines import Rows as Rows
 from .engines import executed_by as executed_by
 from .engines import open_engine as open_engine
-from .opening import open_database as open_database
 from .postgresql_names import named as named

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from rsql_magic.databases.catalogs import read_catalog
-from rsql_magic.databases.opening import open_database
+from rsql_magic.databases.connections import open_database
 from rsql_magic.databases.profiles import Effort, add_profiles
 from rsql_magic.errors import QueryFailed, QueryRejected
 from rsql_magic.sql import Catalog, Problem, check, count_sql, is_query

@@ -147,7 +147,7 @@ def _mysql() -> type[SQLAlchemy]:
 def _native(target: Any, engine: Engine) -> Database:
     """DuckDB and SQLite by their own modules: a SQLite file by its path, all else by the driver's connection."""
     # A DuckDB file is not opened a second time, since a process can have it open in one way only.
-    from rsql_magic.databases.opening import open_database
+    from rsql_magic.databases.connections import open_database
 
     path, sqlite = engine.url.database, engine.dialect.name == "sqlite"
     if sqlite and target is engine and path and path != ":memory:" and not path.startswith("file:"):

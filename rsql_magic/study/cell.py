@@ -63,7 +63,7 @@ class Study(Showable):
 
     def widget(self) -> Any:
         """The sheet to flip, choose and score with ipywidgets; None where it is only read."""
-        from rsql_magic.study.widgets import widget_of
+        from rsql_magic.study.sheet import widget_of
 
         return widget_of(self.sheet)
 

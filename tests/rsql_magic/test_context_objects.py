@@ -8,8 +8,7 @@ import time
 import pytest
 
 from rsql_magic.context import describe, gather, within
-from rsql_magic.context.bounded import TooSlow
-from rsql_magic.context.sources import sources
+from rsql_magic.context.sources import TooSlow, sources
 
 pytestmark = pytest.mark.usefixtures("without_r")
 

@@ -14,7 +14,7 @@ from strange import SECRET, SLOW, STRANGE
 
 from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.context import Fences, describe, frame_attributes, frame_columns, gather, known_names, within
-from rsql_magic.context.bounded import TooSlow
+from rsql_magic.context.sources import TooSlow
 from rsql_magic.databases import Connections
 from rsql_magic.databases import frames as tables
 from rsql_magic.databases.connections import frames_in

@@ -9,8 +9,21 @@ import pytest
 
 from rsql_magic.errors import BadInput, RsqlError
 from rsql_magic.study.proving import disproved
-from rsql_magic.study.sheet import FORMS, Card, Choice, Code, Exercise, Point, Sheet, Unusable, as_markdown, read_sheet
-from rsql_magic.study.widgets import Cards, Quiz, widget_of
+from rsql_magic.study.sheet import (
+    FORMS,
+    Card,
+    Cards,
+    Choice,
+    Code,
+    Exercise,
+    Point,
+    Quiz,
+    Sheet,
+    Unusable,
+    as_markdown,
+    read_sheet,
+    widget_of,
+)
 
 
 def quiz(*items):
