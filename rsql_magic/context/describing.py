@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,8 @@ def known_names(namespace: Mapping[str, Any], catalog: Catalog | None = None) ->
     candidates = ranking.ranked(namespace)
     values = session_values(candidates, fences=ranking.fences)
     columns = (column for each in candidates for column in speakable_columns(each, values))
-    return frozenset([*(each.name for each in candidates), *columns, *_names_of(catalog)])
+    tables = (name for table in catalog or () for name in (table.name, *(column.name for column in table.columns)))
+    return frozenset([*(each.name for each in candidates), *columns, *tables])
 
 
 def frame_columns(namespace: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -197,17 +199,14 @@ def frame_attributes(namespace: Mapping[str, Any]) -> frozenset[str]:
     fences = Fences()
     frames = {name: obj for name, obj in namespace.items() if _is_frame(obj)}
     packages = {_package(obj) for obj in frames.values()} & _RELATED.keys()
-    own = (fences.ask(name, lambda: _attributes(obj), set[str]()) for name, obj in frames.items())  # noqa: B023
-    return frozenset[str]().union(*own, *(dir(kind) for package in packages for kind in _related(package)))
+    # What a frame answers to, with what it has besides its class, as subclasses of pandas' frame do.
+    own = (fences.ask(name, partial(_attributes, obj), set[str]()) for name, obj in frames.items())
+    related = (attrgetter(name)(sys.modules[package]) for package in packages for name in _RELATED[package])
+    return frozenset[str]().union(*own, *map(dir, related))
 
 
 def _attributes(frame: Any) -> set[str]:
-    """What a frame answers to, with what it has besides its class, as subclasses of pandas' frame do."""
     return {*dir(type(frame)), *(vars(frame) if hasattr(type(frame), "_metadata") else ())}
-
-
-def _related(package: str) -> list[type]:
-    return [attrgetter(name)(sys.modules[package]) for name in _RELATED[package]]
 
 
 def _package(obj: Any) -> str:
@@ -216,7 +215,3 @@ def _package(obj: Any) -> str:
 
 def _is_frame(obj: Any) -> bool:
     return type.__getattribute__(type(obj), "__name__") in {"DataFrame", "LazyFrame", "GeoDataFrame"}
-
-
-def _names_of(catalog: Catalog | None) -> list[str]:
-    return [name for table in catalog or () for name in (table.name, *(column.name for column in table.columns))]

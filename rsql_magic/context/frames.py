@@ -23,7 +23,7 @@ from rsql_magic.redaction import clean, names_settings, says_personal, says_secr
 from rsql_magic.sql import Column, Profile, Table, count_tokens, facts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from rsql_magic.context.reader import Reader, Summary
     from rsql_magic.context.sources import Detail
@@ -269,7 +269,8 @@ class _Description:
             n for n, place in enumerate(places) if says_secret(names[n]) or _is_personal(self.reader.names[place])
         }
         rows, labels = self.reader.head(places, ROWS), self.reader.labels(ROWS)
-        secret = [_is_secret_row(row, labels[n : n + 1]) for n, row in enumerate(rows)]
+        # Whether something in a row, or its label, says that its values are secret.
+        secret = [any(map(_says_secret, (*row, *labels[n : n + 1]))) for n, row in enumerate(rows)]
         shown = [
             [
                 "[withheld]" if n in hidden or (secret[at] and not _says_secret(value)) else self.value(value)
@@ -291,7 +292,7 @@ class _Description:
         return any(_says_secret(value) for place in texts for value in self.reader.sample(place, where).values)
 
     def value(self, value: Any) -> str:
-        if _is_missing(value):
+        if value is None or (isinstance(value, float) and math.isnan(value)):
             return "NA"
         text = self.clean(str(value)[:1000])
         return facts.quoted_value(text) if type(value) is str else facts.one_line(text, 40)
@@ -310,11 +311,6 @@ class _Description:
 def _says_secret(value: Any) -> bool:
     """Whether a cell is the name of a secret: ``db_password``."""
     return isinstance(value, str) and len(value) <= 80 and says_secret(value)
-
-
-def _is_secret_row(row: Sequence[Any], labels: Sequence[str]) -> bool:
-    """Whether something in a row, or its label, says that its values are secret."""
-    return any(map(_says_secret, (*row, *labels)))
 
 
 def _is_personal(name: Any) -> bool:
@@ -409,7 +405,3 @@ def _times(low: Any, high: Any) -> tuple[str, str]:
 
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and value != value)  # noqa: PLR0124 - NaN

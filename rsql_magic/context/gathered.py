@@ -168,11 +168,6 @@ def _is_named(piece: Piece, answer: str, code: str) -> bool:
     return any(re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", text, flags) for name in {piece.name, own})
 
 
-def _fence_of(piece: Piece) -> tuple[str, str]:
-    """Kind and name of the fence a piece stands in."""
-    return (piece.kind, "session" if piece.is_line else piece.name)
-
-
 @dataclass(frozen=True)
 class Context:
     """What the model is told about the user's data and session.
@@ -194,7 +189,10 @@ class Context:
     @property
     def text(self) -> str:
         """Exactly what is sent: each piece in a fence of its own, objects of one line together in one."""
-        groups = groupby((piece for piece in self.pieces if piece.text), key=_fence_of)
+        groups = groupby(
+            (piece for piece in self.pieces if piece.text),
+            key=lambda piece: (piece.kind, "session" if piece.is_line else piece.name),
+        )
         return "\n".join(fence(kind, name, "\n".join(piece.text for piece in group)) for (kind, name), group in groups)
 
     def as_values(self) -> dict[str, Any]:

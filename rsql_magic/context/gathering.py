@@ -185,7 +185,9 @@ class Gathering:
             yield self._object(each, min(self.per_object, share), must, end)
         yield from (self._table(table) for table in tables)
         for name, page in self._r.pages:
-            yield _Offer("help", name, "named in the question", texts=(partial(self._page, page),))
+            yield _Offer(
+                "help", name, "named in the question", texts=(lambda _, page=page: cut(page, self.per_object),)
+            )
         for each in self._candidates:
             if each.rank > Rank.MENTIONED:
                 yield self._object(each, _BRIEF if mentioned else self.per_object, must=False, end=end)
@@ -231,16 +233,13 @@ class Gathering:
 
     def _described(self, each: Candidate, detail: Detail, noted: Noted) -> str:
         stated: list[Frame] = []
-        text = self._read(each, replace(detail, redacted=noted.redacted, stated=stated))
+        detail = replace(detail, redacted=noted.redacted, stated=stated)
+        source = each.source or source_of(each.obj)
+        text = self._fences.ask(each.name, lambda: str(source.describe(each.obj, each.name, detail)), "")
+        text = text or unread(each.obj, each.name, self._fences.failed.get(each.name, "it says nothing"))
         noted.values = stated[-1] if stated else None
         # A frame may cost more than its budget, because of columns that were asked about; nothing else may.
         return text if isinstance(each.source, TabularSource) else cut(clean(text, noted.redacted), detail.budget)
-
-    def _read(self, each: Candidate, detail: Detail) -> str:
-        """An object's description; of one that failed, its class."""
-        source = each.source or source_of(each.obj)
-        text = self._fences.ask(each.name, lambda: str(source.describe(each.obj, each.name, detail)), "")
-        return text or unread(each.obj, each.name, self._fences.failed.get(each.name, "it says nothing"))
 
     def _page(self, page: str, _noted: Noted) -> str:
         return cut(page, self.per_object)

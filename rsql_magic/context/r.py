@@ -112,20 +112,15 @@ def _functions(rinterface: Any) -> Any:
     """Our R code, read into an environment of its own, so that the user's workspace stays as it is."""
     if not r_running():
         with _sigint_kept():
-            _start(rinterface)
+            try:
+                rinterface.initr()
+            except Exception as problem:
+                what, _, hint = _plainly(problem).partition(". ")
+                raise NoR(f"{what}.", hint=hint) from problem
     environment = rinterface.baseenv["new.env"](parent=rinterface.globalenv)
     for file in ("session.R", "columns.R"):
         rinterface.evalr(Path(__file__).with_name(file).read_text(encoding="utf-8"), envir=environment)
     return environment
-
-
-def _start(rinterface: Any) -> None:
-    """Start R."""
-    try:
-        rinterface.initr()
-    except Exception as problem:
-        what, _, hint = _plainly(problem).partition(". ")
-        raise NoR(f"{what}.", hint=hint) from problem
 
 
 @contextmanager

@@ -162,11 +162,13 @@ def session_values(
 
 
 def _columns(name: str, source: Source, obj: Any, fences: Fences) -> Sequence[str]:
-    return fences.ask(name, lambda: _named(source, obj), ())
-
-
-def _named(source: Source, obj: Any) -> Sequence[str]:
-    return [name for name in source.columns(obj) if isinstance(name, str)] if isinstance(source, TabularSource) else ()
+    return fences.ask(
+        name,
+        lambda: (
+            [name for name in source.columns(obj) if isinstance(name, str)] if isinstance(source, TabularSource) else ()
+        ),
+        (),
+    )
 
 
 def _is_installed(code: Any) -> bool:

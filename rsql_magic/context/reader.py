@@ -71,7 +71,8 @@ MOST = 31
 def summarised(sample: Sample, family: Family) -> Summary:
     """The summary of a sample of Python values."""
     if family == "object":
-        family = _inferred(sample.values)
+        kinds = {type(value) for value in sample.values}
+        family = next((family for known, family in _PYTHON if kinds and kinds <= known), "other")
     low, high = _ends(sample.values, family)
     summary = Summary(family, sample.size, sample.missing, low, high)
     if family not in {"integer", "text"} or not sample.values:
@@ -93,12 +94,6 @@ _PYTHON: tuple[tuple[frozenset[type], Family], ...] = (
 )
 
 
-def _inferred(values: list[Any]) -> Family:
-    """The family of a column of Python objects, by the types of its values."""
-    kinds = {type(value) for value in values}
-    return next((family for known, family in _PYTHON if kinds and kinds <= known), "other")
-
-
 def _ends(values: list[Any], family: Family) -> tuple[Any, Any]:
     """The smallest and the largest of values that have an order."""
     if family == "number":
@@ -114,11 +109,6 @@ class Marks:
     filled: int  # how many are neither missing nor zero
     is_flag: bool  # whether there are only zeros and ones
     rarer: int | None = None  # of two fractions, as in scaled one-hot columns, how often the rarer was seen; else None
-
-    @property
-    def is_dense(self) -> bool:
-        """Whether the numbers are too different, and too seldom zero, to stand for a value."""
-        return not self.is_flag and not self.is_two_valued and self.filled > self.size / 2
 
     @property
     def is_two_valued(self) -> bool:
@@ -215,7 +205,7 @@ class Reader:
             return None
         if self.rows > 2 * _GLANCE:
             glance = marked(self.sample(place, positions(self.rows, _GLANCE)))
-            if glance is None or glance.is_dense:
+            if glance is None or (not glance.is_flag and not glance.is_two_valued and glance.filled > glance.size / 2):
                 return glance
         return marked(self.sample(place, positions(self.rows)))
 

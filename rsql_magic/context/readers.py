@@ -82,14 +82,16 @@ class PandasReader(Reader):
         """How many rows hold each of these texts; and all the column's values when they are few."""
         place = next((place for place, name in enumerate(self.names) if str(name) == column), None)
         held = self.frame.index.get_level_values(column) if place is None else self.frame.iloc[:, place]
-        held = _only_text(held) if held.dtype == "object" else held  # lists and dictionaries cannot be told apart
+        if held.dtype == "object":  # lists and dictionaries cannot be told apart
+            held = held[[isinstance(value, str) for value in held]]
         part = held[:: -(-len(held) // WHOLE)] if len(held) > WHOLE else held
         # isin makes an array of the texts, for each column anew: a short column's own values are told apart sooner
         likely = wanted & set(part.unique()) if len(part) < _SOONER * len(wanted) else wanted
         found = part[part.isin(list(likely))]
         counts = (held[held.isin(found)] if len(part) < len(held) and len(found) else found).value_counts()
         few = held[: 10 * _FEW].unique()
-        return _counted(counts.items()), [value for value in few if isinstance(value, str)] if len(few) <= _FEW else ()
+        told = {value: int(count) for value, count in counts.items() if isinstance(value, str) and count}
+        return told, [value for value in few if isinstance(value, str)] if len(few) <= _FEW else ()
 
     def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:
         """The first rows of some columns."""
@@ -118,18 +120,9 @@ class PandasReader(Reader):
         return int(column.iloc[0]), int(column.iloc[-1])
 
 
-def _only_text(held: Any) -> Any:
-    """The texts of a column that may hold anything."""
-    return held[[isinstance(value, str) for value in held]]
-
-
 def _holds_text(index: Any, level: int) -> bool:
     kind = index.get_level_values(level).dtype
     return kind.name in {"object", "category", "str"} or kind.name.startswith("string")
-
-
-def _counted(pairs: Iterable[tuple[Any, int]]) -> dict[str, int]:
-    return {value: int(count) for value, count in pairs if isinstance(value, str) and count}
 
 
 def increasing(block: Callable[[int, int], Any], rows: int, size: int = 65_536) -> bool:
@@ -162,15 +155,14 @@ def pandas_array(array: Any) -> Reader:
 def pandas_levels(index: Any) -> Reader:
     """A pandas index of several levels, each of them a column."""
     names = [name if isinstance(name, str) else f"level_{place}" for place, name in enumerate(index.names)]
-    reader = PandasReader(_levels(index, names), class_name(index))
-    reader.index = ()
-    return reader
-
-
-def _levels(index: Any, names: list[str]) -> Any:
     from pandas import DataFrame
 
-    return DataFrame({place: index.get_level_values(place) for place in range(len(names))}).set_axis(names, axis=1)
+    reader = PandasReader(
+        DataFrame({place: index.get_level_values(place) for place in range(len(names))}).set_axis(names, axis=1),
+        class_name(index),
+    )
+    reader.index = ()
+    return reader
 
 
 def _is_text(index: Any) -> bool:
@@ -269,11 +261,6 @@ def read_arrow_array(array: Any) -> Reader:
     return reader
 
 
-def read_dask_series(series: Any) -> Reader:
-    """A dask series: a query that is not run to describe it."""
-    return Reader("dask Series", [series.name or "values"], [str(series.dtype)])
-
-
 class ArrayReader(Reader):
     """A numpy array: one column whatever its shape, or the fields of a structured array."""
 
@@ -351,7 +338,7 @@ READERS: dict[tuple[str, str], Callable[[Any], Reader]] = {
     ("numpy", "ndarray"): read_array,
     ("pyarrow", "RecordBatch"): read_batch,
     ("pyarrow", "Array"): read_arrow_array,
-    ("dask", "Series"): read_dask_series,
+    ("dask", "Series"): lambda series: Reader("dask Series", [series.name or "values"], [str(series.dtype)]),
     ("duckdb", "DuckDBPyRelation"): read_relation,
     ("_duckdb", "DuckDBPyRelation"): read_relation,
     **{

@@ -71,7 +71,9 @@ class RSide:
     def looked_at(self, ranked: Sequence[Candidate], *, values: bool, rows: int = 0) -> list[Candidate]:
         """The candidates with those of R looked at: all that are pointed to, and some of the rest, in one call."""
         # Without `values` models and functions still say what they are; `rows` is how many first rows to bring along.
-        ours = [each for each in ranked if _is_unread(each.obj) and not each.is_secret]
+        # Objects of another R come with what they say.
+        unread = (each for each in ranked if type(each.obj) is r.RObject and each.obj.said is None)
+        ours = [each for each in unread if each.obj.is_readable and not each.is_secret]
         chosen = [each for each in ours if each.rank <= Rank.MENTIONED]
         rest = [each for each in ours if each.rank > Rank.MENTIONED]
         chosen += rest[:_UNPOINTED] + [each for each in rest[_UNPOINTED:] if looked_at(RReader(each.obj))]
@@ -108,11 +110,6 @@ def reads_r(question: str) -> bool:
 def is_rs(value: Any) -> bool:
     """Whether a value came out of R, such as an error, or is one of R's objects that rpy2 holds."""
     return place_of(type(value))[0] == "rpy2"
-
-
-def _is_unread(obj: Any) -> bool:
-    """Whether an object is one of our R's that was not looked at yet; those of another R come with what they say."""
-    return type(obj) is r.RObject and obj.is_readable and obj.said is None
 
 
 def is_late(obj: Any) -> bool:
@@ -205,9 +202,9 @@ class RReader(Reader):
     def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:
         """The first rows, as far as they were brought along and for the columns that were looked at."""
         columns = [listed(self._columns[place][11])[:rows] if place in self._columns else () for place in places]
-        shown = [
-            [_cell(column[row]) if row < len(column) else _Written("…") for column in columns] for row in range(rows)
-        ]
+        # A value of a sample row: text begins with a quote, everything else is shown as R writes it.
+        cells = [[text[1:] if text.startswith("'") else _Written(text) for text in column] for column in columns]
+        shown = [[column[row] if row < len(column) else _Written("…") for column in cells] for row in range(rows)]
         return shown[: max(map(len, columns), default=0)]
 
     def labels(self, rows: int) -> list[str]:
@@ -255,11 +252,6 @@ class _Written(str):
     """A value as R writes it, which is not quoted again."""
 
     __slots__ = ()
-
-
-def _cell(text: str) -> Any:
-    """A value of a sample row: text begins with a quote, everything else is shown as R writes it."""
-    return text[1:] if text.startswith("'") else _Written(text)
 
 
 _VALUE_SAID = re.compile(r"^(R (?:numeric|integer|logical)) \S+$")

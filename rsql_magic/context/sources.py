@@ -96,7 +96,21 @@ class TabularSource(Source, Protocol):
 def sources() -> tuple[Source, ...]:
     """All sources: plug-ins in order of their names, then ours, which know everything."""
     # A plug-in that cannot be loaded is left out with a warning.
-    return (*_plugins(), *(_load(*place.split(":")) for place in BUILT_IN))
+    from importlib.metadata import entry_points
+
+    found = []
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            loaded = entry.load()
+            found.append(loaded() if isinstance(loaded, type) else loaded)
+        except Exception as problem:  # noqa: BLE001 - other people's code must not take the magic down
+            import warnings
+
+            warnings.warn(
+                f"The context source {entry.name!r} was left out: {problem}. Uninstall or update its package.",
+                stacklevel=2,
+            )
+    return (*found, *(_load(*place.split(":")) for place in BUILT_IN))
 
 
 def source_of(obj: Any) -> Source:
@@ -107,27 +121,6 @@ def source_of(obj: Any) -> Source:
 def _load(module: str, name: str) -> Source:
     source: Source = getattr(import_module(module), name)()
     return source
-
-
-def _plugins() -> list[Source]:
-    from importlib.metadata import entry_points
-
-    found = []
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-        try:
-            loaded = entry.load()
-            found.append(loaded() if isinstance(loaded, type) else loaded)
-        except Exception as problem:  # noqa: BLE001 - other people's code must not take the magic down
-            _warn(entry.name, problem)
-    return found
-
-
-def _warn(name: str, problem: Exception) -> None:
-    import warnings
-
-    warnings.warn(
-        f"The context source {name!r} was left out: {problem}. Uninstall or update its package.", stacklevel=4
-    )
 
 
 # On the main thread an alarm interrupts the call, which then really stops. Elsewhere (and on Windows) a daemon thread

@@ -21,7 +21,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 from rsql_magic.context.reader import fold, positions
@@ -76,7 +76,15 @@ _LISTINGS = frozenset(
 def by_filling(reader: Reader, at_least: int, *, all_of_them: bool = False) -> set[int]:
     """Columns that seem to be named by values which fewer rows than ``at_least`` have."""
     # `all_of_them` gives one-hot columns of frequent values too, as where no value may be said.
-    found = _by_literals(reader)
+    # Columns that a query named by a value: a text in the name, or a column that holds nothing but it.
+    found = {place for place, name in enumerate(reader.names) if says_literal(written(name))}
+    families = reader.families
+    texts = [n for n, kind in enumerate(reader.types) if families[kind] in {"text", "object"} and n not in found]
+    # A frame that does not know its rows is lazy, and looking at some would run its query.
+    rows = reader.head(texts[:_MOST_LOOKS], 3) if reader.is_frame and reader.rows and texts else []
+    constant = zip(texts, zip(*rows, strict=True), strict=False)
+    names = {place: written(reader.names[place]) for place in texts}
+    found |= {place for place, cells in constant if all(isinstance(c, str) and c == names[place] for c in cells)}
     if reader.named_by:
         places = set(range(len(reader.names)))
         return found | (places if all_of_them or says_personal(reader.named_by) else reader.rare_names(at_least))
@@ -84,21 +92,6 @@ def by_filling(reader: Reader, at_least: int, *, all_of_them: bool = False) -> s
         marks = {place: reader.marks(place) for place in _samples(group)}
         found |= _Group(prefix, group, marks, reader.rows, at_least, all_of_them).suppressed()
     return found | (_pivoted_texts(reader) if all_of_them else set())
-
-
-def _by_literals(reader: Reader) -> set[int]:
-    """Columns that a query named by a value: a text in the name, or a column that holds nothing but it."""
-    found = {place for place, name in enumerate(reader.names) if says_literal(written(name))}
-    families = reader.families
-    texts = [n for n, kind in enumerate(reader.types) if families[kind] in {"text", "object"} and n not in found]
-    # A frame that does not know its rows is lazy, and looking at some would run its query.
-    rows = reader.head(texts[:_MOST_LOOKS], 3) if reader.is_frame and reader.rows and texts else []
-    constant = zip(texts, zip(*rows, strict=True), strict=False)
-    return found | {place for place, cells in constant if all(_is_text(c, written(reader.names[place])) for c in cells)}
-
-
-def _is_text(cell: object, text: str) -> bool:
-    return isinstance(cell, str) and cell == text
 
 
 def _pivoted_texts(reader: Reader) -> set[int]:
@@ -141,13 +134,9 @@ def alike(reader: Reader) -> list[tuple[str, list[int]]]:
         if not prefix or len(places) == 1:
             alone[kind] += places
     found += [("", sorted(places)) for places in alone.values() if len(places) > 1]
-    return _at_most(found)
-
-
-def _at_most(groups: list[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:
-    """Large groups first, as far as there is time to look at them."""
+    # Large groups first, as far as there is time to look at them.
     kept, looks = [], 0
-    for prefix, group in sorted(groups, key=lambda each: -len(each[1])):
+    for prefix, group in sorted(found, key=lambda each: -len(each[1])):
         looks += len(_samples(group))
         if looks > _MOST_LOOKS:
             break
@@ -380,15 +369,12 @@ class SessionValues:
                 reached = spent < work
                 spent += self._effort(frame)
                 for column in sorted(self._texts[frame]) if reached else ():
-                    for text, count in self._counted(frame, column, raw, folded).items():
+                    ask = partial(self.readers[frame].counts, column, raw, folded)
+                    for text, count in self._ask(frame, ask, dict[str, int]()).items():
                         found.setdefault(text, []).append(Held(frame, column, count))
                 if self._texts[frame] and (not reached or frame in self.fences.failed):
                     unreached.add(frame)
         return found, unreached
-
-    def _counted(self, frame: str, column: str, raw: AbstractSet[str], folded: AbstractSet[str]) -> dict[str, int]:
-        """How many rows of a column hold the texts."""
-        return self._ask(frame, lambda: self.readers[frame].counts(column, raw, folded), {})
 
     def _effort(self, frame: str) -> int:
         return len(self._texts[frame]) * (_A_COLUMN + min(self.readers[frame].rows or 0, WHOLE))
@@ -409,19 +395,16 @@ class SessionValues:
             alone = len(self.readers[frame].names) == 1 or not self.readers[frame].is_frame
             certain = says_personal(column) or len(names) > 1 or alone
             if certain and holder in self.readers and (self.readers[holder].rows or 0) > WHOLE:
-                told |= self._alike(frame, names)  # it was not looked at as a whole, and may hold all of them
+                columns = list(zip(map(written, self.readers[frame].names), self.readers[frame].types, strict=True))
+                kinds = {kind for name, kind in columns if name in set(names)}
+                # It was not looked at as a whole, and may hold all the columns of the types that these have.
+                told |= {name for name, kind in columns if kind in kinds and name}
             for name in names.keys() & self._suspicious[frame]:
                 before, count = names[name]
                 if certain or before == column:
                     rare = count < self.at_least or self.no_values or says_personal(column)
                     (told if rare else spoken).add(name)
         return told, spoken
-
-    def _alike(self, frame: str, names: Iterable[str]) -> set[str]:
-        """The columns of the types that these have."""
-        columns = list(zip(map(written, self.readers[frame].names), self.readers[frame].types, strict=True))
-        kinds = {kind for name, kind in columns if name in set(names)}
-        return {name for name, kind in columns if kind in kinds and name}
 
     def _is_listing(self, frame: str, holder: str, column: str, names: Iterable[str]) -> bool:
         """Whether the column holds names of columns, as a code book does, and these columns are not made of it."""

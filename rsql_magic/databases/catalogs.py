@@ -123,7 +123,13 @@ def match_values(
         for key in single_keys(other, unique.get(other.full_name, ())):
             if value_kind(key.type) != "text":
                 continue
-            asked = [(t, c) for t, c in pointing if t is not other and near(t, other) and _could_hold(other, c)]
+            asked = [
+                (t, c)
+                for t, c in pointing
+                if t is not other
+                and near(t, other)
+                and (c.profile is not None and (c.profile.distinct or 0) <= (other.rows or 0))
+            ]
             if not asked or not effort.takes(max(other.rows or 0, database.values_of_a_statement)):
                 continue
             held = _held(database, other, key, {v for _, c in asked for v in _values(c)}, effort)
@@ -146,11 +152,6 @@ def _coded(table: Table) -> list[Column]:
 
 def _values(column: Column) -> frozenset[str]:
     return frozenset(column.profile.values) if column.profile else frozenset()
-
-
-def _could_hold(table: Table, column: Column) -> bool:
-    """Whether a table has rows enough for all of a column's values."""
-    return column.profile is not None and (column.profile.distinct or 0) <= (table.rows or 0)
 
 
 def _held(database: Database, table: Table, key: Column, values: set[str], effort: Effort) -> frozenset[str]:
@@ -217,11 +218,12 @@ def named_in(definition: str, view: Table) -> frozenset[str]:
     """
     texts = {fold(text) for literal in _LITERALS for text in literal.findall(definition)} - {""}
     names = {column.name: fold(column.name) for column in view.columns}
-    return frozenset(name for name, folded in names.items() if texts and _is_made_of(folded, texts))
-
-
-def _is_made_of(name: str, texts: set[str]) -> bool:
-    return name in texts or any(name.startswith(f"{text}_") or name.endswith(f"_{text}") for text in texts)
+    return frozenset(
+        name
+        for name, folded in names.items()
+        if texts
+        and (folded in texts or any(folded.startswith(f"{text}_") or folded.endswith(f"_{text}") for text in texts))
+    )
 
 
 def _candidates(table: Table, structure: Structure, named: frozenset[str]) -> list[Column]:

@@ -132,28 +132,22 @@ class Connections:
             self.last, self._aside = name, False
             return engine, ""
         if mentioned := Mentions(question).mentioned(frames_in(namespace)):
-            return self._frames(namespace), self._turned_aside(mentioned[0])
+            # Note that one question is about a frame; the connection that was chosen stays so for those after it.
+            chosen = self.last or ("JupySQL's connection" if current_jupysql() is not None else "")
+            self._aside = chosen not in {"", FRAMES}
+            if not self._aside:
+                self.last = FRAMES
+            return self._frames(namespace), (f"on the frame {mentioned[0]}, not on {chosen}" if self._aside else "")
         self._aside = self._aside and follows(question) and bool(frames_in(namespace))
         return (self._frames(namespace), "on the frames, as before") if self._aside else self._chosen(namespace)
 
     def _chosen(self, namespace: Mapping[str, Any]) -> tuple[Engine, str]:
         """The connection that a cell named last, JupySQL's, or the live frames."""
-        if self.last and self._is_still_there(namespace):
+        if self.last and (self.last in namespace or self.takes(self.last, namespace)):
             return self._named(self.last, namespace), f"on {self.last}, as before" if self.last != FRAMES else ""
         if (jupysql := current_jupysql()) is not None:
             return self._engine("JupySQL's connection", jupysql), "on JupySQL's connection"
         return self._named(FRAMES, namespace), ""
-
-    def _turned_aside(self, frame: str) -> str:
-        """Note that one question is about a frame; the connection that was chosen stays so for those after it."""
-        chosen = self.last or ("JupySQL's connection" if current_jupysql() is not None else "")
-        self._aside = chosen not in {"", FRAMES}
-        if not self._aside:
-            self.last = FRAMES
-        return f"on the frame {frame}, not on {chosen}" if self._aside else ""
-
-    def _is_still_there(self, namespace: Mapping[str, Any]) -> bool:
-        return self.last in namespace or self.takes(self.last, namespace)
 
     def _named(self, name: str, namespace: Mapping[str, Any]) -> Engine:
         if name == FRAMES and name not in namespace:
@@ -164,7 +158,11 @@ class Connections:
             return self._engine(name, name)
         if url := _from_ini(name):
             return self._engine(name, url)
-        raise _data_file(name) if name.endswith(tuple(_READERS)) else _unknown(name, namespace)
+        if (reader := _READERS.get(Path(name).suffix)) is None:
+            raise _unknown(name, namespace)
+        variable = stem if (stem := Path(name).stem).isidentifier() else "data"
+        hint = f'Read it, and ask without a connection: {variable} = pd.{reader}("{name}").'
+        raise BadInput(f"{name} is a file of data, not a database.", hint=hint)
 
     def _frames(self, namespace: Mapping[str, Any]) -> Engine:
         frames = frames_in(namespace)
@@ -274,15 +272,6 @@ def _nothing_to_ask(namespace: Mapping[str, Any]) -> ConnectionProblem:
     elif "rpy2.ipython" in sys.modules:
         hint += " %R -o NAME makes a frame of R's a frame here."
     return ConnectionProblem("There is neither a database nor a frame here.", hint=hint)
-
-
-def _data_file(name: str) -> BadInput:
-    reader = _READERS[Path(name).suffix]
-    variable = stem if (stem := Path(name).stem).isidentifier() else "data"
-    return BadInput(
-        f"{name} is a file of data, not a database.",
-        hint=f'Read it, and ask without a connection: {variable} = pd.{reader}("{name}").',
-    )
 
 
 def _unknown(name: str, namespace: Mapping[str, Any]) -> UnknownName:
@@ -413,16 +402,11 @@ def _named(text: str) -> Database:
     if not found:
         return _file(text.strip())
     if scheme in {"duckdb", "sqlite"} and "?" not in rest:
-        return _file(_path_of(rest))
+        path = rest.removeprefix("/")  # `sqlite:///relative.db` and `sqlite:////absolute.db`, as SQLAlchemy reads them
+        return _file(str(Path(path).expanduser()) if path else "")
     from rsql_magic.databases.sqlalchemy import open_url
 
     return open_url(text.strip())
-
-
-def _path_of(rest: str) -> str:
-    """The path of ``sqlite:///relative.db`` and ``sqlite:////absolute.db``, as SQLAlchemy reads them."""
-    path = rest.removeprefix("/")
-    return str(Path(path).expanduser()) if path else ""
 
 
 def _file(path: str) -> Database:

@@ -83,21 +83,27 @@ class Dictionary:
 
     def describe(self, table: Table) -> Table:
         """The table with what is written about it; a comment of the database is kept where nothing is."""
-        written = self._entry(table)
+        names = (table.full_name, f"{table.schema}.{table.name}", table.name)
+        written = next((self.tables[name.casefold()] for name in names if name.casefold() in self.tables), None)
         if written is None:
             return table
         columns = [_described(column, written["columns"].get(column.name.casefold(), {})) for column in table.columns]
+        # Foreign keys that are written down and not declared already.
+        declared = {key.columns for key in table.foreign_keys}
+        keys = []
+        for column in table.columns:
+            target, _, referred = (
+                written["columns"].get(column.name.casefold(), {}).get("references", "").rpartition(".")
+            )
+            if target and (column.name,) not in declared:
+                keys.append(ForeignKey((column.name,), target, (referred,)))
         return replace(
             table,
             columns=tuple(columns),
             description=written.get("description") or table.description,
             primary_key=tuple(written.get("key", ())) or table.primary_key,
-            foreign_keys=(*table.foreign_keys, *_references(table, written["columns"])),
+            foreign_keys=(*table.foreign_keys, *keys),
         )
-
-    def _entry(self, table: Table) -> Mapping[str, Any] | None:
-        names = (table.full_name, f"{table.schema}.{table.name}", table.name)
-        return next((self.tables[name.casefold()] for name in names if name.casefold() in self.tables), None)
 
 
 def _named(entries: Any, where: str) -> dict[str, Any]:
@@ -144,14 +150,3 @@ def _check(entry: Any, known: frozenset[str], where: str) -> None:
 def _described(column: Column, written: Mapping[str, str]) -> Column:
     description, unit = written.get("description", ""), written.get("unit", "")
     return replace(column, description=description or column.description, unit=unit or column.unit)
-
-
-def _references(table: Table, columns: Mapping[str, Mapping[str, str]]) -> list[ForeignKey]:
-    """Foreign keys that are written down and not declared already."""
-    declared = {key.columns for key in table.foreign_keys}
-    keys = []
-    for column in table.columns:
-        target, _, referred = columns.get(column.name.casefold(), {}).get("references", "").rpartition(".")
-        if target and (column.name,) not in declared:
-            keys.append(ForeignKey((column.name,), target, (referred,)))
-    return keys

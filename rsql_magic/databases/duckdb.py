@@ -177,7 +177,12 @@ class DuckDB(Database):
         # DuckDB's own samples differ from one time to the next, and so does what comes first of several threads' work.
         name, width = self.full_name(table), len(table.columns)
         if table.kind == "view":
-            return self._of_view(table)
+            # All of a view that is little work, the first rows of one that only passes rows on, nothing of others.
+            plan = str(self.rows(f"EXPLAIN (FORMAT json) SELECT * FROM {name}", seconds=10.0)[0][-1])
+            work = sum(map(int, _EXPECTED.findall(plan))) * width
+            if work <= EXACT:
+                return Picked(name, work)
+            return super().sample(table) if set(_STEPS.findall(plan)) <= _PASSING else None
         if table.rows is None:
             return super().sample(table)
         if table.rows * width <= EXACT:
@@ -185,15 +190,6 @@ class DuckDB(Database):
         starts = [block * table.rows // _BLOCKS for block in range(_BLOCKS)]
         parts = (f"SELECT * FROM {name} WHERE rowid BETWEEN {start} AND {start + _BLOCK - 1}" for start in starts)
         return Picked(f"({' UNION ALL '.join(parts)}) AS picked", _BLOCKS * _BLOCK * width, 0)
-
-    def _of_view(self, table: Table) -> Picked | None:
-        """All of a view that is little work, the first rows of one that only passes rows on, nothing of others."""
-        name, width = self.full_name(table), len(table.columns)
-        plan = str(self.rows(f"EXPLAIN (FORMAT json) SELECT * FROM {name}", seconds=10.0)[0][-1])
-        work = sum(map(int, _EXPECTED.findall(plan))) * width
-        if work <= EXACT:
-            return Picked(name, work)
-        return super().sample(table) if set(_STEPS.findall(plan)) <= _PASSING else None
 
 
 def _step(node: dict[str, Any]) -> Step:
@@ -330,10 +326,18 @@ class _DuckDBTables:
         of_table: dict[Key, list[Column]] = {}
         for *key, name, type_, nullable, comment in columns:
             of_table.setdefault((key[0], key[1], key[2]), []).append(Column(name, type_, bool(nullable), comment or ""))
-        keys = self._keys(constraints)
+        keys: dict[Key, list[tuple[Any, ...]]] = {}
+        for row in constraints:
+            keys.setdefault((row[0], row[1], row[2]), []).append(row[3:])
         made = [self._table(row, of_table, keys.get(row[:3], [])) for row in tables]
         definitions = {self._full(*place): sql or "" for *place, sql in views}
-        unique = self._unique(constraints, indexes)
+        unique: dict[str, list[tuple[str, ...]]] = {}
+        for database, schema, table, kind, names, *_ in constraints:
+            if kind == "UNIQUE":
+                unique.setdefault(self._full(database, schema, table), []).append(tuple(names))
+        for database, schema, table, expressions in indexes:
+            names = tuple(part.strip(" \"'") for part in (expressions or "").strip("[]").split(","))
+            unique.setdefault(self._full(database, schema, table), []).append(names)
         return Structure(tuple(made), unique, (), self.schema, self.database, definitions)
 
     def _table(self, row: tuple[Any, ...], columns: Mapping[Key, list[Column]], keys: list[tuple[Any, ...]]) -> Table:
@@ -360,22 +364,6 @@ class _DuckDBTables:
         if database == "temp" or (database == self.database and schema == self.schema):
             return "", ""
         return ("", schema) if database == self.database else (database, schema)
-
-    def _keys(self, constraints: Rows) -> dict[Key, list[tuple[Any, ...]]]:
-        keys: dict[Key, list[tuple[Any, ...]]] = {}
-        for row in constraints:
-            keys.setdefault((row[0], row[1], row[2]), []).append(row[3:])
-        return keys
-
-    def _unique(self, constraints: Rows, indexes: Rows) -> dict[str, list[tuple[str, ...]]]:
-        unique: dict[str, list[tuple[str, ...]]] = {}
-        for database, schema, table, kind, names, *_ in constraints:
-            if kind == "UNIQUE":
-                unique.setdefault(self._full(database, schema, table), []).append(tuple(names))
-        for database, schema, table, expressions in indexes:
-            names = tuple(part.strip(" \"'") for part in (expressions or "").strip("[]").split(","))
-            unique.setdefault(self._full(database, schema, table), []).append(names)
-        return unique
 
     def _full(self, database: str, schema: str, table: str) -> str:
         return ".".join(part for part in (*self._place(database, schema), table) if part)

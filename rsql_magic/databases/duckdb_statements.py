@@ -50,7 +50,13 @@ def refuse_unbound(session: Any, sql: str, allowed: frozenset[str], own: frozens
             repairable=True,
         )
     if _SETTINGS & (named.functions | {path[-1] for path in named.tables}):
-        _refuse_secret_settings(session)
+        rows = session.execute("SELECT name, value FROM duckdb_settings() WHERE value <> ''").fetchall()
+        if any(_SECRET_SETTING.search(name) for name, _ in rows):
+            raise QueryRejected(
+                "The settings of this connection hold a password or key.",
+                piece="duckdb_settings",
+                hint="Ask for one of the others: SELECT current_setting('TimeZone').",
+            )
     if named.tables:
         known = _Known(session)
         for path in sorted(named.tables):
@@ -61,16 +67,6 @@ def refuse_unbound(session: Any, sql: str, allowed: frozenset[str], own: frozens
                     hint="%rsql catalog lists the tables.",
                     repairable=True,
                 )
-
-
-def _refuse_secret_settings(session: Any) -> None:
-    rows = session.execute("SELECT name, value FROM duckdb_settings() WHERE value <> ''").fetchall()
-    if any(_SECRET_SETTING.search(name) for name, _ in rows):
-        raise QueryRejected(
-            "The settings of this connection hold a password or key.",
-            piece="duckdb_settings",
-            hint="Ask for one of the others: SELECT current_setting('TimeZone').",
-        )
 
 
 _SETTINGS = frozenset({"duckdb_settings", "pg_settings"})
@@ -144,7 +140,16 @@ def _walked(statements: Any) -> NamesIn:
             stack += [(part, scope) for part in node]
         elif isinstance(node, dict):
             stack += _parts(node, scope)
-            _take(node, scope, found)
+            if name := node.get("function_name"):
+                found.functions.add(name)
+            if node.get("type") == "base_table":
+                written = (node.get("qualified_name") or {}).get("path")
+                path = tuple(
+                    written
+                    or [part for name in ("catalog_name", "schema_name", "table_name") if (part := node.get(name))]
+                )
+                if not (len(path) == 1 and path[0] in scope) and not (path[0] == "recurring" and path[-1] in scope):
+                    found.tables.add(path)
     return found
 
 
@@ -158,20 +163,6 @@ def _parts(node: dict[str, Any], scope: frozenset[str]) -> Iterator[tuple[Any, f
     for name, part in node.items():
         if name != "cte_map" and isinstance(part, (dict, list)):
             yield part, scope | own if name == sees_itself else scope
-
-
-def _take(node: dict[str, Any], scope: frozenset[str], found: NamesIn) -> None:
-    if name := node.get("function_name"):
-        found.functions.add(name)
-    if node.get("type") == "base_table":
-        path = tuple(_path(node))
-        if not (len(path) == 1 and path[0] in scope) and not (path[0] == "recurring" and path[-1] in scope):
-            found.tables.add(path)
-
-
-def _path(node: dict[str, Any]) -> list[str]:
-    written = (node.get("qualified_name") or {}).get("path")
-    return written or [part for name in ("catalog_name", "schema_name", "table_name") if (part := node.get(name))]
 
 
 def _read(sql: str) -> NamesIn:
@@ -199,7 +190,13 @@ EXPLAIN = re.compile(r"EXPLAIN\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECASE)
 
 def fetched(session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
     """Run a guarded statement and take its first rows: at most so many, and so many bytes."""
-    _refuse_all_but_reading(session, sql)
+    # Ask DuckDB's parser as well: on the user's own connection no setting keeps a statement from writing files.
+    sql = sql.strip()
+    kind = _kind(session, sql)
+    if kind == "EXPLAIN":
+        kind = _kind(session, EXPLAIN.sub("", sql, count=1))
+    if kind not in _READING and not (kind == "PRAGMA" and _PRAGMAS.match(sql)):
+        raise QueryFailed("DuckDB would do more than read.", hint="Ask with a single SELECT.")
     if not is_query(sql, "duckdb"):
         frame = session.execute(sql).df()
         return Fetched(frame.head(max_rows), len(frame) > max_rows)
@@ -209,7 +206,8 @@ def fetched(session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
     source = f"FROM (\n{sql}\n) AS result({places}) LIMIT {max_rows + 1}"
     if _FIXED.issuperset(types) and 8 * len(types) * max_rows <= memory:
         return _at_once(session.execute(f"SELECT * {source}").fetchnumpy(), names, max_rows)
-    wires = _wires(session, names, types)
+    (zone,) = session.execute("SELECT current_setting('TimeZone')").fetchone()
+    wires = [_wire(name, place, kind, zone) for place, (name, kind) in enumerate(zip(names, types, strict=True))]
     session.execute(f"SELECT {', '.join(term for wire in wires for term in wire.terms)} {source}")
     pieces, note = _pieces(session, memory)
     return _together(wires, pieces, max_rows, note)
@@ -223,16 +221,6 @@ _PRAGMAS = re.compile(
     r"|version|platform|user_agent|storage_info|metadata_info)\s*(\(|\Z)",
     re.IGNORECASE,
 )
-
-
-def _refuse_all_but_reading(session: Any, sql: str) -> None:
-    """Ask DuckDB's parser as well: on the user's own connection no setting keeps a statement from writing files."""
-    sql = sql.strip()
-    kind = _kind(session, sql)
-    if kind == "EXPLAIN":
-        kind = _kind(session, EXPLAIN.sub("", sql, count=1))
-    if kind not in _READING and not (kind == "PRAGMA" and _PRAGMAS.match(sql)):
-        raise QueryFailed("DuckDB would do more than read.", hint="Ask with a single SELECT.")
 
 
 def _kind(session: Any, sql: str) -> str:
@@ -285,11 +273,6 @@ class _Wire:
     place: int  # its number
     terms: tuple[str, ...]  # expressions to select
     read: Callable[[pd.DataFrame, str], Any]  # makes the column from the frame of those
-
-
-def _wires(session: Any, names: Sequence[str], types: Sequence[str]) -> list[_Wire]:
-    (zone,) = session.execute("SELECT current_setting('TimeZone')").fetchone()
-    return [_wire(name, place, kind, zone) for place, (name, kind) in enumerate(zip(names, types, strict=True))]
 
 
 def _wire(name: str, place: int, type_name: str, zone: str) -> _Wire:
@@ -374,18 +357,13 @@ def _pieces(session: Any, memory: int) -> tuple[list[pd.DataFrame], str]:
     filled, vectors = 0, 1
     while len(piece := session.fetch_df_chunk(vectors)):
         pieces.append(piece)
-        size = max(_size(piece), 1)
+        few = piece.head(200)  # the texts of a few rows stand for all
+        size = max(int(few.memory_usage(index=False, deep=True).sum() * len(piece) / max(len(few), 1)), 1)
         filled += size
         if filled > memory:
             return pieces, f"cut after {filled >> 20:,} MB"
         vectors = max(1, min(min(_PIECE, memory) * len(piece) // size // _VECTOR, 64 * vectors, 512))
     return pieces or [piece], ""
-
-
-def _size(piece: pd.DataFrame) -> int:
-    """Bytes of a piece, with the text of a few rows standing for all."""
-    few = piece.head(200)
-    return int(few.memory_usage(index=False, deep=True).sum() * len(piece) / max(len(few), 1))
 
 
 def _together(wires: Sequence[_Wire], pieces: list[pd.DataFrame], max_rows: int, note: str) -> Fetched:

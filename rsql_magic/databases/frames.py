@@ -170,14 +170,12 @@ class Frames(DuckDB):
         rows, width = table.rows or 0, len(table.columns)
         picked = positions(rows, SAMPLED) if rows * width > EXACT else None
         is_part = picked is not None or width < len(self._taken[table.name].columns)
-        source = self._part(table, picked) if is_part else self.full_name(table)
+        source = self.full_name(table)
+        if is_part:  # as a table of its own: DuckDB looks at every column of one, each time
+            part = self._taken[table.name].tabular.part([column.name for column in table.columns], picked)
+            self.connection().register(_NARROW, part)
+            source = self.quoted(_NARROW)
         return Picked(source, min(rows, SAMPLED if picked else rows) * width, 0 if picked else None)
-
-    def _part(self, table: Table, rows: list[int] | None) -> str:
-        """Some columns and rows of a frame as a table of their own: DuckDB looks at every column of one, each time."""
-        part = self._taken[table.name].tabular.part([column.name for column in table.columns], rows)
-        self.connection().register(_NARROW, part)
-        return self.quoted(_NARROW)
 
     @override
     def statistics(self, tables: Sequence[Table], /) -> Mapping[str, dict[str, Profile]]:
@@ -229,7 +227,8 @@ def _is_as(frame: Any, likeness: Any) -> bool:
     import pandas as pd
 
     if isinstance(frame, pd.DataFrame):
-        return _copies_on_write() and _same_arrays(frame, likeness)
+        # From version 3 on pandas copies before it writes.
+        return int(pd.__version__.split(".")[0]) >= 3 and _same_arrays(frame, likeness)
     return hasattr(frame, "equals") and bool(frame.equals(likeness))  # a lazy frame may read something else each time
 
 
@@ -250,13 +249,6 @@ def _memory(values: Any) -> object:
         return id(arrow)
     array = getattr(values, "_ndarray", getattr(values, "_data", values))
     return array.__array_interface__["data"] if hasattr(array, "__array_interface__") else id(values)
-
-
-def _copies_on_write() -> bool:
-    """Whether this pandas copies before it writes, as it does from version 3 on."""
-    import pandas as pd
-
-    return int(pd.__version__.split(".")[0]) >= 3
 
 
 # How long a lazy frame may take to be collected.
@@ -311,7 +303,9 @@ class Tabular:
         if isinstance(frame, pd.DataFrame):
             return _plain(frame)
         if hasattr(frame, "__arrow_c_stream__"):
-            return cls(Stream(_without_twins(frame)))
+            # An Arrow table whose names are there once: others cannot be selected from.
+            names = list(getattr(frame, "column_names", ()))
+            return cls(Stream(frame.rename_columns(unique_names(names)) if len(set(names)) < len(names) else frame))
         raise BadInput(
             f"{name} is no data frame but {type(frame).__name__}.", hint="Pass pandas, polars or Arrow frames."
         )
@@ -337,12 +331,6 @@ class Tabular:
 
         kinds = set(self.table.dtypes) if isinstance(self.table, pd.DataFrame) else set()
         return frozenset(str(kind.tz) for kind in kinds if isinstance(kind, pd.DatetimeTZDtype))
-
-
-def _without_twins(frame: Any) -> Any:
-    """An Arrow table whose names are there once: others cannot be selected from."""
-    names = list(getattr(frame, "column_names", ()))
-    return frame.rename_columns(unique_names(names)) if len(set(names)) < len(names) else frame
 
 
 def _plain(frame: Any) -> Tabular:

@@ -48,7 +48,8 @@ class MySQL(SQLAlchemy):
 
     @override
     def begin(self, session: Connection, seconds: float) -> Connection:
-        limit, read_only = _time_limit(session), _read_only(session)
+        dialect: Any = session.dialect
+        limit, read_only = _time_limit(session), ("tx_read_only" if dialect.is_mariadb else "transaction_read_only")
         names = ["sql_mode", "sql_select_limit", read_only, *([limit] if limit else [])]
         asked = ", ".join(f"@@session.{name}" for name in names)
         self._thread, *values = self.run(session, f"SELECT CONNECTION_ID(), {asked}")[0]
@@ -168,12 +169,6 @@ def _time_limit(session: Connection) -> str:
         return "max_statement_time"
     version = list(dialect.server_version_info or ())
     return "max_execution_time" if version >= [5, 7, 8] else ""
-
-
-def _read_only(session: Connection) -> str:
-    """The session variable that makes transactions read-only."""
-    dialect: Any = session.dialect
-    return "tx_read_only" if dialect.is_mariadb else "transaction_read_only"
 
 
 def _set(session: Connection, settings: Mapping[str, Any]) -> None:

@@ -125,7 +125,12 @@ class PostgreSQL(SQLAlchemy):
         """All rows of a small table, else blocks of it, the same each time."""
         name, width = self.full_name(table), len(table.columns)
         if table.kind == "view":
-            return self._of_view(table)
+            # All of a view that is little work, the first rows of one that only passes rows on, nothing of others.
+            plan = json.dumps(self.rows(f"EXPLAIN (FORMAT json) SELECT * FROM {name}", seconds=10.0)[0][0])
+            work = sum(map(int, _EXPECTED.findall(plan)))
+            if work <= _LARGE * 10:
+                return Picked(name, work * width)
+            return super().sample(table) if set(_STEPS.findall(plan)) <= _PASSING else None
         if table.rows is None:
             return super().sample(table)
         if table.rows <= _LARGE:
@@ -133,15 +138,6 @@ class PostgreSQL(SQLAlchemy):
         share = 100 * _LARGE / table.rows
         source = f"(SELECT * FROM {name} TABLESAMPLE SYSTEM ({share:.6f}) REPEATABLE (0)) AS picked"
         return Picked(source, _LARGE * width, 0)
-
-    def _of_view(self, table: Table) -> Picked | None:
-        """All of a view that is little work, the first rows of one that only passes rows on, nothing of others."""
-        name, width = self.full_name(table), len(table.columns)
-        plan = json.dumps(self.rows(f"EXPLAIN (FORMAT json) SELECT * FROM {name}", seconds=10.0)[0][0])
-        work = sum(map(int, _EXPECTED.findall(plan)))
-        if work <= _LARGE * 10:
-            return Picked(name, work * width)
-        return super().sample(table) if set(_STEPS.findall(plan)) <= _PASSING else None
 
     @override
     def structure(self) -> Structure:

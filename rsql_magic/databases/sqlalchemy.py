@@ -18,6 +18,7 @@ from typing_extensions import override
 from rsql_magic.databases.base import Database, Failure, Fetched, Structure, driver_message, scrub, shorten
 from rsql_magic.databases.columns import frame_of, take
 from rsql_magic.errors import BadInput, ConnectionProblem
+from rsql_magic.redaction import says_secret
 from rsql_magic.sql import Column, ForeignKey, Table, always_quoted, dialect_of, is_query, known_as
 
 if TYPE_CHECKING:
@@ -76,9 +77,13 @@ def open_url(text: str) -> Database:
     import sqlalchemy as sa
 
     try:
-        url = _with_driver(_parsed(text))
+        url = sa.make_url(text)
+        if "@" in f"{url.host}{url.database}":  # its password has an `@` or `/`, and pieces of it would be the host
+            raise ConnectionProblem("This URL has more than one @.", hint=_URL_FORM)
+        url = _with_driver(url)
         # Ten seconds: a wrong address is told before a person gives up waiting. One connection: one question at a time.
-        arguments = {"connect_args": {"connect_timeout": 10}} if _takes_timeout(url) else {}
+        takes = url.get_driver_name() in {"psycopg", "psycopg2", "pymysql", "mysqldb"}
+        arguments = {"connect_args": {"connect_timeout": 10}} if takes and "connect_timeout" not in url.query else {}
         return open_sqlalchemy(sa.create_engine(url, pool_pre_ping=True, pool_size=1, **arguments), ours=True)
     except sa.exc.NoSuchModuleError:
         scheme = text.partition("://")[0].partition("+")[0]
@@ -88,16 +93,6 @@ def open_url(text: str) -> Database:
     except ModuleNotFoundError as error:
         scheme = text.partition("://")[0].partition("+")[0]
         raise _missing(scheme, f"The Python package {error.name} is missing.") from None
-
-
-def _parsed(text: str) -> URL:
-    """A URL in its parts; one whose password has an ``@`` or ``/`` of its own would give pieces of it as the host."""
-    import sqlalchemy as sa
-
-    url = sa.make_url(text)
-    if "@" in f"{url.host}{url.database}":
-        raise ConnectionProblem("This URL has more than one @.", hint=_URL_FORM)
-    return url
 
 
 def _missing(scheme: str, message: str) -> ConnectionProblem:
@@ -115,10 +110,6 @@ def _with_driver(url: URL) -> URL:
     dialect, drivers = _DRIVERS[url.drivername]
     driver = next((name for name in drivers if importlib.util.find_spec(name.partition(".")[0])), drivers[0])
     return url.set(drivername=f"{dialect}+{_DRIVER_NAMES.get(driver, driver)}")
-
-
-def _takes_timeout(url: URL) -> bool:
-    return url.get_driver_name() in {"psycopg", "psycopg2", "pymysql", "mysqldb"} and "connect_timeout" not in url.query
 
 
 def open_sqlalchemy(target: Any, *, ours: bool = False) -> Database:
@@ -174,8 +165,10 @@ class SQLAlchemy(Database):
         self._running: Any = None
         url = engine.url
         self.dialect = known_as(engine.dialect.name)
-        self.name = _safe_name(url)
-        self.secrets = tuple(filter(None, (str(url.password or ""), *_values(url))))
+        port = f":{url.port}" if url.port else ""
+        self.name = f"{url.get_backend_name()}://{url.host or ''}{port}/{url.database or ''}"
+        options = (str(value) for name, value in url.query.items() if says_secret(name))
+        self.secrets = tuple(filter(None, (str(url.password or ""), *options)))
 
     @override
     def connection(self) -> Engine:
@@ -195,7 +188,9 @@ class SQLAlchemy(Database):
             yield session
         except BaseException as error:
             if not isinstance(error, Exception):
-                self._drop(session)
+                # After Ctrl-C: stop the statement, and give up a connection that may still be waiting for its reply.
+                self.cancel()
+                session.invalidate()
             raise
         finally:
             self._running = None
@@ -239,11 +234,6 @@ class SQLAlchemy(Database):
             session.invalidate()  # the server is gone, and the transaction with it
         finally:
             session.close()
-
-    def _drop(self, session: Connection) -> None:
-        """After Ctrl-C: stop the statement, and give up a connection that may still be waiting for its reply."""
-        self.cancel()
-        session.invalidate()
 
     @override
     def cancel(self) -> None:
@@ -308,18 +298,6 @@ class SQLAlchemy(Database):
         )
 
 
-def _safe_name(url: URL) -> str:
-    port = f":{url.port}" if url.port else ""
-    return f"{url.get_backend_name()}://{url.host or ''}{port}/{url.database or ''}"
-
-
-def _values(url: URL) -> list[str]:
-    """Values of a URL's options that look like secrets."""
-    from rsql_magic.redaction import says_secret
-
-    return [str(value) for name, value in url.query.items() if says_secret(name)]
-
-
 def _inspector(session: Connection) -> Inspector:
     import sqlalchemy as sa
 
@@ -353,7 +331,10 @@ class _Inspected:
         tables = [
             Table(
                 name,
-                tuple(map(_column, found)),
+                tuple(
+                    Column(str(c["name"]), str(c["type"]), bool(c.get("nullable", True)), str(c.get("comment") or ""))
+                    for c in found
+                ),
                 schema=self._schema or "",
                 kind="view" if name in views else "table",
                 primary_key=tuple((primary.get(name) or {}).get("constrained_columns") or ()),
@@ -362,7 +343,11 @@ class _Inspected:
             )
             for name, found in columns.items()
         ]
-        keys = {self._full(n): [tuple(one["column_names"]) for one in found] for n, found in unique.items() if found}
+        keys = {
+            (f"{self._schema}.{n}" if self._schema else n): [tuple(one["column_names"]) for one in found]
+            for n, found in unique.items()
+            if found
+        }
         return Structure(tuple(tables), keys, tuple(self._problems))
 
     def _all(self, what: str) -> Mapping[str, Any]:
@@ -389,16 +374,7 @@ class _Inspected:
             except NotImplementedError:  # a dialect without this kind of view
                 continue
 
-    def _full(self, name: str) -> str:
-        return f"{self._schema}.{name}" if self._schema else name
-
     def _foreign_key(self, key: Mapping[str, Any]) -> ForeignKey:
         schema = key.get("referred_schema") or self._schema
         table = f"{schema}.{key['referred_table']}" if schema else str(key["referred_table"])
         return ForeignKey(tuple(key["constrained_columns"]), table, tuple(key["referred_columns"]))
-
-
-def _column(found: Mapping[str, Any]) -> Column:
-    return Column(
-        str(found["name"]), str(found["type"]), bool(found.get("nullable", True)), str(found.get("comment") or "")
-    )

@@ -257,7 +257,11 @@ class _Asked:
         self.refusal: QueryRejected | None = None
         listed = session.execute("SELECT name, type FROM pragma_table_list").fetchall()
         self._tables = {ascii_lower(name) for name, _ in listed}
-        self._views = {ascii_lower(name) for name, kind in listed if kind == "view"} - _defined(sql)
+        from sqlglot import exp
+
+        self._views = {ascii_lower(name) for name, kind in listed if kind == "view"} - {
+            ascii_lower(cte.alias) for cte in parse(lex(sql, "sqlite").text, "sqlite").find_all(exp.CTE)
+        }
         self._replaced = _replaced(session) - _OFTEN_REPLACED - set(allowed)
 
     def __call__(self, action: int, first: str | None, second: str | None, place: str | None, by: str | None) -> int:
@@ -282,13 +286,6 @@ class _Asked:
         hint = "%rsql catalog lists the tables; SQLite has functions of its own."
         self.refusal = QueryRejected(reason, piece=name or "", hint=hint, repairable=True)
         return sqlite3.SQLITE_DENY
-
-
-def _defined(sql: str) -> set[str]:
-    """The names that a WITH in a query defines."""
-    from sqlglot import exp
-
-    return {ascii_lower(cte.alias) for cte in parse(lex(sql, "sqlite").text, "sqlite").find_all(exp.CTE)}
 
 
 def _replaced(session: Any) -> set[str]:
@@ -341,7 +338,7 @@ def _open(path: str) -> sqlite3.Connection:
 @contextmanager
 def _bounded(connection: sqlite3.Connection, is_over: Callable[[], bool]) -> Iterator[None]:
     """The layers around a statement, and back."""
-    text_factory, connection.text_factory = connection.text_factory, _text
+    text_factory, connection.text_factory = connection.text_factory, lambda value: value.decode("utf-8", "replace")
     length = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
     cursor = connection.cursor()
     cursor.row_factory = None  # the user may have set another
@@ -357,11 +354,6 @@ def _bounded(connection: sqlite3.Connection, is_over: Callable[[], bool]) -> Ite
         connection.execute(f"PRAGMA query_only = {int(query_only)}")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, length)
         connection.text_factory = text_factory
-
-
-def _text(value: bytes) -> str:
-    """Text as it is stored; bytes that are no UTF-8 are replaced, where Python would refuse the whole row."""
-    return value.decode("utf-8", "replace")
 
 
 def _literal(text: str) -> str:

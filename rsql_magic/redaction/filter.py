@@ -122,10 +122,6 @@ def _is_key(text: str) -> bool:
     return longest >= 16 or (longest >= 8 and _has_digit(text[4:]))
 
 
-def _is_address(text: str) -> bool:
-    return text.rsplit(".", 1)[-1].lower() not in _SLOTS
-
-
 def _looks_random(text: str) -> bool:
     """Whether letters and digits change places as often as in a random string."""
     # Joined words change class about every fifth character, random base64 and hex about every second.
@@ -311,7 +307,7 @@ DETECTORS: tuple[Detector, ...] = (
             r"[\w.%+'-]{1,64}(?:@|%40)(?:[\w-]{1,63}\.){1,8}"
             r"(?:[^\W\d_]{2,63}(?![\w(]|-\w)|(?:com|org|net|edu|gov|info|io|co|de|uk|fr|es|it|nl|ch|at|eu|us|ca|au)(?!\w))"
         ),
-        _is_address,
+        lambda text: text.rsplit(".", 1)[-1].lower() not in _SLOTS,
     ),
     Detector(
         "phone",

@@ -115,10 +115,6 @@ def _is_ssn(text: str) -> bool:
     return area not in {"000", "666"} and area < "900" and group != "00" and serial != "0000"
 
 
-def _is_sin(text: str) -> bool:
-    return _luhn(_digits(text)) and text[0] not in "08"
-
-
 def _is_nhs(text: str) -> bool:
     check = 11 - _weighted(text, [10, 9, 8, 7, 6, 5, 4, 3, 2]) % 11
     return check % 11 == _digits(text)[9] and check != 10
@@ -166,10 +162,6 @@ def _is_personnummer(text: str) -> bool:
     return 1 <= digits[2] * 10 + digits[3] <= 12 and _luhn(digits)
 
 
-def _is_aadhaar(text: str) -> bool:
-    return _verhoeff(_digits(text))
-
-
 def _verhoeff(digits: list[int]) -> bool:
     """Verhoeff's check over the dihedral group of the pentagon (J. Verhoeff, 1969)."""
     check = 0
@@ -192,7 +184,11 @@ NATIONAL = (
         bool,
     ),
     ("UK NHS numbers, by their check digit", re.compile(_START + r"[0-9]{3}([ -])[0-9]{3}\1[0-9]{4}" + _END), _is_nhs),
-    ("Canadian social insurance numbers", re.compile(_START + r"[0-9]{3}([ -])[0-9]{3}\1[0-9]{3}" + _END), _is_sin),
+    (
+        "Canadian social insurance numbers",
+        re.compile(_START + r"[0-9]{3}([ -])[0-9]{3}\1[0-9]{3}" + _END),
+        lambda text: _luhn(_digits(text)) and text[0] not in "08",
+    ),
     (
         "Spanish DNI and NIE, by their letter",
         re.compile(r"(?i)(?<![\w-])(?:[0-9]{8}|[XYZ]-?[0-9]{7})-?[A-Z](?![\w-])"),
@@ -215,7 +211,11 @@ NATIONAL = (
         re.compile(r"(?<!\w)[1-9][0-9]{5}(?:19|20)[0-9]{9}[0-9Xx](?!\w)"),
         _is_resident_id,
     ),
-    ("Indian Aadhaar numbers", re.compile(_START + r"[2-9][0-9]{3}([ -])[0-9]{4}\1[0-9]{4}" + _END), _is_aadhaar),
+    (
+        "Indian Aadhaar numbers",
+        re.compile(_START + r"[2-9][0-9]{3}([ -])[0-9]{4}\1[0-9]{4}" + _END),
+        lambda text: _verhoeff(_digits(text)),
+    ),
     ("Polish PESEL", re.compile(r"(?<![\w.,+-])[0-9]{11}(?![\w]|[.,][0-9])"), _is_pesel),
     ("Swedish personal numbers", re.compile(_START + r"(?:19|20)?[0-9]{6}[-+][0-9]{4}" + _END), _is_personnummer),
 )

@@ -87,13 +87,9 @@ def without_data(source: str, known: AbstractSet[str]) -> str:
     if cell and language not in _CODE_CELLS:
         return f"%%{language} …"
     if language != "R":  # there ! negates
-        source = _SHELL.sub(_command, source)
+        source = _SHELL.sub(lambda match: f"{match[1]}{match[2] or ''}!{match[3]} …", source)
         source = _LINE.sub(_magic, source)
     return _numbers_out(_quotes_out(source, known, sql=language in {"sql", "bigquery"}))
-
-
-def _command(match: re.Match[str]) -> str:
-    return f"{match[1]}{match[2] or ''}!{match[3]} …"
 
 
 def _magic(match: re.Match[str]) -> str:

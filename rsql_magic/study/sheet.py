@@ -102,13 +102,6 @@ def read_sheet(text: str, kind: Kind, count: int | None = None) -> Sheet:
     except msgspec.DecodeError as problem:  # also a ValidationError, which says where
         raise Unusable(f"The JSON is not of the form that was asked for: {problem}.") from None
     sheet = Sheet(kind, form_read.title, tuple(form_read.items))
-    if problems := _problems(sheet, count):
-        raise Unusable(*problems)
-    return sheet
-
-
-def _problems(sheet: Sheet, count: int | None) -> list[str]:
-    """Problems that no type can express."""
     size = len(sheet.items)
     found = []
     if count is not None and size != count:
@@ -117,7 +110,9 @@ def _problems(sheet: Sheet, count: int | None) -> list[str]:
         found.append(f"There are {size} items; there should be 1 to {MOST}.")
     for number, item in enumerate(sheet.items, 1):
         found += [f"Item {number}: {problem}" for problem in _item_problems(item)]
-    return found
+    if problems := found:
+        raise Unusable(*problems)
+    return sheet
 
 
 def _item_problems(item: Item) -> list[str]:
