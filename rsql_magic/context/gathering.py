@@ -185,9 +185,7 @@ class Gathering:
             yield self._object(each, min(self.per_object, share), must, end)
         yield from (self._table(table) for table in tables)
         for name, page in self._r.pages:
-            yield _Offer(
-                "help", name, "named in the question", texts=(lambda _, page=page: cut(page, self.per_object),)
-            )
+            yield _Offer("help", name, "named in the question", texts=(partial(self._page, page),))
         for each in self._candidates:
             if each.rank > Rank.MENTIONED:
                 yield self._object(each, _BRIEF if mentioned else self.per_object, must=False, end=end)
