@@ -163,14 +163,11 @@ def frame_columns(namespace: Mapping[str, Any]) -> dict[str, list[str]]:
         >>> frame_columns({"x": 1})
         {}
     """
-    from rsql_magic.context.ranking import Ranking, column_names, session_values
+    from rsql_magic.context.ranking import Ranking
 
     ranking = Ranking("")
     candidates = ranking.ranked({name: obj for name, obj in namespace.items() if _is_frame(obj)})
-    found = {each.name: each for each in candidates if not each.is_secret}
-    readers = session_values(found.values(), fences=ranking.fences).readers
-    columns = {name: column_names(each, ranking.fences) for name, each in found.items()}
-    return {name: [*columns[name], *readers[name].index] for name in columns if name in readers}
+    return {each.name: [*each.names, *each.reader.index] for each in candidates if each.reader is not None}
 
 
 def polars_frames(namespace: Mapping[str, Any]) -> frozenset[str]:

@@ -15,8 +15,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.gathered import Frame, FrameColumn
-from rsql_magic.context.reader import positions
-from rsql_magic.context.readers import read, reader_of
+from rsql_magic.context.reader import places_of, positions
+from rsql_magic.context.readers import READERS, read
 from rsql_magic.context.sources import Fences
 from rsql_magic.context.value_names import SessionValues, by_filling, looked_at, starred
 from rsql_magic.redaction import clean, names_settings, says_personal, says_secret
@@ -47,7 +47,7 @@ class FrameSource:
 
     def matches(self, obj: Any) -> bool:
         """Whether the object is a frame, a series or an array of a known library."""
-        return reader_of(obj) is not None
+        return not READERS.keys().isdisjoint(places_of(obj))
 
     def columns(self, obj: Any) -> list[str]:
         """The column names that can be typed."""

@@ -189,11 +189,10 @@ class Context:
     @property
     def text(self) -> str:
         """Exactly what is sent: each piece in a fence of its own, objects of one line together in one."""
-        groups = groupby(
-            (piece for piece in self.pieces if piece.text),
-            key=lambda piece: (piece.kind, "session" if piece.is_line else piece.name),
-        )
-        return "\n".join(fence(kind, name, "\n".join(piece.text for piece in group)) for (kind, name), group in groups)
+        shown = [piece for piece in self.pieces if piece.text]
+        groups = groupby(shown, key=lambda piece: (piece.kind, "session" if piece.is_line else piece.name))
+        texts = [(*place, "\n".join(piece.text for piece in group)) for place, group in groups]
+        return "\n".join(fence(kind, name, text) for kind, name, text in texts)
 
     def as_values(self) -> dict[str, Any]:
         """What `text` states, as values: what the model of fixed rules is sent beside the text."""

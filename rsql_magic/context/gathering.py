@@ -170,7 +170,9 @@ class Gathering:
     def _candidates(self) -> list[Candidate]:
         """Objects in the order of their rank, those of R looked at."""
         ranked = self._ranking.ranked(self.namespace, self._r.objects)
-        return self._r.looked_at(ranked, values=self.level != "names", rows=5 if self.level == "sample" else 0)
+        return self._r.looked_at(
+            ranked, self._fences, values=self.level != "names", rows=5 if self.level == "sample" else 0
+        )
 
     def _offers(self, end: float) -> Iterator[_Offer]:
         """What could be told: first what the question is about, then the rest. Texts are made when they are reached."""

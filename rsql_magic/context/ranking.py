@@ -23,6 +23,7 @@ from rsql_magic.redaction import says_secret
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from rsql_magic.context.reader import Reader
     from rsql_magic.context.value_names import Elsewhere
     from rsql_magic.sql import Privacy
 
@@ -56,15 +57,17 @@ class Candidate:
     named: bool = False  # whether it was asked for or the question says its name
     columns: frozenset[str] = frozenset()  # its columns that the question mentions
     place: int = 0  # its place among those of the same rank
+    reader: Reader | None = None  # what reads it; None where nothing does, it fails, or it is a secret
+    names: Sequence[str] = ()  # all of its columns that can be typed
 
     @cached_property
     def is_secret(self) -> bool:
         """Whether its name says that it must not be read."""
         return says_secret(self.name)
 
-    def holding(self, obj: Any) -> Candidate:
+    def holding(self, obj: Any, fences: Fences) -> Candidate:
         """The same with another object."""
-        return replace(self, obj=obj)
+        return replace(self, obj=obj, reader=fences.ask(self.name, lambda: _look(self.source, obj)[0], None))
 
 
 @dataclass(frozen=True)
@@ -102,23 +105,24 @@ class Ranking:
 
     def _candidate(self, name: str, obj: Any) -> Candidate:
         source = self.fences.ask(name, lambda: source_of(obj), None)
-        columns = frozenset() if source is None or says_secret(name) else self._columns(name, source, obj)
+        seen: tuple[Reader | None, list[str]] = None, []
+        if not says_secret(name):
+            # Once, whatever is asked later: a frame is slow to read.
+            seen = self.fences.ask(name, lambda: _look(source, obj), seen)
+        reader, names = seen
+        columns = frozenset(self.asked.mentioned(names) if self.question else ())
         named = name in self.names or self.asked.mentions(name)
         used, assigned = self._used_and_assigned
+        rank, place = Rank.REST, 0
         if name in self.names:
-            return Candidate(name, obj, source, Rank.ASKED, named, columns, self.names.index(name))
-        if named or columns:
-            return Candidate(name, obj, source, Rank.MENTIONED, named, columns, 0 if named else 1)
-        if name in used:
-            return Candidate(name, obj, source, Rank.USED, place=assigned.get(name, len(assigned)))
-        if name in assigned:
-            return Candidate(name, obj, source, Rank.ASSIGNED, place=assigned[name])
-        return Candidate(name, obj, source, Rank.REST)
-
-    def _columns(self, name: str, source: Source, obj: Any) -> frozenset[str]:
-        """The columns that the question mentions."""
-        found = _columns(name, source, obj, self.fences) if self.question else ()
-        return frozenset(self.asked.mentioned(found))
+            rank, place = Rank.ASKED, self.names.index(name)
+        elif named or columns:
+            rank, place = Rank.MENTIONED, 0 if named else 1
+        elif name in used:
+            rank, place = Rank.USED, assigned.get(name, len(assigned))
+        elif name in assigned:
+            rank, place = Rank.ASSIGNED, assigned[name]
+        return Candidate(name, obj, source, rank, named, columns, place, reader, names)
 
     def _is_users(self, name: str, obj: Any) -> bool:
         """Whether the user made the object: no module, nothing of IPython's, no function of a package."""
@@ -129,17 +133,19 @@ class Ranking:
         return not issubclass(type(obj), _CODE) or not _is_installed(obj) or self.asked.mentions(name)
 
 
-def column_names(candidate: Candidate, fences: Fences | None = None) -> Sequence[str]:
-    """The names of an object's columns, none when it has none, fails or is not to be read."""
-    if candidate.source is None or candidate.is_secret:
-        return ()
-    return _columns(candidate.name, candidate.source, candidate.obj, fences or Fences())
+def _look(source: Source | None, obj: Any) -> tuple[Reader | None, list[str]]:
+    """What reads an object, and its columns."""
+    read = getattr(source, "reader", None)
+    reader = read(obj) if read else None
+    if not isinstance(source, TabularSource):
+        return reader, []
+    return reader, [name for name in (reader.names if reader else source.columns(obj)) if isinstance(name, str)]
 
 
 def speakable_columns(candidate: Candidate, values: SessionValues) -> set[str]:
-    """The same without those that are values, as in a pivot table: code may be shown with these names only."""
+    """An object's columns but those that are values, as in a pivot table: code may be shown with these names only."""
     suppressed, reader = getattr(candidate.source, "suppressed", None), values.readers.get(candidate.name)
-    named = column_names(candidate, values.fences) if not suppressed else reader.names if reader else ()
+    named = candidate.names if not suppressed else reader.names if reader else ()
     names = {name for name in named if isinstance(name, str)} - (values.names - candidate.columns)
     if not suppressed or not reader or not names:
         return names
@@ -153,22 +159,8 @@ def session_values(
     fences: Fences | None = None,
 ) -> SessionValues:
     """Which names of columns are values, among what can be read of the candidates, and ``elsewhere``, as in R."""
-    readers, fences = {}, fences or Fences()
-    for each in candidates:
-        reader = getattr(each.source, "reader", None)
-        if reader and not each.is_secret and (found := fences.ask(each.name, lambda: reader(each.obj), None)):  # noqa: B023
-            readers[each.name] = found
-    return SessionValues(readers, no_values=level == "names", elsewhere=elsewhere, fences=fences)
-
-
-def _columns(name: str, source: Source, obj: Any, fences: Fences) -> Sequence[str]:
-    return fences.ask(
-        name,
-        lambda: (
-            [name for name in source.columns(obj) if isinstance(name, str)] if isinstance(source, TabularSource) else ()
-        ),
-        (),
-    )
+    readers = {each.name: each.reader for each in candidates if each.reader is not None}
+    return SessionValues(readers, no_values=level == "names", elsewhere=elsewhere, fences=fences or Fences())
 
 
 def _is_installed(code: Any) -> bool:

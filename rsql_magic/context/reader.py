@@ -253,6 +253,11 @@ def place_of(cls: type) -> tuple[str, str]:
     return (module.split(".")[0] if isinstance(module, str) else "", type.__getattribute__(cls, "__name__"))
 
 
+def places_of(obj: Any) -> list[tuple[str, str]]:
+    """Package and name of an object's class and of the classes that it is made of, the nearest first."""
+    return [place_of(base) for base in type.__getattribute__(type(obj), "__mro__")]
+
+
 def class_name(obj: Any) -> str:
     """An object's package and class: ``pandas DataFrame``."""
     return " ".join(place_of(type(obj)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.reader import Reader, Sample, class_name, place_of
+from rsql_magic.context.reader import Reader, Sample, class_name, places_of
 from rsql_magic.context.value_names import WHOLE
 
 if TYPE_CHECKING:
@@ -312,19 +312,10 @@ def read_array(array: Any) -> Reader:
 
 def read(obj: Any) -> Reader:
     """The object's reader; a `TypeError` where it is no frame of a library known here."""
-    reader = reader_of(obj)
+    reader = next((READERS[place] for place in places_of(obj) if place in READERS), None)
     if reader is None:
         raise TypeError(f"{type(obj).__name__} is no frame that is known here")
     return reader(obj)
-
-
-def reader_of(obj: Any) -> Callable[[Any], Reader] | None:
-    """How to read the object, by the package and name of its class; nothing is imported to find out."""
-    for base in type.__getattribute__(type(obj), "__mro__"):
-        reader = READERS.get(place_of(base))
-        if reader is not None:
-            return reader
-    return None
 
 
 # Package and class name to what reads it.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.context.ranking import Candidate
     from rsql_magic.context.reader import Family
+    from rsql_magic.context.sources import Fences
     from rsql_magic.context.value_names import Held
 
 # Seconds that R may take to name its objects, which takes it milliseconds.
@@ -68,7 +69,7 @@ class RSide:
         """R's own account of the last error; with the names that may be said, without values."""
         return self.error if known is None else error_without_values(self.error, known)
 
-    def looked_at(self, ranked: Sequence[Candidate], *, values: bool, rows: int = 0) -> list[Candidate]:
+    def looked_at(self, ranked: Sequence[Candidate], fences: Fences, *, values: bool, rows: int = 0) -> list[Candidate]:
         """The candidates with those of R looked at: all that are pointed to, and some of the rest, in one call."""
         # Without `values` models and functions still say what they are; `rows` is how many first rows to bring along.
         # Objects of another R come with what they say.
@@ -85,7 +86,7 @@ class RSide:
         except r.NoR:
             found = [replace(each.obj, is_late=True) for each in chosen]
         seen = {id(each): obj for each, obj in zip(chosen, found, strict=True)}
-        return [each.holding(seen[id(each)]) if id(each) in seen else each for each in ranked]
+        return [each.holding(seen[id(each)], fences) if id(each) in seen else each for each in ranked]
 
 
 def _places(each: Candidate, *, values: bool) -> list[int]:
