@@ -223,7 +223,7 @@ class _Description:
     def column(self, place: int) -> Column:
         name = str(self.reader.names[place])
         description, unit = self.reader.note(place)
-        written = self.written.column(name) or Column(name)
+        written = (self.written.column(name) if self.detail.dictionary else None) or Column(name)
         return Column(
             name,
             description=self.clean(written.description or description),

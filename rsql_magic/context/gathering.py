@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.context.cells import Cell, as_cells, error_text
 from rsql_magic.context.gathered import Context, Noted, Piece, join_hints
 from rsql_magic.context.ranking import Candidate, Rank, Ranking, session_values, speakable_columns
-from rsql_magic.context.rside import RSide, held, is_late
+from rsql_magic.context.rside import RSide, held, is_late, is_rs
 from rsql_magic.context.sources import Detail, Fences, TabularSource, source_of, why, within
 from rsql_magic.redaction import clean, redact
 from rsql_magic.sql import count_tokens, cut, fence, one_line, unique_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rsql_magic.context.gathered import Frame
     from rsql_magic.context.value_names import SessionValues
@@ -350,3 +350,101 @@ def _module(name: str, module: types.ModuleType) -> str:
     version = vars(module).get("__version__")
     full = module.__name__ + (f" {version}" if isinstance(version, str) else "")
     return full if name == module.__name__ else f"{full} as {name}"
+
+
+def describe(
+    obj: Any,
+    name: str,
+    level: Privacy = "stats",
+    *,
+    budget: int = 300,
+    columns: Iterable[str] = (),
+    dictionary: Dictionary | None = None,
+    namespace: Mapping[str, Any] | None = None,
+    seconds: float = 2.0,
+) -> str:
+    """Describe any object in a few lines, as a model reads it.
+
+    Args:
+        obj: A frame, series, array, model, function or anything else. It is not copied, collected or changed.
+        name: What the user calls it.
+        level: The privacy level: ``names`` gives names and types, ``stats`` adds ranges and frequent categories,
+            ``sample`` adds five rows.
+        budget: Tokens for the whole text.
+        columns: Columns that must be in the text.
+        dictionary: Descriptions, units and keys that people wrote down.
+        namespace: The session that it belongs to, by whose data a column's name is known to be a value.
+        seconds: How long the object may take to be read.
+
+    Returns:
+        Text without secrets and personal identifiers. An object that cannot be read is described by its class.
+
+    Example:
+        >>> describe(list(range(1, 21)), "scores")
+        'scores: list of 20 int: 1..20'
+    """
+    ranking = Ranking("")
+    values = None if namespace is None else session_values(ranking.ranked(namespace), level, fences=ranking.fences)
+    detail = Detail(level=level, budget=budget, columns=frozenset(columns), dictionary=dictionary, values=values)
+    return redact(read_object(obj, name, detail, seconds))[0]
+
+
+def gather(
+    question: str,
+    namespace: Mapping[str, Any],
+    *,
+    names: Sequence[str] = (),
+    level: Privacy = "stats",
+    budget: int = 1500,
+    per_object: int = 300,
+    catalog: Catalog | None = None,
+    cells: Iterable[Any] = (),
+    error: BaseException | str | None = None,
+    r: bool = True,
+    recent: Sequence[str] = (),
+    dictionary: Dictionary | None = None,
+    seconds: float = 10.0,
+) -> Context:
+    """Choose what to tell the model about the session, within a budget.
+
+    First what was asked for by name, then what the question mentions by whole word (an object, or one of its columns),
+    then what recent cells use, then what was assigned recently, then the rest in alphabetical order. When the question
+    mentions something, the rest comes in one line each.
+
+    Args:
+        question: The user's words; empty to rank without one.
+        namespace: The user's variables by name.
+        names: Objects that were asked for (``--with``), first of all.
+        level: The privacy level.
+        budget: Tokens for everything.
+        per_object: Tokens for one object.
+        catalog: Tables of the current connection.
+        cells: Recent cells, oldest first, in any form that `cells.as_cells` takes.
+        error: The last error, as an exception or as text.
+        r: Whether to look at R, when an R session runs in this process; without, no object that rpy2 holds is read
+            either, which only the main thread may.
+        recent: Names that were assigned recently, newest first, where the caller knows better than ``cells``.
+        dictionary: Descriptions, units and keys that people wrote down.
+        seconds: How long everything may take, many times what it needs; what is too slow is left out, and that is said.
+
+    Returns:
+        A `Context`: its ``text`` is what to send.
+
+    Raises:
+        UnknownName: ``names`` holds a name that nothing has.
+    """
+    return Gathering(
+        question=question,
+        namespace=namespace if r else {name: value for name, value in namespace.items() if not is_rs(value)},
+        names=tuple(names),
+        level=level,
+        budget=budget,
+        per_object=per_object,
+        catalog=catalog,
+        cells=tuple(cells),
+        error=error,
+        r=r,
+        recent=tuple(recent),
+        dictionary=dictionary,
+        seconds=seconds,
+    ).context()

@@ -10,7 +10,8 @@ import sys
 import types
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.cells import Cell, recently
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.context.reader import Reader
     from rsql_magic.context.value_names import Elsewhere
-    from rsql_magic.sql import Privacy
+    from rsql_magic.sql import Catalog, Privacy
 
 _IPYTHON = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open", "display"})
 _CODE = (types.FunctionType, types.BuiltinFunctionType, type)
@@ -228,3 +229,83 @@ class Mentions:
     def mentioned(self, names: Iterable[str]) -> list[str]:
         """Those of the names that the question mentions, in their order."""
         return [name for name in names if self.mentions(name)]
+
+
+_RELATED = {
+    "pandas": ("DataFrame", "Series", "Index", "core.groupby.DataFrameGroupBy", "core.groupby.SeriesGroupBy"),
+    "polars": ("DataFrame", "LazyFrame", "Series"),
+}
+
+
+def known_names(namespace: Mapping[str, Any], catalog: Catalog | None = None) -> frozenset[str]:
+    """The names of a session: of objects, of their columns, and of tables. Code may be shown with these in quotes.
+
+    Args:
+        namespace: The user's variables by name.
+        catalog: Tables of the current connection.
+
+    Example:
+        >>> known_names({"x": 1})
+        frozenset({'x'})
+    """
+    ranking = Ranking("")
+    candidates = ranking.ranked(namespace)
+    values = session_values(candidates, fences=ranking.fences)
+    columns = (column for each in candidates for column in speakable_columns(each, values))
+    tables = (name for table in catalog or () for name in (table.name, *(column.name for column in table.columns)))
+    return frozenset([*(each.name for each in candidates), *columns, *tables])
+
+
+def frame_columns(namespace: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The columns of each pandas and polars frame of a session, those that can be typed, and the names of its index.
+
+    Args:
+        namespace: The user's variables by name.
+
+    Example:
+        >>> frame_columns({"x": 1})
+        {}
+    """
+    ranking = Ranking("")
+    candidates = ranking.ranked({name: obj for name, obj in namespace.items() if _is_frame(obj)})
+    return {each.name: [*each.names, *each.reader.index] for each in candidates if each.reader is not None}
+
+
+def polars_frames(namespace: Mapping[str, Any]) -> frozenset[str]:
+    """The names of a session's polars frames.
+
+    Args:
+        namespace: The user's variables by name.
+
+    Example:
+        >>> polars_frames({"x": 1})
+        frozenset()
+    """
+    return frozenset(name for name, obj in namespace.items() if _is_frame(obj) and place_of(type(obj))[0] == "polars")
+
+
+def frame_attributes(namespace: Mapping[str, Any]) -> frozenset[str]:
+    """What the pandas and polars frames of a session, their groups and their columns answer to, beside columns.
+
+    Args:
+        namespace: The user's variables by name.
+
+    Example:
+        >>> frame_attributes({"x": 1})
+        frozenset()
+    """
+    fences = Fences()
+    frames = {name: obj for name, obj in namespace.items() if _is_frame(obj)}
+    packages = {place_of(type(obj))[0] for obj in frames.values()} & _RELATED.keys()
+    # What a frame answers to, with what it has besides its class, as subclasses of pandas' frame do.
+    own = (fences.ask(name, partial(_attributes, obj), set[str]()) for name, obj in frames.items())
+    related = (attrgetter(name)(sys.modules[package]) for package in packages for name in _RELATED[package])
+    return frozenset[str]().union(*own, *map(dir, related))
+
+
+def _attributes(frame: Any) -> set[str]:
+    return {*dir(type(frame)), *(vars(frame) if hasattr(type(frame), "_metadata") else ())}
+
+
+def _is_frame(obj: Any) -> bool:
+    return type.__getattribute__(type(obj), "__name__") in {"DataFrame", "LazyFrame", "GeoDataFrame"}
