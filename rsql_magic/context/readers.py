@@ -26,7 +26,7 @@ _FEW = 300
 _SOONER = 20
 
 
-class PandasReader(Reader):
+class _PandasReader(Reader):
     """A pandas frame, also with duplicate or non-text names and with several levels of names."""
 
     def __init__(self, frame: Any, label: str = "") -> None:
@@ -41,14 +41,13 @@ class PandasReader(Reader):
         self.named_by = ", ".join(str(name) for name in frame.columns.names if name is not None)
 
     def note(self, place: int) -> tuple[str, str]:
-        """What ``df.attrs`` says of the column: ``{"labels": {column: text}, "units": {column: unit}}``."""
+        # What `df.attrs` says of the column: `{"labels": {column: text}, "units": {column: unit}}`.
         name, attrs = self.names[place], self.frame.attrs
         if not attrs:
             return "", ""
         return _text(_entry(attrs, name, "labels", "descriptions", "columns")), _text(_entry(attrs, name, "units"))
 
     def family(self, place: int) -> Family:
-        """What kind of values the column holds."""
         dtype = self._dtypes[place]
         if dtype.name in {"category", "str"} or dtype.name.startswith("string"):
             return "text"
@@ -61,7 +60,6 @@ class PandasReader(Reader):
         return _FAMILIES.get(getattr(dtype, "kind", "O"), "other")
 
     def sample(self, place: int, positions: list[int] | None) -> Sample:
-        """The column at these positions, or the whole of it."""
         column = self.frame.iloc[:, place]
         column = column if positions is None else column.take(positions)
         column = column.sparse.to_dense() if self._dtypes[place].name.startswith("Sparse") else column
@@ -73,13 +71,11 @@ class PandasReader(Reader):
         return Sample(values, len(column), len(column) - len(present))
 
     def texts(self) -> list[str]:
-        """The columns of text, and the levels of an index that have names."""
         index = self.frame.index
         levels = [name for place, name in enumerate(index.names) if isinstance(name, str) and _holds_text(index, place)]
         return [*super().texts(), *levels]
 
     def holding(self, column: str, wanted: AbstractSet[str]) -> tuple[dict[str, int], Iterable[str]]:
-        """How many rows hold each of these texts; and all the column's values when they are few."""
         place = next((place for place, name in enumerate(self.names) if str(name) == column), None)
         held = self.frame.index.get_level_values(column) if place is None else self.frame.iloc[:, place]
         if held.dtype == "object":  # lists and dictionaries cannot be told apart
@@ -94,16 +90,14 @@ class PandasReader(Reader):
         return told, [value for value in few if isinstance(value, str)] if len(few) <= _FEW else ()
 
     def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:
-        """The first rows of some columns."""
         columns = [self.frame.iloc[:rows, place].tolist() for place in places]
         return [list(row) for row in zip(*columns, strict=True)]
 
     def labels(self, rows: int) -> list[str]:
-        """The names of the first rows."""
         return [str(label) for label in self.frame.index[:rows]] if _is_text(self.frame.index) else []
 
     def rare_names(self, at_least: int) -> set[int]:
-        """Columns of a pivot table with few cells, in a table of counts those that few rows were counted in."""
+        # Columns of a pivot table with few cells, in a table of counts those that few rows were counted in.
         part = self.frame.iloc[:10_000]
         filled = [int((column.notna() & (column != 0)).sum()) for _, column in part.items()]
         counts = [
@@ -113,7 +107,7 @@ class PandasReader(Reader):
         return {place for place, most in enumerate(map(max, filled, counts)) if most < at_least}
 
     def sorted_key(self, place: int) -> tuple[int, int] | None:
-        """The ends of a strictly increasing column, looked at block by block."""
+        # The ends of a strictly increasing column, looked at block by block.
         column = self.frame.iloc[:, place]
         if column.hasnans or not increasing(lambda start, end: column.iloc[start:end].to_numpy("int64"), len(column)):
             return None
@@ -142,14 +136,14 @@ def pandas_series(series: Any) -> Reader:
     # The name of a row (`df.loc["Ann"]`) is a value; a row is told from a column by its index, the columns' names.
     is_row = isinstance(series, Series) and _is_text(column.index)
     name = "values" if is_row or not isinstance(series.name, str) else series.name
-    return PandasReader(column.to_frame(name=name), class_name(series))
+    return _PandasReader(column.to_frame(name=name), class_name(series))
 
 
 def pandas_array(array: Any) -> Reader:
     """One of pandas' own arrays, such as a categorical."""
     from pandas import Series
 
-    return PandasReader(Series(array).to_frame(name="values"), class_name(array))
+    return _PandasReader(Series(array).to_frame(name="values"), class_name(array))
 
 
 def pandas_levels(index: Any) -> Reader:
@@ -157,7 +151,7 @@ def pandas_levels(index: Any) -> Reader:
     names = [name if isinstance(name, str) else f"level_{place}" for place, name in enumerate(index.names)]
     from pandas import DataFrame
 
-    reader = PandasReader(
+    reader = _PandasReader(
         DataFrame({place: index.get_level_values(place) for place in range(len(names))}).set_axis(names, axis=1),
         class_name(index),
     )
@@ -169,7 +163,7 @@ def _is_text(index: Any) -> bool:
     return index.nlevels > 1 or index.dtype.kind not in "iufbmM"
 
 
-class NarwhalsReader(Reader):
+class _NarwhalsReader(Reader):
     """A frame, lazy frame or series of any library that narwhals knows."""
 
     def __init__(self, frame: Any) -> None:
@@ -187,11 +181,10 @@ class NarwhalsReader(Reader):
         super().__init__(class_name(frame), list(schema), [str(kind) for kind in self._dtypes], rows, about)
 
     def note(self, place: int) -> tuple[str, str]:
-        """What Arrow's field metadata says: ``description`` or ``label``, and ``unit``."""
+        # What Arrow's field metadata says: `description` or `label`, and `unit`.
         return self._metadata.get(self.names[place], ("", ""))
 
     def family(self, place: int) -> Family:
-        """What kind of values the column holds."""
         kind = self._dtypes[place]
         name = type(kind).__name__ if not isinstance(kind, type) else kind.__name__
         if kind.is_integer():
@@ -203,7 +196,6 @@ class NarwhalsReader(Reader):
         return {"Boolean": "bool", "String": "text", "Categorical": "text", "Enum": "text"}.get(name, "other")  # type: ignore[return-value]
 
     def sample(self, place: int, positions: list[int] | None) -> Sample:
-        """The column at these positions, or the whole of it."""
         column = self.frame.get_column(self.names[place])
         column = column if positions is None else column[positions]
         present = column.drop_nulls()
@@ -214,7 +206,6 @@ class NarwhalsReader(Reader):
         return Sample(values, len(column), len(column) - len(values))
 
     def holding(self, column: str, wanted: AbstractSet[str]) -> tuple[dict[str, int], Iterable[str]]:
-        """How many rows hold each of these texts; and all the column's values when they are few."""
         import narwhals.stable.v2 as nw
 
         held = self.frame.get_column(column).cast(nw.String)
@@ -226,11 +217,10 @@ class NarwhalsReader(Reader):
         return dict(Counter(found.to_list())), few.to_list() if len(few) <= _FEW else ()
 
     def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:
-        """The first rows of some columns."""
         return [list(row) for row in self.frame.select([self.names[place] for place in places]).head(rows).iter_rows()]
 
     def sorted_key(self, place: int) -> tuple[int, int] | None:
-        """The ends of a strictly increasing column, looked at block by block."""
+        # The ends of a strictly increasing column, looked at block by block.
         column = self.frame.get_column(self.names[place])
         rows = len(column)
         if column.null_count() or not increasing(lambda start, end: column[start:end].to_numpy(), rows):
@@ -247,7 +237,7 @@ def read_batch(batch: Any) -> Reader:
     """An Arrow record batch as the table of its one batch, which shares its memory."""
     from pyarrow import Table  # type: ignore[import-untyped]
 
-    reader = NarwhalsReader(Table.from_batches([batch]))
+    reader = _NarwhalsReader(Table.from_batches([batch]))
     reader.label = class_name(batch)
     return reader
 
@@ -256,12 +246,12 @@ def read_arrow_array(array: Any) -> Reader:
     """An Arrow array as a chunked one, which shares its memory."""
     from pyarrow import chunked_array
 
-    reader = NarwhalsReader(chunked_array([array]))
+    reader = _NarwhalsReader(chunked_array([array]))
     reader.label = class_name(array)
     return reader
 
 
-class ArrayReader(Reader):
+class _ArrayReader(Reader):
     """A numpy array: one column whatever its shape, or the fields of a structured array."""
 
     def __init__(self, array: Any, label: str = "") -> None:
@@ -278,12 +268,10 @@ class ArrayReader(Reader):
         return (self.array[self.names[place]] if self.array.dtype.names else self.array).flat
 
     def family(self, place: int) -> Family:
-        """What kind of values the array holds."""
         kind = self._dtypes[place].kind
         return "text" if kind in "US" else _FAMILIES.get(kind, "other")
 
     def sample(self, place: int, positions: list[int] | None) -> Sample:
-        """The values at these positions."""
         flat = self._flat(place)
         read = flat[:] if positions is None else flat[positions]
         present = read[read == read] if read.dtype.kind in "fcMm" else read  # noqa: PLR0124 - NaN and NaT
@@ -291,11 +279,9 @@ class ArrayReader(Reader):
         return Sample([present.min(), present.max()] if ends else present.tolist(), len(read), len(read) - len(present))
 
     def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:
-        """The first values."""
         return [list(row) for row in zip(*(self._flat(place)[:rows].tolist() for place in places), strict=True)]
 
     def sorted_key(self, place: int) -> tuple[int, int] | None:  # noqa: ARG002 - fields are not looked at
-        """The ends of a strictly increasing array of one dimension."""
         array = self.array
         if array.ndim != 1 or array.dtype.names or not increasing(lambda start, end: array[start:end], len(array)):
             return None
@@ -307,7 +293,7 @@ def read_array(array: Any) -> Reader:
     from numpy import asarray, ma
 
     label = f"numpy {type(array).__name__}" if type(array).__module__.split(".")[0] == "numpy" else class_name(array)
-    return ArrayReader(array.compressed() if isinstance(array, ma.MaskedArray) else asarray(array), label)
+    return _ArrayReader(array.compressed() if isinstance(array, ma.MaskedArray) else asarray(array), label)
 
 
 def read(obj: Any) -> Reader:
@@ -320,7 +306,7 @@ def read(obj: Any) -> Reader:
 
 # Package and class name to what reads it.
 READERS: dict[tuple[str, str], Callable[[Any], Reader]] = {
-    ("pandas", "DataFrame"): PandasReader,
+    ("pandas", "DataFrame"): _PandasReader,
     ("pandas", "Series"): pandas_series,
     ("pandas", "Index"): pandas_series,
     ("pandas", "MultiIndex"): pandas_levels,
@@ -333,7 +319,7 @@ READERS: dict[tuple[str, str], Callable[[Any], Reader]] = {
     ("duckdb", "DuckDBPyRelation"): read_relation,
     ("_duckdb", "DuckDBPyRelation"): read_relation,
     **{
-        (package, name): NarwhalsReader
+        (package, name): _NarwhalsReader
         for package, names in {
             "polars": ("DataFrame", "LazyFrame", "Series"),
             "pyarrow": ("Table", "ChunkedArray"),

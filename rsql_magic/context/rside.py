@@ -77,7 +77,7 @@ class RSide:
         ours = [each for each in unread if each.obj.is_readable and not each.is_secret]
         chosen = [each for each in ours if each.rank <= Rank.MENTIONED]
         rest = [each for each in ours if each.rank > Rank.MENTIONED]
-        chosen += rest[:_UNPOINTED] + [each for each in rest[_UNPOINTED:] if looked_at(RReader(each.obj))]
+        chosen += rest[:_UNPOINTED] + [each for each in rest[_UNPOINTED:] if looked_at(_RReader(each.obj))]
         if not chosen:
             return list(ranked)
         places = [_places(each, values=values) for each in chosen]
@@ -91,7 +91,7 @@ class RSide:
 
 def _places(each: Candidate, *, values: bool) -> list[int]:
     """The columns to look at: where no value may be said, only those that may be named by one."""
-    reader = RReader(each.obj)
+    reader = _RReader(each.obj)
     return singles(reader, Detail(columns=each.columns)) if values else looked_at(reader)
 
 
@@ -162,7 +162,7 @@ def error_without_values(text: str, known: AbstractSet[str]) -> str:
     return call + colon + words_of_code(said, {"Error", *words_in("\n".join(stops)), *known}) + end + calls
 
 
-class RReader(Reader):
+class _RReader(Reader):
     """A table or vector of R whose columns were looked at in R."""
 
     def __init__(self, each: RObject) -> None:
@@ -177,12 +177,11 @@ class RReader(Reader):
                 self._columns[int(place) - 1] = facts
 
     def note(self, place: int) -> tuple[str, str]:
-        """The column's ``label`` and ``units`` attributes."""
         facts = self._columns.get(place)
         return (facts[8], facts[9]) if facts else ("", "")
 
     def summary(self, place: int, positions: list[int] | None) -> Summary | None:  # noqa: ARG002 - R chose the rows
-        """What R counted; None for a column that was not looked at."""
+        # What R counted; None for a column that was not looked at.
         facts = self._columns.get(place)
         if facts is None:
             return None
@@ -201,7 +200,7 @@ class RReader(Reader):
         )
 
     def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:
-        """The first rows, as far as they were brought along and for the columns that were looked at."""
+        # The first rows, as far as they were brought along and for the columns that were looked at.
         columns = [listed(self._columns[place][11])[:rows] if place in self._columns else () for place in places]
         # A value of a sample row: text begins with a quote, everything else is shown as R writes it.
         cells = [[text[1:] if text.startswith("'") else _Written(text) for text in column] for column in columns]
@@ -209,16 +208,14 @@ class RReader(Reader):
         return shown[: max(map(len, columns), default=0)]
 
     def labels(self, rows: int) -> list[str]:
-        """The names of the first rows, or of a vector's first values."""
         return list(self._labels[:rows])
 
     def family(self, place: int) -> Family:
-        """What kind of values the column holds, by its class as far as it was not looked at."""
+        # What kind of values the column holds, by its class as far as it was not looked at.
         facts = self._columns.get(place)
         return facts[0] if facts else _FAMILIES.get(self.types[place], "other")  # type: ignore[return-value]
 
     def marks(self, place: int) -> Marks | None:
-        """How a column of numbers or flags is filled."""
         facts = self._columns.get(place)
         if facts is None or len(facts) < 14 or facts[0] not in {"bool", "integer", "number"}:
             return None
@@ -227,7 +224,6 @@ class RReader(Reader):
         )
 
     def sorted_key(self, place: int) -> tuple[int, int] | None:
-        """The ends of a strictly increasing column of whole numbers."""
         ends = self._columns[place][10].split(GROUP) if place in self._columns else [""]
         return (int(ends[0]), int(ends[1])) if len(ends) == 2 else None
 
@@ -273,7 +269,7 @@ class RSource:
 
     def reader(self, obj: RObject) -> Reader | None:
         """What reads a table or a vector."""
-        return RReader(obj) if obj.rows is not None else None
+        return _RReader(obj) if obj.rows is not None else None
 
     def table(self, obj: RObject, name: str, detail: Detail) -> Table:
         """The object as a table, without looking at its values."""
@@ -284,7 +280,7 @@ class RSource:
     def describe(self, obj: RObject, name: str, detail: Detail) -> str:
         """The object's text."""
         if obj.rows is not None:
-            return describe_frame(RReader(obj), name, detail)
+            return describe_frame(_RReader(obj), name, detail)
         said = clean(obj.said[0], detail.redacted) if obj.said else ""
         if says_personal(name):
             said = _VALUE_SAID.sub(r"\1", said)
