@@ -40,11 +40,6 @@ class Cell:
         """How the user would call it: ``In[3]``."""
         return f"In[{self.number}]" if self.number else "cell"
 
-    @property
-    def is_ours(self) -> bool:
-        """Whether the cell is a question of ours: the conversation holds those already."""
-        return self.source.lstrip().startswith(_OURS)
-
     def words(self) -> set[str]:
         """All names and words in the source."""
         return set(_WORD.findall(self.source))
@@ -78,7 +73,8 @@ def as_cells(history: Iterable[Any]) -> list[Cell]:
         [Cell(source='x = 1', number=1, error='')]
     """
     cells = (_as_cell(place, item) for place, item in enumerate(history))
-    return [cell for cell in cells if cell.source.strip() and not cell.is_ours]
+    # The conversation holds questions of ours already.
+    return [cell for cell in cells if cell.source.strip() and not cell.source.lstrip().startswith(_OURS)]
 
 
 def _as_cell(place: int, item: Any) -> Cell:
@@ -213,7 +209,9 @@ def _message(error: BaseException, known: AbstractSet[str] | None) -> str:
     own = _own_words(error) if known is not None else None
     if own is not None and known is not None:  # the user's own message may bring any value, without quotes
         said = words_of_code(said, own | known)
-    return _said(f"{_class_of(error)}: {said}\n{notes}".strip().removesuffix(":"), known)
+    place, name = type(error).__module__, type(error).__qualname__  # as a traceback names the class
+    name = name if place in {"builtins", "__main__"} else f"{place}.{name}"
+    return _said(f"{name}: {said}\n{notes}".strip().removesuffix(":"), known)
 
 
 def _own_words(error: BaseException) -> frozenset[str] | None:
@@ -224,12 +222,6 @@ def _own_words(error: BaseException) -> frozenset[str] | None:
     last = found[-1]
     lines = range(last.lineno or 0, (last.end_lineno or last.lineno or 0) + 1)
     return words_in("".join(linecache.getline(last.filename, line) for line in lines))
-
-
-def _class_of(error: BaseException) -> str:
-    """The class as a traceback names it."""
-    module = type(error).__module__
-    return type(error).__qualname__ if module in {"builtins", "__main__"} else f"{module}.{type(error).__qualname__}"
 
 
 def _said(text: str, known: AbstractSet[str] | None) -> str:

@@ -118,10 +118,17 @@ class _Description:
         self.only_names = detail.level == "names" or detail.brief or not reader.rows
         self.where = None if self.only_names else positions(reader.rows, detail.rows)
         self.asked = _asked(reader, detail)
-        self.rare = self._rare()
+        self.rare = set[int]()  # columns whose names are values that may not be said, unless they were asked about
+        if detail.level != "sample":
+            held = detail.values.places(reader) if detail.values else set()
+            self.rare = by_filling(reader, detail.at_least, all_of_them=detail.level == "names") | held
+            self.rare -= self.asked
         found = facts.runs(reader.names, reader.types, {*self.asked, *self.rare})
         self.runs = [run for run in found if len(run.columns) > 1 or run.columns[0] not in self.rare]
-        self.written = self._written()
+        self.written = Table(name)  # what the data dictionary says of this frame
+        if detail.dictionary:
+            columns = tuple(Column(str(column)) for column in reader.names)
+            self.written = detail.dictionary.describe(Table(name, columns, kind="frame"))
         self.names: dict[int, str] = {}
         # What each line that was written states.
         self.columns: dict[str, FrameColumn] = {}
@@ -147,14 +154,6 @@ class _Description:
             len(self.reader.names) - sum(column.many for column in columns),
             bool(self.where),
         )
-
-    def _rare(self) -> set[int]:
-        """Columns whose names are values that may not be said, unless they were asked about."""
-        if self.detail.level == "sample":
-            return set()
-        by_values = by_filling(self.reader, self.detail.at_least, all_of_them=self.detail.level == "names")
-        held = self.detail.values.places(self.reader) if self.detail.values else set()
-        return (by_values | held) - self.asked
 
     def begun(self) -> str:
         """What many of the names that are values begin with, such as the name of the column that was spread."""
@@ -300,13 +299,6 @@ class _Description:
     def clean(self, text: str) -> str:
         return clean(text, self.detail.redacted) if text else ""
 
-    def _written(self) -> Table:
-        """What the data dictionary says of this frame."""
-        if not self.detail.dictionary:
-            return Table(self.name)
-        table = Table(self.name, tuple(Column(str(name)) for name in self.reader.names), kind="frame")
-        return self.detail.dictionary.describe(table)
-
 
 def _says_secret(value: Any) -> bool:
     """Whether a cell is the name of a secret: ``db_password``."""
@@ -335,7 +327,14 @@ def profile_of(summary: Summary, rows: int | None, *, personal: bool, detail: De
     if summary.size - summary.missing < detail.at_least:  # so few values are single people's
         return known
     low, high = _range(summary)
-    return _with_categories(replace(known, low=low, high=high), summary, detail)
+    known = replace(known, low=low, high=high)
+    if known.distinct is None or known.distinct > CATEGORIES:
+        return known
+    # The categories that name nobody: few of them, short, and each seen often enough.
+    frequent = [value for value, count in summary.top if count >= detail.at_least]
+    shown = dict.fromkeys(clean(value, detail.redacted) for value in frequent[:SHOWN])
+    complete = bool(shown) and len(frequent) == known.distinct and len(frequent) <= SHOWN
+    return replace(known, values=tuple(shown), complete=complete)
 
 
 def estimate_distinct(summary: Summary, rows: int | None) -> int | None:
@@ -347,16 +346,6 @@ def estimate_distinct(summary: Summary, rows: int | None) -> int | None:
         return distinct
     present = rows * seen / summary.size
     return round(min(seen * distinct / (seen - once + once * seen / present), present))
-
-
-def _with_categories(profile: Profile, summary: Summary, detail: Detail) -> Profile:
-    """The categories that name nobody: few of them, short, and each seen often enough."""
-    if profile.distinct is None or profile.distinct > CATEGORIES:
-        return profile
-    frequent = [value for value, count in summary.top if count >= detail.at_least]
-    shown = dict.fromkeys(clean(value, detail.redacted) for value in frequent[:SHOWN])
-    complete = bool(shown) and len(frequent) == profile.distinct and len(frequent) <= SHOWN
-    return replace(profile, values=tuple(shown), complete=complete)
 
 
 def _range(summary: Summary) -> tuple[str | None, str | None]:

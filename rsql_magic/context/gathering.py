@@ -108,13 +108,12 @@ class Gathering:
         suppressed = frozenset() if self.level == "sample" else self._values.names
         late = [piece.name for piece in pieces if piece.reason == _LATE]
         late += [redact(one_line(each.name))[0] for each in self._candidates if is_late(each.obj)]
-        notes = (*self._r.notes, *self._left_out(), *([f"no time was left to read {_listed(late, 3)}"] if late else []))
+        failed = (
+            f"{redact(one_line(name))[0]} could not be read and was left out: {reason}."
+            for name, reason in sorted(self._fences.failed.items())
+        )
+        notes = (*self._r.notes, *failed, *([f"no time was left to read {_listed(late, 3)}"] if late else []))
         return Context(tuple(pieces), redactions, notes, self.budget, suppressed)
-
-    def _left_out(self) -> Iterator[str]:
-        """One sentence for each object that failed."""
-        for name, reason in sorted(self._fences.failed.items()):
-            yield f"{redact(one_line(name))[0]} could not be read and was left out: {reason}."
 
     def _best(self, offer: _Offer, left: int, *, fenced: bool) -> Piece:
         """The longest of an offer's texts that fits; the shortest all the same when it must be shown."""

@@ -168,7 +168,7 @@ def _collection(obj: Any, detail: Detail) -> str:
     if detail.level == "names" or not obj:
         return size
     if isinstance(obj, dict):
-        return f"{size}: {_record(obj, detail) or _mapping(obj)}"
+        return f"{size}: {_record(obj, detail) or f'{_kinds(obj)} → {_kinds(obj.values())}'}"
     return f"{size} {_kinds(obj)}{_extent(obj, detail)}"
 
 
@@ -188,10 +188,6 @@ def _record(obj: Mapping[Any, Any], detail: Detail) -> str:
     if len(kinds) < 2 or (detail.level != "sample" and detail.values and detail.values.names.intersection(obj)):
         return ""
     return ", ".join(f"{one_line(key, 40)} {_class_of(value)}" for key, value in obj.items())
-
-
-def _mapping(obj: Mapping[Any, Any]) -> str:
-    return f"{_kinds(obj)} → {_kinds(obj.values())}"
 
 
 def _kinds(values: Any) -> str:
@@ -340,14 +336,11 @@ def _formula(model: Any, detail: Detail) -> str:
     formula = getattr(model, "formula", None)
     if not isinstance(formula, str):
         return ""
-    shown = formula if detail.level == "sample" else _formula_without_data(formula, detail)
-    return f"; formula {one_line(shown, 200)}"
-
-
-def _formula_without_data(formula: str, detail: Detail) -> str:
-    suppressed = detail.values.names if detail.values else frozenset()
-    plain = message_without_data(formula, frozenset())
-    return re.sub(r"[^\W\d]\w*", lambda word: "…" if word[0] in suppressed else word[0], plain)
+    if detail.level != "sample":
+        suppressed = detail.values.names if detail.values else frozenset()
+        formula = message_without_data(formula, frozenset())
+        formula = re.sub(r"[^\W\d]\w*", lambda word: "…" if word[0] in suppressed else word[0], formula)
+    return f"; formula {one_line(formula, 200)}"
 
 
 def _some(names: list[str], most: int = 20) -> str:

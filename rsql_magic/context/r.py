@@ -111,29 +111,19 @@ def _asking() -> Iterator[Mapping[str, Any]]:
 def _functions(rinterface: Any) -> Any:
     """Our R code, read into an environment of its own, so that the user's workspace stays as it is."""
     if not r_running():
-        with _sigint_kept():
-            try:
-                rinterface.initr()
-            except Exception as problem:
-                what, _, hint = _plainly(problem).partition(". ")
-                raise NoR(f"{what}.", hint=hint) from problem
+        interrupt = signal.getsignal(signal.SIGINT)
+        try:
+            rinterface.initr()
+        except Exception as problem:
+            what, _, hint = _plainly(problem).partition(". ")
+            raise NoR(f"{what}.", hint=hint) from problem
+        finally:
+            if interrupt is not None:  # starting R replaces the handler of Ctrl-C
+                signal.signal(signal.SIGINT, interrupt)
     environment = rinterface.baseenv["new.env"](parent=rinterface.globalenv)
     for file in ("session.R", "columns.R"):
         rinterface.evalr(Path(__file__).with_name(file).read_text(encoding="utf-8"), envir=environment)
     return environment
-
-
-@contextmanager
-def _sigint_kept() -> Iterator[None]:
-    """Starting R replaces the handler of Ctrl-C; put back what was there."""
-    import signal
-
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True)

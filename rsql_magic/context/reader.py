@@ -73,7 +73,10 @@ def summarised(sample: Sample, family: Family) -> Summary:
     if family == "object":
         kinds = {type(value) for value in sample.values}
         family = next((family for known, family in _PYTHON if kinds and kinds <= known), "other")
-    low, high = _ends(sample.values, family)
+    low = high = None
+    ordered = [value for value in sample.values if math.isfinite(value)] if family == "number" else sample.values
+    if ordered and family in {"integer", "number", "time"}:
+        low, high = min(ordered), max(ordered)
     summary = Summary(family, sample.size, sample.missing, low, high)
     if family not in {"integer", "text"} or not sample.values:
         return summary
@@ -92,13 +95,6 @@ _PYTHON: tuple[tuple[frozenset[type], Family], ...] = (
     (frozenset({date}), "time"),
     (frozenset({timedelta}), "time"),
 )
-
-
-def _ends(values: list[Any], family: Family) -> tuple[Any, Any]:
-    """The smallest and the largest of values that have an order."""
-    if family == "number":
-        values = [value for value in values if math.isfinite(value)]
-    return (min(values), max(values)) if values and family in {"integer", "number", "time"} else (None, None)
 
 
 @dataclass(frozen=True, slots=True)

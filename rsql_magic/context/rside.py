@@ -50,19 +50,16 @@ class RSide:
         if not wanted or not reads_r(question):
             return cls()
         named = functions_named(question)
+        started = r.r_running()
+        named = named if started else [(package, function) for package, function in named if package]
         try:
-            return cls._asked(named if r.r_running() else [(p, f) for p, f in named if p], error)
+            pages = [page for package, function in named[:_PAGES] if (page := r.help_text(function, package))]
+            if not started and not r.r_running():
+                return cls()
+            session = r.survey(_SURVEY)
+            text = r.last_error() if is_rs(error) else ""
         except r.NoR as problem:
             return cls(notes=(str(problem),))
-
-    @classmethod
-    def _asked(cls, named: list[tuple[str, str]], error: BaseException | str | None) -> RSide:
-        started = r.r_running()
-        pages = [page for package, function in named[:_PAGES] if (page := r.help_text(function, package))]
-        if not started and not r.r_running():
-            return cls()
-        session = r.survey(_SURVEY)
-        text = r.last_error() if is_rs(error) else ""
         return cls(session.text(), tuple((each.name, each) for each in session.objects), tuple(pages), text)
 
     def error_text(self, known: AbstractSet[str] | None) -> str:
@@ -80,19 +77,15 @@ class RSide:
         chosen += rest[:_UNPOINTED] + [each for each in rest[_UNPOINTED:] if looked_at(_RReader(each.obj))]
         if not chosen:
             return list(ranked)
-        places = [_places(each, values=values) for each in chosen]
+        readers = [(each, _RReader(each.obj)) for each in chosen]
+        # Where no value may be said, only the columns that may be named by one are looked at.
+        places = [singles(one, Detail(columns=each.columns)) if values else looked_at(one) for each, one in readers]
         try:
             found = r.look_at([each.obj for each in chosen], places, values=values, rows=rows)
         except r.NoR:
             found = [replace(each.obj, is_late=True) for each in chosen]
         seen = {id(each): obj for each, obj in zip(chosen, found, strict=True)}
         return [each.holding(seen[id(each)], fences) if id(each) in seen else each for each in ranked]
-
-
-def _places(each: Candidate, *, values: bool) -> list[int]:
-    """The columns to look at: where no value may be said, only those that may be named by one."""
-    reader = _RReader(each.obj)
-    return singles(reader, Detail(columns=each.columns)) if values else looked_at(reader)
 
 
 def reads_r(question: str) -> bool:

@@ -110,17 +110,13 @@ def sources() -> tuple[Source, ...]:
                 f"The context source {entry.name!r} was left out: {problem}. Uninstall or update its package.",
                 stacklevel=2,
             )
-    return (*found, *(_load(*place.split(":")) for place in BUILT_IN))
+    ours = (place.split(":") for place in BUILT_IN)
+    return (*found, *(getattr(import_module(module), name)() for module, name in ours))
 
 
 def source_of(obj: Any) -> Source:
     """The first source that knows the object."""
     return next(source for source in sources() if source.matches(obj))
-
-
-def _load(module: str, name: str) -> Source:
-    source: Source = getattr(import_module(module), name)()
-    return source
 
 
 # On the main thread an alarm interrupts the call, which then really stops. Elsewhere (and on Windows) a daemon thread
@@ -244,8 +240,5 @@ def why(problem: BaseException) -> str:
     """Why an object could not be read, without the words of its error unless they are ours."""
     if isinstance(problem, RsqlError):
         return problem.message.rstrip(".")
-    return "it took too long" if isinstance(problem, TooSlow) else f"it raised {_name_of(type(problem))}"
-
-
-def _name_of(cls: type) -> str:
-    return str(type.__getattribute__(cls, "__name__"))[:40]
+    name = str(type.__getattribute__(type(problem), "__name__"))[:40]  # whatever a metaclass makes of looking it up
+    return "it took too long" if isinstance(problem, TooSlow) else f"it raised {name}"

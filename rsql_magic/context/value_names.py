@@ -266,12 +266,11 @@ class SessionValues:
     @cached_property
     def names(self) -> frozenset[str]:
         """Those names. A frame that fails here is described no more, so nothing of it need be known."""
-        filled = [self._ask(frame, lambda: self._filled(reader), set[str]()) for frame, reader in self.readers.items()]  # noqa: B023
-        return frozenset(self._held().union(*filled))
-
-    def _filled(self, reader: Reader) -> set[str]:
-        places = by_filling(reader, self.at_least, all_of_them=self.no_values)
-        return {written(reader.names[place]) for place in places}
+        found = set[str]()
+        for frame, reader in self.readers.items():
+            ask = partial(by_filling, reader, self.at_least, all_of_them=self.no_values)
+            found |= {written(reader.names[place]) for place in self._ask(frame, ask, set[int]())}
+        return frozenset(self._held() | found)
 
     def _ask(self, frame: str, call: Callable[[], Found], otherwise: Found) -> Found:
         return self.fences.ask(frame, call, otherwise, _ONE_FRAME)
