@@ -103,7 +103,10 @@ def add_profiles(
                 todo.append(place)
     todo = [place for place in todo if len(tables[place].columns) <= _WIDE]
     # Small tables first: what the effort leaves out are few tables then, and those that are slowest to read.
-    for place in sorted(todo, key=lambda place: _size(tables[place])):
+    sizes = {
+        place: (tables[place].kind == "view", (tables[place].rows or 0) * len(tables[place].columns)) for place in todo
+    }
+    for place in sorted(todo, key=sizes.__getitem__):
         if not views and tables[place].kind == "view" and not database.knows_work_of_views:
             continue
         try:
@@ -113,24 +116,15 @@ def add_profiles(
     return tuple(profiled)
 
 
-def _size(table: Table) -> tuple[bool, int]:
-    return table.kind == "view", (table.rows or 0) * len(table.columns)
-
-
-def _of_enough(found: Profile | None, rows: int | None) -> Profile | None:
-    """A profile without the range of a few rows: that would be their values."""
-    if found is None or rows is None or rows * (1 - (found.nulls or 0)) >= _FEWEST:
-        return found
-    return replace(found, low=None, high=None)
-
-
 def _with_statistics(table: Table, profiles: dict[str, Profile]) -> Table:
-    return table.with_columns(
-        Column(
-            c.name, c.type, c.nullable, c.description, c.unit, _allowed(c, _of_enough(profiles.get(c.name), table.rows))
-        )
-        for c in table.columns
-    )
+    columns = []
+    for column in table.columns:
+        found = profiles.get(column.name)
+        # Of a few rows the range would be their values.
+        if found and table.rows is not None and table.rows * (1 - (found.nulls or 0)) < _FEWEST:
+            found = replace(found, low=None, high=None)
+        columns.append(replace(column, profile=_allowed(column, found)))
+    return table.with_columns(columns)
 
 
 def _allowed(column: Column, found: Profile | None) -> Profile | None:
@@ -139,7 +133,10 @@ def _allowed(column: Column, found: Profile | None) -> Profile | None:
         return None
     if says_personal(column.name):
         return replace(found, low=None, high=None, values=(), complete=False)
-    return replace(found, values=_harmless(found.values)) if found.values else found
+    # No value that looks like a secret or a person's data is kept; one look at all is enough for most columns.
+    if not found.values or not redact("\n".join(found.values))[1]:
+        return found
+    return replace(found, values=tuple(value for value in found.values if not redact(value)[1]))
 
 
 def profile(database: Database, table: Table, effort: Effort) -> Table:
@@ -154,7 +151,8 @@ def profile(database: Database, table: Table, effort: Effort) -> Table:
             if picked is None or not effort.takes(max(picked.values, database.values_of_a_statement)):
                 break
             try:
-                counts = effort.rows(database, _counts_sql(database, picked.source, some))[0]
+                asked_of = ["COUNT(*)", *(term for column in some for term in _terms(database, column))]
+                counts = effort.rows(database, f"SELECT {', '.join(asked_of)} FROM {picked.source}")[0]
                 total = int(counts[0])
                 sampled = picked.limit is not None and total >= picked.limit
                 seen = _read_counts(some, total, counts[1:], sampled)
@@ -169,21 +167,13 @@ def profile(database: Database, table: Table, effort: Effort) -> Table:
     return replace(profiled, rows=total) if found and not sampled else profiled
 
 
-def _counts_sql(database: Database, source: str, columns: Sequence[Column]) -> str:
-    asked = ["COUNT(*)", *(term for column in columns for term in _terms(database, column))]
-    return f"SELECT {', '.join(asked)} FROM {source}"
-
-
 def _terms(database: Database, column: Column) -> list[str]:
     """Not missing, distinct, smallest, largest; NULL where it is of no use, so that every column has four."""
     name, kind = database.quoted(column.name), value_kind(column.type)
-    distinct = f"COUNT(DISTINCT {name})" if kind in {"text", "number", "time"} and not _is_float(column) else "NULL"
+    is_float = column.type.lower().startswith(("double", "float", "real"))
+    distinct = f"COUNT(DISTINCT {name})" if kind in {"text", "number", "time"} and not is_float else "NULL"
     ends = [f"CAST({end}({name}) AS {database.text_type})" for end in ("MIN", "MAX")]
     return [f"COUNT({name})", distinct, *(ends if kind in {"number", "time"} else ["NULL", "NULL"])]
-
-
-def _is_float(column: Column) -> bool:
-    return column.type.lower().startswith(("double", "float", "real"))
 
 
 def _read_counts(columns: Sequence[Column], total: int, counts: Sequence[Any], sampled: bool) -> dict[str, Profile]:
@@ -226,27 +216,25 @@ def _order(text: str) -> tuple[float, str]:
 def _add_values(
     database: Database, source: str, columns: Sequence[Column], found: dict[str, Profile], effort: Effort
 ) -> None:
-    some = [column for column in columns if _has_categories(column, found[column.name])]
+    some = [
+        column
+        for column in columns
+        if 0 < (found[column.name].distinct or 0) <= _FEW
+        and value_kind(column.type) == "text"
+        and not says_personal(column.name)
+    ]
+    sql = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT {place} AS place, CAST({name} AS {database.text_type}) AS value, COUNT(*) AS seen "
+        f"FROM {source} WHERE {name} IS NOT NULL GROUP BY {name} HAVING COUNT(*) >= {SEEN} "
+        f"ORDER BY seen DESC, value LIMIT {SHOWN}) AS q{place}"
+        for place, name in enumerate(database.quoted(column.name) for column in some)
+    )
     seen: dict[int, list[tuple[str, int]]] = {}
-    for place, value, count in effort.rows(database, _values_sql(database, source, some)) if some else ():
+    for place, value, count in effort.rows(database, sql) if some else ():
         seen.setdefault(int(place), []).append((str(value), int(count)))
     for place, column in enumerate(some):
         exact = not found[column.name].approximate
         found[column.name] = categories(found[column.name], seen.get(place, ()), complete=exact)
-
-
-def _has_categories(column: Column, found: Profile) -> bool:
-    few = found.distinct is not None and 0 < found.distinct <= _FEW
-    return few and value_kind(column.type) == "text" and not says_personal(column.name)
-
-
-def _values_sql(database: Database, source: str, columns: Sequence[Column]) -> str:
-    return " UNION ALL ".join(
-        f"SELECT * FROM (SELECT {place} AS place, CAST({name} AS {database.text_type}) AS value, COUNT(*) AS seen "
-        f"FROM {source} WHERE {name} IS NOT NULL GROUP BY {name} HAVING COUNT(*) >= {SEEN} "
-        f"ORDER BY seen DESC, value LIMIT {SHOWN}) AS q{place}"
-        for place, name in enumerate(database.quoted(column.name) for column in columns)
-    )
 
 
 def categories(found: Profile, seen: Sequence[tuple[str, int]], *, complete: bool) -> Profile:
@@ -261,10 +249,3 @@ def categories(found: Profile, seen: Sequence[tuple[str, int]], *, complete: boo
         return found
     values = tuple(value for value, count in seen if count >= SEEN)[:SHOWN]
     return replace(found, values=values, complete=complete and len(values) == found.distinct)
-
-
-def _harmless(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Values without those that look like a secret or a person's data; one look at all is enough for most."""
-    if not values or not redact("\n".join(values))[1]:
-        return values
-    return tuple(value for value in values if not redact(value)[1])

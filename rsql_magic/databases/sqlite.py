@@ -12,8 +12,7 @@ from __future__ import annotations
 import random
 import re
 import sqlite3
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -259,9 +258,8 @@ class _Asked:
         self._tables = {ascii_lower(name) for name, _ in listed}
         from sqlglot import exp
 
-        self._views = {ascii_lower(name) for name, kind in listed if kind == "view"} - {
-            ascii_lower(cte.alias) for cte in parse(lex(sql, "sqlite").text, "sqlite").find_all(exp.CTE)
-        }
+        defined = {ascii_lower(cte.alias) for cte in parse(lex(sql, "sqlite").text, "sqlite").find_all(exp.CTE)}
+        self._views = {ascii_lower(name) for name, kind in listed if kind == "view"} - defined
         self._replaced = _replaced(session) - _OFTEN_REPLACED - set(allowed)
 
     def __call__(self, action: int, first: str | None, second: str | None, place: str | None, by: str | None) -> int:
@@ -338,6 +336,7 @@ def _open(path: str) -> sqlite3.Connection:
 @contextmanager
 def _bounded(connection: sqlite3.Connection, is_over: Callable[[], bool]) -> Iterator[None]:
     """The layers around a statement, and back."""
+    # Bytes that are no UTF-8 are replaced, where Python would refuse the whole row.
     text_factory, connection.text_factory = connection.text_factory, lambda value: value.decode("utf-8", "replace")
     length = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
     cursor = connection.cursor()
@@ -396,7 +395,7 @@ class _Reader:
         created = self._database.run(self._session, _DEFINITIONS.format(place=always_quoted(self._schema)))
         said = {name: remarks(sql) for kind, name, sql in created if kind == "table" and sql}
         tables = [
-            _described(self._table(name, kinds[name], rows, keys, counts.get(name)), said.get(name))
+            self._table(name, kinds[name], rows, keys, counts.get(name), said=said.get(name))
             for name, rows in columns.items()
         ]
         unique = {
@@ -423,51 +422,50 @@ class _Reader:
         return {name: columns[name] for name in kinds if name in columns}
 
     def _table(
-        self, name: str, kind: str, columns: list[Row], keys: Mapping[str, list[Row]], rows: int | None
+        self,
+        name: str,
+        kind: str,
+        columns: list[Row],
+        keys: Mapping[str, list[Row]],
+        rows: int | None,
+        *,
+        said: Remarks | None,
     ) -> Table:
         key = sorted((place, column) for column, _, _, place in columns if place)
+        described = said.columns if said else {}  # remarks in a definition are the only comments that SQLite has
         return Table(
             name,
-            tuple(Column(column, type_, not notnull and not place) for column, type_, notnull, place in columns),
+            tuple(
+                Column(column, type_, not notnull and not place, described.get(column.lower(), ""))
+                for column, type_, notnull, place in columns
+            ),
             schema=self.place,
             kind="view" if kind == "view" else "table",
             rows=rows,
             primary_key=tuple(column for _, column in key),
-            foreign_keys=tuple(self._foreign_key(run) for run in _runs(keys.get(name, []))),
+            foreign_keys=tuple(
+                ForeignKey(
+                    tuple(own for *_, own, _ in run),
+                    self._full(run[0][1]),
+                    tuple(to for *_, to in run if to is not None),
+                )
+                for run in _runs(keys.get(name, []))
+            ),
+            description=said.table if said else "",
         )
-
-    def _foreign_key(self, run: list[Row]) -> ForeignKey:
-        referred = tuple(to for *_, to in run if to is not None)
-        return ForeignKey(tuple(own for *_, own, _ in run), self._full(run[0][1]), referred)
 
     def _row_counts(self, names: list[str]) -> dict[str, int]:
         """Rows as ANALYZE counted them, else the largest rowid: exact when nothing was deleted, read from one page."""
-        counts = self._analyzed()
+        place, counts = always_quoted(self._schema), dict[str, int]()
+        with suppress(sqlite3.OperationalError):  # never analyzed
+            rows = self._database.run(self._session, f"SELECT tbl, stat FROM {place}.sqlite_stat1")
+            counts = {table: int(stat.split()[0]) for table, stat in rows if stat}
         for name in names:
             if name not in counts:
-                target = f"{always_quoted(self._schema)}.{always_quoted(name)}"
-                try:
-                    counts[name] = self._database.run(self._session, f"SELECT max(rowid) FROM {target}")[0][0] or 0
-                except sqlite3.OperationalError:
-                    continue  # a table WITHOUT ROWID; its rows are counted with its profile
+                with suppress(sqlite3.OperationalError):  # a table WITHOUT ROWID; its profile counts its rows
+                    sql = f"SELECT max(rowid) FROM {place}.{always_quoted(name)}"
+                    counts[name] = self._database.run(self._session, sql)[0][0] or 0
         return counts
-
-    def _analyzed(self) -> dict[str, int]:
-        try:
-            rows = self._database.run(
-                self._session, f"SELECT tbl, stat FROM {always_quoted(self._schema)}.sqlite_stat1"
-            )
-        except sqlite3.OperationalError:
-            return {}  # never analyzed
-        return {table: int(stat.split()[0]) for table, stat in rows if stat}
-
-
-def _described(table: Table, said: Remarks | None) -> Table:
-    """A table with the remarks in its definition, which are the only comments that SQLite has."""
-    if said is None:
-        return table
-    columns = (replace(column, description=said.columns.get(column.name.lower(), "")) for column in table.columns)
-    return replace(table, columns=tuple(columns), description=said.table)
 
 
 def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:

@@ -149,11 +149,9 @@ class _StatusScreen(Screen):
     screen: Screen
 
     def status(self, word: str) -> None:
-        """Pass the word on."""
         self.screen.status(word)
 
     def restart(self, why: str) -> None:
-        """Pass the reason on."""
         self.screen.status(why)
 
 
