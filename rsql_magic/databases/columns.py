@@ -57,22 +57,13 @@ def column_of(values: Sequence[Any]) -> Any:
     return make(values)
 
 
-def _truths(values: Sequence[Any]) -> Any:
-    import pandas as pd
+def _array_of(dtype: Any, with_gaps: str = "") -> Callable[[Sequence[Any]], Any]:
+    def made(values: Sequence[Any]) -> Any:
+        import pandas as pd
 
-    return pd.array(list(values), dtype="boolean" if None in values else "bool")
+        return pd.array(list(values), dtype=with_gaps if with_gaps and None in values else dtype)
 
-
-def _texts(values: Sequence[Any]) -> Any:
-    import pandas as pd
-
-    return pd.array(list(values), dtype="str")
-
-
-def _spans(values: Sequence[Any]) -> Any:
-    import pandas as pd
-
-    return pd.array(list(values), dtype="timedelta64[us]")
+    return made
 
 
 def _whole_numbers(values: Sequence[Any]) -> Any:
@@ -114,14 +105,14 @@ def _objects(values: Sequence[Any]) -> Any:
 
 _MAKERS: dict[frozenset[type], Callable[[Sequence[Any]], Any]] = {
     frozenset({int}): _whole_numbers,
-    frozenset({bool}): _truths,
+    frozenset({bool}): _array_of("bool", "boolean"),
     frozenset({float}): _floats,
     frozenset({int, float}): _floats,
-    frozenset({str}): _texts,
+    frozenset({str}): _array_of("str"),
     frozenset({dt.datetime}): _times,
     frozenset({dt.date}): _times,
     frozenset({dt.date, dt.datetime}): _times,
-    frozenset({dt.timedelta}): _spans,
+    frozenset({dt.timedelta}): _array_of("timedelta64[us]"),
 }
 
 

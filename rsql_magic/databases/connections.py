@@ -321,10 +321,6 @@ def _from_ini(name: str) -> str:
     ).render_as_string(hide_password=False)
 
 
-# Accepted: a DuckDB connection or relation, a `sqlite3` connection, a SQLAlchemy engine or connection, a JupySQL
-# connection, a URL, the path of a DuckDB or SQLite file, and frames by name. Packages are imported only when something
-# of theirs was given.
-
 _ACCEPTED = "Give a DuckDB or SQLite connection or file, a SQLAlchemy engine or URL, or data frames by name."
 
 
@@ -332,7 +328,8 @@ def open_database(target: object) -> Database:
     """The database behind a connection, a URL, a path, or frames.
 
     Args:
-        target: See the module's docstring.
+        target: A DuckDB connection or relation, a ``sqlite3`` connection, a SQLAlchemy engine or connection, a JupySQL
+            connection, a URL, the path of a DuckDB or SQLite file, or frames by name.
 
     Raises:
         ConnectionProblem: There is no such file or server, its package is missing, or it is no database.
@@ -349,11 +346,17 @@ def open_database(target: object) -> Database:
     if isinstance(target, (str, Path)):
         return _named(str(target))
     if isinstance(target, Mapping):
-        return _frames(target)
+        from rsql_magic.databases.frames import Frames
+
+        if not target:
+            hint = "Make a pandas, polars or Arrow frame first, or name a connection."
+            raise BadInput("There is no data frame to ask about.", hint=hint)
+        return Frames({str(name): frame for name, frame in target.items()})
     return _object(target)
 
 
 def _object(target: object) -> Database:
+    # A package is imported only when something of its own was given.
     if isinstance(target, sqlite3.Connection):
         from rsql_magic.databases.sqlite import SQLite
 
@@ -366,8 +369,12 @@ def _object(target: object) -> Database:
         from rsql_magic.databases.sqlalchemy import open_sqlalchemy
 
         return open_sqlalchemy(target)
-    if (inner := _inside_jupysql(target)) is not None:
-        return open_database(inner)
+    module = str(type.__getattribute__(type(target), "__module__"))  # a metaclass of the user's might fail
+    if "sql.connection" in sys.modules and module.startswith("sql.connection"):
+        # A JupySQL connection stands for a SQLAlchemy connection, or the native one that it was given.
+        inner = getattr(target, "_connection_sqlalchemy", None) or getattr(target, "_connection", None)
+        if inner is not None:
+            return open_database(inner)
     raise BadInput(f"A {type.__getattribute__(type(target), '__name__')} is no connection.", hint=_ACCEPTED)
 
 
@@ -375,25 +382,6 @@ def _is(target: object, package: str, name: str) -> bool:
     """Whether something is of a package's class, without importing the package."""
     kind = getattr(sys.modules.get(package), name, None)
     return isinstance(kind, type) and isinstance(target, kind)
-
-
-def _inside_jupysql(target: object) -> Any:
-    """What a JupySQL connection stands for: a SQLAlchemy connection, or the native one it was given."""
-    module = str(type.__getattribute__(type(target), "__module__"))  # a metaclass of the user's might fail
-    if "sql.connection" not in sys.modules or not module.startswith("sql.connection"):
-        return None
-    return getattr(target, "_connection_sqlalchemy", None) or getattr(target, "_connection", None)
-
-
-def _frames(frames: Mapping[Any, Any]) -> Database:
-    from rsql_magic.databases.frames import Frames
-
-    if not frames:
-        raise BadInput(
-            "There is no data frame to ask about.",
-            hint="Make a pandas, polars or Arrow frame first, or name a connection.",
-        )
-    return Frames({str(name): frame for name, frame in frames.items()})
 
 
 def _named(text: str) -> Database:
@@ -428,10 +416,7 @@ def _file(path: str) -> Database:
         from rsql_magic.databases.duckdb import DuckDBFile
 
         return DuckDBFile(str(place))
-    raise ConnectionProblem(f"{place.name} is neither a DuckDB nor a SQLite database.", hint=_hint_for(place))
-
-
-def _hint_for(place: Path) -> str:
+    hint = "Give the path of a database file."
     if place.suffix.lower() in {".csv", ".tsv", ".parquet", ".json", ".xlsx", ".feather"}:
-        return "Read it into a data frame first, for example with pandas."
-    return "Give the path of a database file."
+        hint = "Read it into a data frame first, for example with pandas."
+    raise ConnectionProblem(f"{place.name} is neither a DuckDB nor a SQLite database.", hint=hint)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import BadInput
-from rsql_magic.sql import Column, ForeignKey, Table
+from rsql_magic.sql import ForeignKey, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,7 @@ class Dictionary:
         tables: What was written, by the table's name in lower case; columns likewise under ``columns``.
 
     Example:
+        >>> from rsql_magic.sql import Column
         >>> notes = Dictionary.of({"tables": {"flights": {"columns": {"distance": {"unit": "miles"}}}}})
         >>> notes.describe(Table("flights", (Column("distance", "DOUBLE"),))).columns[0].unit
         'miles'
@@ -87,14 +88,13 @@ class Dictionary:
         written = next((self.tables[name.casefold()] for name in names if name.casefold() in self.tables), None)
         if written is None:
             return table
-        columns = [_described(column, written["columns"].get(column.name.casefold(), {})) for column in table.columns]
-        # Foreign keys that are written down and not declared already.
         declared = {key.columns for key in table.foreign_keys}
-        keys = []
+        columns, keys = [], []
         for column in table.columns:
-            target, _, referred = (
-                written["columns"].get(column.name.casefold(), {}).get("references", "").rpartition(".")
-            )
+            about = written["columns"].get(column.name.casefold(), {})
+            description, unit = about.get("description") or column.description, about.get("unit") or column.unit
+            columns.append(replace(column, description=description, unit=unit))
+            target, _, referred = about.get("references", "").rpartition(".")
             if target and (column.name,) not in declared:
                 keys.append(ForeignKey((column.name,), target, (referred,)))
         return replace(
@@ -145,8 +145,3 @@ def _check(entry: Any, known: frozenset[str], where: str) -> None:
     unknown = sorted(str(key) for key in entry.keys() - known)
     if unknown:
         raise BadInput(f"{where} has the unknown entry {unknown[0]!r}.", hint=f"Known are {', '.join(sorted(known))}.")
-
-
-def _described(column: Column, written: Mapping[str, str]) -> Column:
-    description, unit = written.get("description", ""), written.get("unit", "")
-    return replace(column, description=description or column.description, unit=unit or column.unit)
