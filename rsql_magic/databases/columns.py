@@ -57,11 +57,12 @@ def column_of(values: Sequence[Any]) -> Any:
     return make(values)
 
 
-def _array_of(dtype: Any, with_gaps: str = "") -> Callable[[Sequence[Any]], Any]:
+def _array_of(dtype: str, with_gaps: str = "") -> Callable[[Sequence[Any]], Any]:
     def made(values: Sequence[Any]) -> Any:
         import pandas as pd
 
-        return pd.array(list(values), dtype=with_gaps if with_gaps and None in values else dtype)
+        kind: Any = with_gaps if with_gaps and None in values else dtype
+        return pd.array(list(values), dtype=kind)
 
     return made
 
