@@ -176,22 +176,24 @@ class _Description:
         return ", ".join(part for part in parts if part) + lazy + sampled + said
 
     def line(self, run: facts.Run) -> str:
-        brief = self.brief(run)
-        column = self.column(run.columns[0]) if len(run.columns) == 1 else None
-        known = facts.facts(column, self.reader.rows) if column else ""
-        line = f"- {brief}" + (f": {known}" if known else "")
-        if column:
-            self.note(line, run, column)
+        line = f"- {self.name_and_type(run)}"
+        column = Column("")
+        if len(run.columns) == 1:
+            column = self.column(run.columns[0])
+            line += f": {known}" if (known := facts.facts(column, self.reader.rows)) else ""
+        self.note(line, run, column)
         return line
 
     def brief(self, run: facts.Run) -> str:
-        first, last = run.columns[0], run.columns[-1]
-        kind = facts.one_line(self.reader.types[first], 60)
-        text = f"{self.shown(first)} {kind}"
-        if first != last:
-            text = f"{self.shown(first)}..{self.shown(last)} {kind} ({len(run.columns):,} columns)"
+        text = self.name_and_type(run)
         self.note(f"- {text}", run, Column(""))
         return text
+
+    def name_and_type(self, run: facts.Run) -> str:
+        first, last = run.columns[0], run.columns[-1]
+        names = self.shown(first) if first == last else f"{self.shown(first)}..{self.shown(last)}"
+        more = f" ({len(run.columns):,} columns)" if first != last else ""
+        return f"{names} {facts.one_line(self.reader.types[first], 60)}{more}"
 
     def note(self, line: str, run: facts.Run, column: Column) -> None:
         """Keep what a line states."""

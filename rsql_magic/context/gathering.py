@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.cells import Cell, as_cells, error_text
 from rsql_magic.context.gathered import Context, Noted, Piece, join_hints
-from rsql_magic.context.ranking import Candidate, Rank, Ranking, session_values, speakable_columns
+from rsql_magic.context.ranking import REASONS, Candidate, Rank, Ranking, session_values, speakable_columns
 from rsql_magic.context.rside import RSide, held, is_late, is_rs
 from rsql_magic.context.sources import Detail, Fences, TabularSource, source_of, why, within
 from rsql_magic.redaction import clean, redact
@@ -98,7 +98,8 @@ class Gathering:
         pieces: list[Piece] = []
         left, full = self.budget - self._reserved, False
         for offer in self._offers(self.clock() + self.seconds):
-            piece = self._best(offer, 0 if full else left, fenced=bool(pieces) and pieces[-1].is_line)
+            may_share = offer.kind in {"object", "r"} and bool(pieces)
+            piece = self._best(offer, 0 if full else left, fenced=may_share and pieces[-1].is_line)
             left -= piece.tokens
             # Once the shortest form of something does not fit, nothing more is read: that would only cost time.
             full = full or bool(offer.texts and not piece.text)
@@ -211,7 +212,7 @@ class Gathering:
     def _object(self, each: Candidate, tokens: int, must: bool, end: float) -> _Offer:
         if each.source is None:
             return _Offer("object", each.name, "it could not be looked at")
-        offer = _Offer(each.source.kind, each.name, each.rank.reason, must)
+        offer = _Offer(each.source.kind, each.name, REASONS[each.rank], must)
         if each.is_secret:
             return replace(offer, must=False, reason="its name says that it is a secret; not read")
         if self.clock() > end:
@@ -287,7 +288,7 @@ class Gathering:
     def _table(self, table: tuple[Table, bool]) -> _Offer:
         levels: list[Privacy] = [self.level, "names"]
         texts = tuple(partial(self._ddl, table[0], level) for level in levels)
-        return _Offer("schema", table[0].full_name, Rank.MENTIONED.reason, must=table[1], texts=texts)
+        return _Offer("schema", table[0].full_name, REASONS[Rank.MENTIONED], must=table[1], texts=texts)
 
     def _other_tables(self, shown: Sequence[tuple[Table, bool]]) -> Iterator[_Offer]:
         """The names of the tables that were not mentioned."""
@@ -336,7 +337,7 @@ def _piece(offer: _Offer, write: Callable[[Noted], str], *, fenced: bool = False
     name, in_name = redact(offer.name)
     found = noted.redacted + in_text + in_name
     piece = Piece(offer.kind, name, text, reason=offer.reason, redactions=found, values=noted.values)
-    price = text if piece.is_line and fenced else fence(offer.kind, name, text)
+    price = text if fenced and piece.is_line else fence(offer.kind, name, text)
     return replace(piece, tokens=count_tokens(price) + 1)
 
 

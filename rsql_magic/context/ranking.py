@@ -41,10 +41,9 @@ class Rank(IntEnum):
     ASSIGNED = 3
     REST = 4
 
-    @property
-    def reason(self) -> str:
-        """The same in words."""
-        return ("asked for", "mentioned", "used in recent cells", "assigned recently", "in the session")[self]
+
+# The same in words.
+REASONS = ("asked for", "mentioned", "used in recent cells", "assigned recently", "in the session")
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Ranking:
 
     @cached_property
     def _used_and_assigned(self) -> tuple[frozenset[str], dict[str, int]]:
-        used, assigned = recently(self.cells)
+        used, assigned = recently(self.cells) if self.cells else ([], [])
         order: dict[str, int] = {}
         for name in (*self.recent, *assigned):
             order.setdefault(name, len(order))
