@@ -59,11 +59,7 @@ class Candidate:
     place: int = 0  # its place among those of the same rank
     reader: Reader | None = None  # what reads it; None where nothing does, it fails, or it is a secret
     names: Sequence[str] = ()  # all of its columns that can be typed
-
-    @cached_property
-    def is_secret(self) -> bool:
-        """Whether its name says that it must not be read."""
-        return says_secret(self.name)
+    is_secret: bool = False  # whether its name says that it must not be read
 
     def holding(self, obj: Any, fences: Fences) -> Candidate:
         """The same with another object."""
@@ -106,7 +102,8 @@ class Ranking:
     def _candidate(self, name: str, obj: Any) -> Candidate:
         source = self.fences.ask(name, lambda: source_of(obj), None)
         seen: tuple[Reader | None, list[str]] = None, []
-        if not says_secret(name):
+        is_secret = says_secret(name)
+        if not is_secret:
             # Once, whatever is asked later: a frame is slow to read.
             seen = self.fences.ask(name, lambda: _look(source, obj), seen)
         reader, names = seen
@@ -122,7 +119,7 @@ class Ranking:
             rank, place = Rank.USED, assigned.get(name, len(assigned))
         elif name in assigned:
             rank, place = Rank.ASSIGNED, assigned[name]
-        return Candidate(name, obj, source, rank, named, columns, place, reader, names)
+        return Candidate(name, obj, source, rank, named, columns, place, reader, names, is_secret)
 
     def _is_users(self, name: str, obj: Any) -> bool:
         """Whether the user made the object: no module, nothing of IPython's, no function of a package."""
