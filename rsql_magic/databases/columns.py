@@ -79,6 +79,7 @@ def _whole_numbers(values: Sequence[Any]) -> Any:
 def _floats(values: Sequence[Any]) -> Any:
     import numpy as np
 
+    # A float holds whole numbers exactly up to 2^53 only.
     if any(isinstance(value, int) and abs(value) > 1 << 53 for value in values):
         return _objects(values)
     return np.array([np.nan if value is None else value for value in values], dtype="float64")
@@ -91,6 +92,7 @@ def _times(values: Sequence[Any]) -> Any:
     zones = {getattr(value, "tzinfo", None) for value in values if value is not None}
     if zones == {None}:
         return pd.array(list(values), dtype="datetime64[us]")
+    # Times with and without a zone: pandas has no type for a column of both.
     if None in zones:
         return _objects(values)
     return pd.Series(pd.to_datetime(list(values), utc=len(zones) > 1)).array.as_unit("us")
@@ -99,7 +101,9 @@ def _times(values: Sequence[Any]) -> Any:
 def _objects(values: Sequence[Any]) -> Any:
     import numpy as np
 
+    # Filled after it is made: numpy would take lists of one length for the rows of a matrix.
     column = np.empty(len(values), dtype=object)
+    # psycopg2 gives bytes as a view of its own buffer.
     column[:] = [bytes(value) if isinstance(value, (memoryview, bytearray)) else value for value in values]
     return column
 

@@ -300,7 +300,7 @@ def _from_ini(name: str) -> str:
         return ""
     from configparser import ConfigParser, Error
 
-    sections = ConfigParser(interpolation=None)
+    sections = ConfigParser(interpolation=None)  # a password may hold a %
     try:
         sections.read(path, encoding="utf-8")
     except Error:

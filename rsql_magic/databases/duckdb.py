@@ -253,6 +253,7 @@ def _open_file(path: str) -> Any:
     if not Path(path).is_file():
         raise ConnectionProblem(f"There is no file {path}.", hint="Check the path.")
     try:
+        # Several programs may have a file open at once when all of them only read.
         return locked(duckdb.connect(path, read_only=True, config=CLOSED))
     except duckdb.ConnectionException:
         raise ConnectionProblem(
@@ -287,6 +288,7 @@ def locked(connection: Any) -> Any:
 
 
 _OURS = "NOT internal AND database_name <> 'system'"
+# DuckDB counts no changes of its schema, so its definitions are hashed.
 _STATE = f"""
     SELECT coalesce(sum(hash(database_name, schema_name, name, text)), 0)::VARCHAR, count(*)
     FROM (

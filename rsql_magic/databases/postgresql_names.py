@@ -189,6 +189,7 @@ def _word(lexed: Lexed, index: int) -> str:
 
 
 def _cut(name: str) -> str:
+    # A character takes four bytes at most.
     return name if len(name) <= LONGEST // 4 else name.encode()[:LONGEST].decode("utf-8", "ignore")
 
 

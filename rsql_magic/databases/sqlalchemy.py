@@ -84,6 +84,7 @@ def open_url(text: str) -> Database:
         # Ten seconds: a wrong address is told before a person gives up waiting. One connection: one question at a time.
         takes = url.get_driver_name() in {"psycopg", "psycopg2", "pymysql", "mysqldb"}
         arguments = {"connect_args": {"connect_timeout": 10}} if takes and "connect_timeout" not in url.query else {}
+        # Servers close connections that lie idle, as over a lunch between two cells: each is tried before it is used.
         return open_sqlalchemy(sa.create_engine(url, pool_pre_ping=True, pool_size=1, **arguments), ours=True)
     except sa.exc.NoSuchModuleError:
         scheme = text.partition("://")[0].partition("+")[0]

@@ -321,6 +321,7 @@ class SQLiteFile(SQLite):
 def _open(path: str) -> sqlite3.Connection:
     if not Path(path).is_file():
         raise ConnectionProblem(f"There is no file {path}.", hint="Check the path.")
+    # Quoted: a ? or # in a path would end it in a URI.
     connection = sqlite3.connect(f"file:{quote(str(Path(path).resolve()))}?mode=ro", uri=True, check_same_thread=False)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -84,6 +84,7 @@ class StudyWriter(AnswerWriter):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # JSON that is still being written helps nobody.
         self.screen = _StatusScreen(self.screen)
 
     def messages(self) -> list[Message]:
@@ -109,6 +110,7 @@ class StudyWriter(AnswerWriter):
         except Unusable:
             self.entry.add(self.replies)
             hint = "Ask again, for fewer items (--count), or take another --model."
+            # Prose without JSON is the model's own reason, such as that nothing here can be asked about.
             why = last.problems[0] if "{" in last.draft else f"It says: {' '.join(last.draft.split())[:300]}"
             raise RsqlError(f"The model gave no usable {self.kind}. {why}", hint=hint) from None
         study = self._proved(sheet)

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 # Most seconds that one program may run; loading pandas takes some.
 SECONDS = 20.0
 _MEMORY = 2 * 2**30  # bytes of address space
+# Only modules that compute; those that also read files are bounded by the names of their methods, below.
 _MODULES = frozenset(
     """
     math statistics random itertools collections functools datetime re json string operator decimal fractions
     numpy pandas polars
     """.split()
 )
+# What reaches beyond the program, or finds by a text what this list refuses by its name.
 _REFUSED = frozenset(
     """
     open exec eval compile input breakpoint globals locals vars getattr setattr delattr memoryview __import__ help exit
@@ -41,12 +43,14 @@ _FILES = (
     *("read_", "to_", "load", "save", "from_file", "fromfile", "tofile", "memmap", "genfromtxt", "scan_", "sink_"),
     "write_",
 )
+# Methods that begin like those and stay in memory.
 _PLAIN = frozenset(
     """
     to_list tolist to_dict to_numpy to_string to_frame to_period to_timestamp to_datetime to_numeric to_timedelta
     to_pandas to_series
     """.split()
 )
+# Run by the program before its own first line: a `preexec_fn` is not safe in a process with threads, as a kernel is.
 _BOUNDS = f"""
 import sys
 sys.dont_write_bytecode = True
@@ -56,7 +60,7 @@ try:
     resource.setrlimit(resource.RLIMIT_AS, ({_MEMORY}, {_MEMORY}))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 except (ImportError, ValueError, OSError):
-    pass
+    pass  # Windows has no such bounds, and a container may have set narrower ones
 """
 
 
@@ -94,11 +98,13 @@ def _short(text: str) -> str:
 def _python(source: str) -> str:
     if why := _refusal(source):
         raise _NotRun(why)
+    # -I: nothing from the working folder, the environment or the user's own packages is imported.
     return _run([sys.executable, "-I", "-c", f"{_BOUNDS}\n{_shown(source)}"], {})
 
 
 def _shown(source: str) -> str:
     """The program, its last expression printed as in a notebook."""
+    # A model writes for a notebook, where the last value shows.
     tree = ast.parse(source)
     last = tree.body[-1] if tree.body else None
     is_call = isinstance(last, ast.Expr) and isinstance(last.value, ast.Call)
@@ -130,6 +136,7 @@ def _node_refusal(node: ast.AST) -> str:
         return f"it calls {node.id}"
     if isinstance(node, ast.Attribute):
         name = node.attr
+        # What begins with an underscore is the way around any list: `().__class__.__base__.__subclasses__()`.
         if (
             name.startswith("_")
             or (name.startswith(_FILES) and name not in _PLAIN)
@@ -207,6 +214,7 @@ def _sql(query: str) -> str:
     from rsql_magic.databases import open_engine
     from rsql_magic.errors import RsqlError
 
+    # A database of its own in memory: nothing of the notebook's is in it.
     connection = duckdb.connect(config={"enable_external_access": "false"})
     try:
         frame = open_engine(connection).run(query, max_rows=100, timeout=SECONDS).df

@@ -14,6 +14,7 @@ from rsql_magic.plain_text import html_text, label
 Kind = Literal["summary", "flashcards", "quiz", "exam"]
 # Most items of a sheet.
 MOST = 30
+# Models put JSON into a block, whether or not the form says so.
 _BLOCK = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _CODE = '"code": {"language": "python|r|sql", "source": "print(1 + 1)", "output": "2"}'
 # An example of each kind, for the prompt.
@@ -95,6 +96,7 @@ def read_sheet(text: str, kind: Kind, count: int | None = None) -> Sheet:
         'sum'
     """
     block = _BLOCK.search(text)
+    # A type made at run time: each kind of sheet has a form of its own, which msgspec checks and explains.
     items: Any = list.__class_getitem__(ITEMS[kind])
     form = msgspec.defstruct("Form", [("title", str), ("items", items)], forbid_unknown_fields=True)
     try:
@@ -123,6 +125,7 @@ def _item_problems(item: Item) -> list[str]:
     ]
     found = [f"{name} is empty." for name in empty]
     if isinstance(item, Choice):
+        # Letters from a to f name the choices.
         if not 2 <= len(item.choices) <= 6 or len(set(item.choices)) != len(item.choices):
             found.append("there should be 2 to 6 choices, all different.")
         elif not 0 <= item.answer < len(item.choices):
@@ -251,8 +254,8 @@ class Quiz:
         self.choices = [
             ipywidgets.RadioButtons(
                 options=[(f"{letter(n)}) {label(choice)}", n) for n, choice in enumerate(question.choices)],
-                value=None,
-                layout={"width": "max-content"},
+                value=None,  # else the first one would be chosen already
+                layout={"width": "max-content"},  # ipywidgets would cut a choice off at 300 pixels
             )
             for question in self._questions
         ]
@@ -286,6 +289,7 @@ def exam(sheet: Sheet) -> Any:
     for number, item in enumerate(exercises, 1):
         code = f"\n\n{item.code.source}" if item.code else ""
         solution = ipywidgets.HTML(f"<pre style='white-space: pre-wrap'>{_shown(item.solution + code)}</pre>")
+        # Closed: an exercise whose solution is read first is none.
         closed = ipywidgets.Accordion([solution], titles=("Solution",), selected_index=None)
         text = ipywidgets.Textarea(placeholder="Your answer", layout={"width": "95%"})
         rows += [_html(f"{number}. {item.task} ({item.points} points)"), text, closed]
