@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -120,20 +121,18 @@ def open_sqlalchemy(target: Any, *, ours: bool = False) -> Database:
         raise BadInput("An asynchronous engine cannot be used here.", hint="Make one with sqlalchemy.create_engine.")
     if engine.dialect.name in {"sqlite", "duckdb"}:
         return _native(target, engine)
-    kind = {"postgresql": _postgresql, "mysql": _mysql, "mariadb": _mysql}.get(engine.dialect.name)
-    return (kind() if kind else SQLAlchemy)(engine, ours=ours)
+    if place := _OWN_MODULES.get(engine.dialect.name):
+        database: Database = getattr(importlib.import_module(place[0]), place[1])(engine, ours=ours)
+        return database
+    return SQLAlchemy(engine, ours=ours)
 
 
-def _postgresql() -> type[SQLAlchemy]:
-    from rsql_magic.databases.postgresql import PostgreSQL
-
-    return PostgreSQL
-
-
-def _mysql() -> type[SQLAlchemy]:
-    from rsql_magic.databases.mysql import MySQL
-
-    return MySQL
+# Imported when one is opened; they import this module.
+_OWN_MODULES = {
+    "postgresql": ("rsql_magic.databases.postgresql", "PostgreSQL"),
+    "mysql": ("rsql_magic.databases.mysql", "MySQL"),
+    "mariadb": ("rsql_magic.databases.mysql", "MySQL"),
+}
 
 
 def _native(target: Any, engine: Engine) -> Database:

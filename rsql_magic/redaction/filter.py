@@ -136,201 +136,177 @@ def _is_no_header(text: str) -> bool:
     return text.strip().lower() not in _WORDS_OF_HEADERS and not says_secret(text)
 
 
+def _detector(name: str, finds: str, pattern: str | re.Pattern[str], accept: Callable[[str], bool] = bool) -> Detector:
+    return Detector(name, finds, re.compile(pattern), accept)
+
+
 # From the special to the general: a broad form, such as a long random text, must not take the name of a narrow one.
 DETECTORS: tuple[Detector, ...] = (
-    Detector(
+    _detector(
         "private key",
         "PEM and OpenSSH private keys, whole or cut off",
-        re.compile(
-            r"-----BEGIN[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
-            r"[\w+/=\s\\:,.-]*?(?:-----END[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----|(?![\w+/=\s\\:,.-])|\Z)"
-        ),
+        r"-----BEGIN[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+        r"[\w+/=\s\\:,.-]*?(?:-----END[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----|(?![\w+/=\s\\:,.-])|\Z)",
     ),
-    Detector(
+    _detector(
         "password",
         "user name and password in a URL: `postgresql://user:secret@host`",
-        re.compile(r"(?<=://)(?P<secret>[^\s/@:'\"<>]{0,200}:[^\s'\"<>]{0,500})(?=@[^\s@]+)"),
+        r"(?<=://)(?P<secret>[^\s/@:'\"<>]{0,200}:[^\s'\"<>]{0,500})(?=@[^\s@]+)",
     ),
-    Detector("token", "JSON Web Tokens: `eyJ….eyJ….…`", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
-    Detector(
+    _detector("token", "JSON Web Tokens: `eyJ….eyJ….…`", r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"),
+    _detector(
         "key",
         "keys that services mark by a prefix: `sk-…`, `gsk_…`, `ghp_…`, `AKIA…`, `AIza…`, `xoxb-…`, `hf_…` and others",
-        re.compile(rf"(?<![A-Za-z0-9_-])(?:{'|'.join(_KEY_FORMS)})"),
+        rf"(?<![A-Za-z0-9_-])(?:{'|'.join(_KEY_FORMS)})",
         _is_key,
     ),
-    Detector(
+    _detector(
         "token",
         "what follows `Bearer` or `Basic` in a header",
-        re.compile(r"\b(?:Bearer|Basic)\s+(?P<secret>[A-Za-z0-9._~+/=-]{8,})"),
+        r"\b(?:Bearer|Basic)\s+(?P<secret>[A-Za-z0-9._~+/=-]{8,})",
         lambda text: not text.isalpha() or len(text) > 20,
     ),
-    Detector(
+    _detector(
         "secret",
         'a literal given to a name that says secret: `password = "…"`, `api_key: …`, `env["TOKEN"] = …`',
-        re.compile(
-            rf"(?i){_CALLED}(?:[_-][a-z0-9]{{1,20}})?['\"\])]{{0,3}}\s{{0,9}}(?:=>|<-|:=|==|=|:)\s{{0,9}}"
-            r"[rbf]{0,2}(?P<quote>['\"])(?P<secret>(?:(?!(?P=quote))[^\n\\]|\\.)+)(?P=quote)"
-        ),
+        rf"(?i){_CALLED}(?:[_-][a-z0-9]{{1,20}})?['\"\])]{{0,3}}\s{{0,9}}(?:=>|<-|:=|==|=|:)\s{{0,9}}"
+        r"[rbf]{0,2}(?P<quote>['\"])(?P<secret>(?:(?!(?P=quote))[^\n\\]|\\.)+)(?P=quote)",
     ),
-    Detector(
+    _detector(
         "secret",
         "the values of cookies: `Cookie: theme=…; csrftoken=…`, `Set-Cookie: …`",
-        re.compile(r"(?i)\b(?:set-)?cookie2?['\"]?\s{0,3}:\s{0,3}['\"]?(?P<secret>[^\s'\"=]{1,100}=[^\n'\"]{1,4000})"),
+        r"(?i)\b(?:set-)?cookie2?['\"]?\s{0,3}:\s{0,3}['\"]?(?P<secret>[^\s'\"=]{1,100}=[^\n'\"]{1,4000})",
     ),
-    Detector(
+    _detector(
         "token",
         "what other headers carry: `Authorization: Token …`, `Digest …`",
-        re.compile(
-            r"(?i)\b(?:proxy-)?authorization['\"]?\s{0,3}:\s{0,3}['\"]?(?!bearer|basic|\[)"
-            r"(?P<secret>[a-z0-9-]{1,30}\s[^\n]{6,})"
-        ),
+        r"(?i)\b(?:proxy-)?authorization['\"]?\s{0,3}:\s{0,3}['\"]?(?!bearer|basic|\[)"
+        r"(?P<secret>[a-z0-9-]{1,30}\s[^\n]{6,})",
         _has_digit,
     ),
-    Detector(
+    _detector(
         "secret",
         "the cell beside a secret's name in a line of two: `DB_PASSWORD,…`",
-        re.compile(
-            rf"(?im)^[ \t]*(?:\|[ \t]*)?['\"]?{_NAME}['\"]?[ \t]*[,;|\t][ \t]*['\"]?"
-            r"(?P<secret>[^\n,;|\t'\"]{3,200}?)['\"]?[ \t]*\|?[ \t]*$"
-        ),
+        rf"(?im)^[ \t]*(?:\|[ \t]*)?['\"]?{_NAME}['\"]?[ \t]*[,;|\t][ \t]*['\"]?"
+        r"(?P<secret>[^\n,;|\t'\"]{3,200}?)['\"]?[ \t]*\|?[ \t]*$",
         _is_no_header,
     ),
-    Detector(
+    _detector(
         "secret",
         "the same in a longer line or a list: `…;token;…;`, `('db_password', '…')`",
-        re.compile(
-            rf"(?i)(?:(?<![\w.-])|(?<=\\[nrt])){_NAME}{_QUOTES}[ \t]?(?:[,;|\t]|\\t)[ \t]?{_QUOTES}"
-            r"(?P<secret>[^\s,;|'\"()\[\]{}\\]{4,200})"
-        ),
+        rf"(?i)(?:(?<![\w.-])|(?<=\\[nrt])){_NAME}{_QUOTES}[ \t]?(?:[,;|\t]|\\t)[ \t]?{_QUOTES}"
+        r"(?P<secret>[^\s,;|'\"()\[\]{}\\]{4,200})",
         _is_mixed,
     ),
-    Detector(
+    _detector(
         "secret",
         'records of a name and a value: `{"name": "db_password", "value": "…"}`, also as attributes of XML',
-        re.compile(
-            rf"(?i)(?:name|key|variable|setting|parameter|option|property|field){_QUOTES}\s{{0,3}}[:=]\s{{0,3}}{_QUOTES}"
-            rf"{_NAME}{_QUOTES}[^{{}}<>\n]{{0,120}}?(?:value|val|content|data|text|default){_QUOTES}\s{{0,3}}[:=]"
-            rf"\s{{0,3}}{_QUOTES}(?P<secret>[^\s'\",}}/>\\]{{2,200}})"
-        ),
+        rf"(?i)(?:name|key|variable|setting|parameter|option|property|field){_QUOTES}\s{{0,3}}[:=]\s{{0,3}}{_QUOTES}"
+        rf"{_NAME}{_QUOTES}[^{{}}<>\n]{{0,120}}?(?:value|val|content|data|text|default){_QUOTES}\s{{0,3}}[:=]"
+        rf"\s{{0,3}}{_QUOTES}(?P<secret>[^\s'\",}}/>\\]{{2,200}})",
     ),
-    Detector(
+    _detector(
         "secret",
         "an element that is called so: `<password>…</password>`",
-        re.compile(rf"(?i)<{_NAME}(?:\s[^<>]{{0,200}})?>(?P<secret>[^<>\n]{{2,200}})(?=</)"),
+        rf"(?i)<{_NAME}(?:\s[^<>]{{0,200}})?>(?P<secret>[^<>\n]{{2,200}})(?=</)",
     ),
-    Detector(
+    _detector(
         "secret",
         "passwords in SQL: `PASSWORD '…'`, `IDENTIFIED BY '…'`, `api_key TEXT DEFAULT '…'`",
-        re.compile(
-            r"(?i)(?:\bpassword\s{1,3}|\bidentified\s(?:with\s\w{1,40}\s)?(?:by|as)\s{1,3}"
-            rf"|{_CALLED}(?:[_-]\w{{1,20}})?['\"`\]]?\s(?:[\w()]{{1,30}}\s){{0,4}}default\s{{1,3}})'(?P<secret>[^'\n]{{1,200}})'"
-        ),
+        r"(?i)(?:\bpassword\s{1,3}|\bidentified\s(?:with\s\w{1,40}\s)?(?:by|as)\s{1,3}"
+        rf"|{_CALLED}(?:[_-]\w{{1,20}})?['\"`\]]?\s(?:[\w()]{{1,30}}\s){{0,4}}default\s{{1,3}})'(?P<secret>[^'\n]{{1,200}})'",
     ),
-    Detector(
+    _detector(
         "secret",
         "a key and its value alone on a line, as in YAML: `password: …`",
-        re.compile(rf"(?im)^[ \t]*(?:- )?{_NAME}[ \t]?[:=] ?(?P<secret>[^\s'\"(){{}}\[\],;.$]{{4,200}})[ \t]*$"),
+        rf"(?im)^[ \t]*(?:- )?{_NAME}[ \t]?[:=] ?(?P<secret>[^\s'\"(){{}}\[\],;.$]{{4,200}})[ \t]*$",
         _is_no_header,
     ),
-    Detector(
+    _detector(
         "secret",
         "options of commands: `--db-password …`, `mysql -p…`, `sshpass -p …`",
-        re.compile(
-            rf"(?i)(?:--{_NAME}[ =]['\"]?|\bmysql(?:dump)?\s[^\n]{{0,200}}?\s-p(?=\S)|\bsshpass\s+-p\s*)"
-            r"(?P<secret>[^\s'\"]{3,200})"
-        ),
+        rf"(?i)(?:--{_NAME}[ =]['\"]?|\bmysql(?:dump)?\s[^\n]{{0,200}}?\s-p(?=\S)|\bsshpass\s+-p\s*)"
+        r"(?P<secret>[^\s'\"]{3,200})",
         lambda text: text[0] not in "$<{",
     ),
-    Detector(
+    _detector(
         "secret",
         "lines of `.netrc` and `.pgpass`",
-        re.compile(
-            r"(?m)(?:\blogin\s+\S{1,200}\s+password\s+|^[^\s:]{1,200}:[0-9*]{1,5}:[^\s:]{1,200}:[^\s:]{1,200}:)"
-            r"(?P<secret>\S{2,200})"
-        ),
+        r"(?m)(?:\blogin\s+\S{1,200}\s+password\s+|^[^\s:]{1,200}:[0-9*]{1,5}:[^\s:]{1,200}:[^\s:]{1,200}:)"
+        r"(?P<secret>\S{2,200})",
     ),
-    Detector(
+    _detector(
         "secret",
         "a line of `.pgpass` within other text",
-        re.compile(
-            r"(?:(?<![\w.:*/-])|(?<=\\[nrt]))[\w.*/-]{1,200}:(?:[0-9]{4,5}|\*):[^\s:]{1,200}:[^\s:]{1,200}:"
-            r"(?P<secret>[^\s:]{2,200})(?![^\s:]|:[0-9a-fA-F])"
-        ),
+        r"(?:(?<![\w.:*/-])|(?<=\\[nrt]))[\w.*/-]{1,200}:(?:[0-9]{4,5}|\*):[^\s:]{1,200}:[^\s:]{1,200}:"
+        r"(?P<secret>[^\s:]{2,200})(?![^\s:]|:[0-9a-fA-F])",
         lambda text: not _ADDRESS_PART.fullmatch(text),
     ),
-    Detector(
+    _detector(
         "secret",
         "hashes of passwords: `$2b$12$…`, `$6$…`, `$argon2id$…`",
-        re.compile(r"\$(?:2[abxy]|apr1|[156y]|argon2(?:id|i|d)|scrypt|pbkdf2[\w-]{0,20})\$[\w./$=,+-]{8,300}"),
+        r"\$(?:2[abxy]|apr1|[156y]|argon2(?:id|i|d)|scrypt|pbkdf2[\w-]{0,20})\$[\w./$=,+-]{8,300}",
     ),
-    Detector(
+    _detector(
         "secret",
         "the value of a parameter of a URL that is called so: `?token=…`",
-        re.compile(rf"(?i)(?<=[?&]){_CALLED}=(?P<secret>[^\s'\"&;<>]+)"),
+        rf"(?i)(?<=[?&]){_CALLED}=(?P<secret>[^\s'\"&;<>]+)",
     ),
-    Detector(
+    _detector(
         "secret",
         "the same without quotes, in prose and headers: `api_key=…`, `password: …`",
-        re.compile(rf"(?i){_CALLED}(?:\s?[=:]\s?|\s(?:is|ist|est|es|é|è)\s){_VALUE}"),
+        rf"(?i){_CALLED}(?:\s?[=:]\s?|\s(?:is|ist|est|es|é|è)\s){_VALUE}",
         _is_literal,
     ),
-    Detector(
+    _detector(
         "secret",
         "the same in `.env` files, connection strings and command lines: `PASSWORD=…`, `Pwd=…;`, `--password …`",
-        re.compile(
-            r"(?:(?<![a-z])[A-Z0-9_]{0,40}(?:PASSWORD|PASSWD|PWD|SECRET|TOKEN|API_?KEY)[A-Z0-9_]{0,20}="
-            r"|(?i:(?<![a-z0-9])(?:password|passwd|pwd)=(?=[^\s,)]{1,200}(?:[;&\s'\"]|\Z)))"
-            rf"|(?i:--(?:password|passphrase|token|secret|api-?key)[ =]))['\"]?{_VALUE.replace('4,', '1,')}"
-        ),
+        r"(?:(?<![a-z])[A-Z0-9_]{0,40}(?:PASSWORD|PASSWD|PWD|SECRET|TOKEN|API_?KEY)[A-Z0-9_]{0,20}="
+        r"|(?i:(?<![a-z0-9])(?:password|passwd|pwd)=(?=[^\s,)]{1,200}(?:[;&\s'\"]|\Z)))"
+        rf"|(?i:--(?:password|passphrase|token|secret|api-?key)[ =]))['\"]?{_VALUE.replace('4,', '1,')}",
     ),
-    Detector(
+    _detector(
         "secret",
         "the same inside another text, where its quotes are written twice or with a `\\`",
-        re.compile(
-            rf"(?i)(?<![\w.-]){_NAME}{_QUOTES}\s{{0,3}}(?:<-|[=:])\s{{0,3}}{_QUOTES}(?P<secret>[^\s,;|'\"()\[\]{{}}\\<>]{{4,200}})"
-        ),
+        rf"(?i)(?<![\w.-]){_NAME}{_QUOTES}\s{{0,3}}(?:<-|[=:])\s{{0,3}}{_QUOTES}(?P<secret>[^\s,;|'\"()\[\]{{}}\\<>]{{4,200}})",
         _is_mixed,
     ),
-    Detector(
+    _detector(
         "secret",
         "what stands after a word for a password: `password hunter2`, `Passwort: …`",
-        re.compile(rf"(?i)(?<![A-Za-z0-9_])(?:api[ ]key|{_NAME})[ ]{{1,3}}(?:\|[ ])?{_VALUE}"),
+        rf"(?i)(?<![A-Za-z0-9_])(?:api[ ]key|{_NAME})[ ]{{1,3}}(?:\|[ ])?{_VALUE}",
         _is_mixed,
     ),
-    Detector(
-        "secret", "`curl -u user:…`", re.compile(r"(?:\s-u|--user)[ =]['\"]?[^\s:'\"]{1,100}:(?P<secret>[^\s'\"]+)")
-    ),
-    Detector(
+    _detector("secret", "`curl -u user:…`", r"(?:\s-u|--user)[ =]['\"]?[^\s:'\"]{1,100}:(?P<secret>[^\s'\"]+)"),
+    _detector(
         "email",
         "e-mail addresses",
-        re.compile(
-            r"[\w.%+'-]{1,64}(?:@|%40)(?:[\w-]{1,63}\.){1,8}"
-            r"(?:[^\W\d_]{2,63}(?![\w(]|-\w)|(?:com|org|net|edu|gov|info|io|co|de|uk|fr|es|it|nl|ch|at|eu|us|ca|au)(?!\w))"
-        ),
+        r"[\w.%+'-]{1,64}(?:@|%40)(?:[\w-]{1,63}\.){1,8}"
+        r"(?:[^\W\d_]{2,63}(?![\w(]|-\w)|(?:com|org|net|edu|gov|info|io|co|de|uk|fr|es|it|nl|ch|at|eu|us|ca|au)(?!\w))",
         lambda text: text.rsplit(".", 1)[-1].lower() not in _SLOTS,
     ),
-    Detector(
+    _detector(
         "phone",
         "telephone numbers with a country code: `+1 212 555 0199`",
         identifiers.PLUS_PHONE,
         identifiers.is_phone,
     ),
-    *(Detector("national id", what, pattern, accept) for what, pattern, accept in identifiers.NATIONAL),
-    Detector("iban", "bank accounts (IBAN), by their check digits", identifiers.IBAN, identifiers.is_iban),
-    Detector("card", "payment cards, by their check digit", identifiers.CARD, identifiers.is_card),
-    Detector("ip", "IPv4 addresses other than this machine's", identifiers.IPV4, identifiers.is_foreign_ip),
-    Detector("ip", "IPv6 addresses other than this machine's", identifiers.IPV6, identifiers.is_foreign_ip),
-    Detector("mac", "hardware addresses of network cards: `00:1b:44:11:3a:b7`", identifiers.MAC),
-    Detector("phone", "telephone numbers in usual national forms", identifiers.PHONE, identifiers.is_phone),
-    Detector(
+    *(_detector("national id", what, pattern, accept) for what, pattern, accept in identifiers.NATIONAL),
+    _detector("iban", "bank accounts (IBAN), by their check digits", identifiers.IBAN, identifiers.is_iban),
+    _detector("card", "payment cards, by their check digit", identifiers.CARD, identifiers.is_card),
+    _detector("ip", "IPv4 addresses other than this machine's", identifiers.IPV4, identifiers.is_foreign_ip),
+    _detector("ip", "IPv6 addresses other than this machine's", identifiers.IPV6, identifiers.is_foreign_ip),
+    _detector("mac", "hardware addresses of network cards: `00:1b:44:11:3a:b7`", identifiers.MAC),
+    _detector("phone", "telephone numbers in usual national forms", identifiers.PHONE, identifiers.is_phone),
+    _detector(
         "national id",
         "a number after a word for one: `SSN 123456789`, `passport no. …`, `patient id …`, `account number …`",
         identifiers.NAMED,
     ),
-    Detector(
+    _detector(
         "token",
         "long random text: 32 and more characters of mixed letters and digits",
-        re.compile(r"(?<![\w/+=.-])[A-Za-z0-9+/_-]{32,}={0,2}(?![\w/+-])"),
+        r"(?<![\w/+=.-])[A-Za-z0-9+/_-]{32,}={0,2}(?![\w/+-])",
         _looks_random,
     ),
 )
