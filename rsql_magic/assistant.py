@@ -45,12 +45,10 @@ W = TypeVar("W", bound=AnswerWriter)
 
 
 class Assistant:
-    """The way to the gateway, the conversation and the connections of one notebook, and the questions over them.
+    """The way to the gateway, the conversation and the connections of one notebook, and the questions over them."""
 
-    ``batch`` is whether nobody watches, and None finds that out from the environment alone.
-    """
-
-    # Settings are read at each use, so that `%config Rsql` works at once.
+    # Settings are read at each use, so that `%config Rsql` works at once. `batch` is whether nobody watches, and None
+    # finds that out from the environment alone.
 
     def __init__(
         self,

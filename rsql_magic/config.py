@@ -1,8 +1,7 @@
-"""Every setting of the kernel side, with its default and its help: ``%config Rsql`` shows and changes them.
+"""Every setting of the kernel side, with its default and its help: ``%config Rsql`` shows and changes them."""
 
-They can also be set for good in ``ipython_config.py``: ``c.Rsql.model = "llama-3.3-70b"``. docs/settings.md is made
-from this file.
-"""
+# They can also be set for good in `ipython_config.py`: `c.Rsql.model = "llama-3.3-70b"`. docs/settings.md is made from
+# this file.
 
 from __future__ import annotations
 

@@ -49,10 +49,8 @@ class NotebookSnapshot:
     own: frozenset[str] = frozenset()  # those of them that an earlier run of this cell gave
 
     def sources(self, question: str, names: Collection[str] = ()) -> Mapping[str, Any]:
-        """The variables that a question may be answered from; a result (``-o``) is none unless it is named.
-
-        A cell that runs again does not read what it gave the first time, whatever words its question has.
-        """
+        """The variables that a question may be answered from; a result (``-o``) is none unless it is named."""
+        # A cell that runs again does not read what it gave the first time, whatever words its question has.
         asked = Mentions(question)
         unnamed = {
             name for name in self.results if name not in names and (name in self.own or not asked.mentions(name))
