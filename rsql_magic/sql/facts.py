@@ -16,6 +16,8 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
+from rsql_magic.sql.dialects.records import WORDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
@@ -56,14 +58,7 @@ def _pieces() -> re.Pattern[str]:
 _ACCENTED = re.compile(r"[\u00c0-\u024f]")
 _HUMP = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[A-Z]")
 _VOWELS = frozenset("aeiouyAEIOUY")
-_WORDS_OF_SQL = frozenset(
-    """
-    SELECT FROM WHERE GROUP ORDER BY JOIN LEFT RIGHT INNER OUTER HAVING LIMIT UNION WITH CASE WHEN THEN ELSE COUNT
-    DISTINCT CREATE TABLE INSERT INTO VALUES UPDATE DELETE PRIMARY DEFAULT INTEGER VARCHAR TEXT NULL
-    TIMESTAMP BETWEEN LIKE CAST OVER PARTITION INDEX VIEW ALTER CONSTRAINT UNIQUE BIGINT DATE BOOLEAN DOUBLE DECIMAL
-    EXISTS TRUE FALSE DESC AND NOT FOR ADD ALL END KEY SUM AVG MIN MAX SET ON AS IN OR IS
-    """.split()  # noqa: SIM905 - words read better as text
-)
+_WORDS_OF_SQL = WORDS["one token each"]
 
 
 def count_tokens(text: str) -> int:

@@ -324,10 +324,8 @@ def _join(broken: BrokenQuery, ways: _Ways) -> Fix | None:
         select, scope = broken.select(node)
         way = only(ways(node, missing, scope, broken)) if select and scope else None
         if select and scope and way and not any(_is_same(way.table, relation) for relation in scope.relations):
-            made = _joined(
-                node, way, _place_of_join(missing, select, broken), select=select, scope=scope, broken=broken
-            )
-            if made is not None:
+            end = _place_of_join(missing, select, broken)
+            if made := _joined(node, way, end, select=select, scope=scope, broken=broken):
                 return made
     return None
 

@@ -21,9 +21,9 @@ _NOTHING = re.compile(r"(?!)")
 
 
 def listed(name: str) -> Iterator[tuple[str, list[str]]]:
-    """The sections of a list of words beside this file: heading and words."""
+    """The sections of a list of words in a file of this room: heading and words."""
     heading, words = "", list[str]()
-    for line in files("rsql_magic.sql.dialects").joinpath(f"{name}.txt").read_text("utf-8").splitlines():
+    for line in files("rsql_magic.sql").joinpath(f"{name}.txt").read_text("utf-8").splitlines():
         if line.startswith("["):
             yield heading, words
             heading, words = line[1:-1], []
@@ -32,7 +32,7 @@ def listed(name: str) -> Iterator[tuple[str, list[str]]]:
     yield heading, words
 
 
-WORDS = {heading: frozenset(words) for heading, words in listed("words")}
+WORDS = {heading: frozenset(words) for heading, words in listed("dialects/words")}
 
 
 # Compared by identity: equality and a text of some eighty fields would only take time to make.
@@ -308,7 +308,9 @@ def functions(dialect: str) -> Functions:
     reasons: dict[str, str] = {}
     absent: dict[str, str] = {}
     extensions: set[str] = set()
-    for section, words in (pair for each in ("common", *record.function_lists) for pair in listed(f"functions/{each}")):
+    for section, words in (
+        pair for each in ("common", *record.function_lists) for pair in listed(f"dialects/functions/{each}")
+    ):
         if section.startswith("refused: "):
             reasons |= dict.fromkeys(words, section.removeprefix("refused: "))
         elif section.startswith("not here: "):

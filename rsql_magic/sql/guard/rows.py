@@ -94,8 +94,9 @@ class _Estimate:
         # Engines stop a plain join at its LIMIT; one that sorts or groups has to make all rows first.
         lazy = node.args.get("limit") is not None and not _needs_all(node)
         if product > MAX_PRODUCT and not lazy:
+            about = f"about 10^{math.log10(product):.0f}" if product < math.inf else "endlessly many"
             raise QueryRejected(
-                f"This would make {_about(product)} rows: "
+                f"This would make {about} rows: "
                 f"{', '.join(s.name for s in sources if s.name) or 'its parts'} are joined without a condition.",
                 piece=written(node, self.text),
                 hint="Say how the tables join: ON a.key = b.key.",
@@ -204,10 +205,6 @@ def _counted(member: exp.Select, cte: exp.Expr) -> float:
     if not any(_steps(member, cte).values()):
         return otherwise
     return max((magnitude(part) for part in _conditions(member)), default=0.0) or otherwise
-
-
-def _about(rows: float) -> str:
-    return f"about 10^{math.log10(rows):.0f}" if rows < math.inf else "endlessly many"
 
 
 def recursive_members(cte: exp.Expr) -> list[exp.Select]:

@@ -11,7 +11,7 @@ from importlib.resources import files
 from itertools import groupby, permutations
 from typing import TYPE_CHECKING
 
-from rsql_magic.sql.linking.words import STOP_WORDS, WORD, split, stem
+from rsql_magic.sql.linking.words import SMALL_WORDS, STOP_WORDS, WORD, split, stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -262,27 +262,6 @@ def _is_distinctive(word: str) -> bool:
 
 LANGUAGES = ("de", "fr", "es")
 
-_SMALL = {
-    "de": """
-        wie viele viel welche welcher welches welchen wer wo wann der die das den dem des ein eine
-        einen einem einer und oder nicht kein keine nie noch ist sind hat haben hatte hatten wurde
-        wurden wird werden mit ohne von vom bei aus nach zu zum zur im auf unter über zwischen je
-        pro jede jeder jedes jeden alle allen aller zeige zeig gib mir liste als mehr weniger
-        meisten wenigsten ihr ihre ihren ihrem seit bis für sich es sie er wir gibt pro oft
-    """,
-    "fr": """
-        combien quel quelle quels quelles qui que quoi où quand le la les un une des du de et ou ne
-        pas jamais est sont ont été étaient était avec sans par pour dans sur sous entre chaque tous
-        toutes tout toute montre montrez donne moi liste plus moins au aux ce cette ces leur leurs
-        son sa ses depuis y il elle nous
-    """,
-    "es": """
-        cuántos cuántas cuánto cuánta cuantos cuantas cuál cuáles qué quién quiénes dónde cuándo el
-        la los las un una unos unas de del al y e o u no nunca es son fue fueron fueran tiene tienen
-        hay con sin por para en sobre entre cada todos todas todo toda muestra muéstrame dame lista
-        más menos su sus que desde hasta
-    """,
-}
 _ENDINGS = {"de": "innen ern en er em es e n s", "fr": "ees ee es e s x", "es": "es os as o a e s"}
 _SHORTEST_ROOT, _SHORTEST_FOREIGN_PART = 3, 4
 # What ties the parts of a German compound together.
@@ -301,7 +280,7 @@ def language_of(question: str) -> str:
 
 
 def _weight(word: str, language: str) -> int:
-    if word in small_words(language):
+    if word in SMALL_WORDS[language]:
         return 2
     return int(word not in thesaurus().words and bool(translated(word, language)))
 
@@ -314,12 +293,6 @@ def languages_of(words: Iterable[str]) -> tuple[str, ...]:
     counts = {language: sum(bool(translated(word, language)) for word in distinctive) for language in LANGUAGES}
     least = max(_SPOKEN_FROM, _SPOKEN_SHARE * len(distinctive))
     return tuple(language for language in LANGUAGES if counts[language] >= least)
-
-
-@cache
-def small_words(language: str) -> frozenset[str]:
-    """Words of a language that name nothing in a database."""
-    return frozenset(_SMALL.get(language, "").split())
 
 
 @lru_cache(maxsize=65536)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from rsql_magic.sql.linking.lexicon import LONGEST_PHRASE, language_of, small_words, thesaurus, translated
-from rsql_magic.sql.linking.words import STOP_WORDS, WORD, spaced, stem
+from rsql_magic.sql.linking.lexicon import LONGEST_PHRASE, language_of, thesaurus, translated
+from rsql_magic.sql.linking.words import SMALL_WORDS, STOP_WORDS, WORD, spaced, stem
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -134,7 +134,7 @@ class Question:
 
     def _words(self, weights: Weights, inside: set[int]) -> Iterator[Concept]:
         seen: set[str] = set()
-        small = small_words(self._language)
+        small = SMALL_WORDS[self._language]
         for i, (word, root) in enumerate(zip(self.words, self.stems, strict=True)):
             if word in STOP_WORDS or word in small or root in seen:
                 continue

@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from rsql_magic.sql.dialects.records import listed
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -28,21 +30,8 @@ _SPELLINGS = (
 )
 
 # Words that name nothing in a database, and the ones that ask for a figure rather than for a table.
-STOP_WORDS = frozenset(
-    """
-    a about above across after again against all along also am among an and any approximately are as at average
-    be been being below between both but by calculate can compute corresponding could count determine did
-    different display distinct do does doing done down during each eight either else equal equals ever every
-    exactly except exist exists fewer find five for four frequently from further get give greater had has have
-    having he her here hers him his how i identify if in including indicate into is it its itself just kindly
-    less let list lot lots many me mention more most much multiple my neither never nine no nor not number of
-    off often on once one only or other our out over own per please possible provide provided regarding
-    respective retrieve return s same seven several she should show six so some still such tell ten than that
-    the their them then there these they this those three through to together too total twice two under unique
-    until up upon us used uses using very was we well were what when where whether which while who whom whose
-    why will with within without would yet you your
-    """.split()  # noqa: SIM905 - words read better as text
-)
+SMALL_WORDS = {language: frozenset(words) for language, words in listed("linking/small_words")}
+STOP_WORDS = SMALL_WORDS["en"]
 
 # Words whose ending tells nothing, or something wrong.
 _IRREGULAR = {
