@@ -27,7 +27,17 @@ from rsql_magic.databases import Connections, executed_by
 from rsql_magic.display import Screen, charts
 from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery, QueryFailed, RsqlError, Stopped
 from rsql_magic.gateway import INTERRUPTED, Chat, GatewayLocator, is_batch
-from rsql_magic.text2sql import QueryOptions, SchemaPrompt, Writer, refuse_no_time, verified
+from rsql_magic.text2sql import (
+    QueryOptions,
+    SchemaPrompt,
+    Verified,
+    Writer,
+    drop_verified,
+    keep_verified,
+    read_verified,
+    refuse_no_time,
+    verified_paths,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -357,7 +367,7 @@ class Assistant:
             options,
             executed_by(engine, executor) if executor else engine,
             entry,
-            examples=verified.read(verified.paths(self._environ)),
+            examples=read_verified(verified_paths(self._environ)),
             linked=linked,
         )
         return prompt, choice, hint
@@ -368,14 +378,14 @@ class Assistant:
         result = result or self.last_result
         if result is None:
             raise BadInput("There is no result to verify.", hint="Ask with %%sql_ai first.")
-        path = verified.paths(self._environ)[user]
-        verified.keep(verified.Verified(result.question, result.sql, result.dialect), path)
+        path = verified_paths(self._environ)[user]
+        keep_verified(Verified(result.question, result.sql, result.dialect), path)
         return path
 
     def unverify(self, result: SQLResult) -> None:
         """Forget a verified question and its SQL beside the notebook: they turned out to be wrong."""
-        one = verified.Verified(result.question, result.sql, result.dialect)
-        verified.drop(one, verified.paths(self._environ)[False])
+        one = Verified(result.question, result.sql, result.dialect)
+        drop_verified(one, verified_paths(self._environ)[False])
 
     def query_options(self, **given: Any) -> QueryOptions:
         """The options of a query: those given, and the settings for the rest; see `QueryOptions.from_settings`."""

@@ -16,6 +16,7 @@ from .published import Profile as Profile
 from .published import Table as Table
 from .published import count_tokens as count_tokens
 from .published import fence as fence
+from .question_text import Mentions as Mentions
 from .question_text import asks_for_chart as asks_for_chart
 from .question_text import asks_of_now as asks_of_now
 from .question_text import follows as follows
@@ -24,7 +25,6 @@ from .question_text import silenced as silenced
 from .question_text import spoken as spoken
 from .r import r_frames as r_frames
 from .r import reported as reported
-from .ranking import Mentions as Mentions
 from .ranking import frame_attributes as frame_attributes
 from .ranking import frame_columns as frame_columns
 from .ranking import known_names as known_names

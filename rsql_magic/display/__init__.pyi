@@ -1,6 +1,5 @@
 from . import charts as charts
 from . import screens as screens
-from . import tables as tables
 from .markdown import Growing as Growing
 from .markdown import fenced as fenced
 from .markdown import plain_markdown as plain_markdown
@@ -11,7 +10,9 @@ from .screens import Showable as Showable
 from .screens import TerminalScreen as TerminalScreen
 from .screens import as_json as as_json
 from .screens import folded as folded
+from .screens import listing as listing
+from .screens import on_the_right as on_the_right
+from .screens import table_html as table_html
+from .screens import table_plain as table_plain
+from .screens import texts_by_row as texts_by_row
 from .screens import usage_line as usage_line
-from .tables import listing as listing
-from .tables import table_html as table_html
-from .tables import table_plain as table_plain

@@ -13,7 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.databases import FRAMES
-from rsql_magic.display import safe_markdown, table_html, tables
+from rsql_magic.display import on_the_right, safe_markdown, table_html, texts_by_row
 from rsql_magic.errors import BadInput, RsqlError, Stopped
 from rsql_magic.gateway import blocks_of
 
@@ -43,9 +43,9 @@ def sql_result(result: SQLResult, variable: str, connection: str = "") -> dict[s
     table: dict[str, Any] = {"columns": [], "rows": []}
     if result.df is not None:
         part = result.frame.iloc[: result.shown_rows, : result.shown_columns]
-        sides = zip(part.columns, tables.on_the_right(part), strict=True)
+        sides = zip(part.columns, on_the_right(part), strict=True)
         table["columns"] = [{"name": str(name), "right": right} for name, right in sides]
-        table["rows"] = [["NULL" if text is None else text for text in row] for row in tables.texts_by_row(part)]
+        table["rows"] = [["NULL" if text is None else text for text in row] for row in texts_by_row(part)]
         table["more"] = max(0, len(result.frame) - len(part))
     return {
         "sql": result.sql,

@@ -1,7 +1,11 @@
-from . import verified as verified
 from .drafts import DraftCheck as DraftCheck
 from .prompt import Linked as Linked
 from .prompt import SchemaPrompt as SchemaPrompt
+from .prompt import Verified as Verified
+from .prompt import drop_verified as drop_verified
+from .prompt import keep_verified as keep_verified
+from .prompt import read_verified as read_verified
+from .prompt import verified_paths as verified_paths
 from .query_options import QueryOptions as QueryOptions
 from .query_options import given as given
 from .query_options import refuse_no_time as refuse_no_time

@@ -24,10 +24,18 @@ from rsql_magic.gateway import Reply, Usage, context_exceeded, drafts, restored,
 from rsql_magic.redaction import redact
 from rsql_magic.sql import Fix, fence, join_notes
 from rsql_magic.text2sql import literals
-from rsql_magic.text2sql.drafts import Draft, DraftCheck, Native, read_draft, write_sql
-from rsql_magic.text2sql.results import Attempt, SQLResult, Timings
-from rsql_magic.text2sql.running import QueryRunner
-from rsql_magic.text2sql.voting import DOUBTFUL, DraftResult, compared, is_doubtful
+from rsql_magic.text2sql.drafts import (
+    DOUBTFUL,
+    Draft,
+    DraftCheck,
+    DraftResult,
+    Native,
+    compared,
+    is_doubtful,
+    read_draft,
+    write_sql,
+)
+from rsql_magic.text2sql.results import Attempt, QueryRunner, SQLResult, Timings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,8 +46,8 @@ if TYPE_CHECKING:
     from rsql_magic.databases import Rows
     from rsql_magic.gateway import Message, StreamOptions
     from rsql_magic.sql import Problem
+    from rsql_magic.text2sql.drafts import Vote
     from rsql_magic.text2sql.prompt import SchemaPrompt
-    from rsql_magic.text2sql.voting import Vote
 
     Round = drafts.Round[Draft]
 

@@ -11,7 +11,7 @@ from rsql_magic.answers.writer import check_blocks, parse_python
 from rsql_magic.cli import r, terminal
 from rsql_magic.display import charts
 from rsql_magic.display.markdown import code_markdown
-from rsql_magic.display.tables import on_the_right, texts, texts_by_row
+from rsql_magic.display.screens import on_the_right, texts, texts_by_row
 from rsql_magic.display.tex import tamed
 from rsql_magic.errors import GatewayError
 from rsql_magic.gateway import Waiting, blocks_of

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsql_magic.display.tables import LONGEST, texts
+from rsql_magic.display.screens import LONGEST, texts
 from rsql_magic.plain_text import printable, printable_so_far
 
 

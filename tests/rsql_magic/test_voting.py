@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from rsql_magic.config import Rsql
-from rsql_magic.text2sql.drafts import Draft
-from rsql_magic.text2sql.voting import DraftResult, difference, is_decided, voted
+from rsql_magic.text2sql.drafts import Draft, DraftResult, difference, is_decided, voted
 
 COUNT = "SELECT count(*) AS n FROM orders"
 SHOPS = "SELECT count(DISTINCT shop) AS n FROM orders"
