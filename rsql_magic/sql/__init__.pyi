@@ -57,7 +57,7 @@ from .undeclared import remarks as remarks
 from .undeclared import single_keys as single_keys
 from .undeclared import with_referred as with_referred
 from .validate import Problem as Problem
+from .validate import Relation as Relation
 from .validate import validate as validate
 from .validate.joins import join_notes as join_notes
-from .validate.resolve import Relation as Relation
 from .validate.resolve import resolve as resolve

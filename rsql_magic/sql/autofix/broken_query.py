@@ -10,14 +10,15 @@ from sqlglot import exp
 
 from rsql_magic.sql.catalog import quoted
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse
-from rsql_magic.sql.validate.resolve import Resolution, resolve
+from rsql_magic.sql.validate import Resolution
+from rsql_magic.sql.validate.resolve import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from rsql_magic.sql.catalog import Catalog
     from rsql_magic.sql.dialects.reading import Lexed
-    from rsql_magic.sql.validate.resolve import Missing, Scope
+    from rsql_magic.sql.validate import Missing, Scope
 
 
 T = TypeVar("T")

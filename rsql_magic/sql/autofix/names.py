@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql.autofix.broken_query import BrokenQuery
     from rsql_magic.sql.catalog import Table
+    from rsql_magic.sql.validate import Missing, Relation, Resolution, Scope
     from rsql_magic.sql.validate.hints import Link
-    from rsql_magic.sql.validate.resolve import Missing, Relation, Resolution, Scope
 
     _Ways = Callable[[exp.Column, Missing, Scope, BrokenQuery], Iterator["_Way"]]
 

@@ -83,14 +83,14 @@ def made_rows(node: exp.Expr | None, dialect: str = "") -> float | None:
 
 def _largest(node: exp.Func) -> float:
     """The largest number among a function's arguments; a list of numbers counts as their product."""
-    return max((_product(part) for part in node.expressions), default=0.0)
-
-
-def _product(node: exp.Expr) -> float:
-    """``array_fill(0, ARRAY[1000, 1000])`` makes the product of the list."""
-    if isinstance(node, exp.Array):
-        return math.prod(max(magnitude(part), 1.0) for part in node.expressions)
-    return magnitude(node)
+    # As in ``array_fill(0, ARRAY[1000, 1000])``.
+    sizes = (
+        math.prod(max(magnitude(each), 1.0) for each in part.expressions)
+        if isinstance(part, exp.Array)
+        else magnitude(part)
+        for part in node.expressions
+    )
+    return max(sizes, default=0.0)
 
 
 def _series(node: exp.Func, dialect: str) -> float:
@@ -388,7 +388,9 @@ def refuse_growth(member: exp.Select, cte: exp.Expr, steps: Mapping[str, int], t
     # how often it runs at most, as far as its text says.
     if turns <= FEW_TURNS:
         return
-    own = _aliases(member, cte)
+    name = cte.alias.casefold()
+    # The names before a dot that mean the recursion itself.
+    own = {at.alias_or_name.casefold() for at in member.find_all(exp.Table) if at.name.casefold() == name} | {""}
     for projection in member.expressions:
         for node in projection.find_all(exp.Func, *_JOINS_TEXT):
             if _multiplies(node, steps, own):
@@ -404,12 +406,6 @@ def _refused(node: exp.Expr, cte: exp.Expr, text: str) -> QueryRejected:
         hint=f"Let it add to it instead, or stop it after {FEW_TURNS} turns.",
         repairable=True,
     )
-
-
-def _aliases(member: exp.Select, cte: exp.Expr) -> set[str]:
-    """The names before a dot that mean the recursion itself."""
-    name = cte.alias.casefold()
-    return {at.alias_or_name.casefold() for at in member.find_all(exp.Table) if at.name.casefold() == name} | {""}
 
 
 def _multiplies(node: exp.Expr, steps: Mapping[str, int], own: set[str]) -> bool:
@@ -484,20 +480,17 @@ def _sources(member: exp.Select) -> Iterator[exp.Expr]:
 
 def _is_linked(member: exp.Select, source: exp.Expr | None) -> bool:
     """Whether an equality links a source to another; None asks for any equality."""
-    conditions = [join.args["on"] for join in member.args.get("joins") or () if join.args.get("on") is not None]
-    conditions += [member.args["where"].this] if member.args.get("where") is not None else []
-    if any(
-        join.args.get("using") or str(join.args.get("method")).upper() == "NATURAL"
-        for join in member.args.get("joins") or ()
-    ):
+    joins = member.args.get("joins") or ()
+    if any(join.args.get("using") or str(join.args.get("method")).upper() == "NATURAL" for join in joins):
         return True
+    conditions = [join.args["on"] for join in joins if join.args.get("on") is not None]
+    conditions += [member.args["where"].this] if member.args.get("where") is not None else []
     name = source.alias_or_name.casefold() if source is not None else ""
     for condition in conditions:
         for equal in condition.find_all(exp.EQ):
-            tables = {column.table.casefold() for column in equal.find_all(exp.Column)}
-            if is_exact(equal) and len(tables) > 1 and (not name or name in tables):
-                return True
-            if is_exact(equal) and tables == {""} and len(list(equal.find_all(exp.Column))) > 1:
+            tables = [column.table.casefold() for column in equal.find_all(exp.Column)] if is_exact(equal) else []
+            several = len(set(tables)) > 1 and (not name or name in tables)
+            if several or (len(tables) > 1 and not any(tables)):
                 return True
     return False
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse, start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sqlglot import exp
 
-    from rsql_magic.sql.catalog import Catalog
+    from rsql_magic.sql.catalog import Catalog, Table
     from rsql_magic.sql.dialects.reading import Lexed
 
 Kind = Literal["syntax", "table", "column", "ambiguous", "function", "aggregate", "engine"]
@@ -32,6 +32,48 @@ class Problem:
 
     def __str__(self) -> str:
         return self.message
+
+
+@dataclass(slots=True)
+class Relation:
+    """Something in FROM: a table, a subquery, a WITH, a function."""
+
+    name: str  # Its alias, else its name, as written
+    key: str  # That name as it is compared
+    columns: Mapping[str, str]  # Its columns: name as compared → name as stored
+    open: bool = False  # True when it may have columns that are not known
+    table: Table | None = None  # The catalog's table behind it
+    shared: set[str] = field(default_factory=set)  # Columns that USING or NATURAL made one with an earlier relation's
+
+
+@dataclass(slots=True)
+class Scope:
+    """What the parts of one SELECT see."""
+
+    relations: list[Relation] = field(default_factory=list)  # What stands in its FROM
+    outer: tuple[Scope, ...] = ()  # The scopes around it, from the inside out
+    # The names that AS gives, as compared, with their definitions
+    aliases: dict[str, exp.Expr] = field(default_factory=dict)
+
+
+class Missing(NamedTuple):
+    """A name that stands for nothing, or for too much."""
+
+    # ``table``, ``column``, ``qualifier`` (the part before the dot), ``ambiguous`` or ``alias`` (given twice)
+    kind: str
+    node: exp.Expr  # Where it stands
+    scope: Scope  # What is in sight there
+    found: tuple[Relation, ...] = ()  # For ``ambiguous``: the relations that have it
+
+
+@dataclass(slots=True)
+class Resolution:
+    """What `resolve` found."""
+
+    missing: list[Missing] = field(default_factory=list)  # Names that stand for nothing
+    # Column nodes by id, with the relation they belong to
+    columns: dict[int, tuple[Relation, str]] = field(default_factory=dict)
+    selects: list[tuple[exp.Select, Scope]] = field(default_factory=list)  # Every SELECT with its scope
 
 
 _PLACE = re.compile(r"^\s*\^+\s*$")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql.dialects.reading import Lexed
     from rsql_magic.sql.dialects.records import Functions
-    from rsql_magic.sql.validate.resolve import Relation, Resolution, Scope
+    from rsql_magic.sql.validate import Relation, Resolution, Scope
 
 
 def refused_grammar(

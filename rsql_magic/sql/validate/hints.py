@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from rsql_magic.sql.catalog import Catalog, Column, Table
-    from rsql_magic.sql.validate.resolve import Missing, Relation, Scope
+    from rsql_magic.sql.validate import Missing, Relation, Scope
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 # From here on two names resemble each other.

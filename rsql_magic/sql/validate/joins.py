@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rsql_magic.sql.catalog import Catalog, Table
-    from rsql_magic.sql.validate.resolve import Relation, Resolution, Scope
+    from rsql_magic.sql.validate import Relation, Resolution, Scope
 
     Count = Callable[[str], "int | None"]
 

@@ -2,61 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
 
 from rsql_magic.sql.dialects.reading import is_within
 from rsql_magic.sql.dialects.records import ASCII_LOWER, WORDS, dialect_of, names, system_table
+from rsql_magic.sql.validate import Missing, Relation, Resolution, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rsql_magic.sql.catalog import Catalog, Table
     from rsql_magic.sql.dialects.records import SQLDialect
-
-
-@dataclass(slots=True)
-class Relation:
-    """Something in FROM: a table, a subquery, a WITH, a function."""
-
-    name: str  # Its alias, else its name, as written
-    key: str  # That name as it is compared
-    columns: Mapping[str, str]  # Its columns: name as compared → name as stored
-    open: bool = False  # True when it may have columns that are not known
-    table: Table | None = None  # The catalog's table behind it
-    shared: set[str] = field(default_factory=set)  # Columns that USING or NATURAL made one with an earlier relation's
-
-
-@dataclass(slots=True)
-class Scope:
-    """What the parts of one SELECT see."""
-
-    relations: list[Relation] = field(default_factory=list)  # What stands in its FROM
-    outer: tuple[Scope, ...] = ()  # The scopes around it, from the inside out
-    # The names that AS gives, as compared, with their definitions
-    aliases: dict[str, exp.Expr] = field(default_factory=dict)
-
-
-class Missing(NamedTuple):
-    """A name that stands for nothing, or for too much."""
-
-    # ``table``, ``column``, ``qualifier`` (the part before the dot), ``ambiguous`` or ``alias`` (given twice)
-    kind: str
-    node: exp.Expr  # Where it stands
-    scope: Scope  # What is in sight there
-    found: tuple[Relation, ...] = ()  # For ``ambiguous``: the relations that have it
-
-
-@dataclass(slots=True)
-class Resolution:
-    """What `resolve` found."""
-
-    missing: list[Missing] = field(default_factory=list)  # Names that stand for nothing
-    # Column nodes by id, with the relation they belong to
-    columns: dict[int, tuple[Relation, str]] = field(default_factory=dict)
-    selects: list[tuple[exp.Select, Scope]] = field(default_factory=list)  # Every SELECT with its scope
 
 
 class Columns(NamedTuple):
@@ -132,7 +90,11 @@ class _Names:
 
     def __init__(self, dialect: SQLDialect, catalog: Catalog) -> None:
         self.dialect = dialect
-        self.strict = dialect.minds_case and catalog.dialect in {"", dialect.name} and _minds_case(catalog)
+        # Case is minded where the catalog's names are surely spelled as PostgreSQL stores them. A catalog read from a
+        # server knows its default schema; one made by hand may only have kept its author's capitals.
+        written = (name for table in catalog for name in (table.name, *(column.name for column in table.columns)))
+        minds_case = dialect.minds_case and catalog.dialect in {"", dialect.name}
+        self.strict = minds_case and (bool(catalog.schema) or all(name == name.lower() for name in written))
         self._stored: dict[int, dict[str, str]] = {}
 
     def key(self, name: str, quoted: bool = False) -> str:
@@ -157,15 +119,6 @@ class _Names:
         if id(table) not in self._stored:
             self._stored[id(table)] = {self.key(c.name, quoted=True): c.name for c in table.columns}
         return self._stored[id(table)]
-
-
-def _minds_case(catalog: Catalog) -> bool:
-    """Whether the catalog's names are surely spelled as PostgreSQL stores them, so that case may be minded."""
-    # A catalog read from a server knows its default schema; one made by hand may only have kept its author's
-    # capitals.
-    return bool(catalog.schema) or all(
-        name == name.lower() for table in catalog for name in (table.name, *(c.name for c in table.columns))
-    )
 
 
 class _Walk:
@@ -533,16 +486,13 @@ class _Columns:
             return True
         if isinstance(node.parent, exp.In) and node.arg_key == "field" and self._dialect.tables_after_in:
             return name in place.ctes or node.name in self._catalog
+        around = node.parent
         if not node.this.args.get("quoted") and (
-            name in _KEYWORDS or (name in _UNITS and isinstance(node.parent, exp.Func))
+            name in _KEYWORDS or (name in _UNITS and isinstance(around, exp.Func))
         ):
             return True
-        around = node.parent
-        if (
-            (searches := self._dialect.searches)
-            and around
-            and (isinstance(around, exp.Match) or around.name.lower() in searches)
-        ):
-            return name in {r.key for level in _inside(place.scope) for r in level.relations}
+        # A search names the whole row that it looks through.
+        searches = self._dialect.searches
+        is_searched = searches and around and (isinstance(around, exp.Match) or around.name.lower() in searches)
         is_row = any(r.key == name for level in _inside(place.scope) for r in level.relations)
-        return is_row and self._dialect.rows_by_name
+        return is_row and bool(is_searched or self._dialect.rows_by_name)
