@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from rsql_magic.databases.catalogs import read_catalog
 from rsql_magic.databases.connections import open_database
 from rsql_magic.databases.profiles import Effort, add_profiles
-from rsql_magic.errors import QueryFailed, QueryRejected
+from rsql_magic.errors import QueryFailed, QueryRejected, Stopped
 from rsql_magic.sql import Catalog, Problem, check, count_sql, is_query
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class Engine:
         self._time_zone: str | None = None
         # The catalog, query and statement of the guard's last proof.
         self._proof: tuple[Catalog | None, str, str] = (None, "", "")
+        self._interrupts = 0
         # The statement that was checked last, and the database's plan for it.
         self._reply: tuple[str, Reply] = ("", ())
         # Tables whose values `catalog` and `detail` could not look at in time.
@@ -241,13 +242,16 @@ class Engine:
             QueryFailed: The database refused, failed, or was stopped by the time limit.
             Stopped: `interrupt` was called.
         """
-        import pandas  # noqa: F401, ICN001 - its first import takes a second, which is not the query's
-
         with self._database as database:
+            before = self._interrupts
+            import pandas  # noqa: F401, ICN001 - its first import takes a second, which is not the query's
+
             checked = self._guarded(sql)
             started = self._clock()
             try:
                 with database.reading(timeout) as session:
+                    if self._interrupts != before:  # while it was on its way here, where nothing could be cancelled
+                        raise Stopped("The query was stopped.")
                     database.verify(session, checked, self._allowed_functions)
                     fetched = database.fetch(session, checked, max_rows, self.memory_cap)
             except QueryFailed as error:
@@ -291,6 +295,7 @@ class Engine:
 
     def interrupt(self) -> None:
         """Stop what runs, from another thread; harmless when nothing does."""
+        self._interrupts += 1
         self._database.interrupt()
 
     def close(self) -> None:

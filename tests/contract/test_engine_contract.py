@@ -349,6 +349,21 @@ def test_interrupt_stops_a_query_from_another_thread(unguarded):
     assert engine.run("SELECT 1 AS one").df["one"].tolist() == [1]
 
 
+def test_an_interrupt_before_the_query_has_begun_is_not_lost(unguarded, monkeypatch):
+    engine = unguarded
+    checked = engine._guarded  # what is done with a query before the database has it
+
+    def interrupted(sql):
+        engine.interrupt()
+        return checked(sql)
+
+    monkeypatch.setattr(engine, "_guarded", interrupted)
+    with pytest.raises(Stopped):
+        engine.run("SELECT 1 AS one")
+    monkeypatch.undo()
+    assert engine.run("SELECT 1 AS one").df["one"].tolist() == [1]
+
+
 @pytest.mark.slow
 def test_ctrl_c_stops_the_query_in_the_database_too(shop, unguarded):
     engine = unguarded
