@@ -413,8 +413,12 @@ def is_decided(results: Iterable[DraftResult], most: int) -> bool:
 
 def is_doubtful(question: str, rounds: Sequence[Round[Draft]], frame: pd.DataFrame) -> bool:
     """Whether a first draft is worth comparing: the model had to correct it, it found nothing, or much was asked."""
-    asked = sum(not each.mended for each in rounds)
-    return asked > 1 or is_empty(frame) or len(question.split()) >= _LONG_QUESTION
+    return was_corrected(rounds) or is_empty(frame) or len(question.split()) >= _LONG_QUESTION
+
+
+def was_corrected(rounds: Sequence[Round[Draft]]) -> bool:
+    """Whether the model wrote more than one draft; corrections by rules do not count."""
+    return sum(not each.mended for each in rounds) > 1
 
 
 def is_empty(frame: pd.DataFrame) -> bool:

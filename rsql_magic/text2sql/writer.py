@@ -33,6 +33,7 @@ from rsql_magic.text2sql.drafts import (
     compared,
     is_doubtful,
     read_draft,
+    was_corrected,
     write_sql,
 )
 from rsql_magic.text2sql.results import Attempt, QueryRunner, SQLResult, Timings
@@ -118,7 +119,10 @@ class Writer:
         if vote is not None:
             result.agreed, result.compared = len(vote.groups[0]), vote.asked
             result.alternatives = tuple(group[0].sql for group in vote.groups[1:])
-            result.notes = (*result.notes, *filter(None, [vote.sentence]))
+            # Of a small model's corrected answers three of five were right, of the others six of seven; that its drafts
+            # agree says nothing then (docs/decisions/0021).
+            corrected = "The first draft had to be corrected: check the SQL." if was_corrected(attempts) else ""
+            result.notes = (*result.notes, *filter(None, [corrected, vote.sentence]))
         self._entry.add(self._replies, answer=fenced(result.sql, "sql"))
         if result.problems:
             raise _no_draft_passed(result)
