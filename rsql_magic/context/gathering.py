@@ -217,24 +217,24 @@ class Gathering:
             return replace(offer, must=False, reason="its name says that it is a secret; not read")
         if self.clock() > end:
             return replace(offer, must=False, reason=_LATE)
-        rows = _ROWS if must else _ROWS // 5  # what nothing points to is shown in a line, and looked at more briefly
-        full = Detail(
-            self.level,
-            max(tokens, _BRIEF),
-            each.columns,
-            rows,
-            dictionary=self.dictionary,
-            values=self._values,
-            reader=self._values.readers.get(each.name),
-        )
-        brief = replace(full, budget=_BRIEF, brief=True)
-        details = [full, brief] if tokens > _BRIEF else [brief]
-        return replace(offer, texts=tuple(partial(self._described, each, detail) for detail in details))
+        budgets = [tokens, _BRIEF] if tokens > _BRIEF else [_BRIEF]
+        return replace(offer, texts=tuple(partial(self._described, each, must, budget) for budget in budgets))
 
-    def _described(self, each: Candidate, detail: Detail, noted: Noted) -> str:
+    def _described(self, each: Candidate, must: bool, budget: int, noted: Noted) -> str:
         stated: list[Frame] = []
-        detail = replace(detail, redacted=noted.redacted, stated=stated)
-        source = each.source or source_of(each.obj)
+        source, values = each.source or source_of(each.obj), self._values
+        detail = Detail(
+            self.level,
+            budget,
+            each.columns,
+            _ROWS if must else _ROWS // 5,  # what nothing points to is shown in a line, and looked at more briefly
+            dictionary=self.dictionary,
+            brief=budget == _BRIEF,
+            values=values,
+            reader=values.readers.get(each.name),
+            redacted=noted.redacted,
+            stated=stated,
+        )
         text = self._fences.ask(each.name, lambda: str(source.describe(each.obj, each.name, detail)), "")
         text = text or unread(each.obj, each.name, self._fences.failed.get(each.name, "it says nothing"))
         noted.values = stated[-1] if stated else None

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.context.cells import Cell, recently
 from rsql_magic.context.question_text import Mentions
 from rsql_magic.context.reader import place_of
-from rsql_magic.context.sources import Fences, Source, TabularSource, source_of
+from rsql_magic.context.readers import read
+from rsql_magic.context.sources import Fences, Source, look, source_of
 from rsql_magic.context.value_names import SessionValues
 from rsql_magic.errors import UnknownName
 from rsql_magic.redaction import says_secret
@@ -63,7 +64,7 @@ class Candidate:
 
     def holding(self, obj: Any, fences: Fences) -> Candidate:
         """The same with another object."""
-        return replace(self, obj=obj, reader=fences.ask(self.name, lambda: _look(self.source, obj)[0], None))
+        return replace(self, obj=obj, reader=fences.ask(self.name, lambda: look(self.source, obj)[0], None))
 
 
 @dataclass(frozen=True)
@@ -96,19 +97,25 @@ class Ranking:
         for name in self.names:
             if name not in known:
                 raise UnknownName(f"There is no object named {name!r}.", hint="Check the spelling, or run its cell.")
-        candidates = [self._candidate(name, obj) for name, obj in found if self._is_users(name, obj)]
-        return sorted(candidates, key=lambda candidate: (candidate.rank, candidate.place, candidate.name))
+        candidates = [self._look(name, obj) for name, obj in found if self._is_users(name, obj)]
+        every = {name for each in candidates for name in (each.name, *each.names)}
+        mentioned = frozenset(self.asked.mentioned(every) if self.question else ())
+        placed = [self._placed(each, mentioned) for each in candidates]
+        return sorted(placed, key=lambda candidate: (candidate.rank, candidate.place, candidate.name))
 
-    def _candidate(self, name: str, obj: Any) -> Candidate:
+    def _look(self, name: str, obj: Any) -> Candidate:
+        """An object with what describes and reads it, once, whatever is asked later: a frame is slow to read."""
         source = self.fences.ask(name, lambda: source_of(obj), None)
         seen: tuple[Reader | None, list[str]] = None, []
         is_secret = says_secret(name)
         if not is_secret:
-            # Once, whatever is asked later: a frame is slow to read.
-            seen = self.fences.ask(name, lambda: _look(source, obj), seen)
-        reader, names = seen
-        columns = frozenset(self.asked.mentioned(names) if self.question else ())
-        named = name in self.names or self.asked.mentions(name)
+            seen = self.fences.ask(name, lambda: look(source, obj), seen)
+        return Candidate(name, obj, source, Rank.REST, reader=seen[0], names=seen[1], is_secret=is_secret)
+
+    def _placed(self, each: Candidate, mentioned: frozenset[str]) -> Candidate:
+        """A candidate with its rank."""
+        name, columns = each.name, mentioned.intersection(each.names)
+        named = name in self.names or name in mentioned
         used, assigned = self._used_and_assigned
         rank, place = Rank.REST, 0
         if name in self.names:
@@ -119,7 +126,7 @@ class Ranking:
             rank, place = Rank.USED, assigned.get(name, len(assigned))
         elif name in assigned:
             rank, place = Rank.ASSIGNED, assigned[name]
-        return Candidate(name, obj, source, rank, named, columns, place, reader, names, is_secret)
+        return replace(each, rank=rank, named=named, columns=columns, place=place)
 
     def _is_users(self, name: str, obj: Any) -> bool:
         """Whether the user made the object: no module, nothing of IPython's, no function of a package."""
@@ -130,21 +137,15 @@ class Ranking:
         return not issubclass(type(obj), _CODE) or not _is_installed(obj) or self.asked.mentions(name)
 
 
-def _look(source: Source | None, obj: Any) -> tuple[Reader | None, list[str]]:
-    """What reads an object, and its columns."""
-    read = getattr(source, "reader", None)
-    reader = read(obj) if read else None
-    if not isinstance(source, TabularSource):
-        return reader, []
-    return reader, [name for name in (reader.names if reader else source.columns(obj)) if isinstance(name, str)]
-
-
 def speakable_columns(candidate: Candidate, values: SessionValues) -> set[str]:
     """An object's columns but those that are values, as in a pivot table: code may be shown with these names only."""
     suppressed, reader = getattr(candidate.source, "suppressed", None), values.readers.get(candidate.name)
     named = candidate.names if not suppressed else reader.names if reader else ()
     names = {name for name in named if isinstance(name, str)} - (values.names - candidate.columns)
     if not suppressed or not reader or not names:
+        return names
+    # Unless all columns are said to be values, `values` knows those that are.
+    if not reader.named_by and names.isdisjoint(values.names) and candidate.name not in values.fences.failed:
         return names
     return names - values.fences.ask(candidate.name, lambda: set(suppressed(reader)), names)
 
@@ -204,9 +205,15 @@ def frame_columns(namespace: Mapping[str, Any]) -> dict[str, list[str]]:
         >>> frame_columns({"x": 1})
         {}
     """
-    ranking = Ranking("")
-    candidates = ranking.ranked({name: obj for name, obj in namespace.items() if _is_frame(obj)})
-    return {each.name: [*each.names, *each.reader.index] for each in candidates if each.reader is not None}
+    fences = Fences()
+    frames = {name: obj for name, obj in namespace.items() if _is_frame(obj) and not says_secret(name)}
+    named = (name for name in frames if not name.startswith("_") and name not in _IPYTHON)
+    readers = {name: fences.ask(name, partial(read, frames[name]), None) for name in named}
+    return {
+        name: [*(column for column in reader.names if isinstance(column, str)), *reader.index]
+        for name, reader in readers.items()
+        if reader is not None
+    }
 
 
 def polars_frames(namespace: Mapping[str, Any]) -> frozenset[str]:

@@ -98,7 +98,7 @@ def reads_r(question: str) -> bool:
         >>> reads_r("Is dplyr::filter() like subset()?")
         True
     """
-    return r.r_running() or "rpy2" in sys.modules or any(package for package, _ in functions_named(question))
+    return "rpy2" in sys.modules or any(package for package, _ in functions_named(question))
 
 
 def is_rs(value: Any) -> bool:

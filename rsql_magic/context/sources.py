@@ -119,6 +119,15 @@ def source_of(obj: Any) -> Source:
     return next(source for source in sources() if source.matches(obj))
 
 
+def look(source: Source | None, obj: Any) -> tuple[Reader | None, list[str]]:
+    """What reads an object, and its columns."""
+    read = getattr(source, "reader", None)
+    reader = read(obj) if read else None
+    if not isinstance(source, TabularSource):
+        return reader, []
+    return reader, [name for name in (reader.names if reader else source.columns(obj)) if isinstance(name, str)]
+
+
 # On the main thread an alarm interrupts the call, which then really stops. Elsewhere (and on Windows) a daemon thread
 # runs it, is told to stop when it takes too long, and is left behind where it does not.
 
