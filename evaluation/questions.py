@@ -220,7 +220,7 @@ def judged(sql: str, question: Question, database: Database) -> tuple[str, str]:
 def _written(reply: str, database: Database) -> str:
     """The query or the code in a reply; empty where there is none."""
     if database.dialect in KINDS:
-        return Answer(reply).code
+        return Answer(reply).code or ("" if "```" in reply else reply.strip())  # bare code, or words that do not run
     found = _BLOCK.search(reply)
     text = (found[1] if found else reply).strip().rstrip(";")
     return text if re.match(r"(?is)\s*(select|with|\()", text) else ""

@@ -73,7 +73,7 @@ local({
     if (!nzchar(trimws(question))) question <- "Explain the last error, and show the corrected code."
     told <- described(question, allowed(privacy), with, error)
     user <- fill("question", context = told$context, question = told$question)
-    messages <- c(list(message_of("system", fill("ask", lang = "Write R."))), state$turns, list(message_of("user", user)))
+    messages <- c(list(message_of("system", fill("ask", lang = "Write R, in a ```r block."))), state$turns, list(message_of("user", user)))
     if (show_context) return(cat(would_send(messages), "\n", sep = ""))
     started <- proc.time()[["elapsed"]]
     values <- told$rsql

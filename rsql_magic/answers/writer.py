@@ -34,10 +34,11 @@ if TYPE_CHECKING:
 
 # Languages of code in an answer, and their sentence in the prompt; the first leaves it open.
 LANGUAGES = {
-    "auto": "Use the language of the user's own code when it can be seen, else Python for frames and R for R objects.",
-    "r": "Write R.",
-    "python": "Write Python.",
-    "sql": "Write SQL.",
+    "auto": "Use the language of the user's own code when it can be seen, else Python for frames and R for R objects; "
+    "mark the block ```python, ```r or ```sql.",
+    "r": "Write R, in a ```r block.",
+    "python": "Write Python, in a ```python block.",
+    "sql": "Write SQL, in a ```sql block.",
 }
 # Questions about the last error: to explain it, or to fix it.
 ERROR_QUESTIONS = {
