@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import time
@@ -220,7 +221,16 @@ def judged(sql: str, question: Question, database: Database) -> tuple[str, str]:
 def _written(reply: str, database: Database) -> str:
     """The query or the code in a reply; empty where there is none."""
     if database.dialect in KINDS:
-        return Answer(reply).code or ("" if "```" in reply else reply.strip())  # bare code, or words that do not run
+        return Answer(reply).code or _bare_code(reply)
     found = _BLOCK.search(reply)
     text = (found[1] if found else reply).strip().rstrip(";")
     return text if re.match(r"(?is)\s*(select|with|\()", text) else ""
+
+
+def _bare_code(reply: str) -> str:
+    """A reply that is Python without a block around it; empty for words."""
+    try:
+        ast.parse(reply.strip())
+    except SyntaxError:
+        return ""
+    return reply.strip()

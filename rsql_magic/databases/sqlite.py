@@ -470,16 +470,13 @@ class _Reader:
         return counts
 
     def _counted(self, name: str, table: str) -> dict[str, int]:
-        first = f"SELECT rowid FROM {table} ORDER BY rowid LIMIT {_FEW_ROWS}"
-        [(few, low, last)] = self._database.run(
-            self._session, f"SELECT count(*), min(rowid), max(rowid) FROM ({first}) AS few"
-        )
-        if few < _FEW_ROWS:
-            return {name: few}
+        first = self._database.run(self._session, f"SELECT rowid FROM {table} ORDER BY rowid LIMIT {_FEW_ROWS}")
+        if len(first) < _FEW_ROWS:
+            return {name: len(first)}
         # The rowid of an INTEGER PRIMARY KEY may be a social security number: such a span says nothing of the rows.
-        if last > 3 * _FEW_ROWS:
+        if first[-1][0] > 3 * _FEW_ROWS:
             return {}
-        return {name: self._database.run(self._session, f"SELECT max(rowid) FROM {table}")[0][0] - low + 1}
+        return {name: self._database.run(self._session, f"SELECT max(rowid) FROM {table}")[0][0] - first[0][0] + 1}
 
 
 def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
