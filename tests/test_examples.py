@@ -17,12 +17,17 @@ MODULES = [
 
 
 OF_R = "rsql_magic.context.r"
+OF_PROGRAMS = "rsql_magic.study.proving"
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != OF_R])
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in {OF_R, OF_PROGRAMS}])
 def test_examples(name):
     assert doctest.testmod(import_module(name), optionflags=doctest.ELLIPSIS).failed == 0
 
 
 def test_examples_of_r(real_r):
     test_examples(OF_R)
+
+
+def test_examples_of_programs(programs):
+    test_examples(OF_PROGRAMS)
