@@ -86,14 +86,17 @@ class DuckDB(Database):
     def transaction(self, connection: Any, seconds: float) -> Iterator[Any]:
         # An error would abort the transaction that the user is in, so another connection reads then.
         reader = connection.cursor() if self._inside_transaction(connection) else connection
-        reader.execute("BEGIN TRANSACTION READ ONLY")
-        self._reader = reader
         try:
+            # Around the transaction: in one that an error has aborted the user's setting could not be put back.
             with _without_progress_bar(reader):
-                yield reader
+                reader.execute("BEGIN TRANSACTION READ ONLY")
+                self._reader = reader
+                try:
+                    yield reader
+                finally:
+                    self._reader = None
+                    reader.rollback()
         finally:
-            self._reader = None
-            reader.rollback()
             if reader is not connection:
                 reader.close()
 
@@ -213,9 +216,14 @@ def _without_progress_bar(connection: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        if shown:
-            with suppress(duckdb.Error):
+        for _ in range(3 * bool(shown)):
+            try:
                 connection.execute("SET enable_progress_bar = true")
+                break
+            except duckdb.InterruptException:  # a stop that was meant for the query before
+                continue
+            except duckdb.Error:
+                break
 
 
 class DuckDBFile(DuckDB):

@@ -508,3 +508,28 @@ def test_a_plan_beside_a_check_asks_the_database_once_and_a_later_one_anew():
     assert len(explained) == 1
     assert first.text == later.text
     assert sum(sql.startswith("EXPLAIN") for sql in asked) == 2
+
+
+def test_the_progress_bar_comes_back_where_a_stop_hits_its_setting():
+    from rsql_magic.databases.duckdb import _without_progress_bar
+
+    class Stopped:
+        """A connection that a late stop hits when the setting is put back."""
+
+        def __init__(self):
+            self.shown, self.stops = True, 1
+
+        def execute(self, sql):
+            if sql.endswith("true") and self.stops:
+                self.stops -= 1
+                raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+            self.shown = sql.endswith("true") if sql.startswith("SET") else self.shown
+            return self
+
+        def fetchone(self):
+            return (self.shown,)
+
+    connection = Stopped()
+    with _without_progress_bar(connection):
+        assert not connection.shown
+    assert connection.shown
