@@ -162,7 +162,7 @@ class Writer:
     def _by_rules(self) -> Round | None:
         """A draft with the change of its joins that was proposed to the model, as the model found nothing better."""
         for fix in reversed(self._proposed.values()):
-            if not fix.multiplies and not self.check(fix.sql):
+            if not fix.proposal_only and not self.check(fix.sql):
                 self._autofix_note = f"The model wrote no better query: {'; '.join(fix.changes)} was added by rules."
                 return drafts.Round((), self._replies[-1], Draft(fix.sql), (), fix.changes)
         return None
@@ -282,7 +282,7 @@ class Writer:
         self._doubted = sql
         instead = next((note.instead for note in notes if note.instead), "")
         if instead and not self._checks.read(instead)[1]:
-            self._proposed[sql] = Fix(instead, multiplies=True)
+            self._proposed[sql] = Fix(instead, proposal_only=True)
         return doubts
 
     def repair(self, sql: str, problems: Sequence[str]) -> str:

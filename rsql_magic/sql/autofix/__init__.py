@@ -92,8 +92,8 @@ def fix_query(sql: str, dialect: str, catalog: Catalog, passes: Callable[[str], 
         rule, step = next(((rule, one) for rule, one in made if one is not None and one.sql not in seen), (None, None))
         if step is None:
             return None
-        restructured, multiplies = fix.restructured or rule in STRUCTURE, fix.multiplies or rule in MULTIPLYING
-        fix = Fix(step.sql, (*fix.changes, *step.changes), restructured, multiplies)
+        restructured, proposal_only = fix.restructured or rule in STRUCTURE, fix.proposal_only or rule in MULTIPLYING
+        fix = Fix(step.sql, (*fix.changes, *step.changes), restructured, proposal_only)
         seen.add(fix.sql)
         if passes(fix.sql):
             return fix

@@ -31,8 +31,8 @@ class Fix(NamedTuple):
     changes: tuple[str, ...] = ()  # What was changed
     # Whether its tables or joins are others: that changes what is asked, so it is only proposed
     restructured: bool = False
-    # Whether rows come several times by a new join, so that it never stands without the model's word
-    multiplies: bool = False
+    # Whether it never stands without the word of the model: rows come several times by a new join, or a join is gone
+    proposal_only: bool = False
 
 
 class Edit(NamedTuple):
