@@ -334,7 +334,9 @@ class Assistant:
         with self.connections.undecided():
             prompt, *_ = self._prompt(question, connection, snapshot or NotebookSnapshot(), options, chat)
             linked = prompt.linked
-        return replace(self._preview(linked.messages), linked=linked, note=linked.late)
+        tools = ", ".join(tool.name for tool in prompt.tools)
+        note = f"The model may call tools first: {tools}." if tools else ""
+        return replace(self._preview(linked.messages), linked=linked, note=f"{linked.late} {note}".strip())
 
     # The prompt of a question, a note on the choice of its database, and a hint on names left as they stand.
     def _prompt(

@@ -52,6 +52,12 @@ class Rsql(Configurable):
         help="How many drafts of a query %%sql_ai compares by their results; 0 compares three where the first one was "
         "repaired, came back empty, or the question is long.",
     )
+    look = CaselessStrEnum(
+        ["auto", "always", "never"],
+        "auto",
+        help="Whether a model may call tools before it answers; auto: where not all tables fit into its prompt.",
+    )
+    look_calls = Integer(8, min=0, max=50, help="Most calls of tools for one question; 0 for none.")
     retries = Integer(3, min=0, help="How many times %%sql_ai may send a failing query back to be corrected.")
     max_rows = Integer(1000, min=1, help="Most rows a query of %%sql_ai brings into the notebook.")
     shown_rows = Integer(10, min=1, help="Rows of a result shown below the cell.")

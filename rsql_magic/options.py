@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 ChartKind = Literal["bar", "line", "point", "area", "hist", "pie"]
 CHARTS: tuple[ChartKind, ...] = get_args(ChartKind)
+LookFirst = Literal["auto", "always", "never"]
+LOOKS: tuple[LookFirst, ...] = get_args(LookFirst)
 # Each command with what it takes and what it does.
 COMMANDS: dict[str, tuple[str, str]] = {
     "connect": ("[URL [--token-from NAME]]", "Use this gateway; the token is in a variable or in the environment."),
@@ -90,6 +92,15 @@ _PRIVACY = Option(
     ("--privacy",),
     "How much of the data may leave: names and types; also ranges and frequent categories; also 5 rows.",
     choices=("names", "stats", "sample"),
+)
+_LOOK = Option(
+    ("--look",),
+    "Let the model look at tables and values before it answers.",
+    "?",
+    choices=LOOKS,
+    const="always",
+    more="Default: `Rsql.look`. See [Looking first](#looking-first).",
+    command=True,
 )
 _NEW = Option(("--new",), "Forget the conversation first.", 0)
 _SHOW_CONTEXT = Option(
@@ -194,6 +205,7 @@ SQL_AI = (
         more="Default: `Rsql.drafts`.",
         command=True,
     ),
+    _LOOK,
     Option(
         ("--timeout",),
         "Most seconds the query may run.",

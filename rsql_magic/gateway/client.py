@@ -24,14 +24,15 @@ from rsql_magic.gateway.events import Silence, read_events
 from rsql_magic.gateway.refusals import error_of, not_a_gateway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
     from typing import Unpack
 
     import httpx
 
     from rsql_magic.gateway.events import Event
 
-Message = dict[str, str]  # one message as the wire has it: `{"role": …, "content": …}`
+# One message as the wire has it: `{"role": …, "content": …}`, beside them `tool_calls`, or a result's `tool_call_id`.
+Message = dict[str, Any]
 
 # Makes the member `rsql`: what the messages state, as values, for the gateway's model of fixed rules.
 Described: TypeAlias = "Callable[[], Mapping[str, Any]]"
@@ -39,11 +40,12 @@ Described: TypeAlias = "Callable[[], Mapping[str, Any]]"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _OF_PROXIES = (502, 503)  # with a page of HTML: a hub's proxy while the gateway restarts
 _RESTART_PAUSES = (0.5, 1.0, 2.0)  # seconds; a gateway starts within one
-# Parameters that an answer can do without; reasoning models refuse the first, some servers the second.
-OPTIONAL = ("temperature", "seed")
+# What an answer can do without; reasoning models refuse the first, some servers the second, small models the third.
+OPTIONAL = ("temperature", "seed", "tools")
 
 _MONTH = 30 * 24 * 3600.0  # seconds
 _TOO_LONG = re.compile(r"context|maximum (?:prompt|input) length|(?:prompt|input|request) is too (?:long|large)", re.I)
+_TOOLS = re.compile(r"\btools?\b|function.call", re.I)
 _TOKENS = re.compile(r"(\d[\d,]{2,}) ?tokens?\b")
 
 
@@ -59,11 +61,12 @@ class StreamOptions(TypedDict, total=False):
     max_tokens: int
     temperature: float
     seed: int
+    tools: Sequence[Mapping[str, Any]]
 
 
 def body_fields(options: StreamOptions) -> dict[str, Any]:
     """The options that are fields of the body as they are."""
-    return {name: value for name, value in options.items() if name in {"max_tokens", "temperature", "seed"}}
+    return {name: value for name, value in options.items() if name in {"max_tokens", *OPTIONAL}}
 
 
 class LLMClient:
@@ -366,8 +369,11 @@ def _key(url: str, model: str | None) -> str:
     return f"{url} {model or 'default'}"
 
 
-def refused_parameter(error: GatewayError, sent: Iterable[str]) -> str:
+def refused_parameter(error: GatewayError, sent: Collection[str]) -> str:
     """The optional parameter that a refusal names; empty for another refusal."""
+    # llama.cpp's server fails where its template has no tools, OpenRouter finds no endpoint.
+    if "tools" in sent and error.status in {400, 404, 422, 500, 501} and _TOOLS.search(error.message):
+        return "tools"
     if error.status not in {400, 422}:
         return ""
     return next((name for name in sent if name in OPTIONAL and re.search(rf"\b{name}\b", error.message)), "")

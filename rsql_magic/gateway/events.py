@@ -26,6 +26,7 @@ _QUEUED = re.compile(r"queued position=(\d+) eta=([\d.]+)")
 _BEATS = "X-RSQL-Heartbeat"  # says how often a gateway sends a comment: every so many seconds
 _MISSED = 3  # of them in a row, and the connection is lost
 _LONGEST = 200_000  # most characters of an answer; the longest of models have half of that
+_MOST_CALLS = 100  # of tools, in one reply
 # Characters at the end of an answer that are searched for repetition, those compared, and fewest repetitions.
 _TAIL, _PIECE, _TIMES = 4_000, 200, 8
 _THINKS, _THOUGHT = "<think>", "</think>"
@@ -50,6 +51,16 @@ class Text:
     text: str
 
 
+@dataclass(slots=True)
+class Call:
+    """A model's call of a tool: its name, and its arguments as JSON, as the model wrote it."""
+
+    name: str = ""
+    arguments: str = ""
+    extra: Any = None  # what a provider wants to be sent back with it, such as Gemini's signature of a thought
+    id: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """The answer is complete."""
@@ -59,6 +70,7 @@ class Done:
     finish_reason: str = ""  # ``stop``, or ``length`` when the model ran out of tokens
     model: str = ""
     limits: Mapping[str, str] = field(default_factory=dict)  # from the ``x-ratelimit-*`` headers, by their short names
+    calls: tuple[Call, ...] = ()
 
 
 Event = Waiting | Text | Done
@@ -149,6 +161,11 @@ class Reply:
         thought = _THINKS in self.raw or self.cut
         why = "The model thought, and ended before it answered." if thought else "The model answered with nothing."
         return _SILENCES.get(self.done.finish_reason, why)
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The tools that the model calls before it answers."""
+        return self.done.calls if self.done is not None else ()
 
     @property
     def cut(self) -> bool:
@@ -320,18 +337,18 @@ def parse_sse(
     import httpx
 
     fields: dict[str, Any] = {"usage": {}, "rsql": {}, "finish_reason": "", "model": ""}
+    calls = _Calls()
     partial: list[str] = []
     try:
         for line in lines:
             if waiting := _QUEUED.search(line) if line.startswith(":") else None:
                 yield Waiting(int(waiting[1]), float(waiting[2]))
             data = line[5:].strip() if line.startswith("data:") else ""
-            if data == "[DONE]":
-                yield Done(
-                    **{**fields, "rsql": {"request_id": request_id, **fields["rsql"]}, "limits": dict(limits or {})}
-                )
+            if data == "[DONE]" or calls.size > _LONGEST:  # nobody reads the rest of such a call
+                fields["rsql"] = {"request_id": request_id, **fields["rsql"]}
+                yield Done(**fields, limits=dict(limits or {}), calls=tuple(calls.all))
                 return
-            if data and (text := _read_chunk(_record(json.loads(data)), fields)):
+            if data and (text := _read_chunk(_record(json.loads(data)), fields, calls)):
                 partial.append(text)
                 yield Text(text)
     except GatewayError as error:
@@ -345,7 +362,7 @@ def parse_sse(
     raise _cut("".join(partial), "", request_id)
 
 
-def _read_chunk(chunk: dict[str, Any], fields: dict[str, Any]) -> str:
+def _read_chunk(chunk: dict[str, Any], fields: dict[str, Any], calls: _Calls) -> str:
     if chunk.get("error"):
         raise error_of(0, json.dumps(chunk), {}, "")
     fields["model"] = _words(chunk.get("model")) or fields["model"]
@@ -353,7 +370,38 @@ def _read_chunk(chunk: dict[str, Any], fields: dict[str, Any]) -> str:
     fields["rsql"] = _record(chunk.get("rsql")) or fields["rsql"]
     choice = _record((chunk.get("choices") or [{}])[0]) if isinstance(chunk.get("choices"), list) else {}
     fields["finish_reason"] = _words(choice.get("finish_reason")) or fields["finish_reason"]
-    return _content(_record(choice.get("delta")))
+    delta = _record(choice.get("delta"))
+    calls.add(delta.get("tool_calls"))
+    return _content(delta)
+
+
+class _Calls:
+    """Calls of tools, put together from the pieces of a stream."""
+
+    def __init__(self) -> None:
+        self.all: list[Call] = []
+        self.size = 0  # characters of arguments
+        self._open: dict[int | None, Call] = {}
+
+    def add(self, pieces: Any) -> None:
+        for piece in map(_record, pieces if isinstance(pieces, list) else ()):
+            function = _record(piece.get("function"))
+            call = self._of(piece.get("index"), _words(piece.get("id")), _words(function.get("name")))
+            arguments = function.get("arguments") or ""
+            text = arguments if isinstance(arguments, str) else json.dumps(arguments)  # some servers send an object
+            call.arguments += text
+            call.extra = piece.get("extra_content") or call.extra
+            self.size += len(text)
+
+    # Some servers count all calls as the first one, or none of them: another id is another call.
+    def _of(self, index: Any, own: str, name: str) -> Call:
+        place = index if isinstance(index, int) else None
+        known = self._open.get(place)
+        if known is None or (own and own != known.id) or (place is None and name):
+            known = self._open[place] = Call(name, id=own)
+            self.all += [known] if len(self.all) < _MOST_CALLS else []
+        known.name = known.name or name
+        return known
 
 
 # What endpoints send in place of what the protocol has: anything that is not understood counts as not said.
@@ -391,7 +439,10 @@ def _whole(response: httpx.Response, request_id: str, limits: Mapping[str, str])
         raise not_a_gateway(str(response.request.url), response.status_code) from None
     yield Text(_content(_record(message)))
     rsql = {"request_id": request_id, **_record(body.get("rsql"))}
-    yield Done(_counts(body.get("usage")), rsql, _words(choice.get("finish_reason")), _words(body.get("model")), limits)
+    calls = _Calls()
+    calls.add(_record(message).get("tool_calls"))
+    finish, model = _words(choice.get("finish_reason")), _words(body.get("model"))
+    yield Done(_counts(body.get("usage")), rsql, finish, model, limits, tuple(calls.all))
 
 
 def _cut(partial: str, why: str, request_id: str, code: str = "answer_cut") -> AnswerCut:

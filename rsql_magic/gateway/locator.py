@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
@@ -28,7 +28,7 @@ from urllib.parse import urlsplit, urlunsplit
 from rsql_magic.context import LEVELS
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable
 from rsql_magic.gateway.client import LLMClient, ModelRecords, body_fields
-from rsql_magic.gateway.events import Done, Text
+from rsql_magic.gateway.events import Call, Done, Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -463,8 +463,9 @@ class ReplayingClient:
         key = key_of(messages, options.get("model"), **body_fields(options))
         if known := self.file.get(key):
             yield Text(known["text"])
-            value = {**known["done"].get("rsql", {}), "cached": True, "replayed": True}
-            yield Done(**{**known["done"], "rsql": value})
+            done: dict[str, Any] = known["done"]
+            value = {**done.get("rsql", {}), "cached": True, "replayed": True}
+            yield Done(**{**done, "rsql": value, "calls": tuple(Call(**call) for call in done.get("calls", ()))})
             return
         if self.client is None:
             raise GatewayUnreachable("There is no gateway to ask.", hint="%rsql connect names one.")
@@ -473,6 +474,7 @@ class ReplayingClient:
             if isinstance(event, Text):
                 pieces.append(event.text)
             elif isinstance(event, Done):
-                kept = ("usage", "rsql", "finish_reason", "model")
-                self.file.put(key, "".join(pieces), {name: getattr(event, name) for name in kept})
+                kept = {name: getattr(event, name) for name in ("usage", "rsql", "finish_reason", "model")}
+                calls = {"calls": [asdict(call) for call in event.calls]} if event.calls else {}
+                self.file.put(key, "".join(pieces), kept | calls)
             yield event

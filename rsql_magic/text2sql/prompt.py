@@ -24,6 +24,7 @@ from rsql_magic import prompts
 from rsql_magic.context import asks_for_chart, asks_of_now
 from rsql_magic.errors import BadInput, UnknownName
 from rsql_magic.sql import Catalog, count_tokens, ddl, fence, functions, stems, validate
+from rsql_magic.tools import DatabaseView, of_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from rsql_magic.gateway import Entry, Message, StreamOptions
     from rsql_magic.sql import Table
     from rsql_magic.text2sql.query_options import QueryOptions
+    from rsql_magic.tools import Tool
 
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _MOST_MORE = 5
 """Tables added to one round of repair."""
 _MOST_VALUES = 10
+_LOOK_SECONDS = 10.0
 
 
 VERIFIED = "rsql_verified.jsonl"
@@ -202,6 +205,17 @@ class SchemaPrompt:
     def is_offline(self) -> bool:
         """Whether fixed rules answer, which read all facts of a column; a model is led astray by most of them."""
         return self.entry.chat.is_offline(self.options.model)
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """What the model may look with before it writes; by default where the prompt does not show all tables."""
+        options, tables = self.options, self.linked.tables
+        is_whole = sum(len(table.columns) for table in tables) == sum(len(table.columns) for table in self.catalog)
+        unwanted = options.look == "never" or (options.look == "auto" and (options.tables or is_whole))
+        if unwanted or not options.look_calls or self.is_offline:
+            return ()
+        seconds = min(options.timeout, _LOOK_SECONDS)
+        return of_database(DatabaseView(self.engine, self.catalog, options.level, seconds, options.plan_rows))
 
     @cached_property
     def _places(self) -> dict[str, int]:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.errors import BadInput
-from rsql_magic.options import CHARTS, ChartKind
+from rsql_magic.options import CHARTS, LOOKS, ChartKind, LookFirst
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -29,6 +29,8 @@ class QueryOptions:
         model: Model, or None for the gateway's default.
         retries: Rounds of repair.
         drafts: Drafts whose results are compared; 0 compares three where the first one leaves doubt.
+        look: Whether the model may call tools first; ``auto`` where not all tables are shown.
+        look_calls: Most calls of tools.
         run: Whether to run the query.
         max_rows: Most rows brought into the notebook.
         timeout: Most seconds the query may run.
@@ -51,6 +53,8 @@ class QueryOptions:
     model: str | None = None
     retries: int = 3
     drafts: int = 0
+    look: LookFirst = "auto"
+    look_calls: int = 8
     run: bool = True
     max_rows: int = 1000
     timeout: float = 60.0
@@ -100,6 +104,8 @@ class QueryOptions:
 _SETTINGS = {
     "retries": "retries",
     "drafts": "drafts",
+    "look": "look",
+    "look_calls": "look_calls",
     "max_rows": "max_rows",
     "timeout": "query_timeout",
     "silence": "timeout",
@@ -137,6 +143,8 @@ def _refuse_odd(options: QueryOptions) -> None:
     if not 0 <= options.drafts <= MOST_DRAFTS:
         raise BadInput(f"--drafts is 0 to {MOST_DRAFTS}.", hint="0 compares drafts where the first one leaves doubt.")
     refuse_no_time(options.timeout)
+    if options.look not in LOOKS:
+        raise BadInput(f"There is no --look {options.look!r}.", hint=f"There are: {', '.join(LOOKS)}.")
     if options.plot not in {None, "auto", *CHARTS}:
         raise BadInput(f"There is no chart of the kind {options.plot!r}.", hint=f"There are: {', '.join(CHARTS)}.")
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rsql_magic import prompts
@@ -37,6 +38,7 @@ from rsql_magic.text2sql.drafts import (
     write_sql,
 )
 from rsql_magic.text2sql.results import Attempt, QueryRunner, SQLResult, Timings
+from rsql_magic.tools import Looking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -150,11 +152,12 @@ class Writer:
                 anew=self._prompt.anew,
             )
             try:
-                rounds = drafts.drive(steps, self._send)
+                rounds = drafts.drive(steps, self._looking.answer)
             except GatewayError as error:
                 context = context_exceeded(error)
                 if context is None or not self._prompt.narrowed(context):
                     raise
+                self._looking.forget()
             else:
                 made = self._by_rules() if rounds[-1].problems and not self._doubted else None
                 return [*rounds, made] if made else rounds
@@ -181,7 +184,7 @@ class Writer:
         """A further draft that passes its checks and runs, corrected by rules where they are certain."""
         messages, parameters = self._prompt.further(number)
         try:
-            draft = read_draft(self._send(messages, **parameters))
+            draft = read_draft(self._looking.answer(messages, **parameters))
             statement, problems = self._checks.read(draft.sql)
             if problems and (fix := self._checks.autofix(draft.sql)) is not None and not fix.restructured:
                 draft = replace(draft, sql=fix.sql)
@@ -196,8 +199,20 @@ class Writer:
             return None
         return DraftResult(draft, self._rows[draft.sql].df)
 
+    @cached_property
+    def _looking(self) -> Looking:
+        """What the model may look at before it writes."""
+        return Looking(
+            self._prompt.tools,
+            self._send,
+            most=self._options.look_calls,
+            say=self._screen.restart,
+            restored=lambda text: restored(text, self._options.question),
+            clock=self._clock,
+        )
+
     def _send(self, messages: list[Message], **options: Unpack[StreamOptions]) -> Reply:
-        self._screen.status("comparing" if self._comparing else "repairing" if self._replies else "writing")
+        self._screen.status("comparing" if self._comparing else "repairing" if self._drafts else "writing")
         reply = Reply()
         self._replies.append(reply)
         first: StreamOptions = {"model": self._options.model, "timeout": self._options.silence}
@@ -243,8 +258,13 @@ class Writer:
         return self._engine.check(self._native.of(statement, self._prompt.catalog))
 
     @property
+    def _drafts(self) -> int:
+        """Replies that were drafts, and no calls of tools."""
+        return sum(reply.done is not None and not reply.calls for reply in self._replies)
+
+    @property
     def _may_repair(self) -> bool:
-        return len(self._replies) <= self._options.retries
+        return self._drafts <= self._options.retries
 
     def _tried(self, sql: str, statement: str) -> list[str]:
         """Run the query. Problems are what the data had against it, and an empty result that one spelling explains."""
@@ -319,6 +339,8 @@ class Writer:
 
         for word, meant in self._prompt.misspelt.items():
             yield f"“{word}” was read as {meant}."
+        if self._looking.line:
+            yield self._looking.line
         if self._prompt.narrow:
             yield self._prompt.narrow
         if self._prompt.settled:

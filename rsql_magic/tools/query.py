@@ -1,0 +1,135 @@
+"""The tool `query`: a query of the model's own, guarded, bounded, and told as far as the privacy level allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from rsql_magic.errors import BadInput, QueryFailed
+from rsql_magic.redaction import message_without_data, says_personal, says_secret
+from rsql_magic.sql import check, is_query, parse, validate
+from rsql_magic.tools.looking import Tool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlglot import exp
+
+    from rsql_magic.databases import Rows
+    from rsql_magic.sql import Catalog
+    from rsql_magic.tools.view import DatabaseView
+
+_ROWS = 1_000
+_SHOWN = 5
+# So few rows are somebody's.
+_FEWEST = 5
+# Nodes that stand for columns without their names.
+_UNNAMED = frozenset({"Star", "Columns", "Pivot", "PositionalColumn"})
+
+
+@dataclass(frozen=True)
+class Query(Tool):
+    """Tries a query: how many rows it gives, and at `sample` its first ones."""
+
+    view: DatabaseView
+    name = "query"
+    parameters: ClassVar = {"sql": "One SELECT statement"}
+
+    @property
+    def purpose(self) -> str:
+        """What it does at the privacy level."""
+        told = f"its first {_SHOWN} rows" if self.view.level == "sample" else "how many rows it gives, not the rows"
+        return f"Try a small read-only query in {self.view.engine.dialect}: tells {told}."
+
+    def run(self, arguments: Mapping[str, str]) -> str:
+        """The number of rows, and the first ones where they may leave."""
+        statement = self._checked(arguments["sql"])
+        try:
+            rows = self.view.engine.run(statement, max_rows=_ROWS, timeout=self.view.seconds)
+        except QueryFailed as error:
+            raise QueryFailed(self._without_data(error)) from None
+        if self.view.level != "sample":
+            return f"{_counted(rows)}; the rows are not told."
+        ordered = bool(parse(statement, self.view.engine.dialect).args.get("order"))
+        return f"{rows.count}:\n{_first(rows, ordered=ordered)}"
+
+    def _checked(self, sql: str) -> str:
+        """The statement that the guard, the names and types, and the compiler let through."""
+        view = self.view
+        statement = check(sql, view.engine.dialect, view.catalog)
+        if not is_query(statement, view.engine.dialect):
+            raise BadInput("Only a SELECT can be tried.")
+        if reads_people(parse(statement, view.engine.dialect), view.catalog):
+            raise BadInput(
+                "This may read columns about single people, or secrets, of which nothing is told.",
+                hint="Name the columns that you need, without *, and leave those out.",
+            )
+        problems = validate(statement, view.engine.dialect, view.catalog) or view.engine.check(statement)
+        if problems:
+            raise QueryFailed(" ".join(problem.message for problem in problems))
+        if view.plan_rows and self._work(statement) > view.plan_rows:
+            raise QueryFailed("The database expects to handle too many rows for this.", hint="Try a smaller query.")
+        return statement
+
+    def _work(self, statement: str) -> int:
+        """Rows that the database expects to handle; 0 where it does not say."""
+        try:
+            return self.view.engine.plan(statement).work or 0
+        except QueryFailed:
+            return 0
+
+    def _without_data(self, error: QueryFailed) -> str:
+        known = {name for table in self.view.catalog for name in (table.name, *(c.name for c in table.columns))}
+        return message_without_data(str(error), known)
+
+
+def _counted(rows: Rows) -> str:
+    if not len(rows.df):
+        return "No rows"
+    if len(rows.df) < _FEWEST:
+        return f"Fewer than {_FEWEST} rows"
+    return f"{rows.total:,} rows" if rows.total is not None else f"More than {len(rows.df):,} rows"
+
+
+def _first(rows: Rows, *, ordered: bool) -> str:
+    """The first rows; those of a query without an order are sorted, as a database gives them in any."""
+    frame = rows.df.rename(columns=str)
+    if not ordered:
+        texts = [tuple(map(str, row)) for row in frame.itertuples(index=False, name=None)]
+        frame = frame.iloc[sorted(range(len(texts)), key=texts.__getitem__)]
+    return str(frame.head(_SHOWN).to_csv(index=False)).strip()
+
+
+def reads_people(tree: exp.Expr, catalog: Catalog) -> bool:
+    """Whether a query may read values about single people, or secrets: also its conditions and number of rows tell.
+
+    Args:
+        tree: The query.
+        catalog: The tables that it may read.
+
+    Example:
+        >>> from rsql_magic.sql import Catalog, parse
+        >>> shop = Catalog.from_ddl("CREATE TABLE customers (id INT, email TEXT, city TEXT)", "duckdb")
+        >>> queries = "SELECT city FROM customers", "SELECT email AS x FROM customers", "SELECT c FROM customers c"
+        >>> [reads_people(parse(sql, "duckdb"), shop) for sql in queries]
+        [False, True, True]
+    """
+    from sqlglot import exp
+
+    named = {identifier.name.casefold() for identifier in tree.find_all(exp.Identifier)}
+    wildcard = any("*" in name for name in named)
+    tables = [table for table in catalog if wildcard or table.name.casefold() in named]
+    told = {column.name for table in tables for column in table.columns}
+    private = {name.casefold() for name in told if says_secret(name) or says_personal(name)}
+    return bool(private) and (bool(private & named) or _takes_whole_rows(tree))
+
+
+def _takes_whole_rows(tree: exp.Expr) -> bool:
+    """Whether a query may take columns that it does not name: by a star, a pivot, a place, or a row as one value."""
+    from sqlglot import exp
+
+    rows = {source.alias_or_name.casefold() for source in tree.find_all(exp.Table, exp.Subquery, exp.CTE)}
+    unnamed = (node for node in tree.walk() if type(node).__name__ in _UNNAMED)
+    return any(not isinstance(node.parent, exp.Count) for node in unnamed) or any(
+        column.name.casefold() in rows for column in tree.find_all(exp.Column)
+    )
