@@ -105,17 +105,19 @@ class Assistant:
         """A question: what was typed, with any ``{{name}}`` fields, and the settings for what was left open (None)."""
         # `names` must be described, whatever they cost; `attached` is handed over with the question, such as what was
         # piped in. A question that is only looked at (`look`) may hold more than a policy that is not known allows.
-        settings = self.settings
-        if "{{" in text and not look:
-            self.locator.learn_policy()
+        settings, level = self.settings, privacy or self.settings.privacy
         # What a magic's choices would not let through, from Python.
         for word, known, what in ((lang, LANGUAGES, "language"), (privacy, LEVELS, "privacy level")):
             if word is not None and word not in known:
                 raise BadInput(f"There is no {what} {word!r}.", hint=f"There are: {', '.join(known)}.")
         if timeout is not None:
             refuse_no_time(timeout)
-        level = privacy or settings.privacy
-        asked, hint = self._filled(text, snapshot, self.locator.most(level), [each.text for each in attached])
+        told = level
+        if "{{" in text:
+            if not look:
+                self.locator.learn_policy()
+            told = self.locator.most(level)
+        asked, hint = self._filled(text, snapshot, told, [each.text for each in attached])
         return NotebookQuestion(
             asked,
             names=tuple(names),

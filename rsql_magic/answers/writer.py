@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rsql_magic import prompts
 from rsql_magic.answers.columns_used import Unknown, unknown_in_python
-from rsql_magic.context import Context, as_cells, frame_attributes, frame_columns, gather, polars_frames, recently
+from rsql_magic.context import Context, as_cells, gather, python_frames, recently
 from rsql_magic.display import CellOutput, Screen, Showable, as_json, safe_markdown, usage_line
 from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
 from rsql_magic.gateway import INTERRUPTED, Reply, Usage, blocks_of, drafts, filtered, restored, usage_of
@@ -360,7 +360,7 @@ class AnswerWriter:
         except KeyboardInterrupt as stop:  # also between two events, while the screen is drawn
             reply.interrupted = True
             raise stop if isinstance(stop, Stopped) else Stopped("Stopped; what had arrived is kept.") from None
-        reply.text = restored(reply.text, question.text)
+        reply.text = restored(reply.text, question.text) if reply.redacted else reply.text
         return reply
 
     def _check(self, text: str) -> list[str]:
@@ -390,9 +390,8 @@ class AnswerWriter:
         python = [place for place, block in enumerate(blocks) if block.language == "python"]
         if not python:  # frames are many, and take time to look at
             return []
-        namespace, suppressed = self.snapshot.namespace, self.gathered.suppressed
-        codes, attributes = [blocks[place].code for place in python], frame_attributes(namespace)
-        found = unknown_in_python(codes, frame_columns(namespace), attributes, suppressed, polars_frames(namespace))
+        codes, frames = [blocks[place].code for place in python], python_frames(self.snapshot.namespace)
+        found = unknown_in_python(codes, frames.columns, frames.attributes, self.gathered.suppressed, frames.polars)
         return [
             f"The python block {place + 1} is wrong: {each}"
             for place, unknown in zip(python, found, strict=True)

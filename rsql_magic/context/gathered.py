@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations, groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -186,7 +187,7 @@ class Context:
     budget: int = 0
     suppressed: frozenset[str] = field(default=frozenset(), repr=False)
 
-    @property
+    @cached_property
     def text(self) -> str:
         """Exactly what is sent: each piece in a fence of its own, objects of one line together in one."""
         shown = [piece for piece in self.pieces if piece.text]

@@ -9,13 +9,22 @@ import platform
 import time
 import types
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.cells import Cell, as_cells, error_text
 from rsql_magic.context.gathered import Context, Noted, Piece, join_hints
-from rsql_magic.context.ranking import REASONS, Candidate, Rank, Ranking, session_values, speakable_columns
+from rsql_magic.context.last_error import error_text
+from rsql_magic.context.ranking import (
+    REASONS,
+    Candidate,
+    Cell,
+    Rank,
+    Ranking,
+    as_cells,
+    session_values,
+    speakable_columns,
+)
 from rsql_magic.context.rside import RSide, held, is_late, is_rs
 from rsql_magic.context.sources import Detail, Fences, TabularSource, source_of, why, within
 from rsql_magic.redaction import clean, redact
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rsql_magic.context.gathered import Frame
+    from rsql_magic.context.sources import Source
     from rsql_magic.context.value_names import SessionValues
     from rsql_magic.databases import Dictionary
     from rsql_magic.sql import Catalog, Privacy, Table
@@ -49,12 +59,22 @@ Text = tuple["Callable[[Noted], str]", ...]
 
 def read_object(obj: Any, name: str, detail: Detail, seconds: float) -> str:
     """An object's description, or its class when it cannot be read in time."""
+
+    def said() -> str:
+        source = source_of(obj)
+        return _cut(source, source.describe(obj, name, detail), detail)
+
     try:
-        return within(seconds, lambda: source_of(obj).describe(obj, name, detail))
+        return within(seconds, said)
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # noqa: BLE001 - reprs and attributes of other people's objects raise anything
         return unread(obj, name, why(problem))
+
+
+def _cut(source: Source | None, text: str, detail: Detail) -> str:
+    """A text within its budget. A frame may cost more, because of columns that were asked about; nothing else may."""
+    return text if isinstance(source, TabularSource) else cut(clean(text, detail.redacted), detail.budget)
 
 
 def unread(obj: Any, name: str, reason: str) -> str:
@@ -91,6 +111,7 @@ class Gathering:
     dictionary: Dictionary | None
     seconds: float
     clock: Callable[[], float] = time.monotonic
+    fences: Fences = field(default_factory=lambda: Fences(_EACH))
 
     def context(self) -> Context:
         """Find, rank, describe, fit."""
@@ -108,10 +129,10 @@ class Gathering:
         redactions = sum((piece.redactions for piece in pieces), Counter[str]())
         suppressed = frozenset() if self.level == "sample" else self._values.names
         late = [piece.name for piece in pieces if piece.reason == _LATE]
-        late += [redact(one_line(each.name))[0] for each in self._candidates if is_late(each.obj)]
+        late += [redact(one_line(each.name))[0] for each in self._candidates if self._r.objects and is_late(each.obj)]
         failed = (
             f"{redact(one_line(name))[0]} could not be read and was left out: {reason}."
-            for name, reason in sorted(self._fences.failed.items())
+            for name, reason in sorted(self.fences.failed.items())
         )
         notes = (*self._r.notes, *failed, *([f"no time was left to read {_listed(late, 3)}"] if late else []))
         return Context(tuple(pieces), redactions, notes, self.budget, suppressed)
@@ -132,8 +153,10 @@ class Gathering:
             _Offer(
                 "session", "python", "the session", texts=tuple(partial(self._session, pieces, n) for n in (12, 4, 1))
             ),
-            _Offer("session", "joins", "shared keys", texts=(partial(self._joins, pieces),)),
         ]
+        frames = {piece.name: piece.text for piece in pieces if piece.text and piece.kind in {"frame", "r"}}
+        if len(frames) > 1:
+            closing.append(_Offer("session", "joins", "shared keys", texts=(partial(self._joins, frames),)))
         left = max(left, 0) + self._reserved
         shown = []
         for offer in closing:
@@ -155,11 +178,7 @@ class Gathering:
 
     @cached_property
     def _ranking(self) -> Ranking:
-        return Ranking(self.question, self.names, self._cells, self.recent, self._fences)
-
-    @cached_property
-    def _fences(self) -> Fences:
-        return Fences(_EACH)
+        return Ranking(self.question, self.names, self._cells, self.recent, self.fences)
 
     @cached_property
     def _r(self) -> RSide:
@@ -170,8 +189,10 @@ class Gathering:
     def _candidates(self) -> list[Candidate]:
         """Objects in the order of their rank, those of R looked at."""
         ranked = self._ranking.ranked(self.namespace, self._r.objects)
+        if not self._r.objects:
+            return ranked
         return self._r.looked_at(
-            ranked, self._fences, values=self.level != "names", rows=5 if self.level == "sample" else 0
+            ranked, self.fences, values=self.level != "names", rows=5 if self.level == "sample" else 0
         )
 
     def _offers(self, end: float) -> Iterator[_Offer]:
@@ -235,11 +256,10 @@ class Gathering:
             redacted=noted.redacted,
             stated=stated,
         )
-        text = self._fences.ask(each.name, lambda: str(source.describe(each.obj, each.name, detail)), "")
-        text = text or unread(each.obj, each.name, self._fences.failed.get(each.name, "it says nothing"))
+        text = self.fences.ask(each.name, lambda: str(source.describe(each.obj, each.name, detail)), "")
+        text = text or unread(each.obj, each.name, self.fences.failed.get(each.name, "it says nothing"))
         noted.values = stated[-1] if stated else None
-        # A frame may cost more than its budget, because of columns that were asked about; nothing else may.
-        return text if isinstance(each.source, TabularSource) else cut(clean(text, noted.redacted), detail.budget)
+        return _cut(each.source, text, detail)
 
     def _page(self, page: str, _noted: Noted) -> str:
         return cut(page, self.per_object)
@@ -251,7 +271,7 @@ class Gathering:
     @cached_property
     def _values(self) -> SessionValues:
         """Which names of columns are values, found out at once: that is no object's time."""
-        values = session_values(self._candidates, self.level, held if self._r.session else None, self._fences)
+        values = session_values(self._candidates, self.level, held if self._r.session else None, self.fences)
         _ = values.names
         return values
 
@@ -307,9 +327,8 @@ class Gathering:
 
     # The end
 
-    def _joins(self, pieces: Sequence[Piece], noted: Noted) -> str:
-        """How the frames that are shown can be joined."""
-        shown = {piece.name: piece.text for piece in pieces if piece.text and piece.kind in {"frame", "r"}}
+    def _joins(self, shown: Mapping[str, str], noted: Noted) -> str:
+        """How the frames whose texts are shown can be joined."""
         columns = {
             each.name: sorted(speakable_columns(each, self._values)) for each in self._candidates if each.name in shown
         }
@@ -419,7 +438,7 @@ def gather(
         budget: Tokens for everything.
         per_object: Tokens for one object.
         catalog: Tables of the current connection.
-        cells: Recent cells, oldest first, in any form that `cells.as_cells` takes.
+        cells: Recent cells, oldest first, in any form that `as_cells` takes.
         error: The last error, as an exception or as text.
         r: Whether to look at R, when an R session runs in this process; without, no object that rpy2 holds is read
             either, which only the main thread may.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.context.reader import Names, place_of
 from rsql_magic.context.value_names import SessionValues
 from rsql_magic.redaction import clean, message_without_data, says_personal, says_secret
-from rsql_magic.sql import cut, one_line
+from rsql_magic.sql import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,8 +50,7 @@ class ObjectSource:
         """The object's name and what may be said of it."""
         if says_personal(name) and detail.level != "sample":
             detail = replace(detail, level="names")
-        said = f"{one_line(name)}: {_describe(obj, detail)}"
-        return cut(clean(said, detail.redacted), detail.budget)
+        return f"{one_line(name)}: {_describe(obj, detail)}"
 
 
 def _names_of(obj: Any) -> list[Any]:

@@ -1,10 +1,15 @@
-"""Which objects matter to a question, most important first."""
+"""Which objects matter to a question, most important first; and recent cells, which say what is in use."""
 
 # Asked for by name, then mentioned by whole word (the object or one of its columns), then used in recent cells, then
 # assigned recently, then the rest in alphabetical order.
+#
+# Nothing here asks IPython: the caller passes the history in. A cell is its number and source; names used and names
+# assigned are read off the source, so that what the user works with now ranks before what was loaded this morning.
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
 import types
 from dataclasses import dataclass, field, replace
@@ -13,17 +18,18 @@ from functools import cached_property, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.cells import Cell, recently
+from rsql_magic.context.last_error import middle_out
 from rsql_magic.context.question_text import Mentions
 from rsql_magic.context.reader import place_of
 from rsql_magic.context.readers import read
-from rsql_magic.context.sources import Fences, Source, look, source_of
+from rsql_magic.context.sources import Fences, Look, Source
 from rsql_magic.context.value_names import SessionValues
 from rsql_magic.errors import UnknownName
-from rsql_magic.redaction import says_secret
+from rsql_magic.redaction import message_without_data, says_secret, without_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from rsql_magic.context.reader import Reader
     from rsql_magic.context.value_names import Elsewhere
@@ -31,6 +37,117 @@ if TYPE_CHECKING:
 
 _IPYTHON = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open", "display"})
 _CODE = (types.FunctionType, types.BuiltinFunctionType, type)
+_WORD = re.compile(r"[^\W\d]\w*|\.\w+")
+_R_ASSIGNMENT = re.compile(r"(?m)^\s*([A-Za-z.][\w.]*)\s*(?:<-|<<-|=(?!=))|->\s*([A-Za-z.][\w.]*)\s*$")
+_OURS = ("%%ask", "%ask", "%%sql_ai", "%sql_ai", "%rsql")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell that was run."""
+
+    source: str  # what was typed
+    number: int = 0  # the number in `In [number]`, 0 when unknown
+    error: str = ""  # What it raised, as text, empty when it succeeded.
+
+    @property
+    def name(self) -> str:
+        """How the user would call it: ``In[3]``."""
+        return f"In[{self.number}]" if self.number else "cell"
+
+    def words(self) -> set[str]:
+        """All names and words in the source."""
+        return set(_WORD.findall(self.source))
+
+    def assigned(self) -> list[str]:
+        """Names that the cell gives a value to, in order; of Python and R code."""
+        try:
+            tree = ast.parse(self.source)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):  # a magic, R, or not finished
+            return [left or right for left, right in _R_ASSIGNMENT.findall(self.source)]
+        stored = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+        return [node.id for node in sorted(stored, key=lambda node: (node.lineno, node.col_offset))]
+
+    def text(self, known: AbstractSet[str] | None = None) -> str:
+        """The source, cut in the middle where it is long, and the error after it, in quotes only ``known`` texts."""
+        source, error = self.source.strip(), self.error.strip()
+        if known is not None:
+            source, error = without_data(source, known), message_without_data(error, known)
+        return "\n".join(part for part in (middle_out(source), error) if part)
+
+
+def as_cells(history: Iterable[Any]) -> list[Cell]:
+    r"""Cells of any of IPython's history structures, oldest first, without empty ones and our own.
+
+    Args:
+        history: `Cell` values, sources as in ``In``, ``(number, source)`` pairs, or the ``(session, number, source)``
+            triples of ``HistoryManager.get_range``.
+
+    Example:
+        >>> as_cells(["", "x = 1", "%%ask\nwhy?"])
+        [Cell(source='x = 1', number=1, error='')]
+    """
+    cells = (_as_cell(place, item) for place, item in enumerate(history))
+    # The conversation holds questions of ours already.
+    return [cell for cell in cells if cell.source.strip() and not cell.source.lstrip().startswith(_OURS)]
+
+
+def _as_cell(place: int, item: Any) -> Cell:
+    if isinstance(item, Cell):
+        return item
+    if isinstance(item, str):
+        return Cell(as_typed(item), place)
+    *_, number, source = item
+    return Cell(as_typed(source[0] if isinstance(source, tuple) else source), number)
+
+
+def as_typed(source: str) -> str:
+    """A cell as it was typed: ``In`` holds ``get_ipython().run_cell_magic("R", "", "x <- 1")`` for ``%%R``.
+
+    Example:
+        >>> as_typed("get_ipython().run_line_magic('load_ext', 'rpy2.ipython')")
+        '%load_ext rpy2.ipython'
+    """
+    if "get_ipython()." not in source:
+        return source
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return source
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _magic_of(node)]
+    lines = source.splitlines(keepends=True)
+    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset), reverse=True):
+        start = _offset(lines, call.lineno, call.col_offset)
+        end = _offset(lines, call.end_lineno or call.lineno, call.end_col_offset or 0)
+        source = source[:start] + _magic_of(call) + source[end:]
+    return source
+
+
+def _magic_of(call: ast.Call) -> str:
+    """The magic that a call of IPython's stands for; empty for any other call."""
+    if not (isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "get_ipython()"):
+        return ""
+    words = [word.value for word in call.args if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+    if call.func.attr == "run_cell_magic" and len(words) == 3:
+        return f"%%{words[0]} {words[1]}".rstrip() + f"\n{words[2]}"
+    if call.func.attr == "run_line_magic" and len(words) == 2:
+        return f"%{words[0]} {words[1]}".rstrip()
+    return f"!{words[0]}" if call.func.attr in {"system", "getoutput"} and words else ""
+
+
+def _offset(lines: list[str], line: int, column: int) -> int:
+    """The place in the text of a place in its lines; Python counts columns in bytes of UTF-8."""
+    return sum(map(len, lines[: line - 1])) + len(lines[line - 1].encode()[:column].decode())
+
+
+def recently(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
+    """Names used, and names assigned, in these cells, those of the newest cell first."""
+    used: dict[str, None] = {}
+    assigned: dict[str, None] = {}
+    for cell in reversed(cells):
+        used.update(dict.fromkeys(sorted(cell.words() - used.keys())))
+        assigned.update(dict.fromkeys(reversed(cell.assigned())))
+    return list(used), list(assigned)
 
 
 class Rank(IntEnum):
@@ -64,7 +181,9 @@ class Candidate:
 
     def holding(self, obj: Any, fences: Fences) -> Candidate:
         """The same with another object."""
-        return replace(self, obj=obj, reader=fences.ask(self.name, lambda: look(self.source, obj)[0], None))
+        look = Look(self.source)
+        fences.ask(self.name, lambda: look.at(obj), None)
+        return replace(self, obj=obj, reader=look.reader)
 
 
 @dataclass(frozen=True)
@@ -105,12 +224,9 @@ class Ranking:
 
     def _look(self, name: str, obj: Any) -> Candidate:
         """An object with what describes and reads it, once, whatever is asked later: a frame is slow to read."""
-        source = self.fences.ask(name, lambda: source_of(obj), None)
-        seen: tuple[Reader | None, list[str]] = None, []
-        is_secret = says_secret(name)
-        if not is_secret:
-            seen = self.fences.ask(name, lambda: look(source, obj), seen)
-        return Candidate(name, obj, source, Rank.REST, reader=seen[0], names=seen[1], is_secret=is_secret)
+        look, is_secret = Look(), says_secret(name)
+        self.fences.ask(name, lambda: look.at(obj, is_secret=is_secret), None)
+        return Candidate(name, obj, look.source, Rank.REST, reader=look.reader, names=look.names, is_secret=is_secret)
 
     def _placed(self, each: Candidate, mentioned: frozenset[str]) -> Candidate:
         """A candidate with its rank."""
@@ -195,62 +311,50 @@ def known_names(namespace: Mapping[str, Any], catalog: Catalog | None = None) ->
     return frozenset([*(each.name for each in candidates), *columns, *tables])
 
 
-def frame_columns(namespace: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The columns of each pandas and polars frame of a session, those that can be typed, and the names of its index.
+@dataclass(frozen=True)
+class PythonFrames:
+    """The pandas and polars frames of a session, as code asks them."""
+
+    columns: Mapping[str, Sequence[str]]  # of each: those that can be typed, and the names of its index
+    attributes: frozenset[str] = frozenset()  # what frames, their groups and columns answer to, beside columns
+    polars: frozenset[str] = frozenset()  # which of them are polars'
+
+
+def python_frames(namespace: Mapping[str, Any]) -> PythonFrames:
+    """The pandas and polars frames of a session; those that are private or fail have no columns here.
 
     Args:
         namespace: The user's variables by name.
 
     Example:
-        >>> frame_columns({"x": 1})
+        >>> python_frames({"x": 1}).columns
         {}
     """
     fences = Fences()
-    frames = {name: obj for name, obj in namespace.items() if _is_frame(obj) and not says_secret(name)}
-    named = (name for name in frames if not name.startswith("_") and name not in _IPYTHON)
-    readers = {name: fences.ask(name, partial(read, frames[name]), None) for name in named}
-    return {
-        name: [*(column for column in reader.names if isinstance(column, str)), *reader.index]
-        for name, reader in readers.items()
-        if reader is not None
-    }
+    frames = {name: obj for name, obj in namespace.items() if _is_frame(obj) and _is_shown(name)}
+    packages = {name: place_of(type(obj))[0] for name, obj in frames.items()}
+    related = [
+        attrgetter(name)(sys.modules[each]) for each in set(packages.values()) for name in _RELATED.get(each, ())
+    ]
+    asked = {name: fences.ask(name, partial(_answers, obj), None) for name, obj in frames.items()}
+    known = {name: answers for name, answers in asked.items() if answers is not None}
+    return PythonFrames(
+        {name: columns for name, (columns, _) in known.items()},
+        frozenset[str]().union(*map(dir, related), *(attributes for _, attributes in known.values())),
+        frozenset(name for name, package in packages.items() if package == "polars"),
+    )
 
 
-def polars_frames(namespace: Mapping[str, Any]) -> frozenset[str]:
-    """The names of a session's polars frames.
-
-    Args:
-        namespace: The user's variables by name.
-
-    Example:
-        >>> polars_frames({"x": 1})
-        frozenset()
-    """
-    return frozenset(name for name, obj in namespace.items() if _is_frame(obj) and place_of(type(obj))[0] == "polars")
-
-
-def frame_attributes(namespace: Mapping[str, Any]) -> frozenset[str]:
-    """What the pandas and polars frames of a session, their groups and their columns answer to, beside columns.
-
-    Args:
-        namespace: The user's variables by name.
-
-    Example:
-        >>> frame_attributes({"x": 1})
-        frozenset()
-    """
-    fences = Fences()
-    frames = {name: obj for name, obj in namespace.items() if _is_frame(obj)}
-    packages = {place_of(type(obj))[0] for obj in frames.values()} & _RELATED.keys()
-    # What a frame answers to, with what it has besides its class, as subclasses of pandas' frame do.
-    own = (fences.ask(name, partial(_attributes, obj), set[str]()) for name, obj in frames.items())
-    related = (attrgetter(name)(sys.modules[package]) for package in packages for name in _RELATED[package])
-    return frozenset[str]().union(*own, *map(dir, related))
-
-
-def _attributes(frame: Any) -> set[str]:
-    return {*dir(type(frame)), *(vars(frame) if hasattr(type(frame), "_metadata") else ())}
+def _answers(frame: Any) -> tuple[list[str], set[str]]:
+    """A frame's columns, and its attributes: those of its class and, in subclasses of pandas' frame, its own."""
+    reader = read(frame)
+    columns = [*(column for column in reader.names if isinstance(column, str)), *reader.index]
+    return columns, {*dir(type(frame)), *(vars(frame) if hasattr(type(frame), "_metadata") else ())}
 
 
 def _is_frame(obj: Any) -> bool:
     return type.__getattribute__(type(obj), "__name__") in {"DataFrame", "LazyFrame", "GeoDataFrame"}
+
+
+def _is_shown(name: str) -> bool:
+    return not (name.startswith("_") or name in _IPYTHON or says_secret(name))

@@ -119,13 +119,24 @@ def source_of(obj: Any) -> Source:
     return next(source for source in sources() if source.matches(obj))
 
 
-def look(source: Source | None, obj: Any) -> tuple[Reader | None, list[str]]:
-    """What reads an object, and its columns."""
-    read = getattr(source, "reader", None)
-    reader = read(obj) if read else None
-    if not isinstance(source, TabularSource):
-        return reader, []
-    return reader, [name for name in (reader.names if reader else source.columns(obj)) if isinstance(name, str)]
+@dataclass
+class Look:
+    """What a look at an object finds out, as far as the object answers."""
+
+    source: Source | None = None  # who describes it
+    reader: Reader | None = None  # what reads it
+    names: list[str] = field(default_factory=list)  # its columns that can be typed
+
+    def at(self, obj: Any, *, is_secret: bool = False) -> None:
+        """Find out who describes the object, and unless it is a secret what reads it."""
+        self.source = self.source or next(source for source in sources() if source.matches(obj))
+        if is_secret:
+            return
+        read = getattr(self.source, "reader", None)
+        self.reader = read(obj) if read else None
+        if isinstance(self.source, TabularSource):
+            names = self.reader.names if self.reader else self.source.columns(obj)
+            self.names = [name for name in names if isinstance(name, str)]
 
 
 # On the main thread an alarm interrupts the call, which then really stops. Elsewhere (and on Windows) a daemon thread

@@ -140,7 +140,11 @@ def plain_markdown(text: str) -> str:
 
 def code_markdown(code: str) -> str:
     """A piece of code within a line."""
-    code = printable(code).replace("\n", " ")
+    return _code_words(printable(code))
+
+
+def _code_words(code: str) -> str:
+    code = code.replace("\n", " ")
     return f"`{code}`" if _PLAIN_CODE.fullmatch(code) else f"<code>{entities(code)}</code>"
 
 
@@ -355,7 +359,7 @@ class _Words:
         if token.type == "text":
             return _escaped(re.sub(r"[\t-\r]", " ", token.content), apart=self._apart)
         if token.type == "code_inline":
-            return code_markdown(token.content) if token.content.strip() else f"<code>{entities(token.content)}</code>"
+            return _code_words(token.content) if token.content.strip() else f"<code>{entities(token.content)}</code>"
         if token.type == "formula":
             return f"$${token.content}$$" if token.block else f"${token.content}$"
         if token.type == "image":

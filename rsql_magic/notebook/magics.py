@@ -8,6 +8,7 @@ import sys
 import weakref
 from base64 import b64encode
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,26 +54,25 @@ class RsqlMagics(Magics):
         known: list[Any] = shell.configurables
         known.remove(self)  # what %config shows is Rsql, with the settings
         known.append(self.settings)
-        self._assistant = assistant
+        if assistant is not None:
+            self.assistant = assistant
         self.session = Session(shell)
 
-    @property
+    @cached_property
     def assistant(self) -> Assistant:
         """What the magics, the panel and the functions of this notebook share."""
-        if self._assistant is None:
-            from rsql_magic.assistant import Assistant
-            from rsql_magic.gateway import is_batch
+        from rsql_magic.assistant import Assistant
+        from rsql_magic.gateway import is_batch
 
-            self._assistant = Assistant(self.settings, batch=is_batch(self._shell, os.environ))
-        return self._assistant
+        return Assistant(self.settings, batch=is_batch(self._shell, os.environ))
 
     def close(self) -> None:
         """Let go of everything; the magics can be registered anew."""
         known: list[Any] = self._shell.configurables
         if self.settings in known:
             known.remove(self.settings)
-        if self._assistant is not None:
-            self._assistant.close()
+        if "assistant" in vars(self):
+            self.assistant.close()
 
     @line_and_cell(ASK)
     def ask(
@@ -422,7 +422,7 @@ def load(shell: InteractiveShell, assistant: Assistant | None = None) -> RsqlMag
     except TraitError as error:
         raise BadInput(f"A setting is wrong. {error}", hint="Look into ipython_config.py and %config Rsql.") from None
     shell.register_magics(magics)
-    completion.Completer(shell, magics.settings, lambda: magics._assistant).install()  # noqa: SLF001
+    completion.Completer(shell, magics.settings, lambda: vars(magics).get("assistant")).install()
     install_syntax(shell)
     if fresh and (line := next(filter(None, map(misread, magics.session.typed()[-1:])), "")):
         if shell.extension_manager:

@@ -14,7 +14,7 @@ import polars.selectors as cs
 import pytest
 
 from rsql_magic.answers.columns_used import unknown_in_python
-from rsql_magic.context import frame_attributes, frame_columns, polars_frames
+from rsql_magic.context import python_frames
 from rsql_magic.context import r as rside
 
 ROWS = 40
@@ -49,7 +49,8 @@ def session(library):
 
 
 def found_in(code, frames):
-    told = unknown_in_python([code], frame_columns(frames), frame_attributes(frames), polars=polars_frames(frames))
+    seen = python_frames(frames)
+    told = unknown_in_python([code], seen.columns, seen.attributes, polars=seen.polars)
     return [str(each) for each in told[0]]
 
 

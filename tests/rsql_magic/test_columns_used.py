@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from rsql_magic.answers.columns_used import unknown_in_python
-from rsql_magic.context import frame_attributes
+from rsql_magic.context import python_frames
 
 FRAMES = {"sales": ["region", "amount", "unit price", "day"], "stores": ["id", "city"]}
-ATTRIBUTES = frame_attributes({"sales": pd.DataFrame()})
+ATTRIBUTES = python_frames({"sales": pd.DataFrame()}).attributes
 
 
 def names(*codes):
@@ -130,7 +130,7 @@ def test_an_attribute_that_is_no_column_is_named_unless_an_import_may_have_made_
 def test_what_a_frame_of_the_session_answers_to_is_no_column():
     sales = pd.DataFrame({"region": ["N"]})
     sales.label = "of 2024"  # an attribute of this frame alone
-    assert unknown_in_python(["sales.label"], {"sales": ["region"]}, frame_attributes({"sales": sales})) == [[]]
+    assert unknown_in_python(["sales.label"], {"sales": ["region"]}, python_frames({"sales": sales}).attributes) == [[]]
 
 
 def test_what_one_block_makes_the_next_may_use():

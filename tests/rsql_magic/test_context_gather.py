@@ -22,8 +22,8 @@ from rsql_magic.context import (
     gather,
     recently,
 )
-from rsql_magic.context.cells import Cell
 from rsql_magic.context.gathered import join_hints
+from rsql_magic.context.ranking import Cell
 from rsql_magic.errors import UnknownName
 from rsql_magic.sql import Column, Profile, Table, fence
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from rsql_magic.context import error_text
-from rsql_magic.context.cells import Cell
+from rsql_magic.context.ranking import Cell
 from rsql_magic.redaction import message_without_data, without_data
 
 KNOWN = frozenset({"region"})

@@ -13,7 +13,7 @@ import pytest
 from strange import SECRET, SLOW, STRANGE
 
 from rsql_magic.answers import NotebookSnapshot
-from rsql_magic.context import Fences, describe, frame_attributes, frame_columns, gather, known_names, within
+from rsql_magic.context import Fences, describe, gather, known_names, python_frames, within
 from rsql_magic.context.sources import TooSlow
 from rsql_magic.databases import Connections
 from rsql_magic.databases import frames as tables
@@ -87,8 +87,9 @@ def assert_beside(name, sales, alone):
     said = [*context.notes, *catalog.problems]
     assert SECRET not in context.text + "\n".join(said)
     assert all(len(note) < 300 and "Traceback" not in note for note in said)
-    assert frame_columns(session)["sales"] == ["region", "amount"]
-    assert {"head", "groupby"} <= frame_attributes(session)
+    frames = python_frames(session)
+    assert frames.columns["sales"] == ["region", "amount"]
+    assert {"head", "groupby"} <= frames.attributes
     named = {"region", "amount", "odd"} - ({"odd"} if issubclass(type(session["odd"]), types.ModuleType) else set())
     assert named <= known_names(session)
     assert completions("sal", NotebookSnapshot(session), None)[0]["label"] == "@sales"

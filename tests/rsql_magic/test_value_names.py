@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsql_magic.answers.columns_used import unknown_in_python
-from rsql_magic.context import describe, frame_columns, gather
+from rsql_magic.context import describe, gather, python_frames
 from rsql_magic.context.reader import fold
 from rsql_magic.context.readers import read
 from rsql_magic.context.value_names import UNREACHED, SessionValues, by_filling, parts_of, prefix_of, starred
@@ -164,7 +164,8 @@ def test_flags_and_numbers_of_their_own_name_are_said(columns):
 def test_a_message_about_a_wrong_column_lists_no_values(visits):
     frames = {"spread": pd.get_dummies(visits[["diagnosis", "age"]])}
     suppressed = gather("", frames, r=False).suppressed
-    found = unknown_in_python(["spread['diagnosis_kur']", "spread['x']"], frame_columns(frames), suppressed=suppressed)
+    columns = python_frames(frames).columns
+    found = unknown_in_python(["spread['diagnosis_kur']", "spread['x']"], columns, suppressed=suppressed)
     assert suppressed == {"diagnosis_kuru"}
     assert "kuru" not in " ".join(str(each) for piece in found for each in piece)
 
