@@ -25,6 +25,8 @@ from evaluation.frames import opened as frames_of
 from evaluation.questions import Record, ask_plainly, ask_rsql, judged, read, spread
 from evaluation.replies import Replies
 from evaluation.results import mcnemar
+from rsql_magic.assistant import of_process
+from rsql_magic.options import LOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,18 +44,21 @@ def main() -> None:
     parser.add_argument("--token-from", default="", help="environment variable that holds the server's key")
     parser.add_argument("--set", type=Path, default=OWN, help="folder with questions.jsonl and databases/ or frames/")
     parser.add_argument("--limit", type=int, default=sys.maxsize, help="most questions, spread over the databases")
+    parser.add_argument("--look", choices=LOOKS, default="auto", help="whether the model may call tools first")
     parser.add_argument("--to", type=Path, default=Path("build/eval"), help="where replies and results go")
     options = parser.parse_args()
     questions = spread(read(options.set / "questions.jsonl"), options.limit)
     replies = Replies(options.url.rstrip("/").removesuffix("/v1") + "/", options.to / "replies")
     token = os.environ[options.token_from] if options.token_from else ""
     records = []
+    of_process().settings.look = options.look
     with replies.served() as proxy, ExitStack() as stack:
         os.environ |= {"RSQL_GATEWAY_URL": f"{proxy}v1", "RSQL_GATEWAY_TOKEN": token}
         for record in _asked(questions, options.set, replies, model=options.model, token=token, server=_server(stack)):
             records.append(record)
             print(_line(record), flush=True)
-    results = options.to / f"{options.set.resolve().name}-{options.model.replace('/', '-')}"
+    look = "" if options.look == "auto" else f"-look-{options.look}"
+    results = options.to / f"{options.set.resolve().name}-{options.model.replace('/', '-')}{look}"
     results.mkdir(parents=True, exist_ok=True)
     (results / "results.jsonl").write_text("".join(f"{record.line()}\n" for record in records), encoding="utf-8")
     (results / "index.html").write_text(page.html(records, options.model), encoding="utf-8")

@@ -187,8 +187,9 @@ def ask_rsql(question: Question, database: Database, replies: Replies, model: st
         outcome.ended, outcome.why = judged(outcome.sql, question, database)
     taken = replies.taken()
     outcome.count(taken, time.perf_counter() - began)
-    if taken:
-        outcome.first_sql = _written(taken[0].content, database)
+    drafts = [reply for reply in taken if not reply.calls]
+    if drafts:
+        outcome.first_sql = _written(drafts[0].content, database)
         outcome.first, _ = judged(outcome.first_sql, question, database)
     return outcome
 

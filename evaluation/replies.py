@@ -47,6 +47,12 @@ class Reply:
         )
 
     @property
+    def calls(self) -> bool:
+        """Whether the model calls tools in place of an answer."""
+        choices = (choice for chunk in self._chunks() for choice in chunk.get("choices", ()))
+        return any((choice.get("delta") or choice.get("message") or {}).get("tool_calls") for choice in choices)
+
+    @property
     def usage(self) -> dict[str, Any]:
         """The tokens that the server counted."""
         return next((chunk["usage"] for chunk in reversed(self._chunks()) if chunk.get("usage")), {})

@@ -47,9 +47,11 @@ if TYPE_CHECKING:
     from rsql_magic.context import Context, Piece
     from rsql_magic.databases import MainThreadExecutor
     from rsql_magic.gateway import LLMClient, Message
+    from rsql_magic.options import LookFirst
     from rsql_magic.sql import Catalog, Privacy
     from rsql_magic.study import Kind, Study, StudyWriter
     from rsql_magic.text2sql import Linked, SQLResult
+    from rsql_magic.tools import Tool
 
 W = TypeVar("W", bound=AnswerWriter)
 
@@ -100,6 +102,7 @@ class Assistant:
         format: str | None = None,  # noqa: A002 - the option's name
         about_error: bool = False,
         look: bool = False,
+        tools: LookFirst | None = None,
         attached: Sequence[Piece] = (),
     ) -> NotebookQuestion:
         """A question: what was typed, with any ``{{name}}`` fields, and the settings for what was left open (None)."""
@@ -130,6 +133,8 @@ class Assistant:
             format=format or settings.format,
             about_error=about_error,
             check_code=settings.check_code,
+            look=tools or settings.look,
+            look_calls=settings.look_calls,
             hint=hint,
             attached=tuple(attached),
         )
@@ -153,7 +158,11 @@ class Assistant:
         with ending(screen):
             screen.status("reading")
             self.locator.learn_policy()
-            writer = self._writer(AnswerWriter, question, snapshot, screen, chat, prepared=prepared, executor=executor)
+            engine = self.connections.current
+            if engine and executor and self.connections.is_bound("", snapshot.namespace):
+                engine = executed_by(engine, executor)
+            more = {"prepared": prepared, "executor": executor, "engine": engine}
+            writer = self._writer(AnswerWriter, question, snapshot, screen, chat, **more)
             writer.entry.begin()
             answer = writer.run()
             # Why R code was not checked, unless that passes: then it is checked later.
@@ -210,10 +219,10 @@ class Assistant:
         """The request that ``ask`` would send, as far as the gateway's policy is known; no model is asked."""
         # Only the main thread may look at R (`r`).
         self._begin(False, chat)
-        writer = self._writer(AnswerWriter, question, snapshot, Screen(), chat, r=r)
+        writer = self._writer(AnswerWriter, question, snapshot, Screen(), chat, r=r, engine=self.connections.current)
         messages = writer.messages()
         prepared = Prepared(tuple(messages), writer.gathered)
-        note = " ".join(f"{each}." for each in writer.gathered.notes)
+        note = " ".join([*(f"{each}." for each in writer.gathered.notes), *_offered(writer.tools)])
         return replace(self._preview(messages), context=writer.gathered, prepared=prepared, note=note)
 
     def _preview(self, messages: Sequence[Message]) -> Preview:
@@ -336,9 +345,8 @@ class Assistant:
         with self.connections.undecided():
             prompt, *_ = self._prompt(question, connection, snapshot or NotebookSnapshot(), options, chat)
             linked = prompt.linked
-        tools = ", ".join(tool.name for tool in prompt.tools)
-        note = f"The model may call tools first: {tools}." if tools else ""
-        return replace(self._preview(linked.messages), linked=linked, note=f"{linked.late} {note}".strip())
+        note = " ".join(filter(None, [linked.late, *_offered(prompt.tools)]))
+        return replace(self._preview(linked.messages), linked=linked, note=note)
 
     # The prompt of a question, a note on the choice of its database, and a hint on names left as they stand.
     def _prompt(
@@ -394,6 +402,10 @@ class Assistant:
     def query_options(self, **given: Any) -> QueryOptions:
         """The options of a query: those given, and the settings for the rest; see `QueryOptions.from_settings`."""
         return QueryOptions.from_settings(self.settings, batch=self.batch, **given)
+
+
+def _offered(tools: Sequence[Tool]) -> list[str]:
+    return [f"The model may call tools first: {', '.join(tool.name for tool in tools)}."] if tools else []
 
 
 @cache

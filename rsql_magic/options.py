@@ -6,7 +6,7 @@ option that is named like a field of `QueryOptions` reaches a query without furt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ ASK = (
     Option(("--count",), "How many items of study material, 1 to 30.", metavar="N", type=int),
     Option(("--format", "-f"), "How the answer is shown.", choices=("markdown", "text", "json"), command=True),
     _SHOW_CONTEXT,
+    replace(_LOOK, command=False),  # of the command's question there is nothing to look at
     Option(("--timeout",), "Most seconds without a word from the gateway.", metavar="S", type=float),
     HELP,
 )

@@ -15,22 +15,27 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rsql_magic import prompts
 from rsql_magic.answers.columns_used import Unknown, unknown_in_python
+from rsql_magic.answers.looks import tools_of
 from rsql_magic.context import Context, as_cells, gather, python_frames, recently
 from rsql_magic.display import CellOutput, Screen, Showable, as_json, safe_markdown, usage_line
 from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
 from rsql_magic.gateway import INTERRUPTED, Reply, Usage, blocks_of, drafts, filtered, restored, usage_of
 from rsql_magic.plain_text import printable
 from rsql_magic.sql import count_tokens, fence
+from rsql_magic.tools import Looking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Unpack
 
     from rsql_magic.answers.snapshot import NotebookSnapshot
     from rsql_magic.context import Piece
-    from rsql_magic.databases import MainThreadExecutor
-    from rsql_magic.gateway import Block, Entry, Message
+    from rsql_magic.databases import Engine, MainThreadExecutor
+    from rsql_magic.gateway import Block, Entry, Message, StreamOptions
+    from rsql_magic.options import LookFirst
     from rsql_magic.sql import Catalog, Privacy
     from rsql_magic.text2sql import Linked
+    from rsql_magic.tools import Tool
 
 # Languages of code in an answer, and their sentence in the prompt; the first leaves it open.
 LANGUAGES = {
@@ -63,6 +68,8 @@ class NotebookQuestion:
     format: str = "markdown"
     about_error: bool = False  # whether the last error goes with it
     check_code: bool = True  # whether code that does not parse goes back once
+    look: LookFirst = "never"  # whether the model may call tools first; ``auto`` where the budget left something out
+    look_calls: int = 8
     hint: str = ""  # on names in the question that were not filled in
     attached: tuple[Piece, ...] = ()  # handed over with it, such as what was piped in
 
@@ -180,6 +187,7 @@ class Answer(Showable):
     context: str = ""  # the data and the session as they were described to the model
     sources: tuple[str, ...] = ()  # what of that the answer names: ``frame sales``, ``help stats::lm``
     problems: tuple[str, ...] = ()  # what is still wrong with the code in it
+    looked: str = ""  # what the model looked at first
     unchecked: str = ""  # why R code in it was not checked
     notes: tuple[str, ...] = ()  # what the usage line says beside the usage
     format: str = "markdown"  # ``markdown``, ``text`` or ``json``
@@ -225,6 +233,7 @@ class Answer(Showable):
                 "seconds": round(self.usage.seconds, 3),
             },
             "sources": list(self.sources),
+            "looked": self.looked,
             "problems": list(self.problems),
             "interrupted": self.interrupted,
         }
@@ -237,7 +246,12 @@ class Answer(Showable):
         line = usage_line(self.usage, notes=self.notes) if footer else ""
         if self.format == "json":
             return CellOutput("", as_json(self.as_dict()), data={"application/json": self.as_dict()}, metadata=metadata)
-        sentences = (self._complete(), drawn_from(self.sources), *(f"⚠ {problem}" for problem in self.problems))
+        sentences = (
+            self._complete(),
+            drawn_from(self.sources),
+            self.looked,
+            *(f"⚠ {problem}" for problem in self.problems),
+        )
         parts = [part for part in sentences if part]
         text = "\n\n".join(parts)
         if self.format == "text":
@@ -264,6 +278,7 @@ class AnswerWriter:
     snapshot: NotebookSnapshot
     entry: Entry
     catalog: Catalog | None = None
+    engine: Engine | None = None  # the catalog's database
     screen: Screen = field(default_factory=Screen)
     prepared: Prepared | None = None  # the request, when it was made before; then it is sent as it is
     r: bool = True  # whether R may be looked at
@@ -286,9 +301,7 @@ class AnswerWriter:
             return Context()
         return gather(
             self.question.text,
-            self.snapshot.sources(
-                self.question.text, {*self.question.names, *recently(as_cells(self.snapshot.cells)[-5:])[0]}
-            ),
+            self.sources(),
             names=self.question.names,
             level=self.question.level,
             budget=self.question.budget,
@@ -297,6 +310,22 @@ class AnswerWriter:
             error=self.snapshot.error if self.question.about_error else None,
             r=self.r,
         )
+
+    def sources(self) -> Mapping[str, Any]:
+        """The variables that the question may be answered from."""
+        recent = recently(as_cells(self.snapshot.cells)[-5:])[0]
+        return self.snapshot.sources(self.question.text, {*self.question.names, *recent})
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """What the model may look with before it answers."""
+        return tools_of(self)
+
+    @cached_property
+    def _looking(self) -> Looking:
+        text = self.question.text
+        say, most = self.screen.restart, self.question.look_calls
+        return Looking(self.tools, self._send, most=most, say=say, restored=lambda sent: restored(sent, text))
 
     def messages(self) -> list[Message]:
         """The messages of the request: prompt, history, the notebook's context, and the question."""
@@ -338,23 +367,22 @@ class AnswerWriter:
         problems: tuple[str, ...] = ()
         ended_by: RsqlError | None = None
         try:
-            problems = drafts.drive(steps, self._send)[-1].problems
+            problems = drafts.drive(steps, self._looking.answer)[-1].problems
         except (Stopped, AnswerCut) as error:
             ended_by = error
         answer = self._answer(problems, ended_by)
         self.entry.add(self.replies, sources=answer.sources)
         return answer
 
-    def _send(self, messages: list[Message]) -> Reply:
+    def _send(self, messages: list[Message], **options: Unpack[StreamOptions]) -> Reply:
         reply = Reply()
         self.replies.append(reply)
         self.screen.status("asking")
         question = self.question
+        own: StreamOptions = {"model": question.model, "timeout": question.timeout, "described": self.as_values}
+        options = {**own, **options}
         try:
-            stream = self.entry.stream(
-                messages, reply, model=question.model, timeout=question.timeout, described=self.as_values
-            )
-            with closing(stream) as events:
+            with closing(self.entry.stream(messages, reply, **options)) as events:
                 for event in events:
                     self.screen.event(event)
         except KeyboardInterrupt as stop:  # also between two events, while the screen is drawn
@@ -419,6 +447,7 @@ class AnswerWriter:
             context=self.gathered.text,
             sources=self.gathered.named_in(last.text),
             problems=(*problems, *([silence] if silence else [])),
+            looked=self._looking.line,
             unchecked=self.unchecked,
             notes=tuple(filter(None, notes)),
             format=self.question.format,

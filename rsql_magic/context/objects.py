@@ -60,7 +60,7 @@ def _names_of(obj: Any) -> list[Any]:
         return []
     if cls in _COLLECTIONS:
         return list(obj) if isinstance(obj, dict) and len(obj) <= _LONGEST_RECORD else []
-    fields: list[Any] = _field_names(cls)
+    fields: list[Any] = [*_field_names(cls), *map(_column_in, _channels(obj).values())]
     for found in (getattr(obj, "feature_names_in_", ()), _exog_names(obj), getattr(obj, "data_vars", ())):
         fields += _texts_in(found)
     return fields
@@ -92,7 +92,7 @@ def _describe(obj: Any, detail: Detail) -> str:
         return f"member of {_class_of(obj)}"
     if place_of(cls)[0] == "numpy" and hasattr(obj, "item") and type(obj.item()) in {int, float, bool}:
         return f"numpy {_number(obj.item(), detail)}"
-    return _model(obj, detail) or f"{_class_of(obj)}{_shape(obj, detail)}{_fields(cls, detail)}"
+    return _chart(obj, detail) or _model(obj, detail) or f"{_class_of(obj)}{_shape(obj, detail)}{_fields(cls, detail)}"
 
 
 def _class_of(obj: Any) -> str:
@@ -262,6 +262,36 @@ class _Ellipsis:
 
     def __repr__(self) -> str:
         return "…"
+
+
+def _chart(obj: Any, detail: Detail) -> str:
+    """The mark of an Altair chart and what its channels show; empty for anything else."""
+    channels = _channels(obj)
+    if not channels:
+        return ""
+    said = set(_said([_column_in(shown) for shown in channels.values()], detail))
+    told = (f"{name} {one_line(shown, 60)}" for name, shown in channels.items() if _column_in(shown) in said)
+    mark = getattr(obj.mark, "type", obj.mark)
+    return f"{_class_of(obj)}, {one_line(str(mark), 20)}: {', '.join(told)}"
+
+
+def _channels(obj: Any) -> dict[str, str]:
+    """What the channels of an Altair chart show, as it was written: ``x`` of ``sum(amount):Q``."""
+    if place_of(type(obj))[0] != "altair":
+        return {}
+    given = getattr(getattr(obj, "encoding", None), "_kwds", None)
+    shown = {name: getattr(channel, "shorthand", None) for name, channel in (given or {}).items()}
+    return {name: text for name, text in shown.items() if isinstance(text, str)}
+
+
+def _column_in(shown: str) -> str:
+    """The column of what a channel shows.
+
+    Example:
+        >>> _column_in("sum(amount):Q")
+        'amount'
+    """
+    return re.sub(r"^\w+\(|\)?(?::[A-Z])?$", "", shown)
 
 
 def _model(obj: Any, detail: Detail) -> str:

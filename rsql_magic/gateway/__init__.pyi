@@ -17,10 +17,10 @@ from .client import StreamOptions as StreamOptions
 from .client import context_exceeded as context_exceeded
 from .drafts import Block as Block
 from .drafts import blocks_of as blocks_of
-from .events import Call as Call
 from .events import Event as Event
 from .events import Reply as Reply
 from .events import Text as Text
+from .events import ToolCall as ToolCall
 from .events import Usage as Usage
 from .events import Waiting as Waiting
 from .events import usage_of as usage_of

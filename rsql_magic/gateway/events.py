@@ -52,7 +52,7 @@ class Text:
 
 
 @dataclass(slots=True)
-class Call:
+class ToolCall:
     """A model's call of a tool: its name, and its arguments as JSON, as the model wrote it."""
 
     name: str = ""
@@ -70,7 +70,7 @@ class Done:
     finish_reason: str = ""  # ``stop``, or ``length`` when the model ran out of tokens
     model: str = ""
     limits: Mapping[str, str] = field(default_factory=dict)  # from the ``x-ratelimit-*`` headers, by their short names
-    calls: tuple[Call, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
 
 
 Event = Waiting | Text | Done
@@ -163,7 +163,7 @@ class Reply:
         return _SILENCES.get(self.done.finish_reason, why)
 
     @property
-    def calls(self) -> tuple[Call, ...]:
+    def calls(self) -> tuple[ToolCall, ...]:
         """The tools that the model calls before it answers."""
         return self.done.calls if self.done is not None else ()
 
@@ -379,9 +379,9 @@ class _Calls:
     """Calls of tools, put together from the pieces of a stream."""
 
     def __init__(self) -> None:
-        self.all: list[Call] = []
+        self.all: list[ToolCall] = []
         self.size = 0  # characters of arguments
-        self._open: dict[int | None, Call] = {}
+        self._open: dict[int | None, ToolCall] = {}
 
     def add(self, pieces: Any) -> None:
         for piece in map(_record, pieces if isinstance(pieces, list) else ()):
@@ -394,11 +394,11 @@ class _Calls:
             self.size += len(text)
 
     # Some servers count all calls as the first one, or none of them: another id is another call.
-    def _of(self, index: Any, own: str, name: str) -> Call:
+    def _of(self, index: Any, own: str, name: str) -> ToolCall:
         place = index if isinstance(index, int) else None
         known = self._open.get(place)
         if known is None or (own and own != known.id) or (place is None and name):
-            known = self._open[place] = Call(name, id=own)
+            known = self._open[place] = ToolCall(name, id=own)
             self.all += [known] if len(self.all) < _MOST_CALLS else []
         known.name = known.name or name
         return known

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit, urlunsplit
 from rsql_magic.context import LEVELS
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable
 from rsql_magic.gateway.client import LLMClient, ModelRecords, body_fields
-from rsql_magic.gateway.events import Call, Done, Text
+from rsql_magic.gateway.events import Done, Text, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -465,7 +465,7 @@ class ReplayingClient:
             yield Text(known["text"])
             done: dict[str, Any] = known["done"]
             value = {**done.get("rsql", {}), "cached": True, "replayed": True}
-            yield Done(**{**done, "rsql": value, "calls": tuple(Call(**call) for call in done.get("calls", ()))})
+            yield Done(**{**done, "rsql": value, "calls": tuple(ToolCall(**call) for call in done.get("calls", ()))})
             return
         if self.client is None:
             raise GatewayUnreachable("There is no gateway to ask.", hint="%rsql connect names one.")

@@ -139,6 +139,7 @@ class RsqlMagics(Magics):
             format=options.format,
             about_error=about_error,
             look=options.show_context,
+            tools=options.look,
         )
         return question, silent
 

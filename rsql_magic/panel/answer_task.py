@@ -230,7 +230,8 @@ class AnswerTask:
         pair.footer = usage_line(answer.usage, notes=answer.notes)
         pair.model, pair.request_id = answer.usage.model, answer.usage.request_id
         pair.problems = answer.problems
-        pair.notes = ("R code not checked yet: a cell is running",) if answer.unchecked == BUSY else ()
+        late = ("R code not checked yet: a cell is running",) if answer.unchecked == BUSY else ()
+        pair.notes = (*filter(None, [answer.looked]), *late)
         pair.state = "done"
         if isinstance(answer.ended_by, Stopped):
             pair.state = "stopped"

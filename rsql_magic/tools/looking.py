@@ -10,28 +10,33 @@ import json
 import re
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rsql_magic.errors import BadInput, GatewayError, QueryFailed, QueryRejected, UnknownName
+from rsql_magic.gateway import ToolCall
 from rsql_magic.redaction import redact
 from rsql_magic.sql import count_tokens, cut, fence, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from rsql_magic.gateway import Call, Message, Reply
+    from rsql_magic.gateway import Message, Reply
 
 # Tokens of all results, of one, and of the words beside a call.
 _TOKENS, _EACH, _BESIDE = 6_000, 1_500, 300
 # A result of fewer tokens tells nothing.
 _FEWEST = 50
 # Seconds after which no more is looked at; a safety limit.
-_SECONDS = 120.0
+_SECONDS = 300.0
 # Characters of a call's arguments that are read.
 _LONGEST = 10_000
 # What a server may answer to a request only because it has tools.
 _REFUSALS = frozenset({400, 404, 413, 422, 500, 501, 502})
+_WRITTEN = re.compile(
+    r"<tool_call>\s*(\{.*?\})\s*</tool_call>|```(?:json)?\s*(\{.*?\})\s*```|\A\s*(\{.*\})\s*\Z", re.DOTALL
+)
 _PLAIN = re.compile(r"[\w.]+")
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -74,11 +79,11 @@ class Tool(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ToolResult:
     """One call of a tool, and what it found or why it failed.
 
     Example:
-        >>> str(Look("values", {"column": "orders.status", "like": "open or not"}, "open"))
+        >>> str(ToolResult("values", {"column": "orders.status", "like": "open or not"}, "open"))
         'values(orders.status, "open or not")'
     """
 
@@ -133,13 +138,15 @@ class Looking:
         self._tokens = _TOKENS
         self._open = bool(tools) and most > 0
         self._tells = True
-        self.looks: list[Look] = []
+        self.looks: list[ToolResult] = []
 
     @property
     def line(self) -> str:
         """What was looked at, as a sentence; empty for nothing."""
-        calls = ", ".join(map(str, self.looks))
-        return f"Looked first: {calls} – {len(self.looks)} of {self._most} calls." if calls else ""
+        if not self.looks:
+            return ""
+        spent = f"{len(self.looks)} of {self._most} calls, {_TOKENS - self._tokens:,} of {_TOKENS:,} tokens"
+        return f"Looked first: {', '.join(map(str, self.looks))} – {spent}."
 
     def answer(self, messages: Sequence[Message], **options: Any) -> Reply:
         """The answer of a model that may look first; later answers are given from what was found.
@@ -155,10 +162,13 @@ class Looking:
         end = self._clock() + _SECONDS
         while self._open and self._clock() < end:
             reply = self._asked([*messages, *turns], options)
-            if reply is not None and not reply.calls:
+            if reply is None:
+                break
+            written = () if reply.calls else _written(reply.text, self._tools)
+            if not (reply.calls or written):
                 self._open = False
                 return reply
-            turns += self._turns(reply) if reply else []
+            turns += self._turns("" if written else reply.text, reply.calls or written)
         self._open = False
         return self._send(self._told(messages), **options)
 
@@ -173,7 +183,6 @@ class Looking:
         except GatewayError as error:
             if error.status not in _REFUSALS:
                 raise
-            self._open = False
             return None
 
     def _told(self, messages: Sequence[Message]) -> list[Message]:
@@ -182,35 +191,37 @@ class Looking:
         *before, last = messages
         return [*before, {**last, "content": "\n\n".join([*found, last["content"]])}]
 
-    def _turns(self, reply: Reply) -> list[Message]:
-        """The calls of a reply and their results, as the next request has them; those over the budget are left out."""
+    def _turns(self, text: str, calls: Sequence[ToolCall]) -> list[Message]:
+        """A reply's calls and their results, as the next request has them; those over the budget are left out."""
         before = len(self.looks)
-        for call in reply.calls[: self._most - before]:
+        for call in calls[: self._most - before]:
             self.looks.append(self._look(call))
         new = self.looks[before:]
         is_stuck = len(self.looks) > 1 and all(look.failed for look in self.looks[-2:])
         self._open = len(self.looks) < self._most and self._tokens >= _FEWEST and not is_stuck
         names = [f"call{number:05}" for number in range(before, len(self.looks))]  # the server's are others each time
-        calls = [_as_sent(name, look, call) for name, look, call in zip(names, new, reply.calls, strict=False)]
+        sent = [_as_sent(name, look, call) for name, look, call in zip(names, new, calls, strict=False)]
         results = zip(names, new, strict=True)
         return [
-            {"role": "assistant", "content": cut(reply.text, _BESIDE), "tool_calls": calls},
+            {"role": "assistant", "content": cut(text, _BESIDE), "tool_calls": sent},
             *({"role": "tool", "tool_call_id": name, "content": look.fenced} for name, look in results),
         ]
 
-    def _look(self, call: Call) -> Look:
+    def _look(self, call: ToolCall) -> ToolResult:
         arguments = _read(self._restored(call.arguments[: _LONGEST + 1]))
-        look = Look(call.name, arguments or {}, "")
+        look = ToolResult(call.name, arguments or {}, "")
         self._say(f"looking: {look}")
         try:
             text, failed = self._found(look, arguments), False
         except (BadInput, QueryFailed, QueryRejected) as error:
             text, failed = str(error), True
+        except TimeoutError:  # of what only the kernel's main thread may read
+            text, failed = "This cannot be read now: a cell is running.", True
         text = cut(redact(text)[0], min(_EACH, self._tokens))
         self._tokens -= count_tokens(text)
-        return Look(call.name, look.arguments, text, failed)
+        return ToolResult(call.name, look.arguments, text, failed)
 
-    def _found(self, look: Look, arguments: Mapping[str, str] | None) -> str:
+    def _found(self, look: ToolResult, arguments: Mapping[str, str] | None) -> str:
         tool = self._tools.get(look.tool)
         if tool is None:
             there = f"There are: {', '.join(self._tools)}."
@@ -233,13 +244,24 @@ def _read(text: str) -> dict[str, str] | None:
     return {str(name): _text(each) for name, each in value.items()} if isinstance(value, dict) else None
 
 
+def _written(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
+    """The calls that a small model writes as text, which its server does not read; none beside other code."""
+    found: list[ToolCall] = []
+    for match in _WRITTEN.finditer(text):
+        with suppress(ValueError, RecursionError):
+            value = json.loads(match[match.lastindex or 0])
+            if str(value.get("name")) in names:
+                found.append(ToolCall(value["name"], json.dumps(value.get("arguments") or {})))
+    return () if "```" in _WRITTEN.sub("", text) else tuple(found)
+
+
 def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_text, value))
     return "" if value is None else str(value).strip()
 
 
-def _as_sent(name: str, look: Look, call: Call) -> dict[str, Any]:
+def _as_sent(name: str, look: ToolResult, call: ToolCall) -> dict[str, Any]:
     """A call as the next request repeats it: readable and filtered, however the model wrote it."""
     arguments = {redact(each)[0]: redact(value)[0] for each, value in look.arguments.items()}
     function = {"name": _ODD.sub("_", look.tool)[:64] or "none", "arguments": json.dumps(arguments, ensure_ascii=False)}
