@@ -16,7 +16,6 @@ import json
 import math
 import socket
 import struct
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -250,13 +249,13 @@ class SimulatedProvider:
             _write(writer, status, {"object": "list", "data": []} if status == 200 else _error(status))
             return True
         told = json.loads(body)
-        request = Request(time.monotonic(), key, told["model"], told)
+        request = Request(_now(), key, told["model"], told)
         self.requests.append(request)
         fault = self._fault(key, request.model)
         try:
             return await self._complete(request, fault, reader, writer)
         finally:
-            request.ended = time.monotonic()
+            request.ended = _now()
 
     def _fault(self, key: str, model: str) -> Fault | None:
         for name in (model, key):
@@ -287,7 +286,7 @@ class SimulatedProvider:
         account = self.accounts.get(request.key)
         headers = {}
         if account is not None:
-            now = time.monotonic()
+            now = _now()
             wait = account.admit(prompt, words, request.body.get("max_tokens"), now)
             headers = account.headers(now) if self.tells_headers else {}
             if wait:
@@ -305,7 +304,7 @@ class SimulatedProvider:
         else:
             goes_on = self._whole(request, kind, usage, headers, writer)
         if account is not None:
-            account.ended(request.sent, time.monotonic())
+            account.ended(request.sent, _now())
         return goes_on
 
     def _whole(self, request: Request, kind: str, usage: dict[str, int], headers: dict[str, str], writer: Any) -> bool:
@@ -399,6 +398,10 @@ class _Stream:
         with contextlib.suppress(TimeoutError):
             self.request.left = not await asyncio.wait_for(self._reader.read(1), seconds)
         return self.request.left
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _error(status: int, code: str | None = None) -> dict[str, Any]:

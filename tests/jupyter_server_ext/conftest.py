@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
+from virtual_time import VirtualLoop
 
 from jupyter_server_ext.app.assembly import build_app
 from jupyter_server_ext.app.serve import web_application
@@ -26,6 +27,13 @@ KEYS = (
     ApiKeySettings("ada", Secret("ada-token"), tenant="stats101"),
     ApiKeySettings("bob", Secret("bob-token"), scopes=("chat",)),
 )
+
+
+def pytest_asyncio_loop_factories(item):
+    """Tests with the mark ``asyncio(loop_factories=["virtual"])`` run in virtual time."""
+    chosen = item.get_closest_marker("asyncio").kwargs.get("loop_factories", ["usual"])
+    factories = {"usual": asyncio.new_event_loop, "virtual": VirtualLoop}
+    return {name: factories[name] for name in chosen}
 
 
 class FakeKeyring:

@@ -11,13 +11,12 @@ allows ("or return a clear error").
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 import pytest
-from gateway_runs import FULL, IMPATIENT, Falls, Settled, Told, ask, key, running
+from gateway_runs import FULL, IMPATIENT, Falls, Settled, Told, ask, key, now, running
 from simulated_provider import WORDS, Fault, SimulatedProvider
 from virtual_time import run
 
@@ -145,12 +144,12 @@ async def play(scenario: Scenario) -> Course:
         keys = [key(first, "k1", models=("m",)), key(other, "k2", models=("small",))]
         policy = Falls(*(["small"] if scenario.fallback else []))
         async with running(*keys, pool=IMPATIENT, limits=limits, policy=policy) as gateway:
-            start = time.monotonic()
+            start = now()
             try:
                 await ask(gateway, stream=scenario.stream, whole=scenario.whole, told=course.told)
             except RsqlGatewayError as error:
                 course.error = error
-            course.seconds = time.monotonic() - start
+            course.seconds = now() - start
             course.billed = list(limits.usages)
             course.alive = await ask(gateway, model="small", stream=False)
         course.times = [request.at for request in first.of("m")]
@@ -158,7 +157,7 @@ async def play(scenario: Scenario) -> Course:
     return course
 
 
-@pytest.mark.asyncio
+@pytest.mark.asyncio(loop_factories=["virtual"])
 @pytest.mark.parametrize("scenario", [*CATALOGUE, *WHOLE, *MORE], ids=lambda scenario: scenario.name)
 async def test_ends_as_it_should(scenario):
     course = await play(scenario)
@@ -187,7 +186,7 @@ async def test_ends_as_it_should(scenario):
 
 
 @pytest.mark.slow
-@pytest.mark.asyncio
+@pytest.mark.asyncio(loop_factories=["virtual"])
 async def test_retry_after_is_waited_for():
     course = await play(CATALOGUE[0])
 
