@@ -186,8 +186,11 @@ class WaitEstimate:
         if not any(limit.reserved for limit, _ in candidate.needs):
             queue.hold_head(head)
         candidate.reserve(start)
+        taken = {id(self._candidates(head))}  # what has no room for one has none for the next that needs as much
         for request in queue.backfill_candidates(head):
-            self._serve(queue, request, at)
+            candidates = id(self._candidates(request))
+            if candidates not in taken and not self._serve(queue, request, at):
+                taken.add(candidates)
         if queue is self._own:
             self._backfill(head, at)
         return start
