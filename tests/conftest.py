@@ -6,6 +6,7 @@ import builtins
 import gc
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ _LONGEST = (
     *("contract/test_two_gateways.py", "e2e/test_r.py", "e2e/test_r_replies.py", "e2e/test_markdown_cells.py"),
 )
 _R_IS_REQUIRED = os.environ.get("RSQL_TEST_REQUIRE_R") == "1"
+_IS_SLOW = re.compile(r'^pytestmark = .*(mark\.slow|usefixtures\("(simulation|programs|real_r)"\))', re.MULTILINE)
 _started: list[str] = []
 
 _FOREIGN = ("RSQL_", "JUPYTER", "JPY_", "IPYTHONDIR", "PAPERMILL")
@@ -64,9 +66,9 @@ def _collect_garbage():
 
 
 def pytest_ignore_collect(collection_path, config):
-    """A file of slow tests is not even imported for ``-m quick``."""
+    """A file whose tests all are slow, start programs or play simulations is not even imported for ``-m quick``."""
     if config.getoption("markexpr") == "quick" and collection_path.suffix == ".py":
-        return "pytestmark = pytest.mark.slow" in collection_path.read_text(encoding="utf-8") or None
+        return bool(_IS_SLOW.search(collection_path.read_text(encoding="utf-8"))) or None
     return None
 
 

@@ -186,11 +186,7 @@ class WaitEstimate:
         if not any(limit.reserved for limit, _ in candidate.needs):
             queue.hold_head(head)
         candidate.reserve(start)
-        taken = {id(self._candidates(head))}  # what has no room for one has none for the next that needs as much
-        for request in queue.backfill_candidates(head):
-            candidates = id(self._candidates(request))
-            if candidates not in taken and not self._serve(queue, request, at):
-                taken.add(candidates)
+        self._serve_smaller(queue, head, at)
         if queue is self._own:
             self._backfill(head, at)
         return start
@@ -233,6 +229,14 @@ class WaitEstimate:
         self.starts_of[request] = at
         self._count(queue, at)
         return True
+
+    def _serve_smaller(self, queue: ModelQueue, head: QueuedRequest, at: float) -> None:
+        # Start what fits beside a head that waits; where one found no room, none that needs as much finds any.
+        full = {id(self._candidates(head))}
+        for request in queue.backfill_candidates(head):
+            candidates = id(self._candidates(request))
+            if candidates not in full and not self._serve(queue, request, at):
+                full.add(candidates)
 
     def _count(self, queue: ModelQueue, at: float) -> None:
         # Count a request that has left a queue; a newcomer that had its turn before it will start as it can.

@@ -38,18 +38,16 @@ def possible(limit: int, costs: list[int]) -> float:
     return 1 - (max(costs) - overshoot) / limit
 
 
-SLOW_KINDS = [
-    pytest.param("fixed", marks=pytest.mark.sweep),
-    "rolling",
-    pytest.param("bucket", marks=pytest.mark.sweep),
-]
-"""For the slowest cases: one kind of window in make test, all of them in make test-all."""
+def some_kinds(kind, others=("fixed", "rolling", "bucket")):
+    """For slow cases: one kind of window in make test, another in each test, and all of them in make test-all."""
+    return [kind, *(pytest.param(other, marks=pytest.mark.sweep) for other in others if other != kind)]
+
 
 HEADERS = [pytest.param(True, marks=pytest.mark.sweep, id="headers"), pytest.param(False, id="no headers")]
 """Likewise: without headers less is known, so that is what make test tries."""
 
 
-@pytest.mark.parametrize("tpm", [1230, 6000])
+@pytest.mark.parametrize("tpm", [1230, pytest.param(6000, marks=pytest.mark.sweep)])
 @pytest.mark.parametrize(
     "travel", [pytest.param(0.02, id="near"), pytest.param(0.2, marks=pytest.mark.sweep, id="200 ms")]
 )
@@ -64,7 +62,7 @@ def test_tokens_without_max_tokens(kind, travel, tpm):
     assert town.fairness() >= 0.98
 
 
-@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+@pytest.mark.parametrize("kind", some_kinds("fixed"))
 def test_tokens_of_answers_that_are_all_as_long(kind):
     town = Town([Account(kind, tpm=6000)], completion=lambda dice: 16)
     town.run(minutes=6, demand=1.4)
@@ -73,7 +71,7 @@ def test_tokens_of_answers_that_are_all_as_long(kind):
     assert town.used() >= 0.99
 
 
-@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+@pytest.mark.parametrize("kind", some_kinds("bucket"))
 def test_max_tokens_that_no_answer_needs(kind):
     """That nothing is kept of it shows before it does when the tokens count: one request after the other tells less."""
     asked = 100
@@ -90,12 +88,13 @@ def test_max_tokens_that_no_answer_needs(kind):
     assert town.used() >= most - 0.003, "the last one of a window needs room for what it asks for"
 
 
+@pytest.mark.parametrize("keys", [1, pytest.param(3, marks=pytest.mark.sweep)])
 @pytest.mark.parametrize("headers", HEADERS)
-@pytest.mark.parametrize("kind", SLOW_KINDS)
-def test_answers_that_take_long_and_are_mostly_short(kind, headers):
+@pytest.mark.parametrize("kind", some_kinds("rolling"))
+def test_answers_that_take_long_and_are_mostly_short(kind, headers, keys):
     """One in two hundred is ten times as long as the others, and a quarter of the window's requests are under way."""
     town = Town(
-        [Account(kind, tpm=30_000) for _ in range(3)],
+        [Account(kind, tpm=30_000) for _ in range(keys)],
         completion=mostly_short,
         prompt=lambda dice: dice.randint(20, 400),
         length=(2.0, 15.0),
@@ -108,7 +107,7 @@ def test_answers_that_take_long_and_are_mostly_short(kind, headers):
     assert town.used() >= ({"bucket": 0.97} if headers else {"bucket": 0.69}).get(kind, 0.9 if headers else 0.78)
 
 
-@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+@pytest.mark.parametrize("kind", some_kinds("fixed"))
 def test_answers_counted_at_their_ends(kind):
     town = Town([Account(kind, tpm=6000, charge="end") for _ in range(2)], completion=any_length, length=(1.0, 8.0))
     town.run(minutes=6, demand=1.4)
@@ -130,7 +129,7 @@ def believed(town: Town, what: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("headers", HEADERS)
-@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+@pytest.mark.parametrize("kind", some_kinds("bucket"))
 def test_requests_whose_answers_take_long(kind, headers):
     """Also of a bucket that no header tells of, where that is configured."""
     town = Town(
@@ -147,7 +146,7 @@ def test_requests_whose_answers_take_long(kind, headers):
     assert "end" not in believed(town, "counts")
 
 
-@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+@pytest.mark.parametrize("kind", some_kinds("rolling"))
 def test_requests_that_count_when_they_end(kind):
     """Headers tell before any window is over; what is under way may count at any moment, and finds its place kept."""
     town = Town([Account(kind, rpm=30) for _ in range(2)], latency=seconds_of_a_whole_answer, counts="end")
@@ -158,7 +157,7 @@ def test_requests_that_count_when_they_end(kind):
     assert town.used() >= (0.87 if kind == "rolling" else 0.96)
 
 
-@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+@pytest.mark.parametrize("kind", some_kinds("fixed"))
 def test_requests_that_count_when_they_end_and_no_header_tells(kind):
     """A few refusals teach it, again and again but rarely; there is none where it is configured."""
     late = {"latency": seconds_of_a_whole_answer, "counts": "end", "headers": False}
@@ -176,8 +175,11 @@ def test_requests_that_count_when_they_end_and_no_header_tells(kind):
 @pytest.mark.parametrize(
     "pace", [pytest.param(0.99, marks=pytest.mark.sweep, id="slow"), pytest.param(1.01, id="fast")]
 )
-@pytest.mark.parametrize("amounts", [{"rpm": 30}, {"tpm": 2000}], ids=["requests", "tokens"])
-@pytest.mark.parametrize("kind", SLOW_KINDS)
+@pytest.mark.parametrize(
+    "amounts",
+    [pytest.param({"rpm": 30}, id="requests"), pytest.param({"tpm": 2000}, marks=pytest.mark.sweep, id="tokens")],
+)
+@pytest.mark.parametrize("kind", some_kinds("rolling"))
 def test_a_clock_ten_seconds_ahead_and_one_percent_off_on_a_slow_network(kind, amounts, pace):
     town = Town(
         [Account(kind, **amounts) for _ in range(3)],
@@ -298,7 +300,7 @@ def test_any_pool_of_keys(  # noqa: PLR0917
     assert given_back(town)
 
 
-@pytest.mark.parametrize("kind", SLOW_KINDS)
+@pytest.mark.parametrize("kind", some_kinds("rolling"))
 def test_a_provider_that_allows_less_than_is_configured(kind):
     """Without headers nothing but refusals tells: a few at first, then rarely, and what there is is used."""
     accounts = [Account(kind, rpm=20) for _ in range(3)]
@@ -325,7 +327,7 @@ class Misleading(Account):
         return told | {"x-ratelimit-remaining-requests": told["x-ratelimit-limit-requests"]}
 
 
-@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+@pytest.mark.parametrize("kind", some_kinds("bucket"))
 def test_headers_of_a_limit_that_is_not_configured(kind):
     """A provider that nobody knows tells of the day, and what is configured is the minute: nothing is learnt of it."""
     accounts = [Account(kind, rpm=30, rpd=14_400, groq=True) for _ in range(3)]
@@ -366,7 +368,7 @@ def test_a_round_that_takes_longer_than_anybody_waits():
     assert town.fairness() >= 0.98
 
 
-@pytest.mark.parametrize("kind", ["rolling", "bucket"])
+@pytest.mark.parametrize("kind", some_kinds("rolling", ("bucket",)))
 def test_one_key_and_seventy_five_callers(kind):
     town = Town([Account(kind, rpm=30)], callers=75).run(minutes=10, demand=2.0)
 
@@ -375,7 +377,7 @@ def test_one_key_and_seventy_five_callers(kind):
     assert town.fairness() >= 0.97, "four answers each: 0.96 where half of them get three or five"
 
 
-@pytest.mark.parametrize("kind", ["rolling", "bucket"])
+@pytest.mark.parametrize("kind", some_kinds("rolling", ("bucket",)))
 def test_who_was_failed_by_a_provider_keeps_its_turn(kind):
     """A turn that came to nothing is not lost, though twice as many wait as can be served."""
     town = Town([Account(kind, rpm=30) for _ in range(3)], callers=45, fails=0.05)

@@ -70,6 +70,7 @@ async def lines_of(gateway, body=STREAM, path="v1/chat/completions"):
         return reply, [line async for line in reply.aiter_lines() if line]
 
 
+@pytest.mark.asyncio(loop_factories=["virtual"])
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("before", [[], [WORD]], ids=["before the first word", "after it"])
 async def test_a_silent_stream_has_heartbeats(served, before):
@@ -93,6 +94,7 @@ async def test_a_stream_that_is_not_silent_has_none_and_an_early_error_keeps_its
         assert (await lines_of(gateway))[0].status_code == 502
 
 
+@pytest.mark.asyncio(loop_factories=["virtual"])
 @pytest.mark.usefixtures("quick")
 async def test_an_error_after_a_heartbeat_is_an_event(served):
     async with served() as gateway:

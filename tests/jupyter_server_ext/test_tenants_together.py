@@ -101,7 +101,9 @@ def orgs(kind: str, **amounts: int) -> list[Account]:
     return [first, first, second, second]
 
 
-@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+@pytest.mark.parametrize(
+    "kind", ["fixed", *(pytest.param(kind, marks=pytest.mark.sweep) for kind in ("rolling", "bucket"))]
+)
 def test_weights_hold_across_models_and_providers(kind):
     campus = Campus(orgs(kind, rpm=20), weights=(1.0, 2.0, 4.0)).go(minutes=20)
 
@@ -112,16 +114,30 @@ def test_weights_hold_across_models_and_providers(kind):
     assert sum(one.refused < one.deadline for one in campus.asked) <= 0.005 * len(campus.asked), "all may wait"
 
 
-@settings(max_examples=12, deadline=None)
-@given(
+CAMPUSES = given(
     kind=st.sampled_from(["fixed", "rolling", "bucket"]),
     rpm=st.integers(10, 40),
     weights=st.lists(st.sampled_from([0.5, 1.0, 2.0, 3.0]), min_size=2, max_size=3).map(tuple),
     patience=st.lists(st.sampled_from([5.0, 20.0, 60.0, 240.0]), min_size=1, max_size=3).map(tuple),
     seed=st.integers(0, 1000),
 )
+
+
+@CAMPUSES
+@settings(max_examples=4, deadline=None)
 def test_mixed_deadlines_cost_nothing(kind, rpm, weights, patience, seed):
     """Whoever is refused hears it before the deadline; and nothing that could have been used is left."""
+    deadlines_cost_nothing(kind, rpm, weights, patience, seed)
+
+
+@pytest.mark.sweep
+@CAMPUSES
+@settings(max_examples=40, deadline=None)
+def test_mixed_deadlines_cost_nothing_on_many_campuses(kind, rpm, weights, patience, seed):
+    deadlines_cost_nothing(kind, rpm, weights, patience, seed)
+
+
+def deadlines_cost_nothing(kind, rpm, weights, patience, seed):
     campus = Campus(orgs(kind, rpm=rpm), weights=weights, patience=patience, seed=seed).go(minutes=4)
 
     assert campus.refused == 0

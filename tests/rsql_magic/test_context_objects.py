@@ -63,6 +63,12 @@ def plugged(monkeypatch):
     return plug
 
 
+@pytest.fixture
+def briefly(monkeypatch):
+    """An object may take half a second."""
+    monkeypatch.setattr("rsql_magic.context.gathering._EACH", 0.5)
+
+
 def test_hostile_objects_are_described_by_their_class():
     context = gather("", {"h": Hostile(), "x": 1})
     assert "h: " in context.text
@@ -71,7 +77,7 @@ def test_hostile_objects_are_described_by_their_class():
 
 
 @pytest.mark.slow
-def test_slow_objects_are_stopped_and_that_is_said(plugged):
+def test_slow_objects_are_stopped_and_that_is_said(plugged, briefly):
     plugged(Stuck())
     started = time.monotonic()
     context = gather("", {"s": Slow(), "x": 1})
@@ -82,7 +88,7 @@ def test_slow_objects_are_stopped_and_that_is_said(plugged):
 
 
 @pytest.mark.slow
-def test_when_time_is_over_the_rest_is_left_out(plugged):
+def test_when_time_is_over_the_rest_is_left_out(plugged, briefly):
     plugged(Stuck())
     context = gather("", {f"s{n}": Slow() for n in range(50)}, seconds=0.6)
     assert context.left_out

@@ -310,7 +310,7 @@ def test_what_the_detectors_know_never_leaves_even_as_sample():
 def test_a_text_is_filtered_before_it_is_cut():
     mail = "ada.lovelace@example.org"
     card = "4111 1111 1111 1111"
-    for length in range(160, 215):
+    for length in range(160, 215, 2):
         filler = "x " * (length // 2)
 
         def documented():
@@ -323,7 +323,7 @@ def test_a_text_is_filtered_before_it_is_cut():
         text = describe(frame, "frame", "sample")
         assert "ada" not in text
         assert "4111" not in text
-    for length in range(900, 1010):
+    for length in range(900, 1010, 2):
         cell = f"x = 1  # {'y ' * (length // 2)}{mail}" + "z " * 2000
         assert "ada" not in gather("", {}, cells=[cell], budget=9000).text
         assert "ada" not in gather("", {}, error=cell, budget=9000).text

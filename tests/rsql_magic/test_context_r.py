@@ -149,7 +149,7 @@ def test_columns_asked_about_are_in_the_context_of_a_wide_frame(r):
 def test_what_is_slow_in_r_is_left_out_and_the_rest_is_there(r):
     r("delayedAssign('lazy', Sys.sleep(60)); x <- 1")
     started = time.monotonic()
-    text = text_of()
+    text = text_of(seconds=3.0)
     assert time.monotonic() - started < 20
     assert "lazy: R object that cannot be read" in text
     r("rm(lazy)")

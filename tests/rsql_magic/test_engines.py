@@ -457,7 +457,7 @@ def test_an_engine_leaves_nothing_alive(ducks):
 
 @pytest.mark.slow
 def test_frames_are_read_anew_only_when_they_change():
-    wide = pd.DataFrame({f"c{n}": [n, n + 1] for n in range(2_000)})
+    wide = pd.DataFrame({f"c{n}": [n, n + 1] for n in range(200)})
     sales = pd.DataFrame({"region": ["N", "S"] * 5, "amount": range(10)})
     with closing(open_engine({"sales": sales, "wide": wide})) as engine:
         total = "SELECT sum(amount) AS total FROM sales"

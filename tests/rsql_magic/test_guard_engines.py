@@ -7,6 +7,7 @@ import sqlite3
 import duckdb
 import guard_cases as cases
 import pytest
+from many_cases import check_each
 
 from rsql_magic.sql import guard
 
@@ -61,20 +62,31 @@ def lite():
     return connection
 
 
-@pytest.mark.parametrize("sql", [*cases.BENIGN_EVERYWHERE, *cases.BENIGN["duckdb"]])
-def test_duckdb_runs_what_passes(duck, sql):
+def runs_in_duckdb(duck, sql):
     rows = duck.execute(guard.check(sql, "duckdb")).fetchmany(50)
     if not any(word in sql for word in NOT_STABLE):
         assert sorted(map(repr, rows)) == sorted(map(repr, duck.execute(sql.strip("\ufeff")).fetchmany(50)))
 
 
-@pytest.mark.parametrize("sql", [*cases.BENIGN_EVERYWHERE, *cases.BENIGN["sqlite"]])
-def test_sqlite_runs_what_passes(lite, sql):
-    if any(word in sql for word in NOT_IN_EVERY_SQLITE):
-        pytest.skip("needs a newer or a differently built SQLite")
+def test_duckdb_runs_what_passes(duck):
+    check_each(runs_in_duckdb, [(duck, sql) for sql in [*cases.BENIGN_EVERYWHERE, *cases.BENIGN["duckdb"]]])
+
+
+def runs_in_sqlite(lite, sql):
     rows = lite.execute(guard.check(sql, "sqlite")).fetchmany(50)
     if not any(word in sql for word in NOT_STABLE) and "\u00a0" not in sql and "\ufeff" not in sql:
         assert rows == lite.execute(sql.strip().rstrip("; ")).fetchmany(50)
+
+
+def test_sqlite_runs_what_passes(lite):
+    check_each(
+        runs_in_sqlite,
+        [
+            (lite, sql)
+            for sql in [*cases.BENIGN_EVERYWHERE, *cases.BENIGN["sqlite"]]
+            if not any(word in sql for word in NOT_IN_EVERY_SQLITE)
+        ],
+    )
 
 
 def test_the_engines_are_as_before(duck, lite):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from many_cases import check_each
 from secret_notations import NAMES, PLAIN, SECRET, leaked, notations
 
 from rsql_magic.context import Catalog, describe, gather
@@ -19,12 +20,15 @@ NOTATIONS = notations()
 LEVELS = ("names", "stats", "sample")
 
 
-@pytest.mark.parametrize("how", sorted(NOTATIONS))
-def test_the_filter_finds_it_and_leaves_it_alone_the_second_time(how):
+def is_filtered(how):
     said, found = redact(NOTATIONS[how])
     assert not leaked(said), said
     assert found
     assert redact(said)[0] == said
+
+
+def test_the_filter_finds_each_and_leaves_it_alone_the_second_time():
+    check_each(is_filtered, [(how,) for how in sorted(NOTATIONS)])
 
 
 def described(text):
@@ -59,9 +63,8 @@ def test_no_object_carries_it_out(how, level):
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("how", sorted(NOTATIONS))
-def test_no_object_carries_any_out(how, level):
-    test_no_object_carries_it_out(how, level)
+def test_no_object_carries_any_out(level):
+    check_each(test_no_object_carries_it_out, [(how, level) for how in sorted(NOTATIONS)])
 
 
 @pytest.mark.slow
