@@ -45,13 +45,14 @@ def main() -> None:
     parser.add_argument("--set", type=Path, default=OWN, help="folder with questions.jsonl and databases/ or frames/")
     parser.add_argument("--limit", type=int, default=sys.maxsize, help="most questions, spread over the databases")
     parser.add_argument("--look", choices=LOOKS, default="auto", help="whether the model may call tools first")
+    parser.add_argument("--drafts", type=int, default=0, help="drafts compared for each question; 0: where in doubt")
     parser.add_argument("--to", type=Path, default=Path("build/eval"), help="where replies and results go")
     options = parser.parse_args()
     questions = spread(read(options.set / "questions.jsonl"), options.limit)
     replies = Replies(options.url.rstrip("/").removesuffix("/v1") + "/", options.to / "replies")
     token = os.environ[options.token_from] if options.token_from else ""
     records = []
-    of_process().settings.look = options.look
+    of_process().settings.look, of_process().settings.drafts = options.look, options.drafts
     with replies.served() as proxy, ExitStack() as stack:
         os.environ |= {"RSQL_GATEWAY_URL": f"{proxy}v1", "RSQL_GATEWAY_TOKEN": token}
         for record in _asked(questions, options.set, replies, model=options.model, token=token, server=_server(stack)):

@@ -87,6 +87,7 @@ def sql_ai(
     max_rows: int = 1000,
     timeout: float = 60,
     plot: str | None = None,
+    drafts: int | None = None,
     model: str | None = None,
 ) -> SQLResult:
     """Answer a question by a checked, read-only SQL query, as ``%%sql_ai`` does, without showing anything.
@@ -102,6 +103,7 @@ def sql_ai(
         max_rows: Most rows of the result.
         timeout: Most seconds the query may run.
         plot: A kind of chart: ``auto``, ``bar``, ``line``, ``point``, ``area``, ``hist``, ``pie``.
+        drafts: Drafts whose results are compared; 0 compares three where the first leaves doubt, None takes `Rsql.drafts`.
         model: Model or alias; None for the configured one.
 
     Raises:
@@ -121,6 +123,7 @@ def sql_ai(
         max_rows=max_rows,
         timeout=timeout,
         plot=plot,
+        drafts=drafts,
         model=model,
     )
     return assistant.sql_ai(question, connection, snapshot=_snapshot({}), options=options)
