@@ -133,13 +133,12 @@ def summary(records: Sequence[Record]) -> str:
     lines += [*_paired("final", [(one.plain.ended, one.ours.ended) for one in records]), ""]
     repaired = [one.ours.ended for one in records if one.ours.first == "fails"]
     lines.append(f"{len(repaired)} first drafts did not run, of which {repaired.count('right')} ended right.")
-    trusted = {
-        "agreed": [one.ours.ended for one in records if one.ours.agreed > 1],
-        "differed": [one.ours.ended for one in records if one.ours.compared > 1 >= one.ours.agreed],
-        "alone": [one.ours.ended for one in records if one.ours.drafts and not one.ours.compared],
-    }
-    shares = (f"{name} {ends.count('right')} of {len(ends)}" for name, ends in trusted.items())
-    if any(trusted.values()):
+    trusted = defaultdict(list)
+    for one in records:
+        if one.ours.drafts:
+            trusted["corrected" if one.ours.drafts > 1 else one.ours.trust or "alone"].append(one.ours.ended)
+    shares = (f"{name} {ends.count('right')} of {len(ends)}" for name, ends in sorted(trusted.items()))
+    if trusted:
         lines.append(f"Right, by what drafts said of each other: {', '.join(shares)}.")
     for name, outcomes in (("plain", [one.plain for one in records]), ("rsql", [one.ours for one in records])):
         lines.append(f"{name}: {_cost(outcomes)}")

@@ -75,6 +75,7 @@ class Outcome:
         drafts: Drafts written one after the other until one passed; further ones for comparison do not count.
         compared: Drafts whose results were compared, with the first; 0 where it stood alone.
         agreed: Those of them that gave the rows of the answer.
+        trust: What their comparison says of the answer: agreed, differed or nothing.
         why: The error, where there is one.
         prompt_tokens: All tokens sent.
         cached_tokens: Those of them that the server had kept.
@@ -92,6 +93,7 @@ class Outcome:
     drafts: int = 0
     compared: int = 0
     agreed: int = 0
+    trust: str = ""
     why: str = ""
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -198,7 +200,7 @@ def _ask_sql(question: Question, database: Database, model: str, outcome: Outcom
     result = rsql_magic.sql_ai(question.text, database.connection, model=model, max_rows=_MOST_ROWS)
     outcome.sql = result.sql
     outcome.drafts = sum(not attempt.mended for attempt in result.attempts)
-    outcome.compared, outcome.agreed = result.compared, result.agreed
+    outcome.compared, outcome.agreed, outcome.trust = result.compared, result.agreed, result.trust
 
 
 def _ask_frames(question: Question, database: Database, model: str, outcome: Outcome) -> None:

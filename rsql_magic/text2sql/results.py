@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.display import (
     CellOutput,
@@ -164,6 +164,8 @@ class SQLResult(Showable):
         agreed: Drafts that gave these rows, where several were compared; 0 where not.
         compared: Drafts that were asked for, to compare them.
         alternatives: A query for each other result that a draft gave.
+        trust: ``agreed`` where two drafts or more gave these rows, ``differed`` where none gave them again; empty where
+            none was compared, or the first draft had to be corrected, as agreement says nothing then.
     """
 
     sql: str = ""
@@ -185,6 +187,7 @@ class SQLResult(Showable):
     agreed: int = 0
     compared: int = 0
     alternatives: tuple[str, ...] = ()
+    trust: Literal["agreed", "differed", ""] = ""
     dialect: str = ""
     shown_rows: int = 10
     shown_columns: int = 20

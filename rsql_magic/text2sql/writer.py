@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 
 _ROWS_TOLD = 20
 
+CORRECTED = "The first draft had to be corrected: check the SQL."
+"""Of a small model's corrected answers three of five were right, of the others six of seven (docs/decisions/0021)."""
+
 
 class Writer:
     """One question on its way to a result: ``run`` takes it through all steps.
@@ -119,12 +122,7 @@ class Writer:
         best, vote = self._compared(self._best(attempts), attempts)
         result = self._result(best, attempts)
         if vote is not None:
-            result.agreed, result.compared = len(vote.groups[0]), vote.asked
-            result.alternatives = tuple(group[0].sql for group in vote.groups[1:])
-            # Of a small model's corrected answers three of five were right, of the others six of seven; that its drafts
-            # agree says nothing then (docs/decisions/0021).
-            corrected = "The first draft had to be corrected: check the SQL." if was_corrected(attempts) else ""
-            result.notes = (*result.notes, *filter(None, [corrected, vote.sentence]))
+            self._weigh(result, vote, corrected=was_corrected(attempts))
         self._entry.add(self._replies, answer=fenced(result.sql, "sql"))
         if result.problems:
             raise _no_draft_passed(result)
@@ -179,6 +177,14 @@ class Writer:
         self._comparing = True
         vote = compared(DraftResult(first.draft, rows.df), most or DOUBTFUL, self._further)
         return (first if vote.winner.draft is first.draft else replace(first, draft=vote.winner.draft)), vote
+
+    def _weigh(self, result: SQLResult, vote: Vote, *, corrected: bool) -> None:
+        """How far drafts bear a result out: their agreement says nothing of one that had to be corrected."""
+        result.agreed, result.compared = len(vote.groups[0]), vote.asked
+        result.alternatives = tuple(group[0].sql for group in vote.groups[1:])
+        result.trust = "" if corrected else "agreed" if result.agreed > 1 else "differed"
+        sentences = (CORRECTED if corrected else "", vote.sentence if result.alternatives or not corrected else "")
+        result.notes = (*result.notes, *filter(None, sentences))
 
     def _further(self, number: int) -> DraftResult | None:
         """A further draft that passes its checks and runs, corrected by rules where they are certain."""

@@ -31,7 +31,7 @@ def test_the_result_that_most_drafts_give_is_taken(ip, con, gateway):
     gateway.replies = [sql(SHOPS), sql(COUNT), sql("SELECT count(id) AS orders FROM orders")]
     result = ip.run("%%sql_ai con --drafts 3\nhow many orders?")
     assert (result.sql, result.df.iat[0, 0]) == (COUNT, 3000)
-    assert (result.agreed, result.compared, result.alternatives) == (2, 3, (SHOPS,))
+    assert (result.agreed, result.compared, result.alternatives, result.trust) == (2, 3, (SHOPS,), "agreed")
     assert "Drafts differ: 2 of 3 give this result. Another gives 3 where this gives 3000." in result.notes
     assert "another draft, with another result" in result.shown().markdown
 
@@ -58,6 +58,7 @@ def test_a_draft_that_fails_or_writes_has_no_vote(ip, con, gateway):
     gateway.replies = [sql(COUNT), sql("DROP TABLE orders"), sql("SELECT nothing FROM nowhere")]
     result = ip.run("%%sql_ai con --drafts 3\nhow many orders?")
     assert (result.sql, result.agreed, result.compared, result.alternatives) == (COUNT, 1, 3, ())
+    assert result.trust == "differed"
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,16 @@ def test_a_draft_that_fails_or_writes_has_no_vote(ip, con, gateway):
 def test_a_first_draft_that_leaves_doubt_is_compared(by_doubt, ip, con, gateway, first):
     gateway.replies = [*first, sql(COUNT), sql(COUNT)]
     assert ip.run("%%sql_ai con\nhow many orders?").compared > 1
+
+
+@pytest.mark.parametrize("last", [COUNT, SHOPS])
+def test_nothing_is_said_of_the_agreement_of_drafts_that_had_to_be_corrected(ip, con, gateway, last):
+    gateway.replies = [sql("SELECT town FROM orders"), sql(COUNT), sql(last), sql(last)]
+    result = ip.run("%%sql_ai con --drafts 3\nhow many orders?")
+    assert result.trust == ""
+    assert "The first draft had to be corrected: check the SQL." in result.notes
+    assert not any("drafts give this result." in note for note in result.notes)
+    assert any(note.startswith("Drafts differ") for note in result.notes) is (last == SHOPS)
 
 
 def test_a_first_draft_without_doubt_stands_alone(by_doubt, ip, con, gateway):
