@@ -124,6 +124,15 @@ class _Counted:
         found = self.number(exp.select("COUNT(*)").from_(twice.subquery("q"))) if self.can(table) else None
         return found > 0 if found is not None else _known_to_repeat(table, columns)
 
+    def lacks(self, table: Table, columns: list[str], other: Table, keys: list[str]) -> bool:
+        """Whether rows of another table have keys that these columns do not hold; False where it is not counted."""
+        if not self.can(table, other):
+            return False
+        held = exp.select(*(exp.column(name, quoted=True) for name in columns)).from_(_named(table))
+        wanted = exp.select(*(exp.column(name, quoted=True) for name in keys)).from_(_named(other))
+        missing = exp.except_(wanted, held).subquery("q")
+        return bool(self.number(exp.select("COUNT(*)").from_(missing)))
+
 
 def _named(table: Table) -> exp.Table:
     return exp.table_(table.name, db=table.schema or None, catalog=table.database or None, quoted=True)
@@ -157,23 +166,34 @@ class _Joins:
     # Tables that a query does not need
 
     def _unused(self, links: list[_Link]) -> Iterator[JoinNote]:
-        """Tables that repeat rows, of which nothing but the join is read, and which the question does not name."""
+        """Tables that change the rows, of which nothing but the join is read, and which the question does not name."""
         # People seldom write one (4 of Spider's 6,904 queries); small models do. A figure may count the rows joined.
         if not self.question or self.select.is_star or self.select.find(exp.AggFunc, exp.Star):
             return
-        asked = set(stems(self.question))
+        if isinstance(self.select.parent, exp.Except):  # what has never been used: the join itself is meant
+            return
         for link in links:
-            for one, own, *_ in link.sides():
+            for one, own, other, theirs in link.sides():
                 alone = sum(one in (each.left, each.right) for each in links) == 1
-                named = one.table is not None and asked & set(stems(" ".join([one.table.name, *own])))
-                if one.table is None or named or not (link.inner and alone):
+                if one.table is None or other.table is None or not (link.inner and alone):
                     continue
-                if not self._is_read(one) and self.counted.repeats(one.table, own):
+                if self._is_named(one, own) or self._is_read(one):
+                    continue
+                changes = self.counted.repeats(one.table, own) or self.counted.lacks(one.table, own, other.table, theirs)
+                if changes:
                     yield JoinNote(
                         f"{_called(one)} is joined, but nothing else of it is read, and the question does not name it.",
                         is_doubt=True,
                         instead=self._without(one),
                     )
+
+    def _is_named(self, one: Relation, own: list[str]) -> bool:
+        """Whether the question holds a word that tells a table, or its columns of the join, from the other tables."""
+        others = [each.table for each in self.scope.relations if each.table and each.table is not one.table]
+        asked, known = set(stems(self.question)), set(stems(" ".join(table.name for table in others)))
+        words = set(stems(one.table.name if one.table else one.name))
+        keys = set(stems(" ".join(own))) - set(stems(" ".join(c.name for table in others for c in table.columns)))
+        return bool(((words - known or words) | keys - known) & asked)
 
     def _is_read(self, one: Relation) -> bool:
         """Whether a column of a relation stands anywhere but in a condition that links it with another."""
