@@ -103,7 +103,7 @@ def sql_ai(
         max_rows: Most rows of the result.
         timeout: Most seconds the query may run.
         plot: A kind of chart: ``auto``, ``bar``, ``line``, ``point``, ``area``, ``hist``, ``pie``.
-        drafts: Drafts whose results are compared; 0 compares three where the first leaves doubt, None takes `Rsql.drafts`.
+        drafts: Drafts whose results are compared; 0 for three where the first leaves doubt, None for `Rsql.drafts`.
         model: Model or alias; None for the configured one.
 
     Raises:

@@ -157,7 +157,7 @@ class Writer:
                     raise
                 self._looking.forget()
             else:
-                made = self._by_rules() if rounds[-1].problems and not self._doubted else None
+                made = self._by_rules() if rounds[-1].problems and not self._doubted else self._unjoined(rounds)
                 return [*rounds, made] if made else rounds
 
     def _by_rules(self) -> Round | None:
@@ -167,6 +167,16 @@ class Writer:
                 self._autofix_note = f"The model wrote no better query: {'; '.join(fix.changes)} was added by rules."
                 return drafts.Round((), self._replies[-1], Draft(fix.sql), (), fix.changes)
         return None
+
+    def _unjoined(self, rounds: Sequence[Round]) -> Round | None:
+        """A draft without the table that it joined for a column of another one, which the model insists on joining."""
+        doubted = self._doubted
+        moved = any(each.mended and each.draft.sql == doubted for each in rounds)
+        fix = self._proposed.get(doubted) if moved and rounds[-1].draft.sql == doubted else None
+        if fix is None or self.check(fix.sql):
+            return None
+        self._autofix_note = f"The model joined {'; '.join(fix.changes)} for a column of another table; it is left out."
+        return drafts.Round((), self._replies[-1], Draft(fix.sql), (), fix.changes)
 
     def _compared(self, first: Round, attempts: Sequence[Round]) -> tuple[Round, Vote | None]:
         """The draft whose rows most drafts give, where several are wanted; further ones are asked for here."""
@@ -294,21 +304,18 @@ class Writer:
             return []
         found = literals.comparisons(statement, self._dialect, self._prompt.catalog)
         doubts = literals.doubts(found, self._engine.dialect, self._runner.looked_up)
-        notes = join_notes(
-            self._native.of(statement, self._prompt.catalog),
-            self._engine.dialect,
-            self._prompt.catalog,
-            self._runner.number,
-            self._options.question,
-        )
+        native = self._native.of(statement, self._prompt.catalog)
+        asked = (self._engine.dialect, self._prompt.catalog, self._runner.number, self._options.question)
+        notes = join_notes(native, *asked)
         self._notes[sql] = [*(doubts or literals.out_of_range(found)), *(note.text for note in notes)]
         doubts += [note.text for note in notes if note.is_doubt]
         if self._doubted or not doubts or not self._may_repair:
             return []
         self._doubted = sql
+        unused = tuple(dict.fromkeys(note.table for note in notes if note.instead))
         instead = next((note.instead for note in notes if note.instead), "")
         if instead and not self._checks.read(instead)[1]:
-            self._proposed[sql] = Fix(instead, proposal_only=True)
+            self._proposed[sql] = Fix(instead, unused, proposal_only=True)
         return doubts
 
     def repair(self, sql: str, problems: Sequence[str]) -> str:

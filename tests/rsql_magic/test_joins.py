@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import duckdb
@@ -246,12 +247,49 @@ UNUSED = "SELECT c.city FROM customers c JOIN orders o ON o.customer_id = c.id W
             "SELECT 1 AS one FROM (SELECT city FROM customers JOIN orders ON customer_id = customers.id) t",
             "SELECT 1 AS one FROM (SELECT city FROM customers) AS t",
         ),
+        (
+            f"{UNUSED} INTERSECT {UNUSED.replace('3', '4')}",
+            "SELECT c.city FROM customers AS c WHERE c.credit > 3 INTERSECT "
+            "SELECT c.city FROM customers AS c WHERE c.credit > 4",
+        ),
     ],
 )
 def test_a_table_of_which_only_the_join_is_read_is_doubted(sql, instead):
     (note,) = all_notes(sql, "postgres", SHOP, question="cities with a credit above 3")
     assert note.text.startswith("orders is joined, but nothing else of it is read")
-    assert (note.is_doubt, note.instead) == (True, instead)
+    assert (note.is_doubt, note.instead, note.table) == (True, instead, "orders")
+
+
+FILMS = """
+CREATE TABLE film (id INT PRIMARY KEY, studio TEXT);
+CREATE TABLE film_estimate (film_id INT PRIMARY KEY REFERENCES film (id), gross INT);
+CREATE TABLE bout (id INT PRIMARY KEY, winning_film INT REFERENCES film (id));
+INSERT INTO film VALUES (1, 'Toho'), (2, 'Toho');
+INSERT INTO film_estimate VALUES (1, 5);
+INSERT INTO bout VALUES (1, 1), (2, 1);
+"""
+
+
+@pytest.mark.parametrize(
+    ("sql", "question", "doubted"),
+    [
+        ("SELECT f.studio FROM film f JOIN film_estimate e ON e.film_id = f.id", "studios of films", True),
+        ("SELECT f.studio FROM film f JOIN film_estimate e ON e.film_id = f.id", "films with an estimate", False),
+        ("SELECT f.studio FROM film f JOIN bout b ON b.winning_film = f.id", "studios of winning films", False),
+        ("SELECT f.studio FROM film f JOIN bout b ON b.winning_film = f.id", "studios of films", True),
+        (
+            "SELECT studio FROM film EXCEPT SELECT studio FROM film f JOIN bout b ON b.winning_film = f.id",
+            "studios of films that were never there",
+            False,
+        ),
+    ],
+)
+def test_a_question_names_a_table_by_a_word_that_no_other_table_of_the_query_has(sql, question, doubted):
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(FILMS)
+        catalog = Catalog.from_connection(connection)
+        notes = all_notes(sql, "sqlite", catalog, lambda query: connection.execute(query).fetchone()[0], question)
+    assert any(note.instead for note in notes) is doubted
 
 
 @pytest.mark.parametrize(

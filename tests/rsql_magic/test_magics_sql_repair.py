@@ -268,3 +268,18 @@ def test_a_join_that_nothing_needs_goes_back_once_with_the_query_without_it(ip, 
     assert "This one compiles." in asked
     assert "SELECT s.city FROM shops AS s\n```" in asked
     assert sorted(result.df.city) == ["Lima", "Oslo"]
+
+
+def test_a_join_made_for_a_column_of_another_table_is_left_out_where_the_model_insists(ip, con, gateway):
+    con.execute("CREATE TABLE film (id INTEGER PRIMARY KEY, title VARCHAR, studio VARCHAR)")
+    con.execute("INSERT INTO film VALUES (1, 'Ran', 'Toho'), (2, 'Ikiru', 'Toho')")
+    con.execute("CREATE TABLE estimates (film_id INTEGER REFERENCES film (id), gross INTEGER)")
+    con.execute("INSERT INTO estimates VALUES (1, 5)")
+    query = "SELECT f.title FROM film f JOIN estimates e ON e.film_id = f.id WHERE {}.studio = 'Toho'"
+    gateway.replies = [sql(query.format("e")), *[sql(query.format("f"))] * 3]
+    result = ip.run("%%sql_ai con\ntitles of the films of Toho")
+    assert "estimates is joined, but nothing else of it is read" in gateway.sent
+    assert sorted(result.df.title) == ["Ikiru", "Ran"]
+    assert "The model joined estimates for a column of another table; it is left out." in result.notes
+    gateway.replies = [sql(query.format("f"))] * 4
+    assert list(ip.run("%%sql_ai con --new\ntitles of the films of Toho").df.title) == ["Ran"]  # its own choice

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
@@ -16,12 +16,13 @@ from sqlglot import exp
 from rsql_magic.sql.catalog import value_kind
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse, written_call
 from rsql_magic.sql.linking.words import stems
+from rsql_magic.sql.validate.counts import RowCounts, folded, named_table
 from rsql_magic.sql.validate.resolve import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rsql_magic.sql.catalog import Catalog, Table
+    from rsql_magic.sql.catalog import Catalog
     from rsql_magic.sql.validate import Relation, Resolution, Scope
 
     Count = Callable[[str], "int | None"]
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 _COUNTED = (exp.Sum, exp.Avg, exp.Count)
 # Share of missing keys from which on rows that an inner join leaves out are worth a word.
 _MISSING = 0.001
-# Rows of a table that are counted; of larger ones the catalog's figures are said.
-_MOST_ROWS = 2_000_000
 
 
 class _Link(NamedTuple):
@@ -55,6 +54,7 @@ class JoinNote(NamedTuple):
     text: str  # One sentence
     is_doubt: bool = False  # Whether it is seldom meant, so that the model gets it too
     instead: str = ""  # The query as it may have been meant
+    table: str = ""  # The table that it leaves out
 
 
 def join_notes(
@@ -83,63 +83,18 @@ def join_notes(
         resolution = resolve(parse(text, dialect), text, dialect, catalog)
     except (Unreadable, RecursionError):
         return []
-    counted = _Counted(dialect, count)
+    counted = RowCounts(dialect, count)
     notes = [
         note
         for select, scope in resolution.selects
         for note in _Joins(select, scope, resolution, text, counted, question).notes()
     ]
+    instead = next((note.instead for note in notes if note.instead), "")
+    if instead:  # it may hold another join that is not needed
+        further = (note.instead for note in join_notes(instead, dialect, catalog, count, question))
+        instead = next(filter(None, further), instead)
+        notes = [note._replace(instead=instead) if note.instead else note for note in notes]
     return list(dict.fromkeys(notes))
-
-
-@dataclass
-class _Counted:
-    """What the database counts."""
-
-    dialect: str
-    count: Count | None
-    known: dict[str, int | None] = field(default_factory=dict)
-
-    def number(self, query: exp.Expr) -> int | None:
-        """The number a query asks for, asked once."""
-        if self.count is None:
-            return None
-        sql = query.sql(dialect=self.dialect)
-        if sql not in self.known:
-            self.known[sql] = self.count(sql)
-        return self.known[sql]
-
-    def can(self, *tables: Table) -> bool:
-        """Whether these may be counted."""
-        return self.count is not None and all(t.kind != "view" and (t.rows or _MOST_ROWS) < _MOST_ROWS for t in tables)
-
-    def repeats(self, table: Table, columns: list[str]) -> bool:
-        """Whether several rows of a table have the same of these columns."""
-        if table.primary_key and _folded(table.primary_key) <= _folded(columns):
-            return False
-        names = [exp.column(name, quoted=True) for name in columns]
-        held = [exp.Not(this=exp.Is(this=name.copy(), expression=exp.Null())) for name in names]
-        groups = exp.select(exp.Literal.number(1).as_("one")).from_(_named(table)).where(*held).group_by(*names)
-        twice = groups.having(exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1)))
-        found = self.number(exp.select("COUNT(*)").from_(twice.subquery("q"))) if self.can(table) else None
-        return found > 0 if found is not None else _known_to_repeat(table, columns)
-
-    def lacks(self, table: Table, columns: list[str], other: Table, keys: list[str]) -> bool:
-        """Whether rows of another table have keys that these columns do not hold; False where it is not counted."""
-        if not self.can(table, other):
-            return False
-        held = exp.select(*(exp.column(name, quoted=True) for name in columns)).from_(_named(table))
-        wanted = exp.select(*(exp.column(name, quoted=True) for name in keys)).from_(_named(other))
-        missing = exp.except_(wanted, held).subquery("q")
-        return bool(self.number(exp.select("COUNT(*)").from_(missing)))
-
-
-def _named(table: Table) -> exp.Table:
-    return exp.table_(table.name, db=table.schema or None, catalog=table.database or None, quoted=True)
-
-
-def _folded(names: list[str] | tuple[str, ...]) -> set[str]:
-    return {name.casefold() for name in names}
 
 
 @dataclass
@@ -150,7 +105,7 @@ class _Joins:
     scope: Scope
     resolution: Resolution
     text: str
-    counted: _Counted
+    counted: RowCounts
     question: str
 
     def notes(self) -> Iterator[JoinNote]:
@@ -179,12 +134,15 @@ class _Joins:
                     continue
                 if self._is_named(one, own) or self._is_read(one):
                     continue
-                changes = self.counted.repeats(one.table, own) or self.counted.lacks(one.table, own, other.table, theirs)
+                changes = self.counted.repeats(one.table, own) or self.counted.lacks(
+                    one.table, own, other.table, theirs
+                )
                 if changes:
                     yield JoinNote(
                         f"{_called(one)} is joined, but nothing else of it is read, and the question does not name it.",
                         is_doubt=True,
                         instead=self._without(one),
+                        table=_called(one),
                     )
 
     def _is_named(self, one: Relation, own: list[str]) -> bool:
@@ -349,7 +307,7 @@ class _Joins:
         for one, own, other, theirs in link.sides():
             if one.table is None or other.table is None:
                 continue
-            is_key = bool(one.table.primary_key) and _folded(one.table.primary_key) <= _folded(own)
+            is_key = bool(one.table.primary_key) and folded(one.table.primary_key) <= folded(own)
             if is_key and one is not self.scope.relations[0]:
                 continue  # of a table that is looked things up in, some rows are never asked for
             if self.counted.can(one.table, other.table):
@@ -361,13 +319,13 @@ class _Joins:
         """The rows of a relation that the conditions let through and that match no row of another."""
         assert one.table is not None and other.table is not None  # noqa: S101, PT018 - the caller looked
         keys = [exp.column(name, quoted=True).as_(f"k{place}", quoted=True) for place, name in enumerate(theirs)]
-        matches = exp.select(*keys).distinct().from_(_named(other.table)).subquery("q")
+        matches = exp.select(*keys).distinct().from_(named_table(other.table)).subquery("q")
         on = [
             exp.column(name, "a", quoted=True).eq(exp.column(f"k{place}", "q", quoted=True))
             for place, name in enumerate(own)
         ]
         conditions = list(self._own_conditions(one))
-        rows = exp.select("COUNT(*)").from_(exp.alias_(_named(one.table), "a", table=True)).where(*conditions)
+        rows = exp.select("COUNT(*)").from_(exp.alias_(named_table(one.table), "a", table=True)).where(*conditions)
         none = exp.Is(this=exp.column("k0", "q", quoted=True), expression=exp.Null())
         total = self.counted.number(rows)
         lost = (
@@ -492,7 +450,7 @@ def _tells_apart(mine: list[tuple[Relation, str]], theirs: list[tuple[Relation, 
     if not sides or one is other or table is None or table is not other.table or names != [n for _, n in theirs]:
         return False
     columns = [column for name in names if (column := table.column(name)) is not None]
-    return _folded(names) <= _folded(table.primary_key) or all(value_kind(c.type) == "text" for c in columns)
+    return folded(names) <= folded(table.primary_key) or all(value_kind(c.type) == "text" for c in columns)
 
 
 def _called(relation: Relation) -> str:
@@ -506,15 +464,3 @@ def _aggregates(select: exp.Select) -> Iterator[exp.Expr]:
             own = call.find_ancestor(exp.Select) is select and not isinstance(call.parent, exp.Window)
             if own and call.find(exp.Distinct) is None:
                 yield call
-
-
-def _known_to_repeat(table: Table, columns: list[str]) -> bool:
-    """True when a value of these columns is known to come more than once: they are a key to another table."""
-    wanted = {name.casefold() for name in columns}
-    if table.primary_key and {name.casefold() for name in table.primary_key} <= wanted:
-        return False
-    found = [column for column in table.columns if column.name.casefold() in wanted]
-    distinct = next((c.profile.distinct for c in found if c.profile and c.profile.distinct), None)
-    if len(found) == 1 and distinct is not None and table.rows:
-        return distinct < table.rows
-    return any({name.casefold() for name in key.columns} <= wanted for key in table.foreign_keys)
