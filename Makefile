@@ -3,6 +3,8 @@
 python := .venv/bin/python
 usual := "not bench and not programs and not distributions and not sweep"
 parallel := -n 2 --dist loadfile --no-loadscope-reorder
+# Tests of programs also wait for them: three at a time keep two processors busy.
+waiting := -n 3 --dist loadfile --no-loadscope-reorder
 unit := tests/rsql_magic tests/jupyter_server_ext tests/test_*.py
 .PHONY: help setup setup-check setup-test demo lab quick test test-all coverage check bench eval bench-hub programs distributions ha screenshots docs lock release
 
@@ -32,8 +34,7 @@ quick: setup-check ## the tests without programs (servers, browsers, kernels, R)
 
 test: setup-test check ## every test: unit, contract, end to end
 	$(python) -m pytest $(parallel) -m $(usual) $(unit)
-	$(python) -m pytest $(parallel) -m $(usual) tests/contract tests/clients tests/e2e tests/hub
-	$(python) -m pytest -m $(usual) tests/ha
+	$(python) -m pytest $(waiting) -m $(usual) tests/contract tests/clients tests/e2e tests/hub tests/ha
 
 test-all: setup-test check ## make test, and the full sweeps of generated cases that it samples
 	$(python) -m pytest --timeout 0 -m "not bench and not programs and not distributions"

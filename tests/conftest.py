@@ -19,17 +19,25 @@ import pytest
 _SERVERS = {"postgresql", "mariadb", "redis", "redis_cluster"}
 _NOT_QUICK = {"bench", "distributions", "programs", "slow", "sweep"}
 _LONGEST = (
-    *("tests/hub/", "e2e/test_panel.py", "e2e/test_markdown_pages.py", "e2e/test_r_databases.py", "e2e/test_kernel.py"),
-    *("test_many_callers.py", "test_nothing_leaves.py", "test_tenants_together.py", "test_context_privacy.py"),
-    *("contract/test_two_gateways.py", "e2e/test_r.py", "e2e/test_r_replies.py", "e2e/test_markdown_cells.py"),
+    *("hub/test_hub.py", "hub/test_hub_browser.py", "hub/test_hub_failures.py", "e2e/test_panel.py"),
+    *("e2e/test_markdown_", "hub/test_guide.py", "ha/test_ha.py", "e2e/test_kernel.py"),
+    *("contract/test_two_gateways.py", "e2e/test_r.py", "e2e/test_r_databases.py", "e2e/test_r_replies.py"),
+    *("e2e/test_demo.py", "hub/test_hub_several.py", "test_many_callers.py"),
+    *("test_nothing_leaves.py", "test_tenants_together.py", "test_context_privacy.py"),
 )
+_SHARING = (
+    {"tests/hub/test_hub.py", "tests/hub/test_hub_browser.py", "tests/hub/test_hub_failures.py"},
+    {"tests/e2e/test_markdown_cells.py", "tests/e2e/test_markdown_pages.py"},
+)
+"""Files that share a server: a hub, a JupyterLab."""
 _R_IS_REQUIRED = os.environ.get("RSQL_TEST_REQUIRE_R") == "1"
 _IS_SLOW = re.compile(r'^pytestmark = .*(mark\.slow|usefixtures\("(simulation|programs|real_r)"\))', re.MULTILINE)
 _started: list[str] = []
 
 _FOREIGN = ("RSQL_", "JUPYTER", "JPY_", "IPYTHONDIR", "PAPERMILL")
 
-# jsonschema, which reads notebooks and Jupyter's events, does without it: its import builds 38 grammars, for 1.5 s.
+# jsonschema, which reads notebooks and Jupyter's events, does without it: its import builds 38 grammars, for 1.5 s. The
+# servers and hubs that tests start do, too.
 sys.modules["rfc3987_syntax"] = None
 
 
@@ -103,12 +111,13 @@ def pytest_unconfigure():
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """With ``--dist loadfile`` the tests of a file stay together, and those of tests/hub, which share a hub."""
+    """With ``--dist loadfile`` the tests of a file stay together, and those of files that share a server."""
     from xdist.scheduler import LoadFileScheduling
 
     class ByServer(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            return "tests/hub" if nodeid.startswith("tests/hub/") else super()._split_scope(nodeid)
+            file = super()._split_scope(nodeid)
+            return next((min(files) for files in _SHARING if file in files), file)
 
     return ByServer(config, log) if config.getoption("dist") == "loadfile" else None
 
@@ -137,7 +146,7 @@ def pytest_runtest_call(item):
 
 @pytest.fixture(autouse=True, scope="session")
 def _clean_environment(tmp_path_factory):
-    """No key, token or gateway of the person who runs the tests; Jupyter's and IPython's folders are temporary."""
+    """No key, token, gateway or module of whoever runs the tests; Jupyter's and IPython's folders are temporary."""
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
             if name.startswith(_FOREIGN) or "API_KEY" in name or name in {"HF_TOKEN", "OPENAI_BASE_URL"}:
@@ -148,6 +157,8 @@ def _clean_environment(tmp_path_factory):
             folder.mkdir()
             patch.setenv(variable, str(folder))
         patch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+        (home / "rfc3987_syntax.py").write_text("raise ImportError\n")
+        patch.setenv("PYTHONPATH", str(home))
         yield
 
 

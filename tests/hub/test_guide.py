@@ -63,10 +63,11 @@ class Trial(RealHub):
         self.provider = provider
         self.done = []
         self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("JUPYTERHUB", "PYTHONPATH", "VIRTUAL_ENV"))},
+            **{k: v for k, v in os.environ.items() if not k.startswith(("JUPYTERHUB", "VIRTUAL_ENV"))},
             "HOME": str(folder),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_ROOT_USER_ACTION": "ignore",
+            "PIP_NO_COMPILE": "1",  # most of it is never imported here
             **{f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
         }
         own = folder / "bin"
