@@ -72,6 +72,11 @@ class Gateway:
 
     def start(self) -> None:
         """Start it, and wait until it serves."""
+        self.launch()
+        self.wait({"ok", "degraded"})
+
+    def launch(self) -> None:
+        """Start it."""
         command = [sys.executable, "-m", "jupyter_server_ext", "--ip=127.0.0.1", f"--port={self.port}"]
         options = ["--trust-xheaders", "--drain-seconds=30"]
         with self.log.open("ab") as log:
@@ -81,7 +86,6 @@ class Gateway:
                 stdout=log,
                 stderr=log,
             )
-        self.wait({"ok", "degraded"})
 
     def wait(self, wanted: set[str], seconds: float = 60.0) -> None:
         """Wait until its health is one of these words."""
@@ -116,9 +120,10 @@ class Cluster:
     gateways: tuple[Gateway, ...]
     ledger: str
 
-    def of(self, instance: str) -> Gateway:
-        """The gateway that HAProxy calls so."""
-        return self.gateways[int(instance.rpartition("-")[2]) - 1]
+    @property
+    def running(self) -> set[str]:
+        """What HAProxy calls those that run."""
+        return {f"gateway-{n}" for n, gateway in enumerate(self.gateways, 1) if gateway.process.poll() is None}
 
 
 @contextlib.contextmanager
@@ -142,8 +147,10 @@ def cluster(folder: Path, provider: str, state: str, ledger: str, callers: dict[
         gateways.append(gateway)
     with contextlib.ExitStack() as stack:
         for gateway in gateways:
-            gateway.start()
+            gateway.launch()
             stack.callback(lambda gateway=gateway: ended(gateway.process))  # the one it has then
+        for gateway in gateways:
+            gateway.wait({"ok", "degraded"})
         url = stack.enter_context(haproxy(folder, [gateway.port for gateway in gateways]))
         yield Cluster(url, tuple(gateways), ledger)
 

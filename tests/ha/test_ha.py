@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from ha.conftest import CLASS
 from ha.load import Load
 
-SECONDS = float(os.environ.get("RSQL_HA_SECONDS", "2"))
-"""Length of each phase of load."""
+SECONDS = float(os.environ.get("RSQL_HA_SECONDS", "0.5"))
+"""Least length of each phase of load, which lasts until every gateway that runs has answered."""
 LIMIT = 40  # of the tenant "limited", an hour
 
 
@@ -30,12 +30,18 @@ def asked_while(cluster, *steps):
     """A class goes on asking while each step is taken; gives the load."""
     load = Load(cluster.url, CLASS)
 
+    async def phase():
+        begun = len(load.questions)
+        await asyncio.sleep(SECONDS)
+        while not cluster.running <= {question.instance for question in load.questions[begun:]}:
+            await asyncio.sleep(0.05)
+
     async def go():
         async with load.going_on():
             for step in steps:
-                await asyncio.sleep(SECONDS)
+                await phase()
                 await asyncio.to_thread(step)
-            await asyncio.sleep(SECONDS)
+            await phase()
 
     start = time.monotonic()
     asyncio.run(go())
