@@ -13,13 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from e2e.r_session import FILE, SOURCE, rscript, terminal
 from jupyter_client.manager import KernelManager
 
 from rsql_magic import prompts
 
-ROOT = Path(__file__).parents[2]
-FILE = ROOT / "r" / "rsql.R"
-SOURCE = f'suppressMessages(source("{FILE}"))\n'
 FRAME = 'sales <- data.frame(region = rep(c("N", "S"), 50), amount = c(NA, 2:100), mail = "ada@example.org")\n'
 ORDERS = """
 con <- DBI::dbConnect(RSQLite::SQLite(), ":memory:")
@@ -41,22 +39,14 @@ def gateway():
         process.stdout.read()
 
 
-def rscript(code, environment, *, wrong=False, timeout=60):
-    names = ("RSQL_GATEWAY_URL", "RSQL_GATEWAY_TOKEN")
-    clean = {name: value for name, value in os.environ.items() if name not in names}
-    done = subprocess.run(
-        ["Rscript", "--vanilla", "-e", SOURCE + code],
-        env={**clean, **environment},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert (done.returncode != 0) == wrong, done.stderr
-    return done.stderr if wrong else done.stdout
+@pytest.fixture(scope="module")
+def r(gateway, tmp_path_factory):
+    """Runs code in an R that stays; gives what it prints."""
+    with terminal(gateway, tmp_path_factory.mktemp("r")) as run:
+        yield run
 
 
-# Rscript
+# Rscript, and R in a terminal
 
 
 def test_a_question_about_frames(gateway):
@@ -70,17 +60,17 @@ def test_a_question_about_frames(gateway):
     ("level", "seen", "unseen"),
     [("names", "- amount integer\n", "2..100"), ("stats", "2..100", "first rows"), ("sample", "first rows", "ada@")],
 )
-def test_the_levels_are_those_of_python(gateway, level, seen, unseen):
+def test_the_levels_are_those_of_python(r, level, seen, unseen):
     secret = "api_key <- 123456789\n"
-    out = rscript(f'{FRAME}{secret}ask("Describe sales", privacy = "{level}", show_context = TRUE)', gateway)
+    out = r(f'{FRAME}{secret}ask("Describe sales", privacy = "{level}", show_context = TRUE)')
     assert seen in out
     assert unseen not in out
     assert "123456789" not in out
     assert "ada@" not in out
 
 
-def test_show_context_prints_the_whole_request(gateway):
-    out = rscript('ask("What is a left join?", quiet = TRUE)\nask("Describe sales", show_context = TRUE)', gateway)
+def test_show_context_prints_the_whole_request(r):
+    out = r('ask("What is a left join?", quiet = TRUE)\nask("Describe sales", show_context = TRUE)')
     assert [line for line in out.splitlines() if line in {"[system]", "[user]", "[assistant]"}] == [
         "[system]",
         "[user]",
@@ -101,35 +91,32 @@ def test_show_context_prints_the_whole_request(gateway):
         ('sql_ai("How many orders?", con, timeout = 0)', "timeout is a number of at least 1."),
     ],
 )
-def test_wrong_arguments_are_said(gateway, call, words):
-    assert words in rscript(ORDERS + call, gateway, wrong=True)
+def test_wrong_arguments_are_said(r, call, words):
+    assert words in r(f"{ORDERS}tryCatch({call}, error = function(e) cat(conditionMessage(e)))")
 
 
-def test_secrets_in_a_question_do_not_leave(gateway):
-    out = rscript('ask("Write to bob@example.org, password=hunter2secret", show_context = TRUE)', gateway)
+def test_secrets_in_a_question_do_not_leave(r):
+    out = r('ask("Write to bob@example.org, password=hunter2secret", show_context = TRUE)')
     assert "[email]" in out
     assert "hunter2" not in out
 
 
-def test_a_query_is_checked_and_run(gateway):
-    out = rscript(
-        ORDERS + 'x <- sql_ai("What is the average amount by region?", con)\nprint(x[order(x[[1]]), ])', gateway
-    )
+def test_a_query_is_checked_and_run(r):
+    out = r(ORDERS + 'x <- sql_ai("What is the average amount by region?", con)\nprint(x[order(x[[1]]), ])')
     assert "AVG(amount)" in out
     assert [line.split()[1:] for line in out.splitlines()[-3:]] == [["N", "2"], ["S", "2"], ["W", "40"]]
 
 
-def test_a_mistake_is_repaired(gateway):
-    done = rscript(
+def test_a_mistake_is_repaired(r):
+    done = r(
         ORDERS + 'x <- withCallingHandlers(sql_ai("What is the average of `amounts` by region?"), '
-        'message = function(m) cat("SAID", conditionMessage(m)))',
-        gateway,
+        'message = function(m) cat("SAID", conditionMessage(m)))'
     )
     assert "SAID draft 1: There is no column amounts in orders. Did you mean orders.amount?" in done
     assert "AVG(amount)" in done
 
 
-def test_a_slip_is_mended_without_asking_and_the_rounds_are_shown(gateway):
+def test_a_slip_is_mended_without_asking_and_the_rounds_are_shown(r):
     code = """
     said <- character()
     asked <- function(question) withCallingHandlers(
@@ -140,7 +127,7 @@ def test_a_slip_is_mended_without_asking_and_the_rounds_are_shown(gateway):
     y <- asked("run: SELECT region, SUM(amount) AS total FROM orders WHERE total > 3 GROUP BY region")
     cat("\n", attr(x, "sql"), "\n", attr(y, "sql"), "\n", nrow(y), "\n", said, sep = "")
     """
-    lines = rscript(ORDERS + code, gateway).splitlines()[-7:]
+    lines = r(ORDERS + code).splitlines()[-7:]
     assert lines[0] == "SELECT region FROM orders WHERE id = 2"
     assert lines[1].endswith("HAVING SUM(amount) > 3")
     assert lines[2] == "2"
@@ -150,7 +137,7 @@ def test_a_slip_is_mended_without_asking_and_the_rounds_are_shown(gateway):
     assert lines[6] == "draft 2: mended without asking: WHERE total > 3 → HAVING SUM(amount) > 3"
 
 
-def test_what_would_write_is_refused_and_the_connection_stays_as_it_was(gateway):
+def test_what_would_write_is_refused_and_the_connection_stays_as_it_was(r):
     code = (
         ORDERS
         + """
@@ -158,7 +145,7 @@ def test_what_would_write_is_refused_and_the_connection_stays_as_it_was(gateway)
     cat(said, "\n", DBI::dbExecute(con, "INSERT INTO orders VALUES (5, 'W', 1)"), nrow(DBI::dbReadTable(con, "orders")))
     """
     )
-    out = rscript(code, gateway)
+    out = r(code)
     assert "DELETE changes rows" in out
     assert out.endswith("1 5")
 

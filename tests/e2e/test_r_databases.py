@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import servers
 import sqlalchemy as sa
-from e2e.test_r import gateway, rscript  # noqa: F401 - a fixture
+from e2e.r_session import terminal
+from e2e.test_r import gateway  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.usefixtures("real_r")
 
@@ -24,41 +25,45 @@ def connected(driver, server, database):
 
 
 @pytest.fixture(scope="module", params=["postgresql", "mariadb"])
-def con(request, gateway):  # noqa: F811
-    """R that makes ``con``, with the tables filled."""
+def database(request):
+    """R that connects to a database of a server."""
     if request.param == "postgresql":
         with servers.postgresql() as server:
-            code = connected("RPostgreSQL::PostgreSQL()", server, "postgres")
-            rscript(code + FILL, gateway)
-            yield code
+            yield connected("RPostgreSQL::PostgreSQL()", server, "postgres")
         return
     with servers.mariadb() as server:
         engine = sa.create_engine(server.url)
         with engine.connect() as db:
             db.execute(sa.text("CREATE DATABASE shop"))
         engine.dispose()
-        code = connected("RMySQL::MySQL()", server, "shop")
-        rscript(code + FILL, gateway)
-        yield code
+        yield connected("RMySQL::MySQL()", server, "shop")
 
 
-def test_rows_come_as_a_data_frame(con, gateway):  # noqa: F811
-    out = rscript(con + 'x <- sql_ai("What is the average amount by region?", con)\nprint(x[order(x[[1]]), ])', gateway)
+@pytest.fixture(scope="module")
+def r(database, gateway, tmp_path_factory):  # noqa: F811
+    """Runs code with ``con``, whose tables are filled; gives what it prints."""
+    with terminal(gateway, tmp_path_factory.mktemp("r")) as run:
+        run(database + FILL)
+        yield lambda code: run(f"{database}{code}\ninvisible(DBI::dbDisconnect(con))")
+
+
+def test_rows_come_as_a_data_frame(r):
+    out = r('x <- sql_ai("What is the average amount by region?", con)\nprint(x[order(x[[1]]), ])')
     assert "AVG(amount)" in out
     assert [line.split()[1:] for line in out.splitlines()[-3:]] == [["N", "2"], ["S", "2"], ["W", "40"]]
 
 
-def test_whether_there_are_more_rows_is_told(con, gateway):  # noqa: F811
+def test_whether_there_are_more_rows_is_told(r):
     code = """
     for (most in c(1, 3, 4)) {
       x <- sql_ai("run: SELECT id FROM orders", con, max_rows = most, quiet = TRUE)
       cat(nrow(x), attr(x, "truncated"), "")
     }
     """
-    assert rscript(con + code, gateway) == "1 TRUE 3 TRUE 4 FALSE "
+    assert r(code) == "1 TRUE 3 TRUE 4 FALSE "
 
 
-def test_what_would_write_is_refused_and_the_connection_stays_as_it_was(con, gateway):  # noqa: F811
+def test_what_would_write_is_refused_and_the_connection_stays_as_it_was(r):
     code = """
     said <- tryCatch(sql_ai("run: DELETE FROM orders", con), error = conditionMessage)
     before <- nrow(DBI::dbReadTable(con, "orders"))
@@ -66,12 +71,12 @@ def test_what_would_write_is_refused_and_the_connection_stays_as_it_was(con, gat
     invisible(DBI::dbExecute(con, "DELETE FROM orders WHERE id = 5"))
     cat(said, before, nrow(DBI::dbReadTable(con, "orders")))
     """
-    out = rscript(con + code, gateway)
+    out = r(code)
     assert "DELETE changes rows" in out
     assert out.endswith("4 4")
 
 
-def test_beyond_the_guard_the_transaction_only_reads(con, gateway):  # noqa: F811
+def test_beyond_the_guard_the_transaction_only_reads(r):
     """What the guard cannot see, such as a function of the database's own that writes, does not either."""
     code = """
     read_only <- environment(sql_ai)$read_only
@@ -82,17 +87,17 @@ def test_beyond_the_guard_the_transaction_only_reads(con, gateway):  # noqa: F81
     )
     cat(said, nrow(DBI::dbReadTable(con, "orders")))
     """
-    out = rscript(con + code, gateway)
+    out = r(code)
     assert "read" in out.lower().replace("-", " ")
     assert out.endswith(" 4")
 
 
-def test_a_query_that_takes_too_long_is_ended(con, gateway):  # noqa: F811
+def test_a_query_that_takes_too_long_is_ended(r):
     code = """
     began <- proc.time()[["elapsed"]]
     slow <- "run: SELECT count(*) FROM many a JOIN many b ON a.n <> b.n JOIN many c ON b.n <> c.n"
     said <- tryCatch(sql_ai(slow, con, timeout = 1, retries = 0, quiet = TRUE), error = conditionMessage)
     cat(proc.time()[["elapsed"]] - began < 60, nrow(DBI::dbReadTable(con, "orders")), said)
     """
-    out = rscript(con + code, gateway)
+    out = r(code)
     assert out.startswith("TRUE 4 ")

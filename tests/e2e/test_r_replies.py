@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
-from e2e.test_r import ORDERS, rscript
+from e2e.r_session import rscript
+from e2e.test_r import ORDERS
 from odd_replies import QUERIES, replies
 
 pytestmark = pytest.mark.usefixtures("real_r")
