@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from itertools import count
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -41,11 +42,11 @@ requests_per_day = 1000
 """
 OF_EACH_KIND = """
 [limits.caller]
-requests_per_minute = 10
+requests_per_minute = {minute}
 [limits.tenant]
-requests_per_hour = 60
+requests_per_hour = {hour}
 [limits.everyone]
-requests_per_day = 500
+requests_per_day = {day}
 """
 PATIENT = """
 from functools import partialmethod
@@ -54,7 +55,21 @@ from jupyter_server_ext.redis.coordinator import RedisCoordinator
 RedisCoordinator.__init__ = partialmethod(RedisCoordinator.__init__, timeout=20.0, lease=60.0)
 main()
 """
-CLASSES, PUPILS = 10, 20
+
+
+class School(NamedTuple):
+    """How many there are, what one, a class and all may ask, and how many questions come at once."""
+
+    name: str
+    classes: int
+    pupils: int
+    minute: int
+    hour: int
+    day: int
+    at_once: int
+
+
+SMALL, LARGE = School("small", 6, 10, 10, 25, 130, 40), School("large", 10, 20, 10, 60, 500, 200)
 PUPIL = """
 [[api_keys]]
 name = "{name}"
@@ -143,29 +158,34 @@ def test_two_hundred_at_once_pass_exactly_the_limit_and_all_are_recorded(tmp_pat
     store.close()
 
 
-def test_ten_a_minute_sixty_an_hour_and_five_hundred_a_day_pass_exactly(tmp_path, redis, postgresql):
+@pytest.mark.parametrize("sizes", [SMALL, pytest.param(LARGE, marks=pytest.mark.sweep)], ids=lambda sizes: sizes.name)
+def test_so_many_a_minute_an_hour_and_a_day_pass_exactly(tmp_path, redis, postgresql, sizes):
     async def scenario(urls):
         async with client() as asking:
 
             async def passed(names):
-                """How many get through of 200 at once."""
-                asked = (ask(asking, urls[number % 2], names[number % len(names)]) for number in range(200))
+                """How many get through of those who ask at once."""
+                number = max(sizes.at_once, len(names))
+                asked = (ask(asking, urls[at % 2], names[at % len(names)]) for at in range(number))
                 statuses = Counter(await asyncio.gather(*asked))
                 assert set(statuses) <= {200, 429}
                 return statuses[200]
 
-            one, a_class = ["class0-0"], [f"class1-{n}" for n in range(PUPILS)]
-            school = [f"class{c}-{n}" for n in range(PUPILS) for c in range(2, CLASSES)]
-            groups = (one, a_class, school[:80], school[80:], school, ["class0-1", *school])
             return [await passed(names) for names in groups]
 
-    names = [(f"class{c}-{n}", f"class{c}") for c in range(CLASSES) for n in range(PUPILS)]
+    one, a_class = ["class0-0"], [f"class1-{n}" for n in range(sizes.pupils)]
+    school = [f"class{c}-{n}" for n in range(sizes.pupils) for c in range(2, sizes.classes)]
+    groups = (one, a_class, school[: len(school) // 2], school[len(school) // 2 :], school, ["class0-1", *school])
+    limits = OF_EACH_KIND.format(minute=sizes.minute, hour=sizes.hour, day=sizes.day)
+    names = [(f"class{c}-{n}", f"class{c}") for c in range(sizes.classes) for n in range(sizes.pupils)]
     pupils = "".join(PUPIL.format(name=name, tenant=tenant) for name, tenant in names)
-    with pair(tmp_path, redis, postgresql, OF_EACH_KIND + pupils, patient=True) as (urls, ledger):
+    with pair(tmp_path, redis, postgresql, limits + pupils, patient=True) as (urls, ledger):
         counts = asyncio.run(scenario(urls))
-    assert counts == [10, 60, 200, 200, 500 - 10 - 60 - 400, 0]
+    half = max(sizes.at_once, len(school) // 2)
+    assert counts == [sizes.minute, sizes.hour, half, half, sizes.day - sizes.minute - sizes.hour - 2 * half, 0]
     store = SqlLedgerStore(ledger, instance="reader")
-    assert Counter(entry.status for entry in store.read()) == {200: 500, 429: 700}
+    asked = sum(max(sizes.at_once, len(names)) for names in groups)
+    assert Counter(entry.status for entry in store.read()) == {200: sizes.day, 429: asked - sizes.day}
     assert store.verify() == []
     store.close()
 
