@@ -31,7 +31,7 @@ _SHARING = (
 )
 """Files that share a server: a hub, a JupyterLab."""
 _R_IS_REQUIRED = os.environ.get("RSQL_TEST_REQUIRE_R") == "1"
-_IS_SLOW = re.compile(r'^pytestmark = .*(mark\.slow|usefixtures\("(simulation|programs|real_r)"\))', re.MULTILINE)
+_IS_SLOW = re.compile(r'^pytestmark = .*(mark\.slow|usefixtures\("(simulation|programs|real_r)")', re.MULTILINE)
 _started: list[str] = []
 
 _FOREIGN = ("RSQL_", "JUPYTER", "JPY_", "IPYTHONDIR", "PAPERMILL")

@@ -147,6 +147,16 @@ def served():
 
 
 @pytest.fixture
+def rare_estimates(request, monkeypatch):
+    """Waits are foretold every two seconds rather than every quarter of one, which takes most of a simulation's time.
+
+    The sweeps of ``make test-all`` foretell them as the gateway does.
+    """
+    if not request.node.get_closest_marker("sweep"):
+        monkeypatch.setattr("jupyter_server_ext.keys.wait_estimate._FRESH_SECONDS", 2.0)
+
+
+@pytest.fixture
 def limit_headers():
     """What every reply to a known caller has in its headers."""
     return [f"x-ratelimit-{what}-{unit}" for what in ("limit", "remaining", "reset") for unit in ("requests", "tokens")]

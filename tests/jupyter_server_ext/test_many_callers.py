@@ -19,7 +19,7 @@ from simulated_provider import Account
 
 from jupyter_server_ext.ledger import Used
 
-pytestmark = pytest.mark.usefixtures("simulation")
+pytestmark = pytest.mark.usefixtures("simulation", "rare_estimates")
 
 KINDS = ["fixed", "fixed-lazy", "rolling", "bucket"]
 

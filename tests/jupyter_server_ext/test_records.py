@@ -52,8 +52,12 @@ def provider(request):
 
 
 @pytest.fixture
-def paying(served, url):
-    """``async with paying(caller=…) as gateway``: a gateway with a ledger, over a provider that is simulated."""
+def paying(served, url, monkeypatch):
+    """``async with paying(caller=…) as gateway``: a gateway with a ledger, over a provider that is simulated.
+
+    A key rests for a moment only after a failure.
+    """
+    monkeypatch.setattr("jupyter_server_ext.keys.key._FIRST_COOL_DOWN", 0.02)
 
     def serving(**options):
         settings = Settings(

@@ -18,7 +18,7 @@ from jupyter_server_ext.errors import NoCapacity
 from jupyter_server_ext.messages import Caller, ChatRequest
 from jupyter_server_ext.upstream import Job
 
-pytestmark = pytest.mark.usefixtures("simulation")
+pytestmark = pytest.mark.usefixtures("simulation", "rare_estimates")
 
 MODELS = ("large", "small")
 SETTLED = 62.0  # until then those were answered who came before anybody waited

@@ -58,6 +58,7 @@ def found_in(code, frames):
 LIBRARIES = {"pandas": pd.DataFrame, "polars": pl.DataFrame}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["right", "wrong"])
 @pytest.mark.parametrize("library", LIBRARIES)

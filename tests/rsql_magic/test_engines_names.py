@@ -19,6 +19,8 @@ from rsql_magic.databases import open_engine
 from rsql_magic.errors import QueryFailed, QueryRejected
 from rsql_magic.sql import guard
 
+pytestmark = pytest.mark.slow
+
 CANARY = "canary-4711"
 
 

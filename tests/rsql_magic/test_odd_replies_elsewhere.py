@@ -74,6 +74,7 @@ def assert_the_command_ends_well(rsql, gateway, name, command):
         assert out.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize("name", FOR_THE_PANEL)
 def test_the_panel_ends_in_an_answer_or_a_sentence(talk, gateway, name, question):
