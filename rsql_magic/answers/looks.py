@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rsql_magic.context import Context
     from rsql_magic.tools import Tool
 
+_KINDS = frozenset({"frame", "object", "r"})  # of what can be looked at
 _TOKENS = 1_200  # most of one thing
 
 
@@ -22,7 +23,8 @@ def tools_of(writer: AnswerWriter) -> tuple[Tool, ...]:
     unwanted = asked.look == "never" or (asked.look == "auto" and "over the budget" not in left_out)
     if unwanted or not asked.look_calls or not writer.gathered or writer.entry.chat.is_offline(asked.model):
         return ()
-    look = LookAt(writer.gathered, partial(_gathered, writer))
+    things = [piece.name for piece in writer.gathered.pieces if piece.kind in _KINDS]
+    look = LookAt(things, partial(_gathered, writer))
     if writer.engine is None or not writer.catalog:
         return (look,)
     return (look, *of_database(DatabaseView(writer.engine, writer.catalog, asked.level)))

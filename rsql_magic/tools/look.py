@@ -9,11 +9,9 @@ from rsql_magic.errors import BadInput, UnknownName
 from rsql_magic.tools.looking import Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from rsql_magic.context import Context
-
-_KINDS = frozenset({"frame", "object", "r"})
 
 
 @dataclass(frozen=True)
@@ -21,30 +19,23 @@ class LookAt(Tool):
     """Describes a thing of the notebook as prompts do, with more room.
 
     Args:
-        told: What a prompt tells of the notebook, and what it left out.
+        things: The names of what can be looked at.
         gathered: What may be told of the thing of a name.
     """
 
-    told: Context
+    things: Sequence[str]
     gathered: Callable[[str], Context]
     name = "look"
     purpose = "Look at one frame, chart or other object of the notebook that the prompt describes in short, or not."
     parameters: ClassVar = {"name": "Its name"}
 
-    @property
-    def things(self) -> list[str]:
-        """What can be looked at."""
-        return [piece.name for piece in self.told.pieces if piece.kind in _KINDS]
-
     def run(self, arguments: Mapping[str, str]) -> str:
         """All that the privacy level allows to tell of it, within a budget."""
         name = arguments["name"].strip("`'\" ")
         if name not in self.things:
-            raise UnknownName(f"Nothing in the notebook is called {name[:80]!r}.", hint=f"There are: {self._listed()}.")
+            there = f"There are: {', '.join(self.things[:50])}."
+            raise UnknownName(f"Nothing in the notebook is called {name[:80]!r}.", hint=there)
         piece = next((piece for piece in self.gathered(name).pieces if piece.name == name), None)
         if piece is None or not piece.text:
             raise BadInput(f"{name} is not told: {piece.reason if piece else 'it cannot be read now'}.")
         return piece.text
-
-    def _listed(self) -> str:
-        return ", ".join(self.things[:50])

@@ -158,17 +158,19 @@ class Looking:
         Raises:
             GatewayError: The gateway refused or failed, not for the tools.
         """
-        turns: list[Message] = []
-        end = self._clock() + _SECONDS
+        asked, end = list(messages), self._clock() + _SECONDS
         while self._open and self._clock() < end:
-            reply = self._asked([*messages, *turns], options)
+            reply = self._asked(asked, options)
             if reply is None:
                 break
-            written = () if reply.calls else _written(reply.text, self._tools)
-            if not (reply.calls or written):
+            if reply.calls:
+                asked += self._turns(reply)
+            elif written := _written(reply.text, self._tools):
+                self._run(written)
+                break  # a model that writes its calls as text goes on so, whatever it is told
+            else:
                 self._open = False
                 return reply
-            turns += self._turns("" if written else reply.text, reply.calls or written)
         self._open = False
         return self._send(self._told(messages), **options)
 
@@ -187,25 +189,30 @@ class Looking:
 
     def _told(self, messages: Sequence[Message]) -> list[Message]:
         """Messages with what was found before the question."""
-        found = [look.fenced for look in self.looks if not look.failed] if self._tells else []
+        found = [look.fenced for look in self.looks if self._tells and not look.failed]
         *before, last = messages
         return [*before, {**last, "content": "\n\n".join([*found, last["content"]])}]
 
-    def _turns(self, text: str, calls: Sequence[ToolCall]) -> list[Message]:
-        """A reply's calls and their results, as the next request has them; those over the budget are left out."""
+    def _turns(self, reply: Reply) -> list[Message]:
+        """A reply's calls and their results, as the next request has them."""
+        before = len(self.looks)
+        new = self._run(reply.calls)
+        names = [f"call{number:05}" for number in range(before, len(self.looks))]  # the server's are others each time
+        sent = [_as_sent(name, look, call) for name, look, call in zip(names, new, reply.calls, strict=False)]
+        results = zip(names, new, strict=True)
+        return [
+            {"role": "assistant", "content": cut(reply.text, _BESIDE), "tool_calls": sent},
+            *({"role": "tool", "tool_call_id": name, "content": look.fenced} for name, look in results),
+        ]
+
+    def _run(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
+        """The results of calls, without those over the budget; it ends also where two in a row fail."""
         before = len(self.looks)
         for call in calls[: self._most - before]:
             self.looks.append(self._look(call))
-        new = self.looks[before:]
         is_stuck = len(self.looks) > 1 and all(look.failed for look in self.looks[-2:])
         self._open = len(self.looks) < self._most and self._tokens >= _FEWEST and not is_stuck
-        names = [f"call{number:05}" for number in range(before, len(self.looks))]  # the server's are others each time
-        sent = [_as_sent(name, look, call) for name, look, call in zip(names, new, calls, strict=False)]
-        results = zip(names, new, strict=True)
-        return [
-            {"role": "assistant", "content": cut(text, _BESIDE), "tool_calls": sent},
-            *({"role": "tool", "tool_call_id": name, "content": look.fenced} for name, look in results),
-        ]
+        return self.looks[before:]
 
     def _look(self, call: ToolCall) -> ToolResult:
         arguments = _read(self._restored(call.arguments[: _LONGEST + 1]))
@@ -241,7 +248,8 @@ def _read(text: str) -> dict[str, str] | None:
         value = json.loads(text or "{}") if len(text) <= _LONGEST else None
     except (ValueError, RecursionError):
         return None
-    return {str(name): _text(each) for name, each in value.items()} if isinstance(value, dict) else None
+    texts = ((str(name), _text(each)) for name, each in value.items()) if isinstance(value, dict) else None
+    return None if texts is None else {name: text for name, text in texts if text}
 
 
 def _written(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -47,7 +48,8 @@ class Query(Tool):
         try:
             rows = self.view.engine.run(statement, max_rows=_ROWS, timeout=self.view.seconds)
         except QueryFailed as error:
-            raise QueryFailed(self._without_data(error)) from None
+            known = {name for table in self.view.catalog for name in (table.name, *(c.name for c in table.columns))}
+            raise QueryFailed(message_without_data(str(error), known)) from None
         if self.view.level != "sample":
             return f"{_counted(rows)}; the rows are not told."
         ordered = bool(parse(statement, self.view.engine.dialect).args.get("order"))
@@ -67,20 +69,10 @@ class Query(Tool):
         problems = validate(statement, view.engine.dialect, view.catalog) or view.engine.check(statement)
         if problems:
             raise QueryFailed(" ".join(problem.message for problem in problems))
-        if view.plan_rows and self._work(statement) > view.plan_rows:
-            raise QueryFailed("The database expects to handle too many rows for this.", hint="Try a smaller query.")
+        with suppress(QueryFailed):  # where the database does not say how much work it is
+            if 0 < view.plan_rows < (view.engine.plan(statement).work or 0):
+                raise BadInput("The database expects to handle too many rows for this.", hint="Try a smaller query.")
         return statement
-
-    def _work(self, statement: str) -> int:
-        """Rows that the database expects to handle; 0 where it does not say."""
-        try:
-            return self.view.engine.plan(statement).work or 0
-        except QueryFailed:
-            return 0
-
-    def _without_data(self, error: QueryFailed) -> str:
-        known = {name for table in self.view.catalog for name in (table.name, *(c.name for c in table.columns))}
-        return message_without_data(str(error), known)
 
 
 def _counted(rows: Rows) -> str:

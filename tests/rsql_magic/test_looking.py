@@ -379,7 +379,8 @@ class TestHostile:
     def test_a_call_that_a_small_model_writes_as_text(self, ip, shop, gateway, text):
         gateway.replies = [text, SQL]
         ip.run("%%sql_ai con --look\nhow many open orders?")
-        assert "'open': 334 rows" in results(gateway)[0]
+        assert "'open': 334 rows" in gateway.sent
+        assert len(gateway.requests[-1]["messages"]) == 2
 
     @pytest.mark.parametrize("text", ['```json\n{"name": 7}\n```\n', "```json\n{]\n```\n", '{"name": "values"}\n'])
     def test_text_that_is_no_call(self, ip, shop, gateway, text):
