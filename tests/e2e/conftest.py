@@ -103,6 +103,15 @@ def jupyter(tmp_path_factory):
         log.close()
 
 
+@pytest.fixture(scope="session")
+def town(tmp_path_factory):
+    """A JupyterLab, a Notebook 7 and a browser, for tests of what front ends make of a model's words."""
+    from e2e import panel_lab
+
+    with panel_lab.town(tmp_path_factory.mktemp("town")) as town:
+        yield town
+
+
 def answers(url):
     try:
         return httpx.get(url, timeout=2).status_code == 200
@@ -117,16 +126,29 @@ def wait_until(condition, seconds, why=lambda: ""):
         time.sleep(0.02)
 
 
+ANEW = """
+import os
+os.environ.clear()
+os.environ |= {environment!r}
+os.chdir({folder!r})
+"""
+
+
 class Kernel:
     """A kernel as a notebook has it: what a cell shows comes as messages."""
 
-    def __init__(self, environment, cwd):
+    def __init__(self):
         self.manager = KernelManager()
-        self.manager.start_kernel(env={**os.environ, **environment}, cwd=str(cwd), stderr=subprocess.DEVNULL)
+        self.manager.start_kernel(stderr=subprocess.DEVNULL)
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
-        self.times = []
+
+    def begin(self, environment, folder):
+        """Forget what was run before, and load the magics with an environment, in a folder."""
+        begin = ANEW.format(environment={**os.environ, **environment}, folder=str(folder))
+        for code in ("%unload_ext rsql_magic", "%reset -f", begin, "%reset -f", "%load_ext rsql_magic"):
+            self.run(code)
 
     def send(self, code, *, stdin=True, cell=""):
         """Run a cell, with its id where one is given, as front ends do."""
@@ -175,19 +197,31 @@ class Kernel:
         self.manager.shutdown_kernel(now=True)
 
 
+@pytest.fixture(scope="module")
+def kernels_left():
+    """Kernels that are alive after the tests that had them."""
+    left = []
+    yield left
+    for one in left:
+        one.close()
+
+
 @pytest.fixture
-def kernel(tmp_path):
-    """Starts kernels with an environment, and ends them."""
-    started = []
+def kernel(tmp_path, kernels_left):
+    """Gives kernels with an environment: one that was left and has forgotten all, or a new one.
+
+    A test that changes modules of its kernel, or runs R in it, closes it.
+    """
+    given = []
 
     def start(**environment):
-        started.append(Kernel(environment, tmp_path))
-        started[-1].run("%load_ext rsql_magic")
-        return started[-1]
+        given.append(kernels_left.pop() if kernels_left else Kernel())
+        given[-1].begin(environment, tmp_path)
+        return given[-1]
 
     yield start
-    for one in started:
-        one.close()
+    for one in given:
+        kernels_left.append(one) if one.manager.is_alive() else one.close()
 
 
 @pytest.fixture

@@ -173,6 +173,11 @@ CONNECTED = """() => {
   const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
   return kernel?.connectionStatus === "connected" && kernel.status === "idle";
 }"""
+OPEN_INSTEAD = """async (path) => {
+  const { commands, shell } = window.jupyterapp;
+  await commands.execute("application:close-all");
+  shell.activateById((await commands.execute("docmanager:open", { path })).id);
+}"""
 
 
 class Page:
@@ -181,11 +186,7 @@ class Page:
     def __init__(
         self, browser, lab, folder, name, cells, *, front_end="jupyterlab", prepare=lambda context: None, **options
     ):
-        self.name, self.folder, self.lab, self.front_end = name, folder, lab, front_end
-        notebook = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(text) for text in cells], metadata={"kernelspec": KERNEL}
-        )
-        nbformat.write(notebook, folder / f"{name}.ipynb")
+        self.folder, self.lab, self.front_end = folder, lab, front_end
         self.context = browser.new_context(viewport={"width": 1150, "height": 900}, **options)
         self.context.grant_permissions(["clipboard-read", "clipboard-write"])
         prepare(self.context)
@@ -193,6 +194,14 @@ class Page:
         self.page.set_default_timeout(15_000)
         self.errors = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.begin(name, cells)
+
+    def begin(self, name, cells):
+        """Write a notebook, open it and run its cells."""
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(text) for text in cells], metadata={"kernelspec": KERNEL}
+        )
+        nbformat.write(notebook, self.folder / f"{name}.ipynb")
         self.open(name)
         self.ran = 0
         self.page.locator(".jp-Notebook .jp-Cell").first.click()
@@ -201,7 +210,10 @@ class Page:
 
     def open(self, name):
         """Open a notebook of the folder in place of the one that is open."""
-        self.page.goto(f"{self.lab}{FRONT_ENDS[self.front_end].format(name=name)}token={TOKEN}")
+        if self.front_end == "jupyterlab" and self.page.url != "about:blank":
+            self.page.evaluate(OPEN_INSTEAD, f"{name}.ipynb")
+        else:
+            self.page.goto(f"{self.lab}{FRONT_ENDS[self.front_end].format(name=name)}token={TOKEN}")
         self.page.wait_for_function(CONNECTED, timeout=60_000)
 
     def run_cell(self):
@@ -210,14 +222,16 @@ class Page:
         self.page.keyboard.press("Shift+Enter")
         self.page.locator(f".jp-InputPrompt:has-text('[{self.ran}]:')").first.wait_for(timeout=60_000)
 
-    def type_cell(self, code, wait=True):
-        """Write code into the last cell and run it."""
-        self.page.locator(".jp-Notebook .jp-Cell").last.click()
+    def type_cell(self, code, wait=True, seconds=15):
+        """Write code into the last cell and run it: to its end, or until it has begun."""
+        cells = self.page.locator(".jp-Notebook .jp-Cell")
+        cell = cells.nth(cells.count() - 1)
+        cell.click()
         self.page.keyboard.press("Enter")
         self.page.keyboard.insert_text(code)
         self.page.keyboard.press("Shift+Enter")
-        running = self.page.locator(".jp-InputPrompt:has-text('[*]:')")
-        running.wait_for(state="detached") if wait else running.wait_for()
+        said = re.compile(r"\[\d+\]:" if wait else r"\[\*\]:")
+        cell.locator(".jp-InputPrompt").filter(has_text=said).wait_for(timeout=1000 * seconds)
 
     @property
     def panel(self):
@@ -271,3 +285,39 @@ class Line:
         self.broken = True
         while self._sockets:
             self._sockets.pop().close(code=3001)
+
+
+class Town:
+    """A provider, a JupyterLab whose kernels reach it by a gateway, and a browser with a page of each front end.
+
+    Attributes:
+        folder: Where the notebooks are.
+    """
+
+    def __init__(self, provider, folder, lab, browser):
+        self.provider, self.folder, self.lab, self.browser = provider, folder, lab, browser
+        self._pages = {}
+
+    def page(self, front_end, name="", cells=()):
+        """The page of a front end, with a new notebook if one is named; ``asked`` has the addresses that it asked."""
+        file = f"{name}_{front_end}"
+        if front_end not in self._pages:
+            page = Page(self.browser, self.lab, self.folder, file, cells, front_end=front_end)
+            page.asked = []
+            page.page.on("request", lambda request: page.asked.append(request.url))
+            self._pages[front_end] = page
+        elif name:
+            self._pages[front_end].begin(file, cells)
+        return self._pages[front_end]
+
+
+@contextmanager
+def town(folder):
+    """A town whose notebooks are in this folder."""
+    with (
+        provider() as running,
+        gateway(folder, running.url) as (url, _),
+        jupyterlab(folder, url) as lab,
+        chromium() as browser,
+    ):
+        yield Town(running, folder, lab, browser)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import time
 from base64 import b64decode
 from pathlib import Path
@@ -20,23 +21,23 @@ from .panel_lab import provider as quick_provider
 SALES = "import pandas as pd\nsales = pd.DataFrame({'region': ['N', 'S', 'N'] * 5, 'amount': range(15)})"
 
 
-@pytest.fixture
-def batch(jupyter, tmp_path, monkeypatch):
-    """Executes cells as nbconvert does, and gives back the notebook."""
-    monkeypatch.setenv("RSQL_GATEWAY_URL", f"{jupyter}rsql/")
-    monkeypatch.setenv("RSQL_GATEWAY_TOKEN", TOKEN)
+@pytest.fixture(scope="module")
+def batch(jupyter, tmp_path_factory):
+    """Executes cells as nbconvert does, all in one kernel that forgets what was run before; gives the cells back."""
+    folder = str(tmp_path_factory.mktemp("batch"))
+    client = NotebookClient(nbformat.v4.new_notebook(), timeout=60, resources={"metadata": {"path": folder}})
+    gateway = {"RSQL_GATEWAY_URL": f"{jupyter}rsql/", "RSQL_GATEWAY_TOKEN": TOKEN}
 
     def execute(*sources):
-        cells = [nbformat.v4.new_code_cell(source) for source in ("%load_ext rsql_magic", SALES, *sources)]
-        notebook = nbformat.v4.new_notebook(cells=cells)
-        client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}})
-        try:
-            client.execute()
-        finally:
-            execute.cells = notebook.cells[2:]
-        return notebook.cells[2:]
+        sources = ("%unload_ext rsql_magic", "%reset -f", "%load_ext rsql_magic", SALES, *sources)
+        client.nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+        execute.cells = client.nb.cells[4:]
+        for number, cell in enumerate(client.nb.cells):
+            client.execute_cell(cell, number)
+        return execute.cells
 
-    return execute
+    with client.setup_kernel(env={**os.environ, **gateway}):
+        yield execute
 
 
 def test_a_batch_run_has_one_output_per_cell(batch):
@@ -319,6 +320,7 @@ def test_run_shows_what_r_prints_and_every_plot(kernel):
     assert [b64decode(picture)[:8] for picture in pictures] == [b"\x89PNG\r\n\x1a\n"] * 2
     assert pictures[0] != pictures[1]
     assert any("[1] 10" in str(output) for output in outputs)
+    notebook.close()
 
 
 PANEL = """
@@ -407,6 +409,7 @@ def test_the_panel_asks_r_on_the_main_thread_alone(kernel):
     assert view.do("run", code="stop('no')", language="r")["outputs"][-1]["kind"] == "error"
     assert {"survey", "run"} <= set(view.value("answered"))
     assert all(view.value("on_main_thread"))
+    notebook.close()
 
 
 def child_of(notebook):

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from e2e.panel_lab import FRONT_ENDS, Page, chromium, jupyterlab
+from e2e.panel_lab import FRONT_ENDS
 from markdown_replies import reply
 
 from rsql_magic.answers import Answer
@@ -85,27 +85,20 @@ def bundles(text, number):
     return ways[number % len(ways)]().bundle()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pages")
-    with jupyterlab(folder, "http://127.0.0.1:9/") as url:
-        yield folder, url
-
-
 @pytest.fixture(scope="module", params=FRONT_ENDS)
-def page(request, browser, lab):
-    folder, url = lab
-    page = Page(browser, url, folder, f"pages_{request.param}", [], front_end=request.param)
-    page.asked = []
-    page.page.on("request", lambda request: page.asked.append(request.url))
-    yield page
-    page.close()
+def page(request, town):
+    return town.page(request.param)
+
+
+@pytest.fixture(scope="module")
+def browser(town):
+    return town.browser
+
+
+def strange(page):
+    """Addresses that a page asked and that are not its server's."""
+    own = (page.lab, page.lab.replace("http", "ws"), "data:", "blob:")
+    return [url for url in page.asked if not url.startswith(own)]
 
 
 def harm(page, texts, trusted=True):
@@ -117,10 +110,7 @@ def harm(page, texts, trusted=True):
         found += [(texts[at + index], bad) for index, bad in told["found"]]
         found += [("a script", told["hacked"])] if told["hacked"] else []
         drawn += told["drawn"]
-    fetched = [
-        url for url in page.asked if not url.startswith((page.lab, page.lab.replace("http", "ws"), "data:", "blob:"))
-    ]
-    return found + [("fetched", url) for url in fetched], drawn
+    return found + [("fetched", url) for url in strange(page)], drawn
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -132,7 +122,7 @@ def test_known_attacks_do_nothing(page, trusted):
 
 
 def test_made_up_replies_do_nothing(page):
-    found, _ = harm(page, [reply(seed, SERVER) for seed in range(300)])
+    found, _ = harm(page, [reply(seed, SERVER) for seed in range(100)])
     assert found == []
 
 
@@ -167,7 +157,7 @@ def exported(browser, folder, texts):
 
 
 def test_attacks_do_nothing_in_an_exported_page(browser, tmp_path):
-    texts = [text for text in known() for _ in range(7)] + [reply(seed, SERVER) for seed in range(200)]
+    texts = [text for text in known() for _ in range(7)] + [reply(seed, SERVER) for seed in range(100)]
     assert exported(browser, tmp_path, texts) == ([], None, set())
 
 

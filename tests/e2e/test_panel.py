@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -176,7 +177,20 @@ def sent(provider):
     return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in provider.asked[-1]["messages"])
 
 
-def test_r_is_previewed_sent_and_checked_alike(beside_r, provider):
+@contextmanager
+def busy(page, folder):
+    """A cell runs, as fast as it can, until the block ends."""
+    over = folder / "over"
+    page.type_cell(
+        f"from pathlib import Path\nwhile not Path({str(over)!r}).exists():\n    sum(range(100_000))", wait=False
+    )
+    try:
+        yield
+    finally:
+        over.touch()
+
+
+def test_r_is_previewed_sent_and_checked_alike(beside_r, provider, tmp_path):
     """With objects and an error of R, in a kernel that is free and in one that is not."""
     page = beside_r
     page.type_cell("%%R\ncars2 <- data.frame(speed = 1:40, dist = 2:41)")
@@ -198,10 +212,10 @@ def test_r_is_previewed_sent_and_checked_alike(beside_r, provider):
     assert "does not parse" in provider.asked[-1]["messages"][-1]["content"]
     assert len(provider.asked) == asked + 2
     # While a cell runs: said at once, checked after it.
-    page.type_cell("import time\nuntil = time.time() + 5\nwhile time.time() < until:\n    pass", wait=False)
-    turn = page.ask("broken in R")
-    turn.filter(has_text="R code not checked yet: a cell is running").wait_for()
-    assert page.page.locator(".jp-InputPrompt:has-text('[*]:')").count() == 1
+    with busy(page, tmp_path):
+        turn = page.ask("broken in R")
+        turn.filter(has_text="R code not checked yet: a cell is running").wait_for()
+        assert page.page.locator(".jp-InputPrompt:has-text('[*]:')").count() == 1
     turn.filter(has_text="The r block 1 does not parse").wait_for(timeout=15_000)
     turn.get_by_label("Have the code corrected").click()
     page.turns.last.filter(has_text="sum(x)").locator(".rsql-bar").wait_for()
@@ -331,16 +345,16 @@ def test_threads_do_not_mix(chat, provider):
     chat.turns.filter(has_text="in the first thread").first.wait_for()
 
 
-def test_a_running_cell_and_an_answer_do_not_wait_for_each_other(chat):
-    page = chat.page
-    chat.type_cell("import time\nuntil = time.time() + 6\nwhile time.time() < until:\n    pass", wait=False)
-    chat.ask("What is the mean?")
-    turn = chat.ask("And slowly?", wait=False)
-    turn.locator(".rsql-said p").filter(has_text="word word").wait_for()
-    chat.box.press("Escape")
-    turn.filter(has_text="Stopped;").wait_for(timeout=2_000)
-    assert page.locator(".jp-InputPrompt:has-text('[*]:')").count() == 1
-    page.locator(".jp-InputPrompt:has-text('[*]:')").wait_for(state="detached")
+def test_a_running_cell_and_an_answer_do_not_wait_for_each_other(chat, tmp_path):
+    running = chat.page.locator(".jp-InputPrompt:has-text('[*]:')")
+    with busy(chat, tmp_path):
+        chat.ask("What is the mean?")
+        turn = chat.ask("And slowly?", wait=False)
+        turn.locator(".rsql-said p").filter(has_text="word word").wait_for()
+        chat.box.press("Escape")
+        turn.filter(has_text="Stopped;").wait_for(timeout=2_000)
+        assert running.count() == 1
+    running.wait_for(state="detached")
 
 
 def test_answers_are_rated(chat, gateway):
@@ -420,9 +434,15 @@ INSPECTED = """() => {
 
 
 @pytest.fixture(scope="module")
-def other(browser, lab, folder):
+def line():
+    """The connection between the other notebook and its kernel."""
+    return panel_lab.Line()
+
+
+@pytest.fixture(scope="module")
+def other(browser, lab, folder, line):
     """Another notebook on the same server, with two panels."""
-    page = panel_lab.Page(browser, lab, folder, "other", [SETUP, PANEL, PANEL])
+    page = panel_lab.Page(browser, lab, folder, "other", [SETUP, PANEL, PANEL], prepare=line.through)
     yield page
     page.close()
 
@@ -481,26 +501,21 @@ def test_a_reload_and_a_new_kernel_keep_the_conversation(chat, provider):
     assert chat.errors == []
 
 
-def test_a_lost_connection_is_told_and_what_was_missed_comes_after_it(browser, lab, folder):
-    line = panel_lab.Line()
-    page = panel_lab.Page(browser, lab, folder, "line", [SETUP, PANEL], prepare=line.through)
-    try:
-        turn = page.ask("slowly", wait=False)
-        turn.locator(".rsql-said p").filter(has_text="word word").wait_for()
-        line.cut()
-        banner = page.panel.locator(".rsql-banner")
-        banner.filter(has_text="The connection is lost; trying again").wait_for()
-        page.page.wait_for_timeout(3_000)  # nothing that waits for the kernel says otherwise
-        assert "The connection is lost" in banner.inner_text()
-        before = len(turn.locator(".rsql-said").inner_text())
-        line.broken = False
-        banner.wait_for(state="hidden", timeout=60_000)
-        wait_until(lambda: len(page.turns.last.locator(".rsql-said").inner_text()) > before + 500, 10)
-        page.panel.get_by_label("Stop", exact=True).click()
-        page.turns.filter(has_text="Stopped;").wait_for()
-        assert page.errors == []
-    finally:
-        page.close()
+def test_a_lost_connection_is_told_and_what_was_missed_comes_after_it(other, line):
+    turn = other.ask("slowly", wait=False)
+    turn.locator(".rsql-said p").filter(has_text="word word").wait_for()
+    line.cut()
+    banner = other.panel.locator(".rsql-banner")
+    banner.filter(has_text="The connection is lost; trying again").wait_for()
+    other.page.wait_for_timeout(3_000)  # nothing that waits for the kernel says otherwise
+    assert "The connection is lost" in banner.inner_text()
+    before = len(turn.locator(".rsql-said").inner_text())
+    line.broken = False
+    banner.wait_for(state="hidden", timeout=60_000)
+    wait_until(lambda: len(other.turns.last.locator(".rsql-said").inner_text()) > before + 500, 10)
+    other.panel.get_by_label("Stop", exact=True).click()
+    other.turns.filter(has_text="Stopped;").wait_for()
+    assert other.errors == []
 
 
 def test_the_theme_is_the_notebooks(chat):
@@ -547,7 +562,7 @@ def test_bad_input(chat, provider):
     assert chat.errors == []
 
 
-def test_a_limit_and_a_gateway_that_is_down_are_told_and_can_be_tried_again(other, provider, tmp_path):
+def test_a_limit_and_a_gateway_that_is_down_are_told_and_can_be_tried_again(other, provider, gateway, tmp_path):
     page = other
     with panel_lab.gateway(tmp_path, provider.url, requests=2) as (url, process):
         page.type_cell(f"T = {TOKEN!r}\n%rsql connect {url} --token-from T")
@@ -566,3 +581,4 @@ def test_a_limit_and_a_gateway_that_is_down_are_told_and_can_be_tried_again(othe
         with panel_lab.gateway(tmp_path, provider.url, port=port):
             turn.get_by_label("Try again").click()
             page.turns.last.locator(".rsql-said p").filter(has_text="An answer in some words.").wait_for()
+    page.type_cell(f"%rsql connect {gateway} --token-from T")
