@@ -40,8 +40,11 @@ print(sum(x) / len(x))
 
 @pytest.fixture(autouse=True)
 def pictured(request):
-    """How each test leaves its notebook, in a folder that git ignores."""
+    """How a test that fails leaves its notebook, in a folder that git ignores."""
+    failed = request.session.testsfailed
     yield
+    if request.session.testsfailed == failed:
+        return
     for name in {"chat", "other", "beside_r"} & set(request.fixturenames):
         page = request.getfixturevalue(name).page
         page.screenshot(path=SCREENSHOTS / f"{request.node.originalname}_{name}.png")
