@@ -1,12 +1,12 @@
 # make demo and make test are all a new machine needs; both do the set-up first. `make help` lists the rest.
 .DEFAULT_GOAL := help
 python := .venv/bin/python
-usual := "not bench and not programs and not distributions and not sweep"
+usual := "not bench and not programs and not distributions and not spark and not sweep"
 parallel := -n 2 --dist loadfile --no-loadscope-reorder
 # Tests of programs also wait for them: three at a time keep two processors busy.
 waiting := -n 3 --dist loadfile --no-loadscope-reorder
 unit := tests/rsql_magic tests/jupyter_server_ext tests/test_*.py
-.PHONY: help setup setup-check setup-test demo lab quick test test-all coverage check bench eval bench-hub programs distributions ha screenshots docs lock release
+.PHONY: help setup setup-check setup-test demo lab quick test test-all coverage check bench eval bench-hub programs spark distributions ha screenshots docs lock release
 
 # Every program that the tests start would compile all that it imports anew: three times the time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -23,6 +23,9 @@ setup-check:
 setup-test:
 	@scripts/setup.sh test
 
+setup-spark:
+	@scripts/setup.sh spark
+
 demo: setup ## run notebooks/demo.ipynb against a real server and gateway, and write it as HTML
 	@$(python) scripts/demo.py
 
@@ -37,7 +40,7 @@ test: setup-test check ## every test: unit, contract, end to end
 	$(python) -m pytest $(waiting) -m $(usual) tests/contract tests/clients tests/e2e tests/hub tests/ha
 
 test-all: setup-test check ## make test, and the full sweeps of generated cases that it samples
-	$(python) -m pytest --timeout 0 -m "not bench and not programs and not distributions"
+	$(python) -m pytest --timeout 0 -m "not bench and not programs and not distributions and not spark"
 
 coverage: setup-test ## the lines of both packages that make test runs, programs that it starts included: at least 95 %
 	rm -rf build/coverage
@@ -62,6 +65,9 @@ bench-hub: setup-test ## a class of 75 at a real JupyterHub, then as many users 
 
 programs: setup-test ## openai, LangChain, chatlas, LiteLLM, jupyter-ai, llm and R with a hub token, each installed by itself
 	$(python) -m pytest -m programs -s --timeout 0 tests/programs
+
+spark: setup-spark ## %%sql_ai on a real Spark, a cluster of two workers and Spark Connect; installs Java and pyspark (520 MB)
+	$(python) -m pytest -m spark --timeout 600 tests/spark
 
 distributions: setup-test ## The Littlest JupyterHub and Zero to JupyterHub, from their repositories, with this gateway
 	$(python) -m pytest -m distributions -s --timeout 0 tests/distributions

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Bring this machine to where `make demo` (argument: demo), `make check` (check) or `make test` (test) can run.
+# Bring this machine to where `make demo` (argument: demo), `make check` (check), `make test` (test) or `make spark`
+# (spark) can run.
 #
 # As root on Debian or Ubuntu the missing system packages are installed; otherwise the one line that does it is printed.
 # Python packages are those of requirements.lock, in .venv/: all of them, or for the demo those that it needs, which are
@@ -41,6 +42,7 @@ if [ "$purpose" = test ]; then
   done
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 fi
+[ "$purpose" != spark ] || need default-jre-headless java
 
 without_r() { [ "${RSQL_TEST_REQUIRE_R:-}" != 1 ] && ! printf '%s\n' "${missing[@]}" | grep -qvE '^(r-|libtirpc-|gcc$|python.*-dev$)'; }
 if [ ${#missing[@]} -gt 0 ]; then
@@ -52,7 +54,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     policy=/usr/sbin/policy-rc.d
     [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && trap 'rm -f '$policy EXIT; }
     apt-get update -qq && $install -qq >/dev/null
-  elif [ "$purpose" = test ] && ! without_r; then
+  elif [[ $purpose =~ ^(test|spark)$ ]] && ! without_r; then
     say "The tests need ${missing[*]}. Install them and run again:"; say "  sudo $install"; exit 1
   else
     say "R or its headers are missing; going on without R. To have the R parts too, run this and then make $purpose again:"
@@ -82,11 +84,13 @@ if [ -n "$packages" ]; then
   # Without R, rpy2 is installed all the same and says at import what is missing; without a compiler it is left out. A
   # build made without R must not be taken from the cache once R is there.
   export VIRTUAL_ENV=$PWD/.venv
-  lock=requirements.lock r_extra="--extra r"
+  # pyspark, half a gigabyte that takes a minute and a half, has a folder of its own, for `make spark` alone.
+  mkdir -p build && lock=build/requirements-without-spark.lock r_extra="--extra r"
+  awk '/^[a-z]/ { spark = /^(pyspark|py4j)=/ } !spark' requirements.lock >$lock
   if [ "$r_version" = none ]; then export RPY2_CFFI_MODE=ABI; else fresh="--refresh-package rpy2-rinterface"; fi
   if ! { have gcc && headers; }; then
-    mkdir -p build && lock=build/requirements-without-rpy2.lock r_extra=
-    awk '/^[a-z]/ { rpy2 = /^rpy2/ } !rpy2' requirements.lock >$lock
+    r_extra=
+    awk '/^[a-z]/ { rpy2 = /^rpy2/ } !rpy2' $lock >$lock.part && mv $lock.part $lock
   fi
   if [ $packages = all ]; then
     "$uv" pip sync -q --require-hashes ${fresh:-} $lock
@@ -95,6 +99,16 @@ if [ -n "$packages" ]; then
   fi
   "$uv" pip install -q --no-deps --no-build-isolation -e .
   echo "$packages $wanted" >.venv/.installed
+fi
+
+if [ "$purpose" = spark ]; then
+  awk '/^[a-z]/ { spark = /^(pyspark|py4j)=/ } spark' requirements.lock >build/requirements-of-spark.lock
+  if ! cmp -s build/requirements-of-spark.lock build/spark/installed.lock; then
+    say "Installing pyspark …"
+    rm -rf build/spark
+    VIRTUAL_ENV=$PWD/.venv "$uv" pip install -q --no-deps --require-hashes --target build/spark -r build/requirements-of-spark.lock
+    cp build/requirements-of-spark.lock build/spark/installed.lock
+  fi
 fi
 
 # JupyterHub's proxy is a Node program; the tests of a whole hub start one.

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 _SERVERS = {"postgresql", "mariadb", "redis", "redis_cluster"}
-_NOT_QUICK = {"bench", "distributions", "programs", "slow", "sweep"}
+_NOT_QUICK = {"bench", "distributions", "programs", "slow", "spark", "sweep"}
 _LONGEST = (
     *("hub/test_hub.py", "hub/test_hub_browser.py", "hub/test_hub_failures.py", "e2e/test_panel.py"),
     *("e2e/test_markdown_", "hub/test_guide.py", "ha/test_ha.py", "e2e/test_kernel.py"),

@@ -110,6 +110,7 @@ class Fetched:
     df: pd.DataFrame  # at most as many as asked for
     more: bool  # true when the database has more
     note: str = ""  # Why, when it was not the row cap.
+    total: int | None = None  # how many there are, where the database says so by itself
 
 
 class Watch:
@@ -237,6 +238,10 @@ class Borrowed(ABC):
         """What a driver's error means: Ctrl-C, the database's own time limit, a connection that is gone, or neither."""
         return ""
 
+    def message(self, error: BaseException, /) -> str:
+        """What the database says of an error."""
+        return driver_message(error)
+
     def __enter__(self) -> Self:
         self._holding.acquire()
         self._held += 1
@@ -300,8 +305,12 @@ class Database(Borrowed):
         # statement and before it plans anything, since planning may already read a file or run a function. `allowed`
         # are functions of the user's that a query may call, in lower case.
 
+    def explained(self, session: Any, sql: str) -> Reply:
+        """The database's plan for a guarded query, for `read_plan`."""
+        return self.run(session, self.explain + sql)
+
     def read_plan(self, rows: Reply, /) -> Plan:
-        """A plan from the reply to `explain` and a query."""
+        """A plan from what `explained` gave."""
         return Plan("\n".join(" ".join(str(part) for part in row if part is not None) for row in rows))
 
     @abstractmethod
@@ -368,7 +377,7 @@ def _explained(database: Borrowed, error: BaseException, reason: Reason, seconds
         return ConnectionProblem(
             f"The connection to {database.name} is closed.", hint="Connect again and pass the new one."
         )
-    message, hint = shorten(scrub(driver_message(error), database.secrets))
+    message, hint = shorten(scrub(database.message(error), database.secrets))
     return QueryFailed(message, hint=hint)
 
 

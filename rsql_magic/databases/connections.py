@@ -47,6 +47,7 @@ _CONNECTION_TYPES = {
     "_duckdb": {"DuckDBPyConnection"},
     "sqlite3": {"Connection"},
     "sqlalchemy": {"Engine", "Connection"},
+    "pyspark": {"SparkSession"},
 }
 
 
@@ -321,7 +322,9 @@ def _from_ini(name: str) -> str:
     ).render_as_string(hide_password=False)
 
 
-_ACCEPTED = "Give a DuckDB or SQLite connection or file, a SQLAlchemy engine or URL, or data frames by name."
+_ACCEPTED = (
+    "Give a DuckDB or SQLite connection or file, a SQLAlchemy engine or URL, a Spark session, or data frames by name."
+)
 
 
 def open_database(target: object) -> Database:
@@ -329,7 +332,7 @@ def open_database(target: object) -> Database:
 
     Args:
         target: A DuckDB connection or relation, a ``sqlite3`` connection, a SQLAlchemy engine or connection, a JupySQL
-            connection, a URL, the path of a DuckDB or SQLite file, or frames by name.
+            connection, a Spark session, a URL, the path of a DuckDB or SQLite file, or frames by name.
 
     Raises:
         ConnectionProblem: There is no such file or server, its package is missing, or it is no database.
@@ -369,6 +372,10 @@ def _object(target: object) -> Database:
         from rsql_magic.databases.sqlalchemy import open_sqlalchemy
 
         return open_sqlalchemy(target)
+    if _is_one_of(target, {"pyspark": {"SparkSession"}}):
+        from rsql_magic.databases.spark import Spark
+
+        return Spark(target)
     module = str(type.__getattribute__(type(target), "__module__"))  # a metaclass of the user's might fail
     if "sql.connection" in sys.modules and module.startswith("sql.connection"):
         # A JupySQL connection stands for a SQLAlchemy connection, or the native one that it was given.
@@ -392,6 +399,10 @@ def _named(text: str) -> Database:
     if scheme in {"duckdb", "sqlite"} and "?" not in rest:
         path = rest.removeprefix("/")  # `sqlite:///relative.db` and `sqlite:////absolute.db`, as SQLAlchemy reads them
         return _file(str(Path(path).expanduser()) if path else "")
+    if scheme == "sc":
+        from rsql_magic.databases.spark import open_connect
+
+        return open_connect(text.strip())
     from rsql_magic.databases.sqlalchemy import open_url
 
     return open_url(text.strip())

@@ -227,7 +227,7 @@ class Engine:
         """The database's plan for a guarded statement."""
         with self._database.reading(10.0) as session:
             self._database.verify(session, sql, self._allowed_functions)
-            return self._database.run(session, self._database.explain + sql)
+            return self._database.explained(session, sql)
 
     def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
         """Run one read-only statement.
@@ -259,7 +259,9 @@ class Engine:
                 raise
             seconds = self._clock() - started
             left = min(timeout - seconds, max(COUNT_SECONDS, seconds))
-            total = self._count(checked, len(fetched.df.columns), left) if fetched.more else len(fetched.df)
+            total = len(fetched.df) if not fetched.more else fetched.total
+            if total is None:
+                total = self._count(checked, len(fetched.df.columns), left)
         return Rows(fetched.df, total, fetched.more, seconds, fetched.note)
 
     def _count(self, sql: str, columns: int, seconds: float) -> int | None:

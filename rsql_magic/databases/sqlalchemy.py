@@ -48,9 +48,9 @@ _PACKAGES = {
     "mssql": "pyodbc",
     "oracle": "oracledb",
     "snowflake": "snowflake-sqlalchemy",
-    "bigquery": "sqlalchemy-bigquery",
+    "bigquery": "'rsql-jupyter[bigquery]'",
     "redshift": "sqlalchemy-redshift",
-    "trino": "'trino[sqlalchemy]'",
+    "trino": "'rsql-jupyter[trino]'",
     "presto": "'pyhive[presto]'",
     "hive": "'pyhive[hive]'",
     "databricks": "databricks-sqlalchemy",
@@ -132,6 +132,8 @@ _OWN_MODULES = {
     "postgresql": ("rsql_magic.databases.postgresql", "PostgreSQL"),
     "mysql": ("rsql_magic.databases.mysql", "MySQL"),
     "mariadb": ("rsql_magic.databases.mysql", "MySQL"),
+    "trino": ("rsql_magic.databases.trino", "Trino"),
+    "bigquery": ("rsql_magic.databases.bigquery", "BigQuery"),
 }
 
 
