@@ -4,7 +4,6 @@
 # end. Every query is billed by the bytes it reads, however few rows it gives, so no value is looked at to describe a
 # column, and the rows of a cut result are counted by the job itself.
 
-# ruff: noqa: S608 - statements are put together from constants and quoted names
 from __future__ import annotations
 
 from itertools import islice

@@ -73,8 +73,6 @@ class Spark(Database):
 
     def __init__(self, session: Any, name: str = "spark", *, ours: bool = False) -> None:
         super().__init__()
-        if not hasattr(session, "interruptTag"):
-            raise ConnectionProblem("This Spark is too old.", hint="Use Spark 4 or newer: pip install 'pyspark>=4'.")
         self.name = name
         self._session = session
         self._ours = ours
@@ -105,17 +103,21 @@ class Spark(Database):
 
     @override
     def cancel(self) -> None:
-        self._session.interruptTag(self._tag)
+        # A classic session finds only the tags of the thread that asks; its context finds those of all.
+        context = _context(self._session)
+        with suppress(Exception):  # the session died meanwhile, which the statement itself will tell
+            context.cancelJobsWithTag(self._tag) if context else self._session.interruptTag(self._tag)
 
     @contextmanager
     def _tagged(self, session: Any) -> Iterator[None]:
         """What the block starts can be cancelled; a tag belongs to the thread that adds it."""
-        session.addTag(self._tag)
+        context = _context(session)
+        context.addJobTag(self._tag) if context else session.addTag(self._tag)
         try:
             yield
         finally:
             with suppress(Exception):
-                session.removeTag(self._tag)
+                context.removeJobTag(self._tag) if context else session.removeTag(self._tag)
 
     @override
     def run_here(self, session: Any, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
@@ -259,9 +261,14 @@ def open_connect(url: str) -> Spark:
 _BUILT_IN = "org.apache.spark.sql.catalyst.expressions."
 
 
+def _context(session: Any) -> Any:
+    """The context of a classic session; None with Spark Connect."""
+    return getattr(session, "_sc", None)
+
+
 def _has_ended(session: Any) -> bool:
     """Whether a session was stopped, or what it ran on is gone; a dead server would be waited for by the minute."""
-    context = getattr(session, "_sc", None)
+    context = _context(session)
     if context is not None:
         try:
             return context._jsc is None or bool(context._jsc.sc().isStopped())  # noqa: SLF001 - nothing public tells

@@ -3,7 +3,6 @@
 # Trino's driver hands a transaction that SQL starts to no later statement, so it is started below SQL, as the driver's
 # own transactions are. What a cancelled query has given so far looks like a whole result there, and is refused here.
 
-# ruff: noqa: S608 - statements are put together from constants and quoted names
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
@@ -66,6 +65,11 @@ class Trino(SQLAlchemy):
             self._refuse_part()
 
     @override
+    def message(self, error: BaseException, /) -> str:
+        """What the server says; the last of the error's own texts would be the query's id."""
+        return str(getattr(getattr(error, "orig", None), "message", "") or super().message(error))
+
+    @override
     def time_zone(self) -> str:
         return str(self.rows("SELECT current_timezone()")[0][0])
 
@@ -98,9 +102,9 @@ class Trino(SQLAlchemy):
     def _comments(self, session: Connection, catalog: str) -> dict[tuple[str, str], str]:
         """Comments on tables, where the login may read them."""
         literal = catalog.replace("'", "''")
-        sql = f"SELECT schema_name, table_name, comment FROM system.metadata.table_comments WHERE catalog_name = '{literal}'"
         try:
-            return {(schema, name): comment for schema, name, comment in self.run(session, sql)}
+            rows = self.run(session, f"{_COMMENTS} WHERE catalog_name = '{literal}'")
+            return {(schema, name): comment for schema, name, comment in rows}
         except Exception:  # noqa: BLE001 - the catalog `system` is closed to many; tables are right without it
             self._refuse_part()
             return {}
@@ -128,6 +132,7 @@ def _begun(driver: Any) -> Any:
 _TABLES = """
     SELECT table_schema, table_name, table_type FROM information_schema.tables
     WHERE table_schema <> 'information_schema' ORDER BY table_schema, table_name"""
+_COMMENTS = "SELECT schema_name, table_name, comment FROM system.metadata.table_comments"
 _COLUMNS = """
     SELECT table_schema, table_name, column_name, data_type, is_nullable FROM information_schema.columns
     WHERE table_schema <> 'information_schema' ORDER BY table_schema, table_name, ordinal_position"""

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 PACKAGES = Path(__file__).parents[2] / "build" / "spark"
-MASTER = os.environ.get("RSQL_SPARK_MASTER", "local-cluster[2,1,512]")
 SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -39,7 +38,7 @@ def free_port():
 
 
 @contextmanager
-def driver(folder, port, master=MASTER):
+def driver(folder, port, master="local-cluster[2,1,512]"):
     """A classic session; its driver serves Spark Connect at a port."""
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     sys.path[:0] = [str(PACKAGES)] * (str(PACKAGES) not in sys.path)
@@ -57,23 +56,24 @@ def driver(folder, port, master=MASTER):
 
 
 @pytest.fixture(scope="session")
-def port():
-    return free_port()
-
-
-@pytest.fixture(scope="session")
-def classic(tmp_path_factory, port):
+def classic(tmp_path_factory):
     """A session whose driver runs beside this process."""
-    with driver(tmp_path_factory.mktemp("warehouse"), port) as session:
+    with driver(tmp_path_factory.mktemp("warehouse"), free_port()) as session:
         yield session
 
 
 @pytest.fixture(scope="session")
-def connect(classic, port):
+def address(classic):
+    """Where the same driver serves Spark Connect."""
+    return f"sc://127.0.0.1:{classic.conf.get('spark.connect.grpc.binding.port')}"
+
+
+@pytest.fixture(scope="session")
+def connect(address):
     """A session of Spark Connect on the same cluster, with temporary views of its own."""
     with quietly():
         from pyspark.sql.connect.session import SparkSession
 
-        session = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()
+        session = SparkSession.builder.remote(address).create()
     yield session
     session.stop()
