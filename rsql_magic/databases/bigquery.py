@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from rsql_magic.sql import Column, Table, always_quoted
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
 # Seconds that the server's own limit is longer than ours, which gives the clearer message.
 _SLACK = 5.0
@@ -35,6 +36,12 @@ class BigQuery(SQLAlchemy):
         self._seconds = 0.0
         # The statement that was tried last, and what that told.
         self._tried: tuple[str, Any] = ("", None)
+
+    @override
+    def _connected(self, engine: Engine) -> Connection:
+        with warnings.catch_warnings():  # of a faster way to fetch millions of rows, which is not used here
+            warnings.filterwarnings("ignore", "Cannot create BigQuery Storage client", UserWarning)
+            return super()._connected(engine)
 
     @override
     def begin(self, session: Connection, seconds: float) -> Connection:
