@@ -34,7 +34,7 @@ from rsql_magic.databases.base import (
     shorten,
 )
 from rsql_magic.databases.columns import frame_of, take
-from rsql_magic.errors import ConnectionProblem, QueryFailed, QueryRejected
+from rsql_magic.errors import ConnectionProblem, QueryRejected
 from rsql_magic.sql import Column, Table, always_quoted, calls, lex, parse
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ _DEAD = re.compile(
     r"|Connection refused|Answer from Java side is empty|Error while (?:sending|receiving)"
 )
 _ENDED = ("The Spark session has ended.", "Start it again (SparkSession.builder.getOrCreate()) and pass that one.")
-_FAILED_PLAN = "Error occurred during query planning:"
 # What follows Spark's sentence: the place in a statement that stands in brackets, the plan, Java's stack.
 _BEHIND_MESSAGE = re.compile(r"\.?\s*(?:SQLSTATE: \w+|; line \d+ pos \d+|JVM stacktrace:|== SQL).*", re.DOTALL)
 
@@ -122,17 +121,12 @@ class Spark(Database):
     @override
     def run_here(self, session: Any, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         with self._tagged(session):
-            rows = [tuple(row) for row in session.sql(sql).collect()]
-        if rows and str(rows[0][0]).startswith(_FAILED_PLAN):  # EXPLAIN gives its error as a result
-            text = "\n".join(str(row[0]) for row in rows).removeprefix(_FAILED_PLAN)
-            message, hint = shorten(_sentence(text))
-            raise QueryFailed(message, hint=hint)
-        return rows
+            return [tuple(row) for row in session.sql(sql).collect()]
 
     @override
     def fetch_here(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
         with self._tagged(session):
-            found = session.sql(sql if _PLAIN.match(sql) else f"({sql}\n)").limit(max_rows + 1)
+            found = session.sql(_in_brackets(sql)).limit(max_rows + 1)
             shown = [_shown(field.dataType.typeName(), session) for field in found.schema.fields]
             names, raw = found.columns, found.collect()
         rows = (tuple(show(value) for show, value in zip(shown, row, strict=True)) for row in raw)
@@ -166,6 +160,11 @@ class Spark(Database):
                     hint="Use what Spark itself has.",
                     repairable=True,
                 )
+
+    @override
+    def explained(self, session: Any, sql: str) -> Reply:
+        _ = session.sql(_in_brackets(sql)).schema  # raises what EXPLAIN would give as a result
+        return super().explained(session, sql)
 
     @override
     def read_plan(self, rows: Reply, /) -> Plan:
@@ -259,6 +258,11 @@ def open_connect(url: str) -> Spark:
 
 # Where Spark's own functions are; one of a person's is a lambda of Spark's or a class of its own.
 _BUILT_IN = "org.apache.spark.sql.catalyst.expressions."
+
+
+def _in_brackets(sql: str) -> str:
+    """A statement as it may be sent: a query in brackets, where nothing that writes can stand."""
+    return sql if _PLAIN.match(sql) else f"({sql}\n)"
 
 
 def _context(session: Any) -> Any:

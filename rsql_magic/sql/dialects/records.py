@@ -200,7 +200,7 @@ _FILE = re.compile(
     r"py|sql|ya?ml|toml|ini|cfg|conf|env|pem|key)$",
     re.IGNORECASE,
 )
-_FILE_FORMATS = names("avro binaryfile csv delta hudi iceberg json jsonl kafka orc parquet text")
+_FILE_FORMATS = names("avro binaryfile csv delta hudi iceberg jdbc json jsonl kafka libsvm orc parquet text xml")
 
 
 def is_file(parts: tuple[str, ...], dialect: str) -> bool:

@@ -12,3 +12,16 @@ SET spark.x=1
 REFRESH TABLE x
 SELECT /*+ x */ * FROM IDENTIFIER('t')
 DESCRIBE HISTORY delta.`/x`
+SELECT `reflect`('java.lang.System', 'getenv')
+SELECT system.builtin.reflect('a', 'b')
+SELECT * FROM IDENTIFIER('text.`/etc/hostname`')
+EXECUTE IMMEDIATE 'SELECT 1'
+BEGIN SELECT 1; END
+FROM text.`/x` SELECT *
+TABLE text.`/x`
+SELECT (SELECT max(value) FROM text.`/x`)
+SELECT * FROM org.apache.spark.sql.json.`/x`
+SELECT * FROM jdbc.`x`
+SELECT * FROM xml.`/x.xml`
+SELECT * FROM python_worker_logs()
+SELECT TRANSFORM(*) ROW FORMAT DELIMITED USING 'sh' FROM t
