@@ -27,6 +27,7 @@ from evaluation import frames, results, run_frames
 from evaluation.__main__ import OWN
 from evaluation.databases import opened
 from evaluation.questions import Question, read
+from evaluation.replies import Reply
 from evaluation.results import same
 from rsql_magic.sql import check
 
@@ -109,6 +110,12 @@ def test_gold_has_one_order_where_order_counts(databases, question):
         at = [names.index(key.name) if key.name in names else len(names) + missing.index(key) for key in keys]
         found = [tuple(row[column] for column in at) for row in rows]
         assert len(set(found)) == len(found)
+
+
+def test_a_reply_that_calls_a_tool_is_no_first_draft():
+    stream = 'data: {"choices": [{"delta": {"tool_calls": [{"index": 0}]}}]}\n\ndata: [DONE]'
+    assert Reply({}, 200, stream, 0.0).calls
+    assert not Reply({}, 200, '{"choices": [{"message": {"content": "x", "tool_calls": null}}]}', 0.0).calls
 
 
 @pytest.mark.parametrize("module", [results, frames, run_frames], ids=lambda module: module.__name__)
