@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -109,6 +109,14 @@ def is_column(func: ast.AST) -> bool:
     return isinstance(func, ast.Name) and func.id == "col"
 
 
+class Known(NamedTuple):
+    """What is known of an expression: the columns of the frame that it gives, or of the one whose groups it gives."""
+
+    columns: Columns
+    grouped: Columns
+    in_polars: bool  # whether it starts with a frame of polars
+
+
 @dataclass
 class KnownFrames:
     """The frames that names hold, and what expressions give of them."""
@@ -146,6 +154,10 @@ class KnownFrames:
         """The columns of the frame that was grouped: ``df.groupby("a")``."""
         grouping = groups(node) if isinstance(node, ast.Call) else None
         return self.columns(holder(grouping)) if grouping is not None else None
+
+    def look(self, node: ast.expr) -> Known:
+        """All that is known of an expression."""
+        return Known(self.columns(node), self.grouped(node), self.is_polars(node))
 
     def forget(self, name: str) -> None:
         """The columns of this frame are not certain any more."""

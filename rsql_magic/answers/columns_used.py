@@ -33,7 +33,7 @@ from rsql_magic.answers.columns_given import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rsql_magic.answers.columns_given import Columns
+    from rsql_magic.answers.columns_given import Columns, Known
 
 _PLAIN = frozenset("pandas polars numpy matplotlib seaborn plotly scipy statsmodels sklearn duckdb IPython".split())
 # Methods that take columns, by the names of those parameters; "0" is the first positional one, "*" all of them.
@@ -190,11 +190,11 @@ class _Code:
 
     # `df.regoin`; where an import may have taught frames new attributes only what is close to a column.
     def attribute(self, node: ast.Attribute) -> None:
-        grouped = self.known.grouped(node.value)
-        known = grouped if grouped is not None else self.known.columns(node.value)
+        columns, grouped, in_polars = self.known.look(node.value)
+        known = grouped if grouped is not None else columns
         if not self.attributes or known is None or node.attr in self.attributes or node.attr.startswith("_"):
             return
-        if self.known.is_polars(node.value) and node.attr in known:
+        if in_polars and node.attr in known:
             frame = root(node.value)
             self.found.setdefault((frame, node.attr), Unknown(frame, node.attr, (), is_attribute=True))
         if not self.extended or get_close_matches(node.attr, known, 1, 0.75):
@@ -217,13 +217,17 @@ class _Code:
             self.want(frame, known, texts(index) or [])
 
     def call(self, node: ast.Call) -> None:
-        if not isinstance(node.func, ast.Attribute):
-            self.of_data(node)
-            return
-        frame, name = node.func.value, node.func.attr
-        known, grouped = self.known.columns(frame), self.known.grouped(frame)
+        is_chart = root(node.func) in _CHARTS
+        data = word(node, "data", "data_frame") or (node.args[0] if is_chart and node.args else None)
+        if isinstance(node.func, ast.Attribute):
+            self.method(node, node.func, self.known.look(node.func.value))
+        if data is not None:
+            self.of_data(node, data, is_chart=is_chart)
+
+    def method(self, node: ast.Call, func: ast.Attribute, about: Known) -> None:
+        frame, name, (known, grouped, in_polars) = func.value, func.attr, about
         if known is not None:
-            self.want(frame, known, _asked_of_frame(node, known, in_polars=self.known.is_polars(frame)))
+            self.want(frame, known, _asked_of_frame(node, name, known, in_polars=in_polars))
         elif grouped is not None and name in {"agg", "aggregate"}:
             self.want(frame, grouped, _asked_of_groups(node))
         elif name in _PLOTS and isinstance(frame, ast.Attribute) and frame.attr == "plot":
@@ -235,7 +239,6 @@ class _Code:
         of = known if known is not None else grouped
         if of is not None and name in {"assign", "pipe", "apply"}:
             self.function(node, name, of)
-        self.of_data(node)
 
     # What a join asks of both sides; `df.join` of pandas looks into the index on the right.
     def join(self, node: ast.Call, name: str) -> None:
@@ -266,11 +269,9 @@ class _Code:
             known = known | {made} if made and name == "assign" else known
 
     # `sns.barplot(data=df, x="a")`, `px.bar(df, x="a")`, `smf.ols("y ~ x", data=df)`.
-    def of_data(self, node: ast.Call) -> None:
-        is_chart = root(node.func) in _CHARTS
-        data = word(node, "data", "data_frame") or (node.args[0] if is_chart and node.args else None)
+    def of_data(self, node: ast.Call, data: ast.expr, *, is_chart: bool) -> None:
         known = self.known.columns(data)
-        if data is None or known is None:
+        if known is None:
             return
         if is_chart:
             self.want(data, known, _at(node, _AESTHETICS))
@@ -313,8 +314,7 @@ def _bound_elsewhere(tree: ast.AST) -> Iterator[str]:
             yield from node.names
 
 
-def _asked_of_frame(call: ast.Call, known: frozenset[str], *, in_polars: bool) -> Iterator[str]:
-    name = method(call)
+def _asked_of_frame(call: ast.Call, name: str, known: frozenset[str], *, in_polars: bool) -> Iterator[str]:
     yield from _at(call, _TAKES.get(name, ()))
     yield from _in_expressions([*call.args, *(each.value for each in call.keywords)])
     if name == "query" and call.args:
@@ -322,7 +322,7 @@ def _asked_of_frame(call: ast.Call, known: frozenset[str], *, in_polars: bool) -
     if name == "filter" and in_polars:
         yield from (each.arg for each in call.keywords if each.arg and each.arg not in _FILTERS)
     if name in {"drop", "rename"}:
-        yield from _dropped(call, in_polars=in_polars)
+        yield from _dropped(call, name, in_polars=in_polars)
     if name == "astype" and call.args and isinstance(call.args[0], ast.Dict):
         yield from (text for key in call.args[0].keys for text in texts(key) or ())
     groupers = [part for part in call.args if isinstance(part, ast.Call) and method(part) == "Grouper"]
@@ -355,8 +355,8 @@ def _in_expressions(nodes: Iterable[ast.AST]) -> Iterator[str]:
             continue
         if isinstance(node, ast.Call) and is_column(node.func):
             yield from (text for arg in node.args for text in texts(arg) or () if text[:1] not in {"^", "*"})
-        elif method(node) in {"over", "sort_by"} and root(node) in {*POLARS, "col"}:
-            yield from (text for arg in node.args for text in texts(arg) or ())  # type: ignore[attr-defined]
+        elif isinstance(node, ast.Call) and method(node) in {"over", "sort_by"} and root(node) in {*POLARS, "col"}:
+            yield from (text for arg in node.args for text in texts(arg) or ())
         elif isinstance(node, ast.Attribute) and is_column(node.value) and ast.unparse(node.value).endswith("col"):
             yield node.attr
         yield from _in_expressions(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
@@ -370,10 +370,10 @@ def _at(call: ast.Call, where: tuple[str, ...]) -> list[str]:
 
 
 # What is dropped or renamed by place: columns in polars and where an axis says so; else perhaps rows.
-def _dropped(call: ast.Call, *, in_polars: bool) -> list[str]:
+def _dropped(call: ast.Call, name: str, *, in_polars: bool) -> list[str]:
     axis = word(call, "axis")
     first = call.args[0] if call.args else None
-    found = list(pairs(first) or ()) if method(call) == "rename" else (texts(first) or [])
+    found = list(pairs(first) or ()) if name == "rename" else (texts(first) or [])
     if in_polars or (isinstance(axis, ast.Constant) and axis.value in {1, "columns"}):
         return found
     return []

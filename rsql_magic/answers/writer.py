@@ -256,8 +256,7 @@ class Answer(Showable):
         text = "\n\n".join(parts)
         if self.format == "text":
             return CellOutput("", text, line, metadata=metadata)
-        markdown = "\n\n".join(map(safe_markdown, parts))  # each by itself: the answer may end within its code
-        return CellOutput(markdown, text, line, metadata=metadata)
+        return CellOutput(safe_markdown(*parts), text, line, metadata=metadata)  # the answer may end within its code
 
     def _complete(self) -> str:
         return f"{self.text.rstrip()} {INTERRUPTED}".lstrip() if self.interrupted else self.text.rstrip()

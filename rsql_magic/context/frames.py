@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 from dataclasses import replace
@@ -15,15 +14,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.gathered import Frame, FrameColumn
-from rsql_magic.context.reader import places_of, positions
-from rsql_magic.context.readers import READERS, read
+from rsql_magic.context.reader import positions, read, reader_of
 from rsql_magic.context.sources import Fences
 from rsql_magic.context.value_names import SessionValues, by_filling, looked_at, starred
-from rsql_magic.redaction import clean, names_settings, says_personal, says_secret
+from rsql_magic.redaction import all_clean, names_settings, says_personal, says_secret
 from rsql_magic.sql import Column, Profile, Table, count_tokens, facts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rsql_magic.context.reader import Reader, Summary
     from rsql_magic.context.sources import Detail
@@ -47,7 +45,7 @@ class FrameSource:
 
     def matches(self, obj: Any) -> bool:
         """Whether the object is a frame, a series or an array of a known library."""
-        return not READERS.keys().isdisjoint(places_of(obj))
+        return reader_of(obj) is not None
 
     def columns(self, obj: Any) -> list[str]:
         """The column names that can be typed."""
@@ -120,32 +118,37 @@ class _Description:
         self.asked = _asked(reader, detail)
         self.rare = set[int]()  # columns whose names are values that may not be said, unless they were asked about
         if detail.level != "sample":
-            held = detail.values.places(reader) if detail.values else set()
-            self.rare = by_filling(reader, detail.at_least, all_of_them=detail.level == "names") | held
-            self.rare -= self.asked
+            values = detail.values or SessionValues(at_least=detail.at_least, no_values=detail.level == "names")
+            self.rare = values.places(reader) - self.asked
         found = facts.runs(reader.names, reader.types, {*self.asked, *self.rare})
         self.runs = [run for run in found if len(run.columns) > 1 or run.columns[0] not in self.rare]
         self.written = Table(name)  # what the data dictionary says of this frame
         if detail.dictionary:
             columns = tuple(Column(str(column)) for column in reader.names)
             self.written = detail.dictionary.describe(Table(name, columns, kind="frame"))
-        self.names: dict[int, str] = {}
-        # What each line that was written states.
-        self.columns: dict[str, FrameColumn] = {}
+        self.names: dict[int, str] = {}  # names as texts, without the secrets in them, each of which is counted once
 
     def text(self) -> str:
         must = {n for n, run in enumerate(self.runs) if len(run.columns) == 1 and run.columns[0] in self.asked}
-        lines = [functools.partial(self.line, run) for run in self.runs]
-        brief = [functools.partial(self.brief, run) for run in self.runs]
-        text = facts.fit(self.head(), lines, brief, must, self.detail.budget)
-        self.detail.stated.append(self.frame(text))
+        text, lines = facts.fit(self.head(), self.runs, self.look, must, self.detail.budget, rows=self.reader.rows)
+        self.detail.stated.append(self.frame(lines))
         if self.rare:
             text += f"\n(+{_count(len(self.rare), 'column')} whose names are values{self.begun()})"
         return text + self.first_rows() if self.detail.level == "sample" and not self.only_names else text
 
-    def frame(self, text: str) -> Frame:
+    def frame(self, lines: Sequence[facts.Line]) -> Frame:
         """What the lines of a text state."""
-        columns = tuple(self.columns[line] for line in text.splitlines() if line in self.columns)
+        columns = tuple(
+            FrameColumn(
+                line.stated.name,
+                line.stated.type,
+                description=line.stated.description,
+                unit=line.stated.unit,
+                profile=line.stated.profile,
+                many=line.many,
+            )
+            for line in lines
+        )
         return Frame(
             self.reader.label,
             len(self.reader.names),
@@ -158,90 +161,73 @@ class _Description:
     def begun(self) -> str:
         """What many of the names that are values begin with, such as the name of the column that was spread."""
         names = [name for place in sorted(self.rare) if isinstance(name := self.reader.names[place], str)]
-        return "".join(f"; {self.clean(facts.one_line(text))}" for text in starred(names)[:5])
+        return "".join(f"; {text}" for text in self.clean(*map(facts.one_line, starred(names)[:5])))
 
     def head(self) -> str:
-        reader, columns = self.reader, _count(len(self.reader.names), "column")
-        shown_rows = self.detail.level != "names" and reader.rows is not None
+        reader, size = self.reader, _count(len(self.reader.names), "column")
+        if self.detail.level != "names" and reader.rows is not None:
+            size = f"{_count(reader.rows, 'row')} × {size}"
+        named_by, index, description = self.clean(
+            facts.one_line(reader.named_by) if reader.named_by else "",
+            facts.one_line(", ".join(reader.index)) if reader.index else "",
+            self.written.description or reader.description,
+        )
         parts = [
-            f"{facts.one_line(self.name)}: {reader.label}",
-            f"{_count(reader.rows or 0, 'row')} × {columns}" if shown_rows else columns,
-            f"named by {self.clean(facts.one_line(reader.named_by))}" if reader.named_by else "",
-            f"index {self.clean(facts.one_line(', '.join(reader.index)))}" if reader.index else "",
+            reader.label,
+            size,
+            f"named by {named_by}" if named_by else "",
+            f"index {index}" if index else "",
         ]
         lazy = " (lazy: not collected)" if reader.rows is None else ""
         sampled = f" (≈ from {len(self.where):,} rows)" if self.where else ""
-        description = self.clean(self.written.description or reader.description)
         said = f"; {facts.one_line(description, 200)}" if description else ""
-        return ", ".join(part for part in parts if part) + lazy + sampled + said
+        known = ", ".join(part for part in parts if part) + lazy + sampled + said
+        return f"{facts.one_line(self.name)}: {known}"
 
-    def line(self, run: facts.Run) -> str:
-        line = f"- {self.name_and_type(run)}"
-        column = Column("")
-        if len(run.columns) == 1:
-            column = self.column(run.columns[0])
-            line += f": {known}" if (known := facts.facts(column, self.reader.rows)) else ""
-        self.note(line, run, column)
-        return line
+    def look(self, run: facts.Run, in_full: bool) -> tuple[list[str], Column]:
+        """The names of the first and the last of columns that are alike, and of a single one what is known of it."""
+        ends = list(dict.fromkeys((run.columns[0], run.columns[-1])))
+        if in_full and len(ends) == 1:
+            column = self.column(ends[0])
+        else:
+            column = Column("", self.reader.types[ends[0]])
+            self.read_names(ends)
+        return [self.names[place] for place in ends], column
 
-    def brief(self, run: facts.Run) -> str:
-        text = self.name_and_type(run)
-        self.note(f"- {text}", run, Column(""))
-        return text
+    def read_names(self, places: Iterable[int]) -> None:
+        """Have the names of columns as texts, without the secrets in them, each of which is counted once."""
+        new = [place for place in places if place not in self.names]
+        for place, name in zip(new, self.clean(*map(self.as_text, new)), strict=True):
+            self.names[place] = name if isinstance(self.reader.names[place], str) else facts.Written(name)
 
-    def name_and_type(self, run: facts.Run) -> str:
-        first, last = run.columns[0], run.columns[-1]
-        names = self.shown(first) if first == last else f"{self.shown(first)}..{self.shown(last)}"
-        more = f" ({len(run.columns):,} columns)" if first != last else ""
-        return f"{names} {facts.one_line(self.reader.types[first], 60)}{more}"
-
-    def note(self, line: str, run: facts.Run, column: Column) -> None:
-        """Keep what a line states."""
-        first, last = run.columns[0], run.columns[-1]
-        name = facts.one_line(self.cleaned(first)) if first == last else f"{self.shown(first)}..{self.shown(last)}"
-        stated = facts.as_stated(column)
-        self.columns[line] = FrameColumn(
-            name,
-            facts.one_line(self.reader.types[first], 60),
-            description=stated.description,
-            unit=stated.unit,
-            profile=stated.profile,
-            many=len(run.columns),
-        )
-
-    def shown(self, place: int) -> str:
-        """A column's name as it is typed, without the secrets in it."""
-        clean = self.cleaned(place)
-        return facts.shown_name(clean) if isinstance(self.reader.names[place], str) else clean
-
-    def cleaned(self, place: int) -> str:
-        """A column's name as text, without the secrets in it, each of which is counted once."""
-        if place not in self.names:
-            name = self.reader.names[place]
-            self.names[place] = self.clean((name if isinstance(name, str) else facts.shown_name(name))[:10_000])
-        return self.names[place]
+    def as_text(self, place: int) -> str:
+        name = self.reader.names[place]
+        return (name if isinstance(name, str) else facts.shown_name(name))[:10_000]
 
     def column(self, place: int) -> Column:
+        """What is known of a column, without the secrets in it."""
         name = str(self.reader.names[place])
+        summary = None if self.only_names or says_secret(name) else self.reader.summary(place, self.where)
         description, unit = self.reader.note(place)
         written = (self.written.column(name) if self.detail.dictionary else None) or Column(name)
+        profile = self.profile(place, summary) if summary else None
+        values = list(profile.values) if profile else []
+        known, description, *values = self.clean(self.as_text(place), written.description or description, *values)
+        self.names[place] = known if isinstance(self.reader.names[place], str) else facts.Written(known)
         return Column(
             name,
-            description=self.clean(written.description or description),
+            self.reader.types[place],
+            description=description,
             unit=written.unit or unit,
-            profile=self.profile(place, name),
+            profile=replace(profile, values=tuple(dict.fromkeys(values))) if profile else None,
         )
 
-    def profile(self, place: int, name: str) -> Profile | None:
-        if self.only_names or says_secret(name):
-            return None
-        summary = self.reader.summary(place, self.where)
-        if summary is None:
-            return None
+    def profile(self, place: int, summary: Summary) -> Profile:
+        """The profile of a column, whose values are not yet without secrets."""
         if self.holds_settings and summary.family != "time":  # a value may be a password, however often it is there
             summary = replace(summary, top=(), low=None, high=None)
         profile = profile_of(
-            summary, self.reader.rows, personal=_is_personal(self.reader.names[place]), detail=self.detail
+            summary, self.reader.rows, personal=_is_personal(self.reader.names[place]), at_least=self.detail.at_least
         )
         if self.where and summary.family == "integer" and profile.distinct == self.reader.rows:
             ends = self.reader.sorted_key(place)
@@ -279,7 +265,8 @@ class _Description:
             ]
             for at, row in enumerate(rows)
         ]
-        head = "first rows: " + ", ".join(self.shown(place) for place in places)
+        self.read_names(places)
+        head = "first rows: " + ", ".join(facts.shown_name(self.names[place]) for place in places)
         return "\n".join([head, *(", ".join(row) for row in shown)])
 
     @cached_property
@@ -295,11 +282,11 @@ class _Description:
     def value(self, value: Any) -> str:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return "NA"
-        text = self.clean(str(value)[:1000])
+        (text,) = self.clean(str(value)[:1000])
         return facts.quoted_value(text) if type(value) is str else facts.one_line(text, 40)
 
-    def clean(self, text: str) -> str:
-        return clean(text, self.detail.redacted) if text else ""
+    def clean(self, *texts: str) -> list[str]:
+        return all_clean(texts, self.detail.redacted)
 
 
 def _says_secret(value: Any) -> bool:
@@ -316,8 +303,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def profile_of(summary: Summary, rows: int | None, *, personal: bool, detail: Detail) -> Profile:
-    """What may be said about a column, by the summary of its sample and the rows of its frame."""
+def profile_of(summary: Summary, rows: int | None, *, personal: bool, at_least: int) -> Profile:
+    """What may be said about a column, by the summary of its sample and the rows of its frame; values as they are."""
     # Of values about single people neither values, range nor estimates are given.
     known = Profile(
         nulls=summary.missing / summary.size if summary.size else None,
@@ -326,17 +313,16 @@ def profile_of(summary: Summary, rows: int | None, *, personal: bool, detail: De
     )
     if personal:
         return replace(known, distinct=None) if known.approximate else known
-    if summary.size - summary.missing < detail.at_least:  # so few values are single people's
+    if summary.size - summary.missing < at_least:  # so few values are single people's
         return known
     low, high = _range(summary)
     known = replace(known, low=low, high=high)
     if known.distinct is None or known.distinct > CATEGORIES:
         return known
     # The categories that name nobody: few of them, short, and each seen often enough.
-    frequent = [value for value, count in summary.top if count >= detail.at_least]
-    shown = dict.fromkeys(clean(value, detail.redacted) for value in frequent[:SHOWN])
-    complete = bool(shown) and len(frequent) == known.distinct and len(frequent) <= SHOWN
-    return replace(known, values=tuple(shown), complete=complete)
+    frequent = tuple(value for value, count in summary.top if count >= at_least)
+    complete = bool(frequent) and len(frequent) == known.distinct and len(frequent) <= SHOWN
+    return replace(known, values=frequent[:SHOWN], complete=complete)
 
 
 def estimate_distinct(summary: Summary, rows: int | None) -> int | None:

@@ -50,7 +50,8 @@ class ObjectSource:
         """The object's name and what may be said of it."""
         if says_personal(name) and detail.level != "sample":
             detail = replace(detail, level="names")
-        return f"{one_line(name)}: {_describe(obj, detail)}"
+        said = _describe(obj, detail)
+        return f"{one_line(name)}: {said}"
 
 
 def _names_of(obj: Any) -> list[Any]:

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.last_error import middle_out
 from rsql_magic.context.question_text import Mentions
-from rsql_magic.context.reader import place_of
-from rsql_magic.context.readers import read
+from rsql_magic.context.reader import place_of, read
 from rsql_magic.context.sources import Fences, Look, Source
 from rsql_magic.context.value_names import SessionValues
 from rsql_magic.errors import UnknownName

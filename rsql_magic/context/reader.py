@@ -1,4 +1,6 @@
-"""What can be known of a frame at once and column by column, whatever its library: the contract of all readers."""
+"""What can be known of a frame at once and column by column: the contract of all readers, and pandas' own."""
+
+# An object is known by the package and name of its class, so no library is imported to find out what an object is.
 
 from __future__ import annotations
 
@@ -15,11 +17,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from rsql_magic.redaction import type_without_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
 # What kind of values a column holds, as far as a description cares; `object` means that only the values can tell.
 Family = Literal["number", "integer", "bool", "time", "text", "object", "other"]
+# By the kind of a numpy type.
+FAMILIES: dict[str, Family] = {"i": "integer", "u": "integer", "f": "number", "b": "bool", "M": "time", "m": "time"}
+
+# Of a frame with more rows than this, only as many are searched for texts, and all for those that were found.
+WHOLE = 200_000
+# A column with more values than this is not searched for texts that are written otherwise.
+FEW = 300
+# Rows whose values are told apart in the time that `isin` takes to prepare for one text.
+_SOONER = 20
 
 
 @functools.lru_cache(maxsize=32)
@@ -227,6 +238,181 @@ class Reader:
     def holding(self, column: str, wanted: AbstractSet[str]) -> tuple[dict[str, int], Iterable[str]]:  # noqa: ARG002
         """How many rows hold each of these texts; and all the column's values when they are few."""
         return {}, ()
+
+
+class _PandasReader(Reader):
+    """A pandas frame, also with duplicate or non-text names and with several levels of names."""
+
+    def __init__(self, frame: Any, label: str = "") -> None:
+        self.frame = frame
+        names = frame.columns.tolist()  # first: pandas goes through whatever a subclass has here, to its end
+        self._dtypes = frame.dtypes.tolist()
+        written: dict[int, str] = {}  # a type is an object shared by its columns, and slow to write
+        types = [written.get(id(kind)) or written.setdefault(id(kind), str(kind)) for kind in self._dtypes]
+        about = _text(_first(frame.attrs, "description", "label", "title"))
+        super().__init__(label or class_name(frame), names, types, len(frame.index), about)
+        self.index = tuple(name for name in frame.index.names if isinstance(name, str))
+        self.named_by = ", ".join(str(name) for name in frame.columns.names if name is not None)
+
+    def note(self, place: int) -> tuple[str, str]:
+        # What `df.attrs` says of the column: `{"labels": {column: text}, "units": {column: unit}}`.
+        name, attrs = self.names[place], self.frame.attrs
+        if not attrs:
+            return "", ""
+        return _text(_entry(attrs, name, "labels", "descriptions", "columns")), _text(_entry(attrs, name, "units"))
+
+    def family(self, place: int) -> Family:
+        dtype = self._dtypes[place]
+        if dtype.name in {"category", "str"} or dtype.name.startswith("string"):
+            return "text"
+        if dtype.name == "object":
+            return "object"
+        if dtype.name.startswith(("period", "timestamp", "date32", "date64")):
+            return "time"
+        if dtype.name.startswith("dictionary<values=string"):
+            return "text"
+        return FAMILIES.get(getattr(dtype, "kind", "O"), "other")
+
+    def sample(self, place: int, positions: list[int] | None) -> Sample:
+        column = self.frame.iloc[:, place]
+        column = column if positions is None else column.take(positions)
+        column = column.sparse.to_dense() if self._dtypes[place].name.startswith("Sparse") else column
+        present = column[column.notna()]
+        if self.family(place) == "time":
+            values = [present.min(), present.max()] if len(present) else []
+        else:
+            values = present.tolist()
+        return Sample(values, len(column), len(column) - len(present))
+
+    def texts(self) -> list[str]:
+        index = self.frame.index
+        levels = [name for place, name in enumerate(index.names) if isinstance(name, str) and _holds_text(index, place)]
+        return [*super().texts(), *levels]
+
+    def holding(self, column: str, wanted: AbstractSet[str]) -> tuple[dict[str, int], Iterable[str]]:
+        place = next((place for place, name in enumerate(self.names) if str(name) == column), None)
+        held = self.frame.index.get_level_values(column) if place is None else self.frame.iloc[:, place]
+        if held.dtype == "object":  # lists and dictionaries cannot be told apart
+            held = held[[isinstance(value, str) for value in held]]
+        part = held[:: -(-len(held) // WHOLE)] if len(held) > WHOLE else held
+        # isin makes an array of the texts, for each column anew: a short column's own values are told apart sooner
+        likely = wanted & set(part.unique()) if len(part) < _SOONER * len(wanted) else wanted
+        found = part[part.isin(list(likely))]
+        counts = (held[held.isin(found)] if len(part) < len(held) and len(found) else found).value_counts()
+        few = held[: 10 * FEW].unique()
+        told = {value: int(count) for value, count in counts.items() if isinstance(value, str) and count}
+        return told, [value for value in few if isinstance(value, str)] if len(few) <= FEW else ()
+
+    def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:
+        columns = [self.frame.iloc[:rows, place].tolist() for place in places]
+        return [list(row) for row in zip(*columns, strict=True)]
+
+    def labels(self, rows: int) -> list[str]:
+        return [str(label) for label in self.frame.index[:rows]] if _is_text(self.frame.index) else []
+
+    def rare_names(self, at_least: int) -> set[int]:
+        # Columns of a pivot table with few cells, in a table of counts those that few rows were counted in.
+        part = self.frame.iloc[:10_000]
+        filled = [int((column.notna() & (column != 0)).sum()) for _, column in part.items()]
+        counts = [
+            int(column.sum()) if kind.kind in "iu" else 0
+            for kind, (_, column) in zip(self._dtypes, part.items(), strict=True)
+        ]
+        return {place for place, most in enumerate(map(max, filled, counts)) if most < at_least}
+
+    def sorted_key(self, place: int) -> tuple[int, int] | None:
+        # The ends of a strictly increasing column, looked at block by block.
+        column = self.frame.iloc[:, place]
+        if column.hasnans or not increasing(lambda start, end: column.iloc[start:end].to_numpy("int64"), len(column)):
+            return None
+        return int(column.iloc[0]), int(column.iloc[-1])
+
+
+def _holds_text(index: Any, level: int) -> bool:
+    kind = index.get_level_values(level).dtype
+    return kind.name in {"object", "category", "str"} or kind.name.startswith("string")
+
+
+def increasing(block: Callable[[int, int], Any], rows: int, size: int = 65_536) -> bool:
+    """Whether numbers are strictly increasing, looked at block by block so that nothing large is made."""
+    for start in range(0, rows - 1, size):
+        part = block(start, start + size + 1)
+        if not (part[1:] > part[:-1]).all():
+            return False
+    return True
+
+
+def pandas_series(series: Any) -> Reader:
+    """A pandas series or index as a frame of one column."""
+    from pandas import Series
+
+    column = series if isinstance(series, Series) else series.to_series()
+    # The name of a row (`df.loc["Ann"]`) is a value; a row is told from a column by its index, the columns' names.
+    is_row = isinstance(series, Series) and _is_text(column.index)
+    name = "values" if is_row or not isinstance(series.name, str) else series.name
+    return _PandasReader(column.to_frame(name=name), class_name(series))
+
+
+def pandas_array(array: Any) -> Reader:
+    """One of pandas' own arrays, such as a categorical."""
+    from pandas import Series
+
+    return _PandasReader(Series(array).to_frame(name="values"), class_name(array))
+
+
+def pandas_levels(index: Any) -> Reader:
+    """A pandas index of several levels, each of them a column."""
+    names = [name if isinstance(name, str) else f"level_{place}" for place, name in enumerate(index.names)]
+    from pandas import DataFrame
+
+    reader = _PandasReader(
+        DataFrame({place: index.get_level_values(place) for place in range(len(names))}).set_axis(names, axis=1),
+        class_name(index),
+    )
+    reader.index = ()
+    return reader
+
+
+def _is_text(index: Any) -> bool:
+    return index.nlevels > 1 or index.dtype.kind not in "iufbmM"
+
+
+def _first(mapping: Any, *keys: str) -> Any:
+    return next((mapping[key] for key in keys if key in mapping), "")
+
+
+def _entry(attrs: Any, name: Any, *groups: str) -> Any:
+    found = (attrs[group][name] for group in groups if isinstance(attrs.get(group), dict) and name in attrs[group])
+    return next(found, "")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+PANDAS: dict[tuple[str, str], Callable[[Any], Reader]] = {
+    ("pandas", "DataFrame"): _PandasReader,
+    ("pandas", "Series"): pandas_series,
+    ("pandas", "Index"): pandas_series,
+    ("pandas", "MultiIndex"): pandas_levels,
+    ("pandas", "Categorical"): pandas_array,
+    ("pandas", "ExtensionArray"): pandas_array,
+}
+
+
+def read(obj: Any) -> Reader:
+    """The object's reader; a `TypeError` where it is no frame of a library known here."""
+    reader = reader_of(obj)
+    if reader is None:
+        raise TypeError(f"{type(obj).__name__} is no frame that is known here")
+    return reader(obj)
+
+
+def reader_of(obj: Any) -> Callable[[Any], Reader] | None:
+    """What makes a reader of the object; None where it is no frame of a library known here."""
+    from rsql_magic.context.readers import READERS  # those of other libraries stand on this module
+
+    return next((READERS[place] for place in places_of(obj) if place in READERS), None)
 
 
 class Names(Reader):

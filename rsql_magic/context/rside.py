@@ -15,7 +15,7 @@ from rsql_magic.context.reader import Marks, Reader, Summary, place_of
 from rsql_magic.context.sources import Detail
 from rsql_magic.context.value_names import UNREACHED, looked_at
 from rsql_magic.redaction import clean, says_personal, words_in, words_of_code
-from rsql_magic.sql import Column, Table, cut, one_line
+from rsql_magic.sql import Column, Table, Written, cut, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -196,8 +196,8 @@ class _RReader(Reader):
         # The first rows, as far as they were brought along and for the columns that were looked at.
         columns = [listed(self._columns[place][11])[:rows] if place in self._columns else () for place in places]
         # A value of a sample row: text begins with a quote, everything else is shown as R writes it.
-        cells = [[text[1:] if text.startswith("'") else _Written(text) for text in column] for column in columns]
-        shown = [[column[row] if row < len(column) else _Written("…") for column in cells] for row in range(rows)]
+        cells = [[text[1:] if text.startswith("'") else Written(text) for text in column] for column in columns]
+        shown = [[column[row] if row < len(column) else Written("…") for column in cells] for row in range(rows)]
         return shown[: max(map(len, columns), default=0)]
 
     def labels(self, rows: int) -> list[str]:
@@ -236,12 +236,6 @@ def _value(text: str, family: Family) -> Any:
     if not text:
         return None
     return int(text) if family == "integer" else float(text) if family == "number" else text
-
-
-class _Written(str):
-    """A value as R writes it, which is not quoted again."""
-
-    __slots__ = ()
 
 
 _VALUE_SAID = re.compile(r"^(R (?:numeric|integer|logical)) \S+$")

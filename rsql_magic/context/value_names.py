@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
-from rsql_magic.context.reader import fold, positions
+from rsql_magic.context.reader import WHOLE, fold, positions
 from rsql_magic.context.sources import Fences
 from rsql_magic.redaction import says_literal, says_personal
 
@@ -54,8 +54,6 @@ _ONE_FRAME = 10.0
 _REPEATED_WORK = 200_000
 # So many columns with one beginning may be values, where there was no time to see that they are none.
 _ALIKE = 5
-# Of a frame with more rows than this, only as many are searched for texts, and all for those that were found.
-WHOLE = 200_000
 # Rows of a column of text that are looked at to see how it is filled.
 _ROWS_OF_TEXT = 1_000
 
@@ -266,22 +264,26 @@ class SessionValues:
     @cached_property
     def names(self) -> frozenset[str]:
         """Those names. A frame that fails here is described no more, so nothing of it need be known."""
-        found = set[str]()
-        for frame, reader in self.readers.items():
-            ask = partial(by_filling, reader, self.at_least, all_of_them=self.no_values)
-            found |= {written(reader.names[place]) for place in self._ask(frame, ask, set[int]())}
-        return frozenset(self._held() | found)
+        filled = {written(self.readers[frame].names[n]) for frame, (places, _) in self._looks.items() for n in places}
+        return frozenset(self._held() | filled)
 
     def _ask(self, frame: str, call: Callable[[], Found], otherwise: Found) -> Found:
         return self.fences.ask(frame, call, otherwise, _ONE_FRAME)
 
     @cached_property
-    def _texts(self) -> dict[str, frozenset[str]]:
-        """The columns of each frame that hold texts."""
+    def _looks(self) -> dict[str, tuple[set[int], frozenset[str]]]:
+        """The columns of each frame that seem to be named by values, and those that hold texts."""
         return {
-            frame: self._ask(frame, lambda: frozenset(reader.texts()), frozenset[str]())  # noqa: B023
+            frame: self._ask(frame, partial(self._look, reader), (set[int](), frozenset[str]()))
             for frame, reader in self.readers.items()
         }
+
+    def _look(self, reader: Reader) -> tuple[set[int], frozenset[str]]:
+        return by_filling(reader, self.at_least, all_of_them=self.no_values), frozenset(reader.texts())
+
+    @cached_property
+    def _texts(self) -> dict[str, frozenset[str]]:
+        return {frame: texts for frame, (_, texts) in self._looks.items()}
 
     @cached_property
     def columns(self) -> frozenset[str]:
@@ -302,7 +304,11 @@ class SessionValues:
 
     def places(self, reader: Reader) -> set[int]:
         """The columns of a frame that have such names."""
-        return {place for place, name in enumerate(reader.names) if written(name) in self.names}
+        held = {place for place, name in enumerate(reader.names) if written(name) in self.names}
+        known = next((frame for frame, other in self.readers.items() if other is reader), "")
+        if known and known not in self.fences.failed:
+            return held | self._looks[known][0]
+        return held | by_filling(reader, self.at_least, all_of_them=self.no_values)
 
     def _held(self) -> set[str]:
         """Names that a text column holds."""

@@ -68,14 +68,17 @@ _PAIRS = {
 }
 
 
-def safe_markdown(text: str) -> str:
-    """A model's Markdown as Markdown that shows the same and does nothing.
+def safe_markdown(*texts: str) -> str:
+    """A model's Markdown as Markdown that shows the same and does nothing; of several texts each by itself.
 
     Example:
         >>> safe_markdown("a <script>b</script> `x`, *see* [this](javascript:alert(1))")
         'a &lt;script&gt;b&lt;/script&gt; `x`, *see* this'
     """
-    text = printable(text)
+    return "\n\n".join(map(_safe, list(map(printable, texts))))
+
+
+def _safe(text: str) -> str:
     try:
         return _blocks(iter(_parser().parse(text)), "") or plain_markdown(text)
     except RecursionError:  # thousands of brackets within each other

@@ -177,7 +177,8 @@ class LLMClient:
         # Halves of characters, as bytes that are no text leave behind, become question marks.
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         request = self._built("POST", "v1/chat/completions", options.get("timeout"), content=content, headers=headers)
-        self._silence.expect(request)
+        waits = request.extensions["timeout"]
+        waits["read"] = min(waits["read"], self._silence.lost_after)
         return request
 
     def _built(self, method: str, path: str, timeout: float | None, **content: Any) -> httpx.Request:

@@ -254,11 +254,11 @@ class Silence:
     url: str
     lost_after: float = math.inf  # seconds
 
-    def expect(self, request: httpx.Request, response: httpx.Response | None = None) -> None:
+    def expect(self, response: httpx.Response) -> None:
         """Take a longer silence than a gateway with heartbeats ever keeps for the loss of the connection."""
         with suppress(KeyError, ValueError):
-            self.lost_after = _MISSED * float(response.headers[_BEATS]) if response is not None else self.lost_after
-        timeouts = request.extensions["timeout"]
+            self.lost_after = _MISSED * float(response.headers[_BEATS])
+        timeouts = response.request.extensions["timeout"]
         timeouts["read"] = min(timeouts["read"], self.lost_after)
 
     def lines(self, lines: Iterable[str], patience: float, heard: Callable[[str], None] | None) -> Iterator[str]:
@@ -307,7 +307,7 @@ def read_events(
     while True:
         try:
             with sent() as response:
-                silence.expect(response.request, response)
+                silence.expect(response)
                 left = "x-ratelimit-"
                 limits = {n.removeprefix(left): v for n, v in response.headers.items() if n.startswith(left)}
                 request_id = response.headers.get("x-request-id", "")

@@ -1,3 +1,4 @@
+from .filter import all_clean as all_clean
 from .filter import clean as clean
 from .filter import redact as redact
 from .sensitivity import names_settings as names_settings

@@ -21,7 +21,7 @@ from rsql_magic.redaction import identifiers
 from rsql_magic.redaction.sensitivity import says_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _PLACEHOLDER = re.compile(r"\[[a-z ]+\]|\[[a-z ]*\Z|(?:…|\.{3})\W*\Z")
 _NAME_OR_NUMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[+-]?[0-9][0-9_.,]{0,7}|(?:None|TRUE|FALSE|NA)")
@@ -335,3 +335,8 @@ def clean(text: str, found: Counter[str]) -> str:
     replaced, counts = redact(text)
     found.update(counts)
     return replaced
+
+
+def all_clean(texts: Iterable[str], found: Counter[str]) -> list[str]:
+    """Some texts without secrets."""
+    return [clean(text, found) if text else "" for text in texts]

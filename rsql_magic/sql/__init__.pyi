@@ -29,6 +29,7 @@ from .dialects.records import functions as functions
 from .dialects.records import known_as as known_as
 from .dialects.records import names as names
 from .dialects.records import system_table as system_table
+from .facts import Written as Written
 from .facts import as_stated as as_stated
 from .facts import count_tokens as count_tokens
 from .facts import cut as cut

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from rsql_magic.sql.dialects.records import WORDS
 
@@ -305,8 +305,16 @@ def one_line(text: str, longest: int = _LONGEST_NAME) -> str:
     return line if len(line) <= longest and len(text) <= longest * 4 else line[: longest - 1] + "…"
 
 
+class Written(str):
+    """A text that is shown as it is written, and not quoted."""
+
+    __slots__ = ()
+
+
 def shown_name(name: object) -> str:
     """A column's name as it is written in code: plain where it can be, quoted where it must be."""
+    if isinstance(name, Written):
+        return name
     if isinstance(name, str):
         line = one_line(name)
         return line if _PLAIN_NAME.fullmatch(line) else repr(line)
@@ -341,58 +349,69 @@ def _stem(name: object, place: int) -> str:
     return stem if numbers else f"\0{place}"
 
 
-def run_line(first: object, last: object, kind: str, count: int) -> str:
-    """The one line of like columns."""
-    return f"- {shown_name(first)}..{shown_name(last)} {kind} ({count:,} columns)"
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line on columns that are alike: its text, and what it states of how many columns."""
+
+    text: str
+    stated: Column
+    many: int
+
+
+# The names of the first and the last of a run, or of the only one, and what is known of that: all, or name and type.
+Look: TypeAlias = "Callable[[Run, bool], tuple[list[str], Column]]"
 
 
 def fit(
-    head: str,
-    runs_: Sequence[Callable[[], str]],
-    brief: Sequence[Callable[[], str]],
-    must: Collection[int],
-    budget: int,
-) -> str:
-    """As many lines as a budget of tokens holds, and a word on the rest."""
+    head: str, runs_: Sequence[Run], look: Look, must: Collection[int], budget: int, *, rows: int | None
+) -> tuple[str, list[Line]]:
+    """As many lines as a budget of tokens holds, and a word on the rest; and those lines."""
     # Lines are made one at a time and no more of them than the budget can hold, because making one reads data. Those
     # of ``must`` are shown whatever they cost. When not all fit, half of the budget goes to the first lines in full
-    # and the rest to as many names and types (``brief``) as possible.
+    # and the rest to as many names and types as possible.
     free = budget - count_tokens(head) - 10
-    lines = {place: runs_[place]() for place in sorted(must)}
-    free -= sum(map(_cost, lines.values()))
+    lines = {place: _line(runs_[place], *look(runs_[place], True), rows) for place in sorted(must)}
+    free -= sum(_cost(line.text) for line in lines.values())
     spent = 0
-    for place, line in enumerate(runs_):
+    for place, run in enumerate(runs_):
         if place not in lines:
-            made = line()
-            spent += _cost(made)
+            made = _line(run, *look(run, True), rows)
+            spent += _cost(made.text)
             if spent > free:
                 break
             lines[place] = made
     if len(lines) < len(runs_):
         kept, spent = {place: lines[place] for place in must}, 0
-        for place, text in lines.items():
-            spent += 0 if place in must else _cost(text)
+        for place, line in lines.items():
+            spent += 0 if place in must else _cost(line.text)
             if spent <= free / 2:
-                kept[place] = text
+                kept[place] = line
         lines = kept
-    return "\n".join([head, *(lines[place] for place in sorted(lines)), *_rest(lines, brief, free)])
+    left = free - sum(_cost(line.text) for line in lines.values())
+    brief = _brief([run for place, run in enumerate(runs_) if place not in lines], look, left)
+    shown = [*(lines[place] for place in sorted(lines)), *brief]
+    more = len(runs_) - len(shown)
+    rest = [f"(+{more:,} column{'s' * (more != 1)} not shown)"] if more else []
+    return "\n".join([head, *(line.text for line in shown), *rest]), shown
 
 
-def _rest(lines: dict[int, str], brief: Sequence[Callable[[], str]], free: float) -> list[str]:
-    """The columns without a line: by name and type as far as the budget goes, then counted."""
-    left = free - sum(_cost(line) for line in lines.values())
-    named: list[str] = []
-    counted = 0
-    for place, write in enumerate(brief):
-        if place in lines:
-            continue
-        text = write() if left > 0 else ""
-        left -= _cost(text) + 1
-        if left > 0:
-            named.append(f"- {text}")
-        else:
-            counted += 1
-    return named + ([f"(+{counted:,} column{'s' * (counted != 1)} not shown)"] if counted else [])
+def _brief(runs_: Sequence[Run], look: Look, left: float) -> list[Line]:
+    """The lines with name and type alone, as far as the budget goes."""
+    lines: list[Line] = []
+    for run in runs_:
+        line = _line(run, *look(run, False), None) if left > 0 else None
+        left -= _cost(line.text.removeprefix("- ") if line else "") + 1
+        if line and left > 0:
+            lines.append(line)
+    return lines
+
+
+def _line(run: Run, names: Sequence[str], column: Column, rows: int | None) -> Line:
+    many, name, kind = len(run.columns), "..".join(map(shown_name, names)), one_line(column.type, 60)
+    text = f"- {name} {kind}" + (f" ({many:,} columns)" if many > 1 else "")
+    known = facts(column, rows)
+    stated = replace(as_stated(column), name=name if many > 1 else one_line(names[0]), type=kind)
+    return Line(f"{text}: {known}" if known else text, stated, many)
 
 
 def _cost(line: str) -> int:

@@ -9,7 +9,7 @@ from rsql_magic.sql.autofix.texts import generated
 from rsql_magic.sql.ddl_reader import parse_ddl
 from rsql_magic.sql.dialects.reading import _plain_quotes
 from rsql_magic.sql.dialects.records import is_file
-from rsql_magic.sql.facts import run_line, runs, share, shown_name
+from rsql_magic.sql.facts import runs, share, shown_name
 from rsql_magic.sql.guard.size import magnitude, moment, seconds_of, value
 from rsql_magic.sql.linking.lexicon import language_of, shortens, translated
 from rsql_magic.sql.linking.words import mistyped, named_schemas, slips, stem
@@ -60,10 +60,6 @@ def test_shown_name():
 
 def test_runs():
     assert [len(run.columns) for run in runs(["id", "m1", "m2", "m3", "m4"], ["int"] + ["float"] * 4)] == [1, 4]
-
-
-def test_run_line():
-    assert run_line("metric_0", "metric_199", "float64", 200) == "- metric_0..metric_199 float64 (200 columns)"
 
 
 def test_value():

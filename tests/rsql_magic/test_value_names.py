@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from rsql_magic.answers.columns_used import unknown_in_python
 from rsql_magic.context import describe, gather, python_frames
-from rsql_magic.context.reader import fold
-from rsql_magic.context.readers import read
+from rsql_magic.context.reader import fold, read
 from rsql_magic.context.value_names import UNREACHED, SessionValues, by_filling, parts_of, prefix_of, starred
 
 ROWS = 600
