@@ -146,7 +146,7 @@ async def stream(recorder: Recorder) -> Walk:
             server.add_socket(socket)
             stack.push_async_callback(server.close_all_connections)
             stack.callback(server.stop)
-            client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+            client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=60))
             for record in (nullcontext, recorder.recording):
                 with record() as walk:
                     url = f"http://127.0.0.1:{port}/rsql/v1/chat/completions"

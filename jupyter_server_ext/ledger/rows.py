@@ -22,7 +22,7 @@ from jupyter_server_ext.ledger.schema import entries
 from jupyter_server_ext.messages import WITHOUT_PROVIDER, Entry, Usage, as_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
 GENESIS = "0" * 64  # what the first entry of an instance is linked to
@@ -106,7 +106,18 @@ def entry_of(row: Any, **changes: Any) -> Entry:
     return Entry(**(values | changes), usage=Usage(**{name: row[name] for name in _USAGE}))
 
 
-def amounts(row: dict[str, Any]) -> dict[str, int]:
+def added_to_totals(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What entries add to the totals, those with the same keys together."""
+    sums: dict[tuple[str, ...], dict[str, int]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in TOTAL_KEYS)
+        total = sums.setdefault(key, dict.fromkeys(TOTAL_SUMS, 0))
+        for name, amount in _amounts(row).items():
+            total[name] += amount
+    return [dict(zip(TOTAL_KEYS, key, strict=True)) | total for key, total in sums.items()]
+
+
+def _amounts(row: dict[str, Any]) -> dict[str, int]:
     """What one entry adds to its totals; a request counts once, however many attempts it took."""
     # Entries of attempts that were followed by others have 0 attempts.
     last = row["attempts"] > 0 or not row["key"] or row["status"] == 0

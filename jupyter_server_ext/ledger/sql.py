@@ -29,7 +29,7 @@ from jupyter_server_ext.ledger.rows import (
     TOTAL_KEYS,
     TOTAL_SUMS,
     ForgottenCallers,
-    amounts,
+    added_to_totals,
     apart,
     entry_of,
     entry_row,
@@ -53,7 +53,7 @@ from jupyter_server_ext.ledger.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from jupyter_server_ext.ledger.files import Instance
     from jupyter_server_ext.messages import Entry
@@ -165,16 +165,18 @@ class SqlLedgerStore(SqlLedgerReader):
             self._take_turn(db, ended)
             self._begin(db, begun)
             new = self._not_yet_there(db, ended)
-            rows = self._linked(db, new, self.forgotten_since(db, min(entry.at for entry in ended)))
-            if rows:
+            if new:
+                rows = self._linked(db, new)
+                sums = added_to_totals(rows)
                 _APPEND.run(db, [row | NAMELESS if row["forgotten"] else row for row in rows])
-                self._add_to_totals(db, rows)
-        return len(rows)
+                self._add_sums(db, sums)
+        return len(new)
 
-    def _linked(self, db: sa.Connection, new: Sequence[Entry], forgotten: ForgottenCallers) -> list[dict[str, Any]]:
+    def _linked(self, db: sa.Connection, new: Sequence[Entry]) -> list[dict[str, Any]]:
         """Rows for these entries at the end of the chain; of who was forgotten only the totals learn the group."""
         newest = _LAST_LINK.run(db, [{"instance": self._instance}]).fetchone()
         last, chain = newest or self._start_of_chain(db)
+        forgotten = self.forgotten_since(db, min(entry.at for entry in new))
         rows = []
         for number, entry in enumerate(new, last + 1):
             row = entry_row(entry, self._instance, number, self._zone)
@@ -205,15 +207,6 @@ class SqlLedgerStore(SqlLedgerReader):
         for entry in ended:
             first.setdefault((entry.request_id, entry.attempt), entry)
         return [entry for name, entry in first.items() if name not in seen]
-
-    def _add_to_totals(self, db: sa.Connection, rows: Iterable[dict[str, Any]]) -> None:
-        sums: dict[tuple[str, ...], dict[str, int]] = {}
-        for row in rows:
-            key = tuple(row[name] for name in TOTAL_KEYS)
-            total = sums.setdefault(key, dict.fromkeys(TOTAL_SUMS, 0))
-            for name, amount in amounts(row).items():
-                total[name] += amount
-        self._add_sums(db, [dict(zip(TOTAL_KEYS, key, strict=True)) | total for key, total in sums.items()])
 
     def _add_sums(self, db: sa.Connection, sums: list[dict[str, Any]]) -> None:
         sums.sort(key=itemgetter(*TOTAL_KEYS))  # in one order gateways never wait for each other's rows in a ring
