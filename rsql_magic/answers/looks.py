@@ -18,10 +18,9 @@ _TOKENS = 1_200  # most of one thing
 
 
 def tools_of(writer: AnswerWriter) -> tuple[Tool, ...]:
-    """The tools for a question; by default where the context was too small for all that there is."""
-    asked, left_out = writer.question, (piece.reason for piece in writer.gathered.left_out)
-    unwanted = asked.look == "never" or (asked.look == "auto" and "over the budget" not in left_out)
-    if unwanted or not asked.look_calls or not writer.gathered or writer.entry.chat.is_offline(asked.model):
+    """The tools for a question that wants some."""
+    asked = writer.question
+    if not asked.look_calls or not writer.gathered or writer.entry.chat.is_offline(asked.model):
         return ()
     things = [piece.name for piece in writer.gathered.pieces if piece.kind in _KINDS]
     look = LookAt(things, partial(_gathered, writer))

@@ -317,14 +317,17 @@ class AnswerWriter:
 
     @property
     def tools(self) -> tuple[Tool, ...]:
-        """What the model may look with before it answers."""
-        return tools_of(self)
+        """What the model may look with before it answers; by default where the budget left something out."""
+        look, reasons = self.question.look, (piece.reason for piece in self.gathered.pieces)
+        return () if look == "never" or (look == "auto" and "over the budget" not in reasons) else tools_of(self)
 
     @cached_property
-    def _looking(self) -> Looking:
-        text = self.question.text
+    def _looking(self) -> Looking | None:
+        text, tools = self.question.text, self.tools
         say, most = self.screen.restart, self.question.look_calls
-        return Looking(self.tools, self._send, most=most, say=say, restored=lambda sent: restored(sent, text))
+        if not tools:
+            return None
+        return Looking(tools, self._send, most=most, say=say, restored=lambda sent: restored(sent, text))
 
     def messages(self) -> list[Message]:
         """The messages of the request: prompt, history, the notebook's context, and the question."""
@@ -366,7 +369,7 @@ class AnswerWriter:
         problems: tuple[str, ...] = ()
         ended_by: RsqlError | None = None
         try:
-            problems = drafts.drive(steps, self._looking.answer)[-1].problems
+            problems = drafts.drive(steps, self._looking.answer if self._looking else self._send)[-1].problems
         except (Stopped, AnswerCut) as error:
             ended_by = error
         answer = self._answer(problems, ended_by)
@@ -434,6 +437,7 @@ class AnswerWriter:
         last, usage = self.replies[-1], usage_of(self.replies)
         cut, silence = last.cut, last.silence
         redacted = sum((self.replies[0].redacted + Counter(self.gathered.redactions)).values())
+        sources = self.gathered.named_in(last.text)
         notes = (
             self.entry.note,
             f"{redacted} value{'' if redacted == 1 else 's'} redacted" if redacted else "",
@@ -444,9 +448,9 @@ class AnswerWriter:
             question=self.question.text,
             usage=usage,
             context=self.gathered.text,
-            sources=self.gathered.named_in(last.text),
+            sources=sources,
             problems=(*problems, *([silence] if silence else [])),
-            looked=self._looking.line,
+            looked=self._looking.line if self._looking else "",
             unchecked=self.unchecked,
             notes=tuple(filter(None, notes)),
             format=self.question.format,

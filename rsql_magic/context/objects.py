@@ -91,9 +91,11 @@ def _describe(obj: Any, detail: Detail) -> str:
         return _collection(obj, detail)
     if issubclass(cls, Enum):
         return f"member of {_class_of(obj)}"
-    if place_of(cls)[0] == "numpy" and hasattr(obj, "item") and type(obj.item()) in {int, float, bool}:
+    package = place_of(cls)[0]
+    if package == "numpy" and hasattr(obj, "item") and type(obj.item()) in {int, float, bool}:
         return f"numpy {_number(obj.item(), detail)}"
-    return _chart(obj, detail) or _model(obj, detail) or f"{_class_of(obj)}{_shape(obj, detail)}{_fields(cls, detail)}"
+    chart = _chart(obj, detail) if package == "altair" else ""
+    return chart or _model(obj, detail) or f"{_class_of(obj)}{_shape(obj, detail)}{_fields(cls, detail)}"
 
 
 def _class_of(obj: Any) -> str:
@@ -266,7 +268,7 @@ class _Ellipsis:
 
 
 def _chart(obj: Any, detail: Detail) -> str:
-    """The mark of an Altair chart and what its channels show; empty for anything else."""
+    """The mark of an Altair chart and what its channels show; empty where they show no column."""
     channels = _channels(obj)
     if not channels:
         return ""

@@ -133,7 +133,7 @@ class Chat:
             >>> chat.entry("only those to Oslo").note, chat.entry("How many airports?").note
             ('building on “How many flights?”', '')
         """
-        origin = origin or Origin()
+        origin, following = origin or Origin(), follows(question)
         own = [turn for turn in self.turns if origin.repeats(turn.origin)]
         last = self.turns[-1] if self.turns and not whole else None
         if (
@@ -143,7 +143,6 @@ class Chat:
         place = self._place(origin, own)
         gone = set(map(id, own))  # by identity: two turns may hold the same words
         before = [turn for turn in self.turns if id(turn) not in gone and turn.place <= place]
-        following = follows(question)
         # The last turn, and those that it was built upon.
         first = next((n for n in range(len(before) - 1, -1, -1) if not before[n].follows), 0)
         candidates = before if whole or self.is_named else before[first:] if following else []

@@ -150,12 +150,13 @@ class Writer:
                 anew=self._prompt.anew,
             )
             try:
-                rounds = drafts.drive(steps, self._looking.answer)
+                rounds = drafts.drive(steps, self._reply)
             except GatewayError as error:
                 context = context_exceeded(error)
                 if context is None or not self._prompt.narrowed(context):
                     raise
-                self._looking.forget()
+                if self._looking:
+                    self._looking.forget()
             else:
                 made = self._by_rules() if rounds[-1].problems and not self._doubted else self._unjoined(rounds)
                 return [*rounds, made] if made else rounds
@@ -200,7 +201,7 @@ class Writer:
         """A further draft that passes its checks and runs, corrected by rules where they are certain."""
         messages, parameters = self._prompt.further(number)
         try:
-            draft = read_draft(self._looking.answer(messages, **parameters))
+            draft = read_draft(self._reply(messages, **parameters))
             statement, problems = self._checks.read(draft.sql)
             if problems and (fix := self._checks.autofix(draft.sql)) is not None and not fix.restructured:
                 draft = replace(draft, sql=fix.sql)
@@ -216,16 +217,21 @@ class Writer:
         return DraftResult(draft, self._rows[draft.sql].df)
 
     @cached_property
-    def _looking(self) -> Looking:
-        """What the model may look at before it writes."""
+    def _looking(self) -> Looking | None:
+        """What the model may look at before it writes; None for nothing."""
+        if not (tools := self._prompt.tools):
+            return None
         return Looking(
-            self._prompt.tools,
+            tools,
             self._send,
             most=self._options.look_calls,
             say=self._screen.restart,
             restored=lambda text: restored(text, self._options.question),
             clock=self._clock,
         )
+
+    def _reply(self, messages: list[Message], **options: Unpack[StreamOptions]) -> Reply:
+        return self._looking.answer(messages, **options) if self._looking else self._send(messages, **options)
 
     def _send(self, messages: list[Message], **options: Unpack[StreamOptions]) -> Reply:
         self._screen.status("comparing" if self._comparing else "repairing" if self._drafts else "writing")
@@ -352,7 +358,7 @@ class Writer:
 
         for word, meant in self._prompt.misspelt.items():
             yield f"“{word}” was read as {meant}."
-        if self._looking.line:
+        if self._looking and self._looking.line:
             yield self._looking.line
         if self._prompt.narrow:
             yield self._prompt.narrow
