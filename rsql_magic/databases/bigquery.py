@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Failure, Fetched, Picked, Plan, Reply, Structure, shorten
+from rsql_magic.databases.base import Fetched, Picked, Plan, Reply, Structure, shorten
 from rsql_magic.databases.columns import frame_of, take
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.errors import QueryRejected
@@ -83,7 +83,6 @@ class BigQuery(SQLAlchemy):
     def verify(self, session: Connection, sql: str, allowed: frozenset[str], /) -> None:
         """Refuse what BigQuery itself does not call a SELECT, and routines that somebody made."""
         tried = self._dry_run(session, sql)
-        self._tried = (sql, tried)
         if tried.statement_type != "SELECT":
             raise QueryRejected(f"BigQuery takes this for {tried.statement_type}.", hint="Only a query may run here.")
         told = tried._properties.get("statistics", {}).get("query", {})  # noqa: SLF001 - not among its attributes
@@ -103,10 +102,6 @@ class BigQuery(SQLAlchemy):
     @override
     def read_plan(self, rows: Reply, /) -> Plan:
         return Plan(f"Reads {_size(int(rows[0][0] or 0))}, which are billed.")
-
-    @override
-    def failure(self, error: BaseException, /) -> Failure:
-        return ""
 
     @override
     def message(self, error: BaseException, /) -> str:

@@ -8,7 +8,6 @@
 # ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
 from __future__ import annotations
 
-import logging
 import re
 import socket
 import uuid
@@ -72,6 +71,8 @@ class Spark(Database):
 
     def __init__(self, session: Any, name: str = "spark", *, ours: bool = False) -> None:
         super().__init__()
+        if not hasattr(session, "interruptTag"):
+            raise ConnectionProblem("This Spark is too old.", hint="Use Spark 4 or newer: pip install 'pyspark>=4'.")
         self.name = name
         self._session = session
         self._ours = ours
@@ -151,15 +152,23 @@ class Spark(Database):
         lexed = lex(query, self.dialect)
         called = {call.path[-1].lower() for call in calls(lexed, parse(lexed.text, self.dialect).walk(), self.dialect)}
         for name in sorted(called - allowed):
-            told = self.run(session, f"DESCRIBE FUNCTION {self.quoted(name)}")
-            kinds = [text.removeprefix("Class: ") for (text,) in told if text.startswith("Class: ")]
-            if any(not kind.startswith(_BUILT_IN) for kind in kinds):
+            if not self._class_of(session, name).startswith(_BUILT_IN):
                 raise QueryRejected(
                     f"{name} is a function of yours in this session, and it may do anything.",
                     piece=name,
                     hint="Use what Spark itself has.",
                     repairable=True,
                 )
+
+    def _class_of(self, session: Any, name: str) -> str:
+        """The Java class of a function; for a word that is none, such as a type, as if it were Spark's own."""
+        try:
+            told = self.run(session, f"DESCRIBE FUNCTION {self.quoted(name)}")
+        except Exception as error:
+            if "ROUTINE" not in str(error):
+                raise
+            return _BUILT_IN
+        return next((text.removeprefix("Class: ") for (text,) in told if text.startswith("Class: ")), "")
 
     @override
     def explained(self, session: Any, sql: str) -> Reply:
@@ -194,7 +203,7 @@ class Spark(Database):
     @override
     def state(self) -> Hashable:
         """The schemas, and the tables of the current one; as long as these are not many, with their columns."""
-        with self.reading(10.0) as session:
+        with self.reading(60.0) as session:
             schemas, tables = self.run(session, "SHOW NAMESPACES"), self.run(session, "SHOW TABLES")
             told = self.run(session, "SHOW TABLE EXTENDED LIKE '*'") if len(tables) <= _DESCRIBED else []
         return tuple(schemas), tuple(tables), tuple(told)
@@ -240,13 +249,10 @@ class Spark(Database):
 def open_connect(url: str) -> Spark:
     """A session of its own on a Spark Connect server: ``sc://host:15002``."""
     try:
-        from pyspark.sql import SparkSession
-        from pyspark.sql.connect.session import SparkSession as _  # noqa: F401 - what it needs may be missing
+        from pyspark.sql.connect.session import SparkSession
     except ImportError:
         hint = "Install it: pip install 'rsql-jupyter[spark]'"
-        raise ConnectionProblem(
-            "The Python package pyspark is missing, or what Spark Connect needs.", hint=hint
-        ) from None
+        raise ConnectionProblem("pyspark is missing, or what Spark Connect needs.", hint=hint) from None
     place = urlsplit(url)
     name = f"sc://{place.hostname}:{place.port or 15002}"
     if not _answers(place.hostname or "", place.port or 15002):
@@ -257,7 +263,7 @@ def open_connect(url: str) -> Spark:
 
 
 # Where Spark's own functions are; one of a person's is a lambda of Spark's or a class of its own.
-_BUILT_IN = "org.apache.spark.sql.catalyst.expressions."
+_BUILT_IN = "org.apache.spark.sql.catalyst."
 
 
 def _in_brackets(sql: str) -> str:
@@ -294,7 +300,9 @@ def _answers(host: str, port: int) -> bool:
 @contextmanager
 def _no_log_of_errors() -> Iterator[None]:
     """Spark Connect writes every error with the statement to stderr; ours are shown once, and without its values."""
-    logger = logging.getLogger("SQLQueryContextLogger")
+    from pyspark.logger import PySparkLogger
+
+    logger = PySparkLogger.getLogger("SQLQueryContextLogger")
     before, logger.disabled = logger.disabled, True
     try:
         yield
