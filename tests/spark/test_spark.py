@@ -122,7 +122,7 @@ def test_a_session_that_ended_is_one_sentence(address):
     engine = open_engine(session)
     assert engine.run("SELECT 1 AS one").df["one"].tolist() == [1]
     session.stop()
-    for ask in (engine.catalog, lambda: engine.run("SELECT 1 AS one")):
+    for ask in (lambda: engine.catalog(sure=True), lambda: engine.run("SELECT 1 AS one")):
         with pytest.raises(ConnectionProblem, match=r"The Spark session has ended\. Start it again"):
             ask()
 

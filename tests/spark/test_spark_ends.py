@@ -19,7 +19,7 @@ with conftest.driver({folder!r}, conftest.free_port(), "local[1]") as session:
     engine = open_engine(session)
     assert engine.run("SELECT 1 AS one").df["one"].tolist() == [1]
     {end}
-    for ask in (engine.catalog, lambda: engine.run("SELECT 1 AS one")):
+    for ask in (lambda: engine.catalog(sure=True), lambda: engine.run("SELECT 1 AS one")):
         try:
             ask()
         except ConnectionProblem as problem:
