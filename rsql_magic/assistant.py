@@ -168,7 +168,8 @@ class Assistant:
             # Why R code was not checked, unless that passes: then it is checked later.
             unchecked = f"R code not checked: {answer.unchecked}" if answer.unchecked not in {"", BUSY} else ""
             news = self._news([*writer.gathered.notes, *filter(None, [unchecked])])
-            answer.notes = (*filter(None, [question.hint]), *answer.notes, *news)
+            said = "the tables could not answer it" if question.way == "query" else question.said
+            answer.notes = (*filter(None, [question.hint, said]), *answer.notes, *news)
             screen.show(answer.shown(footer=self.settings.usage_line))
         return answer
 
@@ -298,6 +299,7 @@ class Assistant:
         linked: Linked | None = None,
         executor: MainThreadExecutor | None = None,
         confirm: Callable[[str], bool] | None = None,
+        note: str = "",
     ) -> SQLResult:
         """Answer a question by a query: written, checked, repaired, run."""
         # The connection is a name, a URL, or a connection itself; None for the last one, JupySQL's, or the live frames.
@@ -323,7 +325,7 @@ class Assistant:
             known = {*snapshot.namespace, *(table.name for table in prompt.catalog)}
             of_r = Mentions(question).mentioned(name for name in r_frames() if name not in known)
             only_r = "{0} is a frame of R, which SQL does not see here: %R -o {0} makes it one of Python's"
-            notes = (prompt.entry.note, choice, hint, only_r.format(of_r[0]) if of_r else "", *result.footnotes)
+            notes = (note, prompt.entry.note, choice, hint, only_r.format(of_r[0]) if of_r else "", *result.footnotes)
             result.footnotes = tuple(filter(None, notes))
             result.notes = (*result.notes, *self._news(prompt.unread))
             screen.show(result.shown(footer=self.settings.usage_line))
@@ -362,7 +364,7 @@ class Assistant:
     ) -> tuple[SchemaPrompt, str, str]:
         options = options or self.query_options()
         level = self.locator.most(options.level)
-        asked, hint = self._filled(question, snapshot, level)
+        asked, hint = (options.question, "") if options.question else self._filled(question, snapshot, level)
         options = replace(options, question=asked, level=level)
         sources = snapshot.sources(options.question, options.tables)
         engine, choice = self.connections.engine("" if connection is None else connection, sources, options.question)

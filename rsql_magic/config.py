@@ -80,7 +80,7 @@ class Rsql(Configurable):
     )
     updates_per_second = Float(10.0, min=0.1, max=10.0, help="How often a streamed answer is redrawn.")
     usage_line = Bool(True, help="Show model, tokens, time and what is left under each answer.")
-    check_code = Bool(True, help="Parse code in answers, and send code that does not parse back once.")
+    check_code = Bool(True, help="Check answers: code that does not parse goes back once, numbers meet the data.")
 
     gateway_url = Unicode(
         "", help="Base URL of the gateway, ending in /rsql/. Empty: look for one (docs/magics.md, %rsql connect)."

@@ -16,6 +16,8 @@ ChartKind = Literal["bar", "line", "point", "area", "hist", "pie"]
 CHARTS: tuple[ChartKind, ...] = get_args(ChartKind)
 LookFirst = Literal["auto", "always", "never"]
 LOOKS: tuple[LookFirst, ...] = get_args(LookFirst)
+Way = Literal["words", "code", "query", "chart"]  # what an answer of %%ask is made of
+WAYS: tuple[Way, ...] = get_args(Way)
 # Each command with what it takes and what it does.
 COMMANDS: dict[str, tuple[str, str]] = {
     "connect": ("[URL [--token-from NAME]]", "Use this gateway; the token is in a variable or in the environment."),
@@ -135,9 +137,9 @@ ASK = (
     ),
     Option(
         ("--as",),
-        "Study material in place of an answer.",
-        choices=("summary", "flashcards", "quiz", "exam"),
-        more="See [Study cells](#study-cells).",
+        "The way to answer, or study material in place of an answer.",
+        choices=(*WAYS, "summary", "flashcards", "quiz", "exam"),
+        more="See [The way a question is answered](#the-way-a-question-is-answered) and [Study cells](#study-cells).",
     ),
     Option(("--count",), "How many items of study material, 1 to 30.", metavar="N", type=int),
     Option(("--format", "-f"), "How the answer is shown.", choices=("markdown", "text", "json"), command=True),

@@ -1,3 +1,7 @@
+from .claims import Checked as Checked
+from .claims import check_claims as check_claims
+from .routes import way_of as way_of
+from .routes import way_said as way_said
 from .snapshot import NotebookSnapshot as NotebookSnapshot
 from .snapshot import filled as filled
 from .snapshot import interpolate as interpolate

@@ -14,8 +14,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rsql_magic import prompts
+from rsql_magic.answers.claims import Checked, check_claims
 from rsql_magic.answers.columns_used import Unknown, unknown_in_python
 from rsql_magic.answers.looks import tools_of
+from rsql_magic.answers.routes import WANTED
 from rsql_magic.context import Context, as_cells, gather, python_frames, recently
 from rsql_magic.display import CellOutput, Screen, Showable, as_json, safe_markdown, usage_line
 from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from rsql_magic.context import Piece
     from rsql_magic.databases import Engine, MainThreadExecutor
     from rsql_magic.gateway import Block, Entry, Message, StreamOptions
-    from rsql_magic.options import LookFirst
+    from rsql_magic.options import LookFirst, Way
     from rsql_magic.sql import Catalog, Privacy
     from rsql_magic.text2sql import Linked
     from rsql_magic.tools import Tool
@@ -72,6 +74,8 @@ class NotebookQuestion:
     look_calls: int = 8
     hint: str = ""  # on names in the question that were not filled in
     attached: tuple[Piece, ...] = ()  # handed over with it, such as what was piped in
+    way: Way | None = None  # what the answer is made of, where that is known
+    said: str = ""  # the line on a way that the user did not choose
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,7 @@ class Answer(Showable):
     sources: tuple[str, ...] = ()  # what of that the answer names: ``frame sales``, ``help stats::lm``
     problems: tuple[str, ...] = ()  # what is still wrong with the code in it
     looked: str = ""  # what the model looked at first
+    wrong: tuple[str, ...] = ()  # numbers in it that are not those of the data, a sentence each
     unchecked: str = ""  # why R code in it was not checked
     notes: tuple[str, ...] = ()  # what the usage line says beside the usage
     format: str = "markdown"  # ``markdown``, ``text`` or ``json``
@@ -235,6 +240,7 @@ class Answer(Showable):
             "sources": list(self.sources),
             "looked": self.looked,
             "problems": list(self.problems),
+            "wrong": list(self.wrong),
             "interrupted": self.interrupted,
         }
 
@@ -250,7 +256,7 @@ class Answer(Showable):
             self._complete(),
             drawn_from(self.sources),
             self.looked,
-            *(f"⚠ {problem}" for problem in self.problems),
+            *(f"⚠ {each}" for each in (*self.problems, *self.wrong)),
         )
         parts = [part for part in sentences if part]
         text = "\n\n".join(parts)
@@ -337,6 +343,7 @@ class AnswerWriter:
         attached = (fence(piece.kind, piece.name, piece.text) for piece in self.question.attached)
         asked = "\n\n".join([self.question.text, *attached])
         system = prompts.render("ask", lang=LANGUAGES[self.question.lang])
+        context = "\n\n".join(filter(None, [context, WANTED.get(self.question.way, "")]))
         user = prompts.render("question", context=context, question=asked)
         return self.entry.messages(system, user.strip())
 
@@ -428,6 +435,13 @@ class AnswerWriter:
             for each in unknown
         ]
 
+    # The numbers that an answer to a question of its own states of what the model was told.
+    def _checked(self, text: str) -> Checked:
+        asked = self.question
+        if not asked.check_code or asked.about_error or asked.attached or self.entry.earlier or not self.gathered:
+            return Checked()
+        return check_claims(text, asked.text, self.gathered, self.snapshot.namespace, self.executor)
+
     def _repair(self, _: str, problems: Sequence[str]) -> str:
         self.problems = problems
         self.screen.restart(f"correcting: {problems[0]}")
@@ -436,12 +450,14 @@ class AnswerWriter:
     def _answer(self, problems: tuple[str, ...], ended_by: RsqlError | None) -> Answer:
         last, usage = self.replies[-1], usage_of(self.replies)
         cut, silence = last.cut, last.silence
+        checked = self._checked(last.text)
         redacted = sum((self.replies[0].redacted + Counter(self.gathered.redactions)).values())
         sources = self.gathered.named_in(last.text)
         notes = (
             self.entry.note,
             f"{redacted} value{'' if redacted == 1 else 's'} redacted" if redacted else "",
             "ended at the longest answer the model may give" if cut else "",
+            checked.note,
         )
         return Answer(
             last.text,
@@ -451,6 +467,7 @@ class AnswerWriter:
             sources=sources,
             problems=(*problems, *([silence] if silence else [])),
             looked=self._looking.line if self._looking else "",
+            wrong=checked.wrong,
             unchecked=self.unchecked,
             notes=tuple(filter(None, notes)),
             format=self.question.format,

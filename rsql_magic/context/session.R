@@ -181,6 +181,18 @@ column <- function(x, place, rows) {
   )
 }
 
+# Figures of a whole column; of classes that bring methods of their own, none.
+figures <- function(name, place) {
+  x <- .subset2(get(name, envir = globalenv()), place)
+  if (!is.null(dim(x)) || !is.atomic(x) || is.logical(x) || (is.object(x) && !is.factor(x))) return(character())
+  text <- if (is.factor(x)) levels(x)[unclass(x)] else x
+  kept <- text[!is.na(text)]
+  counts <- c(length(x), length(unique(kept)), sum(is.na(text)), if (is.character(text)) sum(!nzchar(trimws(kept))) else 0)
+  if (!is.numeric(text) || !length(kept)) return(sprintf("%.0f", counts))
+  kept <- as.double(kept)
+  sprintf("%.17g", c(counts, mean(kept), stats::median(kept), range(kept), sum(kept)))
+}
+
 # How many values are not zero, and whether it is a flag; of two fractions how often the rarer was seen (sampling.py).
 filling <- function(part, family) {
   if (!family %in% c("bool", "integer", "number")) return(c("", ""))

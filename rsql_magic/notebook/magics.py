@@ -21,7 +21,7 @@ from rsql_magic.context import joined, silenced, spoken
 from rsql_magic.errors import BadInput, CodeFailed, QueryFailed, RsqlError, Stopped
 from rsql_magic.notebook import completion
 from rsql_magic.notebook.line import Line, help_of, install_syntax, line_and_cell, misread, read_line, remove_syntax
-from rsql_magic.options import ASK, CHARTS, SQL_AI, help_text
+from rsql_magic.options import ASK, CHARTS, SQL_AI, WAYS, help_text
 from rsql_magic.plain_text import unlinked
 
 if TYPE_CHECKING:
@@ -77,12 +77,14 @@ class RsqlMagics(Magics):
     @line_and_cell(ASK)
     def ask(
         self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
-    ) -> Answer | Study | None:
+    ) -> Answer | Study | SQLResult | None:
         """Answer a question about what this notebook holds: data frames, R objects, tables, cells, errors.
 
         The question stands below the first line, or on it. {{name}} becomes the value of a variable.
         %ask alone explains the last error, %ask fix proposes the corrected cell.
         """
+        from rsql_magic.notebook import ways
+
         read = read_line(self.ask, line, cell=cell is not None)
         options = read.options
         if options.help:
@@ -92,22 +94,25 @@ class RsqlMagics(Magics):
         # first: what {{name}} tells follows the policy too
         unsure = self.assistant.locator.unknown_policy() if options.show_context else ""
         snapshot = self.session.cell_snapshot(local_ns)
-        kind: Kind | None = getattr(options, "as")
+        kind: Kind | None = None if getattr(options, "as") in WAYS else getattr(options, "as")
         if options.count is not None and not kind:
             raise BadInput("--count is for study material.", hint="Add --as flashcards, for example.")
         question, silent = self._asked(read, cell, snapshot, kind)
+        question = ways.routed(question, options, self.assistant, snapshot)
         with self.assistant.chat.in_thread(options.thread or ""):
             if options.show_context:
                 _print(self._preview(kind, question, snapshot, options).saying(unsure))
                 return None
-            screen = self._screen(silent=silent)
+            more: dict[str, Any] = {"new": options.new, "screen": self._screen(silent=silent)}
             if kind:
-                study = self.assistant.study(
-                    question, snapshot, kind, count=options.count, new=options.new, screen=screen
-                )
+                study = self.assistant.study(question, snapshot, kind, count=options.count, **more)
                 self.session.keep(options.output, study)
                 return self._shown(study, silent=silent)
-            answer = self.assistant.ask(question, snapshot, new=options.new, screen=screen)
+            result = ways.by_query(question, self.assistant, snapshot, confirm=self._confirm, **more)
+            if result is not None:
+                self.session.keep(options.output or read.target, result)
+                return self._shown(result, silent=silent)
+            answer = self.assistant.ask(question, snapshot, new=options.new, screen=self._screen(silent=silent))
         self.session.keep(options.output or read.target, answer)
         if answer.ended_by:
             raise answer.ended_by
@@ -150,6 +155,10 @@ class RsqlMagics(Magics):
             return self.assistant.study_preview(question, snapshot, kind, options.count)
         # A preview leaves the notebook's own conversation as it is.
         chat = self.assistant.new_chat() if options.new else None
+        if question.way == "query":
+            from rsql_magic.notebook.ways import preview
+
+            return preview(question, self.assistant, snapshot, chat)
         return self.assistant.preview(question, snapshot, chat=chat)
 
     @line_and_cell(

@@ -220,7 +220,7 @@ class AnswerTask:
         except BadInput as no_r:
             wrong, note = [], f"R code not checked: {no_r.message}"
         answer.problems, answer.unchecked = (*answer.problems, *wrong), ""
-        self.pair.problems, self.pair.notes = answer.problems, (note,)
+        self.pair.problems, self.pair.notes = answer.problems, (*answer.wrong, note)
         self._push("exchange")
 
     def _take(self, answer: Answer) -> None:
@@ -230,8 +230,9 @@ class AnswerTask:
         pair.footer = usage_line(answer.usage, notes=answer.notes)
         pair.model, pair.request_id = answer.usage.model, answer.usage.request_id
         pair.problems = answer.problems
-        late = ("R code not checked yet: a cell is running",) if answer.unchecked == BUSY else ()
-        pair.notes = (*filter(None, [answer.looked]), *late)
+        late = ["R code not checked yet: a cell is running"] if answer.unchecked == BUSY else []
+        # Not among the problems, which the model may be asked to correct: figures of the data stay here.
+        pair.notes = (*filter(None, [answer.looked]), *answer.wrong, *late)
         pair.state = "done"
         if isinstance(answer.ended_by, Stopped):
             pair.state = "stopped"

@@ -193,6 +193,16 @@ class SQLResult(Showable):
     shown_columns: int = 20
     footnotes: tuple[str, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """All of it as plain text, as an answer in words has its own."""
+        return str(self)
+
+    @property
+    def code(self) -> str:
+        """The query: the code of this answer."""
+        return self.sql
+
     @cached_property
     def chart(self) -> alt.Chart | None:
         """The chart as an Altair object, or None."""
