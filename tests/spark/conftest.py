@@ -38,7 +38,7 @@ def free_port():
 
 
 @contextmanager
-def driver(folder, port, master="local-cluster[2,1,512]"):
+def driver(folder, port, master="local-cluster[2,1,1024]"):
     """A classic session; its driver serves Spark Connect at a port."""
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     sys.path[:0] = [str(PACKAGES)] * (str(PACKAGES) not in sys.path)

@@ -127,6 +127,6 @@ def test_a_session_that_ended_is_one_sentence(address):
             ask()
 
 
-def test_a_server_that_is_gone_is_one_sentence():
+def test_a_server_that_is_gone_is_one_sentence(classic):
     with pytest.raises(ConnectionProblem, match=r"127\.0\.0\.1:9 cannot be reached"):
         open_engine("sc://127.0.0.1:9")
