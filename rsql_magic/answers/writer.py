@@ -438,7 +438,7 @@ class AnswerWriter:
     # The numbers that an answer to a question of its own states of what the model was told.
     def _checked(self, text: str) -> Checked:
         asked = self.question
-        if not asked.check_code or asked.about_error or asked.attached or self.entry.earlier or not self.gathered:
+        if not asked.check_code or asked.about_error or asked.attached or self.entry.earlier:
             return Checked()
         return check_claims(text, asked.text, self.gathered, self.snapshot.namespace, self.executor)
 
@@ -457,7 +457,7 @@ class AnswerWriter:
             self.entry.note,
             f"{redacted} value{'' if redacted == 1 else 's'} redacted" if redacted else "",
             "ended at the longest answer the model may give" if cut else "",
-            checked.note,
+            checked.note if checked.count else "",
         )
         return Answer(
             last.text,

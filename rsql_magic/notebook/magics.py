@@ -108,7 +108,9 @@ class RsqlMagics(Magics):
                 study = self.assistant.study(question, snapshot, kind, count=options.count, **more)
                 self.session.keep(options.output, study)
                 return self._shown(study, silent=silent)
-            result = ways.by_query(question, self.assistant, snapshot, confirm=self._confirm, **more)
+            result: SQLResult | None = None
+            if question.way == "query":
+                result = ways.by_query(question, self.assistant, snapshot, confirm=self._confirm, **more)
             if result is not None:
                 self.session.keep(options.output or read.target, result)
                 return self._shown(result, silent=silent)

@@ -29,9 +29,9 @@ def routed(
     bound = options.run or options.insert or options.no_context or getattr(options, "with") or options.lang
     if wanted or bound or question.about_error or question.format == "json":
         return replace(question, way=wanted if wanted in WAYS else None)
-    name, tables = assistant.connections.last, assistant.catalog_in_use() or ()
-    if name not in snapshot.namespace and not assistant.connections.takes(name, snapshot.namespace):
-        tables = ()
+    name = assistant.connections.last
+    there = name and (name in snapshot.namespace or assistant.connections.takes(name, snapshot.namespace))
+    tables = (there and assistant.catalog_in_use()) or ()
     of_tables = {column.name for table in tables for column in table.columns}
     way = way_of(question.text, [table.name for table in tables], _elsewhere(snapshot, of_tables) if tables else ())
     return replace(question, way=way, said=way_said(way, name)) if way else question
@@ -47,9 +47,7 @@ def _elsewhere(snapshot: NotebookSnapshot, of_tables: set[str]) -> set[str]:
 def by_query(
     question: NotebookQuestion, assistant: Assistant, snapshot: NotebookSnapshot, **more: Any
 ) -> SQLResult | None:
-    """Answer a question whose way is a query; None for others, and where a way that nobody chose finds no query."""
-    if question.way != "query":
-        return None
+    """Answer a question by a query; None where nobody chose that way and no query is found."""
     before = set(map(id, assistant.chat.turns))
     note = " · ".join(filter(None, [question.hint, question.said]))
     try:
