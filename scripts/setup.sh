@@ -106,7 +106,7 @@ if [ "$purpose" = spark ]; then
   if ! cmp -s build/requirements-of-spark.lock build/spark/installed.lock; then
     say "Installing pyspark …"
     rm -rf build/spark
-    VIRTUAL_ENV=$PWD/.venv "$uv" pip install -q --no-deps --require-hashes --target build/spark -r build/requirements-of-spark.lock
+    VIRTUAL_ENV=$PWD/.venv "$uv" pip install -q --no-config --no-deps --require-hashes --target build/spark -r build/requirements-of-spark.lock
     cp build/requirements-of-spark.lock build/spark/installed.lock
   fi
 fi
