@@ -66,6 +66,8 @@ def preview(question: NotebookQuestion, assistant: Assistant, snapshot: Notebook
 
 # What `sql_ai` takes: a way that was not chosen means the connection in use. The names in the question are filled in.
 def _asked(question: NotebookQuestion, assistant: Assistant) -> dict[str, Any]:
-    options = assistant.query_options(model=question.model, level=question.level, silence=question.timeout)
+    options = assistant.query_options(
+        model=question.model, level=question.level, silence=question.timeout, look=question.look
+    )
     connection = assistant.connections.last if question.said else None
     return {"question": question.text, "connection": connection, "options": replace(options, question=question.text)}

@@ -424,10 +424,17 @@ class TestNotebook:
             "ok",
         ]
         ip.run("%%sql_ai con\nhow many open orders?")
-        ip.run("%%ask --look\nwhat does orders hold?")
+        ip.run("%%ask --look --as words\nwhat does orders hold?")
         found = results(gateway)
         assert "values: 'open'" in found[0]
         assert "DELETE changes rows" in found[1]
+
+    def test_a_question_that_becomes_a_query_looks_first_too(self, ip, shop, gateway):
+        gateway.replies = [SQL, calls(call("describe", table="orders")), SQL]
+        ip.run("%%sql_ai con\nhow many open orders?")
+        answer = ip.run("%%ask --look\nhow many open orders are there?")
+        assert "values: 'open'" in results(gateway)[0]
+        assert answer.sql.startswith("SELECT count(*) AS n FROM orders")
 
     @pytest.mark.parametrize("name", ["api_key", "nothing", "In", "_", "pd", "sales.region"])
     def test_what_may_not_be_told(self, sales, gateway, name):
