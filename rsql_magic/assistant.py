@@ -20,13 +20,16 @@ from rsql_magic.answers import (
     filled,
     preview_of,
     unfilled,
+    way_of,
+    way_said,
 )
 from rsql_magic.config import Rsql
-from rsql_magic.context import LEVELS, Mentions, r_frames
+from rsql_magic.context import LEVELS, Mentions, python_frames, r_frames
 from rsql_magic.databases import Connections, executed_by
 from rsql_magic.display import Screen, charts
 from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery, QueryFailed, RsqlError, Stopped
 from rsql_magic.gateway import INTERRUPTED, Chat, GatewayLocator, is_batch
+from rsql_magic.sql import Table
 from rsql_magic.text2sql import (
     QueryOptions,
     SchemaPrompt,
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.answers import Answer
     from rsql_magic.context import Context, Piece
-    from rsql_magic.databases import MainThreadExecutor
+    from rsql_magic.databases import Engine, MainThreadExecutor
     from rsql_magic.gateway import LLMClient, Message
     from rsql_magic.options import LookFirst
     from rsql_magic.sql import Catalog, Privacy
@@ -139,6 +142,20 @@ class Assistant:
             attached=tuple(attached),
         )
 
+    def routed(self, question: NotebookQuestion, snapshot: NotebookSnapshot) -> NotebookQuestion:
+        """The question with the way that its words ask for, which is said below its answer."""
+        if question.about_error or question.format == "json":
+            return question
+        name, tables, elsewhere = self.connections.last, list[Table](), set[str]()
+        if name and (name in snapshot.namespace or self.connections.takes(name, snapshot.namespace)):
+            tables = list(self.catalog_in_use() or ())
+            frames = python_frames(snapshot.namespace).columns
+            others = {column for columns in frames.values() for column in columns}
+            others -= {column.name for table in tables for column in table.columns}
+            elsewhere = {*frames, *r_frames(), *others}
+        way = way_of(question.text, [table.name for table in tables], elsewhere)
+        return replace(question, way=way, said=way_said(way, name)) if way else question
+
     def ask(
         self,
         question: NotebookQuestion,
@@ -158,7 +175,7 @@ class Assistant:
         with ending(screen):
             screen.status("reading")
             self.locator.learn_policy()
-            engine = self.connections.current
+            engine = self._engine
             if engine and executor and self.connections.is_bound("", snapshot.namespace):
                 engine = executed_by(engine, executor)
             more = {"prepared": prepared, "executor": executor, "engine": engine}
@@ -220,7 +237,7 @@ class Assistant:
         """The request that ``ask`` would send, as far as the gateway's policy is known; no model is asked."""
         # Only the main thread may look at R (`r`).
         self._begin(False, chat)
-        writer = self._writer(AnswerWriter, question, snapshot, Screen(), chat, r=r, engine=self.connections.current)
+        writer = self._writer(AnswerWriter, question, snapshot, Screen(), chat, r=r, engine=self._engine)
         messages = writer.messages()
         prepared = Prepared(tuple(messages), writer.gathered)
         note = " ".join([*(f"{each}." for each in writer.gathered.notes), *_offered(writer.tools)])
@@ -250,13 +267,17 @@ class Assistant:
         entry = talk.entry(question.text, snapshot.origin, whole=whole, connection=self._asked, level=level)
         return writer(replace(question, level=level), snapshot, entry, catalog=catalog, screen=screen, **more)
 
+    @property
+    def _engine(self) -> Engine | None:
+        return self.connections.current if self.connections.last else None
+
     def catalog_in_use(self) -> Catalog | None:
         """The catalog of the connection in use, when one is open and answers."""
         return self._catalog(self.locator.most(self.settings.privacy))
 
     # The catalog of an open connection; None where it no longer answers, which must not stop other questions.
     def _catalog(self, level: Privacy) -> Catalog | None:
-        engine = self.connections.current
+        engine = self._engine
         try:
             return engine.catalog(level) if engine else None
         except (ConnectionProblem, QueryFailed):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -437,8 +438,10 @@ class AnswerWriter:
 
     # The numbers that an answer to a question of its own states of what the model was told.
     def _checked(self, text: str) -> Checked:
-        asked = self.question
+        asked, prose = self.question, text.partition("```")[0]
         if not asked.check_code or asked.about_error or asked.attached or self.entry.earlier:
+            return Checked()
+        if not re.search(r"\d|\bno\b", prose):
             return Checked()
         return check_claims(text, asked.text, self.gathered, self.snapshot.namespace, self.executor)
 

@@ -6,8 +6,8 @@ import os
 import re
 import sys
 import weakref
-from base64 import b64encode
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -83,8 +83,6 @@ class RsqlMagics(Magics):
         The question stands below the first line, or on it. {{name}} becomes the value of a variable.
         %ask alone explains the last error, %ask fix proposes the corrected cell.
         """
-        from rsql_magic.notebook import ways
-
         read = read_line(self.ask, line, cell=cell is not None)
         options = read.options
         if options.help:
@@ -95,10 +93,8 @@ class RsqlMagics(Magics):
         unsure = self.assistant.locator.unknown_policy() if options.show_context else ""
         snapshot = self.session.cell_snapshot(local_ns)
         kind: Kind | None = None if getattr(options, "as") in WAYS else getattr(options, "as")
-        if options.count is not None and not kind:
-            raise BadInput("--count is for study material.", hint="Add --as flashcards, for example.")
+        _refuse_mixed(options, kind)
         question, silent = self._asked(read, cell, snapshot, kind)
-        question = ways.routed(question, options, self.assistant, snapshot)
         with self.assistant.chat.in_thread(options.thread or ""):
             if options.show_context:
                 _print(self._preview(kind, question, snapshot, options).saying(unsure))
@@ -110,7 +106,9 @@ class RsqlMagics(Magics):
                 return self._shown(study, silent=silent)
             result: SQLResult | None = None
             if question.way == "query":
-                result = ways.by_query(question, self.assistant, snapshot, confirm=self._confirm, **more)
+                from rsql_magic.notebook import by_query
+
+                result = by_query.answer(question, self.assistant, snapshot, confirm=self._confirm, **more)
             if result is not None:
                 self.session.keep(options.output or read.target, result)
                 return self._shown(result, silent=silent)
@@ -121,6 +119,8 @@ class RsqlMagics(Magics):
         if options.insert:
             self._insert(answer)
         if options.run:
+            from rsql_magic.notebook.running import run_code
+
             run_code(answer, question.lang, self._shell, self.assistant, self._screen())
         return self._shown(answer, silent=silent)
 
@@ -148,7 +148,10 @@ class RsqlMagics(Magics):
             look=options.show_context,
             tools=options.look,
         )
-        return question, silent
+        if (wanted := getattr(options, "as")) in WAYS:
+            return replace(question, way=wanted), silent
+        bound = wanted or options.run or options.insert or options.no_context or options.lang or question.names
+        return question if bound else self.assistant.routed(question, snapshot), silent
 
     def _preview(
         self, kind: Kind | None, question: NotebookQuestion, snapshot: NotebookSnapshot, options: Any
@@ -158,9 +161,9 @@ class RsqlMagics(Magics):
         # A preview leaves the notebook's own conversation as it is.
         chat = self.assistant.new_chat() if options.new else None
         if question.way == "query":
-            from rsql_magic.notebook.ways import preview
+            from rsql_magic.notebook import by_query
 
-            return preview(question, self.assistant, snapshot, chat)
+            return by_query.preview(question, self.assistant, snapshot, chat)
         return self.assistant.preview(question, snapshot, chat=chat)
 
     @line_and_cell(
@@ -373,55 +376,6 @@ def last_error() -> BaseException | str | None:
     return error
 
 
-# Running the code of an answer, for `--run`.
-
-
-def run_code(answer: Answer, lang: str, shell: InteractiveShell, assistant: Assistant, screen: Screen) -> None:
-    """Run the one block of code of an answer that is in the language asked for, or in any for ``auto``."""
-    languages = {"python", "r", "sql"} if lang == "auto" else {lang}
-    blocks = [block for block in answer.blocks if block.language in languages]
-    if len(blocks) != 1:
-        there = "no code" if not blocks else f"{len(blocks)} blocks of code"
-        hint = "Copy what you want to run." if blocks else "Ask for code, or leave --run out."
-        raise BadInput(f"The answer holds {there} to run; --run runs the one block there is.", hint=hint)
-    if answer.problems:
-        raise CodeFailed(" ".join(answer.problems), hint="Nothing was run.")
-    block = blocks[0]
-    if block.language == "python":
-        _run_python(block.code, shell)
-    elif block.language == "r":
-        _run_r(block.code, screen)
-    else:
-        _run_sql(block.code, shell, assistant)
-
-
-def _run_python(code: str, shell: InteractiveShell) -> None:
-    done = shell.run_cell(code, store_history=False)  # type: ignore[no-untyped-call]
-    error = done.error_before_exec or done.error_in_exec
-    if error is not None:
-        raise CodeFailed(f"The code raised {type(error).__name__}.", hint="%ask explains it.") from error
-
-
-def _run_r(code: str, screen: Screen) -> None:
-    from rsql_magic.context import r
-
-    done = r.run_r(code)
-    if done.output or done.warnings:
-        screen.say("\n".join([done.output.rstrip("\n"), *(f"Warning: {text}" for text in done.warnings)]).strip("\n"))
-    for plot in done.plots:
-        screen.also({"image/png": b64encode(plot).decode("ascii"), "text/plain": "<a plot>"})
-    if done.error:
-        raise CodeFailed(f"R stopped: {done.error.strip()}", hint="%ask explains it.")
-
-
-def _run_sql(code: str, shell: InteractiveShell, assistant: Assistant) -> None:
-    from IPython.display import display
-
-    engine, _ = assistant.connections.engine("", shell.user_ns)
-    settings = assistant.settings
-    display(engine.run(code, max_rows=settings.max_rows, timeout=settings.query_timeout).df)  # type: ignore[no-untyped-call]
-
-
 # Loading.
 
 
@@ -467,6 +421,14 @@ def unload(shell: InteractiveShell) -> None:
     completion.remove(shell)
     remove_syntax(shell)
     magics.close()
+
+
+# Options of `%%ask` that do not go together.
+def _refuse_mixed(options: Any, kind: Kind | None) -> None:
+    if options.count is not None and not kind:
+        raise BadInput("--count is for study material.", hint="Add --as flashcards, for example.")
+    if getattr(options, "as") == "query" and (options.run or options.insert):
+        raise BadInput("--as query runs its query, and inserts no code.", hint="Leave --run and --insert out.")
 
 
 # Below a cell magic's first line is the question, so nothing but a connection and options may stand on it.

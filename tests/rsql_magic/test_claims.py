@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pandas as pd
 import pytest
@@ -128,6 +129,31 @@ class _Value:
 
     def __hash__(self):
         raise AssertionError("code of the user's ran")
+
+
+# Frames, columns, questions and answers of any shape: an answer is never lost for a number in it.
+NAMES = ["sales", "amount", "unit price", *" _([é?", "a|b", "x.*", "", "ẞ", "mean", "no", "12", "F", "N"]
+WORDS = ["the mean of", "is", "are", "no missing values", "rows", "and", "ranges from", "to"]
+NUMBERS = ["4.2", "1,234.5", "12%", "0", "9" * 40, "1.2.3", "½", "١٢"]
+SIGNS = [*"-`$.:🙂", "``", "**", "\n", "\n- ", "\x00", "\u202e"]
+PIECES = [*NAMES, *WORDS, *NUMBERS, *SIGNS]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_answers_and_names_of_any_shape_raise_nothing(seed):
+    chosen = random.Random(seed)
+    for _ in range(10):
+        columns = chosen.sample(NAMES, chosen.randrange(1, 5))
+        frame = pd.DataFrame({name: [1, None, 2.5] for name in columns})
+        frame.columns = [chosen.choice([name, chosen.randrange(9), (name, 1)]) for name in columns]
+        question, answer = (" ".join(chosen.choices(PIECES, k=chosen.randrange(1, 25))) for _ in range(2))
+        frames = {chosen.choice(["sales", "é", "F", "N", "mean"]): frame}
+        found = check_claims(answer, question, gather(question, frames), frames)
+        assert found.count >= len(found.wrong)
+
+
+def test_where_no_name_is_said():
+    assert said_of("It is 7.", "what?").count == 0
 
 
 def test_no_code_of_the_users_runs():
