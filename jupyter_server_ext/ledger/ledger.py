@@ -115,6 +115,7 @@ class Ledger:
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
         self.failure = ""  # why the last write failed; empty when it did not
+        self._failed_since = 0.0  # loop time of the first failure of those in a row
         # How many requests an earlier life had not ended.
         self.left_open = store.close_unfinished() if store is not None else 0
 
@@ -297,15 +298,18 @@ class Ledger:
 
     def _failed(self, error: Exception) -> None:
         """Log once that nothing can be written, and fail the requests that have waited for long."""
+        now = asyncio.get_running_loop().time()
         if not self.failure:
+            self._failed_since = now
             # The driver's own words without statement and parameters, on one line.
             first = next(iter(str(getattr(error, "orig", None) or error).splitlines()), "")[:200]
             words = f"{type(error).__name__}: {first}"
             app_log.error("rsql: the ledger cannot be written (%s). No request is taken until it can.", words)
         self.failure = type(error).__name__
-        now = asyncio.get_running_loop().time()
         for waiting in (*self._begun, *self._ended):
-            if now - waiting.since >= _PATIENCE_SECONDS and not waiting.done.done():
+            # A request waits twice, for its beginning and its end: the patience is with the ledger, and not with each.
+            waited = now - min(waiting.since, self._failed_since)
+            if waited >= _PATIENCE_SECONDS and not waiting.done.done():
                 waiting.end(self._unavailable())
                 if waiting.entry.status == 200:  # which the caller does not see
                     waiting.entry = replace(waiting.entry, status=LedgerUnavailable.status, error="ledger_unavailable")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import sqlite3
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -33,23 +34,33 @@ def disk(request, tmp_path, monkeypatch):
 
 
 def sqlite(tmp_path):
-    opened = []
+    path, opened, most = tmp_path / "ledger.db", [], 1 << 30
 
     def limit(connection, _record):
         opened.append(connection)
+        connection.execute(f"PRAGMA max_page_count={most}").close()
+
+    def allow(pages):
+        nonlocal most
+        most = pages
+        for one in opened:
+            one.execute(f"PRAGMA max_page_count={most}").close()
 
     @contextmanager
     def full():
-        def pages(number):
-            for one in opened:
-                one.execute(f"PRAGMA max_page_count={number}").close()
-
-        pages(1)  # as many as there are
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("CREATE TABLE filler (bytes BLOB)")
+            allow(1)  # as many as there are
+            db.execute("PRAGMA max_page_count=1").close()
+            with suppress(sqlite3.OperationalError):
+                while True:  # the pages that are free
+                    db.execute("INSERT INTO filler VALUES (zeroblob(3000))")
+                    db.commit()
         yield
-        pages(1 << 30)
+        allow(1 << 30)
 
     sa.event.listen(sa.Engine, "connect", limit)
-    return f"sqlite:///{tmp_path / 'ledger.db'}", full, lambda: sa.event.remove(sa.Engine, "connect", limit)
+    return f"sqlite:///{path}", full, lambda: sa.event.remove(sa.Engine, "connect", limit)
 
 
 def postgresql(request, monkeypatch):

@@ -104,12 +104,22 @@ def jupyter(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def town(tmp_path_factory):
-    """A JupyterLab, a Notebook 7 and a browser, for tests of what front ends make of a model's words."""
+def _servers(tmp_path_factory):
     from e2e import panel_lab
 
-    with panel_lab.town(tmp_path_factory.mktemp("town")) as town:
-        yield town
+    with panel_lab.servers(tmp_path_factory.mktemp("town")) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def town(_servers):
+    """A JupyterLab, a Notebook 7 and a browser, for tests of what front ends make of a model's words."""
+    # The browser ends with the file: Playwright's event loop runs in the thread of the tests until then, so that
+    # `asyncio.run` is refused.
+    from e2e import panel_lab
+
+    with panel_lab.chromium() as browser:
+        yield panel_lab.Town(*_servers, browser)
 
 
 def answers(url):

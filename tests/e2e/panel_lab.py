@@ -312,12 +312,7 @@ class Town:
 
 
 @contextmanager
-def town(folder):
-    """A town whose notebooks are in this folder."""
-    with (
-        provider() as running,
-        gateway(folder, running.url) as (url, _),
-        jupyterlab(folder, url) as lab,
-        chromium() as browser,
-    ):
-        yield Town(running, folder, lab, browser)
+def servers(folder):
+    """A provider, and a JupyterLab whose notebooks are in this folder."""
+    with provider() as running, gateway(folder, running.url) as (url, _), jupyterlab(folder, url) as lab:
+        yield running, folder, lab

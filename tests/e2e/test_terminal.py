@@ -39,7 +39,7 @@ CELLS = (
     "print(kept)",
     "kept",
     "%sql_ai --retries 0 words",
-    "%sql_ai --retries 0 wrong",
+    "%sql_ai --retries 0 mistaken",
     "%sql_ai --retries 0 table",
     "%ask --as flashcards cards",
     "raise RsqlError(hostile)",
@@ -56,7 +56,7 @@ def typed(tmp_path_factory):
         provider.answers |= {
             "answer": (list(HOSTILE), 0.0),
             "words": (list(HOSTILE), 0.0),
-            "wrong": (f'```sql\nSELECT "{HOSTILE}" FROM frame\n```', 0.0),
+            "mistaken": (f'```sql\nSELECT "{HOSTILE}" FROM frame\n```', 0.0),
             "table": (f"{HOSTILE}\n\n```sql\nSELECT '{HOSTILE}' AS \"{HOSTILE}\", a FROM frame\n```", 0.0),
             "cards": (json.dumps({"title": HOSTILE, "items": [{"front": HOSTILE, "back": HOSTILE}]}), 0.0),
         }
