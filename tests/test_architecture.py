@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -131,3 +132,20 @@ def test_only_one_module_of_the_gateway_imports_the_http_client_library():
 def test_only_one_module_imports_rpy2():
     users = {p for p in (ROOT / "rsql_magic").rglob("*.py") if any(stem.startswith("rpy2") for stem, _ in _imports(p))}
     assert users <= {ROOT / "rsql_magic" / "context" / "r.py"}
+
+
+SECTION = "RSQLGatewayApp"
+"""The section of traitlets' configuration that the command and the server extension both read: their class's name."""
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_classes_have_names_of_their_own_and_few_methods(package):
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in _modules(package))
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    names = Counter(each.name for each in classes)
+    assert [name for name, count in names.items() if count > 1 and name != SECTION] == []
+    methods = {
+        each.name: sum(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in each.body)
+        for each in classes
+    }
+    assert [name for name, count in methods.items() if count > 25] == []

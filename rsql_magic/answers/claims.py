@@ -181,7 +181,7 @@ class _Sentence:
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _SentenceReader:
     """How sentences about these frames are read."""
 
     frames: Mapping[str, Measured]
@@ -284,7 +284,7 @@ def check_claims(
     frames |= fences.ask("", lambda: measured(of_python, namespace), frames) | _of_r(of_r, executor)
     if not frames:
         return Checked()
-    reading = _Reading(frames, fold(" ".join([question, *lines])))
+    reading = _SentenceReader(frames, fold(" ".join([question, *lines])))
     asked = reading.sentence(question)
     if asked.of("N") or asked.may_narrow:
         return Checked()
@@ -313,7 +313,7 @@ def _prose(answer: str) -> Iterator[str]:
             yield from (sentence for sentence in re.split(ends, bare) if len(sentence) <= _LONGEST)
 
 
-def _claimed(lines: Sequence[str], reading: _Reading) -> list[_Claim]:
+def _claimed(lines: Sequence[str], reading: _SentenceReader) -> list[_Claim]:
     """The claims up to where the answer begins to speak of a part of the data."""
     found: list[_Claim] = []
     for line in lines:
@@ -325,7 +325,7 @@ def _claimed(lines: Sequence[str], reading: _Reading) -> list[_Claim]:
     return found
 
 
-def _compared(claims: Sequence[_Claim], reading: _Reading, asked: set[str], fences: Fences) -> Checked:
+def _compared(claims: Sequence[_Claim], reading: _SentenceReader, asked: set[str], fences: Fences) -> Checked:
     count, wrong = 0, dict[str, None]()
     for claim in claims:
         kind = "share" if claim.stated.is_percent and claim.kind == "missing" else claim.kind

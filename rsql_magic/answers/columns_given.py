@@ -109,7 +109,7 @@ def is_column(func: ast.AST) -> bool:
     return isinstance(func, ast.Name) and func.id == "col"
 
 
-class Known(NamedTuple):
+class Derived(NamedTuple):
     """What is known of an expression: the columns of the frame that it gives, or of the one whose groups it gives."""
 
     columns: Columns
@@ -155,9 +155,9 @@ class KnownFrames:
         grouping = groups(node) if isinstance(node, ast.Call) else None
         return self.columns(holder(grouping)) if grouping is not None else None
 
-    def look(self, node: ast.expr) -> Known:
+    def look(self, node: ast.expr) -> Derived:
         """All that is known of an expression."""
-        return Known(self.columns(node), self.grouped(node), self.is_polars(node))
+        return Derived(self.columns(node), self.grouped(node), self.is_polars(node))
 
     def forget(self, name: str) -> None:
         """The columns of this frame are not certain any more."""

@@ -33,7 +33,7 @@ from rsql_magic.answers.columns_given import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rsql_magic.answers.columns_given import Columns, Known
+    from rsql_magic.answers.columns_given import Columns, Derived
 
 _PLAIN = frozenset("pandas polars numpy matplotlib seaborn plotly scipy statsmodels sklearn duckdb IPython".split())
 # Methods that take columns, by the names of those parameters; "0" is the first positional one, "*" all of them.
@@ -224,7 +224,7 @@ class _Code:
         if data is not None:
             self.of_data(node, data, is_chart=is_chart)
 
-    def method(self, node: ast.Call, func: ast.Attribute, about: Known) -> None:
+    def method(self, node: ast.Call, func: ast.Attribute, about: Derived) -> None:
         frame, name, (known, grouped, in_polars) = func.value, func.attr, about
         if known is not None:
             self.want(frame, known, _asked_of_frame(node, name, known, in_polars=in_polars))

@@ -136,7 +136,7 @@ class _Description:
             text += f"\n(+{_count(len(self.rare), 'column')} whose names are values{self.begun()})"
         return text + self.first_rows() if self.detail.level == "sample" and not self.only_names else text
 
-    def frame(self, lines: Sequence[facts.Line]) -> Frame:
+    def frame(self, lines: Sequence[facts.ColumnLine]) -> Frame:
         """What the lines of a text state."""
         columns = tuple(
             FrameColumn(

@@ -350,7 +350,7 @@ def _stem(name: object, place: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ColumnLine:
     """A line on columns that are alike: its text, and what it states of how many columns."""
 
     text: str
@@ -364,7 +364,7 @@ Look: TypeAlias = "Callable[[Run, bool], tuple[list[str], Column]]"
 
 def fit(
     head: str, runs_: Sequence[Run], look: Look, must: Collection[int], budget: int, *, rows: int | None
-) -> tuple[str, list[Line]]:
+) -> tuple[str, list[ColumnLine]]:
     """As many lines as a budget of tokens holds, and a word on the rest; and those lines."""
     # Lines are made one at a time and no more of them than the budget can hold, because making one reads data. Those
     # of ``must`` are shown whatever they cost. When not all fit, half of the budget goes to the first lines in full
@@ -395,9 +395,9 @@ def fit(
     return "\n".join([head, *(line.text for line in shown), *rest]), shown
 
 
-def _brief(runs_: Sequence[Run], look: Look, left: float) -> list[Line]:
+def _brief(runs_: Sequence[Run], look: Look, left: float) -> list[ColumnLine]:
     """The lines with name and type alone, as far as the budget goes."""
-    lines: list[Line] = []
+    lines: list[ColumnLine] = []
     for run in runs_:
         line = _line(run, *look(run, False), None) if left > 0 else None
         left -= _cost(line.text.removeprefix("- ") if line else "") + 1
@@ -406,12 +406,12 @@ def _brief(runs_: Sequence[Run], look: Look, left: float) -> list[Line]:
     return lines
 
 
-def _line(run: Run, names: Sequence[str], column: Column, rows: int | None) -> Line:
+def _line(run: Run, names: Sequence[str], column: Column, rows: int | None) -> ColumnLine:
     many, name, kind = len(run.columns), "..".join(map(shown_name, names)), one_line(column.type, 60)
     text = f"- {name} {kind}" + (f" ({many:,} columns)" if many > 1 else "")
     known = facts(column, rows)
     stated = replace(as_stated(column), name=name if many > 1 else one_line(names[0]), type=kind)
-    return Line(f"{text}: {known}" if known else text, stated, many)
+    return ColumnLine(f"{text}: {known}" if known else text, stated, many)
 
 
 def _cost(line: str) -> int:

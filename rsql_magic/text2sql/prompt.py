@@ -221,9 +221,6 @@ class SchemaPrompt:
     def _places(self) -> dict[str, int]:
         return {table.full_name: place for place, table in enumerate(self.catalog)}
 
-    def _place(self, table: Table) -> int:
-        return self._places.get(table.full_name, len(self._places))
-
     @cached_property
     def _question(self) -> str:
         """The question as it is read: mistyped names put right."""
@@ -334,8 +331,8 @@ class SchemaPrompt:
         They stand in the catalog's order: the same tables are the same bytes, which a provider's cache knows, and a
         small model joins better what stands in the order in which it was made (docs/decisions/0021).
         """
-        shown = tables or self._tables
-        lines = [ddl(table, self.options.level, brief=brief) for table in sorted(shown, key=self._place)]
+        shown, place = tables or self._tables, lambda table: self._places.get(table.full_name, len(self._places))
+        lines = [ddl(table, self.options.level, brief=brief) for table in sorted(shown, key=place)]
         text = fence("schema", self.engine.name, "\n".join(lines))
         every = len(self.catalog)
         return text if tables or len(shown) == every else f"{text}\n\n{len(shown)} of {every} tables are shown."

@@ -18,12 +18,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rsql_magic import prompts
 from rsql_magic.display import Screen, fenced
 from rsql_magic.errors import AnswerCut, BadInput, GatewayError, NoQuery, QueryFailed, QueryRejected
 from rsql_magic.gateway import Reply, Usage, context_exceeded, drafts, restored, usage_of
-from rsql_magic.redaction import redact
-from rsql_magic.sql import Fix, fence, join_notes
+from rsql_magic.sql import Fix, join_notes
 from rsql_magic.text2sql import literals
 from rsql_magic.text2sql.drafts import (
     DOUBTFUL,
@@ -50,11 +48,10 @@ if TYPE_CHECKING:
     from rsql_magic.gateway import Message, StreamOptions
     from rsql_magic.sql import Problem
     from rsql_magic.text2sql.drafts import Vote
+    from rsql_magic.text2sql.explainer import Explainer
     from rsql_magic.text2sql.prompt import SchemaPrompt
 
     Round = drafts.Round[Draft]
-
-_ROWS_TOLD = 20
 
 CORRECTED = "The first draft had to be corrected: check the SQL."
 """Of a small model's corrected answers three of five were right, of the others six of seven (docs/decisions/0021)."""
@@ -119,7 +116,7 @@ class Writer:
             if isinstance(error, NoQuery):
                 self._screen.restart("")  # the error says what the model said
             raise
-        best, vote = self._compared(self._best(attempts), attempts)
+        best, vote = self._compared(_best(attempts, self._doubted), attempts)
         result = self._result(best, attempts)
         if vote is not None:
             self._weigh(result, vote, corrected=was_corrected(attempts))
@@ -127,11 +124,13 @@ class Writer:
         if result.problems:
             raise _no_draft_passed(result)
         if self._options.explain:
-            self._explain(result)
+            self._screen.status("explaining")
+            self._explainer.explain(result)
         if self._options.run:
             self._take(result, best.draft.chart)
             if self._options.answer:
-                self._answer(result)
+                self._screen.status("answering")
+                self._explainer.answer(result)
         result.usage = usage_of(self._replies)
         result.timings = Timings(**self._spent, total=self._clock() - started)
         return result
@@ -330,12 +329,6 @@ class Writer:
         proposed = self._proposed.get(sql)
         return self._prompt.repair(sql, problems, proposed.sql if proposed else "")
 
-    def _best(self, attempts: Sequence[Round]) -> Round:
-        """The last attempt; when it failed, the one that ran and was only doubted."""
-        ran = (attempt for attempt in attempts if attempt.draft.sql and attempt.draft.sql == self._doubted)
-        doubted = next(ran, None)
-        return replace(doubted, problems=()) if doubted and attempts[-1].problems else attempts[-1]
-
     def _result(self, last: Round, attempts: Sequence[Round]) -> SQLResult:
         return SQLResult(
             sql=last.draft.sql,
@@ -376,69 +369,19 @@ class Writer:
 
     # Running.
 
+    @property
+    def _explainer(self) -> Explainer:
+        from rsql_magic.text2sql.explainer import Explainer
+
+        return Explainer(self._prompt, self._runner, self._send, is_foreign=self._native.is_foreign)
+
     def _take(self, result: SQLResult, suggestion: str) -> None:
         rows = self._rows[result.sql]
         result.notes = (*result.notes, *([rows.note] if rows.note else []), *self._notes.get(result.sql, []))
         result.df, result.rows, result.truncated = rows.df, rows.total, rows.truncated
         if self._options.plot or suggestion:
             with self._timed("chart"):
-                self._chart(result, rows.df, suggestion)
-
-    def _chart(self, result: SQLResult, frame: pd.DataFrame, suggestion: str) -> None:
-        """Draw; a chart that cannot be drawn becomes a note, for the result is there all the same."""
-        from rsql_magic.display import charts
-
-        kind = None if self._options.plot in {None, "auto"} else self._options.plot
-        try:
-            chart = charts.wanted(frame, suggestion, kind)  # type: ignore[arg-type]
-            result.drawing, note = charts.draw(chart, frame, result.rows, cut=result.truncated)
-        except BadInput as error:
-            note = str(error)
-        result.notes = (*result.notes, note) if note else result.notes
-
-    def _explain(self, result: SQLResult) -> None:
-        self._screen.status("explaining")
-        result.plan = self._planned(result)
-        question = prompts.render(
-            "explain",
-            context=self._prompt.context(),
-            sql=result.sql,
-            dialect=self._dialect,
-            question=self._options.question,
-        )
-        values = {"task": "explain", "question": self._options.question, "sql": result.sql, "dialect": self._dialect}
-        result.says = self._words(question, values)
-
-    def _planned(self, result: SQLResult) -> str:
-        """The plan; of a query for another database that cannot be run here, nothing, with a note."""
-        try:
-            plan = self._runner.plan(result.sql)
-        except QueryFailed as error:
-            if self._options.run or not self._native.is_foreign:
-                raise
-            result.notes = (*result.notes, f"No plan: {error.message}")
-            return ""
-        expected = f"about {plan.rows:,} rows expected" if plan.rows is not None else ""
-        return "\n".join(part for part in (plan.text, expected) if part)
-
-    def _answer(self, result: SQLResult) -> None:
-        """The answer in words, from the first rows of the result."""
-        self._screen.status("answering")
-        rows = redact(result.frame.head(_ROWS_TOLD).to_csv(index=False))[0]
-        question = prompts.render(
-            "answer",
-            context=fence("result", "first rows", rows),
-            sql=result.sql,
-            count=result.count,
-            question=self._options.question,
-        )
-        values = {"task": "result", "question": self._options.question, "rows": rows, "returned": result.count}
-        result.answer = self._words(question, values)
-
-    def _words(self, question: str, values: dict[str, str]) -> str:
-        """What the model says in words."""
-        messages = [{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}]
-        return self._send(messages, described=lambda: values).text.strip()
+                _draw(result, rows.df, suggestion, self._options.plot)
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
@@ -447,6 +390,24 @@ class Writer:
             yield
         finally:
             self._spent[step] = self._spent.get(step, 0.0) + self._clock() - started
+
+
+def _best(attempts: Sequence[Round], doubted: str) -> Round:
+    """The last attempt; when it failed, the one that ran and was only doubted."""
+    ran = next((attempt for attempt in attempts if doubted and attempt.draft.sql == doubted), None)
+    return replace(ran, problems=()) if ran and attempts[-1].problems else attempts[-1]
+
+
+def _draw(result: SQLResult, frame: pd.DataFrame, suggestion: str, kind: str | None) -> None:
+    """Draw; a chart that cannot be drawn becomes a note, for the result is there all the same."""
+    from rsql_magic.display import charts
+
+    try:
+        chart = charts.wanted(frame, suggestion, None if kind == "auto" else kind)  # type: ignore[arg-type]
+        result.drawing, note = charts.draw(chart, frame, result.rows, cut=result.truncated)
+    except BadInput as error:
+        note = str(error)
+    result.notes = (*result.notes, note) if note else result.notes
 
 
 def _attempt(attempt: Round) -> Attempt:

@@ -225,6 +225,7 @@ class Connection:
 
     async def __aexit__(self, *_: object) -> None:
         self._writer.close()
+        await self._writer.wait_closed()
 
     async def ask(self) -> tuple[float, float]:
         """Send a request and read the answer; seconds to its first content, and to its end."""

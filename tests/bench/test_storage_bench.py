@@ -95,13 +95,13 @@ def test_each_phase_is_one_round_trip_to_redis(record_property):
 
         bare = await took(do_nothing)
         calls = []
-        answers = link._answers
+        replies = link._replies
 
         async def counted(asked, seconds):
             calls.extend(call.script for call in asked)
-            return await answers(asked, seconds)
+            return await replies(asked, seconds)
 
-        link._answers = counted
+        link._replies = counted
 
         async def admit(which, _):
             async with which.take(ADA, REQUEST) as taken:
