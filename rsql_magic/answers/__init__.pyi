@@ -1,5 +1,6 @@
 from .claims import Checked as Checked
 from .claims import check_claims as check_claims
+from .code_checks import check_in_r as check_in_r
 from .routes import way_of as way_of
 from .routes import way_said as way_said
 from .snapshot import NotebookSnapshot as NotebookSnapshot
@@ -14,7 +15,6 @@ from .writer import AnswerWriter as AnswerWriter
 from .writer import NotebookQuestion as NotebookQuestion
 from .writer import Prepared as Prepared
 from .writer import Preview as Preview
-from .writer import check_in_r as check_in_r
 from .writer import cited as cited
 from .writer import drawn_from as drawn_from
 from .writer import preview_of as preview_of

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # What the model is asked for beside the question.
 WANTED: dict[Way | None, str] = {
     "chart": "Answer with one block of code that draws the chart.",
-    "code": "Answer with code.",
+    "code": "Answer with one block of code and nothing else; its last line is an expression whose value is the answer.",
     "words": "Answer in words, with code only where the question asks for it.",
 }
 
@@ -56,6 +56,17 @@ _DATA = re.compile(
     r"|(?:did|do|does|has|have)\b|list|show|give|find|get|count|compare|rank|sum|total|average|mean|top|plot|draw|chart"
     r"|visuali[sz]e|make|create|display|return)\b"
 )
+# A figure that is named without a verb, as in "Mean fare per class" or "For each month, the number of visits".
+_FIGURES = (
+    r"numbers?|counts?|means?|averages?|medians?|sums?|totals?|shares?|percentages?|percentiles?|proportions?|ratios?"
+    r"|rates?|differences?|correlations?|deviations?|variances?|minimums?|maximums?|ranges?|most|least|top"
+    r"|(?:high|low|long|short|larg|small|heavi|old|young|new|lat)est"
+)
+_FIGURE = re.compile(
+    r"^(?!.*\b(?:is|are|was|were|seems?|looks?|why)\b)"
+    rf"(?:(?:the |a )?(?:[\w-]+,? ){{0,3}}?(?:{_FIGURES})\b|the (?:ids?|names?|dates?) of\b"
+    r"|(?:for|in|on|at|of) (?:each|every)\b|.*\b(?:per|(?:for|in|on|of|by) (?:each|every))\b)"
+)
 # What asks for a change, or is about the tables themselves.
 _NO_DATA = re.compile(
     r"\b(?:columns?|tables?|schemas?|index(?:es)?|types? of|should|could|better|improve\w*|delete|update|insert|drop"
@@ -78,7 +89,7 @@ def way_of(question: str, tables: Collection[str] = (), elsewhere: Collection[st
         >>> way_of("Plot fare by age"), way_of("How do I plot fare?"), way_of("What does fare mean?")
         ('chart', 'code', 'words')
     """
-    text = " ".join(question.casefold().replace("’", "'").split())
+    text = _folded(question)
     if "```" in question or "{{" in question:
         return None
     if _WORDS.search(text):
@@ -88,6 +99,27 @@ def way_of(question: str, tables: Collection[str] = (), elsewhere: Collection[st
     if tables and _is_about(question, text, tables, elsewhere):
         return "query"
     return "chart" if _CHART.search(text) else None
+
+
+def wanted(way: Way | None, question: str, *, of_frames: bool) -> str:
+    """The sentence on the form of an answer; where a question asks for data of frames, it is code that is wanted.
+
+    A small model that explains its code writes it from memory of other programs, and reads the frames from files.
+
+    Example:
+        >>> wanted("chart", "Sales by month", of_frames=True)
+        'Answer with one block of code that draws the chart.'
+        >>> wanted(None, "How many rides are there?", of_frames=False), wanted(None, "Why is that?", of_frames=True)
+        ('', '')
+    """
+    text = _folded(question)
+    others = (_WORDS, _CODE, _CHART, _NO_DATA)
+    is_data = (_DATA.match(text) or _FIGURE.match(text)) and not any(each.search(text) for each in others)
+    return WANTED.get("code" if is_data and of_frames and way is None else way, "")
+
+
+def _folded(question: str) -> str:
+    return " ".join(question.casefold().replace("’", "'").split())
 
 
 # Whether a question asks for data of tables, and of nothing else.

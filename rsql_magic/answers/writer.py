@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections import Counter
 from contextlib import closing
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rsql_magic import prompts
 from rsql_magic.answers.claims import Checked, check_claims
-from rsql_magic.answers.columns_used import Unknown, unknown_in_python
+from rsql_magic.answers.code_checks import check_code, check_in_r, unknown_in_python
 from rsql_magic.answers.looks import tools_of
-from rsql_magic.answers.routes import WANTED
+from rsql_magic.answers.routes import wanted
 from rsql_magic.context import Context, as_cells, gather, python_frames, recently
 from rsql_magic.display import CellOutput, Screen, Showable, as_json, safe_markdown, usage_line
 from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
@@ -28,7 +27,7 @@ from rsql_magic.sql import count_tokens, fence
 from rsql_magic.tools import Looking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Unpack
 
     from rsql_magic.answers.snapshot import NotebookSnapshot
@@ -116,42 +115,6 @@ def preview_of(messages: Sequence[Message]) -> Preview:
     """Messages as they leave: without secrets and personal identifiers."""
     sent, _ = filtered(messages)
     return Preview(tuple(sent), sum(count_tokens(message["content"]) for message in sent))
-
-
-def parse_python(code: str) -> str:
-    """The message of Python's parser, empty for code that parses; magics and ``!commands`` are IPython's and pass."""
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    try:
-        ast.parse(TransformerManager().transform_cell(code))  # type: ignore[no-untyped-call]
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        return f"{getattr(error, 'msg', None) or error}{f' (line {line})' if line else ''}"
-    return ""
-
-
-# The message of sqlglot; several statements are fine here, as nothing of them is run.
-def _parse_sql(code: str, dialect: str) -> str:
-    import sqlglot
-    from sqlglot.errors import SqlglotError
-
-    try:
-        sqlglot.parse(code, dialect=dialect or None)
-    except SqlglotError as error:
-        return str(error).split("\n", 1)[0]
-    except RecursionError:
-        return "it is nested too deeply"
-    return ""
-
-
-def check_blocks(blocks: Sequence[Block], parsers: Mapping[str, Callable[[str], str]]) -> list[str]:
-    r"""What is wrong with the code of an answer, one sentence for each block that does not parse."""
-    sentences = []
-    for number, block in enumerate(blocks, 1):
-        parser = parsers.get(block.language)
-        if parser and (wrong := parser(block.code)):
-            sentences.append(f"The {block.language} block {number} does not parse: {wrong.rstrip('.')}.")
-    return sentences
 
 
 def cited(sources: Sequence[str]) -> list[str]:
@@ -340,12 +303,13 @@ class AnswerWriter:
         """The messages of the request: prompt, history, the notebook's context, and the question."""
         if self.prepared is not None:
             return list(self.prepared.messages)
-        context = self.gathered.text
-        attached = (fence(piece.kind, piece.name, piece.text) for piece in self.question.attached)
-        asked = "\n\n".join([self.question.text, *attached])
-        system = prompts.render("ask", lang=LANGUAGES[self.question.lang])
-        context = "\n\n".join(filter(None, [context, WANTED.get(self.question.way, "")]))
-        user = prompts.render("question", context=context, question=asked)
+        question = self.question
+        of_frames = self.gathered.has_frames and not question.attached
+        described = [self.gathered.text, wanted(question.way, question.text, of_frames=of_frames)]
+        attached = (fence(piece.kind, piece.name, piece.text) for piece in question.attached)
+        asked = "\n\n".join([question.text, *attached])
+        system = prompts.render("ask", lang=LANGUAGES[question.lang])
+        user = prompts.render("question", context="\n\n".join(filter(None, described)), question=asked)
         return self.entry.messages(system, user.strip())
 
     def as_values(self) -> dict[str, Any]:
@@ -405,7 +369,7 @@ class AnswerWriter:
         if not self.question.check_code:
             return []
         blocks, dialect = blocks_of(text), self.catalog.dialect if self.catalog else ""
-        wrong = check_blocks(blocks, {"python": parse_python, "sql": lambda code: _parse_sql(code, dialect)})
+        wrong = check_code(blocks, dialect, self.question.text if self.gathered.has_frames else None)
         return [*(wrong or self._unknown(blocks)), *self._wrong_in_r(blocks)]
 
     # The problems that R finds in the R code; while R is busy, that is noted instead.
@@ -476,25 +440,3 @@ class AnswerWriter:
             format=self.question.format,
             ended_by=ended_by,
         )
-
-
-def check_in_r(blocks: Sequence[Block], suppressed: frozenset[str] = frozenset()) -> list[str]:
-    """What is wrong with the R code among blocks, one sentence each: it does not parse, or asks for unknown columns.
-
-    ``suppressed`` columns are not named, because their names are values.
-
-    Raises:
-        BadInput: R cannot be asked, as on any but the main thread.
-    """
-    from rsql_magic.context import r
-
-    places = [place for place, block in enumerate(blocks) if block.language == "r"]
-    if wrong := check_blocks(blocks, {"r": lambda code: r.parse_r(code) or ""}):
-        return wrong
-    tables = {each.name: each.columns for each in r.survey().objects if each.columns and each.is_table}
-    found = r.unknown_columns([blocks[place].code for place in places], tables) if tables else []
-    return [
-        f"The r block {places[piece] + 1} is wrong: "
-        f"{Unknown(table, column, [name for name in columns if name not in suppressed])}"
-        for piece, table, column, columns in found
-    ]

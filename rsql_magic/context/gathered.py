@@ -209,6 +209,11 @@ class Context:
             "session": texts["session"],
         }
 
+    @cached_property
+    def has_frames(self) -> bool:
+        """Whether a frame of Python's or R's is described."""
+        return any(piece.text and piece.kind in {"frame", "r"} for piece in self.pieces)
+
     @property
     def tokens(self) -> int:
         """What it costs, by `count_tokens`."""

@@ -99,16 +99,19 @@ class RsqlMagics(Magics):
             if options.show_context:
                 _print(self._preview(kind, question, snapshot, options).saying(unsure))
                 return None
-            more: dict[str, Any] = {"new": options.new, "screen": self._screen(silent=silent)}
             if kind:
-                study = self.assistant.study(question, snapshot, kind, count=options.count, **more)
+                screen = self._screen(silent=silent)
+                study = self.assistant.study(
+                    question, snapshot, kind, count=options.count, new=options.new, screen=screen
+                )
                 self.session.keep(options.output, study)
                 return self._shown(study, silent=silent)
             result: SQLResult | None = None
             if question.way == "query":
                 from rsql_magic.notebook import by_query
 
-                result = by_query.answer(question, self.assistant, snapshot, confirm=self._confirm, **more)
+                more = {"new": options.new, "screen": self._screen(silent=silent), "confirm": self._confirm}
+                result = by_query.answer(question, self.assistant, snapshot, **more)
             if result is not None:
                 self.session.keep(options.output or read.target, result)
                 return self._shown(result, silent=silent)

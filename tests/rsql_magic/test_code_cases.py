@@ -14,7 +14,7 @@ import polars.selectors as cs
 import pytest
 from many_cases import check_each
 
-from rsql_magic.answers.columns_used import unknown_in_python
+from rsql_magic.answers.code_checks import unknown_in_python
 from rsql_magic.context import python_frames
 from rsql_magic.context import r as rside
 

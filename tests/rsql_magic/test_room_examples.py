@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from rsql_magic.answers import NotebookSnapshot
-from rsql_magic.answers.columns_used import unknown_in_python
-from rsql_magic.answers.writer import check_blocks, parse_python
+from rsql_magic.answers.code_checks import check_blocks, parse_python, unknown_in_python
 from rsql_magic.cli import r, terminal
 from rsql_magic.display import charts
 from rsql_magic.display.markdown import code_markdown

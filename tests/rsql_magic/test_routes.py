@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from rsql_magic.answers import way_of
+from rsql_magic.answers.routes import wanted
 from rsql_magic.errors import BadInput, NoQuery
 
 SETTINGS = {
@@ -42,13 +43,37 @@ def test_questions_go_the_way_they_want_or_none_in_particular(half):
 
 
 def test_questions_of_the_evaluation_are_asked_as_they_were():
-    """They ask for values of frames: what a model is sent for them stays what was measured."""
+    """They ask for values of frames: code answers them, and nothing is said of another way."""
     import json
 
     for name in ("ask", "sql"):
         path = Path(__file__).parents[2] / "evaluation/sets" / name / "questions.jsonl"
         questions = [json.loads(line)["question"] for line in path.read_text(encoding="utf-8").splitlines()]
         assert [each for each in questions if way_of(each)] == []
+        assert name == "sql" or sum(bool(wanted(None, each, of_frames=True)) for each in questions) >= 0.75 * len(
+            questions
+        )
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Explain the outliers of fare",
+        "Why is the mean so high?",
+        "What does fare mean?",
+        "Suggest three names for the columns",
+        "How do I interpret the slope?",
+        "Translate this cell to R",
+        "Was bedeutet fare?",
+        "The mean is odd",
+        "Which columns have missing values?",
+        "thanks",
+        "Plot fare by age",
+    ],
+)
+def test_code_alone_is_wanted_for_values_only(question):
+    assert "nothing else" not in wanted(None, question, of_frames=True)
+    assert wanted(None, "How many rides are there?", of_frames=False) == ""
 
 
 @pytest.fixture
@@ -167,7 +192,7 @@ def test_what_would_be_sent_is_that_of_the_query(in_use, gateway, capsys):
     ("question", "wanted", "said"),
     [
         ("Plot rain by day", "draws the chart", "asked for a chart"),
-        ("How do I plot rain?", "Answer with code.", "asked for code"),
+        ("How do I plot rain?", "Answer with one block of code", "asked for code"),
         ("What does rain mean?", "Answer in words", "asked for words"),
     ],
 )

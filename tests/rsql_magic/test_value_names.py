@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsql_magic.answers.columns_used import unknown_in_python
+from rsql_magic.answers.code_checks import unknown_in_python
 from rsql_magic.context import describe, gather, python_frames
 from rsql_magic.context.reader import fold, read
 from rsql_magic.context.value_names import UNREACHED, SessionValues, by_filling, parts_of, prefix_of, starred

@@ -1,12 +1,15 @@
-"""Columns that are not there are found in code, and nothing else is."""
+"""Columns and files that are not there are found in code, and nothing else is."""
 
 from __future__ import annotations
+
+import re
 
 import pandas as pd
 import pytest
 
-from rsql_magic.answers.columns_used import unknown_in_python
+from rsql_magic.answers.code_checks import read_unseen, unknown_in_python
 from rsql_magic.context import python_frames
+from rsql_magic.gateway import Block
 
 FRAMES = {"sales": ["region", "amount", "unit price", "day"], "stores": ["id", "city"]}
 ATTRIBUTES = python_frames({"sales": pd.DataFrame()}).attributes
@@ -142,3 +145,50 @@ def test_the_sentence_names_what_was_meant_or_what_there_is():
     assert str(found) == "sales has no column 'regoin'. Did you mean 'region'?"
     (found,) = unknown_in_python(["stores['xyz']"], FRAMES)[0]
     assert str(found) == "stores has no column 'xyz'. It has: 'city', 'id'."
+
+
+class TestFiles:
+    """Files that code reads from memory of other programs, where the frames are loaded."""
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "sales = pd.read_csv('sales.csv')\nsales.amount.sum()",
+            'pl.scan_parquet("sales.parquet").collect()',
+            "sales <- read.csv('sales.csv')",
+            'sales <- readr::read_csv( "sales.csv" )',
+            "x = data.table::fread('sales.csv')",
+        ],
+    )
+    def test_one_that_does_not_exist_is_told(self, code, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        [found] = read_unseen([Block("python", code)], "How much was sold?")
+        assert re.fullmatch(r"The python block 1 reads 'sales\.\w+', and there is no such file: .*", found)
+
+    @pytest.mark.parametrize(
+        ("code", "question"),
+        [
+            ("pd.read_csv('there.csv')", "?"),
+            ("pd.read_csv('sales.csv')", "Read sales.csv"),
+            ("sales.to_csv('new.csv')\npd.read_csv('new.csv')", "?"),
+            ("# pd.read_csv('sales.csv')", "?"),
+            ("pd.read_csv('../data/sales.csv')", "?"),
+            ("pd.read_csv('https://data.example/sales.csv')", "?"),
+            ("pd.read_csv(path)", "?"),
+            ("pd.read_sql('orders', con)", "?"),
+            ("pd.read_csv('sales.csv')", None),
+        ],
+    )
+    def test_nothing_is_claimed_of_others(self, code, question, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "there.csv").write_text("x")
+        assert read_unseen([Block("python", code)], question) == []
+
+    def test_a_notebook_asks_for_a_correction(self, ip, gateway, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        ip.user_ns["sales"] = pd.DataFrame({"amount": [1, 2]})
+        read = "```python\nimport pandas as pd\nsales = pd.read_csv('sales.csv')\nsales.amount.sum()\n```"
+        gateway.replies = [read, "```python\nsales.amount.sum()\n```"]
+        answer = ip.run("%%ask\nWhat is the total amount of sales?")
+        assert answer.code == "sales.amount.sum()"
+        assert "reads 'sales.csv', and there is no such file" in gateway.sent

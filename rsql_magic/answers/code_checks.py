@@ -1,4 +1,4 @@
-"""Columns that code asks of frames which do not have them, found before the code is run."""
+"""What is wrong with the code of an answer, found before it is run: syntax, columns and files that do not exist."""
 
 # Python is read as a tree, one statement after the other: what a name holds is followed through assignments and the
 # usual methods of pandas and polars (`columns_given`). Where that is not certain (a rename by a function, a name bound
@@ -14,6 +14,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsql_magic.answers.columns_given import (
@@ -31,9 +32,10 @@ from rsql_magic.answers.columns_given import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rsql_magic.answers.columns_given import Columns, Derived
+    from rsql_magic.gateway import Block
 
 _PLAIN = frozenset("pandas polars numpy matplotlib seaborn plotly scipy statsmodels sklearn duckdb IPython".split())
 # Methods that take columns, by the names of those parameters; "0" is the first positional one, "*" all of them.
@@ -74,6 +76,75 @@ _CHARTS = frozenset("sns seaborn px plt express".split())
 _AESTHETICS = ("x", "y", "hue", "color", "col", "row", "size", "style", "facet_col", "facet_row", "symbol", "names")
 _IN_FORMULA = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(?![\w.]*\(|\.)")
 _FILTERS = frozenset("items like regex axis".split())
+
+
+def parse_python(code: str) -> str:
+    """The message of Python's parser, empty for code that parses; magics and ``!commands`` are IPython's and pass."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    try:
+        ast.parse(TransformerManager().transform_cell(code))  # type: ignore[no-untyped-call]
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        return f"{getattr(error, 'msg', None) or error}{f' (line {line})' if line else ''}"
+    return ""
+
+
+def parse_sql(code: str, dialect: str) -> str:
+    """The message of sqlglot; several statements are fine here, as nothing of them is run."""
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    try:
+        sqlglot.parse(code, dialect=dialect or None)
+    except SqlglotError as error:
+        return str(error).split("\n", 1)[0]
+    except RecursionError:
+        return "it is nested too deeply"
+    return ""
+
+
+def check_blocks(blocks: Sequence[Block], parsers: Mapping[str, Callable[[str], str]]) -> list[str]:
+    r"""What is wrong with the code of an answer, one sentence for each block that does not parse."""
+    sentences = []
+    for number, block in enumerate(blocks, 1):
+        parser = parsers.get(block.language)
+        if parser and (wrong := parser(block.code)):
+            sentences.append(f"The {block.language} block {number} does not parse: {wrong.rstrip('.')}.")
+    return sentences
+
+
+def check_code(blocks: Sequence[Block], dialect: str, question: str | None) -> list[str]:
+    """What is wrong with code as it stands: it does not parse, or reads a file that does not exist.
+
+    ``dialect`` is that of SQL; see ``read_unseen`` for ``question``.
+    """
+    parsers = {"python": parse_python, "sql": lambda code: parse_sql(code, dialect)}
+    return check_blocks(blocks, parsers) or read_unseen(blocks, question)
+
+
+# Readers of files in pandas, polars and R, with the name of the file.
+_READS = re.compile(
+    r"^(?!\s*#).*?\b(?:read[._](?!html|sql|clipboard)\w+|scan_\w+|readRDS|fread)\(\s*[\"'](?P<file>[^\"'\n/\\~]+)[\"']",
+    re.M,
+)
+
+
+def read_unseen(blocks: Sequence[Block], question: str | None) -> list[str]:
+    """Files beside the notebook that code reads and that do not exist: a model's habit, where frames are loaded.
+
+    Args:
+        blocks: The code of an answer; a file that it writes, or that another of its blocks writes, may be read.
+        question: A file that it names may be elsewhere; None where no frames are described, so that none is known.
+    """
+    code = "\n".join(block.code for block in blocks)
+    files = [(number, match["file"]) for number, block in enumerate(blocks, 1) for match in _READS.finditer(block.code)]
+    return [
+        f"The {blocks[number - 1].language} block {number} reads {file!r}, and there is no such file: the described "
+        "frames are loaded, and are to be used by their names."
+        for number, file in files
+        if question is not None and not (file in question or code.count(file) > 1 or Path(file).exists())
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,3 +461,25 @@ def _in_query(node: ast.expr, known: frozenset[str]) -> list[str]:
     called = {part.func.id for part in ast.walk(tree) if isinstance(part, ast.Call) and isinstance(part.func, ast.Name)}
     names = [part.id for part in ast.walk(tree) if isinstance(part, ast.Name) and part.id not in called]
     return [name for name in names if name not in known and get_close_matches(name, known, 1, 0.75)]
+
+
+def check_in_r(blocks: Sequence[Block], suppressed: frozenset[str] = frozenset()) -> list[str]:
+    """What is wrong with the R code among blocks, one sentence each: it does not parse, or asks for unknown columns.
+
+    ``suppressed`` columns are not named, because their names are values.
+
+    Raises:
+        BadInput: R cannot be asked, as on any but the main thread.
+    """
+    from rsql_magic.context import r
+
+    places = [place for place, block in enumerate(blocks) if block.language == "r"]
+    if wrong := check_blocks(blocks, {"r": lambda code: r.parse_r(code) or ""}):
+        return wrong
+    tables = {each.name: each.columns for each in r.survey().objects if each.columns and each.is_table}
+    found = r.unknown_columns([blocks[place].code for place in places], tables) if tables else []
+    return [
+        f"The r block {places[piece] + 1} is wrong: "
+        f"{Unknown(table, column, [name for name in columns if name not in suppressed])}"
+        for piece, table, column, columns in found
+    ]
