@@ -14,7 +14,6 @@ import re
 import sys
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsql_magic.answers.columns_given import (
@@ -30,6 +29,7 @@ from rsql_magic.answers.columns_given import (
     texts,
     word,
 )
+from rsql_magic.answers.files_read import read_unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -120,43 +120,24 @@ def check_code(blocks: Sequence[Block], dialect: str, question: str | None) -> l
     ``dialect`` is that of SQL; see ``read_unseen`` for ``question``.
     """
     parsers = {"python": parse_python, "sql": lambda code: parse_sql(code, dialect)}
-    return check_blocks(blocks, parsers) or read_unseen(blocks, question)
-
-
-# Readers of files in pandas, polars and R, with the name of the file.
-_READS = re.compile(
-    r"^(?!\s*#).*?\b(?:read[._](?!html|sql|clipboard)\w+|scan_\w+|readRDS|fread)\(\s*[\"'](?P<file>[^\"'\n/\\~]+)[\"']",
-    re.M,
-)
-
-
-def read_unseen(blocks: Sequence[Block], question: str | None) -> list[str]:
-    """Files beside the notebook that code reads and that do not exist: a model's habit, where frames are loaded.
-
-    Args:
-        blocks: The code of an answer; a file that it writes, or that another of its blocks writes, may be read.
-        question: A file that it names may be elsewhere; None where no frames are described, so that none is known.
-    """
-    code = "\n".join(block.code for block in blocks)
-    files = [(number, match["file"]) for number, block in enumerate(blocks, 1) for match in _READS.finditer(block.code)]
-    return [
-        f"The {blocks[number - 1].language} block {number} reads {file!r}, and there is no such file: the described "
-        "frames are loaded, and are to be used by their names."
-        for number, file in files
-        if question is not None and not (file in question or code.count(file) > 1 or Path(file).exists())
-    ]
+    reading = any("read" in block.code for block in blocks)
+    return check_blocks(blocks, parsers) or (read_unseen(blocks, question) if reading else [])
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A column that is not there, or that is there but is no attribute, as ``sales.region`` in polars."""
+    """A column or method that is not there, or a column that is no attribute, as ``sales.region`` in polars."""
 
     frame: str
     column: str
     columns: Sequence[str] = field(repr=False)  # what the frame has
     is_attribute: bool = False
+    is_method: bool = False
 
     def __str__(self) -> str:
+        if self.is_method:
+            close = get_close_matches(self.column, self.columns, 1)
+            return f"{self.frame} has no method {self.column!r}.{f' Did you mean {close[0]!r}?' if close else ''}"
         if self.is_attribute:
             return f"{self.frame} has no attribute {self.column!r}. Did you mean {self.frame}[{self.column!r}]?"
         close = get_close_matches(self.column, self.columns, 1)
@@ -297,6 +278,11 @@ class _Code:
 
     def method(self, node: ast.Call, func: ast.Attribute, about: Derived) -> None:
         frame, name, (known, grouped, in_polars) = func.value, func.attr, about
+        # pandas' frames learn methods from other packages.
+        is_strange = in_polars and known is not None and not self.extended and name not in self.attributes
+        if is_strange and get_close_matches(name, self.attributes, 1, 0.8):
+            missing = Unknown(root(frame), name, sorted(self.attributes), is_method=True)
+            self.found.setdefault((missing.frame, f"{name}()"), missing)
         if known is not None:
             self.want(frame, known, _asked_of_frame(node, name, known, in_polars=in_polars))
         elif grouped is not None and name in {"agg", "aggregate"}:

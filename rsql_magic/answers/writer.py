@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rsql_magic import prompts
 from rsql_magic.answers.claims import Checked, check_claims
 from rsql_magic.answers.code_checks import check_code, check_in_r, unknown_in_python
+from rsql_magic.answers.files_read import use_loaded
 from rsql_magic.answers.looks import tools_of
 from rsql_magic.answers.routes import wanted
 from rsql_magic.context import Context, as_cells, gather, python_frames, recently
@@ -256,6 +257,7 @@ class AnswerWriter:
     replies: list[Reply] = field(default_factory=list, init=False)
     unchecked: str = field(default="", init=False)  # why R code was not checked
     problems: Sequence[str] = field(default=(), init=False)  # those that the model was asked to correct
+    changed: Sequence[str] = field(default=(), init=False)  # what rules have changed in the answer
 
     def __post_init__(self) -> None:
         if self.question.format == "json":
@@ -368,6 +370,10 @@ class AnswerWriter:
     def _check(self, text: str) -> list[str]:
         if not self.question.check_code:
             return []
+        if "read" in text:
+            frames = [piece.name for piece in self.gathered.pieces if piece.text and piece.kind in {"frame", "r"}]
+            text, self.changed = use_loaded(text, frames, self.question.text)
+            self.replies[-1].text = text
         blocks, dialect = blocks_of(text), self.catalog.dialect if self.catalog else ""
         wrong = check_code(blocks, dialect, self.question.text if self.gathered.has_frames else None)
         return [*(wrong or self._unknown(blocks)), *self._wrong_in_r(blocks)]
@@ -422,6 +428,7 @@ class AnswerWriter:
         sources = self.gathered.named_in(last.text)
         notes = (
             self.entry.note,
+            *self.changed,
             f"{redacted} value{'' if redacted == 1 else 's'} redacted" if redacted else "",
             "ended at the longest answer the model may give" if cut else "",
             checked.note if checked.count else "",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 import pandas as pd
+import polars as pl
 import pytest
 
-from rsql_magic.answers.code_checks import read_unseen, unknown_in_python
+from rsql_magic.answers.code_checks import unknown_in_python
+from rsql_magic.answers.files_read import read_unseen, use_loaded
 from rsql_magic.context import python_frames
 from rsql_magic.gateway import Block
 
@@ -184,11 +186,85 @@ class TestFiles:
         (tmp_path / "there.csv").write_text("x")
         assert read_unseen([Block("python", code)], question) == []
 
+    @pytest.mark.parametrize(
+        ("code", "instead"),
+        [
+            ("sales = pd.read_csv('sales.csv')\nsales.sum()", "sales.sum()"),
+            (
+                "import x\n# Load the data\nsales = read_csv(\"data.csv\", sep=',')\nsales.sum()",
+                "import x\nsales.sum()",
+            ),
+            ("df = pl.scan_parquet('sales.parquet').collect()\ndf.sum()", "df = sales\ndf.sum()"),
+            ("sales <- readr::read_csv('sales.csv')\nsum(sales$x)", "sum(sales$x)"),
+        ],
+    )
+    def test_rules_put_it_right(self, code, instead, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        text, [changed] = use_loaded(f"So:\n```python\n{code}\n```", ["sales"], "How much was sold?")
+        assert text == f"So:\n```python\n{instead}\n```"
+        assert changed.startswith("`sales` is loaded and was not read from")
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "sales = pd.read_csv('there.csv')\nsales.sum()",
+            "sales.to_csv('new.csv')\nsales = pd.read_csv('new.csv')\nsales.sum()",
+            "costs = pd.read_csv('costs.csv')\nsales.sum()",
+            "sales = pd.read_csv(find('sales.csv'))\nsales.sum()",
+            "sales = pd.read_csv('sales.csv').dropna()\nsales.sum()",
+            "sales = pd.read_csv('named.csv')\nsales.sum()",
+            "all = [pd.read_csv('sales.csv')]\nsales.sum()",
+        ],
+    )
+    def test_rules_leave_others_alone(self, code, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "there.csv").write_text("x")
+        assert use_loaded(code, ["sales"], "Read named.csv") == (code, [])
+
+    def test_a_notebook_puts_it_right(self, ip, gateway, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        ip.user_ns["sales"] = pd.DataFrame({"amount": [1, 2]})
+        gateway.replies = ["```python\nsales = pd.read_csv('sales.csv')\nsales.amount.sum()\n```"]
+        answer = ip.run("%%ask\nWhat is the total amount of sales?")
+        assert answer.code == "sales.amount.sum()"
+        assert "`sales` is loaded and was not read from 'sales.csv' (left out by rules)" in answer.notes
+
     def test_a_notebook_asks_for_a_correction(self, ip, gateway, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         ip.user_ns["sales"] = pd.DataFrame({"amount": [1, 2]})
-        read = "```python\nimport pandas as pd\nsales = pd.read_csv('sales.csv')\nsales.amount.sum()\n```"
+        read = "```python\nimport pandas as pd\npd.read_csv('sales.csv').amount.sum()\n```"
         gateway.replies = [read, "```python\nsales.amount.sum()\n```"]
         answer = ip.run("%%ask\nWhat is the total amount of sales?")
         assert answer.code == "sales.amount.sum()"
         assert "reads 'sales.csv', and there is no such file" in gateway.sent
+
+
+class TestMethods:
+    """Methods that frames do not have: polars' words and pandas' are alike."""
+
+    @pytest.mark.parametrize(
+        ("code", "said"),
+        [
+            ("rides.groupby('plan').len()", "rides has no method 'groupby'. Did you mean 'group_by'?"),
+            ("rides.filter(pl.col('km') > 1).withcolumns(x=1)", "rides has no method 'withcolumns'."),
+        ],
+    )
+    def test_one_that_does_not_exist_is_told(self, code, said):
+        rides = pl.DataFrame({"plan": ["a"], "km": [1.0]})
+        frames = python_frames({"rides": rides})
+        [[found]] = unknown_in_python([code], frames.columns, frames.attributes, frozenset(), frames.polars)
+        assert str(found).startswith(said)
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "rides.group_by('plan').len()",
+            "rides['km'].n_unique()",
+            "import janitor\nrides.clean_names()",
+            "rides.clean_names()",
+            "rides.to_pandas().groupby('plan').size()",
+        ],
+    )
+    def test_nothing_is_claimed_of_others(self, code):
+        frames = python_frames({"rides": pl.DataFrame({"plan": ["a"], "km": [1.0]})})
+        assert unknown_in_python([code], frames.columns, frames.attributes, frozenset(), frames.polars) == [[]]

@@ -1,0 +1,69 @@
+"""Files that the code of an answer reads although the frames are loaded: a model's habit, found and put right."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from rsql_magic.gateway import Block
+
+# Readers of files in pandas, polars and R, with the name of the file.
+_READER = r"\b(?:read[._](?!html|sql|clipboard)\w+|scan_\w+|readRDS|fread)\(\s*[\"'](?P<file>[^\"'\n/\\~]+)[\"']"
+_READS = re.compile(rf"^(?!\s*#).*?{_READER}", re.M)
+# A line that does nothing but keep what it reads, with the comment above it.
+_KEEPS = re.compile(
+    r"^(?:[ \t]*#.*\b(?:load|read|import)\w*\b.*\n)?(?P<target>[ \t]*(?P<name>\w+) *(?:=|<-) *)(?:\w+(?:\.|::))?"
+    rf"{_READER}[^()\n]*\)(?:\.collect\(\))?[ \t]*\n",
+    re.M | re.I,
+)
+
+
+def use_loaded(text: str, loaded: Collection[str], question: str) -> tuple[str, list[str]]:
+    r"""An answer that reads no frame from a file which does not exist while the frame is loaded, and what was changed.
+
+    Args:
+        text: Its Markdown.
+        loaded: Names of the described frames.
+        question: A file that it names may be elsewhere.
+
+    Example:
+        >>> print(use_loaded("sales = pd.read_csv('sales.csv')\\nsales.amount.sum()", ["sales"], "")[0])
+        sales.amount.sum()
+    """
+    found: dict[str, None] = {}
+
+    def used(match: re.Match[str]) -> str:
+        name, file = match["name"], match["file"]
+        frame = next((each for each in (name, Path(file).stem) if each in loaded), "")
+        if not frame or not _is_unseen(file, text, question):
+            return match[0]
+        found[f"`{frame}` is loaded and was not read from {file!r} (left out by rules)"] = None
+        return "" if frame == name else f"{match['target']}{frame}\n"
+
+    return _KEEPS.sub(used, text), list(found)
+
+
+def _is_unseen(file: str, code: str, question: str) -> bool:
+    written = len(re.findall(rf"([\"']){re.escape(file)}\1", code)) > 1
+    return not (written or file in question or Path(file).exists())
+
+
+def read_unseen(blocks: Sequence[Block], question: str | None) -> list[str]:
+    """Files beside the notebook that code reads and that do not exist: a model's habit, where frames are loaded.
+
+    Args:
+        blocks: The code of an answer; a file that it writes, or that another of its blocks writes, may be read.
+        question: A file that it names may be elsewhere; None where no frames are described, so that none is known.
+    """
+    code = "\n".join(block.code for block in blocks)
+    files = [(number, match["file"]) for number, block in enumerate(blocks, 1) for match in _READS.finditer(block.code)]
+    return [
+        f"The {blocks[number - 1].language} block {number} reads {file!r}, and there is no such file: the described "
+        "frames are loaded, and are to be used by their names."
+        for number, file in files
+        if question is not None and _is_unseen(file, code, question)
+    ]
