@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import time
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import rsql_magic
 from evaluation.frames import KINDS
 from evaluation.results import same
-from rsql_magic.answers import Answer
+from rsql_magic.answers import Answer, bare_code
 from rsql_magic.errors import RsqlError
 
 if TYPE_CHECKING:
@@ -224,16 +223,7 @@ def judged(sql: str, question: Question, database: Database) -> tuple[str, str]:
 def _written(reply: str, database: Database) -> str:
     """The query or the code in a reply; empty where there is none."""
     if database.dialect in KINDS:
-        return Answer(reply).code or _bare_code(reply)
+        return Answer(reply).code or (reply.strip() if bare_code(reply) else "")
     found = _BLOCK.search(reply)
     text = (found[1] if found else reply).strip().rstrip(";")
     return text if re.match(r"(?is)\s*(select|with|\()", text) else ""
-
-
-def _bare_code(reply: str) -> str:
-    """A reply that is Python without a block around it; empty for words."""
-    try:
-        ast.parse(reply.strip())
-    except SyntaxError:
-        return ""
-    return reply.strip()

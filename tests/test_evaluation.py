@@ -502,7 +502,7 @@ def test_right_wrong_failing_and_missing_code_are_told_apart(two_runs_over_frame
         "How many trees are in plot A?": ("right", "right"),
         "How heavy was the best harvest?": ("wrong", "wrong"),
         "How much was picked in plot A?": ("fails", "fails"),
-        "How many plots are there?": ("right", "refused"),  # code without a block
+        "How many plots are there?": ("right", "right"),  # code without a block
         "Which plots are there?": ("refused", "refused"),
         "How many trees are there?": ("right", "right"),
     }

@@ -1,5 +1,6 @@
 from .claims import Checked as Checked
 from .claims import check_claims as check_claims
+from .code_checks import bare_code as bare_code
 from .code_checks import check_in_r as check_in_r
 from .routes import way_of as way_of
 from .routes import way_said as way_said

@@ -114,6 +114,27 @@ def check_blocks(blocks: Sequence[Block], parsers: Mapping[str, Callable[[str], 
     return sentences
 
 
+_R_SIGNS = re.compile(r"\$\w|<-|%>%|\|>|\w\(|\]")
+_PROSE = re.compile(r"[.:!?]\s*$|^(?!\s*#)[^\"'#]*?\b[A-Za-z]\w+ [a-z]+ [a-z]+ [a-z]+\b", re.M)
+
+
+def bare_code(text: str) -> str:
+    """The language of an answer that is code without a block around it: ``python``, ``r``, or empty for words.
+
+    Example:
+        >>> bare_code("sales.amount.sum()"), bare_code("sum(sales$amount)"), bare_code("Forty rows.")
+        ('python', 'r', '')
+    """
+    if "`" in text or not text.strip():
+        return ""
+    try:
+        body = ast.parse(text.strip().replace("<-", "<- ?")).body  # R's arrow, which Python takes for a minus
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return "r" if _R_SIGNS.search(text) and not _PROSE.search(text) else ""
+    parts = {type(part) for node in body for part in ast.walk(node)}
+    return "python" if parts & {ast.Call, ast.Subscript, ast.Attribute, ast.Assign, ast.Compare} else ""
+
+
 def check_code(blocks: Sequence[Block], dialect: str, question: str | None) -> list[str]:
     """What is wrong with code as it stands: it does not parse, or reads a file that does not exist.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rsql_magic import prompts
 from rsql_magic.answers.claims import Checked, check_claims
-from rsql_magic.answers.code_checks import check_code, check_in_r, unknown_in_python
+from rsql_magic.answers.code_checks import bare_code, check_code, check_in_r, unknown_in_python
 from rsql_magic.answers.files_read import use_loaded
 from rsql_magic.answers.looks import tools_of
 from rsql_magic.answers.routes import wanted
@@ -370,6 +370,9 @@ class AnswerWriter:
     def _check(self, text: str) -> list[str]:
         if not self.question.check_code:
             return []
+        asked = self.question.lang
+        if "```" not in text and asked != "sql" and (language := bare_code(text)):
+            self.replies[-1].text = text = f"```{language if asked == 'auto' else asked}\n{text.strip()}\n```"
         if "read" in text:
             frames = [piece.name for piece in self.gathered.pieces if piece.text and piece.kind in {"frame", "r"}]
             text, self.changed = use_loaded(text, frames, self.question.text)

@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from rsql_magic.answers.code_checks import unknown_in_python
+from rsql_magic.answers.code_checks import bare_code, unknown_in_python
 from rsql_magic.answers.files_read import read_unseen, use_loaded
 from rsql_magic.context import python_frames
 from rsql_magic.gateway import Block
@@ -268,3 +268,35 @@ class TestMethods:
     def test_nothing_is_claimed_of_others(self, code):
         frames = python_frames({"rides": pl.DataFrame({"plan": ["a"], "km": [1.0]})})
         assert unknown_in_python([code], frames.columns, frames.attributes, frozenset(), frames.polars) == [[]]
+
+
+class TestBareCode:
+    """An answer that is code without a block around it."""
+
+    @pytest.mark.parametrize(
+        ("text", "language"),
+        [
+            ("sales.amount.sum()", "python"),
+            ("total = sales['amount'].sum()\ntotal", "python"),
+            ("sum(stations$zone == 1)", "r"),
+            ("n <- nrow(rides)\n# the number\nn", "r"),
+            ("rides %>% count(plan)", "r"),
+            ("Forty rows.", ""),
+            ("Forty", ""),
+            ("42", ""),
+            ("The mean (5.1) is of the amount", ""),
+            ("Use sum(stations$zone) for the number of them.", ""),
+            ("Here: `sum(x)`", ""),
+            ("", ""),
+            ("```r\nsum(x)\n```", ""),
+        ],
+    )
+    def test_language(self, text, language):
+        assert bare_code(text) == language
+
+    def test_a_notebook_shows_a_block(self, ip, gateway):
+        ip.user_ns["sales"] = pd.DataFrame({"amount": [1, 2]})
+        gateway.replies = ["sales.amount.sum()"]
+        answer = ip.run("%%ask\nWhat is the total amount of sales?")
+        assert answer.code == "sales.amount.sum()"
+        assert answer.text == "```python\nsales.amount.sum()\n```"
