@@ -182,6 +182,26 @@ def unknown_in_python(
     return [reader.read(code) for code in codes]
 
 
+def respelled(text: str, unknown: Iterable[Unknown]) -> tuple[str, list[str]]:
+    """An answer with names as polars writes them, and what was changed: ``t["a"]`` for ``t.a``, ``group_by``.
+
+    Example:
+        >>> respelled("t.groupby('a')", [Unknown("t", "groupby", ["group_by"], is_method=True)])
+        ("t.group_by('a')", ['groupby → group_by'])
+    """
+    changed = []
+    for each in unknown:
+        close = get_close_matches(each.column, each.columns, 1, 0.8) if each.is_method else []
+        old, new = f"{each.frame}.{each.column}", f'{each.frame}["{each.column}"]'
+        if each.is_attribute:
+            text = re.sub(rf"(?<![\w.]){re.escape(old)}(?![\w(])", new, text)
+            changed.append(f"{old} → {new}")
+        elif close:
+            text = re.sub(rf"\.{re.escape(each.column)}\(", f".{close[0]}(", text)
+            changed.append(f"{each.column} → {close[0]}")
+    return text, changed
+
+
 @dataclass
 class _Code:
     known: KnownFrames

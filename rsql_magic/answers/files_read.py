@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 # Readers of files in pandas, polars and R, with the name of the file.
 _READER = r"\b(?:read[._](?!html|sql|clipboard)\w+|scan_\w+|readRDS|fread)\(\s*[\"'](?P<file>[^\"'\n/\\~]+)[\"']"
 _READS = re.compile(rf"^(?!\s*#).*?{_READER}", re.M)
-# A line that does nothing but keep what it reads, with the comment above it.
-_KEEPS = re.compile(
-    r"^(?:[ \t]*#.*\b(?:load|read|import)\w*\b.*\n)?(?P<target>[ \t]*(?P<name>\w+) *(?:=|<-) *)(?:\w+(?:\.|::))?"
-    rf"{_READER}[^()\n]*\)(?:\.collect\(\))?[ \t]*\n",
-    re.M | re.I,
+# The call, up to its end where that is on the same line.
+_CALL = re.compile(
+    rf"(?:(?P<target>^[ \t]*(?P<name>\w+) *(?:=|<-) *))?(?:\b\w+(?:\.|::))?{_READER}[^()\n]*\)(?:\.collect\(\))?", re.M
 )
+_LOADING = r"^(?:[ \t]*#.*\b(?:load|read|import)\w*\b.*\n)?"
 
 
 def use_loaded(text: str, loaded: Collection[str], question: str) -> tuple[str, list[str]]:
@@ -38,17 +37,20 @@ def use_loaded(text: str, loaded: Collection[str], question: str) -> tuple[str, 
 
     def used(match: re.Match[str]) -> str:
         name, file = match["name"], match["file"]
-        frame = next((each for each in (name, Path(file).stem) if each in loaded), "")
+        frame = next((each for each in (Path(file).stem, name) if each in loaded), "")
         if not frame or not _is_unseen(file, text, question):
             return match[0]
         found[f"`{frame}` is loaded and was not read from {file!r} (left out by rules)"] = None
-        return "" if frame == name else f"{match['target']}{frame}\n"
+        return f"{match['target'] or ''}{frame}"
 
-    return _KEEPS.sub(used, text), list(found)
+    text = _CALL.sub(used, text)
+    for frame in map(re.escape, loaded) if found else ():  # `sales = sales`, with the comment above it
+        text = re.sub(rf"{_LOADING}[ \t]*{frame} *(?:=|<-) *{frame}[ \t]*(?:#.*)?\n", "", text, flags=re.M | re.I)
+    return text, list(found)
 
 
 def _is_unseen(file: str, code: str, question: str) -> bool:
-    written = len(re.findall(rf"([\"']){re.escape(file)}\1", code)) > 1
+    written = len(re.findall(rf"^[^#\n]*([\"']){re.escape(file)}\1", code, re.M)) > 1
     return not (written or file in question or Path(file).exists())
 
 

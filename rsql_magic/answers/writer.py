@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rsql_magic import prompts
 from rsql_magic.answers.claims import Checked, check_claims
-from rsql_magic.answers.code_checks import bare_code, check_code, check_in_r, unknown_in_python
+from rsql_magic.answers.code_checks import bare_code, check_code, check_in_r, respelled, unknown_in_python
 from rsql_magic.answers.files_read import use_loaded
 from rsql_magic.answers.looks import tools_of
 from rsql_magic.answers.routes import wanted
@@ -257,7 +257,7 @@ class AnswerWriter:
     replies: list[Reply] = field(default_factory=list, init=False)
     unchecked: str = field(default="", init=False)  # why R code was not checked
     problems: Sequence[str] = field(default=(), init=False)  # those that the model was asked to correct
-    changed: Sequence[str] = field(default=(), init=False)  # what rules have changed in the answer
+    changed: Sequence[str] = field(default=(), init=False)  # what rules have changed in the last reply
 
     def __post_init__(self) -> None:
         if self.question.format == "json":
@@ -370,13 +370,13 @@ class AnswerWriter:
     def _check(self, text: str) -> list[str]:
         if not self.question.check_code:
             return []
-        asked = self.question.lang
+        asked, self.changed = self.question.lang, []
         if "```" not in text and asked != "sql" and (language := bare_code(text)):
             self.replies[-1].text = text = f"```{language if asked == 'auto' else asked}\n{text.strip()}\n```"
         if "read" in text:
             frames = [piece.name for piece in self.gathered.pieces if piece.text and piece.kind in {"frame", "r"}]
-            text, self.changed = use_loaded(text, frames, self.question.text)
-            self.replies[-1].text = text
+            text, changed = use_loaded(text, frames, self.question.text)
+            self.replies[-1].text, self.changed = text, changed
         blocks, dialect = blocks_of(text), self.catalog.dialect if self.catalog else ""
         wrong = check_code(blocks, dialect, self.question.text if self.gathered.has_frames else None)
         return [*(wrong or self._unknown(blocks)), *self._wrong_in_r(blocks)]
@@ -402,7 +402,14 @@ class AnswerWriter:
         if not python:  # frames are many, and take time to look at
             return []
         codes, frames = [blocks[place].code for place in python], python_frames(self.snapshot.namespace)
-        found = unknown_in_python(codes, frames.columns, frames.attributes, self.gathered.suppressed, frames.polars)
+        asked = (frames.columns, frames.attributes, self.gathered.suppressed, frames.polars)
+        found = unknown_in_python(codes, *asked)
+        if any(each.is_attribute or each.is_method for unknown in found for each in unknown):
+            last = self.replies[-1]
+            last.text, changed = respelled(last.text, [each for unknown in found for each in unknown])
+            self.changed = [*self.changed, *changed]
+            blocks = blocks_of(last.text)
+            found = unknown_in_python([blocks[place].code for place in python], *asked)
         return [
             f"The python block {place + 1} is wrong: {each}"
             for place, unknown in zip(python, found, strict=True)

@@ -196,6 +196,9 @@ class TestFiles:
             ),
             ("df = pl.scan_parquet('sales.parquet').collect()\ndf.sum()", "df = sales\ndf.sum()"),
             ("sales <- readr::read_csv('sales.csv')\nsum(sales$x)", "sum(sales$x)"),
+            ("sales = pd.read_csv('sales.csv')  # Assuming it is in 'sales.csv'\nsales.sum()", "sales.sum()"),
+            ("pl.read_csv('sales.csv').filter(x).sum()", "sales.filter(x).sum()"),
+            ("sales = pd.read_csv('sales.csv').dropna()\nsales.sum()", "sales = sales.dropna()\nsales.sum()"),
         ],
     )
     def test_rules_put_it_right(self, code, instead, tmp_path, monkeypatch):
@@ -211,9 +214,7 @@ class TestFiles:
             "sales.to_csv('new.csv')\nsales = pd.read_csv('new.csv')\nsales.sum()",
             "costs = pd.read_csv('costs.csv')\nsales.sum()",
             "sales = pd.read_csv(find('sales.csv'))\nsales.sum()",
-            "sales = pd.read_csv('sales.csv').dropna()\nsales.sum()",
             "sales = pd.read_csv('named.csv')\nsales.sum()",
-            "all = [pd.read_csv('sales.csv')]\nsales.sum()",
         ],
     )
     def test_rules_leave_others_alone(self, code, tmp_path, monkeypatch):
@@ -232,11 +233,11 @@ class TestFiles:
     def test_a_notebook_asks_for_a_correction(self, ip, gateway, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         ip.user_ns["sales"] = pd.DataFrame({"amount": [1, 2]})
-        read = "```python\nimport pandas as pd\npd.read_csv('sales.csv').amount.sum()\n```"
+        read = "```python\nimport pandas as pd\npd.read_csv('costs.csv').amount.sum()\n```"
         gateway.replies = [read, "```python\nsales.amount.sum()\n```"]
         answer = ip.run("%%ask\nWhat is the total amount of sales?")
         assert answer.code == "sales.amount.sum()"
-        assert "reads 'sales.csv', and there is no such file" in gateway.sent
+        assert "reads 'costs.csv', and there is no such file" in gateway.sent
 
 
 class TestMethods:
@@ -268,6 +269,15 @@ class TestMethods:
     def test_nothing_is_claimed_of_others(self, code):
         frames = python_frames({"rides": pl.DataFrame({"plan": ["a"], "km": [1.0]})})
         assert unknown_in_python([code], frames.columns, frames.attributes, frozenset(), frames.polars) == [[]]
+
+
+def test_polars_words_are_put_right_by_rules(ip, gateway):
+    ip.user_ns["rides"] = pl.DataFrame({"plan": ["a"], "km": [1.0]})
+    gateway.replies = ["```python\nrides.filter(rides.km > 0).groupby('plan').len()\n```"]
+    answer = ip.run("%%ask\nHow many rides are there of each plan?")
+    assert answer.code == "rides.filter(rides[\"km\"] > 0).group_by('plan').len()"
+    assert {'rides.km → rides["km"]', "groupby → group_by"} <= set(answer.notes)
+    assert len(gateway.requests) == 1
 
 
 class TestBareCode:
