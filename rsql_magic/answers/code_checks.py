@@ -491,7 +491,7 @@ def _in_query(node: ast.expr, known: frozenset[str]) -> list[str]:
 
 
 def check_in_r(blocks: Sequence[Block], suppressed: frozenset[str] = frozenset()) -> list[str]:
-    """What is wrong with the R code among blocks, one sentence each: it does not parse, or asks for unknown columns.
+    """What is wrong with the R code among blocks, one sentence each: it does not parse, or asks for what is not there.
 
     ``suppressed`` columns are not named, because their names are values.
 
@@ -503,10 +503,13 @@ def check_in_r(blocks: Sequence[Block], suppressed: frozenset[str] = frozenset()
     places = [place for place, block in enumerate(blocks) if block.language == "r"]
     if wrong := check_blocks(blocks, {"r": lambda code: r.parse_r(code) or ""}):
         return wrong
+    codes = [blocks[place].code for place in places]
     tables = {each.name: each.columns for each in r.survey().objects if each.columns and each.is_table}
-    found = r.unknown_columns([blocks[place].code for place in places], tables) if tables else []
-    return [
-        f"The r block {places[piece] + 1} is wrong: "
-        f"{Unknown(table, column, [name for name in columns if name not in suppressed])}"
+    found = r.unknown_columns(codes, tables) if tables else []
+    columns_wrong = [
+        (piece, str(Unknown(table, column, [name for name in columns if name not in suppressed])))
         for piece, table, column, columns in found
     ]
+    no_package = "there is no {}, as no package that has it is attached. Write it in base R."
+    missing = [*((piece, no_package.format(name)) for piece, name in r.unknown_operators(codes)), *columns_wrong]
+    return [f"The r block {places[piece] + 1} is wrong: {each}" for piece, each in missing]

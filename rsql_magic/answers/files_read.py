@@ -30,7 +30,7 @@ def use_loaded(text: str, loaded: Collection[str], question: str) -> tuple[str, 
         question: A file that it names may be elsewhere.
 
     Example:
-        >>> print(use_loaded("sales = pd.read_csv('sales.csv')\\nsales.amount.sum()", ["sales"], "")[0])
+        >>> print(use_loaded("sales = pd.read_csv('sales.csv')\nsales.amount.sum()", ["sales"], "")[0])
         sales.amount.sum()
     """
     found: dict[str, None] = {}

@@ -1,6 +1,6 @@
-# Columns that R code asks of tables which do not have them, found without running it.
+# Columns that R code asks of tables which do not have them, and operators that nothing has, found without running it.
 #
-# Reads the code as a tree and follows what names hold, as rsql_magic/answers/columns_used does for Python. What is not certain
+# Reads the code as a tree and follows what names hold, as rsql_magic/answers/code_checks does for Python. What is not certain
 # is not claimed. The columns of a grouped table carry the names of its groups as an attribute.
 
 # Each piece of `codes` may use what those before it make. Returns records of piece, table, column and the table's columns.
@@ -18,6 +18,21 @@ unknown_columns <- function(codes, tables, columns) {
     for (part in code) walk(part, state)
   }
   unique(state$found)
+}
+
+# Operators such as %>% that code uses and nothing has; none from where on code attaches something. Records of piece and name.
+unknown_operators <- function(codes) {
+  found <- made <- character()
+  for (i in seq_along(codes)) {
+    code <- or_else(parse(text = codes[i], keep.source = FALSE), expression())
+    names <- unique(all.names(code))
+    if (any(c("library", "require", "attach", "source", "load", "p_load") %in% names)) break
+    made <- c(made, bound_in(code))
+    used <- setdiff(grep("^%.+%$", names, value = TRUE), made)
+    unknown <- used[!vapply(used, exists, NA, envir = globalenv())]
+    found <- c(found, if (length(unknown)) paste(i, unknown, sep = US))
+  }
+  found
 }
 
 # Arguments of a call; one that is left out, as in x[, 1], is NULL here, because R refuses to name it.

@@ -366,6 +366,17 @@ def unknown_columns(codes: Sequence[str], frames: Mapping[str, Sequence[str]]) -
     return [(int(piece) - 1, table, column, list(listed(columns))) for piece, table, column, columns in parts]
 
 
+def unknown_operators(codes: Sequence[str]) -> list[tuple[int, str]]:
+    """Operators of packages that R code uses while none that is attached has them, with the piece's number from 0.
+
+    Example:
+        >>> unknown_operators(["sales %>% head()", "1 %in% 2"])
+        [(0, '%>%')]
+    """
+    parts = [line.split(UNIT) for line in _ask("unknown_operators", list(codes))]
+    return [(int(piece) - 1, name) for piece, name in parts]
+
+
 @dataclass(frozen=True)
 class RRun:
     """What running R code gave."""

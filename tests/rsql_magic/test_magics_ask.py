@@ -461,6 +461,18 @@ def test_a_column_of_r_that_is_not_there_is_named(real_r, ip, gateway):
     assert answer.problems == ("The r block 1 is wrong: sales has no column 'regoin'. Did you mean 'region'?",)
 
 
+def test_an_operator_of_r_that_no_attached_package_has_is_named(real_r, ip, gateway):
+    from rsql_magic.context import r
+
+    r.run_r("sales <- data.frame(region = 'N', amount = 1); `%mine%` <- function(a, b) a")
+    gateway.replies = ["```r\nsales %>% head()\n```", "```r\nhead(sales)\n```"]
+    assert ip.run("%%ask --lang r\nregions?").code == "head(sales)"
+    assert "there is no %>%, as no package that has it is attached. Write it in base R." in gateway.sent
+    own = "`%plus%` <- function(a, b) a + b\n1 %plus% 2 %mine% 3 %in% 4"
+    assert r.unknown_operators([own, "library(nothing)\nx %>% y"]) == []
+    r.run_r("rm(sales, `%mine%`)")
+
+
 def test_named_threads_are_conversations_of_their_own(ip, gateway, capsys):
     gateway.replies = ["one", "two", "three", "four"]
     ip.run("%ask first?")
