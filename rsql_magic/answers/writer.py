@@ -306,7 +306,8 @@ class AnswerWriter:
         if self.prepared is not None:
             return list(self.prepared.messages)
         question = self.question
-        of_frames = self.gathered.has_frames and not question.attached
+        # A model that may look can tell the values themselves.
+        of_frames = self._looking is None and self.gathered.has_frames and not question.attached
         described = [self.gathered.text, wanted(question.way, question.text, of_frames=of_frames)]
         attached = (fence(piece.kind, piece.name, piece.text) for piece in question.attached)
         asked = "\n\n".join([question.text, *attached])

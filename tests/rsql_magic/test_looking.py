@@ -417,6 +417,12 @@ class TestNotebook:
         assert answer.looked in answer.shown().markdown
         assert answer.looked in answer.shown().plain
 
+    def test_code_alone_is_wanted_of_a_model_that_may_not_look(self, sales, gateway):
+        for option, wanted in (("", True), ("--look ", False)):
+            gateway.replies = ["fine"]
+            sales.run(f"%%ask {option}\nWhat is the mean amount of sales?")
+            assert ("one block of code and nothing else" in gateway.sent) is wanted
+
     def test_tables_of_the_connection_in_use(self, ip, shop, gateway):
         gateway.replies = [
             SQL,
