@@ -18,6 +18,13 @@ _READS = re.compile(rf"^(?!\s*#).*?{_READER}", re.M)
 _CALL = re.compile(
     rf"(?:(?P<target>^[ \t]*(?P<name>\w+) *(?:=|<-) *))?(?:\b\w+(?:\.|::))?{_READER}[^()\n]*\)(?:\.collect\(\))?", re.M
 )
+_BLOCK = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1|\Z)", re.M | re.S)
+# Questions about files, whose answers read some, in four languages.
+_OF_FILES = re.compile(
+    r"(?<![^\W_])(?:read|load|import|open|file|csv|excel|xlsx|parquet|json|lese|einlese|lade|datei|lire|charg|fichier|leer"
+    r"|carg|archivo)",
+    re.I,
+)
 _LOADING = r"^(?:[ \t]*#.*\b(?:load|read|import)\w*\b.*\n)?"
 
 
@@ -27,31 +34,38 @@ def use_loaded(text: str, loaded: Collection[str], question: str) -> tuple[str, 
     Args:
         text: Its Markdown.
         loaded: Names of the described frames.
-        question: A file that it names may be elsewhere.
+        question: Where it speaks of files, nothing is changed.
 
     Example:
-        >>> print(use_loaded("sales = pd.read_csv('sales.csv')\nsales.amount.sum()", ["sales"], "")[0])
-        sales.amount.sum()
+        >>> print(use_loaded("```r\nsales <- read.csv('sales.csv')\nsum(sales$amount)\n```", ["sales"], "")[0])
+        ```r
+        sum(sales$amount)
+        ```
     """
     found: dict[str, None] = {}
+    if _OF_FILES.search(question):
+        return text, []
 
     def used(match: re.Match[str]) -> str:
         name, file = match["name"], match["file"]
         frame = next((each for each in (Path(file).stem, name) if each in loaded), "")
-        if not frame or not _is_unseen(file, text, question):
+        if not frame or not _is_unseen(file, text):
             return match[0]
         found[f"`{frame}` is loaded and was not read from {file!r} (left out by rules)"] = None
         return f"{match['target'] or ''}{frame}"
 
-    text = _CALL.sub(used, text)
-    for frame in map(re.escape, loaded) if found else ():  # `sales = sales`, with the comment above it
-        text = re.sub(rf"{_LOADING}[ \t]*{frame} *(?:=|<-) *{frame}[ \t]*(?:#.*)?\n", "", text, flags=re.M | re.I)
-    return text, list(found)
+    def block(match: re.Match[str]) -> str:
+        code = _CALL.sub(used, match[0])
+        for frame in map(re.escape, loaded) if found else ():  # `sales = sales`, with the comment above it
+            code = re.sub(rf"{_LOADING}[ \t]*{frame} *(?:=|<-) *{frame}[ \t]*(?:#.*)?\n", "", code, flags=re.M | re.I)
+        return code
+
+    return _BLOCK.sub(block, text), list(found)
 
 
-def _is_unseen(file: str, code: str, question: str) -> bool:
+def _is_unseen(file: str, code: str) -> bool:
     written = len(re.findall(rf"^[^#\n]*([\"']){re.escape(file)}\1", code, re.M)) > 1
-    return not (written or file in question or Path(file).exists())
+    return not (written or Path(file).exists())
 
 
 def read_unseen(blocks: Sequence[Block], question: str | None) -> list[str]:
@@ -59,7 +73,7 @@ def read_unseen(blocks: Sequence[Block], question: str | None) -> list[str]:
 
     Args:
         blocks: The code of an answer; a file that it writes, or that another of its blocks writes, may be read.
-        question: A file that it names may be elsewhere; None where no frames are described, so that none is known.
+        question: Where it speaks of files, nothing is wrong; None where no frames are described, so that none is known.
     """
     code = "\n".join(block.code for block in blocks)
     files = [(number, match["file"]) for number, block in enumerate(blocks, 1) for match in _READS.finditer(block.code)]
@@ -67,5 +81,5 @@ def read_unseen(blocks: Sequence[Block], question: str | None) -> list[str]:
         f"The {blocks[number - 1].language} block {number} reads {file!r}, and there is no such file: the described "
         "frames are loaded, and are to be used by their names."
         for number, file in files
-        if question is not None and _is_unseen(file, code, question)
+        if question is not None and not _OF_FILES.search(question) and _is_unseen(file, code)
     ]

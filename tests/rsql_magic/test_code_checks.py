@@ -220,7 +220,21 @@ class TestFiles:
     def test_rules_leave_others_alone(self, code, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         (tmp_path / "there.csv").write_text("x")
-        assert use_loaded(code, ["sales"], "Read named.csv") == (code, [])
+        text = f"```python\n{code}\n```"
+        assert use_loaded(text, ["sales"], "How much was sold?" if "named" not in code else "Read named.csv") == (
+            text,
+            [],
+        )
+
+    @pytest.mark.parametrize("question", ["How do I read a CSV file?", "Load it again", "Wie lese ich eine Datei ein?"])
+    def test_a_question_about_files_may_read_some(self, question):
+        text = "```python\nsales = pd.read_csv('sales.csv')\nsales\n```"
+        assert use_loaded(text, ["sales"], question) == (text, [])
+        assert read_unseen([Block("python", text)], question) == []
+
+    def test_words_are_left_alone(self):
+        text = "Use `pd.read_csv('sales.csv')`:\n\n```python\nsales.sum()\n```"
+        assert use_loaded(text, ["sales"], "How much was sold?") == (text, [])
 
     def test_a_notebook_puts_it_right(self, ip, gateway, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
