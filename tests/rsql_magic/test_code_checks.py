@@ -232,6 +232,12 @@ class TestFiles:
         assert use_loaded(text, ["sales"], question) == (text, [])
         assert read_unseen([Block("python", text)], question) == []
 
+    @pytest.mark.parametrize("name", ["s" * 5000, "🙂" * 200, "a\0b", "*", "CON"])
+    def test_names_that_no_file_can_have(self, name):
+        text = f"```python\nsales = pd.read_csv('{name}.csv')\nsales\n```"
+        assert use_loaded(text, ["sales"], "?")[0] == "```python\nsales\n```"
+        assert len(read_unseen([Block("python", text)], "?")) == 1
+
     def test_words_are_left_alone(self):
         text = "Use `pd.read_csv('sales.csv')`:\n\n```python\nsales.sum()\n```"
         assert use_loaded(text, ["sales"], "How much was sold?") == (text, [])
