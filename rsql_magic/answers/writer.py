@@ -340,6 +340,7 @@ class AnswerWriter:
             check=self._check,
             repair=self._repair,
             retries=1 if self.question.check_code else 0,
+            in_turn=False,  # a small model copies a draft that stands as an answer of its own (docs/decisions/0021)
         )
         problems: tuple[str, ...] = ()
         ended_by: RsqlError | None = None
@@ -426,10 +427,11 @@ class AnswerWriter:
             return Checked()
         return check_claims(text, asked.text, self.gathered, self.snapshot.namespace, self.executor)
 
-    def _repair(self, _: str, problems: Sequence[str]) -> str:
+    def _repair(self, draft: str, problems: Sequence[str]) -> str:
         self.problems = problems
         self.screen.restart(f"correcting: {problems[0]}")
-        return prompts.render(self.repair_prompt, problems="\n".join(f"- {problem}" for problem in problems))
+        listed = "\n".join(f"- {problem}" for problem in problems)
+        return prompts.render(self.repair_prompt, draft=draft, problems=listed)
 
     def _answer(self, problems: tuple[str, ...], ended_by: RsqlError | None) -> Answer:
         last, usage = self.replies[-1], usage_of(self.replies)
