@@ -10,6 +10,8 @@ from trino_server import trino_server
 from rsql_magic.databases import open_engine
 from rsql_magic.errors import ConnectionProblem, QueryFailed
 
+pytestmark = pytest.mark.slow
+
 # What Trino has not: keys, and a count of changes to its tables.
 del test_the_catalog_has_keys_and_kinds  # noqa: F821
 del test_the_catalog_is_kept_until_a_table_changes, test_a_plan_shows_the_tables_and_estimates_without_running  # noqa: F821
