@@ -115,7 +115,10 @@ def check_blocks(blocks: Sequence[Block], parsers: Mapping[str, Callable[[str], 
 
 
 _R_SIGNS = re.compile(r"\$\w|<-|%>%|\|>|\w\(|\]")
-_PROSE = re.compile(r"[.:!?]\s*$|^(?!\s*#)[^\"'#]*?\b[A-Za-z]\w+ [a-z]+ [a-z]+ [a-z]+\b", re.M)
+_R_TEXTS = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|#.*")
+# Two words beside each other, which R has behind its keywords only.
+_R_WORDS = r"(?:else|in|repeat|function|if|for|while)\b"
+_PROSE = re.compile(rf"[.:!?,]\s*$|(?<![\w.])(?!{_R_WORDS})[A-Za-z][\w.]*[ \t]+(?!{_R_WORDS})[A-Za-z]", re.M)
 
 
 def bare_code(text: str) -> str:
@@ -130,7 +133,8 @@ def bare_code(text: str) -> str:
     try:
         body = ast.parse(text.strip().replace("<-", "<- ?")).body  # R's arrow, which Python takes for a minus
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return "r" if _R_SIGNS.search(text) and not _PROSE.search(text) else ""
+        bare = _R_TEXTS.sub('""', text)
+        return "r" if bare.isascii() and _R_SIGNS.search(bare) and not _PROSE.search(bare) else ""
     parts = {type(part) for node in body for part in ast.walk(node)}
     return "python" if parts & {ast.Call, ast.Subscript, ast.Attribute, ast.Assign, ast.Compare} else ""
 
