@@ -9,13 +9,14 @@ import itertools
 import json
 import re
 import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 import sqlglot
+from servers import http_server
 
 TYPES = {"BIGINT": "INTEGER", "INTEGER": "INTEGER", "HUGEINT": "INTEGER", "DOUBLE": "FLOAT", "BOOLEAN": "BOOLEAN"}
 TYPES |= {"DATE": "DATE", "TIMESTAMP": "DATETIME", "VARCHAR": "STRING"}
@@ -164,11 +165,5 @@ def bigquery_server(setup):
         def log_message(self, *_):
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield SimpleNamespace(endpoint=f"http://127.0.0.1:{server.server_port}", bigquery=bigquery)
-    finally:
-        server.shutdown()
-        server.server_close()
-        bigquery.database.close()
+    with closing(bigquery.database), http_server(Handler) as port:
+        yield SimpleNamespace(endpoint=f"http://127.0.0.1:{port}", bigquery=bigquery)

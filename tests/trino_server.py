@@ -9,11 +9,12 @@ import itertools
 import json
 import re
 import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
 
 import duckdb
+from servers import http_server
 
 NOTES = {"orders": "One row per order."}
 
@@ -147,11 +148,5 @@ def trino_server(setup):
         def log_message(self, *_):
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield SimpleNamespace(url=f"trino://ada@127.0.0.1:{server.server_port}/memory/shop", trino=trino)
-    finally:
-        server.shutdown()
-        server.server_close()
-        trino.database.close()
+    with closing(trino.database), http_server(Handler) as port:
+        yield SimpleNamespace(url=f"trino://ada@127.0.0.1:{port}/memory/shop", trino=trino)
