@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from contract import test_engine_contract as contract
 from contract.test_engine_contract import *  # noqa: F403
@@ -64,7 +66,13 @@ def test_decimals_are_exact(engine):
 def test_a_stop_reaches_the_server(unguarded, server):
     unguarded.catalog()
     server.trino.cancelled.clear()
-    with contract.after(0.3, unguarded.interrupt), pytest.raises(contract.Stopped):
+
+    def stop():  # once the query is there, however slowly the first one of a process begins
+        while not any(query.thread.is_alive() for query in list(server.trino.queries.values())):
+            time.sleep(0.02)
+        unguarded.interrupt()
+
+    with contract.after(0.3, stop), pytest.raises(contract.Stopped):
         unguarded.run(contract.FOREVER, timeout=30)
     assert server.trino.cancelled
 
