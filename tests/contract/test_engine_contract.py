@@ -330,6 +330,7 @@ def after(seconds: float, act: Callable[..., Any], *arguments: Any) -> Iterator[
         timer.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.2, 0.001])
 def test_a_query_that_never_ends_is_stopped(unguarded, seconds):
     """Also when its time is over before it has begun."""

@@ -134,6 +134,7 @@ BEATS = [": heartbeat", ": OPENROUTER PROCESSING", "event: ping", ""]
 THOUGHT = 'data: {"choices": [{"delta": {"reasoning_content": "hm"}}]}'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [*BEATS, "data: {}", THOUGHT])
 @pytest.mark.parametrize("first", ['data: {"choices": [{"delta": {"content": "many words"}}]}', THOUGHT])
 def test_an_answer_that_is_only_kept_open_takes_no_longer_either(ip, gateway, assistant, first, again):
@@ -147,6 +148,7 @@ def test_an_answer_that_is_only_kept_open_takes_no_longer_either(ip, gateway, as
     assert first == THOUGHT or assistant.chat.turns[-1].answer.startswith("many words")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beat", BEATS)
 def test_a_stream_without_a_word_ends_as_silence(ip, gateway, beat):
     headers = {"content-type": "text/event-stream"}
