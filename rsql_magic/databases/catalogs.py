@@ -1,7 +1,7 @@
 """Read the tables of a database into a `Catalog`, with what its own catalog does not say."""
 
-# ruff: noqa: S608 - statements are put together from quoted names and quoted values
-# ruff: noqa: S608 - statements are put together from quoted names and constants
+# ruff: noqa: S608 - statements are put together from quoted names, quoted values and constants
+
 from __future__ import annotations
 
 import re
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.databases.base import Database, Structure
     from rsql_magic.databases.dictionary import Dictionary
-    from rsql_magic.sql import Column, Privacy, Table
+    from rsql_magic.sql import Privacy
 
 
 def read_catalog(
@@ -51,9 +51,10 @@ def read_catalog(
         structure = structure or database.structure()
         tables = tuple(map(dictionary.describe, structure.tables)) if dictionary else structure.tables
         if level == "names":
-            everywhere, found = database.values(), value_columns(database, structure, effort)
-            plain = [_without(table, everywhere, found.get(table.full_name, frozenset())) for table in tables]
-            tables = infer_keys([table for table in plain if table.columns], structure.unique)
+            kept = [_without(table, database.values()) for table in tables]
+            tables = infer_keys([table for table in kept if table.columns], structure.unique)
+            values = value_columns(database, replace(structure, tables=tables), effort)
+            tables = tuple(_noting(table, values.get(table.full_name)) for table in tables)
         else:
             tables = infer_keys(add_profiles(database, tables, effort, views=False), structure.unique)
             tables = match_values(database, tables, structure.unique, effort)
@@ -61,13 +62,20 @@ def read_catalog(
     return Catalog(tables, database.dialect, structure.problems, structure.schema, structure.database, late=late)
 
 
-def _without(table: Table, everywhere: frozenset[str], its_own: frozenset[str]) -> Table:
-    """A table without the columns whose names are values; how many of its own these are stands in its description."""
-    kept = table.with_columns(c for c in table.columns if c.name not in everywhere | its_own)
-    if not its_own:
-        return kept
-    note = f"+{len(its_own):,} column{'s' * (len(its_own) > 1)} whose names are values"
-    return replace(kept, description="; ".join(filter(None, (table.description, note))))
+def _without(table: Table, names: frozenset[str]) -> Table:
+    """A table without some of its columns, and without the keys that they are in."""
+    if names.isdisjoint(column.name for column in table.columns):
+        return table
+    kept = table.with_columns(c for c in table.columns if c.name not in names)
+    return replace(kept, foreign_keys=tuple(key for key in table.foreign_keys if names.isdisjoint(key.columns)))
+
+
+def _noting(table: Table, values: frozenset[str] | None) -> Table:
+    """A table without the columns whose names are values; how many these are stands in its description."""
+    if not values:
+        return table
+    note = f"+{len(values):,} column{'s' * (len(values) > 1)} whose names are values"
+    return replace(_without(table, values), description="; ".join(filter(None, (table.description, note))))
 
 
 class ConnectionCatalog(Catalog):
@@ -194,7 +202,10 @@ _FEWEST = 2
 
 
 def value_columns(database: Database, structure: Structure, effort: Effort) -> dict[str, frozenset[str]]:
-    """Names of columns that are values, by the full name of their table or view; small tables come first."""
+    """Names of columns that are values, by the full name of their table or view; small tables come first.
+
+    A column called as a key of another table is no candidate: its name tells nothing that the key's does not.
+    """
     found: dict[str, frozenset[str]] = {}
     stored = (table for table in structure.tables if table.kind != "frame")
     for table in sorted(stored, key=lambda table: (table.kind == "view", table.rows or 0)):
@@ -217,12 +228,13 @@ def named_in(definition: str, view: Table) -> frozenset[str]:
         ['Oslo', 'rome_total']
     """
     texts = {fold(text) for literal in _LITERALS for text in literal.findall(definition)} - {""}
+    if not texts:
+        return frozenset()
     names = {column.name: fold(column.name) for column in view.columns}
     return frozenset(
         name
         for name, folded in names.items()
-        if texts
-        and (folded in texts or any(folded.startswith(f"{text}_") or folded.endswith(f"_{text}") for text in texts))
+        if folded in texts or any(folded.startswith(f"{text}_") or folded.endswith(f"_{text}") for text in texts)
     )
 
 

@@ -172,6 +172,8 @@ def remarks(create: str) -> Remarks:
         >>> remarks("CREATE TABLE trips ( -- one row a ride\n  fare REAL, -- in dollars\n  tip REAL)")
         Remarks(table='one row a ride', columns={'fare': 'in dollars'})
     """
+    if "--" not in create and "/*" not in create:
+        return Remarks("", {})
     reader, create = _RemarkReader(), create[:_MOST_READ]
     for piece in _PIECE.finditer(create):
         reader.take(str(piece.lastgroup), piece[0], piece.start() - create.rfind("\n", 0, piece.start()))
