@@ -105,23 +105,24 @@ class Frames(DuckDB):
 
     def _register(self, name: str, one: _Held) -> None:
         """Make a frame a table; without those of its columns that DuckDB refuses."""
-        if not self._reads(one.tabular.table, name):
-            one.tabular = one.tabular.readable(self._reads)
-            self._connection.register(name, one.tabular.table)
-        one.columns = tuple(Column(str(row[0]), str(row[1])) for row in self._described(name))
-
-    def _reads(self, table: Any, name: str = _NARROW) -> bool:
-        """Whether DuckDB reads a table; it stays registered."""
         try:
-            self._connection.register(name, table)
-            self._described(name)
+            one.columns = self._columns(name, one.tabular.table)
+        except Exception:  # noqa: BLE001 - DuckDB's errors, and those of whatever makes the table
+            one.tabular = one.tabular.readable(self._reads)
+            one.columns = self._columns(name, one.tabular.table)
+
+    def _reads(self, table: Any) -> bool:
+        """Whether DuckDB reads a table."""
+        try:
+            return bool(self._columns(_NARROW, table))
         except Exception:  # noqa: BLE001 - DuckDB's errors, and those of whatever makes the table
             return False
-        return True
 
-    def _described(self, name: str) -> list[Any]:
-        rows: list[Any] = self._connection.execute(f"DESCRIBE {self.quoted(name)}").fetchall()
-        return rows
+    def _columns(self, name: str, table: Any) -> tuple[Column, ...]:
+        """The columns of a table as DuckDB reads it; it stays registered."""
+        self._connection.register(name, table)
+        rows = self._connection.execute(f"DESCRIBE {self.quoted(name)}").fetchall()
+        return tuple(Column(str(row[0]), str(row[1])) for row in rows)
 
     @override
     def close(self) -> None:
@@ -336,6 +337,7 @@ class Tabular:
 def _plain(frame: Any) -> Tabular:
     """A pandas frame as DuckDB can take it."""
     # Named index levels are columns, names are text, and none is there twice. Types that DuckDB does not know are text.
+    import numpy as np
     import pandas as pd
 
     if type(frame) is not pd.DataFrame:  # a subclass may make anything of its columns: geopandas' its own frames
@@ -344,7 +346,9 @@ def _plain(frame: Any) -> Tabular:
     if named:
         frame = frame.reset_index(level=named)
     plain = frame.set_axis(unique_names([_text_name(column) for column in frame.columns]), axis=1)
-    changed = {name: _known(plain[name]) for name, dtype in plain.dtypes.items() if _is_unknown(plain[name], dtype)}
+    known = [isinstance(dtype, np.dtype) and dtype.kind in "biufmM" for dtype in plain.dtypes]
+    odd = plain.columns[np.logical_not(known)]
+    changed = {name: _known(plain[name]) for name in odd if _is_unknown(plain[name], plain.dtypes[name])}
     lacking = [name for name, column in changed.items() if column is None]
     plain = plain.drop(columns=lacking) if lacking else plain
     return Tabular(plain.assign(**{n: c for n, c in changed.items() if c is not None}), tuple(lacking))
