@@ -62,6 +62,7 @@ _CALLED = (
     r"|access[_-]?keys?(?:[_-]?id)?|(?:private|account|shared|session|encryption|signing|master|auth|bearer)[_-]?keys?"
     r"|credentials?|authorization|bearer|client[_-]?secret|connection[_-]?string|sas|sig|signature|otp|pin[_-]?code)"
 )
+_SAYS_SECRET = re.compile(f"(?i){_CALLED}|api key")
 # The same as a whole cell, element or option: ``AWS_SECRET_ACCESS_KEY``, ``db.password``.
 _NAME = rf"[\w.-]{{0,40}}?{_CALLED}(?:[_.-][A-Za-z0-9]{{1,20}}){{0,2}}"
 # Around a name or a value, also where the text stands in another.
@@ -85,6 +86,7 @@ class Detector:
     finds: str
     pattern: re.Pattern[str]
     accept: Callable[[str], bool] = bool
+    called: bool = False  # whether every find holds a name of `_CALLED`
 
     def replace(self, text: str, found: Counter[str]) -> str:
         """The text with every find replaced, and counted in ``found``."""
@@ -143,6 +145,11 @@ def _detector(name: str, finds: str, pattern: str | re.Pattern[str], accept: Cal
     return Detector(name, finds, re.compile(pattern), accept)
 
 
+def _called(finds: str, pattern: str, accept: Callable[[str], bool] = bool) -> Detector:
+    """A detector of what stands beside a name that says secret."""
+    return Detector("secret", finds, re.compile(pattern), accept, called=True)
+
+
 # From the special to the general: a broad form, such as a long random text, must not take the name of a narrow one.
 DETECTORS: tuple[Detector, ...] = (
     _detector(
@@ -169,8 +176,7 @@ DETECTORS: tuple[Detector, ...] = (
         r"\b(?:Bearer|Basic)\s+(?P<secret>[A-Za-z0-9._~+/=-]{8,})",
         lambda text: not text.isalpha() or len(text) > 20,
     ),
-    _detector(
-        "secret",
+    _called(
         'a literal given to a name that says secret: `password = "…"`, `api_key: …`, `env["TOKEN"] = …`',
         rf"(?i){_CALLED}(?:[_-][a-z0-9]{{1,20}})?['\"\])]{{0,3}}\s{{0,9}}(?:=>|<-|:=|==|=|:)\s{{0,9}}"
         r"[rbf]{0,2}(?P<quote>['\"])(?P<secret>(?:(?!(?P=quote))[^\n\\]|\\.)+)(?P=quote)",
@@ -187,29 +193,25 @@ DETECTORS: tuple[Detector, ...] = (
         r"(?P<secret>[a-z0-9-]{1,30}\s[^\n]{6,})",
         _has_digit,
     ),
-    _detector(
-        "secret",
+    _called(
         "the cell beside a secret's name in a line of two: `DB_PASSWORD,…`",
         rf"(?im)^[ \t]*(?:\|[ \t]*)?['\"]?{_NAME}['\"]?[ \t]*[,;|\t][ \t]*['\"]?"
         r"(?P<secret>[^\n,;|\t'\"]{3,200}?)['\"]?[ \t]*\|?[ \t]*$",
         _is_no_header,
     ),
-    _detector(
-        "secret",
+    _called(
         "the same in a longer line or a list: `…;token;…;`, `('db_password', '…')`",
         rf"(?i)(?:(?<![\w.-])|(?<=\\[nrt])){_NAME}{_QUOTES}[ \t]?(?:[,;|\t]|\\t)[ \t]?{_QUOTES}"
         r"(?P<secret>[^\s,;|'\"()\[\]{}\\]{4,200})",
         _is_mixed,
     ),
-    _detector(
-        "secret",
+    _called(
         'records of a name and a value: `{"name": "db_password", "value": "…"}`, also as attributes of XML',
         rf"(?i)(?:name|key|variable|setting|parameter|option|property|field){_QUOTES}\s{{0,3}}[:=]\s{{0,3}}{_QUOTES}"
         rf"{_NAME}{_QUOTES}[^{{}}<>\n]{{0,120}}?(?:value|val|content|data|text|default){_QUOTES}\s{{0,3}}[:=]"
         rf"\s{{0,3}}{_QUOTES}(?P<secret>[^\s'\",}}/>\\]{{2,200}})",
     ),
-    _detector(
-        "secret",
+    _called(
         "an element that is called so: `<password>…</password>`",
         rf"(?i)<{_NAME}(?:\s[^<>]{{0,200}})?>(?P<secret>[^<>\n]{{2,200}})(?=</)",
     ),
@@ -219,8 +221,7 @@ DETECTORS: tuple[Detector, ...] = (
         r"(?i)(?:\bpassword\s{1,3}|\bidentified\s(?:with\s\w{1,40}\s)?(?:by|as)\s{1,3}"
         rf"|{_CALLED}(?:[_-]\w{{1,20}})?['\"`\]]?\s(?:[\w()]{{1,30}}\s){{0,4}}default\s{{1,3}})'(?P<secret>[^'\n]{{1,200}})'",
     ),
-    _detector(
-        "secret",
+    _called(
         "a key and its value alone on a line, as in YAML: `password: …`",
         rf"(?im)^[ \t]*(?:- )?{_NAME}[ \t]?[:=] ?(?P<secret>[^\s'\"(){{}}\[\],;.$]{{4,200}})[ \t]*$",
         _is_no_header,
@@ -250,13 +251,11 @@ DETECTORS: tuple[Detector, ...] = (
         "hashes of passwords: `$2b$12$…`, `$6$…`, `$argon2id$…`",
         r"\$(?:2[abxy]|apr1|[156y]|argon2(?:id|i|d)|scrypt|pbkdf2[\w-]{0,20})\$[\w./$=,+-]{8,300}",
     ),
-    _detector(
-        "secret",
+    _called(
         "the value of a parameter of a URL that is called so: `?token=…`",
         rf"(?i)(?<=[?&]){_CALLED}=(?P<secret>[^\s'\"&;<>]+)",
     ),
-    _detector(
-        "secret",
+    _called(
         "the same without quotes, in prose and headers: `api_key=…`, `password: …`",
         rf"(?i){_CALLED}(?:\s?[=:]\s?|\s(?:is|ist|est|es|é|è)\s){_VALUE}",
         _is_literal,
@@ -268,14 +267,12 @@ DETECTORS: tuple[Detector, ...] = (
         r"|(?i:(?<![a-z0-9])(?:password|passwd|pwd)=(?=[^\s,)]{1,200}(?:[;&\s'\"]|\Z)))"
         rf"|(?i:--(?:password|passphrase|token|secret|api-?key)[ =]))['\"]?{_VALUE.replace('4,', '1,')}",
     ),
-    _detector(
-        "secret",
+    _called(
         "the same inside another text, where its quotes are written twice or with a `\\`",
         rf"(?i)(?<![\w.-]){_NAME}{_QUOTES}\s{{0,3}}(?:<-|[=:])\s{{0,3}}{_QUOTES}(?P<secret>[^\s,;|'\"()\[\]{{}}\\<>]{{4,200}})",
         _is_mixed,
     ),
-    _detector(
-        "secret",
+    _called(
         "what stands after a word for a password: `password hunter2`, `Passwort: …`",
         rf"(?i)(?<![A-Za-z0-9_])(?:api[ ]key|{_NAME})[ ]{{1,3}}(?:\|[ ])?{_VALUE}",
         _is_mixed,
@@ -327,8 +324,13 @@ def redact(text: str) -> tuple[str, Counter[str]]:
     found: Counter[str] = Counter()
     if _WORDS.fullmatch(text):
         return text, found
+    searched = called = None
     for detector in DETECTORS:
-        text = detector.replace(text, found)
+        # Most texts hold no such name, and one search for it is a tenth of the work of those detectors.
+        if detector.called and text is not searched:
+            searched, called = text, _SAYS_SECRET.search(text)
+        if called or not detector.called:
+            text = detector.replace(text, found)
     return text, found
 
 
