@@ -142,8 +142,10 @@ class Assistant:
             attached=tuple(attached),
         )
 
-    def routed(self, question: NotebookQuestion, snapshot: NotebookSnapshot) -> NotebookQuestion:
-        """The question with the way that its words ask for, which is said below its answer."""
+    def routed(
+        self, question: NotebookQuestion, snapshot: NotebookSnapshot, *, slash: bool = False
+    ) -> NotebookQuestion:
+        """The question with the way that its words ask for, which is said below its answer as `way_said` has it."""
         if question.about_error or question.format == "json":
             return question
         name, tables, elsewhere = self.connections.last, list[Table](), set[str]()
@@ -154,7 +156,7 @@ class Assistant:
             others -= {column.name for table in tables for column in table.columns}
             elsewhere = {*frames, *r_frames(), *others}
         way = way_of(question.text, [table.name for table in tables], elsewhere)
-        return replace(question, way=way, said=way_said(way, name)) if way else question
+        return replace(question, way=way, said=way_said(way, name, slash=slash)) if way else question
 
     def ask(
         self,

@@ -131,13 +131,20 @@ def _is_about(question: str, text: str, tables: Collection[str], elsewhere: Coll
     return bool(named and wants) and not _NO_DATA.search(text) and not asked.mentioned(elsewhere)
 
 
-def way_said(way: Way, name: str) -> str:
-    """The line below an answer whose way the user did not choose; ``name`` is the connection in use.
+def way_said(way: Way, name: str, *, slash: bool = False) -> str:
+    """The line below an answer whose way the user did not choose.
+
+    Args:
+        way: How it is answered.
+        name: The connection in use.
+        slash: Whether another way is chosen by a slash command, as in the panel, and not by an option.
 
     Example:
         >>> way_said("query", "shop")
         'answered by a query on shop (--as words, code or chart chooses another way)'
+        >>> way_said("chart", "", slash=True)
+        'asked for a chart (/words, /code or /sql chooses another way)'
     """
-    *others, last = (each for each in WAYS if each != way)
+    spelled = [("/" * slash) + ("sql" if slash and each == "query" else each) for each in WAYS if each != way]
     asked = f"answered by a query on {name}" if way == "query" else f"asked for {'a ' * (way == 'chart')}{way}"
-    return f"{asked} (--as {', '.join(others)} or {last} chooses another way)"
+    return f"{asked} ({'' if slash else '--as '}{', '.join(spelled[:-1])} or {spelled[-1]} chooses another way)"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rsql_magic.answers import BUSY, check_in_r, cited
 from rsql_magic.context import reads_r
 from rsql_magic.display import Screen, usage_line
-from rsql_magic.errors import BadInput, GatewayError, QueryFailed, RsqlError, Stopped
+from rsql_magic.errors import BadInput, GatewayError, NoQuery, QueryFailed, RsqlError, Stopped
 from rsql_magic.gateway import LIKELIEST, VARIED, Stop, Waiting, blocks_of
 from rsql_magic.panel import messages, outputs
 from rsql_magic.panel.threads import ANSWERS
@@ -24,7 +24,7 @@ from rsql_magic.sql import count_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rsql_magic.answers import Answer, NotebookSnapshot, Preview
+    from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Context
     from rsql_magic.gateway import Event
@@ -55,8 +55,10 @@ class AnswerTask:
     _push: Callable[..., None]
     _replaces: MessagePair | None = None
     _preview: Preview | None = None
+    _question: NotebookQuestion | None = None  # known once it is prepared, of what is no ``/sql``
     mentions: list[Mention] = field(default_factory=list)  # what the question names; known once it is prepared
     stop: Stop = field(default_factory=Stop)
+    _tables_failed: bool = False  # whether a query was tried, and the question is asked about the notebook now
 
     def __post_init__(self) -> None:
         self._assistant, self._snapshot = self._panel.assistant, self._panel.snapshot()
@@ -98,14 +100,31 @@ class AnswerTask:
         self._assistant.locator.learn_policy()
         preview = self.prepare(waiting=lambda: screen.status("waiting for the running cell: it is read after that"))
         self._thread.chat.parameters = VARIED if self._replaces else LIKELIEST
-        if self._is_sql:
-            self._sql(preview, screen)
-        else:
-            self._ask(preview, screen)
+        question = self._question
+        if question is None:
+            connection, text = connection_and_text(self._spelled, self._assistant, self._snapshot)
+            self._sql(text, connection, preview, screen)
+        elif question.way != "query" or not self._by_query(question, preview, screen):
+            self._ask(question, self.prepare(), screen)
 
     @property
     def _is_sql(self) -> bool:
         return self._command.action == "sql_ai"
+
+    def _by_query(self, question: NotebookQuestion, preview: Preview, screen: _PanelScreen) -> bool:
+        """Answer a question whose words ask for a query by one; False where no query is found."""
+        chat = self._thread.chat
+        before = set(map(id, chat.turns))
+        self.pair.topic = question.text
+        try:
+            note = " · ".join(filter(None, [question.hint, question.said]))
+            self._sql(question.text, self._assistant.connections.last, preview, screen, note=note)
+        except NoQuery:
+            chat.forget([turn for turn in chat.turns if id(turn) not in before])
+            self._preview, self._tables_failed, self.pair.task = None, True, "ask"
+            screen.restart("asking about the notebook: the tables could not answer it")
+            return False
+        return True
 
     # The request: built once, looked at or not, and sent as it is.
 
@@ -165,7 +184,7 @@ class AnswerTask:
             return self._assistant.sql_preview(
                 text, connection, snapshot=self._snapshot, options=self._options, chat=chat
             )
-        self._question = self._assistant.question(
+        question = self._assistant.question(
             self._spelled,
             self._snapshot,
             names=[each.name for each in self.mentions if each.known and each.kind in {"frame", "object", "r"}],
@@ -173,7 +192,25 @@ class AnswerTask:
             about_error=self._command.about_error,
             look=True,  # before it is sent, the policy is known
         )
+        self._question = self._routed(question, on_main=r)
+        if self._question.way == "query" and not self._tables_failed:
+            return self._assistant.sql_preview(
+                self._question.text,
+                self._assistant.connections.last,
+                snapshot=self._snapshot,
+                options=self._options,
+                chat=chat,
+            )
         return self._assistant.preview(self._question, self._snapshot, chat=chat, r=r)
+
+    def _routed(self, question: NotebookQuestion, *, on_main: bool) -> NotebookQuestion:
+        """The question with the way of answering that was chosen or that its words ask for."""
+        if self._command.way or question.names:
+            return replace(question, way=self._command.way)
+        # Where a cell is running, what is bound to the main thread cannot be asked.
+        return (
+            question if self._is_bound and not on_main else self._assistant.routed(question, self._snapshot, slash=True)
+        )
 
     def chip(self, mention: Mention, preview: Preview) -> dict[str, Any]:
         """A mention as a view shows it: what of it is sent, and its tokens."""
@@ -195,9 +232,9 @@ class AnswerTask:
 
     # A question about the notebook.
 
-    def _ask(self, preview: Preview, screen: _PanelScreen) -> None:
+    def _ask(self, question: NotebookQuestion, preview: Preview, screen: _PanelScreen) -> None:
         answer = self._assistant.ask(
-            self._question,
+            question,
             self._snapshot,
             screen=screen,
             chat=self._thread.chat,
@@ -243,11 +280,14 @@ class AnswerTask:
 
     @property
     def _options(self) -> QueryOptions:
-        return self._assistant.query_options(model=self.pair.requested_model or None, plot=None)
+        options = self._assistant.query_options(model=self.pair.requested_model or None, plot=None)
+        # The names in a question that is no `/sql` are filled in already.
+        return replace(options, question=self._question.text) if self._question else options
 
-    def _sql(self, preview: Preview, screen: _PanelScreen) -> None:
+    def _sql(
+        self, text: str, connection: str | None, preview: Preview, screen: _PanelScreen, *, note: str = ""
+    ) -> None:
         self.pair.task = "sql_ai"
-        connection, text = connection_and_text(self._spelled, self._assistant, self._snapshot)
         result = self._assistant.sql_ai(
             text,
             connection,
@@ -257,6 +297,7 @@ class AnswerTask:
             chat=self._thread.chat,
             linked=preview.linked,
             executor=self._on_main if self._is_bound else None,
+            note=note,
         )
         screen.close()
         pair = self.pair

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rsql_magic.answers import NotebookSnapshot
+    from rsql_magic.options import Way
     from rsql_magic.sql import Catalog
 
 Kind = Literal["frame", "object", "table", "r", "cell"]
@@ -148,6 +149,9 @@ COMMANDS = {
     "fix": ("", "write the cell of the last error anew, corrected"),
     "explain": ("[WHAT]", "explain the last error, a cell (@cell:5), an object, or what you name"),
     "sql": ("[CONNECTION] QUESTION", "answer by a checked, read-only query, with its table and chart"),
+    "code": ("QUESTION", "answer by code, also where the tables of the connection in use could"),
+    "chart": ("QUESTION", "answer by code that draws a chart"),
+    "words": ("QUESTION", "answer in words"),
     "quiz": ("[TOPIC]", "be asked a question about this notebook, or a topic, and have your answer looked at"),
     "usage": ("", "your limits, tokens and money, and what this conversation took"),
     "clear": ("", "forget this conversation"),
@@ -172,6 +176,7 @@ class SlashCommand:
     action: Action
     text: str = ""
     about_error: bool = False
+    way: Way | None = None  # of answering, where it was chosen
 
 
 def read(message: str, *, has_error: bool) -> SlashCommand:
@@ -193,10 +198,13 @@ def read(message: str, *, has_error: bool) -> SlashCommand:
             raise no_error()
         asked = ERROR_QUESTIONS["fix" if name == "fix" else ""]
         return SlashCommand("ask", f"{asked} {rest}".strip(), about_error=True)
-    if name == "sql" and not rest:
-        raise BadInput("/sql needs a question.", hint="/sql flights per airline")
+    if name in {"sql", "code", "chart", "words"} and not rest:
+        raise BadInput(f"/{name} needs a question.", hint=f"/{name} flights per airline")
     commands = {
-        "explain": SlashCommand("ask", f"Explain {rest}"),
+        "code": SlashCommand("ask", rest, way="code"),
+        "chart": SlashCommand("ask", rest, way="chart"),
+        "words": SlashCommand("ask", rest, way="words"),
+        "explain": SlashCommand("ask", f"Explain {rest}", way="words"),
         "sql": SlashCommand("sql_ai", rest),
         "quiz": SlashCommand("ask", QUIZ.format(topic=rest or "what this notebook does")),
     }
