@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from rsql_magic.errors import ConnectionProblem, QueryFailed, RsqlError, Stopped
+from rsql_magic.errors import ConnectionProblem, QueryFailed, QueryRejected, RsqlError, Stopped
 from rsql_magic.sql import always_quoted
 
 if TYPE_CHECKING:
@@ -101,6 +101,17 @@ class Structure:
     database: str = ""  # Default database or catalog.
     # The queries of its views by full name, where they may be read.
     definitions: Mapping[str, str] = field(default_factory=dict)
+
+
+def whole(parts: Sequence[Structure], schema: str) -> Structure:
+    """The structure of a database from those of its schemas, of which one is the default."""
+    return Structure(
+        tuple(table for part in parts for table in part.tables),
+        {name: sets for part in parts for name, sets in part.unique.items()},
+        tuple(problem for part in parts for problem in part.problems),
+        schema,
+        definitions={name: sql for part in parts for name, sql in part.definitions.items()},
+    )
 
 
 @dataclass(frozen=True)
@@ -197,7 +208,11 @@ class Borrowed(ABC):
 
     def run(self, session: Any, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of one of our own statements, inside `reading`."""
-        return interruptible(lambda: self.run_here(session, sql, parameters), self.interrupt)
+        return self.interruptible(lambda: self.run_here(session, sql, parameters))
+
+    def interruptible(self, work: Callable[[], Result]) -> Result:
+        """Do something with the connection so that Ctrl-C stops it."""
+        return interruptible(work, self.interrupt)
 
     @abstractmethod
     def run_here(self, session: Any, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
@@ -293,7 +308,7 @@ class Database(Borrowed):
 
     def fetch(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
         """Run a guarded statement inside `reading` and take its first rows: so many, and so many bytes at most."""
-        return interruptible(lambda: self.fetch_here(session, sql, max_rows, memory), self.interrupt)
+        return self.interruptible(lambda: self.fetch_here(session, sql, max_rows, memory))
 
     @abstractmethod
     def fetch_here(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
@@ -331,7 +346,6 @@ class Database(Borrowed):
 
     def learn(self, _table: Table, _found: Mapping[str, Profile], /) -> None:
         """Take what was found out about a table's columns; most databases need not remember it."""
-        return
 
     def sample(self, table: Table) -> Picked | None:
         """What to profile of a table, the same each time; None where that would be too much work."""
@@ -365,20 +379,20 @@ def _explained(database: Borrowed, error: BaseException, reason: Reason, seconds
         hint = "Ask for less, or allow more time with --timeout."
         return Late(f"The query was stopped after {seconds:g} s.", hint=hint)
     if reason:
-        ended = "The query was stopped"
-        return (
-            Stopped(f"{ended}.")
-            if reason == "stopped"
-            else QueryFailed(f"{ended}: it is too much work.", hint="Ask for less.")
-        )
+        too_much = QueryFailed("The query was stopped: it is too much work.", hint="Ask for less.")
+        return Stopped("The query was stopped.") if reason == "stopped" else too_much
     if not isinstance(error, Exception) or isinstance(error, (TypeError, AttributeError, AssertionError)):
         return error
     if failure == "dead":
-        return ConnectionProblem(
-            f"The connection to {database.name} is closed.", hint="Connect again and pass the new one."
-        )
+        hint = "Connect again and pass the new one."
+        return ConnectionProblem(f"The connection to {database.name} is closed.", hint=hint)
     message, hint = shorten(scrub(database.message(error), database.secrets))
     return QueryFailed(message, hint=hint)
+
+
+def made_by_somebody(name: str, what: str, hint: str) -> QueryRejected:
+    """The refusal of a function that is none of the database's own."""
+    return QueryRejected(f"{name} is {what}, and it may do anything.", piece=name, hint=hint, repairable=True)
 
 
 def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Result:

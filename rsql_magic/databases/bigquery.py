@@ -7,16 +7,17 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Fetched, Picked, Plan, Reply, Structure, shorten
-from rsql_magic.databases.columns import frame_of, take
+from rsql_magic.databases.base import Fetched, Picked, Plan, Reply, Structure, made_by_somebody, shorten
+from rsql_magic.databases.columns import first_rows
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.errors import QueryRejected
-from rsql_magic.sql import Column, Table, always_quoted
+from rsql_magic.sql import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -29,6 +30,8 @@ _SLACK = 5.0
 
 class BigQuery(SQLAlchemy):
     """A project of BigQuery."""
+
+    speaks_our_sql = True
 
     def __init__(self, engine: Any, *, ours: bool = False) -> None:
         super().__init__(engine, ours=ours)
@@ -69,9 +72,9 @@ class BigQuery(SQLAlchemy):
         self._job = self._started(session, sql)
         found = self._job.result(max_results=max_rows + 1, job_retry=None)
         values = (tuple(row.values()) for row in found)
-        rows, note = take(lambda count: list(islice(values, count)), max_rows, memory)
-        frame = frame_of([field.name for field in found.schema], rows[:max_rows])
-        return Fetched(frame, len(rows) > max_rows or bool(note), note, self._job.result(max_results=0).total_rows)
+        names = [field.name for field in found.schema]
+        fetched = first_rows(names, lambda count: list(islice(values, count)), max_rows, memory)
+        return replace(fetched, total=self._job.result(max_results=0).total_rows)
 
     def _dry_run(self, session: Connection, sql: str) -> Any:
         """What a statement is and reads, without running it; a moment's answer serves for check, plan and run."""
@@ -88,12 +91,7 @@ class BigQuery(SQLAlchemy):
         told = tried._properties.get("statistics", {}).get("query", {})  # noqa: SLF001 - not among its attributes
         routines = {str(one.get("routineId", "")) for one in told.get("referencedRoutines", ())}
         if hidden := sorted(name for name in routines if name.lower() not in allowed):
-            raise QueryRejected(
-                f"{hidden[0]} is a routine of this project, and it may do anything.",
-                piece=hidden[0],
-                hint="Use what BigQuery itself has.",
-                repairable=True,
-            )
+            raise made_by_somebody(hidden[0], "a routine of this project", "Use what BigQuery itself has.")
 
     @override
     def explained(self, session: Connection, sql: str) -> Reply:
@@ -106,10 +104,6 @@ class BigQuery(SQLAlchemy):
     @override
     def message(self, error: BaseException, /) -> str:
         return str(getattr(error, "message", "") or super().message(error))
-
-    @override
-    def quoted(self, name: str) -> str:
-        return always_quoted(name, self.dialect)
 
     @override
     def sample(self, table: Table) -> Picked | None:

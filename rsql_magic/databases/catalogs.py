@@ -11,10 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import fold
-from rsql_magic.databases.base import Late
 from rsql_magic.databases.connections import open_database
 from rsql_magic.databases.profiles import Effort, add_profiles
-from rsql_magic.errors import QueryFailed
 from rsql_magic.sql import Catalog, Column, ForeignKey, Table, infer_keys, near, single_keys, value_kind
 
 if TYPE_CHECKING:
@@ -168,15 +166,8 @@ def _held(database: Database, table: Table, key: Column, values: set[str], effor
     if not plain:
         return frozenset()
     name, listed = database.quoted(key.name), ", ".join(f"'{value}'" for value in plain)
-    try:
-        sql = f"SELECT {name} FROM {database.full_name(table)} WHERE {name} IN ({listed})"
-        rows = effort.rows(database, sql)
-    except Late:
-        effort.late.append(table.full_name)
-        return frozenset()
-    except QueryFailed:
-        return frozenset()
-    return frozenset(str(value) for (value,) in rows)
+    sql = f"SELECT {name} FROM {database.full_name(table)} WHERE {name} IN ({listed})"
+    return frozenset(str(value) for (value,) in effort.rows_of(table, database, sql))
 
 
 def _with_only(table: Table, fits: Mapping[tuple[str, str], list[ForeignKey]]) -> Table:
@@ -275,13 +266,7 @@ def _patterns(database: Database, table: Table, names: Sequence[str], effort: Ef
     places = ", ".join(f"c{place}" for place in range(len(names)))
     source = f"(SELECT {filled} FROM {picked.source}) AS filled"
     sql = f"SELECT {places}, COUNT(*) FROM {source} GROUP BY {places} ORDER BY {places} LIMIT {2 * _AT_ONCE}"
-    try:
-        return effort.rows(database, sql)
-    except Late:
-        effort.late.append(table.full_name)
-    except QueryFailed:
-        pass  # too much work, or not readable
-    return []
+    return effort.rows_of(table, database, sql)
 
 
 def _exclusive(names: Sequence[str], patterns: Sequence[tuple[Any, ...]]) -> set[str]:

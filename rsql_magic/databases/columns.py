@@ -8,6 +8,8 @@ import datetime as dt
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.databases.base import Fetched
+
 # Rows fetched at a time.
 _CHUNK = 1000
 
@@ -53,8 +55,7 @@ def unique_names(names: Sequence[str]) -> list[str]:
 def column_of(values: Sequence[Any]) -> Any:
     """One column as the pandas array that loses nothing of its values."""
     kinds = frozenset(type(value) for value in values) - {type(None)}
-    make = _MAKERS.get(kinds, _objects)
-    return make(values)
+    return _MAKERS.get(kinds, _objects)(values)
 
 
 def _array_of(dtype: str, with_gaps: str = "") -> Callable[[Sequence[Any]], Any]:
@@ -146,16 +147,15 @@ def decimals(texts: Sequence[str | None]) -> Any:
     return _objects([None if text is None else Decimal(text) for text in texts])
 
 
-def take(fetchmany: Any, max_rows: int, memory: int) -> tuple[list[Any], str]:
-    """Rows from a cursor until one more than asked for, or until they fill the memory allowed, which a note says."""
+def first_rows(names: Sequence[str], fetchmany: Callable[[int], Any], max_rows: int, memory: int) -> Fetched:
+    """Rows from a cursor until there is one more than asked for, or until they fill the memory allowed."""
     rows: list[Any] = []
     filled = 0
-    while len(rows) <= max_rows:
+    while len(rows) <= max_rows and filled <= memory:
         chunk = fetchmany(min(_CHUNK, max_rows + 1 - len(rows)))
         if not chunk:
             break
         rows += chunk
         filled += sum(map(size_of, chunk))
-        if filled > memory:
-            return rows, f"cut after {filled >> 20:,} MB"
-    return rows, ""
+    note = f"cut after {filled >> 20:,} MB" if filled > memory else ""
+    return Fetched(frame_of(names, rows[:max_rows]), len(rows) > max_rows or bool(note), note)

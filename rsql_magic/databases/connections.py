@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import Fences, Mentions, follows, place_of, r_frames
@@ -49,9 +48,6 @@ _CONNECTION_TYPES = {
     "sqlalchemy": {"Engine", "Connection"},
     "pyspark": {"SparkSession"},
 }
-
-
-_NONE = SimpleNamespace(name="")
 
 
 def is_frame(value: Any) -> bool:
@@ -205,7 +201,8 @@ class Connections:
         target = namespace.get(name) if name else current_jupysql()
         if not is_connection(target):
             return False
-        return type(target).__module__ == "sqlite3" or getattr(target, "dialect", _NONE).name == "sqlite"
+        dialect = getattr(target, "dialect", None)
+        return type(target).__module__ == "sqlite3" or getattr(dialect, "name", "") == "sqlite"
 
     def in_use(self, namespace: Mapping[str, Any]) -> str:
         """What the last question was asked of; empty for JupySQL's connection, ``frames`` where there is no other."""
@@ -278,10 +275,8 @@ def _nothing_to_ask(namespace: Mapping[str, Any]) -> ConnectionProblem:
 def _unknown(name: str, namespace: Mapping[str, Any]) -> UnknownName:
     known = [key for key, value in namespace.items() if is_connection(value)]
     close = get_close_matches(name, known, 1)
-    hint = (
-        f"Did you mean {close[0]}?" if close else "Give a connection's variable, a URL, or nothing for the live frames."
-    )
-    return UnknownName(f"There is no connection {name!r}.", hint=hint)
+    otherwise = "Give a connection's variable, a URL, or nothing for the live frames."
+    return UnknownName(f"There is no connection {name!r}.", hint=f"Did you mean {close[0]}?" if close else otherwise)
 
 
 def current_jupysql() -> Any:
@@ -310,16 +305,10 @@ def _from_ini(name: str) -> str:
         return ""
     from sqlalchemy import URL
 
-    values = dict(sections[name])
-    port = values.get("port")
-    return URL.create(
-        values.get("drivername", ""),
-        values.get("username"),
-        values.get("password"),
-        values.get("host"),
-        int(port) if port else None,
-        values.get("database"),
-    ).render_as_string(hide_password=False)
+    get = sections[name].get
+    port = int(get("port") or 0) or None
+    url = URL.create(get("drivername", ""), get("username"), get("password"), get("host"), port, get("database"))
+    return url.render_as_string(hide_password=False)
 
 
 _ACCEPTED = (

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rsql_magic.databases.base import Fetched
+from rsql_magic.databases.base import Fetched, made_by_somebody
 from rsql_magic.databases.columns import column_of, decimals, scaled_decimals, unique_names
 from rsql_magic.errors import QueryFailed, QueryRejected
 from rsql_magic.sql import ASCII_LOWER, ascii_lower, calls, is_query, lex, parse
@@ -42,13 +42,9 @@ def refuse_unbound(session: Any, sql: str, allowed: frozenset[str], own: frozens
     """Refuse a statement that would read something other than tables and views, or call a function of the user's."""
     # Of their `own` functions those `allowed` may be called; both are in lower case.
     named = _named(session, sql)
-    if hijacked := sorted(_hijacked(named, own - allowed)):
-        raise QueryRejected(
-            f"{hijacked[0]} is a function of your own here, and it may do anything.",
-            piece=hijacked[0],
-            hint="Rename it, or drop it.",
-            repairable=True,
-        )
+    untold = set() if named.operators else {name for name in own if not name.isidentifier()}
+    if hijacked := sorted((named.functions & own | untold) - allowed):
+        raise made_by_somebody(hijacked[0], "a function of your own here", "Rename it, or drop it.")
     if _SETTINGS & (named.functions | {path[-1] for path in named.tables}):
         rows = session.execute("SELECT name, value FROM duckdb_settings() WHERE value <> ''").fetchall()
         if any(_SECRET_SETTING.search(name) for name, _ in rows):
@@ -61,12 +57,8 @@ def refuse_unbound(session: Any, sql: str, allowed: frozenset[str], own: frozens
         known = _Known(session)
         for path in sorted(named.tables):
             if not known.has(path):
-                raise QueryRejected(
-                    f"There is no table {'.'.join(path)} here.",
-                    piece=".".join(path),
-                    hint="%rsql catalog lists the tables.",
-                    repairable=True,
-                )
+                name, hint = ".".join(path), "%rsql catalog lists the tables."
+                raise QueryRejected(f"There is no table {name} here.", piece=name, hint=hint, repairable=True)
 
 
 _SETTINGS = frozenset({"duckdb_settings", "pg_settings"})
@@ -79,11 +71,6 @@ def own_functions(session: Any) -> frozenset[str]:
     """The macros and Python functions of the user; they come before DuckDB's own of the same name."""
     rows = session.execute("SELECT function_name FROM duckdb_functions() WHERE NOT internal").fetchall()
     return frozenset(ascii_lower(name) for (name,) in rows)
-
-
-def _hijacked(named: NamesIn, own: frozenset[str]) -> set[str]:
-    hidden = set() if named.operators else {name for name in own if not name.isidentifier()}
-    return (named.functions & own) | hidden
 
 
 class _Known:

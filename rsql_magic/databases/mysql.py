@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Failure, Picked, Plan, Reply, Structure
+from rsql_magic.databases.base import Failure, Picked, Plan, Reply, Structure, made_by_somebody
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
-from rsql_magic.errors import QueryRejected
-from rsql_magic.sql import Column, ForeignKey, Table, always_quoted, lex
+from rsql_magic.sql import Column, ForeignKey, Table, lex
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -101,10 +100,6 @@ class MySQL(SQLAlchemy):
                 self.cancel()
 
     @override
-    def quoted(self, name: str) -> str:
-        return always_quoted(name, "mysql")
-
-    @override
     def failure(self, error: BaseException, /) -> Failure:
         arguments: list[Any] = list(getattr(getattr(error, "orig", None), "args", ()))
         return "timeout" if arguments and arguments[0] in _TIMED_OUT else super().failure(error)
@@ -117,12 +112,7 @@ class MySQL(SQLAlchemy):
         words = sorted({token.text.lower() for token in lexed.tokens if token.text.isidentifier()})
         stored = {str(name) for (name,) in self.run(session, _STORED)}
         if hidden := sorted({name.lower() for name in stored}.intersection(words) - allowed):
-            raise QueryRejected(
-                f"{hidden[0]} is a stored function of this database, and it may do anything.",
-                piece=hidden[0],
-                hint="Use what the server itself has.",
-                repairable=True,
-            )
+            raise made_by_somebody(hidden[0], "a stored function of this database", "Use what the server itself has.")
 
     @override
     def read_plan(self, rows: Reply, /) -> Plan:

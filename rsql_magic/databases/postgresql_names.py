@@ -208,7 +208,9 @@ def refuse_made_by_users(run: Callable[..., list[tuple[Any, ...]]], sql: str, al
         return
     run(_OWN_NAMES)
     try:
-        rows = run(_MADE_BY_USERS, *_parameters(found, schemas))
+        named_calls, counts = [name for name, _ in found.calls], [count for _, count in found.calls]
+        others = map(sorted, (found.types, found.words, found.fields, found.parts, found.operators))
+        rows = run(_MADE_BY_USERS, EXTENSIONS, [*schemas, *sorted(found.words)], named_calls, counts, *others)
     finally:
         run("SELECT pg_catalog.set_config('search_path', %s, true)", path)
     known = functions("postgres")
@@ -222,20 +224,6 @@ def refuse_made_by_users(run: Callable[..., list[tuple[Any, ...]]], sql: str, al
             hint="Use what PostgreSQL itself has, or a column of that name with its table.",
             repairable=True,
         )
-
-
-def _parameters(found: Named, schemas: Sequence[str]) -> list[Any]:
-    return [
-        EXTENSIONS,
-        [*schemas, *sorted(found.words)],
-        [name for name, _ in found.calls],
-        [count for _, count in found.calls],
-        sorted(found.types),
-        sorted(found.words),
-        sorted(found.fields),
-        sorted(found.parts),
-        sorted(found.operators),
-    ]
 
 
 _KINDS = {

@@ -79,10 +79,17 @@ class Effort:
 
     def rows(self, database: Database, sql: str) -> list[tuple[Any, ...]]:
         """The rows of one of our statements about values; `Late` where the time is up."""
-        left = self.left
-        if not left:
+        if not (left := self.left):
             raise Late("There was no time left.")
         return database.bounded_rows(sql, seconds=left)
+
+    def rows_of(self, table: Table, database: Database, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a statement about one table; none where it is too much work, or cannot be read."""
+        try:
+            return self.rows(database, sql)
+        except QueryFailed as error:
+            self.late += [table.full_name] if isinstance(error, Late) else []
+            return []
 
 
 def add_profiles(

@@ -30,11 +30,12 @@ from rsql_magic.databases.base import (
     Reply,
     Structure,
     driver_message,
+    made_by_somebody,
     shorten,
 )
-from rsql_magic.databases.columns import frame_of, take
-from rsql_magic.errors import ConnectionProblem, QueryRejected
-from rsql_magic.sql import Column, Table, always_quoted, calls, lex, parse
+from rsql_magic.databases.columns import first_rows
+from rsql_magic.errors import ConnectionProblem
+from rsql_magic.sql import Column, Table, calls, lex, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -131,8 +132,7 @@ class Spark(Database):
             shown = [_shown(field.dataType.typeName(), session) for field in found.schema.fields]
             names, raw = found.columns, found.collect()
         rows = (tuple(show(value) for show, value in zip(shown, row, strict=True)) for row in raw)
-        cut, note = take(lambda count: list(islice(rows, count)), max_rows, memory)
-        return Fetched(frame_of(names, cut[:max_rows]), len(cut) > max_rows or bool(note), note)
+        return first_rows(names, lambda count: list(islice(rows, count)), max_rows, memory)
 
     @override
     def failure(self, error: BaseException, /) -> Failure:
@@ -153,12 +153,7 @@ class Spark(Database):
         called = {call.path[-1].lower() for call in calls(lexed, parse(lexed.text, self.dialect).walk(), self.dialect)}
         for name in sorted(called - allowed):
             if not self._class_of(session, name).startswith(_BUILT_IN):
-                raise QueryRejected(
-                    f"{name} is a function of yours in this session, and it may do anything.",
-                    piece=name,
-                    hint="Use what Spark itself has.",
-                    repairable=True,
-                )
+                raise made_by_somebody(name, "a function of yours in this session", "Use what Spark itself has.")
 
     def _class_of(self, session: Any, name: str) -> str:
         """The Java class of a function; for a word that is none, such as a type, as if it were Spark's own."""
@@ -182,10 +177,6 @@ class Spark(Database):
         logical = text.partition("== Optimized Logical Plan ==\n")[2].partition("\n\n")[0]
         counts = [int(float(count)) for count in re.findall(r"Statistics\([^)]*rowCount=([\d.E+]+)\)", logical)]
         return Plan(logical or text, counts[0] if counts else None, sum(counts) if counts else None)
-
-    @override
-    def quoted(self, name: str) -> str:
-        return always_quoted(name, self.dialect)
 
     @override
     def time_zone(self) -> str:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Database, Failure, Fetched, Structure, driver_message, scrub, shorten
-from rsql_magic.databases.columns import frame_of, take
+from rsql_magic.databases.base import Database, Failure, Fetched, Structure, driver_message, scrub, shorten, whole
+from rsql_magic.databases.columns import first_rows
 from rsql_magic.errors import BadInput, ConnectionProblem
 from rsql_magic.redaction import says_secret
 from rsql_magic.sql import Column, ForeignKey, Table, always_quoted, dialect_of, is_query, known_as
@@ -77,6 +77,7 @@ def open_url(text: str) -> Database:
     # Whether a server answers shows at first use: nothing is connected here.
     import sqlalchemy as sa
 
+    scheme = text.partition("://")[0].partition("+")[0]
     try:
         url = sa.make_url(text)
         if "@" in f"{url.host}{url.database}":  # its password has an `@` or `/`, and pieces of it would be the host
@@ -88,21 +89,17 @@ def open_url(text: str) -> Database:
         # Servers close connections that lie idle, as over a lunch between two cells: each is tried before it is used.
         return open_sqlalchemy(sa.create_engine(url, pool_pre_ping=True, pool_size=1, **arguments), ours=True)
     except sa.exc.NoSuchModuleError:
-        scheme = text.partition("://")[0].partition("+")[0]
         raise _missing(scheme, f"There is no SQLAlchemy dialect for {scheme}:// here.") from None
     except (sa.exc.ArgumentError, ValueError):
         raise ConnectionProblem("This is no database URL.", hint=_URL_FORM) from None
     except ModuleNotFoundError as error:
-        scheme = text.partition("://")[0].partition("+")[0]
         raise _missing(scheme, f"The Python package {error.name} is missing.") from None
 
 
 def _missing(scheme: str, message: str) -> ConnectionProblem:
-    package = _PACKAGES.get(scheme)
-    hint = (
-        f"Install it: pip install {package}" if package else "Check the first part of the URL, such as postgresql://."
-    )
-    return ConnectionProblem(message, hint=hint)
+    if package := _PACKAGES.get(scheme):
+        return ConnectionProblem(message, hint=f"Install it: pip install {package}")
+    return ConnectionProblem(message, hint="Check the first part of the URL, such as postgresql://.")
 
 
 def _with_driver(url: URL) -> URL:
@@ -261,8 +258,7 @@ class SQLAlchemy(Database):
     @override
     def fetch_here(self, session: Connection, sql: str, max_rows: int, memory: int) -> Fetched:
         with self.stream(session, sql, max_rows + 1, query=is_query(sql, self.dialect)) as (names, fetchmany):
-            rows, note = take(fetchmany, max_rows, memory)
-        return Fetched(frame_of(names, rows[:max_rows]), len(rows) > max_rows or bool(note), note)
+            return first_rows(names, fetchmany, max_rows, memory)
 
     @override
     def failure(self, error: BaseException, /) -> Failure:
@@ -270,7 +266,7 @@ class SQLAlchemy(Database):
 
     @override
     def quoted(self, name: str) -> str:
-        return always_quoted(name)
+        return always_quoted(name, self.dialect if self.speaks_our_sql else "")
 
     @override
     def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
@@ -292,12 +288,7 @@ class SQLAlchemy(Database):
         with self.reading(120.0) as session:
             inspector = _inspector(session)
             parts = [_Inspected(inspector, schema).structure() for schema in _schemas(inspector)]
-        return Structure(
-            tuple(table for part in parts for table in part.tables),
-            {name: sets for part in parts for name, sets in part.unique.items()},
-            tuple(problem for part in parts for problem in part.problems),
-            inspector.default_schema_name or "",
-        )
+        return whole(parts, inspector.default_schema_name or "")
 
 
 def _inspector(session: Connection) -> Inspector:
@@ -312,9 +303,8 @@ def _schemas(inspector: Inspector) -> list[str | None]:
         names = inspector.get_schema_names()
     except NotImplementedError:  # a dialect whose database has no schemas
         names = []
-    default = inspector.default_schema_name
-    others = [name for name in names if name != default and name.lower() not in _SYSTEM_SCHEMAS]
-    return [None, *others]
+    left_out = {inspector.default_schema_name, *_SYSTEM_SCHEMAS}
+    return [None, *(name for name in names if not left_out & {name, name.lower()})]
 
 
 class _Inspected:

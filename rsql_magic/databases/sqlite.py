@@ -21,8 +21,8 @@ from urllib.parse import quote
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Database, Failure, Fetched, Picked, Plan, Reply, Structure, stamp
-from rsql_magic.databases.columns import frame_of, take
+from rsql_magic.databases.base import Database, Failure, Fetched, Picked, Plan, Reply, Structure, stamp, whole
+from rsql_magic.databases.columns import first_rows
 from rsql_magic.errors import ConnectionProblem, QueryRejected
 from rsql_magic.sql import (
     Column,
@@ -42,6 +42,7 @@ from rsql_magic.sql import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 
+    from rsql_magic.databases.base import Result
     from rsql_magic.sql import Remarks
 
 # Bytes of one value; SQLite's own limit of 10^9 lets one expression take the process down.
@@ -133,9 +134,9 @@ class SQLite(Database):
         """Nothing to do: the progress handler looks at the watch."""
 
     @override
-    def run(self, session: Any, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def interruptible(self, work: Callable[[], Result]) -> Result:
         """In this thread, which a connection of SQLite's may be bound to; the progress handler sees to Ctrl-C."""
-        return self.run_here(session, sql, parameters)
+        return work()
 
     @override
     def run_here(self, session: Any, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
@@ -165,16 +166,10 @@ class SQLite(Database):
             connection.set_authorizer(authorize)
 
     @override
-    def fetch(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
-        return self.fetch_here(session, sql, max_rows, memory)
-
-    @override
     def fetch_here(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
         """Step by step as the rows are fetched, so that nothing beyond the cap is computed."""
         session.execute(sql)
-        rows, note = take(session.fetchmany, max_rows, memory)
-        names = [column[0] for column in session.description or ()]
-        return Fetched(frame_of(names, rows[:max_rows]), len(rows) > max_rows or bool(note), note)
+        return first_rows([name for name, *_ in session.description or ()], session.fetchmany, max_rows, memory)
 
     explain = "EXPLAIN QUERY PLAN "
 
@@ -241,14 +236,7 @@ class SQLite(Database):
     def structure(self) -> Structure:
         with self.reading(30.0) as session:
             names = [name for _, name, _ in self.run(session, "SELECT * FROM pragma_database_list ORDER BY seq")]
-            parts = [_Reader(self, session, name).structure() for name in names]
-        return Structure(
-            tuple(table for part in parts for table in part.tables),
-            {name: sets for part in parts for name, sets in part.unique.items()},
-            tuple(problem for part in parts for problem in part.problems),
-            "main",
-            definitions={name: sql for part in parts for name, sql in part.definitions.items()},
-        )
+            return whole([_Reader(self, session, name).structure() for name in names], "main")
 
 
 class _Asked:
@@ -275,12 +263,9 @@ class _Asked:
         return authorize(action, first, second, place, by)
 
     def _may_read(self, name: str) -> bool:
-        table_functions = functions("sqlite").tables or frozenset()
-        return (
-            system_table((name,), "sqlite") == "readable"
-            or name in table_functions
-            or (name in self._tables and system_table((name,), "sqlite") != "secret")
-        )
+        system = system_table((name,), "sqlite")
+        made_by_functions = functions("sqlite").tables or frozenset()
+        return system == "readable" or name in made_by_functions or (name in self._tables and system != "secret")
 
     def _refuse(self, reason: str, name: str | None) -> int:
         hint = "%rsql catalog lists the tables; SQLite has functions of its own."
@@ -329,10 +314,8 @@ def _open(path: str) -> sqlite3.Connection:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.DatabaseError as error:
         connection.close()
-        name = Path(path).name
-        raise ConnectionProblem(
-            f"{name} cannot be read as a SQLite database: {error}.", hint="Check the file."
-        ) from None
+        reason = f"{Path(path).name} cannot be read as a SQLite database: {error}."
+        raise ConnectionProblem(reason, hint="Check the file.") from None
     return connection
 
 
