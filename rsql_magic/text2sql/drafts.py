@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import NoQuery, QueryFailed, QueryRejected
@@ -42,21 +42,13 @@ _SENTENCES = 600
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A query as the model wrote it.
-
-    Args:
-        sql: The statement.
-        says: The model's words around it.
-        chart: The JSON block after it, or empty.
-        cut: True when the text ended inside the block.
-        others: How many more SQL blocks the reply held; they are not used.
-    """
+    """A query as the model wrote it."""
 
     sql: str
-    says: str = ""
-    chart: str = ""
-    cut: bool = False
-    others: int = 0
+    says: str = ""  # the model's words around it
+    chart: str = ""  # the JSON block after it
+    cut: bool = False  # whether the text ended inside the block
+    others: int = 0  # how many more SQL blocks the reply held; they are not used
 
 
 def read_draft(reply: Reply) -> Draft:
@@ -79,12 +71,9 @@ def read_draft(reply: Reply) -> Draft:
     if not reply.text.strip() and not reply.silence:
         return Draft("", cut=reply.cut)
     if not queries:
-        words = "" if reply.silence else _words(reply.text, blocks)
-        raise (
-            NoQuery(words)
-            if words
-            else NoQuery(reply.silence or "The model wrote no query.", hint="Ask in other words.")
-        )
+        if not reply.silence and (words := _words(reply.text, blocks)):
+            raise NoQuery(words)
+        raise NoQuery(reply.silence or "The model wrote no query.", hint="Ask in other words.")
     chart = next((block.code for block in blocks if block.language == "json"), "")
     first = queries[0]
     return Draft(first.code, _words(reply.text, blocks), chart, not first.closed, len(queries) - 1)
@@ -141,25 +130,15 @@ def write_sql(
     mend: Callable[[str], Fix | None] = lambda _: None,
     anew: Callable[[Sequence[str], Sequence[str]], list[Message]] | None = None,
 ) -> Generator[list[Message], Reply, list[drafts.Round[Draft]]]:
-    """Ask for a query, check it, and ask for a correction with the facts a person would give.
+    """Ask for a query, check it, and ask for a correction with the facts a person would give; see `drafts.write`.
 
-    Args:
-        messages: System, history and question.
-        check: Problems of a statement, one sentence each. Raises ``QueryRejected`` for one that must not run.
-        repair: What stands below the question, to ask for a correction of a statement.
-        retries: Rounds of repair.
-        mend: Puts a statement that does not compile right, where rules are certain.
-        anew: Other first messages after two drafts that failed, from these and their problems.
-
-    Yields:
-        Messages to send; it is sent the ``Reply``.
-
-    Returns:
-        All rounds, the last of which passed if it has no problems.
+    ``check`` gives the problems of a statement, ``repair`` what stands below the question to ask for a correction.
+    ``mend`` puts a statement right that does not compile, where rules are certain; ``anew`` gives other first messages
+    after two drafts that failed, from these and their problems. All rounds are returned.
 
     Raises:
         NoQuery: A reply without a query.
-        QueryRejected: From ``check``.
+        QueryRejected: From ``check``, for a statement that must not run.
     """
 
     def problems(draft: Draft) -> Sequence[str]:
@@ -186,13 +165,9 @@ def write_sql(
     )
 
 
+@dataclass(frozen=True)
 class DraftCheck:
     """The checks of a draft before it runs: the guard, names and types, the database's compiler; and the autofix.
-
-    Args:
-        dialect: sqlglot's name of the draft's dialect.
-        catalog: Gives the tables there are; an empty catalog checks no names.
-        compile: The problems that a database's compiler finds in a statement.
 
     Example:
         >>> from rsql_magic.sql import Catalog
@@ -204,15 +179,9 @@ class DraftCheck:
         'SELECT origin FROM flights'
     """
 
-    def __init__(
-        self,
-        dialect: str,
-        catalog: Callable[[], Catalog],
-        compile: Callable[[str], Sequence[Problem]] = lambda _: (),  # noqa: A002
-    ) -> None:
-        self._dialect = dialect
-        self._catalog = catalog
-        self._compile = compile
+    dialect: str  # sqlglot's name
+    catalog: Callable[[], Catalog]  # gives the tables there are; an empty catalog checks no names
+    compile: Callable[[str], Sequence[Problem]] = lambda _: ()  # what a database's compiler finds in a statement
 
     def read(self, sql: str) -> tuple[str, list[str]]:
         """The statement that the guard makes of a draft, and the draft's problems, one sentence each.
@@ -222,38 +191,36 @@ class DraftCheck:
         """
         from rsql_magic.sql import check, validate
 
-        catalog = self._catalog()
+        catalog = self.catalog()
         try:
-            statement = check(sql, self._dialect, catalog if len(catalog) else None)
+            statement = check(sql, self.dialect, catalog if len(catalog) else None)
         except QueryRejected as error:
             if not error.repairable:
                 raise
-            found = validate(sql, self._dialect, catalog)  # says more of a wrong name than the guard does
+            found = validate(sql, self.dialect, catalog)  # says more of a wrong name than the guard does
             return sql, [problem.message for problem in found if problem.kind != "syntax"] or [str(error)]
-        problems = validate(statement, self._dialect, catalog) or self._compiled(statement)
+        problems = validate(statement, self.dialect, catalog) or self._compiled(statement)
         return statement, [problem.message for problem in problems]
 
     def _compiled(self, statement: str) -> Sequence[Problem]:
         from rsql_magic.sql import Problem
 
         try:
-            return self._compile(statement)
+            return self.compile(statement)
         except (QueryFailed, QueryRejected) as error:  # such as a join without a condition: no attempt to write
             return [Problem("syntax", "", str(error))]
 
     def autofix(self, sql: str, *, refused: bool = False) -> Fix | None:
         """A draft corrected by rules until it passes, where its meaning is certain; None otherwise.
 
-        Args:
-            sql: The draft.
-            refused: Whether the database refused it, also if it passes here; a draft that passes stays as it is.
+        One that passes stays as it is, unless the database ``refused`` it.
         """
         from rsql_magic.sql import fix_query
 
         def passes(text: str) -> bool:
             return not (refused and text == sql) and self._passes(text)
 
-        return fix_query(sql, self._dialect, self._catalog(), passes)
+        return fix_query(sql, self.dialect, self.catalog(), passes)
 
     def _passes(self, sql: str) -> bool:
         try:
@@ -262,30 +229,21 @@ class DraftCheck:
             return False
 
 
+@dataclass(frozen=True)
 class Native:
-    """Translates statements into the dialect of an engine, each once.
+    """Translates statements of a dialect into that of the engine that runs them, each once."""
 
-    Args:
-        engine: The engine that runs them.
-        dialect: sqlglot's name of the dialect that they are written in.
-    """
-
-    def __init__(self, engine: Engine, dialect: str) -> None:
-        self._engine = engine
-        self._dialect = dialect
-        self._made: dict[str, str] = {}
+    engine: Engine
+    dialect: str
+    _made: dict[str, str] = field(default_factory=dict, init=False)
 
     @property
     def is_foreign(self) -> bool:
         """Whether the dialect is another than the engine's."""
-        return self._dialect != self._engine.dialect
+        return self.dialect != self.engine.dialect
 
     def of(self, sql: str, catalog: Catalog) -> str:
-        """The statement in the engine's own dialect.
-
-        Args:
-            sql: The statement.
-            catalog: The tables it may name.
+        """The statement, which may name the tables of a catalog, in the engine's own dialect.
 
         Raises:
             QueryFailed: It asks for what the engine does not have.
@@ -302,17 +260,15 @@ class Native:
 
         from rsql_magic.sql import functions
 
-        here = self._engine.dialect
+        here = self.engine.dialect
         try:
             made = sqlglot.transpile(
-                sql, read=self._dialect, write=here, unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False
+                sql, read=self.dialect, write=here, unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False
             )[0]
         except sqlglot.errors.SqlglotError as error:
-            raise QueryFailed(
-                f"This cannot be run in {functions(here).title}: {str(error).splitlines()[0]}",
-                hint="Write it in another way, or use --no-run.",
-            ) from None
-        better = DraftCheck(here, lambda: catalog, self._engine.check).autofix(made)
+            reason = f"This cannot be run in {functions(here).title}: {str(error).splitlines()[0]}"
+            raise QueryFailed(reason, hint="Write it in another way, or use --no-run.") from None
+        better = DraftCheck(here, lambda: catalog, self.engine.check).autofix(made)
         return better.sql if better else made
 
 
@@ -345,15 +301,11 @@ class DraftResult:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """The drafts of one question by their results, the largest group first.
+    """The drafts of one question by their results, the largest group first."""
 
-    Args:
-        groups: Results of the same rows; of groups of one size the one with rows comes first, then the earliest.
-        asked: Drafts that were asked for, also those that failed.
-    """
-
+    # Results of the same rows; of groups of one size the one with rows comes first, then the earliest.
     groups: tuple[tuple[DraftResult, ...], ...]
-    asked: int
+    asked: int  # drafts that were asked for, also those that failed
 
     @property
     def winner(self) -> DraftResult:
@@ -371,13 +323,8 @@ class Vote:
 
 
 def compared(first: DraftResult, most: int, further: Callable[[int], DraftResult | None]) -> Vote:
-    """Ask for further drafts until none can change which group is the largest.
-
-    Args:
-        first: The draft that is there.
-        most: Drafts in all.
-        further: Asks for the draft of a number, from 1; None where it fails.
-    """
+    """Ask for further drafts until none can change which group is the largest, or there are ``most``."""
+    # `further` asks for the draft of a number, from 1, and gives None where it fails.
     results, asked = [first], 1
     while asked < most and not is_decided(results, most):
         result = further(asked)

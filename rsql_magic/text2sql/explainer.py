@@ -22,19 +22,12 @@ _ROWS_TOLD = 20
 
 @dataclass(frozen=True)
 class Explainer:
-    """Asks the model about one result.
+    """Asks the model about one result."""
 
-    Attributes:
-        prompt: The question and its tables.
-        runner: Knows the plans of queries.
-        send: Sends messages; ``described`` has them as values.
-        is_foreign: Whether the query is for another database than the one that is there.
-    """
-
-    prompt: SchemaPrompt
-    runner: QueryRunner
-    send: Callable[..., Reply]
-    is_foreign: bool
+    prompt: SchemaPrompt  # the question and its tables
+    runner: QueryRunner  # knows the plans of queries
+    send: Callable[..., Reply]  # sends messages; ``described`` has them as values
+    is_foreign: bool  # whether the query is for another database than the one that is there
 
     def explain(self, result: SQLResult) -> None:
         """Add the plan, and an explanation of the query."""
@@ -62,9 +55,8 @@ class Explainer:
         question, rows = self.prompt.options.question, redact(result.frame.head(_ROWS_TOLD).to_csv(index=False))[0]
         context = fence("result", "first rows", rows)
         text = prompts.render("answer", context=context, sql=result.sql, count=result.count, question=question)
-        result.answer = self._words(
-            text, {"task": "result", "question": question, "rows": rows, "returned": result.count}
-        )
+        values = {"task": "result", "question": question, "rows": rows, "returned": result.count}
+        result.answer = self._words(text, values)
 
     def _words(self, question: str, values: dict[str, str]) -> str:
         messages = [{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}]

@@ -35,25 +35,15 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 @dataclass(frozen=True)
 class Comparison:
-    """A column that a query compares with a literal: ``origin = 'jfk'``, ``lower(origin) NOT IN ('jfk')``.
+    """A column that a query compares with a literal: ``origin = 'jfk'``, ``lower(origin) NOT IN ('jfk')``."""
 
-    Args:
-        table: The column's table.
-        column: The column.
-        text: The literal.
-        side: What is compared: the column, or a function of it.
-        like: Whether the literal is a pattern.
-        others: Further tables of the query.
-        operator: For numbers and dates, how they are compared.
-    """
-
-    table: Table
+    table: Table  # the column's
     column: Column
-    text: str
-    side: exp.Expr
-    like: bool = False
-    others: tuple[Table, ...] = ()
-    operator: str = "="
+    text: str  # the literal
+    side: exp.Expr  # what is compared: the column, or a function of it
+    like: bool = False  # whether the literal is a pattern
+    others: tuple[Table, ...] = ()  # further tables of the query
+    operator: str = "="  # for numbers and dates, how they are compared
 
     def __str__(self) -> str:
         return f"{self.column.name} is never {'like ' if self.like else ''}'{self.text}'"
@@ -71,12 +61,7 @@ class Comparison:
 
 
 def comparisons(sql: str, dialect: str, catalog: Catalog) -> list[Comparison]:
-    """What a query compares its columns with, wherever that stands in it.
-
-    Args:
-        sql: One query that was checked.
-        dialect: sqlglot's name of its dialect.
-        catalog: The tables there are.
+    """What a query that was checked compares its columns with, wherever that stands in it.
 
     Example:
         >>> from rsql_magic.sql import Catalog
@@ -163,12 +148,8 @@ def _is_compared(node: exp.Expr | None, columns: Columns) -> bool:
 def doubts(found: Sequence[Comparison], dialect: str, run: Run) -> list[str]:
     """Literals that a column never holds, while it holds a near one or another column holds it; one sentence each.
 
-    A text that is like no value of the column is no mistake: nothing is what the question is about.
-
-    Args:
-        found: What the query compares.
-        dialect: The database's.
-        run: Gives the first column of a query's rows as texts; raises nothing, and gives none where it cannot.
+    A text that is like no value of the column is no mistake: nothing is what the question is about. ``run`` gives the
+    first column of a query's rows as texts; it raises nothing, and gives none where it cannot.
 
     Example:
         >>> from sqlglot import exp
@@ -299,11 +280,7 @@ def _unreached(one: Comparison) -> str:
 
 
 def _measure(text: str, kind: str) -> float:
-    """A number, or a day as one.
-
-    Raises:
-        ValueError: It is neither.
-    """
+    """A number, or a day as one; a `ValueError` where it is neither."""
     if kind == "number":
         return float(text)
     if kind == "time" and (day := _DATE.match(text)) and len(text) == len(day[0]):

@@ -21,53 +21,28 @@ MOST_DRAFTS = 5
 
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
-    """What is wanted of one question.
+    """What is wanted of one question."""
 
-    Args:
-        question: The question, with its ``{{names}}`` filled in.
-        tables: Names of the only tables to use; empty leaves the choice to ``linking``.
-        model: Model, or None for the gateway's default.
-        retries: Rounds of repair.
-        drafts: Drafts whose results are compared; 0 compares three where the first one leaves doubt.
-        look: Whether the model may call tools first; ``auto`` where not all tables are shown.
-        look_calls: Most calls of tools.
-        run: Whether to run the query.
-        max_rows: Most rows brought into the notebook.
-        timeout: Most seconds the query may run.
-        silence: Most seconds without a word from the gateway.
-        plot: A kind of chart, ``auto``, or None for a chart only when the question asks for one.
-        explain: Whether to show the plan and explain the query in words.
-        answer: Whether to answer in words from the result, of which rows are sent for that.
-        ask: Whether to ask back when the question has several readings.
-        settle: Whether to take the best of several readings and say so, as nobody is there to be asked.
-        plan_rows: Rows that a plan may expect to handle before somebody is asked; 0 for any number.
-        dialect: The dialect to write in, when it is not the connection's.
-        level: How much of the data may leave.
-        schema_tokens: Most tokens spent on tables.
-        shown_rows: Rows shown.
-        shown_columns: Columns shown.
-    """
-
-    question: str
-    tables: tuple[str, ...] = ()
-    model: str | None = None
-    retries: int = 3
-    drafts: int = 0
-    look: LookFirst = "auto"
-    look_calls: int = 8
+    question: str  # with its ``{{names}}`` filled in
+    tables: tuple[str, ...] = ()  # names of the only tables to use; empty leaves the choice to ``linking``
+    model: str | None = None  # None for the gateway's default
+    retries: int = 3  # rounds of repair
+    drafts: int = 0  # whose results are compared; 0 compares three where the first one leaves doubt
+    look: LookFirst = "auto"  # whether the model may call tools first; ``auto`` where not all tables are shown
+    look_calls: int = 8  # most calls of tools
     run: bool = True
-    max_rows: int = 1000
-    timeout: float = 60.0
-    silence: float | None = None
-    plot: ChartKind | Literal["auto"] | None = None
-    explain: bool = False
-    answer: bool = False
-    ask: bool = False
-    settle: bool = False
-    plan_rows: int = 0
-    dialect: str = ""
-    level: Privacy = "stats"
-    schema_tokens: int = 8000
+    max_rows: int = 1000  # most rows brought into the notebook
+    timeout: float = 60.0  # most seconds the query may run
+    silence: float | None = None  # most seconds without a word from the gateway
+    plot: ChartKind | Literal["auto"] | None = None  # None for a chart only when the question asks for one
+    explain: bool = False  # whether to show the plan and explain the query in words
+    answer: bool = False  # whether to answer in words from the result, of which rows are sent for that
+    ask: bool = False  # whether to ask back when the question has several readings
+    settle: bool = False  # whether to take the best of several readings and say so, as nobody is there to be asked
+    plan_rows: int = 0  # rows that a plan may expect to handle before somebody is asked; 0 for any number
+    dialect: str = ""  # the dialect to write in, when it is not the connection's
+    level: Privacy = "stats"  # how much of the data may leave
+    schema_tokens: int = 8000  # most tokens spent on tables
     shown_rows: int = 10
     shown_columns: int = 20
 
@@ -75,10 +50,7 @@ class QueryOptions:
     def from_settings(cls, settings: Rsql, *, batch: bool = False, **given: Any) -> QueryOptions:
         """The options that were given, and the settings for those that are left open (None).
 
-        Args:
-            settings: The settings.
-            batch: Whether nobody is there to be asked back.
-            **given: Fields of this class.
+        In a ``batch`` nobody is there to be asked back.
 
         Raises:
             BadInput: A number or a name makes no sense.
@@ -101,20 +73,9 @@ class QueryOptions:
         )
 
 
-_SETTINGS = {
-    "retries": "retries",
-    "drafts": "drafts",
-    "look": "look",
-    "look_calls": "look_calls",
-    "max_rows": "max_rows",
-    "timeout": "query_timeout",
-    "silence": "timeout",
-    "plan_rows": "plan_rows",
-    "level": "privacy",
-    "schema_tokens": "schema_tokens",
-    "shown_rows": "shown_rows",
-    "shown_columns": "shown_columns",
-}
+_SAME = ("retries", "drafts", "look", "look_calls", "max_rows", "plan_rows", "schema_tokens", "shown_rows")
+_SETTINGS = {name: name for name in (*_SAME, "shown_columns")}
+_SETTINGS |= {"timeout": "query_timeout", "silence": "timeout", "level": "privacy"}
 """The settings that stand in for options, by the option."""
 
 
@@ -125,11 +86,7 @@ def given(options: Namespace) -> dict[str, Any]:
 
 
 def refuse_no_time(timeout: float | None) -> None:
-    """Refuse a time that is none.
-
-    Raises:
-        BadInput: It is not more than 0.
-    """
+    """Refuse a time that is none."""
     if timeout is not None and not timeout > 0:
         raise BadInput("--timeout must be more than 0 seconds.", hint="Leave it out for the configured one.")
 
@@ -150,23 +107,15 @@ def _refuse_odd(options: QueryOptions) -> None:
 
 
 def _named(dialect: str) -> str:
-    """Sqlglot's name of a dialect, also by the names that databases and SQLAlchemy have: ``PostgreSQL``, ``mssql``.
+    """Sqlglot's name of a dialect, also by the names that databases and SQLAlchemy have: ``PostgreSQL``, ``mssql``."""
+    from sqlglot.dialects import Dialects
 
-    Raises:
-        BadInput: There is no such dialect.
-    """
     from rsql_magic.sql import Unreadable, canonical
 
     try:
         return canonical(dialect)
     except Unreadable:
-        raise _no_such_dialect(dialect) from None
-
-
-def _no_such_dialect(dialect: str) -> BadInput:
-    from sqlglot.dialects import Dialects
-
-    known = [name.value for name in Dialects if name.value]
-    close = get_close_matches(dialect.lower(), known, 1)
-    hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
-    return BadInput(f"There is no SQL dialect {dialect!r}.", hint=hint)
+        known = [name.value for name in Dialects if name.value]
+        close = get_close_matches(dialect.lower(), known, 1)
+        hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
+        raise BadInput(f"There is no SQL dialect {dialect!r}.", hint=hint) from None

@@ -37,30 +37,15 @@ if TYPE_CHECKING:
 _LOOK_UP_SECONDS = 10.0
 
 
+@dataclass(frozen=True)
 class QueryRunner:
-    """Runs statements for one question.
+    """Runs statements for one question."""
 
-    Args:
-        engine: The database.
-        native: Translates a statement into the engine's dialect.
-        options: Bounds of rows, time and expected work.
-        catalog: Gives the tables that a statement may name.
-        confirm: Asks a person whether to go on; None when there is nobody, and the answer is no.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        native: Native,
-        options: QueryOptions,
-        catalog: Callable[[], Catalog],
-        confirm: Callable[[str], bool] | None,
-    ) -> None:
-        self._engine = engine
-        self._native = native
-        self._options = options
-        self._catalog = catalog
-        self._confirm = confirm
+    engine: Engine
+    native: Native  # translates a statement into the engine's dialect
+    options: QueryOptions  # bounds of rows, time and expected work
+    catalog: Callable[[], Catalog]  # gives the tables that a statement may name
+    confirm: Callable[[str], bool] | None  # asks a person whether to go on; None, when there is nobody, means no
 
     def run(self, statement: str) -> Rows:
         """The rows of a statement.
@@ -68,8 +53,8 @@ class QueryRunner:
         Raises:
             QueryFailed: The database refused or stopped it.
         """
-        native = self._native.of(statement, self._catalog())
-        return self._engine.run(native, max_rows=self._options.max_rows, timeout=self._options.timeout)
+        native = self.native.of(statement, self.catalog())
+        return self.engine.run(native, max_rows=self.options.max_rows, timeout=self.options.timeout)
 
     def plan(self, statement: str) -> Plan:
         """The database's plan of a statement.
@@ -77,12 +62,12 @@ class QueryRunner:
         Raises:
             QueryFailed: The database has none for it.
         """
-        return self._engine.plan(self._native.of(statement, self._catalog()))
+        return self.engine.plan(self.native.of(statement, self.catalog()))
 
     def looked_up(self, query: str) -> list[str]:
         """The first column of a small query of our own; nothing where the database refuses it or takes long."""
         try:
-            rows = self._engine.run(query, max_rows=3, timeout=_LOOK_UP_SECONDS)
+            rows = self.engine.run(query, max_rows=3, timeout=_LOOK_UP_SECONDS)
         except (QueryFailed, QueryRejected):
             return []
         return [str(value) for value in rows.df.iloc[:, 0]]
@@ -98,13 +83,13 @@ class QueryRunner:
         Raises:
             QueryFailed: A person refused it, or nobody is there to be asked.
         """
-        work = self._expected_work(statement) if self._options.plan_rows else 0
-        if work <= self._options.plan_rows:
+        work = self._expected_work(statement) if self.options.plan_rows else 0
+        if work <= self.options.plan_rows:
             return
         costs = f"The database expects to handle about {work:,} rows for this query"
-        if self._confirm is None or not self._confirm(f"{costs}."):
+        if self.confirm is None or not self.confirm(f"{costs}."):
             raise QueryFailed(
-                f"{costs}; {self._options.plan_rows:,} are allowed without asking.",
+                f"{costs}; {self.options.plan_rows:,} are allowed without asking.",
                 hint="Ask for less, or raise %config Rsql.plan_rows.",
                 sql=statement,
             )
@@ -142,51 +127,29 @@ class Timings:
 
 @dataclass
 class SQLResult(Showable):
-    """A checked query, and what it gave.
+    """A checked query, and what it gave."""
 
-    Args:
-        sql: The statement that passed, or the last draft.
-        question: The question.
-        df: The result as a pandas frame; None when the query was not run.
-        drawing: The chart as a Vega-Lite specification with its data, or None.
-        attempts: All drafts, with what was wrong with each.
-        problems: What is wrong with ``sql``; empty when it passed.
-        usage: Tokens, time, what is left.
-        context: The schema as sent.
-        timings: Where the time went.
-        says: What the model said about the query.
-        answer: The question's answer in words, with ``--answer``.
-        plan: The database's plan, with ``--explain``.
-        connection: Name of the connection, safe to show.
-        rows: True number of rows, or None when it is not known.
-        truncated: True when ``df`` holds only the first of them.
-        notes: Facts worth saying, one sentence each.
-        agreed: Drafts that gave these rows, where several were compared; 0 where not.
-        compared: Drafts that were asked for, to compare them.
-        alternatives: A query for each other result that a draft gave.
-        trust: ``agreed`` where two drafts or more gave these rows, ``differed`` where none gave them again; empty where
-            none was compared, or the first draft had to be corrected, as agreement says nothing then.
-    """
-
-    sql: str = ""
+    sql: str = ""  # the statement that passed, or the last draft
     question: str = ""
-    df: pd.DataFrame | None = None
-    drawing: charts.Spec | None = None
-    attempts: tuple[Attempt, ...] = ()
-    problems: tuple[str, ...] = ()
+    df: pd.DataFrame | None = None  # the result; None when the query was not run
+    drawing: charts.Spec | None = None  # the chart as a Vega-Lite specification with its data
+    attempts: tuple[Attempt, ...] = ()  # all drafts, with what was wrong with each
+    problems: tuple[str, ...] = ()  # what is wrong with ``sql``; empty when it passed
     usage: Usage = field(default_factory=Usage)
-    context: str = ""
+    context: str = ""  # the schema as sent
     timings: Timings = field(default_factory=Timings)
-    says: str = ""
-    answer: str = ""
-    plan: str = ""
-    connection: str = ""
-    rows: int | None = None
-    truncated: bool = False
-    notes: tuple[str, ...] = ()
-    agreed: int = 0
-    compared: int = 0
-    alternatives: tuple[str, ...] = ()
+    says: str = ""  # what the model said about the query
+    answer: str = ""  # the question's answer in words, with ``--answer``
+    plan: str = ""  # the database's plan, with ``--explain``
+    connection: str = ""  # its name, safe to show
+    rows: int | None = None  # true number of rows; None when it is not known
+    truncated: bool = False  # whether ``df`` holds only the first of them
+    notes: tuple[str, ...] = ()  # facts worth saying, one sentence each
+    agreed: int = 0  # drafts that gave these rows, where several were compared; 0 where not
+    compared: int = 0  # drafts that were asked for, to compare them
+    alternatives: tuple[str, ...] = ()  # a query for each other result that a draft gave
+    # ``agreed`` where two drafts or more gave these rows, ``differed`` where none gave them again; empty where none was
+    # compared, or the first draft had to be corrected, as agreement says nothing then.
     trust: Literal["agreed", "differed", ""] = ""
     dialect: str = ""
     shown_rows: int = 10
@@ -216,9 +179,7 @@ class SQLResult(Showable):
         here = len(self.df)
         if not self.truncated:
             return f"{here:,} row{'' if here == 1 else 's'}"
-        return (
-            f"first {here:,} of {self.rows:,} rows" if self.rows is not None else f"first {here:,} rows; there are more"
-        )
+        return f"first {here:,} " + ("rows; there are more" if self.rows is None else f"of {self.rows:,} rows")
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -232,10 +193,7 @@ class SQLResult(Showable):
         return self.df
 
     def as_(self, kind: str) -> Any:
-        """The result as a frame of another package.
-
-        Args:
-            kind: ``pandas``, ``polars`` or ``arrow``.
+        """The result as a frame of ``pandas``, ``polars`` or ``arrow``.
 
         Raises:
             BadInput: The package is not installed.
@@ -265,22 +223,17 @@ class SQLResult(Showable):
         try:
             write(self, place)
         except OSError as error:
-            raise BadInput(
-                f"{place} cannot be written: {error.strerror or error}.", hint="Give another path."
-            ) from None
+            reason = f"{place} cannot be written: {error.strerror or error}."
+            raise BadInput(reason, hint="Give another path.") from None
 
     def shown(self, *, footer: bool = True) -> CellOutput:
         """The finished output: query, rounds of repair, table, what is worth saying, usage."""
         facts = [safe_markdown(self.answer), safe_markdown(self.says), *map(safe_markdown, self.notes)]
         rounds = [folded(title, fenced(attempt.sql, "sql")) for title, attempt in self.rounds()]
-        table = (
-            []
-            if self.df is None
-            else [table_html(self.df, rows=self.shown_rows, columns=self.shown_columns), self._below()]
-        )
         rounds += [folded("another draft, with another result", fenced(sql, "sql")) for sql in self.alternatives]
         plan = [folded("plan", fenced(self.plan))] if self.plan else []
-        markdown = "\n\n".join(part for part in [*rounds, fenced(self.sql, "sql"), *plan, *table, *facts] if part)
+        query, table = fenced(self.sql, "sql"), self._table(table_html, "*{}*")
+        markdown = "\n\n".join(part for part in [*rounds, query, *plan, *table, *facts] if part)
         took = "" if self.df is None or self.usage.replayed else f"query {self.timings.sql:.2f} s"
         line = usage_line(self.usage, notes=(*self.footnotes, took))
         metadata = {"rsql": {"model": self.usage.model, "request_id": self.usage.request_id, "sql": self.sql}}
@@ -288,22 +241,22 @@ class SQLResult(Showable):
 
     def rounds(self) -> list[tuple[str, Attempt]]:
         """The rounds that are shown: drafts that failed, and those that rules put right, also when it is the last."""
-        numbered = enumerate(self.attempts, 1)
-        last = len(self.attempts)
+        numbered, last = enumerate(self.attempts, 1), len(self.attempts)
         return [(_title(n, attempt), attempt) for n, attempt in numbered if n < last or attempt.mended]
 
-    def _below(self) -> str:
-        shown = min(self.shown_rows, 0 if self.df is None else len(self.df))
-        return f"*{self.count}{f', {shown} shown' if self.df is not None and len(self.df) > shown else ''}*"
+    def _table(self, drawn: Callable[..., str], line: str) -> list[str]:
+        """The result as a table, and how many rows it has in a line below; nothing where the query was not run."""
+        if self.df is None:
+            return []
+        more = f", {self.shown_rows} shown" if len(self.df) > self.shown_rows else ""
+        table = drawn(self.df, rows=self.shown_rows, columns=self.shown_columns)
+        return [table, line.format(f"{self.count}{more}")]
 
     def _plain(self) -> str:
-        repaired = [f"-- {title}" for title, _ in self.rounds()]
-        table = (
-            []
-            if self.df is None
-            else [table_plain(self.df, rows=self.shown_rows, columns=self.shown_columns), self._below().strip("*")]
+        head, table = (
+            "\n".join([*(f"-- {title}" for title, _ in self.rounds()), self.sql]),
+            self._table(table_plain, "{}"),
         )
-        head = "\n".join([*repaired, self.sql])
         return "\n\n".join(part for part in [head, self.plan, *table, self.answer, self.says, *self.notes] if part)
 
     def __str__(self) -> str:
@@ -356,13 +309,7 @@ def _save_chart(result: SQLResult, place: Path) -> None:
     place.write_bytes(charts.picture(result.drawing, place.suffix.lower().lstrip(".")))
 
 
-_WRITERS = {
-    ".csv": _save_csv,
-    ".parquet": _save_parquet,
-    ".sql": _save_sql,
-    ".png": _save_chart,
-    ".svg": _save_chart,
-}
+_WRITERS = {".csv": _save_csv, ".parquet": _save_parquet, ".sql": _save_sql, ".png": _save_chart, ".svg": _save_chart}
 
 
 def _title(number: int, attempt: Attempt) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -57,42 +57,35 @@ CORRECTED = "The first draft had to be corrected: check the SQL."
 """Of a small model's corrected answers three of five were right, of the others six of seven (docs/decisions/0021)."""
 
 
+@dataclass(eq=False)
 class Writer:
-    """One question on its way to a result: ``run`` takes it through all steps.
+    """One question on its way to a result: ``run`` takes it through all steps."""
 
-    Args:
-        prompt: The question, its database and its conversation, whose next turn the answer becomes.
-        screen: Where progress is shown.
-        clock: Source of time, in seconds.
-        confirm: Asks a person whether to go on; None when there is nobody, and the answer is no.
-    """
+    _prompt: SchemaPrompt  # the question, its database and its conversation, whose next turn the answer becomes
+    screen: Screen = field(default_factory=Screen)
+    clock: Callable[[], float] = time.monotonic  # in seconds
+    confirm: Callable[[str], bool] | None = None  # asks a person whether to go on; None, when there is nobody, means no
 
-    def __init__(
-        self,
-        prompt: SchemaPrompt,
-        *,
-        screen: Screen | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        confirm: Callable[[str], bool] | None = None,
-    ) -> None:
-        self._prompt = prompt
-        self._options = prompt.options
-        self._engine = prompt.engine
-        self._dialect = prompt.dialect
-        self._entry = prompt.entry
-        self._screen = screen or Screen()
-        self._clock = clock
-        self._replies: list[Reply] = []
-        self._spent: dict[str, float] = {}
+    _replies: list[Reply] = field(default_factory=list, init=False)
+    _spent: dict[str, float] = field(default_factory=dict, init=False)
+    _rows: dict[str, Rows] = field(default_factory=dict, init=False)
+    _doubted: str = field(default="", init=False)
+    _notes: dict[str, list[str]] = field(default_factory=dict, init=False)
+    _proposed: dict[str, Fix] = field(default_factory=dict, init=False)
+    _autofix_note: str = field(default="", init=False)
+    _comparing: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        prompt = self._prompt
+        self._options, self._engine, self._dialect, self._entry = (
+            prompt.options,
+            prompt.engine,
+            prompt.dialect,
+            prompt.entry,
+        )
         self._native = Native(prompt.engine, prompt.dialect)
-        self._runner = QueryRunner(prompt.engine, self._native, prompt.options, lambda: prompt.catalog, confirm)
+        self._runner = QueryRunner(prompt.engine, self._native, prompt.options, lambda: prompt.catalog, self.confirm)
         self._checks = DraftCheck(prompt.dialect, lambda: prompt.catalog, self._compiled)
-        self._rows: dict[str, Rows] = {}
-        self._doubted: str = ""
-        self._notes: dict[str, list[str]] = {}
-        self._proposed: dict[str, Fix] = {}
-        self._autofix_note = ""
-        self._comparing = False
 
     def run(self) -> SQLResult:
         """Take the question through all steps.
@@ -103,10 +96,10 @@ class Writer:
             GatewayError: The gateway refused or failed.
             Stopped: The user stopped the cell.
         """
-        started = self._clock()
+        started = self.clock()
         if self._options.answer and self._options.level != "sample":
             raise BadInput("--answer sends rows of the result to the model.", hint="Allow it with --privacy sample.")
-        self._screen.status("linking")
+        self.screen.status("linking")
         with self._timed("link"):
             self._prompt.linked  # noqa: B018 - the tables are chosen here
         try:
@@ -114,7 +107,7 @@ class Writer:
         except (QueryFailed, QueryRejected, AnswerCut, KeyboardInterrupt) as error:
             self._entry.add(self._replies)
             if isinstance(error, NoQuery):
-                self._screen.restart("")  # the error says what the model said
+                self.screen.restart("")  # the error says what the model said
             raise
         best, vote = self._compared(_best(attempts, self._doubted), attempts)
         result = self._result(best, attempts)
@@ -124,15 +117,15 @@ class Writer:
         if result.problems:
             raise _no_draft_passed(result)
         if self._options.explain:
-            self._screen.status("explaining")
+            self.screen.status("explaining")
             self._explainer.explain(result)
         if self._options.run:
             self._take(result, best.draft.chart)
             if self._options.answer:
-                self._screen.status("answering")
+                self.screen.status("answering")
                 self._explainer.answer(result)
         result.usage = usage_of(self._replies)
-        result.timings = Timings(**self._spent, total=self._clock() - started)
+        result.timings = Timings(**self._spent, total=self.clock() - started)
         return result
 
     # Writing.
@@ -224,23 +217,23 @@ class Writer:
             tools,
             self._send,
             most=self._options.look_calls,
-            say=self._screen.restart,
+            say=self.screen.restart,
             restored=lambda text: restored(text, self._options.question),
-            clock=self._clock,
+            clock=self.clock,
         )
 
     def _reply(self, messages: list[Message], **options: Unpack[StreamOptions]) -> Reply:
         return self._looking.answer(messages, **options) if self._looking else self._send(messages, **options)
 
     def _send(self, messages: list[Message], **options: Unpack[StreamOptions]) -> Reply:
-        self._screen.status("comparing" if self._comparing else "repairing" if self._drafts else "writing")
+        self.screen.status("comparing" if self._comparing else "repairing" if self._drafts else "writing")
         reply = Reply()
         self._replies.append(reply)
         first: StreamOptions = {"model": self._options.model, "timeout": self._options.silence}
         options = {**first, "described": self._prompt.as_values, **options}
         with self._timed("write"), closing(self._entry.stream(messages, reply, **options)) as events:
             for event in events:
-                self._screen.event(event, draft=True)
+                self.screen.event(event, draft=True)
         reply.text = restored(reply.text, self._options.question)
         return reply
 
@@ -252,7 +245,7 @@ class Writer:
         Raises:
             QueryRejected: It would do what is not allowed.
         """
-        self._screen.status("checking")
+        self.screen.status("checking")
         with self._timed("check"):
             problems = self._problems(sql)
             if problems and self._prompt.refresh():  # no draft is blamed for tables that have changed meanwhile
@@ -290,12 +283,12 @@ class Writer:
     def _tried(self, sql: str, statement: str) -> list[str]:
         """Run the query. Problems are what the data had against it, and an empty result that one spelling explains."""
         self._runner.refuse_costly(statement)
-        self._screen.status("running")
-        started = self._clock()
+        self.screen.status("running")
+        started = self.clock()
         try:
             rows = self._runner.run(statement)
         except QueryFailed as error:
-            if not self._may_repair or self._clock() - started > 0.9 * self._options.timeout:
+            if not self._may_repair or self.clock() - started > 0.9 * self._options.timeout:
                 raise  # what was stopped once would be stopped again
             return [literals.without_values(str(error), sql)]
         self._rows[sql] = rows
@@ -325,7 +318,7 @@ class Writer:
 
     def repair(self, sql: str, problems: Sequence[str]) -> str:
         """The message that asks for a correction, with what rules would make of the draft's joins."""
-        self._screen.restart(f"repairing: {problems[0]}")
+        self.screen.restart(f"repairing: {problems[0]}")
         proposed = self._proposed.get(sql)
         return self._prompt.repair(sql, problems, proposed.sql if proposed else "")
 
@@ -351,16 +344,8 @@ class Writer:
 
         for word, meant in self._prompt.misspelt.items():
             yield f"“{word}” was read as {meant}."
-        if self._looking and self._looking.line:
-            yield self._looking.line
-        if self._prompt.narrow:
-            yield self._prompt.narrow
-        if self._prompt.settled:
-            yield self._prompt.settled
-        if self._prompt.late:
-            yield self._prompt.late
-        if self._autofix_note:
-            yield self._autofix_note
+        looked, prompt = self._looking.line if self._looking else "", self._prompt
+        yield from filter(None, (looked, prompt.narrow, prompt.settled, prompt.late, self._autofix_note))
         if others:
             yield f"The answer held {others + 1} queries; the first one is used."
         if self._native.is_foreign and not self._options.run:
@@ -385,11 +370,11 @@ class Writer:
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
-        started = self._clock()
+        started = self.clock()
         try:
             yield
         finally:
-            self._spent[step] = self._spent.get(step, 0.0) + self._clock() - started
+            self._spent[step] = self._spent.get(step, 0.0) + self.clock() - started
 
 
 def _best(attempts: Sequence[Round], doubted: str) -> Round:
