@@ -79,14 +79,9 @@ def describe_frame(reader: Reader, name: str, detail: Detail) -> str:
 def named_by_values(
     frames: Mapping[str, Any], at_least: int = 5, *, no_values: bool = False, fences: Fences | None = None
 ) -> frozenset[str]:
-    """Names of columns that are values which may not be said.
-
-    Args:
-        frames: Frames of any known library by name.
-        at_least: The fewest rows a value must have to be said.
-        no_values: Whether no value may be said, a frequent one neither.
-        fences: Keep a frame that fails from spoiling the rest.
-    """
+    """Names of columns that are values which may not be said, of frames of any known library by name."""
+    # A value that ``at_least`` so many rows have may be said, unless no value may. ``fences`` keep a frame that fails
+    # from spoiling the rest.
     fences = fences or Fences()
     readers = {name: fences.ask(name, lambda: read(frame), None) for name, frame in frames.items()}  # noqa: B023
     known = {name: reader for name, reader in readers.items() if reader is not None}
@@ -139,15 +134,9 @@ class _Description:
     def frame(self, lines: Sequence[facts.ColumnLine]) -> Frame:
         """What the lines of a text state."""
         columns = tuple(
-            FrameColumn(
-                line.stated.name,
-                line.stated.type,
-                description=line.stated.description,
-                unit=line.stated.unit,
-                profile=line.stated.profile,
-                many=line.many,
-            )
+            FrameColumn(c.name, c.type, description=c.description, unit=c.unit, profile=c.profile, many=line.many)
             for line in lines
+            for c in [line.stated]
         )
         return Frame(
             self.reader.label,
@@ -172,12 +161,7 @@ class _Description:
             facts.one_line(", ".join(reader.index)) if reader.index else "",
             self.written.description or reader.description,
         )
-        parts = [
-            reader.label,
-            size,
-            f"named by {named_by}" if named_by else "",
-            f"index {index}" if index else "",
-        ]
+        parts = [reader.label, size, f"named by {named_by}" if named_by else "", f"index {index}" if index else ""]
         lazy = " (lazy: not collected)" if reader.rows is None else ""
         sampled = f" (≈ from {len(self.where):,} rows)" if self.where else ""
         said = f"; {facts.one_line(description, 200)}" if description else ""
@@ -226,9 +210,8 @@ class _Description:
         """The profile of a column, whose values are not yet without secrets."""
         if self.holds_settings and summary.family != "time":  # a value may be a password, however often it is there
             summary = replace(summary, top=(), low=None, high=None)
-        profile = profile_of(
-            summary, self.reader.rows, personal=_is_personal(self.reader.names[place]), at_least=self.detail.at_least
-        )
+        personal = _is_personal(self.reader.names[place])
+        profile = profile_of(summary, self.reader.rows, personal=personal, at_least=self.detail.at_least)
         if self.where and summary.family == "integer" and profile.distinct == self.reader.rows:
             ends = self.reader.sorted_key(place)
             return self.exact(profile, ends) if ends else profile
@@ -252,9 +235,7 @@ class _Description:
 
     def rows_of(self, places: list[int]) -> str:
         names = [str(self.reader.names[place]) for place in places]
-        hidden = {
-            n for n, place in enumerate(places) if says_secret(names[n]) or _is_personal(self.reader.names[place])
-        }
+        hidden = {n for n, p in enumerate(places) if says_secret(names[n]) or _is_personal(self.reader.names[p])}
         rows, labels = self.reader.head(places, ROWS), self.reader.labels(ROWS)
         # Whether something in a row, or its label, says that its values are secret.
         secret = [any(map(_says_secret, (*row, *labels[n : n + 1]))) for n, row in enumerate(rows)]

@@ -111,25 +111,15 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One thing that the model could be told.
+    """One thing that the model could be told."""
 
-    Args:
-        kind: The kind of its fence: ``frame``, ``r``, ``schema``, ``cell``, …
-        name: What the user calls it.
-        text: What it says, filtered and not yet fenced; empty when it was left out.
-        tokens: What the text costs, with its fence where it has one of its own.
-        reason: Why it is there, or why it was left out.
-        redactions: How many secrets and identifiers of each kind were replaced in it.
-        values: What the text states, as values; None where the text is all.
-    """
-
-    kind: str
-    name: str
-    text: str = ""
-    tokens: int = 0
-    reason: str = ""
-    redactions: Counter[str] = field(default_factory=Counter)
-    values: Frame | Table | tuple[JoinHint, ...] | None = None
+    kind: str  # of its fence: ``frame``, ``r``, ``schema``, ``cell``, …
+    name: str  # what the user calls it
+    text: str = ""  # what it says, filtered and not yet fenced; empty when it was left out
+    tokens: int = 0  # what the text costs, with its fence where it has one of its own
+    reason: str = ""  # why it is there, or why it was left out
+    redactions: Counter[str] = field(default_factory=Counter)  # secrets and identifiers replaced in it, by kind
+    values: Frame | Table | tuple[JoinHint, ...] | None = None  # what the text states; None where the text is all
 
     @property
     def shown(self) -> bool:
@@ -171,21 +161,13 @@ def _is_named(piece: Piece, answer: str, code: str) -> bool:
 
 @dataclass(frozen=True)
 class Context:
-    """What the model is told about the user's data and session.
+    """What the model is told about the user's data and session."""
 
-    Args:
-        pieces: Everything that was considered, in the order of their rank.
-        redactions: How many secrets and identifiers of each kind were replaced.
-        notes: What the user should know, one sentence each, such as that R cannot be read and why.
-        budget: Tokens that were allowed.
-        suppressed: Names of columns that are values which may not be said.
-    """
-
-    pieces: tuple[Piece, ...] = ()
-    redactions: Counter[str] = field(default_factory=Counter)
-    notes: tuple[str, ...] = ()
-    budget: int = 0
-    suppressed: frozenset[str] = field(default=frozenset(), repr=False)
+    pieces: tuple[Piece, ...] = ()  # everything that was considered, in the order of their rank
+    redactions: Counter[str] = field(default_factory=Counter)  # secrets and identifiers that were replaced, by kind
+    notes: tuple[str, ...] = ()  # what the user should know, one sentence each, such as why R cannot be read
+    budget: int = 0  # tokens that were allowed
+    suppressed: frozenset[str] = field(default=frozenset(), repr=False)  # columns named by values that may not be said
 
     @cached_property
     def text(self) -> str:
@@ -230,10 +212,7 @@ class Context:
         return tuple(_label(piece) for piece in self.pieces if piece.text and piece.reason in _POINTED)
 
     def named_in(self, answer: str) -> tuple[str, ...]:
-        """Those of the sources that an answer names, as a whole word in its text or its code.
-
-        Args:
-            answer: The answer's Markdown.
+        """Those of the sources that an answer names, as a whole word in its Markdown's text or code.
 
         Example:
             >>> context = Context((Piece("frame", "sales", "…"), Piece("object", "name", "…")))
@@ -253,9 +232,8 @@ class Context:
 
     def __repr__(self) -> str:
         shown = sum(bool(piece.text) for piece in self.pieces)
-        return (
-            f"<Context {shown} shown, {len(self.pieces) - shown} left out, {self.tokens:,} of {self.budget:,} tokens>"
-        )
+        left_out = len(self.pieces) - shown
+        return f"<Context {shown} shown, {left_out} left out, {self.tokens:,} of {self.budget:,} tokens>"
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """The pieces as rows of a table: kind, name, tokens, why."""
@@ -273,9 +251,8 @@ class Context:
         return [*([f"replaced before sending: {replaced}"] if replaced else []), *self.notes]
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            "<tr>" + "".join(f"<td>{html_text(cell)}</td>" for cell in row) + "</tr>" for row in self.rows()
-        )
+        rows = ("".join(f"<td>{html_text(cell)}</td>" for cell in row) for row in self.rows())
+        cells = "".join(f"<tr>{row}</tr>" for row in rows)
         said = "".join(f"<p>{html_text(line)}</p>" for line in self._said())
         head = "<tr><th>kind</th><th>name</th><th>tokens</th><th>why</th></tr>"
         return f"<p>{html_text(repr(self)[1:-1])}</p><table>{head}{cells}</table>{said}"

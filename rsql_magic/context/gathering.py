@@ -22,6 +22,7 @@ from rsql_magic.context.ranking import (
     Rank,
     Ranking,
     as_cells,
+    session_names,
     session_values,
     speakable_columns,
 )
@@ -148,11 +149,10 @@ class Gathering:
 
     def _closing(self, pieces: Sequence[Piece], left: int) -> list[Piece]:
         """What is said at the end: how frames join, and in what session all this is."""
+        python = tuple(partial(self._session, pieces, most) for most in (12, 4, 1))
         closing = [
             _Offer("session", "R", "the session", texts=(lambda _: self._r.session,)),
-            _Offer(
-                "session", "python", "the session", texts=tuple(partial(self._session, pieces, n) for n in (12, 4, 1))
-            ),
+            _Offer("session", "python", "the session", texts=python),
         ]
         frames = {piece.name: piece.text for piece in pieces if piece.text and piece.kind in {"frame", "r"}}
         if len(frames) > 1:
@@ -191,9 +191,8 @@ class Gathering:
         ranked = self._ranking.ranked(self.namespace, self._r.objects)
         if not self._r.objects:
             return ranked
-        return self._r.looked_at(
-            ranked, self.fences, values=self.level != "names", rows=5 if self.level == "sample" else 0
-        )
+        rows = 5 if self.level == "sample" else 0
+        return self._r.looked_at(ranked, self.fences, values=self.level != "names", rows=rows)
 
     def _offers(self, end: float) -> Iterator[_Offer]:
         """What could be told: first what the question is about, then the rest. Texts are made when they are reached."""
@@ -280,15 +279,7 @@ class Gathering:
         """Names that code may be shown with: of objects, columns and tables. None when the level allows data."""
         if self.level == "sample":
             return None
-        tables = self.catalog or ()
-        return frozenset(
-            [
-                *(each.name for each in self._candidates),
-                *(column for each in self._candidates for column in speakable_columns(each, self._values)),
-                *(table.name for table in tables),
-                *(column.name for table in tables for column in table.columns),
-            ]
-        )
+        return session_names(self._candidates, self._values, self.catalog)
 
     # Tables of the connection
 
@@ -306,8 +297,7 @@ class Gathering:
         return found
 
     def _table(self, table: tuple[Table, bool]) -> _Offer:
-        levels: list[Privacy] = [self.level, "names"]
-        texts = tuple(partial(self._ddl, table[0], level) for level in levels)
+        texts = (partial(self._ddl, table[0], self.level), partial(self._ddl, table[0], "names"))
         return _Offer("schema", table[0].full_name, REASONS[Rank.MENTIONED], must=table[1], texts=texts)
 
     def _other_tables(self, shown: Sequence[tuple[Table, bool]]) -> Iterator[_Offer]:
@@ -329,9 +319,8 @@ class Gathering:
 
     def _joins(self, shown: Mapping[str, str], noted: Noted) -> str:
         """How the frames whose texts are shown can be joined."""
-        columns = {
-            each.name: sorted(speakable_columns(each, self._values)) for each in self._candidates if each.name in shown
-        }
+        described = [each for each in self._candidates if each.name in shown]
+        columns = {each.name: sorted(speakable_columns(each, self._values)) for each in described}
         hints = join_hints(columns, {name: unique_columns(text) for name, text in shown.items()})
         noted.values = tuple(hints)
         return "shared keys: " + "; ".join(map(str, hints)) if hints else ""

@@ -27,10 +27,8 @@ def middle_out(text: str, longest: int = _LONGEST) -> str:
 def error_text(error: BaseException | str | None, frames: int = 4, known: AbstractSet[str] | None = None) -> str:
     """What went wrong, short: the last frames of the traceback and the message, without values of variables.
 
-    Args:
-        error: An exception, or text such as R's or a database's message.
-        frames: Most frames to show; those of installed packages are left out first.
-        known: Names of the session; with them, lines of code and messages are shown without data. None shows all.
+    The error may be text, such as R's message. Frames of installed packages are left out first. With the names of the
+    session that are ``known``, lines of code and messages are shown without data; None shows all.
 
     Example:
         >>> error_text(KeyError("region"))

@@ -50,8 +50,7 @@ class ObjectSource:
         """The object's name and what may be said of it."""
         if says_personal(name) and detail.level != "sample":
             detail = replace(detail, level="names")
-        said = _describe(obj, detail)
-        return f"{one_line(name)}: {said}"
+        return f"{one_line(name)}: {_describe(obj, detail)}"
 
 
 def _names_of(obj: Any) -> list[Any]:
@@ -114,9 +113,8 @@ def _shape(obj: Any, detail: Detail) -> str:
         return f" ({dims})" + (f"; variables {_some(_said(names, detail))}" if names else "")
     if not isinstance(shape, tuple) or not shape or not all(type(size) is int for size in shape):
         return ""
-    return f" ({' × '.join(f'{size:,}' for size in shape)})" + (
-        f" {one_line(str(kind), 40)}" if kind is not None else ""
-    )
+    written = f" {one_line(str(kind), 40)}" if kind is not None else ""
+    return f" ({' × '.join(f'{size:,}' for size in shape)}){written}"
 
 
 def _fields(cls: type, detail: Detail) -> str:
@@ -245,9 +243,8 @@ def _bare_parameter(parameter: inspect.Parameter, detail: Detail) -> inspect.Par
     if not shown and type(default) in {int, float} and detail.level != "names":
         shown = abs(default) < 10**_LONGEST_NUMBER and not says_secret(parameter.name)
         shown = shown and not says_personal(parameter.name)
-    return parameter.replace(
-        default=default if shown else _Ellipsis(), annotation=_bare_annotation(parameter.annotation)
-    )
+    bare = _bare_annotation(parameter.annotation)
+    return parameter.replace(default=default if shown else _Ellipsis(), annotation=bare)
 
 
 def _bare_annotation(annotation: Any) -> Any:
@@ -324,13 +321,8 @@ def _estimator(obj: Any, detail: Detail) -> str:
         if type(value) in {int, float, bool} and not says_personal(key) and abs(value) < 10**_LONGEST_NUMBER
     ]
     features = _said(_texts_in(getattr(obj, "feature_names_in_", ())), detail)
-    return "; ".join(
-        [
-            said,
-            *([f"parameters {', '.join(shown[:12])}"] if shown else []),
-            *([f"features {_some(features)}"] if features else []),
-        ]
-    )
+    said += f"; parameters {', '.join(shown[:12])}" if shown else ""
+    return said + (f"; features {_some(features)}" if features else "")
 
 
 def _is_fitted(obj: Any) -> bool:

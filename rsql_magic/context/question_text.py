@@ -16,12 +16,7 @@ _SECOND = re.compile(r"^(%%(?:ask|sql_ai))\b|\A\s*(%(?:ask|sql_ai))\b", re.M)
 
 
 def joined(text: str, cell: str | None, magic: str) -> str:
-    """The question: the rest of the line and the cell below it, letter by letter.
-
-    Args:
-        text: The rest of the line.
-        cell: What stands below, None for a line magic.
-        magic: The cell magic's name, for the hint.
+    """The question: the rest of the line and the cell below it (None for a line magic), letter by letter.
 
     Raises:
         BadInput: There is none, or there are two.
@@ -30,9 +25,8 @@ def joined(text: str, cell: str | None, magic: str) -> str:
         raise BadInput(f"A second {second[0].strip()} stands in this cell.", hint="Put it into a cell of its own.")
     question = "\n".join(part for part in (text, (cell or "").strip("\n")) if part.strip())
     if not question.strip():
-        raise BadInput(
-            "There is no question.", hint=f"Write it below {magic}." if cell is not None else f"{magic[1:]} QUESTION."
-        )
+        hint = f"Write it below {magic}." if cell is not None else f"{magic[1:]} QUESTION."
+        raise BadInput("There is no question.", hint=hint)
     return question
 
 
@@ -197,9 +191,6 @@ def follows(question: str) -> bool:
 
     A question says so by how it begins ("and by month", "only those"), by words that point back ("the last query",
     "which of them"), by a pronoun before which nothing was named ("plot it"), or by being no sentence ("per carrier").
-
-    Args:
-        question: As it was asked.
 
     Example:
         >>> follows("only those from Oslo"), follows("Which airports have delays, and how long are they?")

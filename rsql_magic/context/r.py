@@ -83,18 +83,16 @@ def _plainly(problem: Exception) -> str:
             f"The installed rpy2 is too new for this R ({said.rsplit(': ', 1)[-1]} is missing). "
             "Use R 4.5 or later, or: pip install 'rpy2-rinterface<3.6.6'"
         )
-    return (
-        f"rpy2 cannot load R: {said.splitlines()[0] if said else type(problem).__name__}. Check that `R RHOME` works."
-    )
+    reason = said.splitlines()[0] if said else type(problem).__name__
+    return f"rpy2 cannot load R: {reason}. Check that `R RHOME` works."
 
 
 @contextmanager
 def _asking() -> Iterator[Mapping[str, Any]]:
     """The functions of session.R, with R started and nobody else talking to it; `NoR` where that cannot be."""
     if threading.current_thread() is not threading.main_thread():
-        raise NoR(
-            "R can be asked from the main thread only.", hint="Run the cell itself rather than a background task."
-        )
+        hint = "Run the cell itself rather than a background task."
+        raise NoR("R can be asked from the main thread only.", hint=hint)
     if problem := r_problem():
         what, _, hint = problem.partition(". ")
         raise NoR(f"{what}.", hint=hint)
@@ -235,11 +233,9 @@ def r_frames() -> list[str]:
 
 
 def reported(survey: Sequence[str], details: Sequence[str]) -> RSession:
-    """A session of R elsewhere, from what ``session.R`` gave there.
+    """A session of R elsewhere, from the strings that the functions ``survey`` and ``details`` of session.R gave there.
 
-    Args:
-        survey: The strings of its function ``survey``; of a session that was not read, none.
-        details: The strings of its function ``details``.
+    Of a session that was not read there are none.
 
     Raises:
         BadInput: They are something else.
@@ -247,11 +243,15 @@ def reported(survey: Sequence[str], details: Sequence[str]) -> RSession:
     try:
         about, *lines = survey or [UNIT * 3]
         version, platform, locale, packages = about.split(UNIT)
-        found = {name: tuple(said) for name, *said in (answer.split(_RECORD) for answer in details)}
+        found = _told(details)
         objects = tuple(replace(each, said=found.get(each.name, ())) for each in map(_surveyed, lines))
     except (ValueError, AttributeError):
         raise BadInput("This is no report of an R session.", hint="Source the rsql.R of this version again.") from None
     return RSession(version, platform, locale, listed(packages), objects)
+
+
+def _told(details: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(said) for name, *said in (answer.split(_RECORD) for answer in details)}
 
 
 def _surveyed(line: str) -> RObject:
@@ -273,10 +273,7 @@ def look_at(
     """The objects with what R says about them, in one call that looks at a bounded number of cells."""
     # `places` are the columns of each, counted from 0; an object that was not reached in `seconds` is late.
     wanted = [",".join(str(place + 1) for place in chosen) for chosen in places]
-    found = {}
-    for answer in _ask("details", [each.name for each in objects], wanted, seconds, values, rows, seconds=seconds):
-        name, *said = answer.split(_RECORD)
-        found[name] = tuple(said)
+    found = _told(_ask("details", [each.name for each in objects], wanted, seconds, values, rows, seconds=seconds))
     return [replace(each, said=found.get(each.name), is_late=each.name not in found) for each in objects]
 
 
@@ -329,10 +326,7 @@ def help_text(function: str, package: str = "") -> tuple[str, str] | None:
 
 
 def parse_r(code: str) -> str | None:
-    """Check R code without running it.
-
-    Returns:
-        R's message where the code cannot be parsed, else None.
+    """R's message where code cannot be parsed, else None; nothing is run.
 
     Raises:
         NoR: R cannot be asked.
@@ -344,14 +338,9 @@ def parse_r(code: str) -> str | None:
 
 
 def unknown_columns(codes: Sequence[str], frames: Mapping[str, Sequence[str]]) -> list[tuple[int, str, str, list[str]]]:
-    """Columns that R code asks of tables which do not have them, found without running it.
+    """Columns that pieces of R code, run one after the other, ask of tables which do not have them; nothing is run.
 
-    Args:
-        codes: Pieces of code that are run one after the other.
-        frames: The columns of each table of the session.
-
-    Returns:
-        The piece's number from 0, the table, the column, and the columns there are.
+    Each with the piece's number from 0, the table, the column, and the columns there are.
 
     Raises:
         NoR: R cannot be asked.
@@ -390,13 +379,7 @@ class RRun:
 
 
 def run_r(code: str, *, width: int = 640, height: int = 480, resolution: int = 96) -> RRun:
-    """Run R code in the user's workspace, its output and plots caught.
-
-    Args:
-        code: R code.
-        width: Width of plots in pixels.
-        height: Height of plots in pixels.
-        resolution: Pixels per inch.
+    """Run R code in the user's workspace, its output and plots caught; sizes are in pixels, and pixels per inch.
 
     Raises:
         NoR: R cannot be asked.

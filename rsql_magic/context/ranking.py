@@ -78,9 +78,8 @@ class Cell:
 def as_cells(history: Iterable[Any]) -> list[Cell]:
     r"""Cells of any of IPython's history structures, oldest first, without empty ones and our own.
 
-    Args:
-        history: `Cell` values, sources as in ``In``, ``(number, source)`` pairs, or the ``(session, number, source)``
-            triples of ``HistoryManager.get_range``.
+    The history is `Cell` values, sources as in ``In``, ``(number, source)`` pairs, or the ``(session, number, source)``
+    triples of ``HistoryManager.get_range``.
 
     Example:
         >>> as_cells(["", "x = 1", "%%ask\nwhy?"])
@@ -203,10 +202,7 @@ class Ranking:
     @cached_property
     def _used_and_assigned(self) -> tuple[frozenset[str], dict[str, int]]:
         used, assigned = recently(self.cells) if self.cells else ([], [])
-        order: dict[str, int] = {}
-        for name in (*self.recent, *assigned):
-            order.setdefault(name, len(order))
-        return frozenset(used), order
+        return frozenset(used), {name: n for n, name in enumerate(dict.fromkeys((*self.recent, *assigned)))}
 
     def ranked(self, namespace: Mapping[str, Any], others: Iterable[tuple[str, Any]] = ()) -> list[Candidate]:
         """The objects of a namespace and those of other places such as R, in the order of their importance."""
@@ -276,6 +272,15 @@ def session_values(
     return SessionValues(readers, no_values=level == "names", elsewhere=elsewhere, fences=fences or Fences())
 
 
+def session_names(
+    candidates: Sequence[Candidate], values: SessionValues, catalog: Catalog | None = None
+) -> frozenset[str]:
+    """The names that code may be shown with: of the candidates, of their columns, and of tables and theirs."""
+    columns = (column for each in candidates for column in speakable_columns(each, values))
+    tables = (name for table in catalog or () for name in (table.name, *(column.name for column in table.columns)))
+    return frozenset([*(each.name for each in candidates), *columns, *tables])
+
+
 def _is_installed(code: Any) -> bool:
     """Whether a function or class comes from an installed package, ours too, and not from the notebook."""
     package = place_of(code)[0] if issubclass(type(code), type) else str(getattr(code, "__module__", "")).split(".")[0]
@@ -294,20 +299,13 @@ _RELATED = {
 def known_names(namespace: Mapping[str, Any], catalog: Catalog | None = None) -> frozenset[str]:
     """The names of a session: of objects, of their columns, and of tables. Code may be shown with these in quotes.
 
-    Args:
-        namespace: The user's variables by name.
-        catalog: Tables of the current connection.
-
     Example:
         >>> known_names({"x": 1})
         frozenset({'x'})
     """
     ranking = Ranking("")
     candidates = ranking.ranked(namespace)
-    values = session_values(candidates, fences=ranking.fences)
-    columns = (column for each in candidates for column in speakable_columns(each, values))
-    tables = (name for table in catalog or () for name in (table.name, *(column.name for column in table.columns)))
-    return frozenset([*(each.name for each in candidates), *columns, *tables])
+    return session_names(candidates, session_values(candidates, fences=ranking.fences), catalog)
 
 
 @dataclass(frozen=True)
@@ -322,9 +320,6 @@ class PythonFrames:
 def python_frames(namespace: Mapping[str, Any]) -> PythonFrames:
     """The pandas and polars frames of a session; those that are private or fail have no columns here.
 
-    Args:
-        namespace: The user's variables by name.
-
     Example:
         >>> python_frames({"x": 1}).columns
         {}
@@ -332,9 +327,7 @@ def python_frames(namespace: Mapping[str, Any]) -> PythonFrames:
     fences = Fences()
     frames = {name: obj for name, obj in namespace.items() if _is_frame(obj) and _is_shown(name)}
     packages = {name: place_of(type(obj))[0] for name, obj in frames.items()}
-    related = [
-        attrgetter(name)(sys.modules[each]) for each in set(packages.values()) for name in _RELATED.get(each, ())
-    ]
+    related = [attrgetter(name)(sys.modules[p]) for p in set(packages.values()) for name in _RELATED.get(p, ())]
     asked = {name: fences.ask(name, partial(_answers, obj), None) for name, obj in frames.items()}
     known = {name: answers for name, answers in asked.items() if answers is not None}
     return PythonFrames(

@@ -105,12 +105,11 @@ def read_arrow_array(array: Any) -> Reader:
 class _ArrayReader(Reader):
     """A numpy array: one column whatever its shape, or the fields of a structured array."""
 
-    def __init__(self, array: Any, label: str = "") -> None:
+    def __init__(self, array: Any, label: str) -> None:
         self.array = array
         shape = " × ".join(f"{size:,}" for size in array.shape)
         fields = array.dtype.names
         self._dtypes = [array.dtype[name] for name in fields] if fields else [array.dtype]
-        label = label or "numpy ndarray"
         label = f"{label} ({shape})" if array.ndim > 1 else label
         super().__init__(label, list(fields or ["values"]), [str(kind) for kind in self._dtypes], int(array.size))
 
@@ -180,10 +179,8 @@ def _arrow_metadata(frame: Any) -> dict[str, tuple[str, str]]:
     schema, notes = frame.schema, {}
     for field in schema:
         about = {key.decode(): value.decode("utf-8", "replace") for key, value in (field.metadata or {}).items()}
-        notes[field.name] = (
-            about.get("description", about.get("label", "")),
-            about.get("unit", about.get("units", "")),
-        )
+        said, unit = about.get("description", about.get("label", "")), about.get("unit", about.get("units", ""))
+        notes[field.name] = said, unit
     about = {key.decode("utf-8", "replace"): value for key, value in (schema.metadata or {}).items()}
     notes[""] = (about.get("description", b"").decode("utf-8", "replace"), "")
     return notes

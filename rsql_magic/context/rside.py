@@ -179,12 +179,11 @@ class _RReader(Reader):
         if facts is None:
             return None
         family: Family = facts[0]  # type: ignore[assignment]
-        size, missing = int(facts[1]), int(facts[2])
-        top = facts[7].split(GROUP) if facts[7] else []
+        top = listed(facts[7])
         return Summary(
             family=family,
-            size=size,
-            missing=missing,
+            size=int(facts[1]),
+            missing=int(facts[2]),
             low=_value(facts[3], family),
             high=_value(facts[4], family),
             distinct=int(facts[5]) if facts[5] else None,
@@ -212,9 +211,8 @@ class _RReader(Reader):
         facts = self._columns.get(place)
         if facts is None or len(facts) < 14 or facts[0] not in {"bool", "integer", "number"}:
             return None
-        return Marks(
-            int(facts[1]), int(facts[12]), facts[13] == "flag", int(facts[13]) if facts[13].isdigit() else None
-        )
+        rarer = int(facts[13]) if facts[13].isdigit() else None
+        return Marks(int(facts[1]), int(facts[12]), facts[13] == "flag", rarer)
 
     def sorted_key(self, place: int) -> tuple[int, int] | None:
         ends = self._columns[place][10].split(GROUP) if place in self._columns else [""]

@@ -129,7 +129,7 @@ class Look:
 
     def at(self, obj: Any, *, is_secret: bool = False) -> None:
         """Find out who describes the object, and unless it is a secret what reads it."""
-        self.source = self.source or next(source for source in sources() if source.matches(obj))
+        self.source = self.source or source_of(obj)
         if is_secret:
             return
         read = getattr(self.source, "reader", None)
@@ -155,10 +155,7 @@ class TooSlow(BaseException):
 def within(seconds: float, call: Callable[[], T], *, apart: bool = False) -> T:
     """The result of a call that is stopped after some time.
 
-    Args:
-        seconds: How long it may take.
-        call: What to do.
-        apart: Whether to do it in a thread of its own in any case, as for what runs in another library without Python.
+    With ``apart`` it has a thread of its own in any case, as for what runs in another library without Python.
 
     Raises:
         TooSlow: It took longer.
@@ -223,28 +220,18 @@ def _end(thread: threading.Thread) -> None:
 class Fences:
     """A fence of errors around each object: what fails is not asked again, and the others are as before.
 
-    Args:
-        seconds: How long an object may take to answer.
-
     Example:
         >>> fences = Fences()
         >>> fences.ask("x", lambda: 1 / 0, "nothing"), fences.ask("y", lambda: 1, "nothing"), fences.failed
         ('nothing', 1, {'x': 'it raised ZeroDivisionError'})
     """
 
-    seconds: float = 5.0
+    seconds: float = 5.0  # how long an object may take to answer
     # Why, by the object's name. An error's own words are left out: they may hold data.
     failed: dict[str, str] = field(default_factory=dict)
 
     def ask(self, name: str, call: Callable[[], T], otherwise: T, seconds: float | None = None) -> T:
-        """The result of a call into an object, or something else where it fails, failed before or takes too long.
-
-        Args:
-            name: What the user calls the object.
-            call: What to ask of it.
-            otherwise: What to give where there is no answer.
-            seconds: How long it may take, where that is not the same for all.
-        """
+        """The result of a call into an object, or something else where it fails, failed before or takes too long."""
         if name in self.failed:
             return otherwise
         try:
