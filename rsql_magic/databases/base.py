@@ -127,9 +127,8 @@ class Fetched:
 class Watch:
     """Cancels what runs when its time is up or someone asks, and remembers which it was.
 
-    Args:
-        cancel: Stops the running query; called from another thread, again and again until the block ends.
-        seconds: Time allowed, or None for a database that keeps the time itself.
+    ``cancel`` is called from another thread, again and again until the block ends. ``seconds`` is None for a database
+    that keeps the time itself.
 
     Example:
         >>> with Watch(lambda: print("cancelled"), seconds=60) as watch:
@@ -278,10 +277,6 @@ class Borrowed(ABC):
 
 class Database(Borrowed):
     """One database; as a context manager it stays open in between, which spares opening a file for every call.
-
-    Attributes:
-        dialect: sqlglot's name of its SQL.
-        name: What it is called in messages; holds no password.
 
     Example:
         >>> from rsql_magic.databases import open_database

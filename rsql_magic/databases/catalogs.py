@@ -33,12 +33,8 @@ def read_catalog(
 ) -> Catalog:
     """Everything a question needs to know of a database.
 
-    Args:
-        database: What to read.
-        level: At ``names`` no value is read, only which cells are filled; otherwise columns are profiled.
-        structure: Its tables, when they were read before.
-        dictionary: What people wrote about its tables.
-        clock: Seconds that only go up, for a safety limit; how much is read follows from the tables alone.
+    At the level ``names`` no value is read, only which cells are filled; otherwise columns are profiled. ``structure``
+    are its tables, when they were read before. The clock is for safety: how much is read follows from the tables alone.
 
     Raises:
         ConnectionProblem: It cannot be opened or read.
@@ -89,11 +85,7 @@ class ConnectionCatalog(Catalog):
 
     @classmethod
     def from_connection(cls, connection: object, level: Privacy = "stats") -> Catalog:
-        """Read the tables of anything that `open_engine` takes.
-
-        Args:
-            connection: A connection, an engine, a URL, a path, or frames by name.
-            level: How much of the values may be looked at; ``names`` reads no value.
+        """Read the tables of anything that `open_engine` takes; at the level ``names`` no value is read.
 
         Raises:
             ConnectionProblem: It cannot be opened or read.
@@ -129,13 +121,8 @@ def match_values(
         for key in single_keys(other, unique.get(other.full_name, ())):
             if value_kind(key.type) != "text":
                 continue
-            asked = [
-                (t, c)
-                for t, c in pointing
-                if t is not other
-                and near(t, other)
-                and (c.profile is not None and (c.profile.distinct or 0) <= (other.rows or 0))
-            ]
+            near_by = [(table, column) for table, column in pointing if table is not other and near(table, other)]
+            asked = [(t, c) for t, c in near_by if c.profile and (c.profile.distinct or 0) <= (other.rows or 0)]
             if not asked or not effort.takes(max(other.rows or 0, database.values_of_a_statement)):
                 continue
             held = _held(database, other, key, {v for _, c in asked for v in _values(c)}, effort)

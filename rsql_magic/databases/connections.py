@@ -85,13 +85,9 @@ def _has_columns(frame: Any) -> bool:
 
 @dataclass
 class Connections:
-    """The databases of one notebook.
+    """The databases of one notebook."""
 
-    Args:
-        last: What the last cell named; used when the next one names nothing.
-    """
-
-    last: str = ""
+    last: str = ""  # what the last cell named; used when the next one names nothing
     _aside: bool = field(default=False, repr=False)
     _open: dict[str, tuple[Any, Engine]] = field(default_factory=dict, repr=False)
 
@@ -110,12 +106,8 @@ class Connections:
         """The engine for a cell, and what has to be said about the choice.
 
         A cell that names nothing means the live frames when its question mentions one or follows on such a one, else
-        the connection that a cell named last, else JupySQL's, else the live frames.
-
-        Args:
-            name: What the cell names, or empty; a connection itself is taken too.
-            namespace: Variables by name.
-            question: The question.
+        the connection that a cell named last, else JupySQL's, else the live frames. A connection itself is taken as a
+        name too.
 
         Raises:
             UnknownName: The name stands for nothing.
@@ -193,9 +185,7 @@ class Connections:
     def is_bound(self, name: str, namespace: Mapping[str, Any]) -> bool:
         """Whether a connection answers only the thread that made it, as SQLite's do; in memory also with SQLAlchemy.
 
-        Args:
-            name: What a question names, or empty for the connection in use.
-            namespace: Variables by name.
+        The name is empty for the connection in use.
         """
         name = name or self.last
         target = namespace.get(name) if name else current_jupysql()
@@ -319,9 +309,8 @@ _ACCEPTED = (
 def open_database(target: object) -> Database:
     """The database behind a connection, a URL, a path, or frames.
 
-    Args:
-        target: A DuckDB connection or relation, a ``sqlite3`` connection, a SQLAlchemy engine or connection, a JupySQL
-            connection, a Spark session, a URL, the path of a DuckDB or SQLite file, or frames by name.
+    A connection is DuckDB's, ``sqlite3``'s, a SQLAlchemy engine or connection, JupySQL's, or a Spark session; a path
+    leads to a DuckDB or SQLite file.
 
     Raises:
         ConnectionProblem: There is no such file or server, its package is missing, or it is no database.
@@ -403,9 +392,8 @@ def _file(path: str) -> Database:
     if path in {"", ":memory:"}:
         raise ConnectionProblem("An empty in-memory database has nothing to ask about.", hint=_ACCEPTED)
     if not place.is_file():
-        raise ConnectionProblem(
-            f"There is no file {path}.", hint="Check the path, or give a URL such as postgresql://host/name."
-        )
+        reason = f"There is no file {path}."
+        raise ConnectionProblem(reason, hint="Check the path, or give a URL such as postgresql://host/name.")
     with place.open("rb") as file:
         start = file.read(16)
     if start.startswith(b"SQLite format 3\0") or (not start and place.suffix in {".db", ".sqlite", ".sqlite3"}):

@@ -33,9 +33,6 @@ _COLUMN = frozenset({"name", "description", "label", "unit", "units", "key", "re
 class Dictionary:
     """Descriptions, units and keys by table and column.
 
-    Args:
-        tables: What was written, by the table's name in lower case; columns likewise under ``columns``.
-
     Example:
         >>> from rsql_magic.sql import Column
         >>> notes = Dictionary.of({"tables": {"flights": {"columns": {"distance": {"unit": "miles"}}}}})
@@ -43,7 +40,7 @@ class Dictionary:
         'miles'
     """
 
-    tables: Mapping[str, Mapping[str, Any]]
+    tables: Mapping[str, Mapping[str, Any]]  # by the table's name in lower case; columns likewise under ``columns``
 
     @classmethod
     def load(cls, path: str | Path) -> Dictionary:
@@ -57,22 +54,16 @@ class Dictionary:
         try:
             written = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except OSError as problem:
-            raise BadInput(
-                f"The data dictionary {path} cannot be read: {problem.strerror}.", hint="Check the path."
-            ) from problem
+            reason = f"The data dictionary {path} cannot be read: {problem.strerror}."
+            raise BadInput(reason, hint="Check the path.") from problem
         except (yaml.YAMLError, UnicodeDecodeError) as problem:
-            raise BadInput(
-                f"The data dictionary {path} is no valid YAML: {problem}.", hint="Correct that line."
-            ) from problem
+            reason = f"The data dictionary {path} is no valid YAML: {problem}."
+            raise BadInput(reason, hint="Correct that line.") from problem
         return cls.of(written, str(path))
 
     @classmethod
     def of(cls, written: Any, where: str = "the data dictionary") -> Dictionary:
-        """Check what was written.
-
-        Args:
-            written: The file's content.
-            where: The file's name, for messages.
+        """Check what was written; ``where`` stands for it in messages.
 
         Raises:
             BadInput: Something is not what it should be; the message says what and where.

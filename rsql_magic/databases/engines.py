@@ -37,21 +37,13 @@ COUNT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Rows:
-    """The result of a statement.
+    """The result of a statement."""
 
-    Args:
-        df: The rows, as many as were asked for.
-        total: How many there are in all, or None when counting them took too long.
-        truncated: True when there are more than in ``df``.
-        seconds: Time the database took for ``df``, without the count.
-        note: Why rows are missing, when it was not the row cap.
-    """
-
-    df: pd.DataFrame
-    total: int | None
-    truncated: bool
-    seconds: float
-    note: str = ""
+    df: pd.DataFrame  # the rows, as many as were asked for
+    total: int | None  # how many there are in all; None when counting them took too long
+    truncated: bool  # whether there are more than in ``df``
+    seconds: float  # time the database took for ``df``, without the count
+    note: str = ""  # why rows are missing, when it was not the row cap
 
     @property
     def count(self) -> str:
@@ -67,13 +59,7 @@ class Rows:
 class Engine:
     """One database, as the rest of the package sees it: catalog, check, plan, run.
 
-    Args:
-        database: Where it runs.
-        clock: Seconds that only go up.
-
-    Attributes:
-        dialect: The name sqlglot has for its SQL: ``duckdb``, ``sqlite``, ``postgres``, ``mysql``, ….
-        name: What it is called in messages: safe to show, never with a password.
+    Its ``dialect`` is sqlglot's, its ``name`` what it is called in messages: safe to show, never with a password.
     """
 
     # Bytes of one result in the kernel's memory; a larger one is cut, and that is said.
@@ -118,8 +104,7 @@ class Engine:
     def renew(self, frames: Mapping[str, Any]) -> bool:
         """Have these frames as tables from now on; those that have not changed cost nothing.
 
-        Returns:
-            False for an engine of another database than frames.
+        It is False for an engine of another database than frames.
         """
         from rsql_magic.databases.frames import Frames
 
@@ -132,9 +117,7 @@ class Engine:
     def catalog(self, level: Privacy = "stats", *, sure: bool = False) -> Catalog:
         """The tables, read once and again after the database's schema has changed.
 
-        Args:
-            level: How much of the data may be told.
-            sure: Whether to ask the database for changes also where it was asked a moment ago.
+        To be ``sure``, the database is asked for changes also where it was asked a moment ago.
         """
         if sure:
             self._fresh_until = 0.0
@@ -179,16 +162,14 @@ class Engine:
 
     def detail(self, tables: Sequence[Table]) -> list[Table]:
         """The same tables with the profiles that were too much work for `catalog`."""
-        missing = [t for t in tables if not any(c.profile for c in t.columns)]
-        if not missing:
+        if not (missing := [t for t in tables if not any(c.profile for c in t.columns)]):
             return list(tables)
         effort = Effort.of(self._database, self._clock)
         with self._database as database:
             found = add_profiles(database, missing, effort)
         profiled = {t.full_name: t for t in found}
         told = {t.full_name for t in found if any(c.profile for c in t.columns)}
-        before: list[str] = [name for name in self.late if name not in told]
-        self.late = tuple(dict.fromkeys([*before, *effort.late]))
+        self.late = tuple(dict.fromkeys([*(name for name in self.late if name not in told), *effort.late]))
         return [profiled.get(t.full_name, t) for t in tables]
 
     def refresh(self) -> None:
@@ -230,12 +211,7 @@ class Engine:
             return self._database.explained(session, sql)
 
     def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
-        """Run one read-only statement.
-
-        Args:
-            sql: The statement.
-            max_rows: Most rows of the result.
-            timeout: Seconds after which it is stopped in the database.
+        """Run one read-only statement; after ``timeout`` seconds it is stopped in the database.
 
         Raises:
             QueryRejected: The guard refuses it.
@@ -317,11 +293,7 @@ class Engine:
 
 
 def open_engine(target: object) -> Engine:
-    """The engine for anything a person may call a connection.
-
-    Args:
-        target: A DuckDB connection, a ``sqlite3`` connection, a SQLAlchemy engine or connection, a JupySQL connection,
-            a URL, the path of a DuckDB or SQLite file, or data frames by name.
+    """The engine for anything a person may call a connection; see `open_database`.
 
     Raises:
         ConnectionProblem: There is no such file or server, its package is missing, or it is no database.
@@ -344,8 +316,7 @@ class _Executed:
     """An engine whose every attribute is read, and every call made, by an executor."""
 
     def __init__(self, engine: Engine, executor: MainThreadExecutor) -> None:
-        self._engine = engine
-        self._executor = executor
+        self._engine, self._executor = engine, executor
 
     def __getattr__(self, name: str) -> Any:
         found = self._executor(lambda: getattr(self._engine, name))
@@ -357,12 +328,7 @@ class _Executed:
 def executed_by(engine: Engine, executor: MainThreadExecutor) -> Engine:
     """An engine whose calls an executor makes.
 
-    Args:
-        engine: An engine.
-        executor: Makes each call.
-
     Example:
-        >>> from rsql_magic.databases.engines import open_engine
         >>> import pandas as pd
         >>> calls = []
         >>> there = executed_by(open_engine({"t": pd.DataFrame({"a": [1, 2]})}), lambda work: calls.append(1) or work())

@@ -307,9 +307,8 @@ class Tabular:
             # An Arrow table whose names are there once: others cannot be selected from.
             names = list(getattr(frame, "column_names", ()))
             return cls(Stream(frame.rename_columns(unique_names(names)) if len(set(names)) < len(names) else frame))
-        raise BadInput(
-            f"{name} is no data frame but {type(frame).__name__}.", hint="Pass pandas, polars or Arrow frames."
-        )
+        hint = "Pass pandas, polars or Arrow frames."
+        raise BadInput(f"{name} is no data frame but {type(frame).__name__}.", hint=hint)
 
     def readable(self, reads: Callable[[Any], bool]) -> Tabular:
         """The same without the columns that ``reads`` refuses."""

@@ -53,10 +53,8 @@ class MySQL(SQLAlchemy):
         asked = ", ".join(f"@@session.{name}" for name in names)
         self._thread, *values = self.run(session, f"SELECT CONNECTION_ID(), {asked}")[0]
         session.info["rsql_before"] = dict(zip(names, values, strict=True))
-        settings: dict[str, Any] = {
-            "sql_mode": ",".join(mode for mode in values[0].split(",") if mode not in _REREAD),
-            read_only: 1,
-        }
+        mode = ",".join(mode for mode in values[0].split(",") if mode not in _REREAD)
+        settings: dict[str, Any] = {"sql_mode": mode, read_only: 1}
         if limit:
             settings[limit] = (seconds + _SLACK) * (1 if limit == "max_statement_time" else 1000)
         _set(session, settings)

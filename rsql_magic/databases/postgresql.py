@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from rsql_magic.databases.sqlalchemy import Stream
 
+    Rows = Sequence[tuple[Any, ...]]
+
 # Seconds that the server's own limit is longer than ours, which gives the clearer message.
 _SLACK = 1.0
 # Rows of a table without statistics that are read in full; of a larger one blocks are picked.
@@ -143,10 +145,8 @@ class PostgreSQL(SQLAlchemy):
     def structure(self) -> Structure:
         with self.reading(60.0) as session:
             database, schema = self.run(session, "SELECT current_database(), current_schema()")[0]
-            tables = self.run(session, _TABLES)
-            columns = self.run(session, _COLUMNS)
-            constraints = self.run(session, _CONSTRAINTS)
-            indexes = self.run(session, _UNIQUE_INDEXES)
+            tables, columns = self.run(session, _TABLES), self.run(session, _COLUMNS)
+            constraints, indexes = self.run(session, _CONSTRAINTS), self.run(session, _UNIQUE_INDEXES)
             views = self.run(session, _VIEWS)
         return _PostgreSQLTables(schema or "", tables, columns).build(constraints, indexes, views, database)
 
@@ -154,14 +154,11 @@ class PostgreSQL(SQLAlchemy):
     def statistics(self, tables: Sequence[Table], /) -> Mapping[str, dict[str, Profile]]:
         """What ANALYZE, or autovacuum, found out about the columns."""
         found: dict[str, dict[str, Profile]] = {}
-        columns = {(t.schema, t.name): {c.name: c for c in t.columns} for t in tables}
-        rows = {(t.schema, t.name): t.rows or 0 for t in tables}
-        full = {(t.schema, t.name): t.full_name for t in tables}
+        known = {(table.schema, table.name): (table, {c.name: c for c in table.columns}) for table in tables}
         for schema, name, column, *facts in self.rows(_STATISTICS, ([t.name for t in tables],)):
-            place = (schema, name)
-            if column in columns.get(place, ()):
-                profile = _profile(columns[place][column], rows[place], facts)
-                found.setdefault(full[place], {})[column] = profile
+            table, columns = known.get((schema, name), (None, {}))
+            if table and column in columns:
+                found.setdefault(table.full_name, {})[column] = _profile(columns[column], table.rows or 0, facts)
         return found
 
 
@@ -239,22 +236,15 @@ _STATISTICS = """
 class _PostgreSQLTables:
     """Puts the rows of the catalog queries together."""
 
-    def __init__(self, schema: str, tables: Sequence[tuple[Any, ...]], columns: Sequence[tuple[Any, ...]]) -> None:
-        self._schema = schema
-        self._tables = tables
+    def __init__(self, schema: str, tables: Rows, columns: Rows) -> None:
+        self._schema, self._tables = schema, tables
+        self._names = {oid: (schema, name) for oid, schema, name, *_ in tables}
         self._columns: dict[int, dict[int, Column]] = {}
         for oid, number, name, type_name, not_null, comment in columns:
             self._columns.setdefault(oid, {})[number] = Column(name, type_name, not not_null, comment or "")
 
-    def build(
-        self,
-        constraints: Sequence[tuple[Any, ...]],
-        indexes: Sequence[tuple[Any, ...]],
-        views: Sequence[tuple[Any, ...]],
-        database: str,
-    ) -> Structure:
+    def build(self, constraints: Rows, indexes: Rows, views: Rows, database: str) -> Structure:
         """Tables with their keys; what may not be read is left out, and said."""
-        self._names = {oid: (schema, name) for oid, schema, name, *_ in self._tables}
         keys: dict[int, list[tuple[Any, ...]]] = {}
         for oid, *key in constraints:
             keys.setdefault(oid, []).append(tuple(key))
@@ -266,7 +256,7 @@ class _PostgreSQLTables:
         definitions = {self._full(oid): sql for oid, sql in views if oid in self._names}
         return Structure(tuple(made), unique, tuple(self._problems()), self._schema, database, definitions)
 
-    def _table(self, row: tuple[Any, ...], keys: Sequence[tuple[Any, ...]]) -> Table:
+    def _table(self, row: tuple[Any, ...], keys: Rows) -> Table:
         oid, schema, name, view, comment, rows, *_ = row
         return Table(
             name,

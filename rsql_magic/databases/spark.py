@@ -215,12 +215,10 @@ class Spark(Database):
                     continue
                 # Every schema lists the temporary views too.
                 found += [row for row in rows if not row[2] or schema == own]
-            tables = [
-                _table(name, information, "" if space in {own, ""} else space) for space, name, _, information in found
-            ]
+            tables = [_table(name, told, "" if space in {own, ""} else space) for space, name, _, told in found]
             tables = [self._described(session, table) for table in tables[:_DESCRIBED]] + tables[_DESCRIBED:]
-        views = {table.full_name: _view_query(row[3]) for table, row in zip(tables, found, strict=True)}
-        definitions = {name: query for name, query in views.items() if query}
+        views = [(table.full_name, _VIEW.search(row[3])) for table, row in zip(tables, found, strict=True)]
+        definitions = {name: query[1].strip() for name, query in views if query}
         return Structure(tuple(tables), {}, tuple(problems), own, database, definitions)
 
     def _described(self, session: Any, table: Table) -> Table:
@@ -306,6 +304,7 @@ def _sentence(text: str) -> str:
     return re.sub(r"^\s*\[[A-Z_.0-9]+\]\s*", "", _BEHIND_MESSAGE.sub("", text))
 
 
+_VIEW = re.compile(r"^View Text: (.*?)^(?:View |Schema: )", re.MULTILINE | re.DOTALL)
 _COLUMN = re.compile(r"^ \|-- (.*): (.+) \(nullable = (true|false)\)$", re.MULTILINE)
 
 
@@ -322,11 +321,6 @@ def _table(name: str, information: str, schema: str) -> Table:
         rows=int(rows[1]) if rows else None,
         description=facts.get("Comment", ""),
     )
-
-
-def _view_query(information: str) -> str:
-    found = re.search(r"^View Text: (.*?)^(?:View |Schema: )", information, re.MULTILINE | re.DOTALL)
-    return found[1].strip() if found else ""
 
 
 def _shown(kind: str, session: Any) -> Callable[[Any], Any]:
