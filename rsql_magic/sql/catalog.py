@@ -225,13 +225,9 @@ def quoted_name(table: Table, dialect: str = "") -> str:
 def ddl(table: Table, level: Privacy = "stats", dialect: str = "", *, brief: bool = False) -> str:
     """A table as the ``CREATE TABLE`` text a model reads, one column a line, with what is known behind it.
 
-    Args:
-        table: The table.
-        level: ``names`` leaves out everything that was read from rows; below ``sample`` labels of enumerations and
-            columns that a query named by values are left out as well.
-        dialect: sqlglot's name of the dialect, for the quotes.
-        brief: Whether counts, ranges and shares are left out, which mislead a model that writes a query rather than
-            help it; labels, units and descriptions stay.
+    The level ``names`` leaves out everything that was read from rows; below ``sample`` labels of enumerations and
+    columns that a query named by values are left out as well. ``brief`` leaves out counts, ranges and shares, which
+    mislead a model that writes a query rather than help it; labels, units and descriptions stay.
 
     Example:
         >>> columns = Column("carrier", "VARCHAR", unit="code"), Column("name", "VARCHAR")
@@ -266,26 +262,15 @@ def ddl(table: Table, level: Privacy = "stats", dialect: str = "", *, brief: boo
 def as_stated_in_ddl(table: Table, level: Privacy = "stats") -> Table:
     """A table with no more in it than ``ddl`` states at a privacy level, as a value.
 
-    Args:
-        table: The table.
-        level: As for ``ddl``.
-
     Example:
         >>> seen = Column("fare", "DOUBLE", profile=Profile("2.5", "99"))
         >>> as_stated_in_ddl(Table("trips", (seen,), rows=7), "names") == Table("trips", (Column("fare", "DOUBLE"),))
         True
     """
-    columns = (
-        replace(as_stated(_noted(column, table, level)), type=_type(column, level))
-        for column in _named(table.columns, level)
-    )
-    return replace(
-        table,
-        columns=tuple(columns),
-        kind="table",
-        rows=None if level == "names" else table.rows,
-        description=one_line(table.description, 200),
-    )
+    named = _named(table.columns, level)
+    columns = (replace(as_stated(_noted(column, table, level)), type=_type(column, level)) for column in named)
+    rows, description = None if level == "names" else table.rows, one_line(table.description, 200)
+    return replace(table, columns=tuple(columns), kind="table", rows=rows, description=description)
 
 
 def _named(columns: Iterable[Column], level: Privacy) -> list[Column]:

@@ -64,12 +64,6 @@ _WORDS_OF_SQL = WORDS["one token each"]
 def count_tokens(text: str) -> int:
     """Estimate, on the high side, how many tokens a model counts for a text.
 
-    Args:
-        text: Any text.
-
-    Returns:
-        A whole number, 0 for the empty text.
-
     Example:
         >>> count_tokens("How many flights left New York in 2013?")
         11
@@ -161,16 +155,10 @@ def _part(line: str, tokens: int) -> str:
 
 
 def fence(kind: str, name: str, text: str) -> str:
-    """Put text from data inside a fence that it cannot close.
+    """Put text from data inside a fence that it cannot close; the name is of what the text describes.
 
-    Args:
-        kind: ``schema``, ``frame``, ``r``, ``session``, ``cell``, ``error``, ``object``, ``help``, ``example`` or
-            ``result``.
-        name: What the text describes, such as a variable's name.
-        text: The text itself.
-
-    Returns:
-        The text between ``<data …>`` and ``</data id>``, each on a line of its own.
+    The kind is ``schema``, ``frame``, ``r``, ``session``, ``cell``, ``error``, ``object``, ``help``, ``example`` or
+    ``result``.
 
     Example:
         >>> print(fence("frame", "sales", "sales: pandas DataFrame, 2 rows × 1 column"))
@@ -203,13 +191,7 @@ _LONGEST_TEXT = 200
 def facts(column: Column, rows: int | None = None, missing: str = "NA") -> str:
     """What is known of a column, in the order range, values, distinct, missing, unit, description.
 
-    Args:
-        column: The column, with its profile.
-        rows: Rows of its table, to tell a unique column.
-        missing: What a missing value is called: ``NA`` in frames, ``NULL`` in databases.
-
-    Returns:
-        Facts joined by "; ", empty when nothing is known.
+    The rows of its table tell a unique column. A ``missing`` value is ``NA`` in frames and ``NULL`` in databases.
 
     Example:
         >>> from rsql_magic.sql.catalog import Column, Profile

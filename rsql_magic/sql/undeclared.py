@@ -32,12 +32,8 @@ _COMMON = frozenset(
 
 
 def infer_keys(tables: Sequence[Table], unique: Mapping[str, Sequence[tuple[str, ...]]]) -> tuple[Table, ...]:
-    """Tables with the keys that names suggest, added to the declared ones.
-
-    Args:
-        tables: All tables of a connection.
-        unique: Column sets that a constraint or index makes unique, by a table's full name.
-    """
+    """All tables of a connection with the keys that names suggest, added to the declared ones."""
+    # `unique` holds by a table's full name the column sets that a constraint or index makes unique.
     targets = _Targets(tables, unique)
     completed = []
     for table in tables:
@@ -67,8 +63,7 @@ class _Targets:
             for other, key in self._by_name.get(column.name.casefold(), ())
             if other is not table and near(table, other) and value_kind(column.type) == value_kind(key.type)
         ]
-        # Where two tables fit, either key would be a guess.
-        if len(fits) != 1:
+        if len(fits) != 1:  # where two tables fit, either key would be a guess
             return None
         other, key = fits[0]
         return ForeignKey((column.name,), other.full_name, (key.name,), inferred=True)
@@ -163,10 +158,7 @@ class Remarks(NamedTuple):
 
 
 def remarks(create: str) -> Remarks:
-    r"""The remarks in a statement that creates a table.
-
-    Args:
-        create: The statement, as SQLite keeps it.
+    r"""The remarks in a statement that creates a table, as SQLite keeps it.
 
     Example:
         >>> remarks("CREATE TABLE trips ( -- one row a ride\n  fare REAL, -- in dollars\n  tip REAL)")
@@ -189,18 +181,12 @@ class _RemarkReader:
     def __init__(self) -> None:
         self.of_table: list[str] = []
         self.columns: dict[str, list[str]] = {}
-        self._depth = 0
-        self._closed = False
-        # The column, or the key, that is being defined or was defined last; empty before the first.
-        self._column = ""
-        # Whether the next name begins a column.
-        self._begins = False
-        # Remarks that stand above what follows, or before it on its line.
-        self._above: list[str] = []
-        # Whether anything but blanks and remarks stands on this line so far.
-        self._on_line = False
-        # Where the remark begins that ended the last line; 0 for none.
-        self._trailing = 0
+        self._depth, self._closed = 0, False
+        self._column = ""  # the column, or the key, that is being defined or was defined last; empty before the first
+        self._begins = False  # whether the next name begins a column
+        self._above: list[str] = []  # remarks that stand above what follows, or before it on its line
+        self._on_line = False  # whether anything but blanks and remarks stands on this line so far
+        self._trailing = 0  # where the remark begins that ended the last line; 0 for none
 
     def take(self, kind: str, text: str, place: int) -> None:
         """Take the next piece; ``place`` counts characters from the start of its line."""

@@ -63,16 +63,9 @@ _MOST_STEPS = 20
 
 
 def fix_query(sql: str, dialect: str, catalog: Catalog, passes: Callable[[str], bool]) -> Fix | None:
-    """Put a draft right, when every slip in it can mean one thing only.
+    """The draft put right, when every slip in it can mean one thing only; None when it passes, or stays in doubt.
 
-    Args:
-        sql: The draft.
-        dialect: sqlglot's name of the dialect it is for.
-        catalog: The tables there are.
-        passes: Whether a statement passes the guard, the names and the compiler; a function without effects.
-
-    Returns:
-        The corrected statement and what was changed; None for a draft that passes, and for one that stays in doubt.
+    ``passes`` tells, without effects, whether a statement passes the guard, the names and the compiler.
 
     Example:
         >>> from rsql_magic.sql import Catalog

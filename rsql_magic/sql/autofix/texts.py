@@ -129,13 +129,9 @@ def _wheres_in_brackets(lexed: Lexed) -> Iterator[tuple[int, int, int]]:
 
 
 # What models write for arithmetic that a question describes in words.
-_EVERYWHERE = {
-    ("divide", 2): "(1.0 * ({0}) / ({1}))",
-    ("subtract", 2): "(({0}) - ({1}))",
-    ("multiply", 2): "(({0}) * ({1}))",
-    ("add", 2): "(({0}) + ({1}))",
-    ("plus", 2): "(({0}) + ({1}))",
-}
+_SIGNS = {"subtract": "-", "multiply": "*", "add": "+", "plus": "+"}
+_EVERYWHERE = {(name, 2): f"(({{0}}) {sign} ({{1}}))" for name, sign in _SIGNS.items()}
+_EVERYWHERE["divide", 2] = "(1.0 * ({0}) / ({1}))"
 _PARTS_OF_DATES = names("year month day hour minute second")
 _TRUNCATED = {"year": "strftime('%Y-01-01', {0})", "month": "strftime('%Y-%m-01', {0})", "day": "date({0})"}
 

@@ -51,12 +51,7 @@ _QUOTED = re.compile("['\"`\\[$]")
 
 
 class Unreadable(ValueError):
-    """A statement that cannot be read in its dialect.
-
-    Args:
-        reason: Why, in one sentence.
-        piece: The place, as written.
-    """
+    """A statement that cannot be read in its dialect: why, in one sentence, and the place as written."""
 
     def __init__(self, reason: str, piece: str = "") -> None:
         super().__init__(reason)
@@ -117,9 +112,7 @@ def canonical(dialect: str) -> str:
 def lex(sql: str, dialect: str) -> Lexed:
     """Read a statement's tokens and leave out its comments and the semicolons around it.
 
-    Args:
-        sql: One statement. More than one is read too: the caller says what is wrong with that.
-        dialect: sqlglot's name of the dialect.
+    More than one statement is read too: the caller says what is wrong with that.
 
     Raises:
         Unreadable: Too long, too deep, an open quote or comment, or a character that can hide something.
@@ -318,9 +311,8 @@ def _plain_quotes(raw: str) -> str:
     quote = raw[:1]
     if quote not in {"'", '"'} or "\\" not in raw:
         return raw
-    return (
-        raw[0] + re.sub(r"\\(.)", lambda m: quote * 2 if m[1] == quote else m[0], raw[1:-1], flags=re.DOTALL) + raw[-1]
-    )
+    inside = re.sub(r"\\(.)", lambda m: quote * 2 if m[1] == quote else m[0], raw[1:-1], flags=re.DOTALL)
+    return f"{quote}{inside}{raw[-1]}"
 
 
 def _refuse_hidden(text: str, tokens: list[Token]) -> None:
@@ -363,8 +355,7 @@ def _refuse_depth(tokens: list[Token]) -> None:
 
 def _unreadable(error: SqlglotError) -> Unreadable:
     """A parser's error as one sentence and the place."""
-    place = getattr(error, "errors", None) or [{}]
-    first = place[0]
+    first = (getattr(error, "errors", None) or [{}])[0]
     piece = str(first.get("highlight") or "")
     where = f" near {piece!r} (line {first['line']}, column {first['col']})" if piece else ""
     return Unreadable(f"This does not read as SQL of this dialect{where}.", piece)
@@ -381,16 +372,11 @@ def is_query(sql: str, dialect: str) -> bool:
 
 
 def count_sql(sql: str, dialect: str, columns: int) -> str | None:
-    """A statement that counts the rows of another; None when that is no query.
+    """A statement that counts the rows of another, which the guard gave; None when that is no query.
 
     The other one stands in it as it was written, without a last ORDER BY where that changes nothing. MySQL refuses a
-    subquery that has a column name twice, so there the columns get new names. SQL Server takes no WITH inside, so there
-    the statement is written anew.
-
-    Args:
-        sql: The statement, as the guard gave it.
-        dialect: Its dialect.
-        columns: How many columns it gives.
+    subquery that has a column name twice, so there its ``columns``, so many, get new names. SQL Server takes no WITH
+    inside, so there the statement is written anew.
 
     Example:
         >>> count_sql("SELECT a, a FROM t ORDER BY b", "sqlite", 2)

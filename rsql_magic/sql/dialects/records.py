@@ -216,11 +216,7 @@ def is_file(parts: tuple[str, ...], dialect: str) -> bool:
 
 
 def system_table(parts: tuple[str, ...], dialect: str) -> System:
-    """What sort of system table a name means, if any.
-
-    Args:
-        parts: Database, schema and name, as far as they are written.
-        dialect: sqlglot's name.
+    """What sort of system table a name means, if any; of database, schema and name as much as is written.
 
     Example:
         >>> [system_table(t, "postgres") for t in (("pg_class",), ("pg_authid",), ("pg_tips",), ("users",))]
@@ -359,13 +355,7 @@ class _Places(NamedTuple):
 
 
 def calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str = "") -> Iterator[Call]:
-    """Every function that is called, in order.
-
-    Args:
-        lexed: The query's words.
-        nodes: The nodes of its tree.
-        dialect: sqlglot's name.
-    """
+    """Every function that is called, in order; ``nodes`` are those of the query's tree."""
     record = dialect_of(dialect)
     places = _places(nodes, record)
     tokens = lexed.tokens

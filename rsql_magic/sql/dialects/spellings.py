@@ -42,10 +42,6 @@ _TYPES_OF_TEXTS = names("box circle int4range jsonpath line lseg macaddr macaddr
 def shown(lexed: Lexed, dialect: str) -> str:
     """The text for the parser: the statement's own, or one of the same length that sqlglot reads.
 
-    Args:
-        lexed: The statement.
-        dialect: sqlglot's name of its dialect.
-
     Example:
         >>> from rsql_magic.sql.dialects.reading import lex
         >>> shown(lex("SELECT * FROM t ORDER BY a USING >", "postgres"), "postgres")

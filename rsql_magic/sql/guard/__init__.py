@@ -294,13 +294,8 @@ def check(sql: str, dialect: str, catalog: Catalog | None = None) -> str:
     The engine stays the second wall: a read-only connection or transaction, rolled back; a timeout; caps on rows and
     memory; no external access. See docs/sql-safety.md.
 
-    Args:
-        sql: What a person or a model wrote.
-        dialect: sqlglot's name of the SQL dialect; SQLAlchemy's names are known too.
-        catalog: The tables that may be read. None accepts every plain table name.
-
-    Returns:
-        The one statement to run.
+    SQLAlchemy's names of dialects are known too. The catalog has the tables that may be read; None accepts every plain
+    table name.
 
     Raises:
         QueryRejected: With ``reason`` (one sentence), ``piece`` (the offending words), ``hint`` (what to do next), and

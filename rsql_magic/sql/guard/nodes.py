@@ -88,11 +88,7 @@ _REFUSED_PARTS = {
 }
 
 # Hints of SQL Server that take no lock.
-_TABLE_HINTS = names(
-    """
-    NOLOCK READUNCOMMITTED READCOMMITTED READPAST NOEXPAND FORCESEEK FORCESCAN INDEX NOWAIT SNAPSHOT
-    """
-)
+_TABLE_HINTS = names("NOLOCK READUNCOMMITTED READCOMMITTED READPAST NOEXPAND FORCESEEK FORCESCAN INDEX NOWAIT SNAPSHOT")
 # Words of SQL Server's OPTION (…) that say how to run a query and not what it does.
 _QUERY_OPTIONS = names(
     """
@@ -227,9 +223,8 @@ def refuse_unknown_calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str, 
         if name == "last_insert_id" and behind[1:2] != (")",):
             raise _refused_call(call.path, "is not allowed with a value, which it would keep for the session")
         if name == "current_setting" and not _names_plain_setting(behind[1:3]):
-            raise _refused_call(
-                call.path, "is not allowed for a setting that may hold a secret, or one not named by a text"
-            )
+            why = "is not allowed for a setting that may hold a secret, or one not named by a text"
+            raise _refused_call(call.path, why)
         if call.in_from and known.tables is not None and name not in known.tables:
             raise _refused_call(call.path, "is not a function that may stand in FROM")
 
@@ -385,8 +380,7 @@ def table_parts(node: exp.Expr) -> tuple[str, ...]:
         if part is None:
             continue
         if isinstance(part, exp.Dot):
-            found = [p.name for p in part.flatten() if isinstance(p, exp.Identifier)]
-            parts += found
+            parts += [p.name for p in part.flatten() if isinstance(p, exp.Identifier)]
         elif isinstance(part, exp.Identifier):
             parts.append(part.name)
         elif part:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
@@ -46,11 +47,11 @@ def refuse_endless(tree: exp.Expr, text: str, dialect: str, catalog: Catalog | N
     _Estimate(text, dialect, catalog).rows(tree, {})
 
 
+@dataclass(frozen=True)
 class _Estimate:
-    def __init__(self, text: str, dialect: str, catalog: Catalog | None) -> None:
-        self.text = text
-        self.dialect = dialect
-        self.catalog = catalog
+    text: str
+    dialect: str
+    catalog: Catalog | None
 
     def rows(self, node: exp.Expr, ctes: Mapping[str, float]) -> float:
         """About how many rows a query gives; refuses on the way."""
@@ -86,11 +87,9 @@ class _Estimate:
         sources = list(self.sources(node, ctes))
         self._inner_queries(node, ctes)
         self._refuse_endless_levels(node)
+        calls = (call for projection in node.expressions for call in projection.find_all(exp.Func))
         product = _joined(sources, list(_conditions(node)))
-        product *= max(
-            (made_rows(made, self.dialect) or 1.0 for p in node.expressions for made in p.find_all(exp.Func)),
-            default=1.0,
-        )
+        product *= max((made_rows(call, self.dialect) or 1.0 for call in calls), default=1.0)
         # Engines stop a plain join at its LIMIT; one that sorts or groups has to make all rows first.
         lazy = node.args.get("limit") is not None and not _needs_all(node)
         if product > MAX_PRODUCT and not lazy:
@@ -183,9 +182,8 @@ class _Estimate:
 
     def _refuse_unbounded(self, cte: exp.Expr, members: list[exp.Select], around: exp.Expr) -> None:
         limit = cte.this.args.get("limit")
-        stopped = (limit is not None and magnitude(limit) <= MAX_ROWS) or _takes_only_first(
-            around, cte.alias.casefold()
-        )
+        is_limited = limit is not None and magnitude(limit) <= MAX_ROWS
+        stopped = is_limited or _takes_only_first(around, cte.alias.casefold())
         for member in members:
             # LIMIT stops engines between rows; one row that doubles fills the memory before that.
             if _doubles(member) or not (stopped or _ends(member, cte)):

@@ -276,23 +276,9 @@ def magnitude(node: exp.Expr | None) -> float:
     return max((magnitude(child) for child in node.iter_expressions()), default=0.0)
 
 
-_SECONDS = {
-    "nanosecond": 1e-9,
-    "microsecond": 1e-6,
-    "us": 1e-6,
-    "millisecond": 1e-3,
-    "ms": 1e-3,
-    "second": 1.0,
-    "sec": 1.0,
-    "minute": 60.0,
-    "min": 60.0,
-    "hour": 3_600.0,
-    "day": 86_400.0,
-    "week": 7 * 86_400.0,
-    "month": 30 * 86_400.0,
-    "quarter": 91 * 86_400.0,
-    "year": 365 * 86_400.0,
-}
+_SECONDS = {"nanosecond": 1e-9, "microsecond": 1e-6, "us": 1e-6, "millisecond": 1e-3, "ms": 1e-3, "second": 1.0}
+_SECONDS |= {"sec": 1.0, "minute": 60.0, "min": 60.0, "hour": 3_600.0, "day": 86_400.0, "week": 7 * 86_400.0}
+_SECONDS |= {"month": 30 * 86_400.0, "quarter": 91 * 86_400.0, "year": 365 * 86_400.0}
 _SPAN = re.compile(r"\s*([\d.]*)\s*([a-z]*?)s?\s*", re.IGNORECASE)
 
 
@@ -346,32 +332,10 @@ MAX_GROWN = 1e11
 
 _JOINS_TEXT = (exp.DPipe, exp.Concat, exp.ConcatWs, exp.ArrayConcat)
 # Functions whose result is no larger than what they take.
-_KEEPING = (
-    exp.Abs,
-    exp.Case,
-    exp.Cast,
-    exp.Ceil,
-    exp.Coalesce,
-    exp.Extract,
-    exp.Floor,
-    exp.Greatest,
-    exp.If,
-    exp.Least,
-    exp.Left,
-    exp.Length,
-    exp.Lower,
-    exp.Nullif,
-    exp.Right,
-    exp.Round,
-    exp.Sign,
-    exp.StrPosition,
-    exp.Substring,
-    exp.Trim,
-    exp.Upper,
-    exp.And,
-    exp.Or,
-    exp.AggFunc,
-)
+_CHOOSING = (exp.Case, exp.Coalesce, exp.Greatest, exp.If, exp.Least, exp.Nullif, exp.And, exp.Or, exp.AggFunc)
+_OF_NUMBERS = (exp.Abs, exp.Cast, exp.Ceil, exp.Extract, exp.Floor, exp.Round, exp.Sign)
+_OF_TEXTS = (exp.Left, exp.Length, exp.Lower, exp.Right, exp.StrPosition, exp.Substring, exp.Trim, exp.Upper)
+_KEEPING = (*_CHOOSING, *_OF_NUMBERS, *_OF_TEXTS)
 _KEEPING_NAMES = names(
     """
     array_append array_prepend cos date datetime dateadd date_add date_sub exp extract instr julianday left list_append
@@ -449,10 +413,7 @@ def _factor(member: exp.Select, cte: exp.Expr) -> float:
 
 def _made(projection: exp.Expr) -> float:
     """Rows that a function in a SELECT makes: ``unnest([1, 2, 3])`` three."""
-    made = 1.0
-    for node in projection.find_all(exp.Unnest, exp.Explode, exp.GenerateSeries):
-        made = max(made, _source_rows(node))
-    return made
+    return max([1.0, *map(_source_rows, projection.find_all(exp.Unnest, exp.Explode, exp.GenerateSeries))])
 
 
 def _source_rows(source: exp.Expr) -> float:

@@ -29,11 +29,6 @@ def link(question: str, catalog: Catalog, budget_tokens: int = 8000) -> list[Tab
     say) only those the question calls for, and of tables with more than fifty columns the relevant ones and the keys;
     their descriptions say what is left out.
 
-    Args:
-        question: The question in plain words.
-        catalog: The tables to choose from.
-        budget_tokens: The most that the text of the tables may cost.
-
     Example:
         >>> from rsql_magic.sql import Catalog, Column, Table
         >>> shop = Catalog((Table("orders", (Column("id"),)), Table("customer", (Column("name"),))))
@@ -54,16 +49,11 @@ def rivals(question: str, catalog: Catalog, within: float = 0.05) -> list[Table]
     and ``sales.employee``), whatever else is in its schema. A schema that the question names is the one meant.
 
     With more than one there are several readings, and asking is better than guessing: on public question sets the first
-    is right in a third of such cases, and in nine of ten of the others (docs/linking.md).
+    is right in a third of such cases, and in nine of ten of the others (docs/linking.md). With one the question is
+    clear, with none nothing in it is found.
 
-    Args:
-        question: The question in plain words.
-        catalog: The tables.
-        within: How far below the best score another schema's may be, as a share of it.
-
-    Returns:
-        Tables of different schemas (or ``prefix__`` groups), best first; just one when the question is clear, none when
-        nothing in it is found.
+    ``within`` is how far below the best score another schema's may be, as a share of it; groups of tables that a
+    ``prefix__`` makes count as schemas.
     """
     index = Index.of(catalog)
     scores = index.scores(question)
@@ -83,15 +73,8 @@ def widen(tables: Sequence[Table], names: Iterable[str], catalog: Catalog) -> li
     """The tables shown so far and those that the names of a first draft point to, even wrong ones.
 
     A draft written from too little schema names what it misses: a table that exists elsewhere, a column that another
-    table has, or something like it.
-
-    Args:
-        tables: What was shown to the writer of the draft.
-        names: Tables and columns in the draft, qualified or not, such as ``orders.client_name``.
-        catalog: Where to look.
-
-    Returns:
-        The given tables, wide ones with the columns that were named, then at most six more.
+    table has, or something like it. The names are of tables and columns, qualified or not, such as
+    ``orders.client_name``. Wide tables come with the columns that were named; at most six are added.
     """
     index, asked = Index.of(catalog), list(dict.fromkeys(names))
     kept = [_with_named(table, asked, catalog) for table in tables]
@@ -134,10 +117,6 @@ def misspelt(question: str, catalog: Catalog) -> dict[str, str]:
 
     A word that a table, a column, a stored value or the thesaurus has is never touched, nor is one in quotes or with a
     capital, which may be a value; nor one that resembles two names.
-
-    Args:
-        question: The question in plain words.
-        catalog: The tables.
 
     Example:
         >>> from rsql_magic.sql import Catalog
@@ -205,17 +184,10 @@ class StoredValue:
 
 
 def find_values(question: str, catalog: Catalog, tables: Iterable[Table] | None = None) -> list[StoredValue]:
-    """The phrases of the question that equal a stored value but for case and punctuation.
+    """The phrases of the question that equal a stored value but for case and punctuation, in all or some tables.
 
-    Only values that the catalog's profiles hold are looked at, which the privacy level has chosen.
-
-    Args:
-        question: The question in plain words.
-        catalog: The tables.
-        tables: Those to look into, such as the linked ones; all by default.
-
-    Returns:
-        The longest phrases first, each with every column that holds it.
+    Only values that the catalog's profiles hold are looked at, which the privacy level has chosen. The longest phrases
+    come first, each with every column that holds it.
     """
     among = None if tables is None else {table.full_name for table in tables}
     return list(dict.fromkeys(_found(question, Index.of(catalog), among)))

@@ -60,12 +60,7 @@ class Shown:
 
 
 def shown(tables: Sequence[Table], catalog: Catalog) -> Shown:
-    """Say how much of the catalog the chosen tables are.
-
-    Args:
-        tables: What ``link`` or ``widen`` chose.
-        catalog: What they were chosen from.
-    """
+    """Say how much of the catalog the tables are that ``link`` or ``widen`` chose from it."""
     whole = [catalog.get(table.full_name) or table for table in tables]
     return Shown(
         len(tables),
@@ -134,12 +129,7 @@ def _described(tables: Sequence[Table]) -> Iterator[tuple[str, str]]:
 
 
 class Index:
-    """The words, values and keys of one catalog, ready for questions.
-
-    Args:
-        catalog: The tables.
-        weights: How much each sign counts.
-    """
+    """The words, values and keys of one catalog, ready for questions; ``weights`` say how much each sign counts."""
 
     def __init__(self, catalog: Catalog, weights: Weights | None = None) -> None:
         self._all = catalog.tables
@@ -419,8 +409,11 @@ def _strengths(lexicon: Lexicon, table: Table, called: tuple[str, Words], w: Wei
     for weight, text in _fields(table, called, w):
         for word, part in lexicon.read(text):
             words[word] += weight * part
-    for word, share in _value_words([stems(value) for value in stored_values(table)], w):
-        words[word] += share
+    values = [stems(value) for value in stored_values(table)]
+    many = _diluted(len(values), _USUAL_VALUES, w.b)
+    for value in values:
+        for word in value:
+            words[word] += w.value / len(value) / many
     return words
 
 
@@ -434,11 +427,6 @@ def _fields(table: Table, called: tuple[str, Words], w: Weights) -> Iterator[tup
     for column in table.columns:
         yield w.column / many, column.name
         yield w.column_note / many, column.description
-
-
-def _value_words(values: Sequence[Sequence[str]], w: Weights) -> Iterable[tuple[str, float]]:
-    many = _diluted(len(values), _USUAL_VALUES, w.b)
-    return ((word, w.value / len(value) / many) for value in values for word in value)
 
 
 def _diluted(size: int, usual: int, b: float) -> float:

@@ -11,6 +11,7 @@ from importlib.resources import files
 from itertools import groupby, permutations
 from typing import TYPE_CHECKING
 
+from rsql_magic.sql.dialects.records import names
 from rsql_magic.sql.linking.words import SMALL_WORDS, STOP_WORDS, WORD, split, stem
 
 if TYPE_CHECKING:
@@ -23,28 +24,23 @@ if TYPE_CHECKING:
 
 
 # Parts of compounds that stand in no thesaurus.
-_PREFIXES = frozenset(
-    "super sub pre post micro multi inter under over out self non anti auto".split()  # noqa: SIM905
-)
+_PREFIXES = names("super sub pre post micro multi inter under over out self non anti auto")
 # Shorter parts are found in words by chance.
 _SHORTEST_PART = 3
 
 
 class Lexicon:
-    """The words of one catalog.
+    """The words of one catalog, of whose tables and columns it takes all names."""
 
-    Args:
-        names: All names of tables and columns; words that stand alone in some name are words.
-        weights: What a short form and a part of a compound count.
-    """
+    # Words that stand alone in some name are words. The weights say what short forms and parts of compounds count.
 
-    def __init__(self, names: Iterable[str], weights: Weights) -> None:
+    def __init__(self, called: Iterable[str], weights: Weights) -> None:
         self._weights = weights
         self._readings: dict[str, Sequence[tuple[str, float]]] = {}
         self._words: dict[str, frozenset[str]] = {}
         self._meanings_of: dict[str, Sequence[tuple[str, float]]] = {}
         self._learned: Mapping[str, Sequence[str]] = {}
-        words = {word for name in names for word in split(name)}
+        words = {word for name in called for word in split(name)}
         self._known = thesaurus().words | _PREFIXES | {word for word in words if len(word) > _SHORTEST_PART}
         self._languages = languages_of(words)
 
@@ -287,9 +283,8 @@ def _weight(word: str, language: str) -> int:
 
 def languages_of(words: Iterable[str]) -> tuple[str, ...]:
     """The languages that the words of a schema are in, besides English."""
-    distinctive = {
-        word for word in words if len(word) >= _SHORTEST_ROOT and word.isalpha() and word not in thesaurus().words
-    }
+    long = (word for word in words if len(word) >= _SHORTEST_ROOT and word.isalpha())
+    distinctive = {word for word in long if word not in thesaurus().words}
     counts = {language: sum(bool(translated(word, language)) for word in distinctive) for language in LANGUAGES}
     least = max(_SPOKEN_FROM, _SPOKEN_SHARE * len(distinctive))
     return tuple(language for language in LANGUAGES if counts[language] >= least)

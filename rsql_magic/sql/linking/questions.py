@@ -69,7 +69,8 @@ class Question:
     """The words of a question, and which of them look like names or quoted values."""
 
     def __init__(self, text: str) -> None:
-        self.mentions = _mentions(text)
+        # What may be the name of a table as it is written, in lower case: words with dots, and what is in quotes.
+        self.mentions = {n.casefold() for found in _NAME.findall(text) for n in (found, found.strip(_QUOTES))}
         self._language = language_of(text)
         text = spaced(_SORTING.sub(" ", text), _SEAM)
         found = list(WORD.finditer(text))
@@ -167,8 +168,3 @@ def _weight(word: str, weights: Weights) -> float:
 
 def _quoted(text: str, start: int) -> bool:
     return start > 0 and text[start - 1] in _QUOTES
-
-
-def _mentions(text: str) -> frozenset[str]:
-    """What may be the name of a table as it is written, in lower case: words with dots, and what is in quotes."""
-    return frozenset(name.casefold() for found in _NAME.findall(text) for name in (found, found.strip(_QUOTES + "'")))

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from rsql_magic.sql.dialects.records import listed
+from rsql_magic.sql.dialects.records import listed, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,9 +79,7 @@ def stem(word: str) -> str:
 def _singular(word: str) -> str:
     if word.endswith(("ss", "us", "is")):
         return word
-    if word.endswith("ies"):
-        return word[:-2]
-    if word.endswith(("sses", "shes", "ches", "xes", "zes", "uses")):
+    if word.endswith(("ies", "sses", "shes", "ches", "xes", "zes", "uses")):
         return word[:-2]
     return word.removesuffix("s")
 
@@ -90,12 +88,9 @@ def _without_verb_ending(word: str) -> str:
     for ending in ("ing", "ed"):
         rest = word.removesuffix(ending)
         if rest != word and len(rest) >= _SHORT and re.search("[aeiouy]", rest):
-            return _undoubled(rest)
+            is_doubled = len(rest) > _SHORT and rest[-1] == rest[-2] and rest[-1] not in "lsz"  # stopp(ing)
+            return rest[:-1] if is_doubled else rest
     return word
-
-
-def _undoubled(word: str) -> str:
-    return word[:-1] if len(word) > _SHORT and word[-1] == word[-2] and word[-1] not in "lsz" else word
 
 
 def _without_vowel(word: str) -> str:
@@ -156,7 +151,7 @@ def _digits(text: str) -> str:
 # Schemas that a question names
 
 # What may follow "in" without being a place.
-_PRONOUNS = frozenset("it me them this that these those which all one".split())  # noqa: SIM905
+_PRONOUNS = names("it me them this that these those which all one")
 
 
 def named_schemas(question: str, schemas: Iterable[str]) -> set[str]:

@@ -100,14 +100,7 @@ _OTHER_STATEMENTS = frozenset({"ANALYZE", "DESC", "DESCRIBE", "EXPLAIN", "PRAGMA
 def validate(sql: str, dialect: str, catalog: Catalog) -> list[Problem]:
     """Check a query's names against the tables there are.
 
-    Args:
-        sql: One query.
-        dialect: sqlglot's name of the SQL dialect.
-        catalog: The tables there are.
-
-    Returns:
-        What is wrong; empty when nothing was found. Bad SQL does not raise: what does not parse is a problem of kind
-        ``syntax``.
+    Bad SQL does not raise: what does not parse is a problem of kind ``syntax``.
 
     Example:
         >>> from rsql_magic.sql import Catalog, Column, Table

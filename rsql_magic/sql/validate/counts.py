@@ -72,11 +72,11 @@ def folded(names: list[str] | tuple[str, ...]) -> set[str]:
 
 def known_to_repeat(table: Table, columns: list[str]) -> bool:
     """True when a value of these columns is known to come more than once: they are a key to another table."""
-    wanted = {name.casefold() for name in columns}
-    if table.primary_key and {name.casefold() for name in table.primary_key} <= wanted:
+    wanted = folded(columns)
+    if table.primary_key and folded(table.primary_key) <= wanted:
         return False
     found = [column for column in table.columns if column.name.casefold() in wanted]
     distinct = next((c.profile.distinct for c in found if c.profile and c.profile.distinct), None)
     if len(found) == 1 and distinct is not None and table.rows:
         return distinct < table.rows
-    return any({name.casefold() for name in key.columns} <= wanted for key in table.foreign_keys)
+    return any(folded(key.columns) <= wanted for key in table.foreign_keys)

@@ -108,21 +108,8 @@ def _unknown(name: str, known: Functions) -> Problem:
 
 
 # Functions that are aggregates in every dialect.
-_CERTAIN = (
-    exp.Avg,
-    exp.Count,
-    exp.CountIf,
-    exp.GroupConcat,
-    exp.Max,
-    exp.Median,
-    exp.Min,
-    exp.Stddev,
-    exp.StddevPop,
-    exp.StddevSamp,
-    exp.Sum,
-    exp.Variance,
-    exp.VariancePop,
-)
+_SPREADS = (exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance, exp.VariancePop)
+_CERTAIN = (exp.Avg, exp.Count, exp.CountIf, exp.GroupConcat, exp.Max, exp.Median, exp.Min, exp.Sum, *_SPREADS)
 # Nodes that sqlglot puts around an aggregate and that belong to it.
 _WRAPPERS = (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
 
@@ -137,11 +124,8 @@ class _Grouping:
     """GROUP BY and the aggregates of one SELECT."""
 
     def __init__(self, select: exp.Select, scope: Scope, resolution: Resolution, text: str, dialect: str) -> None:
-        self.select = select
-        self.scope = scope
-        self.columns = resolution.columns
-        self.text = text
-        self.dialect = dialect_of(dialect)
+        self.select, self.scope, self.columns = select, scope, resolution.columns
+        self.text, self.dialect = text, dialect_of(dialect)
 
     def problems(self) -> Iterator[tuple[exp.Expr, Problem]]:
         # An aggregate in WHERE makes the others of its SELECT look bare, so nothing more is said then.
@@ -226,15 +210,12 @@ class _Grouping:
         return any(self._is_aggregate(n) and not _is_windowed(n) for part in parts for n in _own_nodes(part))
 
     def _ungrouped(self, keys: frozenset[object]) -> Iterator[exp.Column]:
-        parts = [*self.select.expressions, self.select.args.get("having"), self.select.args.get("qualify")]
-        for part in parts:
-            in_having = part is not None and part.arg_key == "having"
+        having, qualify, order = (self.select.args.get(part) for part in ("having", "qualify", "order"))
+        for part in (*self.select.expressions, having, qualify, order):
+            sees_aliases = part is not None and (part is having or part is order)
             for node in self._outside_aggregates(part, keys):
-                if isinstance(node, exp.Column) and not (in_having and self._is_alias(node)):
+                if isinstance(node, exp.Column) and not (sees_aliases and self._is_alias(node)):
                     yield node
-        for node in self._outside_aggregates(self.select.args.get("order"), keys):
-            if isinstance(node, exp.Column) and not self._is_alias(node):
-                yield node
 
     def _outside_aggregates(self, part: exp.Expr | None, keys: frozenset[object]) -> Iterator[exp.Expr]:
         """Nodes below a part that stand in no aggregate, no grouped expression, and no query of their own."""

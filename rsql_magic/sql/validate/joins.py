@@ -60,14 +60,9 @@ class JoinNote(NamedTuple):
 def join_notes(
     sql: str, dialect: str, catalog: Catalog, count: Count | None = None, question: str = ""
 ) -> list[JoinNote]:
-    """What should be known of a query's joins.
+    """What should be known of the joins of a query without problems, which answers a question.
 
-    Args:
-        sql: A query without problems.
-        dialect: sqlglot's name of the SQL dialect.
-        catalog: The tables there are, with their keys and, where known, the share of missing values.
-        count: Gives the number that a query in this dialect asks for, None where it cannot; None to count nothing.
-        question: What the query answers.
+    ``count`` gives the number that a query in this dialect asks for, None where it cannot.
 
     Example:
         >>> from rsql_magic.sql import Catalog
@@ -134,16 +129,10 @@ class _Joins:
                     continue
                 if self._is_named(one, own) or self._is_read(one):
                     continue
-                changes = self.counted.repeats(one.table, own) or self.counted.lacks(
-                    one.table, own, other.table, theirs
-                )
-                if changes:
-                    yield JoinNote(
-                        f"{_called(one)} is joined, but nothing else of it is read, and the question does not name it.",
-                        is_doubt=True,
-                        instead=self._without(one),
-                        table=_called(one),
-                    )
+                counted, name = self.counted, _called(one)
+                if counted.repeats(one.table, own) or counted.lacks(one.table, own, other.table, theirs):
+                    said = f"{name} is joined, but nothing else of it is read, and the question does not name it."
+                    yield JoinNote(said, is_doubt=True, instead=self._without(one), table=name)
 
     def _is_named(self, one: Relation, own: list[str]) -> bool:
         """Whether the question holds a word that tells a table, or its columns of the join, from the other tables."""
@@ -282,10 +271,11 @@ class _Joins:
         relations = {id(one): one for link in links for one, *_ in link.sides()}
         if all(repeated.values()):
             if 0 not in [self._come_twice(one) for one in relations.values()]:
-                names = " and ".join(dict.fromkeys(_called(one) for one in relations.values()))
-                said = (
-                    f"{written_call(call, self.text)} counts combinations of rows of {names}, each row several times."
+                names, shown = (
+                    " and ".join(dict.fromkeys(map(_called, relations.values()))),
+                    written_call(call, self.text),
                 )
+                said = f"{shown} counts combinations of rows of {names}, each row several times."
                 yield JoinNote(said, self.counted.count is not None)
             return
         for key, one in relations.items():
@@ -320,17 +310,13 @@ class _Joins:
         assert one.table is not None and other.table is not None  # noqa: S101, PT018 - the caller looked
         keys = [exp.column(name, quoted=True).as_(f"k{place}", quoted=True) for place, name in enumerate(theirs)]
         matches = exp.select(*keys).distinct().from_(named_table(other.table)).subquery("q")
-        on = [
-            exp.column(name, "a", quoted=True).eq(exp.column(f"k{place}", "q", quoted=True))
-            for place, name in enumerate(own)
-        ]
+        pairs = [(exp.column(n, "a", quoted=True), exp.column(f"k{i}", "q", quoted=True)) for i, n in enumerate(own)]
         conditions = list(self._own_conditions(one))
         rows = exp.select("COUNT(*)").from_(exp.alias_(named_table(one.table), "a", table=True)).where(*conditions)
         none = exp.Is(this=exp.column("k0", "q", quoted=True), expression=exp.Null())
         total = self.counted.number(rows)
-        lost = (
-            self.counted.number(rows.join(matches, on=exp.and_(*on), join_type="left").where(none)) if total else None
-        )
+        on = exp.and_(*(one.eq(other) for one, other in pairs))
+        lost = self.counted.number(rows.join(matches, on=on, join_type="left").where(none)) if total else None
         if total and lost and lost > _MISSING * total:
             which = " that the conditions let through" if conditions else ""
             yield JoinNote(

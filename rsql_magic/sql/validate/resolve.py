@@ -198,8 +198,7 @@ class _Walk:
             scope.relations = [Relation("", "", {}, open=True)]
             return OPEN
         for clause in _CLAUSES:
-            value = node.args.get(clause)
-            if value:
+            if value := node.args.get(clause):
                 self.walk(value if isinstance(value, list) else [value], scope, ctes, clause)
         return self.outputs(node, scope)
 
@@ -486,10 +485,8 @@ class _Columns:
             return True
         if isinstance(node.parent, exp.In) and node.arg_key == "field" and self._dialect.tables_after_in:
             return name in place.ctes or node.name in self._catalog
-        around = node.parent
-        if not node.this.args.get("quoted") and (
-            name in _KEYWORDS or (name in _UNITS and isinstance(around, exp.Func))
-        ):
+        around, is_bare = node.parent, not node.this.args.get("quoted")
+        if is_bare and (name in _KEYWORDS or (name in _UNITS and isinstance(around, exp.Func))):
             return True
         # A search names the whole row that it looks through.
         searches = self._dialect.searches
