@@ -71,9 +71,8 @@ def _column(name: Any, frame: pd.DataFrame) -> str:
     names = {str(column).casefold(): str(column) for column in reversed(list(frame.columns))}
     found = names.get(str(name).casefold())
     if found is None:
-        raise BadInput(
-            f"The chart names {str(name)[:60]!r}, which is not a column of the result.", hint="Name a type: --plot bar."
-        )
+        hint = "Name a type: --plot bar."
+        raise BadInput(f"The chart names {str(name)[:60]!r}, which is not a column of the result.", hint=hint)
     return found
 
 

@@ -208,9 +208,8 @@ class LLMClient:
             seconds = (request.extensions.get("timeout") or {}).get("read") or self._timeout
             raise self._silence.too_long(seconds) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise GatewayUnreachable(
-                f"No gateway answers at {self.url} ({type(error).__name__}).", hint="%rsql doctor finds out why."
-            ) from error
+            reason = f"No gateway answers at {self.url} ({type(error).__name__})."
+            raise GatewayUnreachable(reason, hint="%rsql doctor finds out why.") from error
 
     # The reply; after a proxy's reply that no gateway is behind it, as in a restart, that of a moment later.
     def _reply(self, http: httpx.Client, request: httpx.Request) -> httpx.Response:

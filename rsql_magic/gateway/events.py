@@ -284,12 +284,10 @@ class Silence:
     def too_long(self, seconds: float) -> GatewayUnreachable:
         """The error for a silence of so many seconds."""
         if seconds == self.lost_after:
-            return GatewayUnreachable(
-                f"The connection to {self.url} was lost: no sign of life for {seconds:g} s.", hint="Run the cell again."
-            )
-        return GatewayUnreachable(
-            f"{self.url} said nothing for {seconds:g} s.", hint="Raise --timeout, or see %rsql status."
-        )
+            reason = f"The connection to {self.url} was lost: no sign of life for {seconds:g} s."
+            return GatewayUnreachable(reason, hint="Run the cell again.")
+        hint = "Raise --timeout, or see %rsql status."
+        return GatewayUnreachable(f"{self.url} said nothing for {seconds:g} s.", hint=hint)
 
 
 def read_events(

@@ -73,9 +73,8 @@ def base_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise BadInput(f"{text!r} is not the URL of a gateway.", hint="It looks like http://HOST:PORT/rsql/.")
     if parts.password or parts.username or "token=" in parts.query:
-        raise BadInput(
-            "The URL of a gateway holds no password or token.", hint="Put the token into RSQL_GATEWAY_TOKEN."
-        )
+        hint = "Put the token into RSQL_GATEWAY_TOKEN."
+        raise BadInput("The URL of a gateway holds no password or token.", hint=hint)
     path = re.sub(r"/v1(/chat/completions)?/?$", "/", parts.path) if "/v1" in parts.path else parts.path or "/rsql/"
     path = "/rsql/" if parts.path in {"", "/"} else path
     return urlunsplit((parts.scheme, parts.netloc, path.rstrip("/") + "/", "", ""))
@@ -391,9 +390,8 @@ class ReplayFile:
             return None
         head, colon, rest = value.partition(":")
         if colon and re.fullmatch(r"[a-z]{2,}", head) and head not in {"replay", "record"}:
-            raise BadInput(
-                f"RSQL_REPLAY begins with {head}:, which is none.", hint="It is record: or replay:, or neither."
-            )
+            hint = "It is record: or replay:, or neither."
+            raise BadInput(f"RSQL_REPLAY begins with {head}:, which is none.", hint=hint)
         mode: Mode = "replay" if head == "replay" else "record" if head == "record" else "auto"
         return cls(Path(value if mode == "auto" else rest), mode).opened()
 
@@ -404,10 +402,8 @@ class ReplayFile:
         elif self.path.exists():
             self._read()
         elif self.mode == "replay":
-            raise BadInput(
-                f"RSQL_REPLAY names {self.path}, which does not exist.",
-                hint="Record it first: RSQL_REPLAY=record:FILE.",
-            )
+            hint = "Record it first: RSQL_REPLAY=record:FILE."
+            raise BadInput(f"RSQL_REPLAY names {self.path}, which does not exist.", hint=hint)
         return self
 
     def _read(self) -> None:
@@ -416,18 +412,15 @@ class ReplayFile:
                 answer = json.loads(line)
                 self._answers[answer["key"]] = answer
             except (ValueError, KeyError, TypeError):
-                raise BadInput(
-                    f"Line {number} of {self.path} is not a recorded answer.", hint="Record the file again."
-                ) from None
+                hint = "Record the file again."
+                raise BadInput(f"Line {number} of {self.path} is not a recorded answer.", hint=hint) from None
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The answer kept under the key, or None when it is to be asked for; ``replay:`` refuses an unknown key."""
         answer = self._answers.get(key)
         if answer is None and self.mode == "replay":
-            raise BadInput(
-                f"{self.path} holds no answer to this question: the question, the data or the prompt has changed.",
-                hint="Record it again with RSQL_REPLAY=record:FILE.",
-            )
+            reason = f"{self.path} holds no answer to this question: the question, the data or the prompt has changed."
+            raise BadInput(reason, hint="Record it again with RSQL_REPLAY=record:FILE.")
         return answer if self.mode != "record" else None
 
     def put(self, key: str, text: str, done: Mapping[str, Any]) -> None:
@@ -441,9 +434,8 @@ class ReplayFile:
             with self.path.open(mode, encoding="utf-8", errors="replace") as file:
                 file.write(text)
         except OSError as error:
-            raise BadInput(
-                f"RSQL_REPLAY: {self.path} cannot be written: {error.strerror}.", hint="Name another file."
-            ) from None
+            hint = "Name another file."
+            raise BadInput(f"RSQL_REPLAY: {self.path} cannot be written: {error.strerror}.", hint=hint) from None
 
 
 @dataclass

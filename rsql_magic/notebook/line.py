@@ -118,10 +118,8 @@ class _LineReader:
         # An option behind a question of data would be read as a word of it.
         behind = text.split()[-2:] if self._takes_connection and not self._cell and not literal else ()
         if flag := next((word for word in behind if word.startswith("--") and word in self._known), ""):
-            raise BadInput(
-                f"{flag} stands behind the question; options come first.",
-                hint="Put -- before the question where it is part of it.",
-            )
+            hint = "Put -- before the question where it is part of it."
+            raise BadInput(f"{flag} stands behind the question; options come first.", hint=hint)
         return Line(self._parsed(), text, target, connection)
 
     def _peek(self) -> str:
@@ -180,9 +178,8 @@ def _plainly(message: str) -> BadInput:
     """The message of argparse on a wrong value, in plain words."""
     if number := _NUMERIC.fullmatch(message):
         kind = "a whole number" if number["kind"] == "int" else "a number"
-        return BadInput(
-            f"{number['option'].split('/')[0]} takes {kind}, not {number['value']!r}.", hint="--help lists the options."
-        )
+        reason = f"{number['option'].split('/')[0]} takes {kind}, not {number['value']!r}."
+        return BadInput(reason, hint="--help lists the options.")
     wrong = _CHOICE.fullmatch(message)
     if wrong is None:
         return BadInput(f"{message}.", hint="--help lists the options.")

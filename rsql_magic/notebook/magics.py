@@ -397,10 +397,8 @@ def load(shell: InteractiveShell, assistant: Assistant | None = None) -> RsqlMag
         if shell.extension_manager:
             shell.extension_manager.loaded.add("rsql_magic")  # for IPython an extension that raises is none
         # IPython, which did not know the magics yet, has read the questions of this cell wrong.
-        raise BadInput(
-            f"rsql_magic is loaded now, but IPython had read {line!r} before it was.",
-            hint="Run the question in a cell of its own.",
-        )
+        hint = "Run the question in a cell of its own."
+        raise BadInput(f"rsql_magic is loaded now, but IPython had read {line!r} before it was.", hint=hint)
     return magics
 
 
@@ -440,9 +438,8 @@ def _refuse_left_over(read: Line, cell: str | None) -> None:
         return
     if read.options.plot and len(read.text.split()) == 1:
         raise _no_chart(read.text)
-    raise BadInput(
-        f"{read.text!r} is left over on the first line.", hint="The question stands below it; --tables names tables."
-    )
+    hint = "The question stands below it; --tables names tables."
+    raise BadInput(f"{read.text!r} is left over on the first line.", hint=hint)
 
 
 def _no_chart(kind: str) -> BadInput:
