@@ -391,23 +391,12 @@ class Assistant:
         options = replace(options, question=asked, level=level)
         sources = snapshot.sources(options.question, options.tables)
         engine, choice = self.connections.engine("" if connection is None else connection, sources, options.question)
-        talk = self.chat if chat is None else chat
-        entry = talk.entry(
-            options.question,
-            snapshot.origin,
-            task="sql_ai",
-            whole=chat is not None,
-            connection=f"{engine.name} {id(engine)}",
-            level=options.level,
-        )
-        prompt = SchemaPrompt(
-            options,
-            executed_by(engine, executor) if executor else engine,
-            entry,
-            examples=read_verified(verified_paths(self._environ)),
-            linked=linked,
-        )
-        return prompt, choice, hint
+        talk, whole = (self.chat, False) if chat is None else (chat, True)
+        named = f"{engine.name} {id(engine)}"
+        entry = talk.entry(asked, snapshot.origin, task="sql_ai", whole=whole, connection=named, level=level)
+        engine = executed_by(engine, executor) if executor else engine
+        examples = read_verified(verified_paths(self._environ))
+        return SchemaPrompt(options, engine, entry, examples=examples, linked=linked), choice, hint
 
     def verify(self, result: SQLResult | None = None, *, user: bool = False) -> Path:
         """Keep a question and its SQL as verified, so that questions like it are shown them; gives the file's path."""

@@ -379,11 +379,8 @@ def _brief(item: Any) -> str:
     if not isinstance(item, dict):
         return str(item)
     name = item.get("name") or item.get("id") or item.get("key") or ""
-    rest = [
-        f"{key} {_number(value)}"
-        for key, value in item.items()
-        if value not in (name, None) and not isinstance(value, dict | list)
-    ]
+    plain = [(key, value) for key, value in item.items() if not isinstance(value, dict | list)]
+    rest = [f"{key} {_number(value)}" for key, value in plain if value not in (name, None)]
     return f"{name} ({', '.join(rest)})" if rest else str(name)
 
 

@@ -19,15 +19,7 @@ from rsql_magic.assistant import Assistant
 from rsql_magic.cli import r, terminal
 from rsql_magic.context import Piece
 from rsql_magic.display import TerminalScreen, table_plain
-from rsql_magic.errors import (
-    BadInput,
-    CodeFailed,
-    GatewayUnreachable,
-    LimitReached,
-    QueryRejected,
-    RsqlError,
-    Stopped,
-)
+from rsql_magic.errors import BadInput, CodeFailed, GatewayUnreachable, LimitReached, QueryRejected, RsqlError, Stopped
 from rsql_magic.options import ASK, SQL_AI
 from rsql_magic.plain_text import printable
 from rsql_magic.text2sql import given
@@ -134,8 +126,7 @@ def _asking(command: Callable[[str, Run, str], argparse.ArgumentParser]) -> None
 
 
 def _ask(assistant: Assistant, options: argparse.Namespace) -> None:
-    in_rstudio = r.noticed(os.environ) and not options.no_r
-    text = " ".join(options.question)
+    in_rstudio, text = r.noticed(os.environ) and not options.no_r, " ".join(options.question)
     attached = []
     if in_rstudio and (session := r.session(os.environ, text)):
         attached.append(Piece("session", "RStudio", session))

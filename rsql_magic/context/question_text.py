@@ -149,8 +149,7 @@ def asks_of_now(question: str) -> bool:
         >>> asks_of_now("Orders of the last three weeks"), asks_of_now("Orders of May 2024")
         (True, False)
     """
-    text = " ".join(question.casefold().replace("’", "'").split())
-    return bool(_NOW.search(text))
+    return bool(_NOW.search(" ".join(question.casefold().replace("’", "'").split())))
 
 
 _CHART = re.compile(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
@@ -87,11 +88,8 @@ def choose(frame: pd.DataFrame, kind: Kind | None = None) -> Chart:
         [name for name, is_ in types.items() if is_ == kind_] for kind_ in ("temporal", "nominal", "quantitative")
     )
     # A first column of distinct whole numbers, such as a month, orders the others rather than being measured itself.
-    ordered = [
-        name
-        for name in numbers[:1]
-        if len(numbers) > 1 and _is_whole(frame[name]) and (frame[name].is_unique or name.lower() in _TIMES)
-    ]
+    first = numbers[:1] if len(numbers) > 1 and _is_whole(frame[numbers[0]]) else []
+    ordered = [name for name in first if frame[name].is_unique or name.lower() in _TIMES]
     measures = [name for name in numbers if name not in ordered]
     if kind == "hist" or (not times and not words and not ordered and len(numbers) == 1 and kind is None):
         return Chart("hist", (measures or ordered or list(types))[0])
@@ -108,10 +106,8 @@ def choose(frame: pd.DataFrame, kind: Kind | None = None) -> Chart:
 def wanted(frame: pd.DataFrame, suggestion: str = "", kind: Kind | None = None) -> Chart:
     """The chart to draw: the model's, where its suggestion can be drawn, else the one that fits the result."""
     if suggestion and not frame.empty:
-        try:
+        with suppress(BadInput):  # the suggestion was the model's, not the user's
             return read(suggestion, frame, kind)
-        except BadInput:
-            return choose(frame, kind)  # the suggestion was the model's, not the user's
     return choose(frame, kind)
 
 

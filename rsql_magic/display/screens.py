@@ -197,11 +197,8 @@ class TerminalScreen(Screen):
     """Words as they come on ``out``, a terminal or a pipe; the status goes to ``err``, when it is a terminal."""
 
     def __init__(self, *, footer: bool = True, out: IO[str] | None = None, err: IO[str] | None = None) -> None:
-        self._footer = footer
-        self._out = out or sys.stdout
-        self._err = err or sys.stderr
-        self._written = ""
-        self._held = ""
+        self._footer, self._out, self._err = footer, out or sys.stdout, err or sys.stderr
+        self._written = self._held = ""
         self._transient = False
 
     def status(self, word: str) -> None:
@@ -394,8 +391,7 @@ def listing(rows: Sequence[Sequence[str]], header: Sequence[str]) -> CellOutput:
     """A small table of text, such as models or keys, as Markdown and as plain text."""
     lines = [header, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    plain = "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
+    plain = "\n".join("  ".join(line).rstrip() for line in padded)
     head, *body = [list(map(html_text, line)) for line in lines]
     return CellOutput(_table(head, body, [""] * len(header)), plain)

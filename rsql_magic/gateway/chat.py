@@ -99,9 +99,7 @@ class Chat:
         history_tokens: int = 1000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = client
-        self.history_tokens = history_tokens
-        self._clock = clock
+        self._client, self._clock, self.history_tokens = client, clock, history_tokens
         self.answer_tokens = 0  # most tokens an answer may have; 0 leaves it to the gateway
         self.answer_seconds = 0.0  # most seconds an answer may take from its first word; 0 is without end
         self.parameters = LIKELIEST
@@ -258,10 +256,8 @@ class Chat:
     def __repr__(self) -> str:
         total = self.usage
         cost = f" cost=${total.cost_usd:.2f}" if total.cost_usd is not None else ""
-        return (
-            f"<Chat {total.model or 'new'} turns={len(self.turns)} "
-            f"input={total.prompt_tokens} output={total.completion_tokens}{cost}>"
-        )
+        tokens = f"input={total.prompt_tokens} output={total.completion_tokens}"
+        return f"<Chat {total.model or 'new'} turns={len(self.turns)} {tokens}{cost}>"
 
     def __str__(self) -> str:
         return "\n\n".join([repr(self), *map(str, self.turns)])

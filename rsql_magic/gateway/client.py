@@ -92,11 +92,8 @@ class LLMClient:
         records: ModelRecords | None = None,
     ) -> None:
         self.url = url if url.endswith("/") else url + "/"
-        self._token = token
-        self._interactive = interactive
-        self._timeout = timeout
-        self._transport = transport
-        self._pause = pause
+        self._token, self._interactive, self._timeout = token, interactive, timeout
+        self._transport, self._pause = transport, pause
         self.records = records or ModelRecords()
         self._silence = Silence(self.url)
         # Models that the gateway announces to be answered by its fixed rules; `default` where no model is named.

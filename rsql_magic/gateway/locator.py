@@ -89,9 +89,8 @@ def named(environ: Mapping[str, str], url: str = "", token: str = "") -> Address
     # The server's hub token is for a service of the hub, and goes nowhere else.
     ours = {urlsplit(environ.get(name, "")).netloc for name in ("JUPYTERHUB_PUBLIC_HUB_URL", "RSQL_GATEWAY_URL")}
     of_hub = "/services/" in urlsplit(address).path and urlsplit(address).netloc in ours
-    token = (
-        token or environ.get("RSQL_GATEWAY_TOKEN", "") or (environ.get("JUPYTERHUB_API_TOKEN", "") if of_hub else "")
-    )
+    hub_token = environ.get("JUPYTERHUB_API_TOKEN", "") if of_hub else ""
+    token = token or environ.get("RSQL_GATEWAY_TOKEN", "") or hub_token
     return Address(address, token, "chosen" if url else "environment")
 
 
@@ -220,9 +219,7 @@ class GatewayLocator:
     def __init__(
         self, settings: Rsql, environ: Mapping[str, str], *, interactive: bool = True, client: LLMClient | None = None
     ) -> None:
-        self._settings = settings
-        self._environ = environ
-        self._interactive = interactive
+        self._settings, self._environ, self._interactive = settings, environ, interactive
         self._gateway = client
         self._floor: Privacy | None = None
         self._prompt = ""

@@ -319,9 +319,8 @@ class Session:
         namespace, origin = {**self._shell.user_ns, **(local_ns or {})}, self._origin()
         kept = {name: one for name, one in self._results.items() if name in namespace and namespace[name] is one[0]()}
         typed = self.typed()
-        own = {
-            name for name, (_, of, cell) in kept.items() if origin.repeats(of) or (not of.cell and cell == typed[-1:])
-        }
+        last = typed[-1:]
+        own = {n for n, (_, of, cell) in kept.items() if origin.repeats(of) or (not of.cell and cell == last)}
         return NotebookSnapshot(namespace, typed[:-1], last_error(), origin, frozenset(kept), frozenset(own))
 
     def keep(self, name: str, value: Any) -> None:

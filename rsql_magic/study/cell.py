@@ -101,9 +101,8 @@ class StudyWriter(AnswerWriter):
 
     def sheet(self) -> Study:
         """Ask, check against the form, have it corrected once, and run the code in it."""
-        steps = drafts.write(
-            self.messages(), read=attrgetter("text"), check=self._wrong, repair=self._repair, retries=1
-        )
+        read = attrgetter("text")
+        steps = drafts.write(self.messages(), read=read, check=self._wrong, repair=self._repair, retries=1)
         last = drafts.drive(steps, self._send)[-1]
         try:
             sheet = read_sheet(last.draft, self.kind)
@@ -138,10 +137,9 @@ class StudyWriter(AnswerWriter):
             f"{len(wrong)} left out: the code did not give the stated answer" if wrong else "",
             f"{len(kept)} of the {self.count} asked for" if self.count and len(kept) != self.count else "",
         )
-        shown_notes = tuple(note for note in notes if note)
         sheet = msgspec.structs.replace(sheet, items=kept)
         sources = dict.fromkeys([*self.gathered.pointed, *self.gathered.named_in(as_markdown(sheet))])
-        return Study(sheet, usage_of(self.replies), tuple(sources), shown_notes)
+        return Study(sheet, usage_of(self.replies), tuple(sources), tuple(filter(None, notes)))
 
 
 @dataclass

@@ -124,24 +124,17 @@ def _refusal(source: str) -> str:
 
 
 def _node_refusal(node: ast.AST) -> str:
-    modules = []
-    if isinstance(node, ast.Import):
-        modules = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom):
-        modules = [node.module or "."]
-    for module in modules:
-        if module not in _MODULES:
-            return f"it imports {module}"
+    modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    modules += [node.module or "."] if isinstance(node, ast.ImportFrom) else []
+    if refused := next((module for module in modules if module not in _MODULES), ""):
+        return f"it imports {refused}"
     if isinstance(node, ast.Name) and (node.id in _REFUSED or node.id.startswith("__")):
         return f"it calls {node.id}"
     if isinstance(node, ast.Attribute):
         name = node.attr
         # What begins with an underscore is the way around any list: `().__class__.__base__.__subclasses__()`.
-        if (
-            name.startswith("_")
-            or (name.startswith(_FILES) and name not in _PLAIN)
-            or name in {"sys", "os", "io", "eval", "query"}  # the last two run a text as code in pandas
-        ):
+        acts = name in {"sys", "os", "io", "eval", "query"}  # the last two run a text as code in pandas
+        if acts or name.startswith("_") or (name.startswith(_FILES) and name not in _PLAIN):
             return f"it calls {name}"
     return ""
 
@@ -157,14 +150,10 @@ def _r(source: str) -> str:
 def run_apart(
     command: Sequence[str], files: Mapping[str, str], *, seconds: float = SECONDS, reads: str = "", **environment: str
 ) -> str:
-    r"""What a program prints, or writes to a file, run in an empty folder and with nothing of our environment.
+    r"""What a program prints, run in an empty folder and with nothing of our environment.
 
-    Args:
-        command: The program and its arguments.
-        files: Texts by file name, put into the folder before.
-        seconds: How long it may run.
-        reads: The file to read, for a program whose result is not what it prints.
-        environment: Variables that the program gets beside a path, a home and a locale.
+    The files, texts by name, are put into the folder before. Where the result is not what it prints, ``reads`` is the
+    file to read. Beside a path, a home and a locale the program gets the variables of ``environment``.
 
     Raises:
         TimeoutError: It ran longer.

@@ -112,18 +112,14 @@ def read_sheet(text: str, kind: Kind, count: int | None = None) -> Sheet:
         found.append(f"There are {size} items; there should be 1 to {MOST}.")
     for number, item in enumerate(sheet.items, 1):
         found += [f"Item {number}: {problem}" for problem in _item_problems(item)]
-    if problems := found:
-        raise Unusable(*problems)
+    if found:
+        raise Unusable(*found)
     return sheet
 
 
 def _item_problems(item: Item) -> list[str]:
-    empty = [
-        name
-        for name in item.__struct_fields__
-        if isinstance(getattr(item, name), str) and not getattr(item, name).strip()
-    ]
-    found = [f"{name} is empty." for name in empty]
+    values = ((name, getattr(item, name)) for name in item.__struct_fields__)
+    found = [f"{name} is empty." for name, value in values if isinstance(value, str) and not value.strip()]
     if isinstance(item, Choice):
         # Letters from a to f name the choices.
         if not 2 <= len(item.choices) <= 6 or len(set(item.choices)) != len(item.choices):
