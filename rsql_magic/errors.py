@@ -118,6 +118,11 @@ class QueryRejected(RsqlError):
         self.piece = piece
         self.repairable = repairable
 
+    @classmethod
+    def slip(cls, reason: str, piece: str = "", hint: str = "") -> QueryRejected:
+        """The refusal of what may be corrected and tried again."""
+        return cls(reason, piece=piece, hint=hint, repairable=True)
+
 
 class QueryFailed(RsqlError):
     """No draft of a query passed its checks, or the database stopped the query; ``sql`` is the last draft."""

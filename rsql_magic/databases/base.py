@@ -387,7 +387,7 @@ def _explained(database: Borrowed, error: BaseException, reason: Reason, seconds
 
 def made_by_somebody(name: str, what: str, hint: str) -> QueryRejected:
     """The refusal of a function that is none of the database's own."""
-    return QueryRejected(f"{name} is {what}, and it may do anything.", piece=name, hint=hint, repairable=True)
+    return QueryRejected.slip(f"{name} is {what}, and it may do anything.", name, hint)
 
 
 def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Result:

@@ -57,8 +57,8 @@ def refuse_unbound(session: Any, sql: str, allowed: frozenset[str], own: frozens
         known = _Known(session)
         for path in sorted(named.tables):
             if not known.has(path):
-                name, hint = ".".join(path), "%rsql catalog lists the tables."
-                raise QueryRejected(f"There is no table {name} here.", piece=name, hint=hint, repairable=True)
+                name = ".".join(path)
+                raise QueryRejected.slip(f"There is no table {name} here.", name, "%rsql catalog lists the tables.")
 
 
 _SETTINGS = frozenset({"duckdb_settings", "pg_settings"})

@@ -217,13 +217,9 @@ def refuse_made_by_users(run: Callable[..., list[tuple[Any, ...]]], sql: str, al
     for kind, name, function, own in rows:
         if name in allowed or function.replace("public.", "") in allowed or (not own and known.allows(name)):
             continue
-        raise QueryRejected(
-            f"{_KINDS[kind].format(name)} may run {function}, "
-            f"{'which a user made' if own else 'which is not known to be harmless'}.",
-            piece=name,
-            hint="Use what PostgreSQL itself has, or a column of that name with its table.",
-            repairable=True,
-        )
+        why = "which a user made" if own else "which is not known to be harmless"
+        hint = "Use what PostgreSQL itself has, or a column of that name with its table."
+        raise QueryRejected.slip(f"{_KINDS[kind].format(name)} may run {function}, {why}.", name, hint)
 
 
 _KINDS = {

@@ -269,7 +269,7 @@ class _Asked:
 
     def _refuse(self, reason: str, name: str | None) -> int:
         hint = "%rsql catalog lists the tables; SQLite has functions of its own."
-        self.refusal = QueryRejected(reason, piece=name or "", hint=hint, repairable=True)
+        self.refusal = QueryRejected.slip(reason, name or "", hint)
         return sqlite3.SQLITE_DENY
 
 

@@ -112,11 +112,11 @@ def refuse_second_statement(lexed: Lexed, dialect: str) -> None:
     words = dialect_of(dialect).statement_words
     for index in range(1, len(lexed.tokens) if words else 0):
         if (word := lexed.word(index)) in words and lexed.raw(index - 1) != ".":
-            raise QueryRejected(
-                f"{word} begins a second statement in SQL Server.",
-                piece=lexed.text[lexed.tokens[index].start :][:60],
-                hint=f"As a name it needs brackets: [{word.lower()}].",
+            piece, hint = (
+                lexed.text[lexed.tokens[index].start :][:60],
+                f"As a name it needs brackets: [{word.lower()}].",
             )
+            raise QueryRejected(f"{word} begins a second statement in SQL Server.", piece=piece, hint=hint)
 
 
 def refuse_writing_words(lexed: Lexed) -> None:
@@ -146,9 +146,8 @@ def _explain(lexed: Lexed, dialect: SQLDialect) -> Statement:
         return Statement(query=lexed.text[lexed.tokens[index].start :])
     if dialect.describes_columns:
         return _described(lexed, index, dialect)
-    raise QueryRejected(
-        "EXPLAIN may only explain a query that reads.", piece=lexed.text[:60], hint="Write EXPLAIN SELECT …"
-    )
+    reason = "EXPLAIN may only explain a query that reads."
+    raise QueryRejected(reason, piece=lexed.text[:60], hint="Write EXPLAIN SELECT …")
 
 
 def _describe(lexed: Lexed, dialect: SQLDialect) -> Statement:
@@ -205,11 +204,8 @@ def _pragma(lexed: Lexed, dialect: SQLDialect) -> Statement:
     bracketed = len(arguments) == 3 and lexed.raws[index + 1] == "(" and lexed.raws[-1] == ")"
     one = bracketed and name in dialect.pragmas_of_tables
     if name not in dialect.pragmas or not (plain or one):
-        raise QueryRejected(
-            f"PRAGMA {name or '…'} may change the database or its settings.",
-            piece=lexed.text[:60],
-            hint="PRAGMA table_info(name) and the like are allowed.",
-        )
+        reason = f"PRAGMA {name or '…'} may change the database or its settings."
+        raise QueryRejected(reason, piece=lexed.text[:60], hint="PRAGMA table_info(name) and the like are allowed.")
     # The pragmas of indexes take the name of an index, which is in no catalog.
     return Statement(table=(arguments[1].text,)) if one and not name.startswith("index") else Statement()
 
@@ -312,9 +308,9 @@ def check(sql: str, dialect: str, catalog: Catalog | None = None) -> str:
     try:
         return _check(sql, canonical(dialect), catalog)
     except Unreadable as error:
-        raise QueryRejected(error.reason, piece=error.piece, repairable=True) from None
+        raise QueryRejected.slip(error.reason, error.piece) from None
     except RecursionError:
-        raise QueryRejected("This query is nested too deeply to be checked.", repairable=True) from None
+        raise QueryRejected.slip("This query is nested too deeply to be checked.") from None
 
 
 def _check(sql: str, dialect: str, catalog: Catalog | None) -> str:

@@ -110,9 +110,8 @@ def refuse_unknown_nodes(tree: exp.Expr, text: str) -> list[exp.Expr]:
     while stack:
         node, depth = stack.pop()
         if depth > MAX_TREE_DEPTH:
-            raise QueryRejected(
-                "This query is nested too deeply to be checked.", hint="Split it with WITH … AS (…).", repairable=True
-            )
+            hint = "Split it with WITH … AS (…)."
+            raise QueryRejected.slip("This query is nested too deeply to be checked.", hint=hint)
         kind = type(node).__name__
         if kind not in ALLOWED and not isinstance(node, exp.Func):
             raise _refused(node, text)
@@ -143,9 +142,7 @@ def _refused(node: exp.Expr, text: str) -> QueryRejected:
 def _select(node: exp.Expr, _text: str) -> None:
     # ``EXISTS (SELECT FROM t)`` is sound in PostgreSQL.
     if not node.expressions and type(node.parent).__name__ != "Exists":
-        raise QueryRejected(
-            "This SELECT asks for nothing.", piece="SELECT", hint="Name the columns after SELECT.", repairable=True
-        )
+        raise QueryRejected.slip("This SELECT asks for nothing.", "SELECT", "Name the columns after SELECT.")
 
 
 def _table_hint(node: exp.Expr, _text: str) -> None:
@@ -272,12 +269,8 @@ def _allowed(path: tuple[str, ...], known: Functions, dialect: SQLDialect) -> bo
 def _refused_call(path: tuple[str, ...], why: str) -> QueryRejected:
     name = ".".join(part for part in path if part)
     if not why:
-        return QueryRejected(
-            f"The function {name} is not known to be harmless.",
-            piece=name,
-            hint="Use a built-in function, or name your own in the catalog's functions.",
-            repairable=True,
-        )
+        hint = "Use a built-in function, or name your own in the catalog's functions."
+        return QueryRejected.slip(f"The function {name} is not known to be harmless.", name, hint)
     what = why if why.startswith("is ") else f"may not be called: it {why}"
     return QueryRejected(f"The function {name} {what}.", piece=name)
 
@@ -307,11 +300,8 @@ def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog 
     # A table whose name would be a file must be spelled as the engine compares names.
     known = table is not None and (not is_file(parts, dialect) or ascii_lower(table.name) == ascii_lower(parts[-1]))
     if system == "secret" or (system == "reserved" and not known):
-        raise QueryRejected(
-            f"The system table {name} may hold secrets or other people's work.",
-            piece=name,
-            hint="information_schema describes your tables.",
-        )
+        reason = f"The system table {name} may hold secrets or other people's work."
+        raise QueryRejected(reason, piece=name, hint="information_schema describes your tables.")
     if system == "readable" or known:
         return
     if is_file(parts, dialect):
@@ -320,9 +310,7 @@ def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog 
     if len(parts) > 3 or (dialect_of(dialect).links == "@" and any("@" in part for part in parts)):
         raise QueryRejected(f"{name} is a table of another server.", piece=name)
     if catalog is not None:
-        raise QueryRejected(
-            f"There is no table {name} here.", piece=name, hint="%rsql catalog lists the tables.", repairable=True
-        )
+        raise QueryRejected.slip(f"There is no table {name} here.", name, "%rsql catalog lists the tables.")
 
 
 def _table(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> None:
@@ -350,12 +338,8 @@ def _name_of_with(cte: exp.Expr, dialect: str) -> None:
     # Engines draw that scope differently, and a name that falls out of it is looked for elsewhere.
     name = cte.alias
     if is_file((name,), dialect) or system_table((name,), dialect) == "secret":
-        raise QueryRejected(
-            f"A WITH may not be named {name}, which means something else outside of it.",
-            piece=name,
-            hint="Give it a plain name.",
-            repairable=True,
-        )
+        reason = f"A WITH may not be named {name}, which means something else outside of it."
+        raise QueryRejected.slip(reason, name, "Give it a plain name.")
 
 
 def _table_after_in(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> None:

@@ -94,13 +94,10 @@ class _Estimate:
         lazy = node.args.get("limit") is not None and not _needs_all(node)
         if product > MAX_PRODUCT and not lazy:
             about = f"about 10^{math.log10(product):.0f}" if product < math.inf else "endlessly many"
-            raise QueryRejected(
-                f"This would make {about} rows: "
-                f"{', '.join(s.name for s in sources if s.name) or 'its parts'} are joined without a condition.",
-                piece=written(node, self.text),
-                hint="Say how the tables join: ON a.key = b.key.",
-                repairable=True,
-            )
+            parts = ", ".join(source.name for source in sources if source.name) or "its parts"
+            reason = f"This would make {about} rows: {parts} are joined without a condition."
+            hint = "Say how the tables join: ON a.key = b.key."
+            raise QueryRejected.slip(reason, written(node, self.text), hint)
         self._refuse_long_texts(node, product)
         if _is_one_row(node):
             return 1.0
@@ -111,18 +108,14 @@ class _Estimate:
         longest = max((text_length(p) for p in node.expressions), default=0.0)
         most = MAX_COLLECTED if any(p.find(exp.GroupConcat, exp.ArrayAgg) for p in node.expressions) else MAX_ALL_TEXT
         if rows > _LEAST_ROWS and longest > _LEAST_ROWS and rows * longest > most:
-            raise QueryRejected(
-                f"This would make more than {most:,.0f} characters.",
-                piece=written(node, self.text),
-                hint="Ask for fewer rows, or shorter texts.",
-                repairable=True,
-            )
+            reason = f"This would make more than {most:,.0f} characters."
+            raise QueryRejected.slip(reason, written(node, self.text), "Ask for fewer rows, or shorter texts.")
 
     def _refuse_endless_levels(self, node: exp.Select) -> None:
         """CONNECT BY needs PRIOR, which goes along rows, or a bound."""
         connect = node.args.get("connect")
         if connect is not None and (magnitude(connect) > MAX_ROWS or connect.find(exp.Column, exp.Prior) is None):
-            raise QueryRejected("This CONNECT BY has no end.", piece=written(connect, self.text), repairable=True)
+            raise QueryRejected.slip("This CONNECT BY has no end.", written(connect, self.text))
 
     def limited(self, node: exp.Expr, rows: float) -> float:
         limit = node.args.get("limit")
@@ -187,12 +180,8 @@ class _Estimate:
         for member in members:
             # LIMIT stops engines between rows; one row that doubles fills the memory before that.
             if _doubles(member) or not (stopped or _ends(member, cte)):
-                raise QueryRejected(
-                    f"The recursion of {cte.alias} has no end.",
-                    piece=written(member, self.text),
-                    hint=f"Give it one: WHERE n < 1000, at most {MAX_ROWS:,}.",
-                    repairable=True,
-                )
+                hint = f"Give it one: WHERE n < 1000, at most {MAX_ROWS:,}."
+                raise QueryRejected.slip(f"The recursion of {cte.alias} has no end.", written(member, self.text), hint)
             turns = min(_counted(member, cte), magnitude(limit) if limit is not None else math.inf)
             refuse_growth(member, cte, _steps(member, cte), turns, self.text)
 

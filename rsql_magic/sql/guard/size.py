@@ -187,11 +187,8 @@ def _pattern(node: exp.Expr, text: str) -> None:
     pattern = node.expression.name if isinstance(node.expression, exp.Literal) else ""
     wildcards = len(re.findall(r"[%*]+", pattern))
     if wildcards > MAX_WILDCARDS:
-        raise QueryRejected(
-            f"A pattern with {wildcards} wildcards can take forever; {MAX_WILDCARDS} are allowed.",
-            piece=written(node, text),
-            repairable=True,
-        )
+        reason = f"A pattern with {wildcards} wildcards can take forever; {MAX_WILDCARDS} are allowed."
+        raise QueryRejected.slip(reason, written(node, text))
 
 
 def _name(node: exp.Expr | None) -> str:
@@ -201,12 +198,8 @@ def _name(node: exp.Expr | None) -> str:
 def _too_much(node: exp.Expr, text: str, much: float, allowed: str) -> QueryRejected:
     name = text[node.meta["start"] : node.meta["end"] + 1] if "start" in node.meta else type(node).__name__.upper()
     amount = f"{much:,.0f}" if much < 1e15 else "endlessly many"
-    return QueryRejected(
-        f"{name} would make {amount} {allowed} are allowed.",
-        piece=written(node, text),
-        hint="Ask for less, or let the data decide how much.",
-        repairable=True,
-    )
+    hint = "Ask for less, or let the data decide how much."
+    return QueryRejected.slip(f"{name} would make {amount} {allowed} are allowed.", written(node, text), hint)
 
 
 def _power(base: float, exponent: float) -> float:
@@ -364,12 +357,9 @@ def refuse_growth(member: exp.Select, cte: exp.Expr, steps: Mapping[str, int], t
 
 
 def _refused(node: exp.Expr, cte: exp.Expr, text: str) -> QueryRejected:
-    return QueryRejected(
-        f"The recursion of {cte.alias} multiplies what it makes at each turn.",
-        piece=written(node, text),
-        hint=f"Let it add to it instead, or stop it after {FEW_TURNS} turns.",
-        repairable=True,
-    )
+    hint = f"Let it add to it instead, or stop it after {FEW_TURNS} turns."
+    reason = f"The recursion of {cte.alias} multiplies what it makes at each turn."
+    return QueryRejected.slip(reason, written(node, text), hint)
 
 
 def _multiplies(node: exp.Expr, steps: Mapping[str, int], own: set[str]) -> bool:
