@@ -138,14 +138,9 @@ class _Description:
             for line in lines
             for c in [line.stated]
         )
-        return Frame(
-            self.reader.label,
-            len(self.reader.names),
-            None if self.detail.level == "names" else self.reader.rows,
-            columns,
-            len(self.reader.names) - sum(column.many for column in columns),
-            bool(self.where),
-        )
+        rows, width = None if self.detail.level == "names" else self.reader.rows, len(self.reader.names)
+        hidden = width - sum(column.many for column in columns)
+        return Frame(self.reader.label, width, rows, columns, hidden, bool(self.where))
 
     def begun(self) -> str:
         """What many of the names that are values begin with, such as the name of the column that was spread."""
@@ -198,13 +193,9 @@ class _Description:
         values = list(profile.values) if profile else []
         known, description, *values = self.clean(self.as_text(place), written.description or description, *values)
         self.names[place] = known if isinstance(self.reader.names[place], str) else facts.Written(known)
-        return Column(
-            name,
-            self.reader.types[place],
-            description=description,
-            unit=written.unit or unit,
-            profile=replace(profile, values=tuple(dict.fromkeys(values))) if profile else None,
-        )
+        profile = replace(profile, values=tuple(dict.fromkeys(values))) if profile else None
+        kind, unit = self.reader.types[place], written.unit or unit
+        return Column(name, kind, description=description, unit=unit, profile=profile)
 
     def profile(self, place: int, summary: Summary) -> Profile:
         """The profile of a column, whose values are not yet without secrets."""

@@ -435,9 +435,6 @@ def gather(
         dictionary: Descriptions, units and keys that people wrote down.
         seconds: How long everything may take, many times what it needs; what is too slow is left out, and that is said.
 
-    Returns:
-        A `Context`: its ``text`` is what to send.
-
     Raises:
         UnknownName: ``names`` holds a name that nothing has.
     """

@@ -316,20 +316,9 @@ class Entry:
         """Remember the question and the answer to keep, by default the last reply's text; as they may leave."""
         last = replies[-1] if replies else Reply()
         kept = last.text if answer is None else answer
-        turn = Turn(
-            redact(self.question)[0],
-            redact(kept)[0],
-            self.task,
-            usage_of(replies),
-            last.interrupted,
-            sources,
-            self.origin,
-            self.place,
-            bool(self.earlier),
-            self.connection,
-            self.level,
-        )
-        self.chat.take(turn, self.own)
+        question, answer, usage = redact(self.question)[0], redact(kept)[0], usage_of(replies)
+        stands = (self.origin, self.place, bool(self.earlier), self.connection, self.level)
+        self.chat.take(Turn(question, answer, self.task, usage, last.interrupted, sources, *stands), self.own)
 
 
 # Messages as they may leave.

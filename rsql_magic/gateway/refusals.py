@@ -63,14 +63,9 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
     hint = HINTS.get(code) or HINTS.get({401: "invalid_token", 403: "not_permitted"}.get(status, ""), "")
     # The gateway's message gives the same advice where it has the first two words of it.
     advice, words = (re.findall(r"[%\w]+", text) for text in (hint, message))
-    return kind(
-        message if message.endswith((".", "!", "?")) else message + ".",
-        hint="" if hint and " ".join(advice[:2]) in " ".join(words) else hint,
-        status=status,
-        code=code,
-        request_id=request_id,
-        retry_after=retry_after,
-    )
+    hint = "" if hint and " ".join(advice[:2]) in " ".join(words) else hint
+    message += "" if message.endswith((".", "!", "?")) else "."
+    return kind(message, hint=hint, status=status, code=code, request_id=request_id, retry_after=retry_after)
 
 
 # The `error` object of a body in OpenAI's shape, or the `detail` that some endpoints give in its place.

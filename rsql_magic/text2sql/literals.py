@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from sqlglot import exp
+
 from rsql_magic.sql import Unreadable, canonical, lex, parse, value_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from sqlglot import exp
 
     from rsql_magic.sql import Catalog, Column, Relation, Table
 
@@ -50,8 +50,6 @@ class Comparison:
 
     def gives(self, value: str) -> str:
         """What the compared side is where the column holds a value."""
-        from sqlglot import exp
-
         for node in reversed(list(self.side.walk())):
             if isinstance(node, exp.Lower | exp.Upper):
                 value = value.lower() if isinstance(node, exp.Lower) else value.upper()
@@ -69,8 +67,6 @@ def comparisons(sql: str, dialect: str, catalog: Catalog) -> list[Comparison]:
         >>> [c.text for c in comparisons("SELECT * FROM f WHERE f.origin NOT IN ('jfk', 'ewr')", "duckdb", catalog)]
         ['jfk', 'ewr']
     """
-    from sqlglot import exp
-
     from rsql_magic.sql import resolve
 
     try:
@@ -110,8 +106,6 @@ def _pairs(tree: exp.Expr, columns: Columns) -> Iterator[tuple[exp.Expr, list[st
 
 def _sides(node: exp.Expr) -> Iterator[tuple[exp.Expr, list[exp.Expr], bool, str]]:
     """A comparison's sides, read from either of them."""
-    from sqlglot import exp
-
     if isinstance(node, exp.In):
         yield node.this, node.expressions, False, "="
     elif isinstance(node, exp.Like | exp.ILike):
@@ -125,8 +119,6 @@ def _sides(node: exp.Expr) -> Iterator[tuple[exp.Expr, list[exp.Expr], bool, str
 
 def _literal(node: exp.Expr | None, columns: Columns) -> str | None:
     """The text of a literal; also of what SQLite takes for a text because it is no name."""
-    from sqlglot import exp
-
     if isinstance(node, exp.Literal):
         return str(node.name)
     if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
@@ -138,8 +130,6 @@ def _literal(node: exp.Expr | None, columns: Columns) -> str | None:
 
 def _is_compared(node: exp.Expr | None, columns: Columns) -> bool:
     """Whether this is a column, or a function of one that changes only how its text is written."""
-    from sqlglot import exp
-
     while isinstance(node, exp.Lower | exp.Upper | exp.Trim | exp.Paren):
         node = node.this
     return isinstance(node, exp.Column) and id(node) in columns
@@ -215,8 +205,6 @@ def _holders(one: Comparison) -> Iterator[str]:
 
 def _stored(one: Comparison, dialect: str, run: Run) -> list[str]:
     """The values of a column, not all known, that differ from a literal in case or in blanks around it only."""
-    from sqlglot import exp
-
     column, table = _bare(one)
     text = exp.Literal.string(one.text.strip().lower())
     lower = exp.Lower(this=column.copy() if one.like else exp.Trim(this=column.copy()))
@@ -234,8 +222,6 @@ def _counted(one: Comparison, dialect: str) -> str:
         >>> _counted(Comparison(Table("f"), Column("o"), "jfk", exp.column("o", "f")), "duckdb")
         'SELECT COUNT(*) FROM "f" WHERE "o" = \'jfk\''
     """
-    from sqlglot import exp
-
     column, table = _bare(one)
     bare = one.side.transform(lambda node: column.copy() if isinstance(node, exp.Column) else node)
     text = exp.Literal.string(one.text)
@@ -244,8 +230,6 @@ def _counted(one: Comparison, dialect: str) -> str:
 
 
 def _bare(one: Comparison) -> tuple[exp.Column, exp.Table]:
-    from sqlglot import exp
-
     table = one.table
     named = exp.table_(table.name, db=table.schema or None, catalog=table.database or None, quoted=True)
     return exp.column(one.column.name, quoted=True), named

@@ -62,13 +62,8 @@ class Shown:
 def shown(tables: Sequence[Table], catalog: Catalog) -> Shown:
     """Say how much of the catalog the tables are that ``link`` or ``widen`` chose from it."""
     whole = [catalog.get(table.full_name) or table for table in tables]
-    return Shown(
-        len(tables),
-        len(catalog),
-        sum(len(table.columns) for table in tables),
-        sum(len(table.columns) for table in whole),
-        sum(map(tokens, tables)),
-    )
+    columns, of_columns = (sum(len(table.columns) for table in some) for some in (tables, whole))
+    return Shown(len(tables), len(catalog), columns, of_columns, sum(map(tokens, tables)))
 
 
 def tokens(table: Table) -> int:
