@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# How much of the data may leave the kernel: names and types < ranges and frequent categories < some rows.
 Privacy = Literal["names", "stats", "sample"]
-"""How much of the data may leave the kernel: names and types < ranges and frequent categories < some rows."""
 
-Kind = Literal["table", "view", "frame"]
-"""What has rows and columns."""
+Kind = Literal["table", "view", "frame"]  # what has rows and columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,11 +304,9 @@ _WORDS: dict[ValueKind, str] = {
     "number": """
         bigint bignum bigserial byteint dec decfloat decimal double fixed float hugeint int integer mediumint money
         number numeric real serial signed smallint smallmoney smallserial tinyint ubigint uhugeint uint uinteger
-        unsigned
-        usmallint utinyint varint binary_double binary_float""",
+        unsigned usmallint utinyint varint binary_double binary_float""",
     "time": """
-        date datetime datetimeoffset smalldatetime time timestamp timestamp_ntz timestampltz timestamptz timetz
-        year""",
+        date datetime datetimeoffset smalldatetime time timestamp timestamp_ntz timestampltz timestamptz timetz year""",
     "text": """
         bpchar char character citext clob enum longtext longvarchar mediumtext name national native nchar nclob ntext
         nvarchar set str string text tinytext varchar varying""",

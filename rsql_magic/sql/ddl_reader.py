@@ -104,9 +104,8 @@ class _Draft:
     def finished(self) -> Table:
         """The table as a value."""
         columns = (replace(c, nullable=c.nullable and name not in self.primary_key) for name, c in self.columns.items())
-        return replace(
-            self.table, columns=tuple(columns), primary_key=self.primary_key, foreign_keys=tuple(self.foreign_keys)
-        )
+        keys = tuple(self.foreign_keys)
+        return replace(self.table, columns=tuple(columns), primary_key=self.primary_key, foreign_keys=keys)
 
 
 class _Reading:

@@ -24,9 +24,8 @@ _COMMON = frozenset(
     datetime day deleted description email end enabled filename first_name flag gender group hash hour id identifier
     image index key kind label language last_name latitude level link location longitude message minute modified month
     name no note notes number order owner parent path percent phone position price quantity rank ref region role row
-    rowid score sequence size slug sort source start state status street text time time_hour timestamp title token total
-    type unit updated updated_at updated_by url user uuid value version weight year zip
-    zone ssn
+    rowid score sequence size slug sort source ssn start state status street text time time_hour timestamp title token
+    total type unit updated updated_at updated_by url user uuid value version weight year zip zone
     """.split()  # noqa: SIM905 - words read better as text
 )
 

@@ -11,20 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rsql_magic.sql.autofix import names, texts
 from rsql_magic.sql.autofix.broken_query import BrokenQuery, Fix
-from rsql_magic.sql.autofix.names import (
-    add_from,
-    expand_alias,
-    filter_groups,
-    fix_column,
-    fix_table,
-    join_neighbour,
-    join_rows,
-    link_by_key,
-    quote_reserved,
-    settle_ambiguous,
-)
-from rsql_magic.sql.autofix.texts import filter_aggregate, fix_call, quote_spaced_names, translate, unescape, unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,30 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Fix", "fix_query"]
 
-# Tried in order: what keeps a draft from being read comes first, and what writes it anew comes last.
-RULES: tuple[Callable[[BrokenQuery], Fix | None], ...] = (
-    unwrap,
-    unescape,
-    quote_reserved,
-    quote_spaced_names,
-    filter_aggregate,
-    fix_table,
-    filter_groups,
-    expand_alias,
-    fix_column,
-    link_by_key,
-    join_neighbour,
-    join_rows,
-    add_from,
-    settle_ambiguous,
-    fix_call,
-    translate,
-)
-
+_READABLE = (texts.unwrap, texts.unescape, names.quote_reserved, texts.quote_spaced_names, texts.filter_aggregate)
+_NAMED = (names.fix_table, names.filter_groups, names.expand_alias, names.fix_column)
 # Rules that change the tables or joins, and so what is asked: what they make is a proposal.
-STRUCTURE = frozenset({link_by_key, join_neighbour, join_rows, add_from})
+_STRUCTURE = (names.link_by_key, names.join_neighbour, names.join_rows, names.add_from)
 # Of these, what never stands without the model's word: rows come several times.
-MULTIPLYING = frozenset({join_rows})
+_MULTIPLYING = (names.join_rows,)
+_ANEW = (names.settle_ambiguous, texts.fix_call, texts.translate)
+# Tried in order: what keeps a draft from being read comes first, and what writes it anew comes last.
+RULES: tuple[Callable[[BrokenQuery], Fix | None], ...] = (*_READABLE, *_NAMED, *_STRUCTURE, *_ANEW)
 
 # Slips corrected in one draft; more of them mean that it was written for other tables.
 _MOST_STEPS = 20
@@ -85,7 +58,7 @@ def fix_query(sql: str, dialect: str, catalog: Catalog, passes: Callable[[str], 
         rule, step = next(((rule, one) for rule, one in made if one is not None and one.sql not in seen), (None, None))
         if step is None:
             return None
-        restructured, proposal_only = fix.restructured or rule in STRUCTURE, fix.proposal_only or rule in MULTIPLYING
+        restructured, proposal_only = fix.restructured or rule in _STRUCTURE, fix.proposal_only or rule in _MULTIPLYING
         fix = Fix(step.sql, (*fix.changes, *step.changes), restructured, proposal_only)
         seen.add(fix.sql)
         if passes(fix.sql):

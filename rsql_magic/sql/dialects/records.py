@@ -166,8 +166,8 @@ def known_as(name: str) -> str:
     return next((each.name for each in DIALECTS.values() if name in each.aliases), name)
 
 
+# For ``str.translate``: A to Z in lower case and all else as it is.
 ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
-"""For ``str.translate``: A to Z in lower case and all else as it is."""
 
 
 def ascii_lower(text: str) -> str:
