@@ -243,18 +243,10 @@ class Gathering:
     def _described(self, each: Candidate, must: bool, budget: int, noted: Noted) -> str:
         stated: list[Frame] = []
         source, values = each.source or source_of(each.obj), self._values
-        detail = Detail(
-            self.level,
-            budget,
-            each.columns,
-            _ROWS if must else _ROWS // 5,  # what nothing points to is shown in a line, and looked at more briefly
-            dictionary=self.dictionary,
-            brief=budget == _BRIEF,
-            values=values,
-            reader=values.readers.get(each.name),
-            redacted=noted.redacted,
-            stated=stated,
-        )
+        rows = _ROWS if must else _ROWS // 5  # what nothing points to is shown in a line, and looked at more briefly
+        detail = Detail(self.level, budget, each.columns, rows, dictionary=self.dictionary, brief=budget == _BRIEF)
+        reader = values.readers.get(each.name)
+        detail = replace(detail, values=values, reader=reader, redacted=noted.redacted, stated=stated)
         text = self.fences.ask(each.name, lambda: str(source.describe(each.obj, each.name, detail)), "")
         text = text or unread(each.obj, each.name, self.fences.failed.get(each.name, "it says nothing"))
         noted.values = stated[-1] if stated else None

@@ -290,6 +290,7 @@ def _is_installed(code: Any) -> bool:
     return package in sys.stdlib_module_names - {"__main__"} or "site-packages" in file or "dist-packages" in file
 
 
+_FRAMES = {"DataFrame", "LazyFrame", "GeoDataFrame"}
 _RELATED = {
     "pandas": ("DataFrame", "Series", "Index", "core.groupby.DataFrameGroupBy", "core.groupby.SeriesGroupBy"),
     "polars": ("DataFrame", "LazyFrame", "Series"),
@@ -325,7 +326,8 @@ def python_frames(namespace: Mapping[str, Any]) -> PythonFrames:
         {}
     """
     fences = Fences()
-    frames = {name: obj for name, obj in namespace.items() if _is_frame(obj) and _is_shown(name)}
+    named = {name: obj for name, obj in namespace.items() if place_of(type(obj))[1] in _FRAMES}
+    frames = {n: obj for n, obj in named.items() if not (n.startswith("_") or n in _IPYTHON or says_secret(n))}
     packages = {name: place_of(type(obj))[0] for name, obj in frames.items()}
     related = [attrgetter(name)(sys.modules[p]) for p in set(packages.values()) for name in _RELATED.get(p, ())]
     asked = {name: fences.ask(name, partial(_answers, obj), None) for name, obj in frames.items()}
@@ -342,11 +344,3 @@ def _answers(frame: Any) -> tuple[list[str], set[str]]:
     reader = read(frame)
     columns = [*(column for column in reader.names if isinstance(column, str)), *reader.index]
     return columns, {*dir(type(frame)), *(vars(frame) if hasattr(type(frame), "_metadata") else ())}
-
-
-def _is_frame(obj: Any) -> bool:
-    return type.__getattribute__(type(obj), "__name__") in {"DataFrame", "LazyFrame", "GeoDataFrame"}
-
-
-def _is_shown(name: str) -> bool:
-    return not (name.startswith("_") or name in _IPYTHON or says_secret(name))

@@ -138,9 +138,7 @@ class Watch:
 
     def __init__(self, cancel: Callable[[], None], seconds: float | None) -> None:
         self.reason: Reason = ""
-        self._cancel = cancel
-        self._over = False
-        self._seconds = seconds
+        self._cancel, self._seconds, self._over = cancel, seconds, False
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
@@ -176,13 +174,10 @@ class Watch:
 class Borrowed(ABC):
     """A connection that is borrowed: opened or lent, read within a time limit, and given back as it was."""
 
-    dialect: str = ""  # sqlglot's name of its SQL.
-    name: str = ""  # What it is called in messages; holds no password.
-    # Passwords that must not appear in a message.
-    secrets: tuple[str, ...] = ()
-
-    # What a pool lent the connection by; it is given back when this is forgotten.
-    lent: Any = None
+    dialect: str = ""  # sqlglot's name of its SQL
+    name: str = ""  # what it is called in messages; holds no password
+    secrets: tuple[str, ...] = ()  # passwords that must not appear in a message
+    lent: Any = None  # what a pool lent the connection by; it is given back when this is forgotten
 
     def __init__(self) -> None:
         self._watch: Watch | None = None
@@ -286,20 +281,11 @@ class Database(Borrowed):
         [(1,)]
     """
 
-    # What a value is cast to, to be read as text.
-    text_type = "VARCHAR"
-
-    # What stands before a query to get its plan.
-    explain = "EXPLAIN "
-
-    # Values that are read to describe all tables: about a second of work.
-    values_read = 2_000_000
-
-    # Values whose reading takes as long as to begin with a table.
-    values_of_a_statement = 10_000
-
-    # Whether it is known before, and bounded, how much work a view is.
-    knows_work_of_views = False
+    text_type = "VARCHAR"  # what a value is cast to, to be read as text
+    explain = "EXPLAIN "  # what stands before a query to get its plan
+    values_read = 2_000_000  # values that are read to describe all tables: about a second of work
+    values_of_a_statement = 10_000  # values whose reading takes as long as to begin with a table
+    knows_work_of_views = False  # whether it is known before, and bounded, how much work a view is
 
     def fetch(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
         """Run a guarded statement inside `reading` and take its first rows: so many, and so many bytes at most."""

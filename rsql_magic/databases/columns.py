@@ -142,11 +142,6 @@ def scaled_decimals(units: Any, missing: Any, scale: int) -> Any:
     return column
 
 
-def decimals(texts: Sequence[str | None]) -> Any:
-    """Numbers that came as text, exact."""
-    return _objects([None if text is None else Decimal(text) for text in texts])
-
-
 def first_rows(names: Sequence[str], fetchmany: Callable[[int], Any], max_rows: int, memory: int) -> Fetched:
     """Rows from a cursor until there is one more than asked for, or until they fill the memory allowed."""
     rows: list[Any] = []

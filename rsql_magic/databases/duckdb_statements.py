@@ -13,11 +13,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rsql_magic.databases.base import Fetched, made_by_somebody
-from rsql_magic.databases.columns import column_of, decimals, scaled_decimals, unique_names
+from rsql_magic.databases.columns import column_of, scaled_decimals, unique_names
 from rsql_magic.errors import QueryFailed, QueryRejected
 from rsql_magic.sql import ASCII_LOWER, ascii_lower, calls, is_query, lex, parse
 
@@ -279,7 +280,7 @@ def _decimal_wire(name: str, place: int, width: int, scale: int) -> _Wire:
     """A decimal goes as a whole number of its smallest unit where 64 bits hold it, else as text."""
     column = f"c{place}"
     if width > 18:
-        return _Wire(name, place, (_AS_TEXT[0].format(column),), _decimal_of_text)
+        return _Wire(name, place, (_AS_TEXT[0].format(column),), _of_text(Decimal))
     unit = f"CAST({10**scale} AS DECIMAL({scale + 1}, 0))"
     whole = f"CAST(coalesce({column}, 0) * {unit} AS BIGINT) AS {column}"
     return _Wire(name, place, (whole, _WITH_GAPS[1].format(column)), partial(_decimal, scale=scale))
@@ -302,16 +303,13 @@ def _small_integer(frame: pd.DataFrame, column: str) -> Any:
     return found.astype("Int64") if found.dtype.kind == "f" else found
 
 
-def _huge(frame: pd.DataFrame, column: str) -> Any:
-    return column_of([int(text) if isinstance(text, str) else None for text in frame[column].tolist()])
+def _of_text(number: Callable[[str], Any]) -> Callable[[pd.DataFrame, str], Any]:
+    """Numbers of a kind, exact, from their texts."""
+    return lambda frame, column: column_of([number(t) if isinstance(t, str) else None for t in frame[column].tolist()])
 
 
 def _decimal(frame: pd.DataFrame, column: str, scale: int) -> Any:
     return scaled_decimals(frame[column].to_numpy(), frame[f"{column}_missing"].to_numpy(), scale)
-
-
-def _decimal_of_text(frame: pd.DataFrame, column: str) -> Any:
-    return decimals([text if isinstance(text, str) else None for text in frame[column].tolist()])
 
 
 def _truth(frame: pd.DataFrame, column: str) -> Any:
@@ -328,11 +326,8 @@ _AS_TEXT = ("CAST({0} AS VARCHAR) AS {0}",)
 # What is selected for a column of a type, and what makes the column of that; all other types go as they are.
 _TRAVEL: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     **dict.fromkeys(_INTEGERS, (("{0}",), _small_integer)),
-    "BIGINT": (_WITH_GAPS, _integer),
-    "UBIGINT": (_WITH_GAPS, _integer),
-    "HUGEINT": (_AS_TEXT, _huge),
-    "UHUGEINT": (_AS_TEXT, _huge),
-    "BIGNUM": (_AS_TEXT, _huge),
+    **dict.fromkeys(("BIGINT", "UBIGINT"), (_WITH_GAPS, _integer)),
+    **dict.fromkeys(("HUGEINT", "UHUGEINT", "BIGNUM"), (_AS_TEXT, _of_text(int))),
     "BOOLEAN": (("{0}",), _truth),
     "TIMESTAMP WITH TIME ZONE": (("make_timestamp(epoch_us({0})) AS {0}",), _zoned),
 }

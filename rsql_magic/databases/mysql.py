@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from rsql_magic.databases.sqlalchemy import Stream
 
+    Rows = Sequence[tuple[Any, ...]]
+
 # Seconds that the server's own limit is longer than ours, which gives the clearer message.
 _SLACK = 1.0
 # Rows of a table that are read in full; of a larger one the first are looked at.
@@ -242,7 +244,7 @@ class _MySQLTables:
         return Table(
             name,
             tuple(self._columns[place]),
-            schema=self._place(schema),
+            schema="" if schema == self._own else schema,
             kind="view" if view else "table",
             rows=None if view or rows is None else int(rows),
             primary_key=tuple(row[0] for row in self._keys.get(place, {}).get("PRIMARY", ())),
@@ -254,11 +256,8 @@ class _MySQLTables:
         _, schema, table, _ = rows[0]
         return ForeignKey(tuple(row[0] for row in rows), self._full(schema, table), tuple(row[3] for row in rows))
 
-    def _place(self, schema: str) -> str:
-        return "" if schema == self._own else schema
-
     def _full(self, schema: str, name: str) -> str:
-        return f"{self._place(schema)}.{name}" if self._place(schema) else name
+        return name if schema == self._own else f"{schema}.{name}"
 
 
 def _by_constraint(rows: Rows) -> dict[tuple[str, str], dict[str, list[tuple[Any, ...]]]]:
@@ -272,7 +271,3 @@ def _by_constraint(rows: Rows) -> dict[tuple[str, str], dict[str, list[tuple[Any
 def _text(value: Any) -> str:
     """MySQL 8 gives some columns of its information schema as bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
-
-
-if TYPE_CHECKING:
-    Rows = Sequence[tuple[Any, ...]]

@@ -261,7 +261,7 @@ class _PostgreSQLTables:
         return Table(
             name,
             tuple(self._columns[oid].values()),
-            schema=self._place(schema),
+            schema="" if schema == self._schema else schema,
             kind="view" if view else "table",
             rows=rows if rows is not None and rows >= 0 and not view else None,
             primary_key=next((self._numbered(oid, own) for kind, own, *_ in keys if kind == "p"), ()),
@@ -273,12 +273,9 @@ class _PostgreSQLTables:
             description=comment or "",
         )
 
-    def _place(self, schema: str) -> str:
-        return "" if schema == self._schema else schema
-
     def _full(self, oid: int) -> str:
         schema, name = self._names[oid]
-        return f"{self._place(schema)}.{name}" if self._place(schema) else name
+        return name if schema == self._schema else f"{schema}.{name}"
 
     def _numbered(self, oid: int, numbers: Sequence[int]) -> tuple[str, ...]:
         """Column names by number; empty when one may not be seen."""

@@ -303,8 +303,8 @@ def _schemas(inspector: Inspector) -> list[str | None]:
         names = inspector.get_schema_names()
     except NotImplementedError:  # a dialect whose database has no schemas
         names = []
-    left_out = {inspector.default_schema_name, *_SYSTEM_SCHEMAS}
-    return [None, *(name for name in names if not left_out & {name, name.lower()})]
+    default = inspector.default_schema_name
+    return [None, *(name for name in names if name != default and name.lower() not in _SYSTEM_SCHEMAS)]
 
 
 class _Inspected:

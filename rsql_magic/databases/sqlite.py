@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from rsql_magic.databases.base import Result
     from rsql_magic.sql import Remarks
 
+    Row = tuple[Any, ...]
+
 # Bytes of one value; SQLite's own limit of 10^9 lets one expression take the process down.
 LONGEST_VALUE = 64 << 20
 # Virtual machine steps between two looks at the clock: about 20 µs.
@@ -473,7 +475,3 @@ def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def _runs(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows that follow each other with the same first value."""
     return [list(run) for _, run in groupby(rows, key=itemgetter(0))]
-
-
-if TYPE_CHECKING:
-    Row = tuple[Any, ...]

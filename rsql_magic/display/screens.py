@@ -233,15 +233,12 @@ class TerminalScreen(Screen):
         """Print what has not been printed yet."""
         self._wipe()
         shown = shown if self._footer else replace(shown, footer="")
-        rest = self._unwritten(shown)
+        # What stands below the words that were printed as they came: what they cite, what is wrong with them.
+        whole, written = shown.bundle()["text/plain"], self._written.strip()
+        rest = whole.removeprefix(written).lstrip() if whole.startswith(written) else shown.footer
         start = "\n" if self._written and not self._written.endswith("\n") else ""
         self._out.write(f"{start}{rest}\n" if rest else start)
         self._out.flush()
-
-    # What stands below the words that were printed as they came: what they cite, what is wrong with them.
-    def _unwritten(self, shown: CellOutput) -> str:
-        whole, written = shown.bundle()["text/plain"], self._written.strip()
-        return whole.removeprefix(written).lstrip() if whole.startswith(written) else shown.footer
 
     def also(self, bundle: Bundle) -> None:
         """Print the plain form."""

@@ -32,10 +32,10 @@ _SELECT = re.compile(
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
 _LINES = r"(?:[^\n]|\n(?!\s*\n))*"
+# A paragraph that begins with a query in capitals; in small letters it could be a sentence.
 _BARE = re.compile(rf"^(?:SELECT|WITH\s+\w+\s+AS)\b{_LINES}?\bFROM\b{_LINES}", re.MULTILINE)
-"""A paragraph that begins with a query in capitals; in small letters it could be a sentence."""
+# Code within a sentence, and the tags in which small models put a query where a block was asked for.
 _IN_WORDS = re.compile(r"(?<!`)`([^`]+)`(?!`)|<(sql|query)>(.*?)(?:</\2>|\Z)", re.IGNORECASE | re.DOTALL)
-"""Code within a sentence, and the tags in which small models put a query where a block was asked for."""
 _QUERY = re.compile(r"\s*(?:SELECT|WITH)\b.*\bFROM\b", re.IGNORECASE | re.DOTALL)
 _SENTENCES = 600
 
@@ -276,13 +276,10 @@ class Native:
 # written independently and give the same rows are more often right than any one of them (self-consistency; Wang et al.
 # 2022, arXiv 2203.11171, by results in place of words).
 
-DOUBTFUL = 3
-"""Drafts compared where the first one leaves doubt."""
+DOUBTFUL = 3  # drafts compared where the first one leaves doubt
 
-_LONG_QUESTION = 30
-"""Words from which on a question is long enough for two readings."""
-_DIGITS = 6
-"""Significant digits in which two numbers are the same: sums of floats differ in the last ones."""
+_LONG_QUESTION = 30  # words from which on a question is long enough for two readings
+_DIGITS = 6  # significant digits in which two numbers are the same: sums of floats differ in the last ones
 _SHOWN = 2
 
 

@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _MOST = 5
-_MOST_ASKED = 6
-"""Most literals of one query that the database is asked for."""
-_MOST_ROWS = 5_000_000
-"""Rows of a table that are searched for a literal: well below a second."""
+_MOST_ASKED = 6  # most literals of one query that the database is asked for
+_MOST_ROWS = 5_000_000  # rows of a table that are searched for a literal: well below a second
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -91,8 +89,7 @@ _OPERATORS = {"GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
 _OPERATORS |= dict.fromkeys(("EQ", "NEQ", "NullSafeEQ", "NullSafeNEQ", "Is"), "=")
 _FLIPPED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "=": "="}
 
-Columns = dict[int, "tuple[Relation, str]"]
-"""Column nodes by id, as `resolve` gives them."""
+Columns = dict[int, "tuple[Relation, str]"]  # column nodes by id, as `resolve` gives them
 
 
 def _pairs(tree: exp.Expr, columns: Columns) -> Iterator[tuple[exp.Expr, list[str], bool, str]]:

@@ -73,10 +73,10 @@ class QueryOptions:
         )
 
 
+# The settings that stand in for options, by the option.
 _SAME = ("retries", "drafts", "look", "look_calls", "max_rows", "plan_rows", "schema_tokens", "shown_rows")
 _SETTINGS = {name: name for name in (*_SAME, "shown_columns")}
 _SETTINGS |= {"timeout": "query_timeout", "silence": "timeout", "level": "privacy"}
-"""The settings that stand in for options, by the option."""
 
 
 def given(options: Namespace) -> dict[str, Any]:

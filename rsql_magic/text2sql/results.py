@@ -268,8 +268,7 @@ class SQLResult(Showable):
         return f"<SQLResult {self.count}, {tries} attempt{'' if tries == 1 else 's'}: {query}>"
 
 
-SAVED_AS = (".csv", ".parquet", ".sql", ".png", ".svg")
-"""Endings of files that a result can be saved as."""
+SAVED_AS = (".csv", ".parquet", ".sql", ".png", ".svg")  # endings of files that a result can be saved as
 
 
 def saved_as(path: Path) -> str:

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 
     Round = drafts.Round[Draft]
 
+# Of a small model's corrected answers three of five were right, of the others six of seven (docs/decisions/0021).
 CORRECTED = "The first draft had to be corrected: check the SQL."
-"""Of a small model's corrected answers three of five were right, of the others six of seven (docs/decisions/0021)."""
 
 
 @dataclass(eq=False)
@@ -133,13 +133,9 @@ class Writer:
     def _attempts(self) -> list[Round]:
         """All rounds until a draft passes; with fewer tables where the model's context is exceeded."""
         while True:
+            messages, retries = self._prompt.linked.messages, self._options.retries
             steps = write_sql(
-                self._prompt.linked.messages,
-                check=self.check,
-                repair=self.repair,
-                retries=self._options.retries,
-                mend=self.mend,
-                anew=self._prompt.anew,
+                messages, check=self.check, repair=self.repair, retries=retries, mend=self.mend, anew=self._prompt.anew
             )
             try:
                 rounds = drafts.drive(steps, self._reply)
