@@ -103,6 +103,14 @@ class Structure:
     definitions: Mapping[str, str] = field(default_factory=dict)
 
 
+def grouped(rows: Sequence[tuple[Any, ...]]) -> dict[Any, list[tuple[Any, ...]]]:
+    """Rows by their first value, without it."""
+    groups: dict[Any, list[tuple[Any, ...]]] = {}
+    for first, *rest in rows:
+        groups.setdefault(first, []).append(tuple(rest))
+    return groups
+
+
 def whole(parts: Sequence[Structure], schema: str) -> Structure:
     """The structure of a database from those of its schemas, of which one is the default."""
     return Structure(
@@ -239,8 +247,7 @@ class Borrowed(ABC):
 
     def interrupt(self) -> None:
         """Stop what is running, from any thread; nothing happens when nothing is."""
-        watch = self._watch
-        if watch is not None:
+        if (watch := self._watch) is not None:
             watch.stop("stopped")
 
     def failure(self, _error: BaseException, /) -> Failure:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Fetched, Picked, Plan, Reply, Structure, made_by_somebody, shorten
+from rsql_magic.databases.base import Fetched, Picked, Plan, Reply, Structure, grouped, made_by_somebody, shorten
 from rsql_magic.databases.columns import first_rows
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.errors import QueryRejected
@@ -145,13 +145,11 @@ def _client(session: Connection) -> Any:
 
 
 def _tables(dataset: str, rows: Sequence[tuple[Any, ...]], views: set[str]) -> list[Table]:
-    columns: dict[str, list[Column]] = {}
-    for table, name, kind, nullable, comment in rows:
-        columns.setdefault(table, []).append(Column(name, kind, nullable == "YES", comment or ""))
-    return [
-        Table(name, tuple(found), schema=dataset, kind="view" if name in views else "table")
-        for name, found in columns.items()
-    ]
+    columns = {
+        table: tuple(Column(name, kind, nullable == "YES", comment or "") for name, kind, nullable, comment in found)
+        for table, found in grouped(rows).items()
+    }
+    return [Table(t, found, schema=dataset, kind="view" if t in views else "table") for t, found in columns.items()]
 
 
 def _size(count: int) -> str:

@@ -147,8 +147,7 @@ def first_rows(names: Sequence[str], fetchmany: Callable[[int], Any], max_rows: 
     rows: list[Any] = []
     filled = 0
     while len(rows) <= max_rows and filled <= memory:
-        chunk = fetchmany(min(_CHUNK, max_rows + 1 - len(rows)))
-        if not chunk:
+        if not (chunk := fetchmany(min(_CHUNK, max_rows + 1 - len(rows)))):
             break
         rows += chunk
         filled += sum(map(size_of, chunk))

@@ -154,8 +154,7 @@ class Connections:
         raise BadInput(f"{name} is a file of data, not a database.", hint=hint)
 
     def _frames(self, namespace: Mapping[str, Any]) -> Engine:
-        frames = frames_in(namespace)
-        if not frames:
+        if not (frames := frames_in(namespace)):
             raise _nothing_to_ask(namespace)
         known = self._open.get(FRAMES)
         return known[1] if known and known[1].renew(frames) else self._engine(FRAMES, frames)
@@ -178,8 +177,7 @@ class Connections:
         return engine
 
     def _forget(self, name: str) -> None:
-        known = self._open.pop(name, None)
-        if known:
+        if known := self._open.pop(name, None):
             known[1].close()
 
     def is_bound(self, name: str, namespace: Mapping[str, Any]) -> bool:
@@ -272,8 +270,7 @@ def _unknown(name: str, namespace: Mapping[str, Any]) -> UnknownName:
 def current_jupysql() -> Any:
     """JupySQL's current connection, when JupySQL is loaded and has one; else None."""
     module = sys.modules.get("sql.connection")
-    current = getattr(getattr(module, "ConnectionManager", None), "current", None)
-    if current is None:
+    if (current := getattr(getattr(module, "ConnectionManager", None), "current", None)) is None:
         return None
     inner = getattr(current, "_connection", None)
     return getattr(inner, "engine", None) or getattr(current, "_connection_sqlalchemy", None) or inner

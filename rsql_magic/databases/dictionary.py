@@ -133,6 +133,5 @@ def _column(entry: Any, where: str) -> dict[str, str]:
 def _check(entry: Any, known: frozenset[str], where: str) -> None:
     if not isinstance(entry, dict):
         raise BadInput(f"{where} should be text or a mapping.", hint="See docs/context.md.")
-    unknown = sorted(str(key) for key in entry.keys() - known)
-    if unknown:
+    if unknown := sorted(str(key) for key in entry.keys() - known):
         raise BadInput(f"{where} has the unknown entry {unknown[0]!r}.", hint=f"Known are {', '.join(sorted(known))}.")

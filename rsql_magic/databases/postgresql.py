@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Failure, Picked, Plan, Reply, Step, Structure, plan_of_steps
+from rsql_magic.databases.base import Failure, Picked, Plan, Reply, Step, Structure, grouped, plan_of_steps
 from rsql_magic.databases.postgresql_names import refuse_made_by_users
 from rsql_magic.databases.profiles import categories, span
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
@@ -70,8 +70,7 @@ class PostgreSQL(SQLAlchemy):
     @override
     def run_here(self, session: Connection, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         """By the extended protocol where the driver has it, so that nothing can follow a statement."""
-        driver = _psycopg(session)
-        if driver is None:
+        if (driver := _psycopg(session)) is None:
             return super().run_here(session, sql, parameters)
         with driver.cursor() as cursor:
             rows: list[tuple[Any, ...]] = cursor.execute(sql, parameters or None, prepare=True).fetchall()
@@ -81,8 +80,7 @@ class PostgreSQL(SQLAlchemy):
     @override
     def stream(self, session: Connection, sql: str, max_rows: int, *, query: bool) -> Iterator[Stream]:
         """By a cursor on the server, which psycopg declares by the extended protocol."""
-        driver = _psycopg(session)
-        if driver is None:
+        if (driver := _psycopg(session)) is None:
             with super().stream(session, sql, max_rows, query=query) as stream:
                 yield stream
             return
@@ -245,9 +243,7 @@ class _PostgreSQLTables:
 
     def build(self, constraints: Rows, indexes: Rows, views: Rows, database: str) -> Structure:
         """Tables with their keys; what may not be read is left out, and said."""
-        keys: dict[int, list[tuple[Any, ...]]] = {}
-        for oid, *key in constraints:
-            keys.setdefault(oid, []).append(tuple(key))
+        keys = grouped(constraints)
         made = [self._table(row, keys.get(row[0], [])) for row in self._tables if self._columns.get(row[0])]
         unique: dict[str, list[tuple[str, ...]]] = {}
         for oid, numbers in indexes:

@@ -76,8 +76,7 @@ def named(sql: str) -> Named | None:
         >>> found.parts, found.fields, found.calls, sorted(found.types)
         ({'a'}, {'b'}, {('lower', 1)}, ['a', 'from', 'level', 'lower', 'select'])
     """
-    query = statement_of(lex(sql, "postgres"), "postgres").query
-    if not query:
+    if not (query := statement_of(lex(sql, "postgres"), "postgres").query):
         return None
     lexed = lex(query, "postgres")
     tree = parse(lexed.text, "postgres")
@@ -196,8 +195,7 @@ def _is_text(raw: str) -> bool:
 def refuse_made_by_users(run: Callable[..., list[tuple[Any, ...]]], sql: str, allowed: frozenset[str]) -> None:
     """Refuse a statement that may call what a user made: a function, field, operator, type or cast."""
     # `run` runs a statement with its parameters in the transaction that will run `sql`.
-    found = named(sql)
-    if found is None:
+    if (found := named(sql)) is None:
         return
     [[path, schemas, made]] = run(_PLACE)
     if not made and not found.parts:

@@ -267,8 +267,7 @@ def _context(session: Any) -> Any:
 
 def _has_ended(session: Any) -> bool:
     """Whether a session was stopped, or what it ran on is gone; a dead server would be waited for by the minute."""
-    context = _context(session)
-    if context is not None:
+    if (context := _context(session)) is not None:
         try:
             return context._jsc is None or bool(context._jsc.sc().isStopped())  # noqa: SLF001 - nothing public tells
         except Exception:  # noqa: BLE001 - the JVM is gone

@@ -195,18 +195,17 @@ class SQLAlchemy(Database):
             self._running = None
             self._end(session)
 
-    def _begun(self, engine: Engine, seconds: float) -> Connection:
+    def _begun(self, engine: Engine, seconds: float, *, again: bool = True) -> Connection:
         """A connection inside a read-only transaction; one that the pool kept too long is replaced once."""
-        for attempt in (1, 2):
-            session = self._connected(engine)
-            try:
-                return self.begin(session, seconds)
-            except Exception as error:
-                stale = getattr(error, "connection_invalidated", False)
-                session.close()
-                if attempt == 2 or not stale:
-                    raise
-        raise AssertionError  # not reached: the second attempt returns or raises
+        session = self._connected(engine)
+        try:
+            return self.begin(session, seconds)
+        except Exception as error:
+            stale = getattr(error, "connection_invalidated", False)
+            session.close()
+            if not (again and stale):
+                raise
+        return self._begun(engine, seconds, again=False)
 
     def _connected(self, engine: Engine) -> Connection:
         import sqlalchemy as sa

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Database, Failure, Fetched, Picked, Plan, Reply, Structure, stamp, whole
+from rsql_magic.databases.base import Database, Failure, Fetched, Picked, Plan, Reply, Structure, grouped, stamp, whole
 from rsql_magic.databases.columns import first_rows
 from rsql_magic.errors import ConnectionProblem, QueryRejected
 from rsql_magic.sql import (
@@ -378,7 +378,7 @@ class _Reader:
         named = self._ask(_NAMES, place=always_quoted(self._schema))
         kinds = {name: kind for name, kind in named if not name.startswith("sqlite_")}
         columns = self._columns(kinds)
-        keys = _grouped(self._ask(_FOREIGN_KEYS))
+        keys = grouped(self._ask(_FOREIGN_KEYS))
         counts = self._row_counts([name for name, kind in kinds.items() if kind == "table"])
         created = self._database.run(self._session, _DEFINITIONS.format(place=always_quoted(self._schema)))
         said = {name: remarks(sql) for kind, name, sql in created if kind == "table" and sql}
@@ -388,7 +388,7 @@ class _Reader:
         ]
         unique = {
             self._full(name): [tuple(c for _, c in index) for index in _runs(rows)]
-            for name, rows in _grouped(self._ask(_UNIQUE)).items()
+            for name, rows in grouped(self._ask(_UNIQUE)).items()
         }
         definitions = {self._full(name): sql for kind, name, sql in created if kind == "view"}
         return Structure(tuple(with_referred(tables)), unique, tuple(self.problems), definitions=definitions)
@@ -400,7 +400,7 @@ class _Reader:
         return f"{self.place}.{name}" if self.place else name
 
     def _columns(self, kinds: Mapping[str, str]) -> dict[str, list[Row]]:
-        columns = {name: rows for name, rows in _grouped(self._ask(_COLUMNS)).items() if name in kinds}
+        columns = {name: rows for name, rows in grouped(self._ask(_COLUMNS)).items() if name in kinds}
         for name, kind in kinds.items():
             if kind == "view":
                 try:
@@ -462,14 +462,6 @@ class _Reader:
         if first[-1][0] > 3 * _FEW_ROWS:
             return {}
         return {name: self._database.run(self._session, f"SELECT max(rowid) FROM {table}")[0][0] - first[0][0] + 1}
-
-
-def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows by their first value, without it."""
-    groups: dict[str, list[Row]] = {}
-    for first, *rest in rows:
-        groups.setdefault(first, []).append(tuple(rest))
-    return groups
 
 
 def _runs(rows: Sequence[Row]) -> list[list[Row]]:
