@@ -144,8 +144,7 @@ def ChatPanel(*, keep: bool = False) -> Panel:  # noqa: N802 - a class, which is
     shell = _shell()
     if shell is not None and loaded(shell) is None:
         load_ipython_extension(shell)
-    magics = loaded(shell)
-    if magics is None:
+    if (magics := loaded(shell)) is None:
         return Panel(_assistant(), lambda: _snapshot({}), keep=keep)
     return magics.panel(keep=keep)
 

@@ -164,8 +164,7 @@ def _report(made: Callable[[Assistant], CellOutput]) -> Callable[[Assistant, arg
 def _doctor(assistant: Assistant, _: argparse.Namespace) -> None:
     findings = reports.doctor(assistant)
     TerminalScreen().show(reports.examined(findings))
-    wrong = [finding.what for finding in findings if finding.well is False]
-    if wrong:
+    if wrong := [finding.what for finding in findings if finding.well is False]:
         raise BadInput(f"Not as it should be: {', '.join(wrong)}.", hint="See 'to do' above.")
 
 

@@ -266,8 +266,7 @@ class _Ellipsis:
 
 def _chart(obj: Any, detail: Detail) -> str:
     """The mark of an Altair chart and what its channels show; empty where they show no column."""
-    channels = _channels(obj)
-    if not channels:
+    if not (channels := _channels(obj)):
         return ""
     said = set(_said([_column_in(shown) for shown in channels.values()], detail))
     told = (f"{name} {one_line(shown, 60)}" for name, shown in channels.items() if _column_in(shown) in said)

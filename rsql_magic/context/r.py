@@ -314,8 +314,7 @@ def last_error() -> str:
 def help_text(function: str, package: str = "") -> tuple[str, str] | None:
     """Usage and arguments of a function, from the installed help pages."""
     # The page's name such as `dplyr::filter` comes first, since a function may be in several packages.
-    found = _ask("help_text", function, package)
-    if not found:
+    if not (found := _ask("help_text", function, package)):
         return None
     where, *lines = found
     text = "\n".join(line.rstrip() for line in lines)

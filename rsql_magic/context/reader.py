@@ -402,8 +402,7 @@ PANDAS: dict[tuple[str, str], Callable[[Any], Reader]] = {
 
 def read(obj: Any) -> Reader:
     """The object's reader; a `TypeError` where it is no frame of a library known here."""
-    reader = reader_of(obj)
-    if reader is None:
+    if (reader := reader_of(obj)) is None:
         raise TypeError(f"{type(obj).__name__} is no frame that is known here")
     return reader(obj)
 

@@ -175,8 +175,7 @@ class _RReader(Reader):
 
     def summary(self, place: int, positions: list[int] | None) -> Summary | None:  # noqa: ARG002 - R chose the rows
         # What R counted; None for a column that was not looked at.
-        facts = self._columns.get(place)
-        if facts is None:
+        if (facts := self._columns.get(place)) is None:
             return None
         family: Family = facts[0]  # type: ignore[assignment]
         top = listed(facts[7])

@@ -120,10 +120,9 @@ def alike(reader: Reader) -> list[tuple[str, list[int]]]:
     begun: dict[tuple[str, str], list[int]] = defaultdict(list)
     families = reader.families
     for place, (name, kind) in enumerate(zip(reader.names, reader.types, strict=True)):
-        if (text := written(name)) and families[kind] in {"bool", "integer", "number", "object"}:
-            prefix = prefix_of(text)
-            if prefix is not None:
-                begun[prefix, kind].append(place)
+        text = written(name) if families[kind] in {"bool", "integer", "number", "object"} else ""
+        if text and (prefix := prefix_of(text)) is not None:
+            begun[prefix, kind].append(place)
     alone: dict[str, list[int]] = defaultdict(list)
     found = []
     for (prefix, kind), places in begun.items():

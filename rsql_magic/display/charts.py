@@ -70,8 +70,7 @@ def _column(name: Any, frame: pd.DataFrame) -> str:
     if name in (None, ""):
         return ""
     names = {str(column).casefold(): str(column) for column in reversed(list(frame.columns))}
-    found = names.get(str(name).casefold())
-    if found is None:
+    if (found := names.get(str(name).casefold())) is None:
         hint = "Name a type: --plot bar."
         raise BadInput(f"The chart names {str(name)[:60]!r}, which is not a column of the result.", hint=hint)
     return found

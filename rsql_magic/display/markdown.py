@@ -240,8 +240,7 @@ def _blocks(tokens: Iterator[Token], inside: str, *, tight: bool = False) -> str
         if token.nesting < 0:
             break
         lists = lists + 1 if before.endswith("list_open") and token.type == before else 0
-        block = _block(token, tokens, inside, odd=bool(lists % 2))
-        if block:
+        if block := _block(token, tokens, inside, odd=bool(lists % 2)):
             # JupyterLab could take a dollar sign in a list's code for the start of a formula that ends outside.
             dollars = inside and block.startswith("```") and "$" in block
             air = dollars or (token.type == "paragraph_open" and before in _OPEN_ENDED)

@@ -338,8 +338,7 @@ def texts(column: pd.Series[Any]) -> list[str | None]:
 
 # How many decimals show all of these numbers; None where no common number does.
 def _decimals(floats: list[float]) -> int | None:
-    sizes = [abs(value) for value in floats if value and abs(value) != float("inf")]
-    if not sizes:
+    if not (sizes := [abs(value) for value in floats if value and abs(value) != float("inf")]):
         return 0 if floats else None
     if max(sizes) >= _MOST_FIXED:
         return None

@@ -189,8 +189,7 @@ class LLMClient:
     def _sent(self, request: httpx.Request) -> Iterator[httpx.Response]:
         import httpx
 
-        stop = current()
-        if stop is not None:
+        if (stop := current()) is not None:
             request.extensions["trace"] = stop.trace
         try:
             response = self._reply(self._http if stop is None else self._unshared, request)

@@ -354,8 +354,7 @@ _TODAY = re.compile(r' ?today="[^"]*"(?: time_zone="[^"]*")?')
 
 def is_batch(shell: Any, environ: Mapping[str, str]) -> bool:
     """Whether this cell runs without a person; ``RSQL_BATCH`` wins over what the shell's kernel says."""
-    value = environ.get("RSQL_BATCH", "").strip().lower()
-    if value:
+    if value := environ.get("RSQL_BATCH", "").strip().lower():
         return value not in {"0", "false", "no", "off"}
     # nbconvert, nbclient and papermill tell the kernel that nobody can answer `input()`.
     kernel = getattr(shell, "kernel", None)
@@ -382,8 +381,7 @@ class ReplayFile:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> ReplayFile | None:
         """The file that ``RSQL_REPLAY`` names, or None."""
-        value = environ.get("RSQL_REPLAY", "").strip()
-        if not value:
+        if not (value := environ.get("RSQL_REPLAY", "").strip()):
             return None
         head, colon, rest = value.partition(":")
         if colon and re.fullmatch(r"[a-z]{2,}", head) and head not in {"replay", "record"}:

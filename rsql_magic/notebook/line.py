@@ -127,16 +127,14 @@ class _LineReader:
         return found[1] if found else ""
 
     def _next(self, *, raw: bool = False) -> str:
-        found = _WORD.match(self._line, self._at)
-        if not found:
+        if not (found := _WORD.match(self._line, self._at)):
             return ""
         self._at = found.end()
         return found[1] if raw else _unquoted(found[1])
 
     def _option(self, word: str) -> None:
         flag, equals, value = word.partition("=")
-        option = self._known.get(flag)
-        if option is None:
+        if (option := self._known.get(flag)) is None:
             raise _unknown(flag, self._known)
         if equals:
             values = [_unquoted(value)] if option.nargs != "+" else _names(value)
@@ -180,8 +178,7 @@ def _plainly(message: str) -> BadInput:
         kind = "a whole number" if number["kind"] == "int" else "a number"
         reason = f"{number['option'].split('/')[0]} takes {kind}, not {number['value']!r}."
         return BadInput(reason, hint="--help lists the options.")
-    wrong = _CHOICE.fullmatch(message)
-    if wrong is None:
+    if (wrong := _CHOICE.fullmatch(message)) is None:
         return BadInput(f"{message}.", hint="--help lists the options.")
     choices = [choice.strip("'") for choice in wrong["choices"].split(", ")]
     close = get_close_matches(wrong["value"], choices, 1)

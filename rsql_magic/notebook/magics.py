@@ -408,8 +408,7 @@ def loaded(shell: InteractiveShell | None) -> RsqlMagics | None:
 
 def unload(shell: InteractiveShell) -> None:
     """Take them away; harmless when they are not there."""
-    magics = loaded(shell)
-    if magics is None:
+    if (magics := loaded(shell)) is None:
         return
     # What is in force goes into the shell's configuration: a value that `%config` refused stays there otherwise.
     chosen = shell.config.get(Rsql.__name__, {})

@@ -171,8 +171,7 @@ class Catalog:
         return found
 
     def __getitem__(self, name: str) -> Table:
-        table = self.get(name)
-        if table is None:
+        if (table := self.get(name)) is None:
             raise KeyError(name)
         return table
 

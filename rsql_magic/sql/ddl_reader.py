@@ -131,8 +131,7 @@ class _Reading:
 
     def _read_by_lines(self, statement: str) -> None:
         """What can be told of a table that sqlglot does not read: its name, and its columns line by line."""
-        found = _NAMED.match(statement)
-        if not found:
+        if not (found := _NAMED.match(statement)):
             self._cannot_read(statement)
             return
         name, query = found[2], _QUERY.search(statement)
@@ -141,8 +140,7 @@ class _Reading:
         known = [readable for line in lines if (readable := self._readable(name, line))]
         readable = self._parsed(f"CREATE TABLE {name} ({', '.join(known)})") if known else readable
         if readable is None:
-            readable = self._parsed(f"CREATE TABLE {name} (x INT)")
-            if readable is None:
+            if (readable := self._parsed(f"CREATE TABLE {name} (x INT)")) is None:
                 self._cannot_read(statement)
                 return
             readable = readable.copy()
@@ -206,8 +204,7 @@ class _Reading:
         for names in _PARENTS.findall(head) if draft.table.kind == "table" else ():
             parent = self._parsed(f"CREATE TABLE {next(filter(None, names))} (x INT)")
             named = parent.find(exp.Table) if parent is not None else None
-            like = self._drafts.get(self._table(named, "table").full_name.casefold()) if named is not None else None
-            if like is not None:
+            if named is not None and (like := self._draft_of(named)) is not None:
                 draft.columns = {**like.columns, **draft.columns}
 
     def _part(self, draft: _Draft, part: Any) -> None:
@@ -259,8 +256,7 @@ class _Reading:
         draft.foreign_keys.append(ForeignKey(columns, target.full_name, referred))
 
     def _alter(self, tree: Any) -> None:
-        draft = self._drafts.get(self._table(tree.this, "table").full_name.casefold())
-        if draft is None:
+        if (draft := self._draft_of(tree.this)) is None:
             return
         for action in tree.args.get("actions") or ():
             for part in action.expressions if isinstance(action, exp.AddConstraint) else [action]:
@@ -273,10 +269,11 @@ class _Reading:
             draft = self._drafts.get(".".join(parts[:-1]).casefold())
             if draft and parts[-1] in draft.columns:
                 draft.columns[parts[-1]] = replace(draft.columns[parts[-1]], description=said)
-        elif isinstance(tree.this, exp.Table):
-            draft = self._drafts.get(self._table(tree.this, "table").full_name.casefold())
-            if draft:
-                draft.table = replace(draft.table, description=said)
+        elif isinstance(tree.this, exp.Table) and (draft := self._draft_of(tree.this)):
+            draft.table = replace(draft.table, description=said)
+
+    def _draft_of(self, target: Any) -> _Draft | None:
+        return self._drafts.get(self._table(target, "table").full_name.casefold())
 
     def _table(self, target: Any, kind: Kind) -> Table:
         places = [self._name(target.args[part]) if target.args.get(part) else "" for part in ("this", "db", "catalog")]

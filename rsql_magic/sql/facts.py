@@ -211,8 +211,7 @@ def as_stated(column: Column) -> Column:
         >>> as_stated(Column("delay", profile=Profile("0", "9", nulls=0.0342))).profile.nulls
         0.03
     """
-    profile = column.profile
-    if profile is not None:
+    if (profile := column.profile) is not None:
         profile = replace(
             profile,
             values=tuple(one_line(value, _LONGEST_VALUE) for value in profile.values),

@@ -140,8 +140,7 @@ def _node_refusal(node: ast.AST) -> str:
 
 
 def _r(source: str) -> str:
-    program = shutil.which("Rscript")
-    if program is None:
+    if (program := shutil.which("Rscript")) is None:
         raise _NotRun("R is not installed here")
     runner = Path(__file__).with_name("run.R")
     return _run([program, "--vanilla", str(runner)], {"code.R": source})

@@ -136,8 +136,7 @@ def _called(
         return None
     relations = missing.scope.relations
     columns = [(r, c) for r in relations for c in r.columns.values() if same(node.name, c, _table_of(r))]
-    found = only(columns)
-    if found is None:
+    if (found := only(columns)) is None:
         return None
     relation, column = found
     alone = node.args.get("table") or len(relations) == 1 or not relation.name

@@ -211,8 +211,7 @@ def start(node: exp.Expr) -> int:
 
 def written(node: exp.Expr, text: str, limit: int = 80) -> str:
     """A node as it stands in the text, or the text's beginning for a node that has no place of its own."""
-    places = [part.meta for part in node.walk() if "start" in part.meta]
-    if not places:
+    if not (places := [part.meta for part in node.walk() if "start" in part.meta]):
         return text[:limit]
     return text[min(place["start"] for place in places) : max(place["end"] for place in places) + 1][:limit]
 
@@ -232,8 +231,7 @@ def _bounded(sql: str) -> str:
     if not sql.isascii() and any("\ud800" <= c <= "\udfff" for c in sql):
         raise Unreadable("This statement holds half of a character (an unpaired surrogate).")
     # Editors of Windows begin a file with a byte order mark.
-    text = sql.strip().removeprefix("\ufeff").strip()
-    if not text:
+    if not (text := sql.strip().removeprefix("\ufeff").strip()):
         raise Unreadable("There is no SQL here.")
     return text
 
@@ -261,8 +259,7 @@ def _without_comments(text: str, tokens: list[Token], dialect: str) -> tuple[str
     from sqlglot import TokenType
 
     doubles = dialect_of(dialect).doubles_escaped_quotes
-    kept = list(_inner(tokens))
-    if not kept:
+    if not (kept := list(_inner(tokens))):
         raise Unreadable("There is no SQL here.", text[:40])
     pieces: list[str] = []
     comments: list[str] = []

@@ -207,8 +207,7 @@ def _pattern_subsets(lexed: Lexed) -> Iterator[_Substitute]:
     for index in range(len(lexed.tokens) - 5):
         if lexed.word(index) != "SUBSET" or not lexed.word(index + 1) or lexed.raw(index + 2) != "=":
             continue
-        end = _end_of_names(lexed, index + 3)
-        if end:
+        if end := _end_of_names(lexed, index + 3):
             yield _words(lexed, index, end)
 
 

@@ -70,14 +70,12 @@ class _Estimate:
         return 1.0
 
     def with_(self, node: exp.Expr, ctes: Mapping[str, float]) -> Mapping[str, float]:
-        with_ = node.args.get("with_")
-        if with_ is None:
+        if (with_ := node.args.get("with_")) is None:
             return ctes
         seen = dict(ctes)
         for cte in with_.expressions:
             name = cte.alias.casefold()
-            members = recursive_members(cte)
-            if members:
+            if members := recursive_members(cte):
                 self._refuse_unbounded(cte, members, node)
                 seen[name] = TABLE_ROWS  # while its own parts are estimated, which read it
             seen[name] = max(self.rows(cte.this, seen), max((_turns(m, cte) for m in members), default=0.0))
@@ -309,8 +307,7 @@ def _conditions(node: exp.Select) -> Iterator[exp.Expr]:
             yield join.args["on"]
         if join.args.get("using") or str(join.args.get("method") or "").upper() in {"NATURAL", "ASOF", "POSITIONAL"}:
             yield join
-    where = node.args.get("where")
-    if where is not None:
+    if (where := node.args.get("where")) is not None:
         yield where.this
 
 

@@ -105,8 +105,7 @@ def _series(node: exp.Func, dialect: str) -> float:
 
 def _moments(start: exp.Expr | None, end: exp.Expr | None, step: exp.Expr | None) -> float | None:
     """The steps between two dates; ends such as now() are taken to be a month apart, and their intervals more."""
-    by = seconds_of(step)
-    if by is None:
+    if (by := seconds_of(step)) is None:
         return None
     low, high = moment(start), moment(end)
     if low is not None and high is not None:
@@ -261,8 +260,7 @@ def magnitude(node: exp.Expr | None) -> float:
     """The largest number, without its sign, that constants below a node come to; 0 when there are none."""
     if node is None:
         return 0.0
-    known = value(node)
-    if known is not None:
+    if (known := value(node)) is not None:
         return abs(known)
     if isinstance(node, exp.Mul):
         return max(magnitude(node.this), 1.0) * max(magnitude(node.expression), 1.0)
@@ -421,8 +419,7 @@ def _source_rows(source: exp.Expr) -> float:
 
 
 def _sources(member: exp.Select) -> Iterator[exp.Expr]:
-    from_ = member.args.get("from_")
-    if from_ is not None:
+    if (from_ := member.args.get("from_")) is not None:
         yield from_.this
     for join in member.args.get("joins") or ():
         yield join.this

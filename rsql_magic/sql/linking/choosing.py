@@ -102,8 +102,7 @@ def _meant(name: str, index: Index, catalog: Catalog, seen: set[str]) -> Iterato
     qualifier, _, column = name.rpartition(".")
     if table := catalog.get(qualifier):
         yield table
-    holders = index.holders(column)
-    if not holders:
+    if not (holders := index.holders(column)):
         yield from islice(index.ranked(name), _PER_NAME)
     elif seen.isdisjoint(table.full_name for table in holders):
         yield from holders[:_PER_NAME]

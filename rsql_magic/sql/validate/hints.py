@@ -209,8 +209,7 @@ def problem(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
 def _table(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
     node = missing.node
     name = ".".join(part.name for part in node.parts) if isinstance(node, exp.Table) else node.name
-    table = catalog.get(name)
-    if table is not None:
+    if (table := catalog.get(name)) is not None:
         written = quoted(table.name, dialect)
         return Problem("table", name, f"The table is called {written}; write it with its quotes.", (written,))
     near = nearest(name, sorted({t.full_name for t in catalog}), least=0.5)
@@ -226,8 +225,7 @@ def _column(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
     tables = list(_tables(missing.scope))
     if dialect_of(dialect).minds_case:
         cased = (column.name for table in tables if (column := table.column(name)) is not None)
-        stored = next((each for each in cased if each.casefold() == name.casefold()), "")
-        if stored:
+        if stored := next((each for each in cased if each.casefold() == name.casefold()), ""):
             folded = quoted(stored, dialect)
             return Problem("column", name, f"The column is called {folded}; write it with its quotes.", (folded,))
     given = missing.scope.aliases.get(name.casefold())

@@ -105,8 +105,7 @@ class _Joins:
 
     def notes(self) -> Iterator[JoinNote]:
         """What is worth saying of them."""
-        links = list(_links(self.select, self.scope, self.resolution))
-        if not links:
+        if not (links := list(_links(self.select, self.scope, self.resolution))):
             return
         yield from self._unused(links)
         yield from self._repeated(links)
@@ -170,8 +169,7 @@ class _Joins:
     # Rows that come several times
 
     def _repeated(self, links: list[_Link]) -> Iterator[JoinNote]:
-        calls = list(_aggregates(self.select))
-        if not calls:
+        if not (calls := list(_aggregates(self.select))):
             return
         many, pairs = self._many(links), self._pairs()
         for call in calls:

@@ -149,8 +149,7 @@ class _Walk:
 
     def with_(self, node: exp.Expr, outer: Outer, ctes: Ctes) -> Ctes:
         """Walk the definitions of a WITH; each sees the earlier ones, and itself where it may be recursive."""
-        with_ = node.args.get("with_")
-        if with_ is None:
+        if (with_ := node.args.get("with_")) is None:
             return ctes
         seen = dict(ctes)
         # Names ahead are open until they are walked, so none of their columns is missing.
@@ -231,8 +230,7 @@ class _Walk:
 
     def sources(self, node: exp.Expr, scope: Scope, ctes: Ctes) -> None:
         """Put the relations of FROM and JOIN into a scope, in order."""
-        from_ = node.args.get("from_")
-        if from_ is not None:
+        if (from_ := node.args.get("from_")) is not None:
             self.relation(from_.this, scope, ctes)
         self.joins(node, scope, ctes)
         for lateral in node.args.get("laterals") or ():
@@ -321,8 +319,7 @@ class _Walk:
         key = self.names.id(node.this)
         if not node.args.get("db") and key in ctes:
             return Relation(node.name, key, ctes[key].names, ctes[key].open)
-        table = self.find(node)
-        if table is None:
+        if (table := self.find(node)) is None:
             return Relation(node.name, key, {}, open=True)
         return Relation(node.name, key, self.names.stored(table), not table.columns, table)
 
@@ -397,8 +394,7 @@ class _Columns:
         """The relations of the name before the dot; a `Missing` when there is none."""
         wanted = self.names.id(node.args["table"])
         for level in _inside(scope):
-            found = [r for r in level.relations if r.key == wanted]
-            if found:
+            if found := [r for r in level.relations if r.key == wanted]:
                 return found
         if not self._is_value(node, scope):
             self._result.missing.append(Missing("qualifier", node, scope))
@@ -417,8 +413,7 @@ class _Columns:
     def qualified(self, node: exp.Column, found: list[Relation], scope: Scope) -> None:
         """A column of a named relation."""
         name = self.names.id(node.this)
-        having = [r for r in found if name in r.columns]
-        if having:
+        if having := [r for r in found if name in r.columns]:
             self._result.columns[id(node)] = (having[0], name)
             if sum(name not in r.shared for r in having) > 1:
                 self._result.missing.append(Missing("ambiguous", node, scope, tuple(having)))
@@ -430,8 +425,7 @@ class _Columns:
         name = self.names.id(node.this)
         for level in _inside(place.scope):
             clause = place.clause if level is place.scope else "outer"
-            found = [r for r in level.relations if name in r.columns]
-            if found:
+            if found := [r for r in level.relations if name in r.columns]:
                 self._result.columns[id(node)] = (found[0], name)
                 self._ambiguous(node, name, level, clause)
                 return
