@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -72,7 +71,6 @@ class Assistant:
         environ: Mapping[str, str] | None = None,
         batch: bool | None = None,
         client: LLMClient | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         environ = os.environ if environ is None else environ
         self._environ = environ
@@ -81,8 +79,7 @@ class Assistant:
         self.batch = is_batch(None, environ) if batch is None else batch
         self.locator = GatewayLocator(self.settings, environ, interactive=not self.batch, client=client)
         self.connections = Connections()
-        self.chat = Chat(lambda: self.locator.client, clock=clock)
-        self._clock = clock
+        self.chat = Chat(lambda: self.locator.client)
         self._notes_shown: set[str] = set()
         self._asked = ""  # the database that was asked last, as turns name it
 
@@ -300,7 +297,7 @@ class Assistant:
 
     def new_chat(self) -> Chat:
         """Another conversation over the same gateway."""
-        return Chat(lambda: self.locator.client, history_tokens=self.settings.history_tokens, clock=self._clock)
+        return Chat(lambda: self.locator.client, history_tokens=self.settings.history_tokens)
 
     # The question with its `{{names}}` filled in, and a hint on names that were left as they stand.
     def _filled(
@@ -339,7 +336,7 @@ class Assistant:
             self._asked = prompt.entry.connection
             confirm = None if self.batch else confirm
             try:
-                result = Writer(prompt, screen=screen, clock=self._clock, confirm=confirm).run()
+                result = Writer(prompt, screen=screen, confirm=confirm).run()
             except NoQuery as error:
                 error.hint = error.hint or hint
                 raise

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import platform
-import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rsql_magic.display import CellOutput, listing, plain_markdown
@@ -16,7 +16,7 @@ from rsql_magic.gateway import Text
 from rsql_magic.plain_text import html_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Context
@@ -157,7 +157,7 @@ class Finding:
     fix: str = ""
 
 
-def doctor(assistant: Assistant, clock: Callable[[], float] = time.perf_counter) -> list[Finding]:
+def doctor(assistant: Assistant) -> list[Finding]:
     """Look at everything a question needs: gateway, token, streaming, models, R, versions."""
     from importlib.metadata import version
 
@@ -166,7 +166,7 @@ def doctor(assistant: Assistant, clock: Callable[[], float] = time.perf_counter)
     found = [Finding("versions", True, ", ".join(versions))]
     try:
         gateway = assistant.locator.gateway
-        found += [_reachable(gateway, str(assistant.locator.address), clock), *_serves(gateway, clock)]
+        found += [_reachable(gateway, str(assistant.locator.address)), *_serves(gateway)]
     except RsqlError as error:
         found.append(Finding("gateway", False, error.message, error.hint or "%rsql connect URL names one."))
     # What the embedded gateway complained of; another gateway's log is its administrator's.
@@ -176,8 +176,8 @@ def doctor(assistant: Assistant, clock: Callable[[], float] = time.perf_counter)
     return [*found, *_packages(), r_session()]
 
 
-def _reachable(gateway: LLMClient, address: str, clock: Callable[[], float]) -> Finding:
-    started = clock()
+def _reachable(gateway: LLMClient, address: str) -> Finding:
+    started = perf_counter()
     try:
         report = gateway.get("health", timeout=5.0)
     except GatewayError as error:
@@ -187,12 +187,12 @@ def _reachable(gateway: LLMClient, address: str, clock: Callable[[], float]) -> 
     version = report.get("version", "?") if isinstance(report, dict) else "?"
     state = report.get("status", "?") if isinstance(report, dict) else "?"
     well = state in {"ok", "healthy"}
-    found = f"{address}, version {version}, {state}, {1000 * (clock() - started):.0f} ms"
+    found = f"{address}, version {version}, {state}, {1000 * (perf_counter() - started):.0f} ms"
     return Finding("gateway", well, found, "" if well else _SEE_KEYS)
 
 
 # Models and one streamed answer; a proxy that holds a stream back shows as words that all come at once.
-def _serves(gateway: LLMClient, clock: Callable[[], float]) -> list[Finding]:
+def _serves(gateway: LLMClient) -> list[Finding]:
     try:
         names = gateway.models()
     except GatewayError as error:
@@ -205,20 +205,20 @@ def _serves(gateway: LLMClient, clock: Callable[[], float]) -> list[Finding]:
         keys = _report(gateway, "status").get("keys")
     if isinstance(keys, dict) and not keys.get("ready", True):
         return [listed, Finding("stream", False, "not tried, as no key is ready", _SEE_KEYS)]
-    return [listed, _streams(gateway, clock)]
+    return [listed, _streams(gateway)]
 
 
-def _streams(gateway: LLMClient, clock: Callable[[], float]) -> Finding:
-    started, times = clock(), []
+def _streams(gateway: LLMClient) -> Finding:
+    started, times = perf_counter(), []
     count = [{"role": "user", "content": "Count from 1 to 30, one number a line."}]
     try:
         for event in gateway.stream(count, timeout=30.0, max_tokens=120):
-            times += [clock() - started] if isinstance(event, Text) else []
+            times += [perf_counter() - started] if isinstance(event, Text) else []
     except GatewayError as error:
         return Finding("stream", False, error.message, error.hint)
     if not times:
         return Finding("stream", False, "the answer was empty", "Try another --model.")
-    took = clock() - started
+    took = perf_counter() - started
     # A proxy that buffers hands over all words within a moment, at the end of the time that the model took.
     held_back = len(times) > 2 and took > 0.5 and times[-1] - times[0] < 0.05 * took
     fix = "A proxy buffers: switch its buffering off for /rsql/ (nginx: proxy_buffering off)." if held_back else ""

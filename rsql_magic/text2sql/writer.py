@@ -12,10 +12,10 @@ something, and the answer is no. A slip (an unknown function, two queries, a typ
 
 from __future__ import annotations
 
-import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from rsql_magic.display import Screen, fenced
@@ -63,7 +63,6 @@ class Writer:
 
     _prompt: SchemaPrompt  # the question, its database and its conversation, whose next turn the answer becomes
     screen: Screen = field(default_factory=Screen)
-    clock: Callable[[], float] = time.monotonic  # in seconds
     confirm: Callable[[str], bool] | None = None  # asks a person whether to go on; None, when there is nobody, means no
 
     _replies: list[Reply] = field(default_factory=list, init=False)
@@ -96,7 +95,7 @@ class Writer:
             GatewayError: The gateway refused or failed.
             Stopped: The user stopped the cell.
         """
-        started = self.clock()
+        started = monotonic()
         if self._options.answer and self._options.level != "sample":
             raise BadInput("--answer sends rows of the result to the model.", hint="Allow it with --privacy sample.")
         self.screen.status("linking")
@@ -125,7 +124,7 @@ class Writer:
                 self.screen.status("answering")
                 self._explainer.answer(result)
         result.usage = usage_of(self._replies)
-        result.timings = Timings(**self._spent, total=self.clock() - started)
+        result.timings = Timings(**self._spent, total=monotonic() - started)
         return result
 
     # Writing.
@@ -215,7 +214,6 @@ class Writer:
             most=self._options.look_calls,
             say=self.screen.restart,
             restored=lambda text: restored(text, self._options.question),
-            clock=self.clock,
         )
 
     def _reply(self, messages: list[Message], **options: Unpack[StreamOptions]) -> Reply:
@@ -280,11 +278,11 @@ class Writer:
         """Run the query. Problems are what the data had against it, and an empty result that one spelling explains."""
         self._runner.refuse_costly(statement)
         self.screen.status("running")
-        started = self.clock()
+        started = monotonic()
         try:
             rows = self._runner.run(statement)
         except QueryFailed as error:
-            if not self._may_repair or self.clock() - started > 0.9 * self._options.timeout:
+            if not self._may_repair or monotonic() - started > 0.9 * self._options.timeout:
                 raise  # what was stopped once would be stopped again
             return [literals.without_values(str(error), sql)]
         self._rows[sql] = rows
@@ -366,11 +364,11 @@ class Writer:
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
-        started = self.clock()
+        started = monotonic()
         try:
             yield
         finally:
-            self._spent[step] = self._spent.get(step, 0.0) + self.clock() - started
+            self._spent[step] = self._spent.get(step, 0.0) + monotonic() - started
 
 
 def _best(attempts: Sequence[Round], doubted: str) -> Round:
