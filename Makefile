@@ -57,8 +57,8 @@ check: setup-check ## lint, types, architecture
 bench: setup-test ## speed, as ratios measured side by side in one run
 	$(python) -m pytest -m bench -s --timeout 0 tests/bench
 
-eval: setup-test ## judge prompts by a real model: URL=http://127.0.0.1:22700 MODEL=qwen [TOKEN_FROM=VARIABLE] [SET=FOLDER] [LIMIT=100] [LOOK=always] [DRAFTS=3]
-	$(python) -m evaluation --url $(URL) --model $(MODEL) $(if $(TOKEN_FROM),--token-from $(TOKEN_FROM)) $(if $(SET),--set $(SET)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(LOOK),--look $(LOOK)) $(if $(DRAFTS),--drafts $(DRAFTS))
+eval: setup-test ## judge prompts by a real model: URL=http://127.0.0.1:22700 MODEL=qwen [TOKEN_FROM=VARIABLE] [SET=FOLDER] [LIMIT=100] [LOOK=always] [DRAFTS=3] [EXAMPLES=1]
+	$(python) -m evaluation --url $(URL) --model $(MODEL) $(if $(TOKEN_FROM),--token-from $(TOKEN_FROM)) $(if $(SET),--set $(SET)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(LOOK),--look $(LOOK)) $(if $(DRAFTS),--drafts $(DRAFTS)) $(if $(EXAMPLES),--examples)
 
 bench-hub: setup-test ## a class of 75 at a real JupyterHub, then as many users as there is room for; 12 minutes, or MINUTES=1
 	$(python) tests/bench/bench_hub.py $(if $(MINUTES),--minutes $(MINUTES))

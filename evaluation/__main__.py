@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from evaluation import page
@@ -27,9 +28,10 @@ from evaluation.replies import Replies
 from evaluation.results import mcnemar
 from rsql_magic.assistant import of_process
 from rsql_magic.options import LOOKS
+from rsql_magic.text2sql import Verified, keep_verified, verified_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from evaluation.questions import Outcome, Question
 
@@ -46,20 +48,28 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=sys.maxsize, help="most questions, spread over the databases")
     parser.add_argument("--look", choices=LOOKS, default="auto", help="whether the model may call tools first")
     parser.add_argument("--drafts", type=int, default=0, help="drafts compared for each question; 0: where in doubt")
+    parser.add_argument(
+        "--examples", action="store_true", help="the other questions of a database stand as verified ones"
+    )
     parser.add_argument("--to", type=Path, default=Path("build/eval"), help="where replies and results go")
     options = parser.parse_args()
-    questions = spread(read(options.set / "questions.jsonl"), options.limit)
+    every = read(options.set / "questions.jsonl")
+    questions = spread(every, options.limit)
     replies = Replies(options.url.rstrip("/").removesuffix("/v1") + "/", options.to / "replies")
     token = os.environ[options.token_from] if options.token_from else ""
     records = []
     of_process().settings.look, of_process().settings.drafts = options.look, options.drafts
     with replies.served() as proxy, ExitStack() as stack:
-        os.environ |= {"RSQL_GATEWAY_URL": f"{proxy}v1", "RSQL_GATEWAY_TOKEN": token}
-        for record in _asked(questions, options.set, replies, model=options.model, token=token, server=_server(stack)):
+        # What the person who runs this has verified is no part of it.
+        config = stack.enter_context(TemporaryDirectory())
+        os.environ |= {"RSQL_GATEWAY_URL": f"{proxy}v1", "RSQL_GATEWAY_TOKEN": token, "XDG_CONFIG_HOME": config}
+        known, server = every if options.examples else [], _server(stack)
+        asked = _asked(questions, options.set, replies, options.model, token=token, server=server, known=known)
+        for record in asked:
             records.append(record)
             print(_line(record), flush=True)
-    look = "" if options.look == "auto" else f"-look-{options.look}"
-    results = options.to / f"{options.set.resolve().name}-{options.model.replace('/', '-')}{look}"
+    way = ("" if options.look == "auto" else f"-look-{options.look}") + "-examples" * options.examples
+    results = options.to / f"{options.set.resolve().name}-{options.model.replace('/', '-')}{way}"
     results.mkdir(parents=True, exist_ok=True)
     (results / "results.jsonl").write_text("".join(f"{record.line()}\n" for record in records), encoding="utf-8")
     (results / "index.html").write_text(page.html(records, options.model), encoding="utf-8")
@@ -68,7 +78,14 @@ def main() -> None:
 
 
 def _asked(
-    questions: Sequence[Question], folder: Path, replies: Replies, *, model: str, token: str, server: Callable[[], str]
+    questions: Sequence[Question],
+    folder: Path,
+    replies: Replies,
+    model: str,
+    *,
+    token: str,
+    server: Callable[[], str],
+    known: Sequence[Question],
 ) -> Iterator[Record]:
     databases = next((path for name in ("databases", "database") if (path := folder / name).is_dir()), folder)
     for name, some in groupby(questions, key=lambda question: question.database):
@@ -87,7 +104,16 @@ def _asked(
                     print(f"{question.number} {name}: left out, as the gold query is no answer: {why}", file=sys.stderr)
                     continue
                 plain = ask_plainly(question, database, replies, model, token)
+                _verify(one for one in known if one.database == name and one != question)
                 yield Record(question, plain, ask_rsql(question, database, replies, model))
+
+
+def _verify(questions: Iterable[Question]) -> None:
+    """Have these questions, and no others, as the verified ones of the user's own file."""
+    path = verified_paths()[1]
+    path.unlink(missing_ok=True)
+    for one in questions:
+        keep_verified(Verified(one.text, one.gold), path)
 
 
 def _server(stack: ExitStack) -> Callable[[], str]:

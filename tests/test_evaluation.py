@@ -190,6 +190,7 @@ class Model(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Endpoint)
         self.replies = replies
         self.asked = 0
+        self.told = []
 
     @classmethod
     @contextmanager
@@ -207,6 +208,7 @@ class Model(ThreadingHTTPServer):
     def reply(self, messages):
         self.asked += 1
         told = "\n".join(message["content"] for message in messages if message["role"] == "user")
+        self.told.append(told)
         replies = next(replies for question, replies in self.replies.items() if question in told)
         before = sum(message["role"] == "assistant" for message in messages) + told.count("This query does not work")
         return replies[min(before, len(replies) - 1)]
@@ -245,12 +247,12 @@ class Endpoint(BaseHTTPRequestHandler):
         pass
 
 
-def evaluate(model, folder, questions=OWN, **environment):
+def evaluate(model, folder, questions=OWN, *options, **environment):
     """What ``make eval`` prints, errors included, and its records."""
     url = f"http://127.0.0.1:{model.server_port}"
     command = [sys.executable, "-m", "evaluation", "--url", url, "--model", "scripted"]
     done = subprocess.run(
-        [*command, "--set", str(questions), "--to", str(folder)],
+        [*command, "--set", str(questions), "--to", str(folder), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -259,7 +261,8 @@ def evaluate(model, folder, questions=OWN, **environment):
         env=os.environ | environment,
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    lines = (folder / f"{questions.name}-scripted" / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    way = "".join(option.replace("--", "-") for option in options)
+    lines = (folder / f"{questions.name}-scripted{way}" / "results.jsonl").read_text(encoding="utf-8").splitlines()
     return done.stdout, [json.loads(line) for line in lines]
 
 
@@ -289,10 +292,9 @@ REPLIES = {
 
 
 @pytest.fixture(scope="module")
-def two_runs(programs, tmp_path_factory):
-    """What two runs over a small set print and record, and how often the model was asked by the end of each."""
-    folder = tmp_path_factory.mktemp("evaluation")
-    questions = folder / "small"
+def small(tmp_path_factory):
+    """A set of five questions, one of which has no answer."""
+    questions = tmp_path_factory.mktemp("sets") / "small"
     (questions / "databases").mkdir(parents=True)
     (questions / "databases" / "shelf.sqlite.sql").write_text(
         "CREATE TABLE books (title TEXT PRIMARY KEY, author TEXT, pages INTEGER);\n"
@@ -301,8 +303,15 @@ def two_runs(programs, tmp_path_factory):
     asked = SMALL | {"How many sheets are there?": "SELECT sum(sheets) FROM books"}
     lines = [{"database": "shelf", "question": text, "gold": gold} for text, gold in asked.items()]
     (questions / "questions.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return questions
+
+
+@pytest.fixture(scope="module")
+def two_runs(programs, small, tmp_path_factory):
+    """What two runs over a small set print and record, and how often the model was asked by the end of each."""
+    folder = tmp_path_factory.mktemp("evaluation")
     with Model.with_replies(REPLIES) as model:
-        return [(*evaluate(model, folder / "to", questions), model.asked) for _ in range(2)]
+        return [(*evaluate(model, folder, small), model.asked) for _ in range(2)]
 
 
 def test_right_wrong_repaired_and_refused_answers_are_told_apart(two_runs):
@@ -322,6 +331,16 @@ def test_right_wrong_repaired_and_refused_answers_are_told_apart(two_runs):
     assert "1 first drafts did not run, of which 1 ended right." in printed
     page = Path(printed.rsplit("\n\n", 1)[1].split(" shows ")[0]).read_text(encoding="utf-8")
     assert page.index("<h2>Won</h2>") < page.index("<h2>Both wrong</h2>") < page.index("<h2>Both right</h2>")
+
+
+def test_examples_are_the_other_questions_of_the_database_and_never_the_question_itself(two_runs, small, tmp_path):
+    with Model.with_replies(REPLIES) as model:
+        evaluate(model, tmp_path, small, "--examples")
+    (asked,) = {
+        told for told in model.told if told.endswith("Question: How many books are there?") and "checked" in told
+    }
+    assert f"How many books have no pages?\n{sql(SMALL['How many books have no pages?'])}" in asked
+    assert sql(SMALL["How many books are there?"]) not in asked
 
 
 def test_a_second_run_asks_the_model_nothing_again(two_runs):
