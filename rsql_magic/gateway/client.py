@@ -40,12 +40,16 @@ Described: TypeAlias = "Callable[[], Mapping[str, Any]]"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _OF_PROXIES = (502, 503)  # with a page of HTML: a hub's proxy while the gateway restarts
 _RESTART_PAUSES = (0.5, 1.0, 2.0)  # seconds; a gateway starts within one
-# What an answer can do without; reasoning models refuse the first, some servers the second, small models the third.
-OPTIONAL = ("temperature", "seed", "tools")
+# What an answer can do without: reasoning models refuse the first, some servers the second, small models the others.
+OPTIONAL = ("temperature", "seed", "tools", "response_format")
 
 _MONTH = 30 * 24 * 3600.0  # seconds
 _TOO_LONG = re.compile(r"context|maximum (?:prompt|input) length|(?:prompt|input|request) is too (?:long|large)", re.I)
-_TOOLS = re.compile(r"\btools?\b|function.call", re.I)
+# How a refusal of these is worded, where it does not name them.
+_SAID = {
+    "tools": re.compile(r"\btools?\b|function.call", re.I),
+    "response_format": re.compile(r"response.?format|json.?schema|structured.output|grammar", re.I),
+}
 _TOKENS = re.compile(r"(\d[\d,]{2,}) ?tokens?\b")
 
 
@@ -62,6 +66,7 @@ class StreamOptions(TypedDict, total=False):
     temperature: float
     seed: int
     tools: Sequence[Mapping[str, Any]]
+    response_format: Mapping[str, Any]  # JSON of a schema, from servers that keep a model to one
 
 
 def body_fields(options: StreamOptions) -> dict[str, Any]:
@@ -368,8 +373,9 @@ def _key(url: str, model: str | None) -> str:
 def refused_parameter(error: GatewayError, sent: Collection[str]) -> str:
     """The optional parameter that a refusal names; empty for another refusal."""
     # llama.cpp's server fails where its template has no tools, OpenRouter finds no endpoint.
-    if "tools" in sent and error.status in {400, 404, 422, 500, 501} and _TOOLS.search(error.message):
-        return "tools"
+    for name, words in _SAID.items():
+        if name in sent and error.status in {400, 404, 422, 500, 501} and words.search(error.message):
+            return name
     if error.status not in {400, 422}:
         return ""
     return next((name for name in sent if name in OPTIONAL and re.search(rf"\b{name}\b", error.message)), "")

@@ -18,10 +18,12 @@ from rsql_magic.errors import RsqlError
 from rsql_magic.gateway import drafts, usage_of
 from rsql_magic.plain_text import printable
 from rsql_magic.study.proving import disproved
-from rsql_magic.study.sheet import FORMS, Kind, Sheet, Unusable, as_markdown, read_sheet
+from rsql_magic.study.sheet import FORMS, Kind, Sheet, Unusable, as_markdown, read_sheet, schema
 
 if TYPE_CHECKING:
-    from rsql_magic.gateway import Message, Usage
+    from typing import Unpack
+
+    from rsql_magic.gateway import Message, Reply, StreamOptions, Usage
 
 
 @dataclass
@@ -94,6 +96,11 @@ class StudyWriter(AnswerWriter):
         asked = f"{self.kind} about: {self.question.text}"
         user = prompts.render("question", context=self.gathered.text, question=asked)
         return self.entry.messages(system, user.strip())
+
+    def _send(self, messages: list[Message], **options: Unpack[StreamOptions]) -> Reply:
+        form = {"name": self.kind, "schema": schema(self.kind, self.count)}
+        options["response_format"] = {"type": "json_schema", "json_schema": form}
+        return super()._send(messages, **options)
 
     def as_values(self) -> dict[str, Any]:
         """The content of the messages as values, for the model of fixed rules."""

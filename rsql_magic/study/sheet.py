@@ -96,11 +96,8 @@ def read_sheet(text: str, kind: Kind, count: int | None = None) -> Sheet:
         'sum'
     """
     block = _BLOCK.search(text)
-    # A type made at run time: each kind of sheet has a form of its own, which msgspec checks and explains.
-    items: Any = list.__class_getitem__(ITEMS[kind])
-    form = msgspec.defstruct("Form", [("title", str), ("items", items)], forbid_unknown_fields=True)
     try:
-        form_read: Any = msgspec.json.decode((block[1] if block else text).strip().encode(), type=form)
+        form_read: Any = msgspec.json.decode((block[1] if block else text).strip().encode(), type=_form(kind))
     except msgspec.DecodeError as problem:  # also a ValidationError, which says where
         raise Unusable(f"The JSON is not of the form that was asked for: {problem}.") from None
     sheet = Sheet(kind, form_read.title, tuple(form_read.items))
@@ -115,6 +112,25 @@ def read_sheet(text: str, kind: Kind, count: int | None = None) -> Sheet:
     if found:
         raise Unusable(*found)
     return sheet
+
+
+def schema(kind: Kind, count: int | None = None) -> dict[str, Any]:
+    """The JSON Schema of a sheet, for servers that keep a model to one.
+
+    Example:
+        >>> schema("flashcards", 5)["properties"]["items"]["maxItems"]
+        5
+    """
+    definitions = msgspec.json.schema(_form(kind))["$defs"]
+    form: dict[str, Any] = definitions.pop("Form")
+    form["properties"]["items"] |= {"minItems": count or 1, "maxItems": count or MOST}
+    return {**form, "$defs": definitions}
+
+
+# A type made at run time: each kind of sheet has a form of its own, which msgspec checks and explains.
+def _form(kind: Kind) -> type[msgspec.Struct]:
+    items: Any = list.__class_getitem__(ITEMS[kind])
+    return msgspec.defstruct("Form", [("title", str), ("items", items)], forbid_unknown_fields=True)
 
 
 def _item_problems(item: Item) -> list[str]:

@@ -273,12 +273,15 @@ REFUSALS = [
     (400, "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported."),
     (400, "temperature is deprecated for this model"),
     (422, "Extra inputs are not permitted: seed"),
+    (400, "This model does not support response format `json_schema`."),
+    (400, "Failed to initialize samplers: failed to parse grammar"),
+    (501, "structured outputs are not implemented"),
 ]
 
 
 @pytest.mark.parametrize(("status", "words"), REFUSALS)
 def test_a_parameter_that_a_model_refuses_is_left_out_from_then_on(status, words, tmp_path):
-    name = "seed" if "seed" in words else "temperature"
+    name = next((name for name in ("seed", "temperature") if name in words), "response_format")
     sent = []
 
     def answer(request):
@@ -289,15 +292,17 @@ def test_a_parameter_that_a_model_refuses_is_left_out_from_then_on(status, words
             200, headers={"content-type": "text/event-stream"}, content=f"{chunk('hi')}\n\ndata: [DONE]\n\n"
         )
 
+    options = {"temperature": 0, "seed": 1, "response_format": {"type": "json_object"}}
+
     def ask():
         records = ModelRecords(tmp_path / "models.json")
-        return list(answering(answer, records=records).stream(HELLO, model="o3", temperature=0, seed=1))
+        return list(answering(answer, records=records).stream(HELLO, model="o3", **options))
 
     assert ask()[0] == Text("hi")
     assert [name in body for body in sent] == [True, False]
     ask()
     assert [name in body for body in sent] == [True, False, False]
-    assert {"temperature", "seed"} - {name} <= sent[-1].keys()
+    assert options.keys() - {name} <= sent[-1].keys()
 
 
 def test_another_refusal_is_an_error():

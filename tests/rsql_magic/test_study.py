@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import jsonschema
 import pandas as pd
 import pytest
 
@@ -22,6 +23,7 @@ from rsql_magic.study.sheet import (
     Unusable,
     as_markdown,
     read_sheet,
+    schema,
     widget_of,
 )
 
@@ -39,6 +41,9 @@ def question(answer=0, code=None, text="What is the mean of 1, 2 and 3?"):
 def test_the_form_in_the_prompt_is_the_form_that_is_read(kind):
     form = FORMS[kind].partition("\n\n")[0].replace("python|r|sql", "python").replace('["…", "…", "…"]', '["a", "b"]')
     assert len(read_sheet(form, kind).items) == 1
+    jsonschema.validate(json.loads(form), schema(kind, 1))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(json.loads(form), schema(kind, 2))
 
 
 @pytest.mark.parametrize(
@@ -121,6 +126,7 @@ def test_a_quiz_is_asked_for_checked_and_shown(programs, ip, gateway, capsys):
     system, *_, user = [message["content"] for message in gateway.requests[0]["messages"]]
     assert "exactly 1 items" in system
     assert '"choices"' in system
+    assert gateway.requests[0]["response_format"]["json_schema"] == {"name": "quiz", "schema": schema("quiz", 1)}
     assert user.endswith("Question: quiz about: means of sales")
     assert "region str" in user
     out = capsys.readouterr().out
