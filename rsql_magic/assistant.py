@@ -393,7 +393,7 @@ class Assistant:
         entry = talk.entry(asked, snapshot.origin, task="sql_ai", whole=whole, connection=named, level=level)
         engine = executed_by(engine, executor) if executor else engine
         examples = read_verified(verified_paths(self._environ))
-        return SchemaPrompt(options, engine, entry, examples=examples, linked=linked), choice, hint
+        return SchemaPrompt(options, engine, entry, examples=examples, ready=linked), choice, hint
 
     def verify(self, result: SQLResult | None = None, *, user: bool = False) -> Path:
         """Keep a question and its SQL as verified, so that questions like it are shown them; gives the file's path."""

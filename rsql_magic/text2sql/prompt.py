@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
 from functools import cached_property
@@ -36,17 +36,13 @@ if TYPE_CHECKING:
     from rsql_magic.tools import Tool
 
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-_MOST_MORE = 5
-"""Tables added to one round of repair."""
+_MOST_MORE = 5  # tables added to one round of repair
 _MOST_VALUES = 10
 _LOOK_SECONDS = 10.0
 
 
-VERIFIED = "rsql_verified.jsonl"
-"""The file beside the notebook."""
-
-ALIKE = 0.35
-"""From here on two questions resemble each other."""
+VERIFIED = "rsql_verified.jsonl"  # the file beside the notebook
+ALIKE = 0.35  # share of words in common from which on two questions resemble each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,61 +134,34 @@ def _likeness(one: set[str], other: set[str]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """A request that is ready: the tables that matter, and the messages that tell of them.
+    """A request that is ready: the tables that matter, and the messages that tell of them."""
 
-    Args:
-        catalog: All tables.
-        tables: Those that matter, best first.
-        messages: What is sent.
-        late: What could not be looked at in time, as a sentence.
-    """
-
-    catalog: Catalog
-    tables: tuple[Table, ...]
-    messages: tuple[Message, ...]
-    late: str = ""
+    catalog: Catalog  # all tables
+    tables: tuple[Table, ...]  # those that matter, best first
+    messages: tuple[Message, ...]  # what is sent
+    late: str = ""  # what could not be looked at in time, as a sentence
 
 
+@dataclass(eq=False)
 class SchemaPrompt:
-    """One question and the part of a database that it is about.
+    """One question and the part of a database that it is about."""
 
-    Args:
-        options: What is wanted.
-        engine: The database.
-        entry: Its place in the conversation.
-        now: Gives the date and time zone that the prompt names where a question counts from today.
-        examples: Verified questions, of which those that resemble this one are shown to the model.
-        linked: The request, when it was made before; then it is sent as it is.
-    """
+    options: QueryOptions  # what is wanted
+    engine: Engine
+    entry: Entry  # its place in the conversation
+    # Gives the date and time zone that the prompt names where a question counts from today.
+    now: Callable[[], datetime] = lambda: datetime.now().astimezone()
+    examples: Sequence[Verified] = ()  # verified questions; those that resemble this one are shown to the model
+    ready: Linked | None = None  # the request; one that was made before is sent as it is
+    narrow: str = field(default="", init=False)  # how many tables were shown, where the model's context held no more
+    settled: str = field(default="", init=False)  # which of several readings was taken, where nobody could be asked
 
-    def __init__(
-        self,
-        options: QueryOptions,
-        engine: Engine,
-        entry: Entry,
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
-        examples: Sequence[Verified] = (),
-        linked: Linked | None = None,
-    ) -> None:
-        self.options = options
-        self.engine = engine
-        self.dialect = options.dialect or engine.dialect
-        """The dialect that the query is wanted in."""
-        self.entry = entry
-        self._now = now
-        self._examples = examples
-        self._ready = linked
-        self.late = linked.late if linked else ""
-        """What could not be looked at in time, as a sentence."""
-        self.narrow = ""
-        """How many tables were shown, when the model's context held no more."""
-        self.settled = ""
-        """Which of several readings was taken, when nobody could be asked."""
+    def __post_init__(self) -> None:
+        ready = self.ready or Linked(Catalog(), (), ())
+        self.dialect = self.options.dialect or self.engine.dialect  # that the query is wanted in
+        self.catalog, self.late, self._tables = ready.catalog, ready.late, list(ready.tables)
+        # The draft to repair, what is wrong with it, and the tables that it named and had not seen.
         self._failed: tuple[str, tuple[str, ...], list[Table]] = ("", (), [])
-        """The draft to repair, what is wrong with it, and the tables that it named and had not seen."""
-        self.catalog = linked.catalog if linked else Catalog()
-        self._tables: list[Table] = list(linked.tables) if linked else []
 
     @cached_property
     def misspelt(self) -> dict[str, str]:
@@ -231,10 +200,10 @@ class SchemaPrompt:
     @property
     def linked(self) -> Linked:
         """What is sent first: the prompt, the history, the tables that matter and the question."""
-        if self._ready is None:
+        if self.ready is None:
             messages = tuple(self._link())
-            self._ready = Linked(self.catalog, tuple(self._tables), messages, self.late)
-        return self._ready
+            self.ready = Linked(self.catalog, tuple(self._tables), messages, self.late)
+        return self.ready
 
     @property
     def unread(self) -> tuple[str, ...]:
@@ -264,14 +233,11 @@ class SchemaPrompt:
         return self.entry.messages(prompts.render("sql", dialect=functions(self.dialect).title), user)
 
     def narrowed(self, context: int) -> bool:
-        """Link anew with half the tokens for tables, as a model's context is exceeded; whether fewer are left.
-
-        Args:
-            context: Tokens that the context holds; 0 when it is not known.
-        """
+        """Link anew with half the tokens for tables, as a model's ``context`` is exceeded; whether fewer are left."""
+        # In tokens; 0 where it is not known.
         shown = sum(count_tokens(ddl(table, self.options.level, brief=True)) for table in self._tables)
         budget = min(shown // 2, context // 2 or shown)
-        before, self._ready = len(self._tables), None
+        before, self.ready = len(self._tables), None
         self.options = replace(self.options, schema_tokens=budget)
         left, every = len(self.linked.tables), len(self.catalog)
         self.narrow = f"The model's context is short: {left} of {every} tables are shown."
@@ -288,11 +254,8 @@ class SchemaPrompt:
         return self._messages(schema, f"{self._more()}{prompts.load('sql_plan')}\n\n")
 
     def further(self, number: int) -> tuple[list[Message], StreamOptions]:
-        """What asks for a further draft of the same question, to compare results.
-
-        Args:
-            number: 1 states all facts of the columns; from 2 on the first messages are sent, less likely words allowed.
-        """
+        """What asks for a further draft of the same question, to compare results."""
+        # The first states all facts of the columns; from 2 on the first messages are sent, less likely words allowed.
         if number == 1:
             return self._messages(self.context(brief=False), self._more()), {}
         return list(self.linked.messages), {"temperature": 0.7, "seed": number}
@@ -351,7 +314,7 @@ class SchemaPrompt:
         """Verified questions that resemble this one, with their SQL, as far as it still fits the tables."""
         fitting = (
             one
-            for one in resembling(self._question, self._examples)
+            for one in resembling(self._question, self.examples)
             if one.dialect in {"", self.dialect} and not validate(one.sql, self.dialect, self.catalog)
         )
         text = "\n\n".join(f"{one.question}\n```sql\n{one.sql}\n```" for one in fitting)
@@ -368,7 +331,7 @@ class SchemaPrompt:
         """The date where the question counts from it: a model filters by a date that it is given."""
         if not asks_of_now("\n".join([self._question, *(turn.question for turn in self.entry.earlier)])):
             return {}
-        now = self._now()
+        now = self.now()
         return {"today": now.date().isoformat(), "time_zone": self.engine.time_zone or now.tzname() or "UTC"}
 
     def repair(self, sql: str, problems: Sequence[str], proposed: str = "") -> str:
