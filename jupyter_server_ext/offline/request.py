@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from datetime import date
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from rsql_magic.sql import Catalog, Profile, Table, Unreadable, canonical
+
+from .tables import table
 
 Task = Literal["sql", "repair", "ask", "study", "explain", "result"]
 Sheet = Literal["summary", "flashcards", "quiz", "exam"]
@@ -122,9 +121,8 @@ class Described(msgspec.Struct, frozen=True):
     def is_unique(self, column: FrameColumn) -> bool:
         """Whether no value of a column repeats."""
         known = column.known
-        return bool(self.rows and self.rows > 1 and known.distinct == self.rows and not known.nulls) and (
-            not known.approximate
-        )
+        is_exact = not (known.nulls or known.approximate)
+        return is_exact and (self.rows or 0) > 1 and known.distinct == self.rows
 
 
 class OfflineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -186,11 +184,6 @@ def read(member: Any) -> OfflineRequest:
     return request
 
 
-@cache
-def _languages() -> dict[str, dict[str, str]]:
-    return tomllib.loads(Path(__file__).with_name("languages.toml").read_text(encoding="utf-8"))
-
-
 def only_english(question: str) -> str:
     """The sentence, in the question's language, that only English is understood; empty for an English question.
 
@@ -198,12 +191,12 @@ def only_english(question: str) -> str:
         >>> only_english("How many flights?"), only_english("Wie viele Flüge gibt es?")[:19]
         ('', 'Das Offline-Modell ')
     """
-    letters = [char for char in question if char.isalpha()]
+    languages, letters = table("languages"), [char for char in question if char.isalpha()]
     if letters and sum(ord(char) > 0x24F for char in letters) > len(letters) / 2:  # a script that is not Latin
-        return _languages()["other"]["says"]
+        return str(languages["other"]["says"])
     words = re.findall(r"[^\W\d_]+", question.lower())
-    counts = {name: sum(w in each.get("words", "").split() for w in words) for name, each in _languages().items()}
+    counts = {name: sum(w in each.get("words", "").split() for w in words) for name, each in languages.items()}
     english = counts.pop("en")
     best = max(counts, key=counts.__getitem__)
     # One word may be a name; two small words of a language are a sentence of it.
-    return _languages()[best]["says"] if counts[best] >= 2 and counts[best] > english else ""
+    return str(languages[best]["says"]) if counts[best] >= 2 and counts[best] > english else ""

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.http_client import httpx
@@ -60,15 +60,9 @@ def answer(request: OfflineRequest | None) -> str:
 class OfflineTransport(httpx.AsyncBaseTransport):
     """Answers ``POST …/chat/completions`` and ``GET …/models`` without a network.
 
-    Args:
-        pace: Seconds to wait between the chunks of a stream; 0 for tests and batch runs.
-
     Example:
         >>> client = httpx.AsyncClient(transport=OfflineTransport(), base_url="http://offline/v1")
     """
-
-    def __init__(self, *, pace: float = 0.0) -> None:
-        self._pace = pace
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
@@ -110,22 +104,11 @@ class OfflineTransport(httpx.AsyncBaseTransport):
             return httpx.Response(200, json=reply)
         options = body.get("stream_options")
         wants_usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
-        stream = _Stream(_events(frame, text, usage if wants_usage else None), self._pace)
-        return httpx.Response(200, headers={"content-type": "text/event-stream; charset=utf-8"}, stream=stream)
+        events = _events(frame, text, usage if wants_usage else None)
+        return httpx.Response(200, headers={"content-type": "text/event-stream; charset=utf-8"}, content=events)
 
 
-class _Stream(httpx.AsyncByteStream):
-    def __init__(self, events: Iterator[bytes], pace: float) -> None:
-        self._events = events
-        self._pace = pace
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for event in self._events:
-            yield event
-            await asyncio.sleep(self._pace)
-
-
-def _events(frame: dict[str, Any], text: str, usage: dict[str, int] | None) -> Iterator[bytes]:
+async def _events(frame: dict[str, Any], text: str, usage: dict[str, int] | None) -> AsyncIterator[bytes]:
     """The server-sent events of a stream, a few words each, ``[DONE]`` last."""
     frame = {**frame, "object": "chat.completion.chunk"}
     words = re.findall(r"\s*\S+\s*", text) or ([text] if text else [])
@@ -135,6 +118,7 @@ def _events(frame: dict[str, Any], text: str, usage: dict[str, int] | None) -> I
     for delta in deltas:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None if delta else "stop"}
         yield _sse({**frame, "choices": [choice]})
+        await asyncio.sleep(0)  # others go on
     if usage is not None:
         yield _sse({**frame, "choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"

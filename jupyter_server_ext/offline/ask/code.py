@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
 
 from ..sql import NotUnderstood, day, laid_out, write
+from ..tables import table
 from .notebook import PATTERNS, r_name, r_string
 
 if TYPE_CHECKING:
@@ -52,11 +50,6 @@ def computed(notebook: Notebook, question: str) -> tuple[Language, str, str]:
     return language, "\n".join(_Writer(written.query, library).lines()), notes
 
 
-@cache
-def _libraries() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("libraries.toml").read_text(encoding="utf-8"))
-
-
 class _Figure(NamedTuple):
     """A figure: its name in the result, the function, and its column; ``rows`` counts rows and has none."""
 
@@ -75,8 +68,8 @@ class _Writer:
     def __post_init__(self) -> None:
         self.is_r = self.library == "r"
         self._name = r_name if self.is_r else repr
-        own = _libraries()[self.library]
-        self._templates = own if self.is_r else _libraries()["python"] | own
+        own = table("ask/libraries")[self.library]
+        self._templates = own if self.is_r else table("ask/libraries")["python"] | own
         terms = [term for term in self.query.expressions if not isinstance(term, exp.Star)]
         group, order = self.query.args.get("group"), self.query.args.get("order")
         self.groups = [_column(term) for term in group.expressions] if group else []
@@ -85,12 +78,10 @@ class _Writer:
         self.order = {_column(term.this): bool(term.args.get("desc")) for term in (order.expressions if order else ())}
 
     def _write(self, step: str, **names: object) -> str:
-        template: str = self._templates[step]
-        return template.format_map(names)
+        return str(self._templates[step]).format_map(names)
 
     def _function(self, name: str) -> str:
-        found: str = self._templates.get("functions", {}).get(name, name)
-        return found
+        return str(self._templates.get("functions", {}).get(name, name))
 
     def lines(self) -> Iterator[str]:
         """The lines of code, the last of which shows the result."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ..tables import table
 from .notebook import PATTERNS, nearest
 
 if TYPE_CHECKING:
@@ -18,17 +17,8 @@ if TYPE_CHECKING:
     from .notebook import Notebook
 
 _MAGIC_OF_R = re.compile(r"\A\s*%%R\b.*\n")  # a block marked as R holds what R can parse
+_SAID = re.IGNORECASE | re.DOTALL  # how an entry's pattern is read
 _LISTED = 12  # names; more are no help in a sentence
-
-
-@cache
-def _known() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE | re.DOTALL)
 
 
 def is_about_error(notebook: Notebook) -> bool:
@@ -43,7 +33,9 @@ def _quotes_error(question: str) -> bool:
 
 def is_known_message(text: str) -> bool:
     """Whether a text is the bare message of an error of R or SQL: "division by zero"."""
-    return any(_compiled(entry["says"]).search(text) for language in ("sql", "r") for entry in _known()[language])
+    return any(
+        re.search(entry["says"], text, _SAID) for language in ("sql", "r") for entry in table("ask/errors")[language]
+    )
 
 
 def explain_error(notebook: Notebook) -> str:
@@ -52,8 +44,8 @@ def explain_error(notebook: Notebook) -> str:
     text = question if _quotes_error(question) or not error else error
     cause = _Error(notebook, text)
     for language, message in _readings(text):
-        for entry in _known()[language]:
-            match = _compiled(entry["says"]).search(message)
+        for entry in table("ask/errors")[language]:
+            match = re.search(entry["says"], message, _SAID)
             if match and (explained := cause.explained(entry, match, language)):
                 return explained
     # The last line of a traceback says what happened.
@@ -129,7 +121,7 @@ class _Error:
         }
 
     def _names_of(self, what: str) -> dict[str, str]:
-        listed = _known().get(what)
+        listed = table("ask/errors").get(what)
         if listed is None:
             return self._in_notebook[what]
         # Functions stand behind their packages; the first package that has one is taken.

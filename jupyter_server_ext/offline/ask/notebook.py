@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
-import tomllib
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rsql_magic.sql import Catalog, Column, Table
 
-from ..sql import columns_named, values_named
+from ..sql import columns_named, listed, values_named
+from ..tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,8 +24,7 @@ Language = Literal["python", "r", "sql"]
 _SHOWN = 12  # columns; an answer is read at a glance, and all columns are in the prompt
 _SYNTACTIC = re.compile(r"(?:[A-Za-z]|\.(?!\d))[A-Za-z0-9._]*")
 _RESERVED = frozenset("if else repeat while function for next break TRUE FALSE NULL Inf NaN NA in".split())  # noqa: SIM905
-_TEXTS: dict[str, str | list[str]] = tomllib.loads(Path(__file__).with_name("patterns.toml").read_text("utf-8"))
-PATTERNS = {name: re.compile("".join(texts)) for name, texts in _TEXTS.items()}
+PATTERNS = {name: re.compile("".join(texts)) for name, texts in table("ask/patterns").items()}
 _LANGUAGES: tuple[Language, ...] = ("r", "sql", "python")
 
 
@@ -196,11 +194,6 @@ def missing(frame: Described) -> str:
 def _percent(column: FrameColumn) -> str:
     share = column.known.nulls or 0
     return "less than 1%" if share < 0.01 else f"{share:.0%}"
-
-
-def listed(words: list[str]) -> str:
-    """``a, b and c``."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
 def facts_of(frame: Described, column: FrameColumn) -> str:

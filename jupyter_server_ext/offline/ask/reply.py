@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from ..request import only_english
-from ..sql import NotUnderstood
+from ..sql import NotUnderstood, listed
 from .code import computed
 from .errors import explain_error, is_about_error, is_known_message
-from .notebook import PATTERNS, Notebook, describe, facts_of, listed, missing, named_at, size
+from .notebook import PATTERNS, Notebook, describe, facts_of, missing, named_at, size
 from .study import explain_term
 from .wishes import plot_code, task_code
 
@@ -35,9 +35,7 @@ def reply(request: OfflineRequest) -> str:
 
 def _parts(notebook: Notebook) -> str:
     """The answer to each part of the question, else to it as a whole: "What is in cars, and how do I get …?"."""
-    pieces = [
-        piece.strip(" ,.?;") for piece in PATTERNS["also"].split(notebook.question) if piece and piece.strip(" ,.?;")
-    ]
+    pieces = [one for piece in PATTERNS["also"].split(notebook.question) if (one := (piece or "").strip(" ,.?;"))]
     try:
         # A part that cannot be answered makes the whole one question.
         answers = [_single(notebook, piece) for piece in (pieces if len(pieces) > 1 else [notebook.question])]
@@ -102,11 +100,8 @@ def _known_answer(notebook: Notebook, text: str) -> str:
         rest = rest.replace(item.name, "")
     if about and (PATTERNS["what"].match(text) or not re.sub(r"[\W_]|\band\b", "", rest)):
         return "\n\n".join(describe(item) for item in about[:3])
-    return (
-        describe(frame)
-        if frame is not None and PATTERNS["what"].match(text) and PATTERNS["of data"].search(text)
-        else ""
-    )
+    of_data = PATTERNS["what"].match(text) and PATTERNS["of data"].search(text)
+    return describe(frame) if frame is not None and of_data else ""
 
 
 def _facts(notebook: Notebook, frame: Described, text: str) -> str:

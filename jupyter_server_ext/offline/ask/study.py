@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..tables import table
 from .notebook import PATTERNS, Notebook
 
 if TYPE_CHECKING:
@@ -22,23 +20,18 @@ _NOTHING = (
 )
 
 
-@cache
-def _terms() -> dict[str, str]:
-    return tomllib.loads(Path(__file__).with_name("glossary.toml").read_text(encoding="utf-8"))
-
-
 def explain_term(question: str) -> str:
     """The explanation of a term that a question asks for, or an empty text."""
     match = PATTERNS["term"].match(question)
     plain = match["term"].strip(" `'\"().?").lower() if match else ""
-    return next((meaning for names, meaning in _terms().items() if re.fullmatch(names, plain)), "")
+    return next((meaning for names, meaning in table("ask/glossary").items() if re.fullmatch(names, plain)), "")
 
 
 def _terms_in(text: str) -> list[tuple[str, str]]:
     """The terms that a text names, each with its meaning; all terms for an empty text."""
     return [
         (names.split("|")[0], meaning)
-        for names, meaning in _terms().items()
+        for names, meaning in table("ask/glossary").items()
         if not text
         or any(re.search(rf"(?<!\w){name}s?(?!\w)", text.lower()) for name in names.split("|") if name != "\\")
     ]

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..tables import table
 from .notebook import PATTERNS, r_name, r_string
 
 if TYPE_CHECKING:
     from ..request import Described, FrameColumn
     from .notebook import Language, Notebook
-
-
-@cache
-def _known() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
 def plot_code(notebook: Notebook, text: str) -> tuple[Language, str]:
@@ -34,7 +27,7 @@ def plot_code(notebook: Notebook, text: str) -> tuple[Language, str]:
     df = frame.name if library == "pandas" else r_name(frame.name)
     # polars draws through another package, which may be missing.
     df = f"{df}.to_pandas()" if library == "pandas" and frame.is_polars else df
-    template: str = _known()["plot"][library][shape]
+    template: str = table("ask/wishes")["plot"][library][shape]
     return language, template.format(df=df, x=name(axes[0]), y=name(axes[-1]), name=axes[0])
 
 
@@ -63,7 +56,7 @@ def task_code(notebook: Notebook, text: str) -> tuple[Language, str]:
         return "python", ""
     library = "r" if language == "r" else "polars" if frame.is_polars else "pandas"
     fields = _fields(frame, notebook.columns_in(frame, text), in_r=language == "r")
-    for task in _known()["task"]:
+    for task in table("ask/wishes")["task"]:
         match = re.search(task["asks"], text, re.IGNORECASE)
         for templates in task["code"] if match else ():
             # Of several templates the first that needs no column beyond those that the question names.

@@ -47,11 +47,10 @@ class Builder:
         if self.draft.everything or nameless:
             table = self.scope.identifier(self.scope.subject.rpartition(".")[2])
             shown = [exp.Column(this=exp.Star(), table=table) if steps else exp.Star()]
-        query = self.scope.select(shown, steps)
-        query = query.where(where) if where is not None else query
+        query = self.scope.select(shown, steps).where(where)
         if groups or having is not None:
             query = query.group_by(*self._grouped(groups, shown))
-        query = query.having(having) if having is not None else query
+        query = query.having(having)
         fields = self._names.fields.get(self.scope.subject, ())
         unique = len(shown) == 1 and any(field.unique and field.name == shown[0].name for field in fields)
         query = query.distinct() if self.draft.distinct and not unique else query
@@ -186,7 +185,7 @@ class Builder:
         query = self.scope.select([column], self._names.joins.tree(self.scope.subject, self.scope.used))
         # NOT IN finds nothing at all where one value is missing.
         query = query.where(exp.Not(this=exp.Is(this=column.copy(), expression=exp.Null())))
-        return query.where(where) if where is not None else query
+        return query.where(where)
 
 
 def _settled(draft: Draft) -> Draft:

@@ -62,7 +62,7 @@ class Mentions:
             "part": lambda at: self._meaning(at, PARTS),
             "year": self.years,
             "today": self._day,
-            "lone": self._lone,
+            "lone": lambda at: iter([(at, "")] if len(self._names.fields) == 1 else []),  # one table need not be named
         }
 
     def known(self) -> set[int]:
@@ -186,9 +186,7 @@ class Mentions:
         singular = {"men": "man", "women": "woman"}.get(word, word.removesuffix("s"))
         for field in self._every:
             if {"sex", "gender"} & set(stems(field.name)):
-                yield from (
-                    (field, value) for value in field.values if singular in SEXES.get(value.upper(), "").split()
-                )
+                yield from ((field, one) for one in field.values if singular in SEXES.get(one.upper(), "").split())
 
     def numbers(self, at: int) -> Iterator[Found]:
         """A number."""
@@ -235,11 +233,6 @@ class Mentions:
         # Other numbers are amounts, as far as anybody asks of years.
         if (token := self._at(at)) and token.number is not None and token.number in range(1000, 3000):
             yield at + 1, int(token.number)
-
-    def _lone(self, at: int) -> Iterator[Found]:
-        # One table need not be named.
-        if len(self._names.fields) == 1:
-            yield at, ""
 
     def _day(self, at: int) -> Iterator[Found]:
         # A reading that needs the day is declined where it is not told, rather than read without it.

@@ -91,18 +91,18 @@ def _sentences(select: exp.Select, dialect: str | None) -> Iterator[str]:
     )
     if source:
         joins = [_join(join) for join in select.args.get("joins") or [] if isinstance(join, exp.Join)]
-        yield f"It reads `{source.this.alias_or_name}`{f' and joins {_list(joins)}' if joins else ''}."
+        yield f"It reads `{source.this.alias_or_name}`{f' and joins {listed(joins)}' if joins else ''}."
     if where:
         yield f"It keeps the rows with {code(where.this)}."
     if group:
         kept = f", and keeps those with {code(having.this)}" if having else ""
-        yield f"It makes one group for each {_list([code(item) for item in group.expressions])}{kept}."
+        yield f"It makes one group for each {listed([code(item) for item in group.expressions])}{kept}."
     distinct = " different" if select.args.get("distinct") else ""
-    yield f"It shows{distinct} {_list([_shown(item.unalias(), code) for item in select.expressions])}."
+    yield f"It shows{distinct} {listed([_shown(item.unalias(), code) for item in select.expressions])}."
     if order:
         terms = [code(term.this) + (", largest first" if term.args.get("desc") else "") for term in order.expressions]
         first = f", and gives the first {limit.expression.sql()}" if limit else ""
-        yield f"It sorts by {_list(terms)}{first}."
+        yield f"It sorts by {listed(terms)}{first}."
     elif limit:
         yield f"It gives at most {limit.expression.sql()} rows."
 
@@ -126,8 +126,9 @@ def _shown(item: exp.Expr, code: Callable[[exp.Expr], str]) -> str:
     return f"{words} {code(item.this)}"
 
 
-def _list(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def listed(words: list[str]) -> str:
+    """``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
 # Charts ---------------------------------------------------------------------------------------------------------------
@@ -191,7 +192,6 @@ def count_kinds(draft: Draft) -> Draft:
 
 def chart_block(query: exp.Query, kind: str) -> str:
     """The JSON block for a query's chart; empty when the query shows nothing that can be drawn."""
-    # Times go along the bottom, else the last column that is no figure; another one becomes the colour.
     shown = [item for item in query.selects if item.alias_or_name not in {"", "*"}]
     measures = [item.alias_or_name for item in shown if item.find(exp.AggFunc)]
     axes = sorted((item.alias_or_name for item in shown if not item.find(exp.AggFunc)), key=_is_time)

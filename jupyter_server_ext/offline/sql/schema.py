@@ -106,7 +106,10 @@ class Names:
         self.catalog = catalog
         names = [name for t in catalog for name in (t.name, *(c.name for c in t.columns))]
         self._lexicon = Lexicon(names, Weights())
-        self._prefixes = _common_prefixes(catalog)
+        first = [words[0] for table in catalog if len(words := words_of(table.name)) > 1]
+        most = max(3.0, len(catalog) * 2 / 3)
+        # What most tables begin with although it is no word, such as mdl: nobody says it.
+        self._prefixes = {word for word in first if len(word) <= 4 and first.count(word) >= most}
         self._spelled: dict[str, tuple[tuple[str, ...], ...]] = {}
         self.fields = {table.full_name: tuple(_fields(table)) for table in catalog}
         self.joins = Joins(catalog)
@@ -275,12 +278,6 @@ def _shorter(words: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
     if len(kept) > 1 and kept[-1] in STEMS["general"]:
         yield GENERAL, kept[:-1]
     yield from ((PARTIAL, kept[start:]) for start in range(1, len(kept)))
-
-
-def _common_prefixes(catalog: Catalog) -> frozenset[str]:
-    # What most tables begin with although it is no word, such as mdl: nobody says it.
-    first = [words[0] for table in catalog if len(words := words_of(table.name)) > 1]
-    return frozenset(word for word in set(first) if len(word) <= 4 and 3 <= first.count(word) >= len(catalog) * 2 / 3)
 
 
 def _add(index: dict[tuple[str, ...], list[str]], phrase: tuple[str, ...], name: str) -> None:

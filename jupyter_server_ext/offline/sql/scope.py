@@ -104,7 +104,10 @@ class Scope:
     def column(self, field: Field) -> exp.Column:
         """A column, behind its table's name."""
         self.used.setdefault(field.table)
-        return exp.Column(this=self.identifier(field.name), table=self.identifier(field.table.rpartition(".")[2]))
+        return self._column(field.name, field.table)
+
+    def _column(self, name: str, table: str) -> exp.Column:
+        return exp.Column(this=self.identifier(name), table=self.identifier(table.rpartition(".")[2]))
 
     def identifier(self, name: str) -> exp.Identifier:
         """An identifier, quoted where the dialect needs it."""
@@ -124,16 +127,8 @@ class Scope:
 
     def equalities(self, step: Step) -> exp.Expr:
         """The condition of one join."""
-        own, other = (self.identifier(name.rpartition(".")[2]) for name in (step.origin, step.table))
-        return exp.and_(
-            *(
-                exp.EQ(
-                    this=exp.Column(this=self.identifier(here), table=own.copy()),
-                    expression=exp.Column(this=self.identifier(there), table=other.copy()),
-                )
-                for here, there in step.pairs
-            )
-        )
+        pairs = ((self._column(here, step.origin), self._column(there, step.table)) for here, there in step.pairs)
+        return exp.and_(*(exp.EQ(this=own, expression=other) for own, other in pairs))
 
 
 def _listed(fields: Iterable[Field]) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from rsql_magic.sql import stems
 
+from ..tables import table
+
 Kind = Literal["word", "number", "text", "name", "mark"]
 
-_WORDS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("vocabulary.toml").read_text("utf-8"))
+_WORDS = table("sql/vocabulary")
 
 
 def _each(table: str) -> dict[str, Any]:
