@@ -10,6 +10,6 @@ from typing import Any
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     """Where Jupyter Server finds the extension. Imported when it asks, as ``jupyter rsql`` has no need of it."""
-    from jupyter_server_ext.app import RSQLGatewayApp
+    from jupyter_server_ext.app import GatewayExtension
 
-    return [{"module": "jupyter_server_ext.app.extension", "app": RSQLGatewayApp}]
+    return [{"module": "jupyter_server_ext.app.extension", "app": GatewayExtension}]

@@ -134,16 +134,12 @@ def test_only_one_module_imports_rpy2():
     assert users <= {ROOT / "rsql_magic" / "context" / "r.py"}
 
 
-SECTION = "RSQLGatewayApp"
-"""The section of traitlets' configuration that the command and the server extension both read: their class's name."""
-
-
 @pytest.mark.parametrize("package", ARROWS)
 def test_classes_have_names_of_their_own_and_few_methods(package):
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in _modules(package))
     classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     names = Counter(each.name for each in classes)
-    assert [name for name, count in names.items() if count > 1 and name != SECTION] == []
+    assert [name for name, count in names.items() if count > 1] == []
     methods = {
         each.name: sum(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in each.body)
         for each in classes

@@ -1,2 +1,2 @@
 from .command import main as main
-from .extension import RSQLGatewayApp as RSQLGatewayApp
+from .extension import GatewayExtension as GatewayExtension

@@ -53,8 +53,8 @@ _LONGEST_ANSWER = 600.0  # seconds before a window, within which what counts in 
 _EXACT_SECONDS = 300.0  # of the past that is counted request by request; what is older, by the minute
 
 
-class GatewayOptions(Configurable):
-    """Options of the gateway, alone or in a Jupyter Server."""
+class RSQLGatewayApp(Configurable):
+    """Options of the gateway, alone or in a Jupyter Server: both apps read the section of this name."""
 
     url_prefix = Unicode("rsql", help="Path of the gateway below the server's base URL; may be empty.").tag(config=True)
     gateway_config = Unicode(
@@ -235,11 +235,10 @@ def warm_prices(prices: Prices, settings: Settings) -> None:
 
 def without_effect(settings: Settings) -> list[str]:
     """What is configured and not there yet; an administrator should not rely on it."""
-    warnings = []
     stored = settings.storage
     if limits_money(settings) and keeps_nothing(stored.ledger) and stored.state.startswith("memory:"):
-        warnings.append("usd_per_day and usd_per_month are forgotten at a restart: name a 'ledger' in [storage].")
-    return warnings
+        return ["usd_per_day and usd_per_month are forgotten at a restart: name a 'ledger' in [storage]."]
+    return []
 
 
 def owner(environment: Mapping[str, str]) -> Caller:

@@ -1,7 +1,7 @@
 """``jupyter rsql``: the gateway alone, for a whole JupyterHub or for one kernel.
 
 It is a plain tornado server with nothing but the gateway's routes. Inside a Jupyter Server the gateway is
-``extension.RSQLGatewayApp``; both read the same options, by the same names, from ``jupyter_rsql_config.py``.
+``extension.GatewayExtension``; both read the same options, by the same names, from ``jupyter_rsql_config.py``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from traitlets.config import catch_config_error
 from traitlets.config.loader import KVArgParseConfigLoader
 
 from jupyter_server_ext.app.assembly import (
-    GatewayOptions,
+    RSQLGatewayApp,
     build_app,
     default_folder,
     environment_token,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _COLUMN = 28  # characters before what an option does, in the help
 _QUIET_SECONDS = 0.5  # the hub's proxy keeps connections open, and does not repeat what it sent over a closed one
 
+_OWN = ("ip", "port", "base_url", "url_prefix", "gateway_config", "certfile", "keyfile", "drain_seconds", "parent_pid")
 _ACCEPTED: tuple[dict[str, Any], str] = ({}, "Accepted for the sake of habit; it is always so.")
 
 
@@ -50,7 +51,7 @@ class _Parser(KVArgParseConfigLoader.parser_class):  # type: ignore[misc,valid-t
     """Reports an error in one line; argparse's usage would list traitlets' names."""
 
     def error(self, message: str) -> NoReturn:
-        text = message.removeprefix("argument ").replace("--RSQLGatewayApp.", "--").replace("_", "-")
+        text = message.removeprefix("argument ").replace("--GatewayCommand.", "--").replace("_", "-")
         raise ConfigError(f"{text}. See jupyter rsql --help.")
 
 
@@ -62,17 +63,17 @@ class _StrictLoader(KVArgParseConfigLoader):
     def load_config(self, *args: Any, **more: Any) -> Any:
         # The command line as configuration; an option of the application that it does not have is refused.
         config = super().load_config(*args, **more)
-        known = RSQLGatewayApp.class_trait_names(config=True)
-        for name in config.get("RSQLGatewayApp", {}):
-            if name not in known:
-                self._handle_unrecognized_alias(f"RSQLGatewayApp.{name}")
+        known = GatewayCommand.class_trait_names(config=True)
+        for section in ("RSQLGatewayApp", "GatewayCommand"):
+            for name in set(config.get(section, {})) - set(known):
+                self._handle_unrecognized_alias(f"{section}.{name}")
         return config
 
     def _handle_unrecognized_alias(self, arg: str) -> None:
         raise ConfigError(f"There is no option --{arg}. See jupyter rsql --help.")
 
 
-class RSQLGatewayApp(GatewayOptions, JupyterApp):
+class GatewayCommand(RSQLGatewayApp, JupyterApp):
     """The gateway alone. Its token is JUPYTER_TOKEN; callers of their own are listed in the rsql.toml."""
 
     name = "rsql"
@@ -99,19 +100,8 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
     hub = Bool(False, help="Be a service of a JupyterHub: address, path and callers are the hub's.").tag(config=True)
     parent_pid = Integer(0, min=0, help="End with this process, too.").tag(config=True)
 
-    aliases = {  # noqa: RUF012  (traitlets' way)
-        **base_aliases,
-        "ip": "RSQLGatewayApp.ip",
-        "port": "RSQLGatewayApp.port",
-        "base-url": "RSQLGatewayApp.base_url",
-        "url-prefix": "RSQLGatewayApp.url_prefix",
-        "gateway-config": "RSQLGatewayApp.gateway_config",
-        "certfile": "RSQLGatewayApp.certfile",
-        "keyfile": "RSQLGatewayApp.keyfile",
-        "drain-seconds": "RSQLGatewayApp.drain_seconds",
-        "parent-pid": "RSQLGatewayApp.parent_pid",
-    }
-    flags = {  # noqa: RUF012
+    aliases = base_aliases | {name.replace("_", "-"): f"GatewayCommand.{name}" for name in _OWN}
+    flags = {  # noqa: RUF012  (traitlets' way)
         **base_flags,
         "hub": ({"RSQLGatewayApp": {"hub": True}}, "Be a service of a JupyterHub, which sets the environment."),
         "trust-xheaders": (
@@ -201,7 +191,8 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
         asyncio.run(self._serve(partial(build_app, settings, known, base, hub=place)))
 
     async def _serve(self, assembled: Any) -> None:
-        await serve(assembled(), self._listening(), _say_ready)
+        # What starts this waits for the line.
+        await serve(assembled(), self._listening(), lambda url: print(f"rsql gateway ready at {url}", flush=True))  # noqa: T201
 
     def _listening(self) -> Listening:
         if self.embedded:
@@ -246,10 +237,6 @@ def _plainly(text: str) -> str:
     return text
 
 
-def _say_ready(url: str) -> None:
-    print(f"rsql gateway ready at {url}", flush=True)  # noqa: T201  (what starts this waits for the line)
-
-
 def main(argv: list[str] | None = None) -> None:
     """The console script ``jupyter-rsql``; also ``python -m jupyter_server_ext``."""
     words = sys.argv[1:] if argv is None else argv
@@ -263,7 +250,7 @@ def main(argv: list[str] | None = None) -> None:
 
             size(words[1:])
             return
-        RSQLGatewayApp.launch_instance(argv)
+        GatewayCommand.launch_instance(argv)
     except ConfigError as error:
         print(f"jupyter rsql: {error.message}", file=sys.stderr)  # noqa: T201
         sys.exit(1)

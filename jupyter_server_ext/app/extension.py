@@ -7,7 +7,7 @@ import os
 import secrets
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_core.utils import ensure_async
 from jupyter_server.auth.identity import PasswordIdentityProvider
@@ -15,7 +15,7 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.extension.application import ExtensionApp
 from tornado.web import RequestHandler
 
-from jupyter_server_ext.app.assembly import GatewayOptions, build_app, default_folder, owner, warm_prices, with_ledger
+from jupyter_server_ext.app.assembly import RSQLGatewayApp, build_app, default_folder, owner, warm_prices, with_ledger
 from jupyter_server_ext.config import SCOPES, Secret, load_settings
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers import rules
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _URL, _TOKEN = "RSQL_SERVER_URL", "RSQL_SERVER_TOKEN"
 
 
-class RSQLGatewayApp(GatewayOptions, ExtensionApp):
+class GatewayExtension(RSQLGatewayApp, ExtensionApp):
     """The gateway as an extension of a Jupyter Server."""
 
     name = "rsql"
@@ -120,8 +120,6 @@ def server_url(server: ServerApp) -> str:
 class ServerIdentity:
     """Callers that the Jupyter Server knows: by its cookies, and by other tokens where its provider has any."""
 
-    _SAFE: ClassVar[frozenset[str]] = frozenset({"GET", "HEAD"})
-
     def __init__(self, server: ServerApp, person: Caller) -> None:
         self._server = server  # the Jupyter Server
         self._person = person  # whose server it is
@@ -131,8 +129,11 @@ class ServerIdentity:
         provider = self._server.identity_provider
         with_token = bool(handler.request.headers.get("Authorization"))
         if not provider.auth_enabled:
-            return self._person if self._is_local(handler) else None
-        if not with_token and handler.request.method not in self._SAFE:
+            # As the server itself decides, so that no web page can ask.
+            asking = _as_jupyters(handler)
+            asking.current_user = None
+            return self._person if asking.check_host() and asking.check_origin() else None
+        if not with_token and handler.request.method not in {"GET", "HEAD"}:
             return None  # another site can make a browser send cookies, but not read a reply
         ours = isinstance(provider, PasswordIdentityProvider)
         if ours and with_token:
@@ -142,12 +143,6 @@ class ServerIdentity:
         if user is None or not await ensure_async(self._server.authorizer.is_authorized(asking, user, "write", "rsql")):
             return None
         return self._person if ours else Caller(user.username, scopes=frozenset(SCOPES))
-
-    def _is_local(self, handler: RequestHandler) -> bool:
-        # On a server without authentication: as the server itself decides, so that no web page can ask.
-        asking = _as_jupyters(handler)
-        asking.current_user = None
-        return bool(asking.check_host() and asking.check_origin())
 
 
 def _as_jupyters(handler: RequestHandler) -> Any:

@@ -77,21 +77,8 @@ def configure(
     # The users who may use it, for requests with virtual keys, which bring no token of the hub's.
     members = [f"group:{group}" for group in (*groups, *admin_groups)] + [f"user:{admin}" for admin in admins]
     known = {"RSQL_HUB_MEMBERS": json.dumps(members)} if groups else {}
-    _extend(
-        hub,
-        "services",
-        [
-            _service(
-                name,
-                url,
-                command=start if managed else (),
-                api_token=api_token,
-                environment=_environment(environment or {}) | known,
-                cwd=cwd,
-                user=user,
-            )
-        ],
-    )
+    own = {"command": start, "environment": _environment(environment or {}) | known, "cwd": cwd, "user": user}
+    _extend(hub, "services", [_service(name, url, own if managed else {}, api_token)])
     _update(hub, "custom_scopes", {_admin(name): {"description": f"Administer the language-model gateway {name}."}})
     # Users are let in, and their servers: a server's token holds of these scopes those that its owner has.
     if groups:
@@ -109,25 +96,18 @@ def configure(
     _update(c.Spawner, "environment", {"RSQL_GATEWAY_URL": gateway_url or _gateway_url(hub, name, url)})
 
 
-def _service(
-    name: str, url: str, *, command: Sequence[str], api_token: str, environment: Mapping[str, str], cwd: str, user: str
-) -> dict[str, Any]:
-    service: dict[str, Any] = {
+def _service(name: str, url: str, own: Mapping[str, Any], api_token: str) -> dict[str, Any]:
+    if not (own or api_token):
+        msg = "A service that the hub does not start needs an api_token, which is then its JUPYTERHUB_API_TOKEN."
+        raise ValueError(msg)
+    return {
         "name": name,
         "url": url,
         "display": True,
         "oauth_no_confirm": True,  # it is the hub's own service; nobody is asked whether it may know who they are
         "oauth_client_allowed_scopes": [_admin(name)],
+        **{key: value for key, value in (*own.items(), ("api_token", api_token)) if value != ""},
     }
-    if command:
-        service |= {"command": list(command), "environment": dict(environment)}
-        service |= {key: value for key, value in (("cwd", cwd), ("user", user)) if value}
-    elif not api_token:
-        msg = "A service that the hub does not start needs an api_token, which is then its JUPYTERHUB_API_TOKEN."
-        raise ValueError(msg)
-    if api_token:
-        service["api_token"] = api_token
-    return service
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:

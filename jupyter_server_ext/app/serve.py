@@ -151,11 +151,11 @@ def _take_keys_when_told(app: AppContext, listening: Listening) -> asyncio.Task[
     return asyncio.create_task(_on_change(listening.watched, take) if listening.watched else asyncio.sleep(0))
 
 
-async def _on_change(path: str, act: Callable[[], None], seconds: float = _LOOK_SECONDS) -> None:
+async def _on_change(path: str, act: Callable[[], None]) -> None:
     # Do something whenever a file has changed and then stayed the same for a look, as it is written in pieces.
     before = known = _stamp(path)
     while True:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(_LOOK_SECONDS)
         stamp = _stamp(path)
         if stamp and stamp == before and stamp != known:
             known = stamp
@@ -222,13 +222,7 @@ async def parent_gone(pid: int = 0, stdin: int = 0) -> None:
     except (OSError, ValueError, NotImplementedError):  # a file, a closed one, or Windows' event loop
         if not pid:
             return
-    if pid:
-        await asyncio.wait(
-            [asyncio.ensure_future(gone.wait()), asyncio.ensure_future(_ended(pid))],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-    else:
-        await gone.wait()
+    await _first(gone.wait(), *([_ended(pid)] if pid else []))
 
 
 def _read_on(descriptor: int, ended: Callable[[], object]) -> None:

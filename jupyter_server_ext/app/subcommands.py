@@ -99,6 +99,8 @@ def _must_exist(url: str) -> None:
 
 _MINUTE, _DAY = 60.0, 86_400.0
 _SPANS = {1.0: "second", _MINUTE: "minute", 3600.0: "hour", _DAY: "day"}
+_READ_AND_WRITTEN = {"prompt": "tokens read per request", "answer": "tokens written per request"}
+_WANTED = {"users": "people", "requests": "requests of each a day", **_READ_AND_WRITTEN}
 _MARGIN = 5.0  # a window is held a little longer than its minute, and answers take their time
 
 
@@ -201,16 +203,11 @@ def size(words: Sequence[str]) -> None:
     Raises:
         ConfigError: The configuration is wrong.
     """
-    demand = ClassDemand()
     parser = argparse.ArgumentParser("jupyter rsql sizing", description="How many people the configured keys serve.")
     parser.add_argument("--gateway-config", help="the rsql.toml; RSQL_CONFIG without it")
-    parser.add_argument("--users", type=int, default=demand.users, help="people")
-    parser.add_argument("--requests", type=int, default=demand.requests, help="requests of each a day")
-    parser.add_argument("--prompt", type=int, default=demand.prompt, help="tokens read per request")
-    parser.add_argument("--answer", type=int, default=demand.answer, help="tokens written per request")
+    for name, what in _WANTED.items():
+        parser.add_argument(f"--{name}", type=int, default=getattr(ClassDemand, name), help=what)
     options = parser.parse_args(words)
     settings = load_settings(options.gateway_config, os.environ)
-    wanted = ClassDemand(
-        *(max(1, number) for number in (options.users, options.requests, options.prompt, options.answer))
-    )
+    wanted = ClassDemand(**{name: max(1, getattr(options, name)) for name in _WANTED})
     print("\n".join(report(settings, wanted)))  # noqa: T201

@@ -24,3 +24,4 @@ from .settings import cache_bytes as cache_bytes
 from .settings import unsendable as unsendable
 from .toml_file import load_settings as load_settings
 from .toml_file import read_tenant as read_tenant
+from .toml_values import merged_tables as merged_tables

@@ -48,12 +48,11 @@ class Preset:
     source: str = ""  # where these facts are from
 
 
-def _per_model(rpm: int = 0, rpd: int = 0, tpm: int = 0, tpd: int = 0, zone: str = "") -> tuple[Limit, ...]:
+def _per_model(rpm: int = 0, rpd: int = 0, tpm: int = 0, zone: str = "") -> tuple[Limit, ...]:
     rows = (
         Limit(rpm, "requests", _MINUTE, model="*"),
         Limit(rpd, "requests", _DAY, zone, model="*"),
         Limit(tpm, "tokens", _MINUTE, model="*"),
-        Limit(tpd, "tokens", _DAY, zone, model="*"),
     )
     return tuple(row for row in rows if row.amount)
 
@@ -180,12 +179,10 @@ def presets_table() -> str:
         >>> presets_table().splitlines()[2]
         '| `groq` | `GROQ_API_KEY` | `openai/gpt-oss-120b` | https://console.groq.com/docs/rate-limits |'
     """
-    rows = [
-        " | ".join(f"`{word}`" if word else "none" for word in (name, preset.variable, preset.default_model))
-        for name, preset in PRESETS.items()
-    ]
-    sources = [preset.source or "part of the gateway" for preset in PRESETS.values()]
-    lines = [f"| {row} | {source} |" for row, source in zip(rows, sources, strict=True)]
+    lines = []
+    for name, preset in PRESETS.items():
+        words = " | ".join(f"`{word}`" if word else "none" for word in (name, preset.variable, preset.default_model))
+        lines.append(f"| {words} | {preset.source or 'part of the gateway'} |")
     return "\n".join(
         ["| provider | variable of its key | default model | limits and protocol |", "|---|---|---|---|", *lines, ""]
     )

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.config import settings as s
 from jupyter_server_ext.config.presets import PRESETS
-from jupyter_server_ext.config.toml_values import Source, TomlTable, line_numbers
+from jupyter_server_ext.config.toml_values import Source, TomlTable, line_numbers, merged_tables
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.messages import is_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 PROFILES = ("development", "production", "testing")  # settings for common cases; the file's own go before them
@@ -73,15 +73,14 @@ def load_settings(path: Path | str | None, environment: Mapping[str, str]) -> s.
     )
 
 
-def _keys_in(environment: Mapping[str, str], variable: str) -> Iterator[str]:
-    if not variable:
-        return
-    for name in (variable, variable + "S"):
+def _keys_in(environment: Mapping[str, str], variable: str) -> Iterable[str]:
+    found: dict[str, None] = {}
+    for name in (variable, variable + "S") if variable else ():
         for key in filter(None, map(str.strip, environment.get(name, "").split(","))):
             if wrong := s.unsendable(key):
                 raise ConfigError(f"The environment variable {name} {wrong} Several keys are separated by commas.")
-    listed = f"{environment.get(variable, '')},{environment.get(variable + 'S', '')}".split(",")
-    yield from dict.fromkeys(key.strip() for key in listed if key.strip())
+            found[key] = None
+    return found
 
 
 def _read(path: Path, environment: Mapping[str, str]) -> s.Settings:
@@ -119,16 +118,7 @@ def _with_profile(source: Source, values: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"RSQL_PROFILE {there_are}")
         source.refuse(("profile",), f"'profile' {there_are}")
     profile = Path(__file__).parent / "profiles" / f"{name}.toml"
-    return _over(tomllib.loads(profile.read_text(encoding="utf-8")), values) if name else values
-
-
-def _over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, with ``values`` where they differ; tables are merged."""
-    both = {**base, **values}
-    for name, value in values.items():
-        if isinstance(value, dict) and isinstance(base.get(name), dict):
-            both[name] = _over(base[name], value)
-    return both
+    return merged_tables(tomllib.loads(profile.read_text(encoding="utf-8")), values) if name else values
 
 
 def _settings(file: TomlTable) -> s.Settings:

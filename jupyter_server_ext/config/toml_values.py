@@ -106,6 +106,15 @@ class TomlTable:
         return [TomlTable(self.source, (*self.place, name, at), f"[[{name}]]", item) for at, item in enumerate(value)]
 
 
+def merged_tables(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, with ``values`` where they differ; tables within them are merged, too."""
+    both = {**base, **values}
+    for name, value in values.items():
+        if isinstance(value, dict) and isinstance(base.get(name), dict):
+            both[name] = merged_tables(base[name], value)
+    return both
+
+
 _KINDS: Mapping[type, str] = {
     bool: "true or false",
     str: "text",

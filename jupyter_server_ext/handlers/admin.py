@@ -138,12 +138,10 @@ class OneKey(GatewayHandler):
     def post(self, key: str, action: str) -> None:
         """``pause`` a key (what is under way goes on), ``resume`` it, or ``retire`` it until it is resumed."""
         keys = self.app.gateway.pool.keys
-        if action == "pause":
-            keys.pause(key)
-        elif action == "resume":
-            keys.resume(key)
-        else:
+        if action == "retire":
             keys.retire(key, "retired by an administrator")
+        else:
+            (keys.pause if action == "pause" else keys.resume)(key)
         self.reply({"key": key, "action": action})
 
 

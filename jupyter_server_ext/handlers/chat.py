@@ -14,16 +14,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest
+from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler
 from jupyter_server_ext.handlers.completions import RelayHandler
-from jupyter_server_ext.handlers.requests import (
-    json_object,
-    optional_text,
-    optional_truth,
-    repeat_key,
-    required_text,
-    session_of,
-)
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.messages import is_name, without_controls
 
@@ -45,8 +38,9 @@ class PlainChat(RelayHandler):
         read = await self.read_body(asked_of)
         body = read.sent
         # A repeat with the same Idempotency-Key continues the same conversation.
-        repeatable = f"{self.asker.name}\0{key}" if (key := repeat_key(self.request.headers)) else ""
-        session = session_of(optional_text(body, "session_id")) or self.app.conversations.new_id(repeatable)
+        repeatable = f"{self.asker.name}\0{key}" if (key := requests.repeat_key(self.request.headers)) else ""
+        named = requests.session_of(requests.optional_text(body, "session_id"))
+        session = named or self.app.conversations.new_id(repeatable)
         earlier = self.app.conversations.of(self.asker.name, session)
         request = self.chat_request(_with_earlier(read, earlier), sent=body)
         self.set_header("X-RSQL-Session", session)
@@ -60,8 +54,8 @@ class PlainChat(RelayHandler):
 
 def asked_of(body: dict[str, Any]) -> dict[str, Any]:
     """The chat completion that a question asks, without earlier turns."""
-    question = {"role": "user", "content": required_text(body, "message")}
-    stream = optional_truth(body, "stream")
+    question = {"role": "user", "content": requests.required_text(body, "message")}
+    stream = requests.optional_truth(body, "stream")
     asked: dict[str, Any] = {"messages": [*_about(body), question], "model": body.get("model"), "stream": stream}
     return asked | ({"stream_options": {"include_usage": True}} if stream else {})
 
@@ -228,27 +222,17 @@ class Feedback(GatewayHandler):
     @needs_scope("chat")
     async def post(self) -> None:
         """Rate an answer, by its request id: ``up``, ``down``, or 1 to 5; with a comment if you like."""
-        body = json_object(self.body)
-        request_id = required_text(body, "request_id")[:128]
+        body = requests.json_object(self.body)
+        request_id = requests.required_text(body, "request_id")[:128]
         value = body.get("rating")
         number = _WORDS.get(value) if isinstance(value, str) else value
         if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= 5:
             raise BadRequest('\'rating\' must be "up", "down", or a number from 1 to 5.', param="rating")
-        rating = Rating(
-            request_id=request_id,
-            caller=self.asker.name,
-            rating=number,
-            comment=without_controls(optional_text(body, "comment"))[:_LONGEST_COMMENT],
-            at=time.time(),
-        )
+        comment = without_controls(requests.optional_text(body, "comment"))[:_LONGEST_COMMENT]
         # Only one's own answers: an id is in no list, but may be seen on a screen.
-        if not is_name(rating.request_id) or not await self.app.accounting.knows(rating.request_id, self.asker):
-            raise BadRequest(
-                "There is no request of yours with this id. It is in the header x-request-id of an answer.",
-                param="request_id",
-                code="unknown_request",
-                status=404,
-            )
-        self.app.ratings.add(rating)
-        self.app.metrics.rated(rating.rating)
-        self.reply({"status": "thanks", "request_id": rating.request_id, "rating": rating.rating})
+        if not is_name(request_id) or not await self.app.accounting.knows(request_id, self.asker):
+            words = "There is no request of yours with this id. It is in the header x-request-id of an answer."
+            raise BadRequest(words, param="request_id", code="unknown_request", status=404)
+        self.app.ratings.add(Rating(request_id, self.asker.name, number, comment, time.time()))
+        self.app.metrics.rated(number)
+        self.reply({"status": "thanks", "request_id": request_id, "rating": number})

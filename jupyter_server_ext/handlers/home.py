@@ -186,10 +186,8 @@ def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
         operation["security"] = [{"token": [scope]}] if scope else []
         operation["parameters"] = [{"name": n, "in": "path", "required": True, "schema": _TEXT} for n in route.names]
         if route.body:
-            operation["requestBody"] = {
-                "required": True,
-                "content": {"application/json": {"schema": {"type": "object", **route.body}}},
-            }
+            form = {"schema": {"type": "object", **route.body}}
+            operation["requestBody"] = {"required": True, "content": {"application/json": form}}
         paths.setdefault(f"/{route.path}", {})[method.lower()] = operation
     return {
         "openapi": "3.1.0",

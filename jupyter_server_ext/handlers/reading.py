@@ -160,13 +160,12 @@ def _answer(shape: str, body: bytes) -> tuple[bytes, bytes]:
     module, _, name = shape.partition(":")
     try:
         reply, texts = _taken_apart(body, getattr(importlib.import_module(module), name))
+        return msgspec.json.encode(reply), texts
     except RsqlGatewayError as error:
         refusal = {"message": error.message, "param": error.param, "code": error.code, "status": error.status}
-        reply, texts = _ReadBody(error=refusal), b""
     except (MemoryError, RecursionError):
         refusal = {"message": "The body holds too many values. Send less in one request.", "status": TooLarge.status}
-        reply, texts = _ReadBody(error=refusal), b""
-    return msgspec.json.encode(reply), texts
+    return msgspec.json.encode(_ReadBody(error=refusal)), b""
 
 
 def _taken_apart(body: bytes, shape: Shape) -> tuple[_ReadBody, bytes]:

@@ -47,52 +47,28 @@ class Route:
 
 
 _TEXT = {"type": "string"}
+_TRUTH = {"type": "boolean"}
 _TEXT_OR_LIST = {"type": ["string", "array"]}
-_MESSAGES = {
-    "type": "array",
-    "minItems": 1,
-    "items": {"type": "object", "required": ["role"], "properties": {"role": _TEXT, "content": {}}},
-}
-_COMPLETION = {
-    "required": ["messages"],
-    "properties": {"messages": _MESSAGES, "model": _TEXT, "stream": {"type": "boolean"}},
-    "additionalProperties": True,
-}
-_RESPONSE = {
-    "required": ["input"],
-    "properties": {"input": _TEXT_OR_LIST, "instructions": _TEXT, "model": _TEXT, "stream": {"type": "boolean"}},
-    "additionalProperties": True,
-}
-_EMBEDDINGS = {
-    "required": ["input", "model"],
-    "properties": {"input": _TEXT_OR_LIST, "model": _TEXT},
-    "additionalProperties": True,
-}
-_CHAT = {
-    "required": ["message"],
-    "properties": {
-        "message": _TEXT,
-        "context": {"type": ["string", "object", "array"]},
-        "session_id": _TEXT,
-        "model": _TEXT,
-        "stream": {"type": "boolean"},
-    },
-}
-_NEW_KEY: dict[str, Any] = {
-    "name": _TEXT,
-    "days": {"type": "number"},
-    "limits": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}},
-}
-_OWN_KEY = {"required": ["name"], "properties": _NEW_KEY}
-_KEY_OF_ANYBODY = {"required": ["owner", "name"], "properties": {"owner": _TEXT, "tenant": _TEXT, **_NEW_KEY}}
-_RATING = {
-    "required": ["request_id", "rating"],
-    "properties": {
-        "request_id": _TEXT,
-        "rating": {"oneOf": [{"enum": ["up", "down"]}, {"type": "integer", "minimum": 1, "maximum": 5}]},
-        "comment": _TEXT,
-    },
-}
+
+
+def _schema(*required: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"required": [*required], "properties": properties}
+
+
+_OPEN = {"additionalProperties": True}
+_MESSAGE = {"type": "object", **_schema("role", role=_TEXT, content={})}
+_MESSAGES = {"type": "array", "minItems": 1, "items": _MESSAGE}
+_COMPLETION = _schema("messages", messages=_MESSAGES, model=_TEXT, stream=_TRUTH) | _OPEN
+_RESPONSE = _schema("input", input=_TEXT_OR_LIST, instructions=_TEXT, model=_TEXT, stream=_TRUTH) | _OPEN
+_EMBEDDINGS = _schema("input", "model", input=_TEXT_OR_LIST, model=_TEXT) | _OPEN
+_CONTEXT = {"type": ["string", "object", "array"]}
+_CHAT = _schema("message", message=_TEXT, context=_CONTEXT, session_id=_TEXT, model=_TEXT, stream=_TRUTH)
+_LIMITS = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
+_NEW_KEY: dict[str, Any] = {"name": _TEXT, "days": {"type": "number"}, "limits": _LIMITS}
+_OWN_KEY = _schema("name", **_NEW_KEY)
+_KEY_OF_ANYBODY = _schema("owner", "name", owner=_TEXT, tenant=_TEXT, **_NEW_KEY)
+_STARS = {"oneOf": [{"enum": ["up", "down"]}, {"type": "integer", "minimum": 1, "maximum": 5}]}
+_RATING = _schema("request_id", "rating", request_id=_TEXT, rating=_STARS, comment=_TEXT)
 
 ROUTES = (
     Route("", home.Home),

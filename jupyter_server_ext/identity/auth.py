@@ -242,9 +242,8 @@ class Authenticator:
 
     def forget(self, name: str) -> None:
         """Ask anew about every token of a caller, at its next request."""
-        for digest in [
-            digest for digest, known in self._remembered.items() if known.caller and known.caller.name == name
-        ]:
+        own = [digest for digest, known in self._remembered.items() if known.caller and known.caller.name == name]
+        for digest in own:
             del self._remembered[digest]
 
     async def _find(self, handler: RequestHandler) -> Caller | None:

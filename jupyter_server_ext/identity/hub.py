@@ -132,20 +132,18 @@ def _unavailable() -> IdentityUnavailable:
     return IdentityUnavailable("The JupyterHub does not answer, so your token cannot be checked. Try again in 5 s.")
 
 
+@dataclasses.dataclass(eq=False)
 class HubIdentity:
     """Finds callers by asking the hub."""
 
     # A user is a caller of the user's name, from whichever of the user's servers; a service is ``service:NAME``, so
     # that it has no namesake. The user's group is the tenant.
 
-    def __init__(
-        self, place: HubPlace, api: HubApi, groups: HubGroups, settings: HubSettings, browsers: Browsers
-    ) -> None:
-        self._place = place  # where the hub is
-        self._api = api  # asks it
-        self._groups = groups  # chooses the group that counts for a user
-        self._settings = settings  # which users are administrators
-        self._browsers = browsers  # knows the sessions of browsers
+    _place: HubPlace  # where the hub is
+    _api: HubApi  # asks it
+    _groups: HubGroups  # chooses the group that counts for a user
+    _settings: HubSettings  # which users are administrators
+    _browsers: Browsers  # knows the sessions of browsers
 
     async def caller_of(self, handler: RequestHandler) -> Caller | None:
         """The caller of a request, by its token or its browser's session."""

@@ -180,17 +180,9 @@ class Key:
 
     def _window(self, limit: Limit, model: str) -> WindowSpec:
         scope = model if limit.model else ""
-        return WindowSpec(
-            f"{self.group}/{scope}/{limit.unit}/{limit.seconds:g}",
-            limit.unit,
-            limit.amount,
-            limit.seconds,
-            limit.zone,
-            scope,
-            limit.assumed,
-            bool(self.settings.bucket),
-            self.settings.counts,
-        )
+        name = f"{self.group}/{scope}/{limit.unit}/{limit.seconds:g}"
+        own = limit.unit, limit.amount, limit.seconds, limit.zone, scope, limit.assumed
+        return WindowSpec(name, *own, bool(self.settings.bucket), self.settings.counts)
 
 
 def identity(settings: KeySettings) -> tuple[object, ...]:

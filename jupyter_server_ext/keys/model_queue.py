@@ -223,15 +223,12 @@ _FEW_FLOWS = 64  # of callers that have gone, kept without a look whether their 
 
 @dataclass(slots=True, eq=False)
 class QueuedRequest:
-    """One request that waits for a key.
-
-    Args:
-        usual: What it is likely to take in the end, from which waits are predicted.
-    """
+    """One request that waits for a key."""
 
     caller: Caller  # whose request it is
     model: str  # the model it waits for
     cost: Cost  # what it reserves of a key
+    # What it is likely to take in the end, from which waits are predicted.
     usual: Cost = Cost()  # noqa: RUF009 - a value
     deadline: float = math.inf  # when waiting has lost its point, in the pool's clock
     weight: float = 1.0  # the share of its tenant

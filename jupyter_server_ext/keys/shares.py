@@ -122,9 +122,8 @@ class Division:
         if not self.is_shared(caller):
             return False
         most = self.share(caller, weight) + _OVER - EPSILON
-        return (
-            self.used(caller) >= most and self.used(caller, now) >= most
-        )  # the first costs little, and mostly decides
+        # The first costs little, and mostly decides.
+        return self.used(caller) >= most and self.used(caller, now) >= most
 
     def size(self, usual: Cost) -> float:
         """What a request takes, in usual ones."""

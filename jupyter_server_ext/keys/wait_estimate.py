@@ -29,15 +29,13 @@ _SOONEST = attrgetter("soonest")
 _PLACE = attrgetter("place")
 
 
+@dataclass(slots=True, eq=False)
 class Candidate:
     """A key that may serve a request."""
 
-    __slots__ = ("needs", "soonest")
-
-    def __init__(self, available: float, needs: Sequence[tuple[WindowProjection, float]]) -> None:
-        self.needs = needs  # what is taken of which limits
-        # It can't be used before, as what is taken meanwhile only makes it later.
-        self.soonest = available  # seconds until it may be used at all
+    # Seconds until it may be used at all; then not before this, as what is taken meanwhile only makes it later.
+    soonest: float
+    needs: Sequence[tuple[WindowProjection, float]]  # what is taken of which limits
 
     def headroom(self, at: float) -> float:
         """The share that is left of its tightest limit; negative where something is lacking."""

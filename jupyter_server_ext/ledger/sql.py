@@ -237,12 +237,8 @@ class SqlLedgerStore(SqlLedgerReader):
             db.execute(sa.delete(api_keys).where(api_keys.c.owner == caller))
             db.execute(sa.update(decisions).where(decisions.c.caller == caller).values(caller=""))
             # Read within the transaction that the first write began, so that nothing is added in between.
-            rows = [
-                dict(row)
-                for row in db.execute(
-                    sa.select(totals).where(own).order_by(*totals.primary_key).with_for_update()
-                ).mappings()
-            ]
+            sums = sa.select(totals).where(own).order_by(*totals.primary_key).with_for_update()
+            rows = [dict(row) for row in db.execute(sums).mappings()]
             db.execute(sa.delete(totals).where(own))
             if rows:
                 self._add_sums(db, [row | {"caller": ""} for row in rows])
@@ -321,11 +317,9 @@ class SqlLedgerStore(SqlLedgerReader):
             self._held.close()
 
 
-@contextmanager
-def opened(url: str, *, instance: str, zone: str = "UTC") -> Iterator[SqlLedgerStore]:
+def opened(url: str, *, instance: str) -> closing[SqlLedgerStore]:
     """A store for one command, closed at its end."""
-    with closing(SqlLedgerStore(url, instance=instance, zone=zone)) as store:
-        yield store
+    return closing(SqlLedgerStore(url, instance=instance))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.config import MOST, MOST_WHOLE, CallerLimits, TenantSettings
+from jupyter_server_ext.config import MOST, MOST_WHOLE, CallerLimits, TenantSettings, merged_tables
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
 from jupyter_server_ext.messages import is_name
 
@@ -153,7 +153,7 @@ class LimitOverrides:
             await self._groups.check(set(changes.get("tenants", ())) - set(self._overrides.get("tenants", ())))
         if self.ledger.keeps:
             await self._catch_up()
-        overrides = _merged(self._overrides, changes) if changes else {}
+        overrides = merged_tables(self._overrides, changes) if changes else {}
         for scope in _NAMED:  # after the merge, as many small changes add up
             if len(overrides.get(scope, ())) > _MOST_NAMES:
                 words = f"Not more than {_MOST_NAMES:,} '{scope}' may have limits of their own."
@@ -204,15 +204,6 @@ def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
         tenants[name] = replace(tenant, limits=replace(tenant.limits, **own))
     callers = tuple((name, CallerLimits(**own)) for name, own in changes.get("callers", {}).items())
     return replace(settings, **general, tenants=tuple(tenants.values()), callers=callers)
-
-
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Overrides:
-    # Both, the new one where they differ; objects are merged.
-    changes = dict(old)
-    for name, value in new.items():
-        both = isinstance(value, dict) and isinstance(old.get(name), dict)
-        changes[name] = _merged(old[name], value) if both else value
-    return changes
 
 
 def _check(changes: Mapping[str, Any]) -> None:

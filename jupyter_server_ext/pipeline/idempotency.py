@@ -20,14 +20,15 @@ from jupyter_server_ext.ledger import AnswerVault
 from jupyter_server_ext.pipeline.cache import AnswerCache
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from jupyter_server_ext.ledger import Ledger
     from jupyter_server_ext.messages import ChatRequest
     from jupyter_server_ext.pipeline.shared import RedisLocks
 
 HEADER = "Idempotency-Key"
-_A_DAY = 86_400.0
+_A_DAY = 86_400.0  # for which an answer is kept
+_MOST_BYTES = 32_000_000  # of answers in memory
 _RETRY = 5.0  # seconds until a repeat can be told apart again
 _DIGEST = 32  # bytes of a fingerprint before the answer
 
@@ -70,21 +71,11 @@ class _Place:
 class IdempotencyStore:
     """Answers by Idempotency-Key."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        locks: NoLocks | RedisLocks | None = None,
-        *,
-        clock: Callable[[], float] = time.time,
-        seconds: float = _A_DAY,
-        max_bytes: int = 32_000_000,
-    ) -> None:
+    def __init__(self, ledger: Ledger, locks: NoLocks | RedisLocks | None = None) -> None:
         self._ledger = ledger  # keeps them through restarts; where there is none, or it fails, they are kept in memory
         self._locks = locks or NoLocks()  # what other gateways answer; by default there are none
-        self._clock = clock  # Unix time
-        self._seconds = seconds  # how long an answer is kept
         self._places: dict[str, _Place] = {}
-        self._memory = AnswerCache(max_bytes, seconds, clock=clock)
+        self._memory = AnswerCache(_MOST_BYTES, _A_DAY, clock=time.time)
 
     @asynccontextmanager
     async def turn(self, caller: str, request: ChatRequest) -> AsyncIterator[bytes | None]:
@@ -112,7 +103,7 @@ class IdempotencyStore:
         name = _name(caller, request.repeat_key)
         # The fingerprint tells a repeat from another request that took the same key.
         packed = bytes.fromhex(request.fingerprint) + body
-        until = self._clock() + self._seconds
+        until = time.time() + _A_DAY
         on_disk = self._ledger.keeps
         if on_disk:
             sealed = AnswerVault(caller, request.repeat_key).seal(packed)
@@ -126,7 +117,7 @@ class IdempotencyStore:
             self._places[name].lock.is_answered = True
 
     async def _read(self, name: str, caller: str, request: ChatRequest, lock: DistributedLock) -> bytes | None:
-        now = self._clock()
+        now = time.time()
         if (packed := self._memory.get(name)) is not None:
             return packed
         if not self._ledger.keeps:

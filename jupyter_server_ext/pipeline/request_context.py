@@ -247,7 +247,6 @@ class Accounting:
         prices: What usage costs.
         budgets: What callers may spend; None holds nothing.
         vault: Encrypts the prompts that are kept; None keeps none.
-        wall_clock: Unix time.
 
     Example:
         >>> from jupyter_server_ext.messages import Caller, ChatRequest
@@ -262,13 +261,11 @@ class Accounting:
         prices: Prices | None = None,
         budgets: Budgets | None = None,
         vault: PromptVault | None = None,
-        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.ledger = ledger or Ledger(None)
         self.budgets = budgets
         self.vault = vault
         self.prices = prices or Prices()
-        self._wall_clock = wall_clock
         self._recent: OrderedDict[str, str] = OrderedDict()  # callers by request
 
     async def knows(self, request_id: str, caller: Caller) -> bool:
@@ -286,7 +283,7 @@ class Accounting:
         """
         entry = Entry(
             request_id=request.request_id,
-            at=self._wall_clock(),
+            at=time.time(),
             caller=caller.name,
             tenant=caller.tenant,
             api_key=caller.key,
@@ -361,7 +358,7 @@ class Accounting:
         return dict.fromkeys(("requests", "hits", "hit_rate", "saved_usd"))
 
     def _today(self, store: SqlLedgerStore) -> str:
-        return store.day(self._wall_clock())
+        return store.day(time.time())
 
     async def usage(self, since: str = "") -> list[dict[str, Any]]:
         """The ledger's sums per day, caller, tenant, model and task, since a day such as ``2026-11-21``, or today.

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 2.0  # how long a connection may take, and any reply but that to a decision
 
+PORT = 6379
 _SENTINEL_PORT = 26379
-_PORT = 6379
 
 
 class RedisAddress(NamedTuple):
@@ -103,7 +103,7 @@ def spread_client_of(address: RedisAddress) -> Redis | RedisCluster:
         return client_of(address, seconds=CONNECT_SECONDS)
     from redis.asyncio.cluster import ClusterNode, RedisCluster
 
-    seeds = [ClusterNode(host, port) for host, port in address.addresses(_PORT)]
+    seeds = [ClusterNode(host, port) for host, port in address.addresses(PORT)]
     own = address.options | address.login() | _options()
     try:
         return RedisCluster(startup_nodes=seeds, ssl=address.is_secure, require_full_coverage=False, **own)

@@ -14,9 +14,7 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import RedisError
 
-from jupyter_server_ext.redis.client import CONNECT_SECONDS, RedisAddress
-
-_PORT = 6379
+from jupyter_server_ext.redis.client import CONNECT_SECONDS, PORT, RedisAddress
 
 
 class SlotOwner:
@@ -84,6 +82,6 @@ def client_of_slot(address: RedisAddress, options: dict[str, Any]) -> Redis:
     given = {**address.options, **address.login(), **options}
     asking, speaking = (SSLConnection, SlotSSLConnection) if address.is_secure else (Connection, SlotConnection)
     slot = key_slot(f"{{{address.prefix}}}".encode())
-    owner = SlotOwner(slot, address.addresses(_PORT), asking, given)
+    owner = SlotOwner(slot, address.addresses(PORT), asking, given)
     asking(**given)  # complains of options that it does not know
     return Redis.from_pool(ConnectionPool(connection_class=speaking, owner=owner, **given))

@@ -93,21 +93,12 @@ class RedisCoordinator:
         timeout: The longest that a reply is waited for, in seconds.
         expected: How many gateways share it, until Redis knows.
         lease: Seconds after which a silent gateway is taken for dead, and its requests in flight for over.
-        clock: Seconds, never going back.
 
     Raises:
         ConfigError: The URL cannot be used, or redis-py is missing.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        timeout: float = 0.05,
-        expected: int = 1,
-        lease: float = 5.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, url: str, *, timeout: float = 0.05, expected: int = 1, lease: float = 5.0) -> None:
         address = address_of(url)
         self._client = client_of(address)
         self._connection = ScriptConnection(self._client)
@@ -125,8 +116,8 @@ class RedisCoordinator:
         self.reason = ""  # what kind of failure Redis was lost by
         self.is_new = False  # whether the data in Redis has begun its life with this gateway
         self.on_change: list[Callable[[], None]] = []
-        self._clock = clock
-        self._ahead = time.time() - clock()  # of the server's time before our clock
+        self._clock = time.monotonic
+        self._ahead = time.time() - self._clock()  # of the server's time before our clock
         self._participants: list[Participant] = []
         self._queue: list[_PendingCall] = []
         self._wake = asyncio.Event()

@@ -159,67 +159,47 @@ _LARGER_THAN_A_LIMIT = re.compile(r"request too large for|required for long cont
 # Words of the message, with the statuses at which they mean it. The first that fits wins: a used up quota comes before
 # a rate limit, as both are 429 and no waiting of seconds helps the one; what was flagged before either, as it may say
 # that no credits were charged.
-_WORDS: tuple[tuple[Kind, frozenset[int], re.Pattern[str]], ...] = (
-    ("content_filter", frozenset({403}), re.compile(r"\bflagged\b|requires moderation", re.I)),
-    (
-        "quota_exhausted",
-        frozenset({402, 403, 429}),
-        re.compile(r"your current quota|balance|credits?\b|key limit exceeded", re.I),
-    ),
-    (
-        "quota_exhausted",
-        frozenset({400}),
-        re.compile(r"credit balance is too low|your specified API usage limits", re.I),
-    ),
+_OF_WORDS: tuple[tuple[Kind, set[int], str], ...] = (
+    ("content_filter", {403}, r"\bflagged\b|requires moderation"),
+    ("quota_exhausted", {402, 403, 429}, r"your current quota|balance|credits?\b|key limit exceeded"),
+    ("quota_exhausted", {400}, r"credit balance is too low|your specified API usage limits"),
     (
         "context_length",
-        frozenset({400, 413, 422}),
-        re.compile(
-            r"context.(length|window|size)|maximum context|prompt is too long|too many (input )?tokens|"
-            r"request too large|reduce (the length|your message)|input token count|tokens.{0,40}must be <=",
-            re.I,
-        ),
+        {400, 413, 422},
+        r"context.(length|window|size)|maximum context|prompt is too long|too many (input )?tokens|"
+        r"request too large|reduce (the length|your message)|input token count|tokens.{0,40}must be <=",
     ),
     (
         "content_filter",
-        frozenset({400, 403, 422}),
-        re.compile(r"content (filter|management|policy)|moderation|flagged|safety (system|policy|settings)", re.I),
+        {400, 403, 422},
+        r"content (filter|management|policy)|moderation|flagged|safety (system|policy|settings)",
     ),
     # The model is there, but not for pictures or tools: that must not take it from those who send none.
-    ("caller_fault", frozenset({404}), re.compile(r"endpoints found that (support|can handle)", re.I)),
+    ("caller_fault", {404}, r"endpoints found that (support|can handle)"),
     (
         "model_gone",
-        frozenset({400, 404, 410}),
-        re.compile(
-            r"decommissioned|no longer (available|supported)|model.{0,80}(not exist|not found)|is not a valid model\b",
-            re.I,
-        ),
+        {400, 404, 410},
+        r"decommissioned|no longer (available|supported)|model.{0,80}(not exist|not found)|is not a valid model\b",
     ),
     (
         "credential",
-        frozenset({400}),
-        re.compile(
-            r"api key (not valid|expired|not found)|organization has been disabled|user location is not supported", re.I
-        ),
+        {400},
+        r"api key (not valid|expired|not found)|organization has been disabled|user location is not supported",
     ),
-    ("no_access", frozenset({401, 403}), re.compile(r"\bmodels?\b", re.I)),
-    ("rate_limit", frozenset({403, 503, 529}), re.compile(r"rate.?limit|too many requests|tokens per", re.I)),
+    ("no_access", {401, 403}, r"\bmodels?\b"),
+    ("rate_limit", {403, 503, 529}, r"rate.?limit|too many requests|tokens per"),
 )
+_WORDS = tuple((kind, statuses, re.compile(words, re.I)) for kind, statuses, words in _OF_WORDS)
 
-_STATUSES: dict[int, Kind] = {
-    401: "credential",
-    402: "quota_exhausted",
-    403: "credential",
-    404: "model_gone",
-    408: "overloaded",
-    409: "overloaded",
-    410: "model_gone",
-    413: "context_length",
-    425: "overloaded",
-    429: "rate_limit",
-    498: "overloaded",
-    499: "overloaded",
+_OF_STATUS: dict[Kind, tuple[int, ...]] = {
+    "credential": (401, 403),
+    "quota_exhausted": (402,),
+    "model_gone": (404, 410),
+    "context_length": (413,),
+    "rate_limit": (429,),
+    "overloaded": (408, 409, 425, 498, 499),
 }
+_STATUSES: dict[int, Kind] = {status: kind for kind, statuses in _OF_STATUS.items() for status in statuses}
 
 _PAGE = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*(?:<|error code: \d)", re.I)  # as HTML begins, or Cloudflare's shortest
 _OF_THE_WAY = {401, 403, 404, 407}  # where an API's own words would cost a key, or a model

@@ -91,21 +91,16 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         queue: Where requests wait for keys.
         settings: Attempts and timeouts.
         transport_of: What carries the requests of a key; one transport may serve all.
-        expectation: What answers are expected to take.
     """
 
     def __init__(
-        self,
-        queue: KeyQueue,
-        settings: PoolSettings,
-        transport_of: Callable[[Key], httpx.AsyncBaseTransport],
-        expectation: Expectation | None = None,
+        self, queue: KeyQueue, settings: PoolSettings, transport_of: Callable[[Key], httpx.AsyncBaseTransport]
     ) -> None:
         self._queue = queue
         self._pool = queue.pool
         self._settings = settings
         self._transport_of = transport_of
-        self._expectation = expectation or Expectation()
+        self._expectation = Expectation()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one chat completion of a plain httpx client.
@@ -308,16 +303,10 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         # Many providers have no embeddings, and say so in their own ways. That must cost nobody the key: only limits
         # do.
         if failure.consequence.request != "give up":  # else the caller's own fault
-            log.warning(
-                "key_failed",
-                key=lease.key.id,
-                provider=lease.key.settings.provider,
-                model=lease.model,
-                reason=failure.kind,
-                **failure.log_fields(),
-                seconds=round(self._pool.clock() - lease.at, 3),
-                request_id=request.request_id,
-            )
+            which = {"key": lease.key.id, "provider": lease.key.settings.provider, "model": lease.model}
+            seconds = round(self._pool.clock() - lease.at, 3)
+            fields = {"reason": failure.kind, **failure.log_fields(), "seconds": seconds}
+            log.warning("key_failed", **which, **fields, request_id=request.request_id)
         what = failure.consequence.key
         if request.embeds and what not in {"limit", "exhausted"}:
             return

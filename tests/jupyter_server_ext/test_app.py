@@ -19,8 +19,8 @@ import pytest
 from jupyter_core.application import JupyterApp
 
 from jupyter_server_ext.app import main
-from jupyter_server_ext.app.assembly import GatewayOptions, open_state, owner, without_effect
-from jupyter_server_ext.app.command import RSQLGatewayApp
+from jupyter_server_ext.app.assembly import RSQLGatewayApp, open_state, owner, without_effect
+from jupyter_server_ext.app.command import GatewayCommand
 from jupyter_server_ext.app.serve import Listening, serve
 from jupyter_server_ext.config import Settings
 from jupyter_server_ext.config.toml_file import read_settings
@@ -96,10 +96,10 @@ def test_the_servers_token_administers_and_a_callers_does_not(alone):
 
 
 def test_a_mistyped_option_does_not_start_it(monkeypatch, capsys):
-    RSQLGatewayApp.clear_instance()
+    GatewayCommand.clear_instance()
     with pytest.raises(SystemExit) as end:
         main(["--gatway-config", "rsql.toml"])
-    RSQLGatewayApp.clear_instance()
+    GatewayCommand.clear_instance()
 
     assert end.value.code != 0
     assert "--gatway-config" in capsys.readouterr().err
@@ -108,10 +108,10 @@ def test_a_mistyped_option_does_not_start_it(monkeypatch, capsys):
 def refused(monkeypatch, capsys, *arguments, token="server-token") -> str:
     """The one line that a wrong start gives."""
     monkeypatch.setenv("JUPYTER_TOKEN", token)
-    RSQLGatewayApp.clear_instance()
+    GatewayCommand.clear_instance()
     with pytest.raises(SystemExit) as end:
         main(list(arguments))
-    RSQLGatewayApp.clear_instance()
+    GatewayCommand.clear_instance()
     said, code = capsys.readouterr(), end.value.code
     del end  # and with it, what it refers to
     gc.collect()
@@ -123,7 +123,7 @@ def refused(monkeypatch, capsys, *arguments, token="server-token") -> str:
 
 def test_the_help_names_every_option_in_short_words(programs):
     shown = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
-    own = set(RSQLGatewayApp.class_trait_names(config=True)) - set(JupyterApp.class_trait_names(config=True))
+    own = set(GatewayCommand.class_trait_names(config=True)) - set(JupyterApp.class_trait_names(config=True))
     for name in own:
         assert f"  --{name.replace('_', '-')} " in shown
     assert "RSQLGatewayApp" not in shown
@@ -312,7 +312,7 @@ async def test_a_second_signal_does_not_wait(served):
     ],
 )
 def test_the_prefix_is_below_the_servers_base(server, prefix, base):
-    assert GatewayOptions(url_prefix=prefix).base_below(server) == base
+    assert RSQLGatewayApp(url_prefix=prefix).base_below(server) == base
 
 
 def test_the_owner_is_the_hubs_user_or_the_systems():

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from jupyter_server_ext import errors
-from jupyter_server_ext.app.command import RSQLGatewayApp
+from jupyter_server_ext.app.command import GatewayCommand
 from jupyter_server_ext.config import PRESETS, Settings, presets_table, settings
 from jupyter_server_ext.handlers import ROUTES, Metrics
 from jupyter_server_ext.identity import scope_of
@@ -82,7 +82,7 @@ def test_every_preset_is_there():
 
 
 @pytest.mark.parametrize(
-    "name", [*sorted(RSQLGatewayApp.class_own_traits(config=True)), "gateway_config", "url_prefix"]
+    "name", [*sorted(GatewayCommand.class_own_traits(config=True)), "gateway_config", "url_prefix"]
 )
 def test_every_option_is_there(name):
     assert f"`--{name.replace('_', '-')}`" in PAGE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 
-from jupyter_server_ext.app.assembly import GatewayOptions
+from jupyter_server_ext.app.assembly import RSQLGatewayApp
 from jupyter_server_ext.app.command import _plainly
 from jupyter_server_ext.app.subcommands import ClassDemand, group_rate
 from jupyter_server_ext.config.settings import KeySettings, Limit, Settings
@@ -182,7 +182,7 @@ def test_as_body():
 
 
 def test_base_below():
-    assert GatewayOptions(url_prefix="rsql").base_below("/user/ada/") == "/user/ada/rsql/"
+    assert RSQLGatewayApp(url_prefix="rsql").base_below("/user/ada/") == "/user/ada/rsql/"
 
 
 def test_plainly():

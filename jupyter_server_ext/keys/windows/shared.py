@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import math
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from jupyter_server_ext.keys.windows.usage import EXACT, Refused
 from jupyter_server_ext.redis import MICROSECONDS, Call, Lost, RedisCoordinator, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from jupyter_server_ext.keys.windows.usage import Cost, Excess, Grant, Offer, RateWindow, Reservation, WindowSpec
 
@@ -38,15 +37,12 @@ class RedisWindows(MemoryWindows):
     Args:
         redis: The way to it.
         jitter: As in ``MemoryWindows``.
-        clock: As in ``MemoryWindows``.
     """
 
     are_shared = True
 
-    def __init__(
-        self, redis: RedisCoordinator, jitter: float = 0.25, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        super().__init__(jitter, clock=clock)
+    def __init__(self, redis: RedisCoordinator, jitter: float = 0.25) -> None:
+        super().__init__(jitter)
         self._redis = redis
         self._reported: dict[str, int] = {}  # to Redis, by the name of the hash
         self._names: dict[str, WindowSpec] = {}
