@@ -23,7 +23,7 @@ from jupyter_server_ext.messages import characters as characters  # noqa: PLC041
 from .failures import Failure, classify, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from jupyter_server_ext.keys import Key, Unit
     from jupyter_server_ext.messages import Json
@@ -68,8 +68,9 @@ _ANTHROPIC_NAMES = tuple(
 class OpenAIProvider:
     """The dialect, with the habits of one provider."""
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, preset: Preset, wall: Callable[[], float] = time.time) -> None:
         self._preset = preset  # what is known of it
+        self._wall = wall  # Unix time, to read dates in headers
         self._urls: dict[tuple[str, str], httpx.URL] = {}
         self._names = _ANTHROPIC_NAMES if preset.anthropic_headers else _OPENAI_NAMES
 
@@ -157,7 +158,7 @@ class OpenAIProvider:
         if instant is None:
             return None
         said_at = _unix(headers.get("date", ""))
-        seconds = instant - (time.time() if said_at is None else said_at)
+        seconds = instant - (self._wall() if said_at is None else said_at)
         return max(0.0, math.ceil(seconds * 1000) / 1000)
 
 
