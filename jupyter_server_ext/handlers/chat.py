@@ -7,7 +7,7 @@ import secrets
 import time
 from collections import OrderedDict, deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -120,13 +120,9 @@ def _text(completion: object, part: str) -> str:
 Message = dict[str, str]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Conversations:
     """Recent conversations of each caller, in memory and bounded in every direction; a restart forgets them.
-
-    Args:
-        callers: Callers remembered; the one silent for longest goes first.
-        sessions: Conversations of one caller.
-        characters: Text of one conversation; its oldest turns go first.
 
     Example:
         >>> conversations = Conversations()
@@ -137,11 +133,10 @@ class Conversations:
         []
     """
 
-    def __init__(self, *, callers: int = 1_000, sessions: int = 20, characters: int = 40_000) -> None:
-        self._callers = callers
-        self._sessions = sessions
-        self._characters = characters
-        self._kept: OrderedDict[str, OrderedDict[str, list[Message]]] = OrderedDict()
+    callers: int = 1_000  # callers remembered; the one silent for longest goes first
+    sessions: int = 20  # conversations of one caller
+    characters: int = 40_000  # text of one conversation; its oldest turns go first
+    _kept: OrderedDict[str, OrderedDict[str, list[Message]]] = field(default_factory=OrderedDict)
 
     @staticmethod
     def new_id(repeatable: str = "") -> str:
@@ -162,9 +157,9 @@ class Conversations:
         sessions[session] = earlier if earlier[-2:] == turn else self._recent([*earlier, *turn])
         sessions.move_to_end(session)
         self._kept.move_to_end(caller)
-        while len(sessions) > self._sessions:
+        while len(sessions) > self.sessions:
             sessions.popitem(last=False)
-        while len(self._kept) > self._callers:
+        while len(self._kept) > self.callers:
             self._kept.popitem(last=False)
 
     def forget(self, caller: str) -> None:
@@ -176,7 +171,7 @@ class Conversations:
         size, start = 0, len(messages)
         for at in range(len(messages) - 2, -1, -2):
             size += len(messages[at]["content"]) + len(messages[at + 1]["content"])
-            if size > self._characters:
+            if size > self.characters:
                 break
             start = at
         return list(messages[start:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import msgspec
@@ -49,14 +50,11 @@ def read(body: bytes, shape: Callable[[dict[str, Any]], dict[str, Any]]) -> Read
     return Read(sent, shape(sent))
 
 
+@dataclass(eq=False, repr=False)
 class BodyBudget:
     """Bytes of bodies that have not been read to their end, as announced, or as they came where nothing was.
 
     One body may take half of what is free: however many callers send large ones, there is room for a small one.
-
-    Args:
-        per_caller: The most of one caller.
-        in_all: The most of all together.
 
     Example:
         >>> budget = BodyBudget(10, 100)
@@ -67,11 +65,10 @@ class BodyBudget:
         jupyter_server_ext.errors.LimitExceeded: Bodies that you are sending ...
     """
 
-    def __init__(self, per_caller: int, in_all: int) -> None:
-        self._per_caller = per_caller
-        self._in_all = in_all
-        self._held: dict[str, int] = {}
-        self.held = 0  # bytes of all together
+    per_caller: int  # the most of one caller
+    in_all: int  # the most of all together
+    held: int = 0  # bytes of all together
+    _held: dict[str, int] = field(default_factory=dict)
 
     def take(self, caller: str, amount: int) -> None:
         """Count bytes that are going to come.
@@ -81,15 +78,15 @@ class BodyBudget:
             NoCapacity: All together are.
         """
         own = self._held.get(caller, 0) + amount
-        if own > self._per_caller:
+        if own > self.per_caller:
             raise LimitExceeded(
-                f"Bodies that you are sending at the same time may have {self._per_caller / 1e6:g} MB together. "
+                f"Bodies that you are sending at the same time may have {self.per_caller / 1e6:g} MB together. "
                 "Wait until some are answered.",
                 code="too_many_bodies",
                 retry_after=_RETRY_SECONDS,
             )
         # Half of what is free: a large body never keeps the small ones out.
-        if 2 * amount > self._in_all - self.held:
+        if 2 * amount > self.in_all - self.held:
             raise NoCapacity("The gateway is receiving as much as it can hold. Try again.", retry_after=_RETRY_SECONDS)
         self._held[caller] = own
         self.held += amount

@@ -114,22 +114,18 @@ class Identity(Protocol):
         """
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class BadTokens:
-    """Bounds how often an identity is asked about unknown tokens.
+    """Bounds how often an identity is asked about unknown tokens."""
 
-    Args:
-        per_address: Unknown tokens per minute from one address.
-        in_all: The same from everywhere.
-        clock: Seconds, never going back.
-    """
+    per_address: int = 60  # unknown tokens per minute from one address
+    in_all: dataclasses.InitVar[int] = 600  # the same from everywhere
+    _: dataclasses.KW_ONLY
+    clock: Callable[[], float] = time.monotonic  # seconds, never going back
 
-    def __init__(
-        self, per_address: int = 60, in_all: int = 600, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._per_address = per_address
+    def __post_init__(self, in_all: int) -> None:
         self._all = RollingWindow(60.0, in_all)
         self._addresses: OrderedDict[str, RollingWindow] = OrderedDict()
-        self._clock = clock
 
     def check(self, address: str) -> None:
         """Refuse to ask once more for this address.
@@ -137,7 +133,7 @@ class BadTokens:
         Raises:
             LimitExceeded: Too many tokens of late were bad.
         """
-        now = self._clock()
+        now = self.clock()
         if wait := max(self._all.wait(now, 1), self._of(address).wait(now, 1)):
             raise LimitExceeded(
                 "Too many unknown tokens came from here. Try again later, with the right token.",
@@ -147,12 +143,12 @@ class BadTokens:
 
     def count(self, address: str) -> None:
         """A token from this address was bad."""
-        now = self._clock()
+        now = self.clock()
         self._all.take(now, 1)
         self._of(address).take(now, 1)
 
     def _of(self, address: str) -> RollingWindow:
-        window = self._addresses.get(address) or RollingWindow(60.0, self._per_address)
+        window = self._addresses.get(address) or RollingWindow(60.0, self.per_address)
         self._addresses[address] = window
         self._addresses.move_to_end(address)
         while len(self._addresses) > _MOST_ADDRESSES:
@@ -171,49 +167,28 @@ class _Known(NamedTuple):
 _UNKNOWN = _Known(None, -math.inf, -math.inf)
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class Authenticator:
-    """Finds the callers of requests.
+    """Finds the callers of requests."""
 
-    Args:
-        known: Tokens known beforehand, with their callers.
-        identity: Knows other tokens, and requests without one.
-        max_age: Seconds that an answer of ``identity`` about a token is remembered: what is revoked there ends here at
-            most so much later.
-        bad_age: The same for tokens that it does not know.
-        outage: How many seconds longer a known caller goes on while ``identity`` does not answer.
-        bad_tokens: Bounds the questions about unknown tokens.
-        address: Where a request comes from, for ``bad_tokens``.
-        session: What stands for a token in a browser's request, empty for nothing.
-        most: Tokens remembered at once.
-        clock: Seconds, never going back.
-    """
+    known: dataclasses.InitVar[Iterable[tuple[Secret, Caller]]]  # tokens known beforehand, with their callers
+    identity: Identity | None = None  # knows other tokens, and requests without one
+    _: dataclasses.KW_ONLY
+    # Seconds that an answer of ``identity`` about a token is remembered: what is revoked there ends here at most so
+    # much later.
+    max_age: float = 60.0
+    bad_age: float = 10.0  # the same for tokens that it does not know
+    outage: float = 0.0  # how many seconds longer a known caller goes on while ``identity`` does not answer
+    bad_tokens: BadTokens | None = None  # bounds the questions about unknown tokens
+    address: Callable[[RequestHandler], str] = lambda _: ""  # where a request comes from, for ``bad_tokens``
+    session: Callable[[RequestHandler], str] = lambda _: ""  # what stands for a token in a browser's request, if any
+    most: int = 10_000  # tokens remembered at once
+    clock: Callable[[], float] = time.monotonic  # seconds, never going back
 
-    def __init__(
-        self,
-        known: Iterable[tuple[Secret, Caller]],
-        identity: Identity | None = None,
-        *,
-        max_age: float = 60.0,
-        bad_age: float = 10.0,
-        outage: float = 0.0,
-        bad_tokens: BadTokens | None = None,
-        address: Callable[[RequestHandler], str] = lambda _: "",
-        session: Callable[[RequestHandler], str] = lambda _: "",
-        most: int = 10_000,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __post_init__(self, known: Iterable[tuple[Secret, Caller]]) -> None:
         # Only this process can compute these hashes, so the time of a look-up gives nothing of a token away.
         self._hash_key = secrets.token_bytes(32)
         self._known = {digest: (digest, caller) for secret, caller in known for digest in [self._hash(secret.reveal())]}
-        self._identity = identity
-        self._max_age = max_age
-        self._bad_age = bad_age
-        self._outage = outage
-        self._bad_tokens = bad_tokens
-        self._address = address
-        self._session = session
-        self._most = most
-        self._clock = clock
         self._remembered: OrderedDict[bytes, _Known] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
         self._few = asyncio.Semaphore(_AT_ONCE)
@@ -253,9 +228,9 @@ class Authenticator:
         if token := token_of(handler):
             return await self._by_token(token, handler)
         authorization = handler.request.headers.get("Authorization", "")
-        if not authorization and (session := self._session(handler)):
+        if not authorization and (session := self.session(handler)):
             return await self._by_token(f"session {session}", handler)
-        caller = await self._identity.caller_of(handler) if self._identity and not authorization else None
+        caller = await self.identity.caller_of(handler) if self.identity and not authorization else None
         if caller is None:
             raise NotAuthenticated("This needs a token, in the header 'Authorization: Bearer …'.", code="missing_token")
         return caller
@@ -265,12 +240,12 @@ class Authenticator:
         known = self._known.get(digest)
         if known and hmac.compare_digest(known[0], digest):
             return known[1]
-        if self._identity is None:
+        if self.identity is None:
             return None
         remembered = self._remembered.get(digest, _UNKNOWN)
-        if self._clock() < remembered.fresh_until:
+        if self.clock() < remembered.fresh_until:
             return remembered.caller
-        if remembered.caller is not None and self._clock() < remembered.good_until:
+        if remembered.caller is not None and self.clock() < remembered.good_until:
             return await self._ask_again(digest, remembered, handler)
         # A caller that leaves must not cancel the question that others wait for.
         return await asyncio.shield(self._ask(digest, handler, first=True))
@@ -293,24 +268,24 @@ class Authenticator:
         return asking
 
     async def _put(self, handler: RequestHandler) -> Caller | None:
-        return await self._identity.caller_of(handler) if self._identity else None
+        return await self.identity.caller_of(handler) if self.identity else None
 
     async def _ask_about_unknown(self, handler: RequestHandler) -> Caller | None:
         """A few at a time, so that a flood is noticed before it has passed."""
-        if self._bad_tokens is None:
+        if self.bad_tokens is None:
             return await self._put(handler)
-        address = self._address(handler)
+        address = self.address(handler)
         # Checked within: those that wait here have been counted by then.
         async with self._few:
-            self._bad_tokens.check(address)
+            self.bad_tokens.check(address)
             caller = await self._put(handler)
             if caller is None:
-                self._bad_tokens.count(address)
+                self.bad_tokens.count(address)
         return caller
 
     def _remember(self, digest: bytes, asked: asyncio.Task[Caller | None]) -> None:
         del self._asking[digest]
-        now = self._clock()
+        now = self.clock()
         if asked.cancelled():
             return
         if error := asked.exception():
@@ -319,10 +294,10 @@ class Authenticator:
                 self._remembered[digest] = known._replace(fresh_until=min(now + _AGAIN_SECONDS, known.good_until))
             return
         caller = asked.result()
-        until = now + (self._max_age if caller else self._bad_age)
-        self._remembered[digest] = _Known(caller, until, until + (self._outage if caller else 0.0))
+        until = now + (self.max_age if caller else self.bad_age)
+        self._remembered[digest] = _Known(caller, until, until + (self.outage if caller else 0.0))
         self._remembered.move_to_end(digest)
-        while len(self._remembered) > self._most:
+        while len(self._remembered) > self.most:
             self._remembered.popitem(last=False)
 
     def _hash(self, token: str) -> bytes:

@@ -132,7 +132,7 @@ def _unavailable() -> IdentityUnavailable:
     return IdentityUnavailable("The JupyterHub does not answer, so your token cannot be checked. Try again in 5 s.")
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class HubIdentity:
     """Finds callers by asking the hub."""
 
@@ -201,31 +201,26 @@ class HubIdentity:
         return person and (browser or not of_server or self._settings.admin_servers)
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class HubAccess:
-    """What handlers need of the hub.
+    """What handlers need of the hub."""
 
-    Args:
-        place: Where the hub is.
-        settings: As read.
-        learn: Called with the rules of a tenant whenever they are new or have changed.
-        transport: What carries requests to the hub, in place of real connections; for tests.
-        clock: Seconds, never going back.
-    """
+    place: HubPlace  # where the hub is
+    settings: dataclasses.InitVar[Settings]  # as read
+    # Called with the rules of a tenant whenever they are new or have changed.
+    learn: dataclasses.InitVar[Callable[[TenantSettings], None]] = lambda _: None
+    # What carries requests to the hub, in place of real connections; for tests.
+    transport: dataclasses.InitVar[httpx.AsyncBaseTransport | None] = None
+    _: dataclasses.KW_ONLY
+    clock: Callable[[], float] = time.monotonic  # seconds, never going back
 
-    def __init__(
-        self,
-        place: HubPlace,
-        settings: Settings,
-        learn: Callable[[TenantSettings], None] = lambda _: None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        *,
-        clock: Callable[[], float] = time.monotonic,
+    def __post_init__(
+        self, settings: Settings, learn: Callable[[TenantSettings], None], transport: httpx.AsyncBaseTransport | None
     ) -> None:
-        self.place = place
-        self.api = HubApi(place, transport)
-        self.browsers = Browsers(place)
-        groups = HubGroups(self.api, settings, learn, clock=clock)
-        self.identity = HubIdentity(place, self.api, groups, settings.hub, self.browsers)
+        self.api = HubApi(self.place, transport)
+        self.browsers = Browsers(self.place)
+        groups = HubGroups(self.api, settings, learn, clock=self.clock)
+        self.identity = HubIdentity(self.place, self.api, groups, settings.hub, self.browsers)
 
 
 def _mark(model: Mapping[str, Any]) -> str:

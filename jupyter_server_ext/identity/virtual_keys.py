@@ -11,7 +11,7 @@ import secrets
 import time
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_server_ext.config import CallerLimits, Secret
@@ -44,34 +44,21 @@ class NoSuchKey(BadRequest):
     status, code = 404, "key_not_found"
 
 
+@dataclass(eq=False, repr=False)
 class VirtualKeys:
-    """Makes, finds and revokes keys.
+    """Makes, finds and revokes keys."""
 
-    Args:
-        ledger: Whose database holds them; without one they are kept until the end of the process.
-        settings: How many and how long.
-        owner: Returns the owner of a name, or of a mark, where a hub knows it: None when the hub has no such user any
-            more.
-        max_age: Seconds for which a caller's owner is remembered.
-        clock: Unix time.
-    """
+    ledger: Ledger  # whose database holds them; without one they are kept until the end of the process
+    settings: VirtualKeySettings  # how many and how long
+    # Returns the owner of a name, or of a mark, where a hub knows it: None when the hub has no such user any more.
+    owner: Callable[[str, str], Awaitable[Owner | None]] | None = None
+    _: KW_ONLY
+    max_age: float = 60.0  # seconds for which a caller's owner is remembered
+    clock: Callable[[], float] = time.time  # Unix time
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        settings: VirtualKeySettings,
-        owner: Callable[[str, str], Awaitable[Owner | None]] | None = None,
-        *,
-        max_age: float = 60.0,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._max_age = max_age
+    def __post_init__(self) -> None:
         self._followed: OrderedDict[str, float] = OrderedDict()  # until when
-        self._ledger = ledger
         self._memory = MemoryApiKeys()
-        self._settings = settings
-        self._owner = owner
-        self._clock = clock
 
     async def make(
         self, owner: Caller, name: str, *, days: float | None = None, limits: CallerLimits | None = None
@@ -82,12 +69,12 @@ class VirtualKeys:
             BadRequest: No such name, or too many days.
             NotPermitted: The caller has too many.
         """
-        if len(await self.of(owner.name)) >= self._settings.most_per_caller:
-            raise NotPermitted(f"You have {self._settings.most_per_caller} keys, which is the most. Revoke one first.")
+        if len(await self.of(owner.name)) >= self.settings.most_per_caller:
+            raise NotPermitted(f"You have {self.settings.most_per_caller} keys, which is the most. Revoke one first.")
         draft = self._draft(owner.name, name, days, limits)
-        if self._owner is None or ":" in owner.name:  # a service of the hub is no user of it
+        if self.owner is None or ":" in owner.name:  # a service of the hub is no user of it
             return await self._keep(replace(draft, tenant=owner.tenant))
-        known = await self._owner(owner.name, "")
+        known = await self.owner(owner.name, "")
         return await self._keep(replace(draft, tenant=None, mark=known.mark if known else ""))
 
     async def make_for(
@@ -103,7 +90,7 @@ class VirtualKeys:
 
     async def of(self, owner: str | None) -> list[ApiKey]:
         """The valid keys of a caller, or of all callers."""
-        now = self._clock()
+        now = self.clock()
         if owner is not None:
             await self._follow(owner)
         return [key for key in await self._read(lambda store: store.all(owner)) if key.expires > now]
@@ -137,7 +124,7 @@ class VirtualKeys:
             key = await self._read(lambda store: store.find(digest))
         except LedgerUnavailable as error:
             raise IdentityUnavailable("Virtual keys cannot be checked at the moment. Try again in 5 s.") from error
-        if key is None or key.expires <= self._clock():
+        if key is None or key.expires <= self.clock():
             return None
         if key.tenant is not None:
             return Caller(key.owner, key.tenant, key.scopes, key=key.id, limits=key.limits)
@@ -149,7 +136,7 @@ class VirtualKeys:
 
     async def _owner_of(self, key: ApiKey) -> Caller | None:
         """The owner as it is now, whose new name is kept; None when there is no such user any more."""
-        found = await self._owner(key.owner, key.mark) if self._owner is not None else None
+        found = await self.owner(key.owner, key.mark) if self.owner is not None else None
         if found is None:
             return None
         if found.caller.name != key.owner:
@@ -158,11 +145,11 @@ class VirtualKeys:
 
     async def _follow(self, owner: str) -> None:
         """Find keys that a caller made by an earlier name, and leave those that another made by this one."""
-        if self._owner is None or ":" in owner or self._clock() < self._followed.get(owner, 0.0):
+        if self.owner is None or ":" in owner or self.clock() < self._followed.get(owner, 0.0):
             return
         with suppress(IdentityUnavailable):  # while the hub is away they are whose they were
-            known = await self._owner(owner, "")
-            self._followed[owner] = self._clock() + self._max_age
+            known = await self.owner(owner, "")
+            self._followed[owner] = self.clock() + self.max_age
             if len(self._followed) > _MOST_CALLERS:
                 self._followed.popitem(last=False)
             if known is not None and known.mark:
@@ -178,10 +165,10 @@ class VirtualKeys:
     def _draft(self, owner: str, name: str, days: float | None, limits: CallerLimits | None) -> ApiKey:
         """A key that opens nothing yet."""
         _check_name(name, "name")
-        days = self._settings.default_days if days is None else days
-        if not 0 < days <= self._settings.most_days:
-            raise BadRequest(f"'days' must be more than 0 and at most {self._settings.most_days:g}.", param="days")
-        now = self._clock()
+        days = self.settings.default_days if days is None else days
+        if not 0 < days <= self.settings.most_days:
+            raise BadRequest(f"'days' must be more than 0 and at most {self.settings.most_days:g}.", param="days")
+        now = self.clock()
         end = now + days * _DAY
         return ApiKey(secrets.token_hex(4), "", owner, name, made=now, expires=end, limits=limits or CallerLimits())
 
@@ -192,14 +179,14 @@ class VirtualKeys:
         return key, Secret(text)
 
     async def _read(self, question: Callable[[MemoryApiKeys | SqlApiKeys], T]) -> T:
-        if not self._ledger.keeps:
+        if not self.ledger.keeps:
             return question(self._memory)
-        return await self._ledger.ask(lambda store: question(store.api_keys))
+        return await self.ledger.ask(lambda store: question(store.api_keys))
 
     async def _write(self, change: Callable[[MemoryApiKeys | SqlApiKeys], T]) -> T:
-        if not self._ledger.keeps:
+        if not self.ledger.keeps:
             return change(self._memory)
-        return await self._ledger.write(lambda store: change(store.api_keys))
+        return await self.ledger.write(lambda store: change(store.api_keys))
 
 
 class KeyIdentity:

@@ -10,7 +10,7 @@ import json
 import math
 import time
 from contextlib import suppress
-from dataclasses import asdict, fields, replace
+from dataclasses import KW_ONLY, InitVar, asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.config import MOST, MOST_WHOLE, CallerLimits, TenantSettings, merged_tables
@@ -36,25 +36,17 @@ _MOST_NAMES = 1_000  # callers and tenants with limits of their own
 Overrides = dict[str, Any]
 
 
+@dataclass(eq=False, repr=False)
 class KnownGroups:
-    """The groups that callers can be in.
+    """The groups that callers can be in."""
 
-    Args:
-        settings: Those with rules, and those of ``api_keys``.
-        of_keys: Returns those of virtual keys.
-        at_hub: Returns whether the hub has a group; None where there is no hub.
-    """
+    settings: InitVar[Settings]  # those with rules, and those of ``api_keys``
+    of_keys: Callable[[], Awaitable[Iterable[str]]]  # returns those of virtual keys
+    at_hub: Callable[[str], Awaitable[bool]] | None = None  # whether the hub has a group; None where there is no hub
 
-    def __init__(
-        self,
-        settings: Settings,
-        of_keys: Callable[[], Awaitable[Iterable[str]]],
-        at_hub: Callable[[str], Awaitable[bool]] | None = None,
-    ) -> None:
+    def __post_init__(self, settings: Settings) -> None:
         configured = {tenant.name for tenant in settings.tenants} | {key.tenant for key in settings.api_keys}
         self._configured = configured - {""}
-        self._of_keys = of_keys
-        self._at_hub = at_hub
 
     async def check(self, names: Iterable[str]) -> None:
         """Check that there are groups of these names.
@@ -64,43 +56,29 @@ class KnownGroups:
             IdentityUnavailable: The hub does not answer.
         """
         unknown = [name for name in names if name not in self._configured]
-        known = self._configured | (set(await self._of_keys()) - {""}) if unknown else set()
+        known = self._configured | (set(await self.of_keys()) - {""}) if unknown else set()
         for name in unknown:
-            if name in known or (self._at_hub is not None and await self._at_hub(name)):
+            if name in known or (self.at_hub is not None and await self.at_hub(name)):
                 continue
             there_are = f"There are: {', '.join(sorted(known)[:_SHOWN])}." if known else "None is configured."
-            hub = " The hub has none of this name, either." if self._at_hub is not None else ""
+            hub = " The hub has none of this name, either." if self.at_hub is not None else ""
             words = f"There is no group '{name[:40]}'. {there_are}{hub}"
             raise BadRequest(words, param=f"tenants.{name[:40]}", code="unknown_group")
 
 
+@dataclass(eq=False, repr=False)
 class LimitOverrides:
-    """The effective limits: those of rsql.toml with what was overridden since.
+    """The effective limits: those of rsql.toml with what was overridden since."""
 
-    Args:
-        settings: As read.
-        ledger: Keeps overrides; without a store they last as long as the process.
-        apply: Called with the effective settings whenever they change.
-        groups: The groups that there are; None believes every name.
-        clock: Unix time.
-    """
+    settings: Settings  # the effective ones; at first as read
+    ledger: Ledger  # keeps overrides; without a store they last as long as the process
+    apply: Callable[[Settings], None]  # called with the effective settings whenever they change
+    _: KW_ONLY
+    groups: KnownGroups | None = None  # the groups that there are; None believes every name
 
-    def __init__(
-        self,
-        settings: Settings,
-        ledger: Ledger,
-        apply: Callable[[Settings], None],
-        *,
-        groups: KnownGroups | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._groups = groups
-        self._file = settings
-        self.ledger = ledger
-        self._apply = apply
-        self._clock = clock
+    def __post_init__(self) -> None:
+        self._file = self.settings
         self._overrides: Overrides = {}
-        self.settings = settings  # the effective settings
 
     @property
     def lasts(self) -> bool:
@@ -121,7 +99,7 @@ class LimitOverrides:
     async def remember_reset(self, caller: str) -> None:
         """Limits per day were reset now; a restart counts nothing from before that."""
         if self.ledger.keeps:
-            now = self._clock()
+            now = time.time()
             await self.ledger.write(lambda store: store.decide(_RESET, str(now), caller, now))
 
     def reset_at(self) -> float:
@@ -149,8 +127,8 @@ class LimitOverrides:
             IdentityUnavailable: The hub cannot tell whether there is a group; nothing is changed then.
         """
         _check(changes)
-        if self._groups is not None:
-            await self._groups.check(set(changes.get("tenants", ())) - set(self._overrides.get("tenants", ())))
+        if self.groups is not None:
+            await self.groups.check(set(changes.get("tenants", ())) - set(self._overrides.get("tenants", ())))
         if self.ledger.keeps:
             await self._catch_up()
         overrides = merged_tables(self._overrides, changes) if changes else {}
@@ -176,7 +154,7 @@ class LimitOverrides:
 
     async def _keep(self, overrides: Overrides, caller: str) -> None:
         if self.ledger.keeps:
-            text, now = json.dumps(overrides) if overrides else "", self._clock()
+            text, now = json.dumps(overrides) if overrides else "", time.time()
             await self.ledger.write(lambda store: store.decide(_NAME, text, caller, now))
         self._overrides = overrides
         self._apply_overrides()
@@ -192,7 +170,7 @@ class LimitOverrides:
 
     def _apply_overrides(self) -> None:
         self.settings = with_changes(self._file, self._overrides)
-        self._apply(self.settings)
+        self.apply(self.settings)
 
 
 def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:

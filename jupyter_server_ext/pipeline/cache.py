@@ -8,7 +8,7 @@ import json
 import math
 from collections import OrderedDict
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -45,6 +45,9 @@ def _digest(text: Any) -> str:
     return hashlib.sha256(memoryview(text)).hexdigest()
 
 
+_OVERHEAD = 200  # bytes of an entry beyond its body: the key, the tuple, two slots of the dict
+
+
 class Cached(NamedTuple):
     """An answer that was given: its JSON body, and what it cost in nano-dollars."""
 
@@ -62,14 +65,9 @@ class Cached(NamedTuple):
         return cls(body, int(cost))
 
 
+@dataclass(eq=False, repr=False)
 class AnswerCache:
     """Recently given answers, bounded in bytes and age.
-
-    Args:
-        max_bytes: The most that is kept; the answers used longest ago go first. 0 keeps nothing.
-        ttl_seconds: How long an answer is good for.
-        clock: Seconds, monotonic.
-        behind: Answers that other gateways share; looked up when there is none in memory.
 
     Example:
         >>> cache = AnswerCache(1000, 60.0, clock=lambda: 0.0)
@@ -78,15 +76,13 @@ class AnswerCache:
         b'{}'
     """
 
-    _OVERHEAD = 200  # bytes of an entry beyond its body: the key, the tuple, two slots of the dict
+    max_bytes: int  # the most that is kept; the answers used longest ago go first. 0 keeps nothing
+    ttl_seconds: float  # how long an answer is good for
+    _: KW_ONLY
+    clock: Callable[[], float]  # seconds, monotonic
+    behind: RedisAnswers | None = None  # answers that other gateways share; looked up when there is none in memory
 
-    def __init__(
-        self, max_bytes: int, ttl_seconds: float, *, clock: Callable[[], float], behind: RedisAnswers | None = None
-    ) -> None:
-        self._max_bytes = max_bytes
-        self._ttl_seconds = ttl_seconds
-        self._clock = clock
-        self._behind = behind
+    def __post_init__(self) -> None:
         self._answers: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self.bytes = 0
         self.results = dict.fromkeys(("hit", "miss", "shared", "bypass"), 0)
@@ -95,16 +91,16 @@ class AnswerCache:
     @property
     def keeps(self) -> bool:
         """Whether it keeps anything at all."""
-        return self._max_bytes > 0 and self._ttl_seconds > 0
+        return self.max_bytes > 0 and self.ttl_seconds > 0
 
     async def find(self, key: str, max_age: float = math.inf) -> Cached | None:
         """An answer that is at most ``max_age`` seconds old, from memory or from behind it."""
         packed = self.get(key, max_age)
-        if packed is None and self._behind is not None:
-            found, seconds = await self._behind.get(key) or (b"", 0.0)
+        if packed is None and self.behind is not None:
+            found, seconds = await self.behind.get(key) or (b"", 0.0)
             cost, line, _ = found.partition(b"\n")
             # A store that others write to may hold anything.
-            if line and cost.isdigit() and self._ttl_seconds - seconds <= max_age:
+            if line and cost.isdigit() and self.ttl_seconds - seconds <= max_age:
                 self.put(key, found, seconds=seconds)
                 packed = found
         return None if packed is None else Cached.unpack(packed)
@@ -113,8 +109,8 @@ class AnswerCache:
         """Keep an answer in memory, and for others."""
         packed = answer.pack()
         self.put(key, packed)
-        if self._behind is not None and self.keeps:
-            await self._behind.put(key, packed, self._ttl_seconds)
+        if self.behind is not None and self.keeps:
+            await self.behind.put(key, packed, self.ttl_seconds)
 
     def count(self, result: CacheResult, saved: int = 0) -> None:
         """Count what came of one request, and the nano-dollars that it would have cost."""
@@ -132,11 +128,11 @@ class AnswerCache:
     def get(self, key: str, max_age: float = math.inf) -> bytes | None:
         """The answer in memory, or None."""
         found = self._answers.get(key)
-        now = self._clock()
+        now = self.clock()
         if found is not None and found[0] <= now:
             self._drop(key)
             found = None
-        if found is None or self._ttl_seconds - (found[0] - now) > max_age:
+        if found is None or self.ttl_seconds - (found[0] - now) > max_age:
             return None
         self._answers.move_to_end(key)
         return found[1]
@@ -144,17 +140,17 @@ class AnswerCache:
     def put(self, key: str, body: bytes, *, seconds: float | None = None) -> None:
         """Keep an answer in memory. One that is too large for the whole cache is not kept."""
         self._drop(key)
-        if len(body) + self._OVERHEAD > self._max_bytes or not self.keeps:
+        if len(body) + _OVERHEAD > self.max_bytes or not self.keeps:
             return
-        self._answers[key] = (self._clock() + (self._ttl_seconds if seconds is None else seconds), body)
-        self.bytes += len(body) + self._OVERHEAD
-        while self.bytes > self._max_bytes:
+        self._answers[key] = (self.clock() + (self.ttl_seconds if seconds is None else seconds), body)
+        self.bytes += len(body) + _OVERHEAD
+        while self.bytes > self.max_bytes:
             self._drop(next(iter(self._answers)))
 
     async def close(self) -> None:
         """Give back what is behind."""
-        if self._behind is not None:
-            await self._behind.close()
+        if self.behind is not None:
+            await self.behind.close()
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -164,13 +160,13 @@ class AnswerCache:
 
     def _drop(self, key: str) -> None:
         if found := self._answers.pop(key, None):
-            self.bytes -= len(found[1]) + self._OVERHEAD
+            self.bytes -= len(found[1]) + _OVERHEAD
 
 
 T = TypeVar("T")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class _Flight(Generic[T]):
     """One answer under way and those who listen to it."""
 

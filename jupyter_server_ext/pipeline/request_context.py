@@ -9,7 +9,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -239,14 +239,9 @@ def replayed(request: ChatRequest, answer: Cached, result: CacheResult) -> Itera
 _RECENT = 10_000  # requests of which it is known who asked, without a look at the ledger
 
 
+@dataclass(eq=False, repr=False)
 class Accounting:
     """Opens entries, holds money, and tells what both add up to.
-
-    Args:
-        ledger: Where entries go; by default nothing is kept.
-        prices: What usage costs.
-        budgets: What callers may spend; None holds nothing.
-        vault: Encrypts the prompts that are kept; None keeps none.
 
     Example:
         >>> from jupyter_server_ext.messages import Caller, ChatRequest
@@ -254,19 +249,12 @@ class Accounting:
         'ada'
     """
 
-    def __init__(
-        self,
-        ledger: Ledger | None = None,
-        *,
-        prices: Prices | None = None,
-        budgets: Budgets | None = None,
-        vault: PromptVault | None = None,
-    ) -> None:
-        self.ledger = ledger or Ledger(None)
-        self.budgets = budgets
-        self.vault = vault
-        self.prices = prices or Prices()
-        self._recent: OrderedDict[str, str] = OrderedDict()  # callers by request
+    ledger: Ledger = field(default_factory=lambda: Ledger(None))  # where entries go; by default nothing is kept
+    _: KW_ONLY
+    prices: Prices = field(default_factory=Prices)  # what usage costs
+    budgets: Budgets | None = None  # what callers may spend; None holds nothing
+    vault: PromptVault | None = None  # encrypts the prompts that are kept; None keeps none
+    _recent: OrderedDict[str, str] = field(default_factory=OrderedDict)  # callers by request
 
     async def knows(self, request_id: str, caller: Caller) -> bool:
         """Whether this caller has asked something by this id."""

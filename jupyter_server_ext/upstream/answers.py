@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import math
 from abc import ABC, abstractmethod
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -43,21 +44,16 @@ class _Broken(Exception):
         self.failure = failure
 
 
+@dataclass(eq=False, repr=False)
 class Answer(httpx.AsyncByteStream, ABC):
-    """What streams and whole bodies have in common.
+    """What streams and whole bodies have in common."""
 
-    Args:
-        job: The request.
-        lease: The key's lease.
-        provider: The key's provider.
-        expectation: Learns from the usage.
-    """
+    _job: Job  # the request
+    _lease: Lease  # the key's lease
+    _provider: OpenAIProvider  # the key's provider
+    _expectation: Expectation  # learns from the usage
 
-    def __init__(self, job: Job, lease: Lease, provider: OpenAIProvider, expectation: Expectation) -> None:
-        self._job = job
-        self._lease = lease
-        self._provider = provider
-        self._expectation = expectation
+    def __post_init__(self) -> None:
         self._response: httpx.Response | None = None
         self._closed = False
         self._settled: Usage | None = None  # what it was closed with
@@ -172,28 +168,20 @@ class Answer(httpx.AsyncByteStream, ABC):
         return error.replace(secret.encode(), key.id.encode()) if len(secret) >= _SHORTEST_SECRET else error
 
 
+@dataclass(eq=False, repr=False)
 class StreamAnswer(Answer):
     """A stream of events."""
 
-    _watch: _StallTimer  # over what comes after the first content
+    _: KW_ONLY
+    patience: tuple[float, float]  # seconds of silence that end it, and seconds without text, whatever else comes
+    # Is called with the failure of a stream that breaks after a part of it was passed on.
+    on_failure: Callable[[Failure], object]
 
-    def __init__(
-        self,
-        job: Job,  # the request
-        lease: Lease,  # the key's lease
-        provider: OpenAIProvider,  # the key's provider
-        expectation: Expectation,  # learns from the usage
-        *,
-        patience: tuple[float, float],
-        on_failure: Callable[[Failure], object],
-    ) -> None:
-        super().__init__(job, lease, provider, expectation)
-        # Is called with the failure of a stream that breaks after a part of it was passed on.
-        self._on_failure = on_failure
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._reader = EventReader()
         self._head = b""  # what came before and with the first content
         self._chunks: AsyncIterator[bytes] | None = None
-        self._patience = patience  # seconds of silence that end it, and seconds without text, whatever else comes
 
     @property
     def _counts(self) -> tuple[ReportedUsage | None, int]:
@@ -212,7 +200,7 @@ class StreamAnswer(Answer):
             async for events in self._rest():
                 yield events
         except _Broken as broken:
-            self._on_failure(broken.failure)
+            self.on_failure(broken.failure)
             raise broken.failure.as_error() from None
 
     async def gather(self) -> Failure | None:
@@ -273,7 +261,7 @@ class StreamAnswer(Answer):
     async def _begin(self, response: httpx.Response) -> Failure | None:
         # Read up to the first content; what comes before it is passed on with it, or never.
         reader = self._reader
-        self._watch = _StallTimer(response, *self._patience)
+        self._watch = _StallTimer(response, *self.patience)
         self._chunks = aiter(_stream_of(response))
         try:
             while not (reader.characters or reader.complete):
@@ -312,8 +300,8 @@ class StreamAnswer(Answer):
 class BodyAnswer(Answer):
     """One JSON body."""
 
-    def __init__(self, job: Job, lease: Lease, provider: OpenAIProvider, expectation: Expectation) -> None:
-        super().__init__(job, lease, provider, expectation)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._body = b""
         self._completion = Completion()
 

@@ -84,23 +84,17 @@ class Job:
     costs: dict[str, tuple[int, Cost]] = field(default_factory=dict)  # by model: lessons, and what it will likely take
 
 
+@dataclass(eq=False, repr=False)
 class KeyRotatingTransport(httpx.AsyncBaseTransport):
-    """Sends each request with a leased key.
+    """Sends each request with a leased key."""
 
-    Args:
-        queue: Where requests wait for keys.
-        settings: Attempts and timeouts.
-        transport_of: What carries the requests of a key; one transport may serve all.
-    """
+    _queue: KeyQueue  # where requests wait for keys
+    _settings: PoolSettings  # attempts and timeouts
+    _transport_of: Callable[[Key], httpx.AsyncBaseTransport]  # carries the requests of a key; one may serve all
 
-    def __init__(
-        self, queue: KeyQueue, settings: PoolSettings, transport_of: Callable[[Key], httpx.AsyncBaseTransport]
-    ) -> None:
-        self._queue = queue
-        self._pool = queue.pool
-        self._settings = settings
-        self._transport_of = transport_of
-        self._expectation = Expectation()
+    def __post_init__(self) -> None:
+        self._pool = self._queue.pool
+        self._expectation = Expectation()  # what answers are expected to take
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one chat completion of a plain httpx client.

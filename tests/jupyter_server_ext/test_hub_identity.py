@@ -234,7 +234,7 @@ async def test_the_client_cannot_choose_its_address():
 @pytest.mark.asyncio
 async def test_memory_is_bounded_and_holds_no_token():
     scene = Scene(hub={"bad_tokens_per_minute": 100_000})
-    scene.auth._most = 100
+    scene.auth.most = 100
     for n in range(300):
         with pytest.raises(NotAuthenticated):
             await scene.caller(f"bad-{n}")
