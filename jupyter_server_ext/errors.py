@@ -24,13 +24,6 @@ from typing import Any, ClassVar
 class RsqlGatewayError(Exception):
     """The base of all errors of the gateway.
 
-    Args:
-        message: Public text: what went wrong and what to do next.
-        param: The field of the request that is at fault.
-        retry_after: Seconds until a repeat can succeed.
-        code: Machine-readable code, when it differs from the class's.
-        status: HTTP status, when it differs from the class's.
-
     Example:
         >>> BadRequest("'messages' must be a list.", param="messages").as_json("req-1")["error"]["param"]
         'messages'
@@ -42,12 +35,12 @@ class RsqlGatewayError(Exception):
 
     def __init__(
         self,
-        message: str,
+        message: str,  # public text: what went wrong and what to do next
         *,
-        param: str | None = None,
-        retry_after: float | None = None,
-        code: str | None = None,
-        status: int | None = None,
+        param: str | None = None,  # the field of the request that is at fault
+        retry_after: float | None = None,  # seconds until a repeat can succeed
+        code: str | None = None,  # machine-readable code, when it differs from the class's
+        status: int | None = None,  # HTTP status, when it differs from the class's
     ) -> None:
         super().__init__(message)
         self.message = message

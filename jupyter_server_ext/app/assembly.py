@@ -251,18 +251,13 @@ def owner(environment: Mapping[str, str]) -> Caller:
 
 def environment_token() -> str:
     """The server's token, from JUPYTER_TOKEN or the file that JUPYTER_TOKEN_FILE names; empty when there is none."""
-    if token := os.environ.get("JUPYTER_TOKEN", "").strip():
-        return _sendable("JUPYTER_TOKEN", token)
-    if not (name := os.environ.get("JUPYTER_TOKEN_FILE", "")):
-        return ""
-    try:
-        with open(name, encoding="utf-8") as file:  # noqa: PTH123
-            return _sendable("JUPYTER_TOKEN_FILE", file.read().strip())
-    except OSError as error:
-        raise ConfigError(f"JUPYTER_TOKEN_FILE cannot be read ({error.strerror}).") from None
-
-
-def _sendable(source: str, token: str) -> str:
+    source, token = "JUPYTER_TOKEN", os.environ.get("JUPYTER_TOKEN", "").strip()
+    if not token and (name := os.environ.get("JUPYTER_TOKEN_FILE", "")):
+        try:
+            with open(name, encoding="utf-8") as file:  # noqa: PTH123
+                source, token = "JUPYTER_TOKEN_FILE", file.read().strip()
+        except OSError as error:
+            raise ConfigError(f"JUPYTER_TOKEN_FILE cannot be read ({error.strerror}).") from None
     if token and (wrong := unsendable(token)):
         raise ConfigError(f"The token of {source} {wrong}")
     return token

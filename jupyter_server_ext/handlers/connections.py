@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _SPARE = 32  # connections beyond the most, for ``health`` and refusals
 _SPARE_SECONDS = 5.0  # that a spare connection stays open
 _TELL_SECONDS = 60.0  # between two lines that say the same
+_MOST_ALIKE = 5  # messages of one form in that time
 _FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _MOST = 60_000  # where nothing limits what may be open
 
@@ -131,11 +132,10 @@ class Seldom:
 
 
 class FewWords(logging.Filter):
-    """Lets ``most`` messages of a form through in a minute: what any client can cause must not fill a disk."""
+    """Lets a few messages of a form through in a minute: what any client can cause must not fill a disk."""
 
-    def __init__(self, most: int = 5) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._most = most
         self._since = 0.0
         self._seen: Counter[str] = Counter()
 
@@ -145,7 +145,7 @@ class FewWords(logging.Filter):
             self._since = record.created
             self._seen.clear()
         self._seen[str(record.msg)[:100]] += 1
-        return self._seen[str(record.msg)[:100]] <= self._most and len(self._seen) <= 20 * self._most
+        return self._seen[str(record.msg)[:100]] <= _MOST_ALIKE and len(self._seen) <= 20 * _MOST_ALIKE
 
 
 class PatientSocket(socket.socket):

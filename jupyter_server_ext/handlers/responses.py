@@ -42,11 +42,7 @@ class Responses(RelayHandler):
 
 
 def chat_body(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The chat completion that asks the same.
-
-    Args:
-        body: The JSON object of a Responses request.
-    """
+    """The chat completion that asks the same as the JSON object of a Responses request."""
     for name, advice in _KEPT_ELSEWHERE.items():
         if body.get(name):
             raise BadRequest(f"'{name}' does not work here. {advice}", param=name)

@@ -308,10 +308,7 @@ _NO_RULES = TenantSettings("")
 
 
 class Policy:
-    """The tenants' rules, asked by caller.
-
-    Args:
-        settings: Its ``tenants`` and ``fallbacks``. A tenant that is not listed has no rules of its own.
+    """The tenants' rules, asked by caller. A tenant that is not listed has no rules of its own.
 
     Example:
         >>> from jupyter_server_ext.messages import Caller

@@ -80,12 +80,6 @@ class Lease:
 class KeyPool:
     """All keys, and their rate windows.
 
-    Args:
-        keys: Their settings, presets filled in.
-        windows: Where limits are counted.
-        clock: Seconds, never going back.
-        at_once: Requests in flight with all keys together; None is unlimited.
-
     Example:
         >>> from jupyter_server_ext.config.settings import KeySettings, Secret
         >>> KeyPool([KeySettings("groq", Secret("gsk_0123456789a1b2"), base_url="http://127.0.0.1/v1")])
@@ -94,11 +88,11 @@ class KeyPool:
 
     def __init__(
         self,
-        keys: Iterable[KeySettings],
+        keys: Iterable[KeySettings],  # their settings, presets filled in
         *,
-        windows: MemoryWindows | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        at_once: int | None = None,
+        windows: MemoryWindows | None = None,  # where limits are counted
+        clock: Callable[[], float] = time.monotonic,  # seconds, never going back
+        at_once: int | None = None,  # requests in flight with all keys together; None is unlimited
     ) -> None:
         self.clock = clock
         self.windows: MemoryWindows = windows or MemoryWindows(clock=clock)

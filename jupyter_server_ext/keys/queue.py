@@ -20,19 +20,14 @@ from jupyter_server_ext.keys.windows.usage import Cost, Reservation
 from jupyter_server_ext.messages import Caller, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from jupyter_server_ext.config import PoolSettings
 
 _PLACE = attrgetter("place")
+Reserved = dict[QueuedRequest, Reservation]  # what the heads of queues need, each of its key
 
 
 class KeyQueue:
     """Gives leases to requests: at once where a key is free, fairly where none is.
-
-    Args:
-        pool: The keys.
-        settings: How long and how many may wait.
 
     Example:
         ::
@@ -42,11 +37,11 @@ class KeyQueue:
     """
 
     def __init__(self, pool: KeyPool, settings: PoolSettings) -> None:
-        self.pool = pool
-        self._settings = settings
+        self.pool = pool  # the keys
+        self._settings = settings  # how long and how many may wait
         self._queues = ModelQueues()
         self._shares = Shares(pool.windows, pool.candidates)
-        self._reservations: dict[QueuedRequest, Reservation] = {}  # of the heads that wait for a key
+        self._reservations: Reserved = {}  # of the heads that wait for a key
         self._held: set[str] = set()  # models for which only requests wait to which nothing is spare
         self._wake = asyncio.Event()
         self._schedules = Schedules(pool, self._shares, self._queues, self._wake.set)
@@ -125,7 +120,7 @@ class KeyQueue:
             now = self.pool.clock()
             self._shares.asks(request.caller.name, request.model, request.weight, request.usual, now)
 
-    async def _take(self, request: QueuedRequest, reservations: Mapping[QueuedRequest, Reservation]) -> Lease | Busy:
+    async def _take(self, request: QueuedRequest, reservations: Reserved) -> Lease | Busy:
         name, model, now = request.caller.name, request.model, self.pool.clock()
         got = await self.pool.lease(model, request.cost, request.avoid, tuple(reservations.values()), name)
         if not isinstance(got, Busy):
@@ -218,7 +213,7 @@ class KeyQueue:
         if late:
             self._schedules.clear()
         wait = math.inf
-        reservations: dict[QueuedRequest, Reservation] = {}
+        reservations: Reserved = {}
         queues = list(self._queues.waiting.values())
         self._held.clear()
         while queues := [queue for queue in queues if queue]:  # all may leave one while a key is asked for
@@ -254,7 +249,7 @@ class KeyQueue:
             soonest = min(soonest, hold)
         return None, soonest
 
-    def _reserve(self, head: QueuedRequest, busy: Busy, reservations: dict[QueuedRequest, Reservation]) -> bool:
+    def _reserve(self, head: QueuedRequest, busy: Busy, reservations: Reserved) -> bool:
         """Reserve the key that the head waits for: others may use of it what does not make the head wait longer."""
         # Whether nothing of that was reserved for another head is returned.
         key, by = head.reserved
@@ -271,12 +266,7 @@ class KeyQueue:
         return is_first
 
     async def _serve(
-        self,
-        queue: ModelQueue,
-        request: QueuedRequest,
-        reservations: Mapping[QueuedRequest, Reservation],
-        *,
-        is_turn: bool = True,
+        self, queue: ModelQueue, request: QueuedRequest, reservations: Reserved, *, is_turn: bool = True
     ) -> Busy | None:
         # Give a request its key, or return the reason why it gets none; None when it waits no more.
         # One that can never be served is refused when it is its turn.

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import Secret
     from jupyter_server_ext.ledger.api_keys import ApiKey
-    from jupyter_server_ext.ledger.files import Head
     from jupyter_server_ext.ledger.rows import Used
     from jupyter_server_ext.ledger.sql import SqlLedgerStore
     from jupyter_server_ext.messages import Entry
@@ -74,14 +73,6 @@ class _PendingEntry:
 class Ledger:
     """Group commit over a store. What an earlier life of it left open is closed at once; writing starts with need.
 
-    Args:
-        store: Where entries go; None keeps no records.
-        retry_seconds: Pause before a failed write is tried again.
-        keep_days: Entries are deleted when they are older; 0 keeps them.
-        anchor: File for the chain's ends; empty for none, and they are in the log only.
-        anchor_key: What they are signed with.
-        clock: Unix time.
-
     Example:
         >>> ledger = Ledger(None)
         >>> ledger.healthy
@@ -90,13 +81,13 @@ class Ledger:
 
     def __init__(
         self,
-        store: SqlLedgerStore | None,
+        store: SqlLedgerStore | None,  # where entries go; None keeps no records
         *,
-        retry_seconds: float = 1.0,
-        keep_days: int = 0,
-        anchor: str = "",
-        anchor_key: Secret | None = None,
-        clock: Callable[[], float] = time.time,
+        retry_seconds: float = 1.0,  # pause before a failed write is tried again
+        keep_days: int = 0,  # entries are deleted when they are older; 0 keeps them
+        anchor: str = "",  # file for the chain's ends; empty for none, and they are in the log only
+        anchor_key: Secret | None = None,  # what they are signed with
+        clock: Callable[[], float] = time.time,  # Unix time
     ) -> None:
         self._store = store
         self.keeps = store is not None
@@ -262,10 +253,8 @@ class Ledger:
         Raises:
             LedgerUnavailable: It cannot be read.
         """
-        heads: list[Head] = []
-        problems: list[str] = []
-        if self._anchor is not None and self._anchor.exists():
-            heads, problems = read_anchor(self._anchor, self._anchor_key)
+        anchor = self._anchor if self._anchor is not None and self._anchor.exists() else None
+        heads, problems = read_anchor(anchor, self._anchor_key) if anchor else ([], [])
         return problems + await self.ask(lambda store: store.verify(heads))
 
     async def _write(self) -> None:

@@ -65,9 +65,6 @@ class SpoolLine(NamedTuple):
 class SpoolFile:
     """Entries in a file of this machine, one line each, on disk when ``append`` returns.
 
-    Args:
-        file: Its descriptor.
-
     Example:
         >>> import tempfile, pathlib
         >>> spool = SpoolFile.open(pathlib.Path(tempfile.mkdtemp()) / "a.spool")
@@ -78,7 +75,7 @@ class SpoolFile:
     """
 
     def __init__(self, file: int) -> None:
-        self._file = file
+        self._file = file  # its descriptor
         self._drop_torn_line()
 
     @classmethod
@@ -157,27 +154,19 @@ class SpoolFile:
 class SpooledLedgerStore(SqlLedgerStore):
     """A ledger whose database may be away while the gateway runs.
 
-    Args:
-        url: ``postgresql://…``.
-        instance: As in ``SqlLedgerStore``.
-        zone: As in ``SqlLedgerStore``.
-        spool: Where entries go while it is away; what is there from before is delivered at once.
-        patience: Seconds after which it is away.
-        retry_seconds: Pause between two attempts to deliver.
-
     Raises:
         ConfigError: The database cannot be opened at the start, or the spool cannot be used.
     """
 
     def __init__(
         self,
-        url: str,
+        url: str,  # ``postgresql://…``
         *,
-        instance: str,
+        instance: str,  # as in ``SqlLedgerStore``, and so is the zone
         zone: str = "UTC",
-        spool: SpoolFile,
-        patience: float = 2.0,
-        retry_seconds: float = 1.0,
+        spool: SpoolFile,  # where entries go while it is away; what is there from before is delivered at once
+        patience: float = 2.0,  # seconds after which it is away
+        retry_seconds: float = 1.0,  # pause between two attempts to deliver
     ) -> None:
         self._spool = spool
         self._patience = patience

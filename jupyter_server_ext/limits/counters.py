@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -154,11 +154,9 @@ class RollingWindow:
         self._used = 0
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MemoryCounters:
     """The counters of one process. No method yields to the event loop, so nothing comes in between.
-
-    Args:
-        clock: Seconds, never going back.
 
     Example:
         >>> import asyncio
@@ -169,18 +167,16 @@ class MemoryCounters:
     """
 
     health = "ok"  # ``degraded`` of shared counters, while what others use is not known
-
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._counts: dict[str, RollingWindow] = {}
-        self._most = _MOST_COUNTERS
+    clock: Callable[[], float] = time.monotonic  # seconds, never going back
+    _counts: dict[str, RollingWindow] = field(default_factory=dict)
+    _most: int = _MOST_COUNTERS
 
     def __len__(self) -> int:
         return len(self._counts)
 
     async def take(self, demands: Sequence[Demand]) -> list[Charge] | list[Shortfall]:
         """Charge all demands, or nothing and return every counter that has no room."""
-        now = self._clock()
+        now = self.clock()
         counts = [self._count(counter) for counter, _ in demands]
         shortfalls = [
             Shortfall(counter, wait if counter.seconds or not counter.limit else 0.0)
@@ -195,7 +191,7 @@ class MemoryCounters:
     def add(self, counter: Counter, amount: int = 1) -> Charge:
         """Charge an amount, whether or not there is room."""
         count = self._count(counter)
-        return Charge(counter, amount, (count, count.take(self._clock(), amount)))
+        return Charge(counter, amount, (count, count.take(self.clock(), amount)))
 
     def change(self, charge: Charge, amount: int) -> None:
         """Correct a charge; 0 gives it back. What no longer counts stays out."""
@@ -203,11 +199,11 @@ class MemoryCounters:
         if difference := amount - charge.amount:
             charge.amount = amount
             count, taken = charge.place
-            count.correct(self._clock(), taken, difference)
+            count.correct(self.clock(), taken, difference)
 
     def use(self, counter: Counter) -> Use:
         """What is known to count now, without waiting, and when nothing does any more."""
-        now, count = self._clock(), self._counts.get(counter.id)
+        now, count = self.clock(), self._counts.get(counter.id)
         return Use(count.used(now), count.full_again(now)) if count is not None else Use(0, 0.0)
 
     async def read(self, counters: Sequence[Counter]) -> None:
@@ -215,7 +211,7 @@ class MemoryCounters:
 
     async def clear(self, period: str) -> int:
         """Forget what counts on all counters whose id ends so; how many scopes had something to forget."""
-        now, scopes = self._clock(), set()
+        now, scopes = self.clock(), set()
         for name, count in self._counts.items():
             if name.endswith(f"/{period}") and count.used(now):
                 scopes.add(scope_of(name))
@@ -231,7 +227,7 @@ class MemoryCounters:
 
     def restore(self, counter: Counter, amount: int, age: float = 0.0) -> None:
         """Count what was used ``age`` seconds ago, before this process started; calls come in the order of time."""
-        self._count(counter).take(self._clock() - age, amount)
+        self._count(counter).take(self.clock() - age, amount)
 
     async def close(self) -> None:
         """Do nothing: nothing is open."""
@@ -240,7 +236,7 @@ class MemoryCounters:
         count = self._counts.get(counter.id)
         if count is None:
             if len(self._counts) >= self._most:
-                now = self._clock()
+                now = self.clock()
                 self._counts = {name: one for name, one in self._counts.items() if one.used(now)}
                 self._most = max(_MOST_COUNTERS, 2 * len(self._counts))
             # What is in flight counts until it is given back, and all of it as one.

@@ -146,19 +146,14 @@ class SharedCount:
 
 
 class RedisCounters:
-    """The counters of all gateways on one Redis. Only ``take``, ``read``, ``clear`` and ``forget`` wait for it.
-
-    Args:
-        redis: The way to it.
-        fail_closed: Whether nothing is taken while it is lost.
-    """
+    """The counters of all gateways on one Redis. Only ``take``, ``read``, ``clear`` and ``forget`` wait for it."""
 
     tick = math.inf  # see ``Participant.tick``: every change is reported
 
     def __init__(self, redis: RedisCoordinator, *, fail_closed: bool = False) -> None:
-        self._redis = redis
+        self._redis = redis  # the way to it
         self._start = f"{redis.prefix}m:"
-        self._fail_closed = fail_closed
+        self._fail_closed = fail_closed  # whether nothing is taken while it is lost
         self._counts: dict[str, SharedCount] = {}  # by the name of its hash
         self._dirty: dict[str, None] = {}
         self._most = _MOST_COUNTS

@@ -30,13 +30,8 @@ _NOT_THE_ANSWER = {"stream", "stream_options", "user", "metadata", "store", "ser
 def cache_key(request: ChatRequest, tenant: str) -> str:
     """The name of a request's answer: equal for two requests exactly when either's answer serves both."""
     shaping = {name: value for name, value in request.body.items() if name not in _NOT_THE_ANSWER}
-    text = json.dumps(
-        [tenant, "embeddings" if request.embeds else "chat/completions", request.model, shaping],
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-        default=_digest,
-    )
+    asked = [tenant, "embeddings" if request.embeds else "chat/completions", request.model, shaping]
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_digest)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -43,16 +43,6 @@ Piece = Waiting | bytes | AnswerEnd  # what an answer consists of for one caller
 class Gateway:
     """Answers requests with the keys it has.
 
-    Args:
-        settings: The configuration. With no key, the model ``offline`` is served.
-        limits: The limits of callers; none by default.
-        policy: The rules of tenants; none by default.
-        accounting: Ledger and budgets; by default nothing is kept and nothing held.
-        cache: Answers given before; by default none are kept.
-        transport: Carries requests to providers, in place of real connections; for tests.
-        state: Where limits are counted; this process's memory by default.
-        clock: Seconds, never going back.
-
     Example:
         ::
 
@@ -64,15 +54,15 @@ class Gateway:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Settings,  # the configuration. With no key, the model ``offline`` is served
         *,
-        limits: Limits | None = None,
-        policy: Policy | None = None,
-        accounting: Accounting | None = None,
-        cache: AnswerCache | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        state: State | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        limits: Limits | None = None,  # the limits of callers; none by default
+        policy: Policy | None = None,  # the rules of tenants; none by default
+        accounting: Accounting | None = None,  # ledger and budgets; by default nothing is kept and nothing held
+        cache: AnswerCache | None = None,  # answers given before; by default none are kept
+        transport: httpx.AsyncBaseTransport | None = None,  # in place of real connections to providers; for tests
+        state: State | None = None,  # where limits are counted; this process's memory by default
+        clock: Callable[[], float] = time.monotonic,  # seconds, never going back
     ) -> None:
         self._settings = settings
         self._clock = clock

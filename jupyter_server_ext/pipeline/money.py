@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -62,12 +62,9 @@ class Price:
 FREE = Price(0.0, 0.0)
 
 
+@dataclass(eq=False, repr=False)
 class Prices:
     """The price of every model.
-
-    Args:
-        table: The administrator's prices by model name, with or without ``provider/`` in front.
-        worst: What a model of unknown price costs. Unknown is never free: a budget must hold for it, too.
 
     Example:
         >>> prices = Prices({"house-model": Price(1.0, 2.0)})
@@ -75,17 +72,21 @@ class Prices:
         2.0
     """
 
-    def __init__(self, table: Mapping[str, Price] | None = None, *, worst: Price | None = None) -> None:
-        self._table = dict(table or {})
-        self._worst = worst or Price(30.0, 120.0)
+    # The administrator's prices by model name, with or without ``provider/`` in front.
+    table: Mapping[str, Price] = field(default_factory=dict)
+    _: KW_ONLY
+    # What a model of unknown price costs. Unknown is never free: a budget must hold for it, too.
+    worst: Price = Price(30.0, 120.0)
+
+    def __post_init__(self) -> None:
         self._published = lru_cache(maxsize=4096)(_published)
 
     def price(self, model: str, provider: str) -> Price:
         """The price of a model at a provider."""
         if is_free(provider):
             return FREE
-        own = self._table.get(f"{provider}/{model}") or self._table.get(model)
-        return own or self._published(model, provider) or self._worst
+        own = self.table.get(f"{provider}/{model}") or self.table.get(model)
+        return own or self._published(model, provider) or self.worst
 
     def cost(self, usage: Usage, model: str, provider: str) -> int:
         """What this usage costs, in nano-dollars."""
@@ -97,7 +98,7 @@ class Prices:
 
     def known(self, model: str, provider: str) -> bool:
         """Whether the price is a real one and not the worst case."""
-        return self.price(model, provider) is not self._worst
+        return self.price(model, provider) is not self.worst
 
 
 def is_free(provider: str) -> bool:
@@ -168,14 +169,9 @@ def limits_money(settings: Settings) -> bool:
     return any(share.usd_per_day is not None or share.usd_per_month is not None for share in shares)
 
 
+@dataclass(eq=False, repr=False)
 class Budgets:
     """All budgets of the gateway.
-
-    Args:
-        settings: Limits per caller, tenant and everyone.
-        zone: Time zone of the calendar.
-        counters: Where money is counted; this process's memory by default.
-        clock: Unix time in seconds.
 
     Example:
         >>> import asyncio
@@ -190,12 +186,15 @@ class Budgets:
         750000000
     """
 
-    def __init__(
-        self, settings: Settings, *, clock: Callable[[], float], zone: str = "UTC", counters: Counters | None = None
-    ) -> None:
-        self._clock = clock
+    settings: InitVar[Settings]  # limits per caller, tenant and everyone
+    _: KW_ONLY
+    clock: Callable[[], float]  # Unix time in seconds
+    zone: InitVar[str] = "UTC"  # time zone of the calendar
+    counters: InitVar[Counters | None] = None  # where money is counted; this process's memory by default
+
+    def __post_init__(self, settings: Settings, zone: str, counters: Counters | None) -> None:
         self._zone = ZoneInfo(zone)
-        self._counters: Counters = MemoryCounters(clock=clock) if counters is None else counters
+        self._counters: Counters = MemoryCounters(clock=self.clock) if counters is None else counters
         self._tenants: dict[str, CallerLimits] = {}
         self._places: dict[tuple[str, str, str], list[Counter]] = {}  # the counters of callers seen today
         self._day_ends = -math.inf
@@ -263,7 +262,7 @@ class Budgets:
     def _of(self, caller: Caller) -> list[Counter]:
         # All counters that concern a caller today; finding them anew costs more than counting.
         # Counters are named by day and month: at midnight all are other ones.
-        if self._clock() >= self._day_ends or len(self._places) > _MOST_CALLERS:
+        if self.clock() >= self._day_ends or len(self._places) > _MOST_CALLERS:
             self._places.clear()
             self._day_ends = _midnight_after(self._now()).timestamp()
         place = (caller.key, caller.name, caller.tenant)
@@ -294,7 +293,7 @@ class Budgets:
         return Spent(self._counters.use(counter).used, counter.limit)
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), self._zone)
+        return datetime.fromtimestamp(self.clock(), self._zone)
 
     def _owners(self, caller: Caller) -> list[_Owner]:
         """The owners of the budgets that a request of this caller is charged to."""
@@ -334,10 +333,8 @@ def _refusal(counter: Counter, spent: Spent, estimate: int, now: datetime) -> Li
     limit = counter.limit or 0
     budget = f"{whose} budget of {_dollars(limit)} for this {'day' if daily else 'month'}"
     if limit and estimate > limit:
-        words = (
-            f"This request may cost {_dollars(estimate)}. {budget} is less; ask something shorter, or set max_tokens."
-        )
-        return LimitExceeded(words, code="budget_exceeded")
+        advice = "is less; ask something shorter, or set max_tokens."
+        return LimitExceeded(f"This request may cost {_dollars(estimate)}. {budget} {advice}", code="budget_exceeded")
     if spent.remaining:
         words = f"{budget} has {_dollars(spent.remaining)} left, and this request may cost {_dollars(estimate)}."
     else:

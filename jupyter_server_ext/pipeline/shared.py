@@ -93,18 +93,13 @@ _LOOK_SECONDS = 1.0  # seconds after which a waiting request looks again, though
 
 
 class RedisLocks:
-    """Claims of all gateways on one Redis.
-
-    Args:
-        redis: The way to it.
-        seconds: How long it is remembered that a name was answered.
-    """
+    """Claims of all gateways on one Redis."""
 
     tick = inf  # see ``Participant.tick``
 
     def __init__(self, redis: RedisCoordinator, *, seconds: float = 86_400.0) -> None:
-        self._redis = redis
-        self._milliseconds = int(seconds * 1000)
+        self._redis = redis  # the way to it
+        self._milliseconds = int(seconds * 1000)  # for which it is remembered that a name was answered
         self._ended: dict[str, Call] = {}  # that Redis has not been told of
         self._waiting: dict[str, asyncio.Event] = {}
         redis.join(self)

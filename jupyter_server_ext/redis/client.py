@@ -45,11 +45,8 @@ class RedisAddress(NamedTuple):
 
     def addresses(self, port: int) -> list[tuple[str, int]]:
         """All hosts of the URL; ``port`` is of those without one."""
-        found = []
-        for one in self.parts.netloc.rpartition("@")[2].split(","):
-            host = urlsplit(f"//{one}")
-            found.append((host.hostname or "localhost", host.port or port))
-        return found
+        hosts = (urlsplit(f"//{one}") for one in self.parts.netloc.rpartition("@")[2].split(","))
+        return [(host.hostname or "localhost", host.port or port) for host in hosts]
 
 
 def address_of(url: str, *, also: tuple[str, ...] = ()) -> RedisAddress:

@@ -13,6 +13,7 @@ from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection
 from redis.crc import key_slot
 from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import RedisError
+from redis.utils import str_if_bytes
 
 from jupyter_server_ext.redis.client import CONNECT_SECONDS, PORT, RedisAddress
 
@@ -39,11 +40,8 @@ class SlotOwner:
                 continue
             for first, last, master, *others in rows:
                 if first <= self._slot <= last:
-                    hosts = [
-                        (one[0].decode() if isinstance(one[0], bytes) else one[0], one) for one in (master, *others)
-                    ]
                     # One without a name is at the address that was asked.
-                    found = [(host or address[0], int(one[1])) for host, one in hosts]
+                    found = [(str_if_bytes(host) or address[0], int(port)) for host, port, *_ in (master, *others)]
                     self._addresses += [one for one in found if one not in self._addresses]
                     return found[0]
         raise NotConnected("no server of the Cluster names the owner of the slot")

@@ -290,11 +290,9 @@ class StreamAnswer(Answer):
             return await anext(self._chunks, b"")
 
     def _meaning(self, fault: Unusable) -> Failure:
-        return (
-            self._provider.failure(200, {}, self._public(fault.body))
-            if isinstance(fault, StreamError)
-            else Failure("malformed")
-        )
+        if isinstance(fault, StreamError):
+            return self._provider.failure(200, {}, self._public(fault.body))
+        return Failure("malformed")
 
 
 class BodyAnswer(Answer):

@@ -34,23 +34,10 @@ if TYPE_CHECKING:
 # recognised is taken by its status alone. Words count only with the statuses they belong to, since a message may quote
 # the caller's own text.
 
-Kind = Literal[
-    "rate_limit",
-    "quota_exhausted",
-    "credential",
-    "no_access",
-    "model_gone",
-    "caller_fault",
-    "context_length",
-    "content_filter",
-    "overloaded",
-    "timeout",
-    "silence",
-    "connection",
-    "malformed",
-    "cut",
-    "web_page",
-]
+_OfKey = Literal["rate_limit", "quota_exhausted", "credential", "no_access", "model_gone"]
+_OfRequest = Literal["caller_fault", "context_length", "content_filter"]
+_OfProvider = Literal["overloaded", "timeout", "silence", "connection", "malformed", "cut", "web_page"]
+Kind = Literal[_OfKey, _OfRequest, _OfProvider]
 
 ForKey = Literal["nothing", "rest", "limit", "exhausted", "not this model", "retire"]
 ForRequest = Literal["again", "elsewhere", "other model", "give up"]

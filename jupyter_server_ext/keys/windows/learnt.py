@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import Counts
 
+    _Made = Callable[["_UseReading"], tuple[float, float]]
+
 _CALM = 10  # windows without a refusal, after which what it taught is tried again without
 _LONGEST = 86_400.0  # seconds that anything learnt is kept
 _OFTEN_BELIED = 4  # refusals of what was left by headers, after which they are not believed
@@ -207,7 +209,7 @@ class _UseReading(NamedTuple):
 
 # When headers were made, at the soonest and the latest: by a provider that makes them as a request arrives, or as it is
 # answered.
-_MADE: tuple[Callable[[_UseReading], tuple[float, float]], ...] = (
+_MADE: tuple[_Made, ...] = (
     lambda reading: (reading.entry.taken, min(reading.at, reading.entry.sent + _ARRIVED)),
     lambda reading: (max(reading.entry.taken, reading.at - _TRAVEL), reading.at),
 )
@@ -349,13 +351,7 @@ class Charging:
             return cost.prompt, cost.completion
         return (cost.prompt + max(cost.completion, entry.asked) if kind == "asked" else whole), 0
 
-    def _fits(
-        self,
-        kind: Charges,
-        reading: _UseReading,
-        made: Callable[[_UseReading], tuple[float, float]],
-        opened: Iterable[_Opening],
-    ) -> bool:
+    def _fits(self, kind: Charges, reading: _UseReading, made: _Made, opened: Iterable[_Opening]) -> bool:
         soonest, latest = made(reading)
         surely: list[tuple[float, int]] = []  # what was counted by then, and when at the earliest
         most = 0.0

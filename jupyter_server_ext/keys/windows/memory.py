@@ -22,8 +22,9 @@ if TYPE_CHECKING:
         Excess,
         Observation,
         Offer,
+        Offers,
         RateWindow,
-        Reservation,
+        Reservations,
         WindowSpec,
     )
 
@@ -36,23 +37,19 @@ _MOST_WINDOWS = 5000  # beyond it those that count nothing are forgotten
 
 
 class MemoryWindows:
-    """The windows of one process.
-
-    Args:
-        jitter: Seconds that a request may travel until the provider has counted it. It is taken as 40 ms at least,
-            which busy machines need without any network, and as 1 % of a window up to 0.5 s, which costs little.
-        clock: The clock whose times the methods are given; asked only to find a calendar day's midnight.
-        wall: Unix time, for the same.
-    """
+    """The windows of one process."""
 
     are_shared = False  # whether other gateways take from the same windows
 
     def __init__(
         self,
+        # Seconds that a request may travel until the provider has counted it. It is taken as 40 ms at least, which
+        # busy machines need without any network, and as 1 % of a window up to 0.5 s, which costs little.
         jitter: float = 0.25,
         *,
+        # The clock whose times the methods are given; asked only to find a calendar day's midnight.
         clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float] = time.time,  # Unix time, for the same
     ) -> None:
         self._jitter = jitter
         self._clock = clock
@@ -60,12 +57,7 @@ class MemoryWindows:
         self._windows: dict[str, RateWindow] = {}
 
     async def take(
-        self,
-        offers: Sequence[Offer],
-        cost: Cost,
-        now: float,
-        reservations: Sequence[Reservation] = (),
-        caller: str = "",
+        self, offers: Offers, cost: Cost, now: float, reservations: Reservations = (), caller: str = ""
     ) -> Grant | Refused:
         """Reserve ``cost`` for a caller in all windows of one key: of those with room, the one with most headroom.
 
@@ -75,7 +67,7 @@ class MemoryWindows:
         return self._grant(fitting[0], cost, now, caller) if fitting else soonest
 
     def _in_order(
-        self, offers: Sequence[Offer], cost: Cost, now: float, reservations: Sequence[Reservation]
+        self, offers: Offers, cost: Cost, now: float, reservations: Reservations
     ) -> tuple[list[Offer], Refused]:
         # Keys that have room as far as is known, the one with most first, and when the others will.
         fitting: list[tuple[tuple[float, float], Offer]] = []
@@ -149,7 +141,7 @@ class MemoryWindows:
         return window.room(now, excess)
 
     def _fits(
-        self, offer: Offer, cost: Cost, now: float, reservations: Sequence[Reservation] = ()
+        self, offer: Offer, cost: Cost, now: float, reservations: Reservations = ()
     ) -> tuple[tuple[float, float], float]:
         # Headroom after taking ``cost``, in the tightest window and in all, and the wait until it can be taken.
         tightest, together, wait = math.inf, 0.0, 0.0
@@ -193,7 +185,7 @@ class MemoryWindows:
         return midnight
 
 
-def _delays(window: RateWindow, amount: int, reservations: Sequence[Reservation], now: float) -> bool:
+def _delays(window: RateWindow, amount: int, reservations: Reservations, now: float) -> bool:
     # Whether the head of a queue would wait longer for this window if so much were taken of it now.
     for one in reservations:
         if window.spec.id in one.needs and one.by < now + SURELY_OVER * window.spec.seconds:

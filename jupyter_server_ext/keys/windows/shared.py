@@ -18,9 +18,18 @@ from jupyter_server_ext.keys.windows.usage import EXACT, Refused
 from jupyter_server_ext.redis import MICROSECONDS, Call, Lost, RedisCoordinator, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from jupyter_server_ext.keys.windows.usage import Cost, Excess, Grant, Offer, RateWindow, Reservation, WindowSpec
+    from jupyter_server_ext.keys.windows.usage import (
+        Cost,
+        Excess,
+        Grant,
+        Offer,
+        Offers,
+        RateWindow,
+        Reservations,
+        WindowSpec,
+    )
 
 _PATIENCE = 60.0  # seconds after which slots that others had when Redis was lost are dealt out anew
 _TICK = 0.05  # seconds between two looks at what is over
@@ -32,18 +41,13 @@ _MOST_NAMES = 10_000  # of windows, beyond which those without use are forgotten
 
 
 class RedisWindows(MemoryWindows):
-    """The windows of all gateways on one Redis.
-
-    Args:
-        redis: The way to it.
-        jitter: As in ``MemoryWindows``.
-    """
+    """The windows of all gateways on one Redis."""
 
     are_shared = True
 
     def __init__(self, redis: RedisCoordinator, jitter: float = 0.25) -> None:
         super().__init__(jitter)
-        self._redis = redis
+        self._redis = redis  # the way to it
         self._reported: dict[str, int] = {}  # to Redis, by the name of the hash
         self._names: dict[str, WindowSpec] = {}
         self._of_others: dict[str, int] = {}  # use of windows that this gateway has not used, by name
@@ -59,12 +63,7 @@ class RedisWindows(MemoryWindows):
         return _TICK if self._reported else math.inf
 
     async def take(
-        self,
-        offers: Sequence[Offer],
-        cost: Cost,
-        now: float,
-        reservations: Sequence[Reservation] = (),
-        caller: str = "",
+        self, offers: Offers, cost: Cost, now: float, reservations: Reservations = (), caller: str = ""
     ) -> Grant | Refused:
         """See ``MemoryWindows.take``: one call, and alone when Redis does not answer it."""
         if not any(offer.windows for offer in offers):
@@ -130,7 +129,7 @@ class RedisWindows(MemoryWindows):
 
     # How it is kept
 
-    def _call(self, offers: Sequence[Offer], cost: Cost) -> Call:
+    def _call(self, offers: Offers, cost: Cost) -> Call:
         places: dict[str, int] = {}
         rows: list[int] = []
         for offer in offers:
@@ -143,14 +142,7 @@ class RedisWindows(MemoryWindows):
         return Call("lease", [self._redis.live_key, *places], args)
 
     def _read_take(  # noqa: PLR0917 - the call and its reply
-        self,
-        call: Call,
-        asked: Sequence[Offer],
-        offers: Sequence[Offer],
-        cost: Cost,
-        reservations: Sequence[Reservation],
-        caller: str,
-        reply: Any,
+        self, call: Call, asked: Offers, offers: Offers, cost: Cost, reservations: Reservations, caller: str, reply: Any
     ) -> Grant | Refused:
         # The grant or refusal by the reply to a lease; remembered before anything else is asked.
         seen = [(name, others) for name, others in zip(call.keys[1:], reply[2:], strict=True) if others >= 0]

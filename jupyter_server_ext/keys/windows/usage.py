@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from jupyter_server_ext.keys.windows.window import TimeWindow
 
     RateWindow: TypeAlias = TimeWindow | Semaphore
+    Offers: TypeAlias = Sequence["Offer"]
+    Reservations: TypeAlias = Sequence["Reservation"]
 
 _LATEST = 10.0  # seconds after which a refusal is no longer explained by an unconfirmed expiry
 OTHERS = -math.inf  # when an entry was reserved that stands for the use of others
