@@ -44,6 +44,11 @@ _COLUMN = 28  # characters before what an option does, in the help
 _QUIET_SECONDS = 0.5  # the hub's proxy keeps connections open, and does not repeat what it sent over a closed one
 
 _OWN = ("ip", "port", "base_url", "url_prefix", "gateway_config", "certfile", "keyfile", "drain_seconds", "parent_pid")
+_FLAGS = {
+    "hub": "Be a service of a JupyterHub, which sets the environment.",
+    "trust_xheaders": "Believe X-Forwarded-For and the like: only behind a proxy.",
+    "embedded": "Serve one kernel and end with it.",
+}
 _ACCEPTED: tuple[dict[str, Any], str] = ({}, "Accepted for the sake of habit; it is always so.")
 
 
@@ -101,17 +106,11 @@ class GatewayCommand(RSQLGatewayApp, JupyterApp):
     parent_pid = Integer(0, min=0, help="End with this process, too.").tag(config=True)
 
     aliases = base_aliases | {name.replace("_", "-"): f"GatewayCommand.{name}" for name in _OWN}
-    flags = {  # noqa: RUF012  (traitlets' way)
-        **base_flags,
-        "hub": ({"RSQLGatewayApp": {"hub": True}}, "Be a service of a JupyterHub, which sets the environment."),
-        "trust-xheaders": (
-            {"RSQLGatewayApp": {"trust_xheaders": True}},
-            "Believe X-Forwarded-For and the like: only behind a proxy.",
-        ),
-        "embedded": ({"RSQLGatewayApp": {"embedded": True}}, "Serve one kernel and end with it."),
-        "no-browser": _ACCEPTED,
-        "allow-root": _ACCEPTED,
-    }
+    flags = (
+        base_flags
+        | {name.replace("_", "-"): ({"RSQLGatewayApp": {name: True}}, what) for name, what in _FLAGS.items()}
+        | dict.fromkeys(("no-browser", "allow-root"), _ACCEPTED)
+    )
 
     def _config_file_name_default(self) -> str:
         return "jupyter_rsql_config"  # the extension's; Jupyter itself would look for rsql_config

@@ -96,14 +96,8 @@ async def revoked(handler: GatewayHandler, key_id: str, owner: str | None) -> Ap
 def public_fields(key: ApiKey) -> dict[str, Any]:
     """The fields of a key that may be shown."""
     limits = {name: value for name, value in dataclasses.asdict(key.limits).items() if value is not None}
-    return {
-        "id": key.id,
-        "name": key.name,
-        "owner": key.owner,
-        "made": _date(key.made),
-        "expires": _date(key.expires),
-        "limits": limits,
-    }
+    same = {name: getattr(key, name) for name in ("id", "name", "owner")}
+    return {**same, "made": _date(key.made), "expires": _date(key.expires), "limits": limits}
 
 
 def shown_once(key: ApiKey, text: Secret) -> dict[str, Any]:

@@ -82,17 +82,12 @@ def _messages(given: Any) -> list[dict[str, Any]]:
         if not isinstance(item, dict):
             raise BadRequest(f"'{place}' must be an object.", param=place)
         for message in _message(item, place):
-            if not _joins(messages, message):
+            last = messages[-1] if messages else {}
+            if "tool_calls" in message and last.get("role") == "assistant":
+                last.setdefault("tool_calls", []).extend(message["tool_calls"])
+            else:
                 messages.append(message)
     return messages
-
-
-def _joins(messages: list[dict[str, Any]], message: dict[str, Any]) -> bool:
-    last = messages[-1] if messages else {}
-    if "tool_calls" not in message or last.get("role") != "assistant":
-        return False
-    last.setdefault("tool_calls", []).extend(message["tool_calls"])
-    return True
 
 
 def _message(item: Mapping[str, Any], place: str) -> Iterator[dict[str, Any]]:

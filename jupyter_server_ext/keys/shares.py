@@ -165,9 +165,7 @@ class Division:
         spare = [math.inf] * len(moments)
         for some in [[one] for one in divisions] + ([divisions] if len(divisions) > 1 else []):
             candidates = {candidate.key: candidate for one in reversed(some) for candidate in one.candidates}
-            waiting = sum(expected[one.model].waiting for one in some)
-            rate = sum(expected[one.model].rate for one in some)
-            variance = sum(expected[one.model].variance for one in some)
+            waiting, rate, variance = map(sum, zip(*(expected[one.model] for one in some), strict=True))
             rooms = self._rooms(candidates.values(), moments, self.at)
             for step, at in enumerate(moments):
                 time = max(0.0, at - _PATIENCE)

@@ -87,19 +87,9 @@ class RequestContext:
             self.wasted += cost
             if self._ledger is not None:
                 seconds = {"upstream_seconds": failed.seconds, "duration_seconds": failed.seconds}
-                entry = replace(
-                    self._entry,
-                    at=self._now() - failed.seconds,
-                    attempt=failed.number,
-                    attempts=0,
-                    status=failed.status,
-                    error=failed.reason,
-                    key=failed.key,
-                    model=failed.model,
-                    usage=failed.usage,
-                    cost_nanodollars=cost,
-                    **seconds,
-                )
+                same = {name: getattr(failed, name) for name in ("status", "key", "model", "usage")}
+                known = {"attempt": failed.number, "attempts": 0, "error": failed.reason, "cost_nanodollars": cost}
+                entry = replace(self._entry, at=self._now() - failed.seconds, **same, **known, **seconds)
                 self._ledger.note(entry)
         self.begin(trace.attempts, self.expected, hold.amount)
 

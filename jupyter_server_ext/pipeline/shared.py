@@ -150,12 +150,10 @@ class RedisLocks:
         """See ``Participant.on_loss``."""
 
     def snapshot(self) -> list[Call]:
-        """See ``Participant.snapshot``."""
+        """See ``Participant.snapshot``; what has changed is all there is."""
         return list(self._ended.values())
 
-    def changes(self) -> list[Call]:
-        """See ``Participant.changes``."""
-        return list(self._ended.values())
+    changes = snapshot
 
     def on_reply(self, call: Call, reply: Any) -> None:  # noqa: ARG002
         """See ``Participant.on_reply``."""

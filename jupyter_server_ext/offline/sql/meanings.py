@@ -76,12 +76,6 @@ def _commonest(extreme: str, name: Name, rest: Draft | None = None, limit: Value
     return Draft(shown=item, group=item, order=order, limit=_limit(limit), extreme=limit is None) + rest
 
 
-def _rows_in_order(
-    order: Draft | None = None, rest: Draft | None = None, orders: tuple[Order, ...] = (), limit: Value | None = None
-) -> Draft:
-    return Draft(everything=True, order=orders, limit=_limit(limit) if limit else 0) + order + rest
-
-
 def _top_groups(
     group: Draft, key: tuple[Item, ...], limit: Value | None = None, rest: Draft | None = None
 ) -> Draft | None:
@@ -96,11 +90,6 @@ def _order_key(name: Name | None = None, items: tuple[Item, ...] = (), table: st
     if len(items) > 1:
         return None
     return items or ((Item(name),) if name else (Item(table=table, function="count"),))
-
-
-def _group_of(name: Name | None = None, more: Draft | None = None, part: str = "", table: str = "") -> Draft:
-    # A part of dates, "by month", costs: a column that is called so goes before it.
-    return Draft(group=(Item(name, table, part=part),), cost=int(bool(part))) + more
 
 
 def _compared(
@@ -130,10 +119,6 @@ def _value_first(values: tuple[Value, ...], name: Name) -> Condition | None:
     held = {field for value in values for field, _ in value.stored}
     # Only where that column holds it: in "Oslo price" they belong to different columns.
     return _equal(values, name) if not held or held & {one.field for one in name.candidates} else None
-
-
-def _like(name: Name, value: Value, pattern: str) -> Condition:
-    return Condition(Item(name), "like", (Value(value.text if "%" in value.text else pattern.format(value.text)),))
 
 
 def _units_before(count: Value, unit: str, today: date) -> Period | None:
@@ -206,14 +191,19 @@ MEANINGS: dict[str, Callable[..., Any]] = {
         everything=True, limit=_limit(limit), things=(table,) if table else ()
     ),
     "some_things": lambda limit, table: Draft(shown=(Item(table=table),), things=(table,), limit=_limit(limit)),
-    "rows_in_order": _rows_in_order,
+    "rows_in_order": lambda order=None, rest=None, orders=(), limit=None: (
+        Draft(everything=True, order=orders, limit=_limit(limit) if limit else 0) + order + rest
+    ),
     "top_groups": _top_groups,
     # "sorted by price"; "in descending order" is of what is shown
     "ordered": lambda order=None, orders=(), down=False: order or Draft(order=orders or (Order(Item(), down),)),
     "orders": lambda key, down=False, more=(): (*(Order(item, down) for item in key), *more),
     "order_key": _order_key,
     "limited": lambda limit: Draft(limit=_limit(limit)),
-    "group_of": _group_of,
+    # A part of dates, "by month", costs: a column that is called so goes before it.
+    "group_of": lambda name=None, more=None, part="", table="": (
+        Draft(group=(Item(name, table, part=part),), cost=int(bool(part))) + more
+    ),
     # "of different genres": a figure for each, or else each once
     "grouped_once": lambda group: group + Draft(distinct=True),
     # "by genre"; "by authors" may as well say whose, so it costs
@@ -231,7 +221,9 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     "is_missing": lambda name, negated=False: Condition(Item(name), "null", negated=negated),
     "is_true": lambda name, negated=False: Condition(Item(name), "true", negated=negated),
     "against_zero": lambda name, op: Condition(Item(name), op, (Value("0", 0.0),)),
-    "like": _like,
+    "like": lambda name, value, pattern: Condition(
+        Item(name), "like", (Value(value.text if "%" in value.text else pattern.format(value.text)),)
+    ),
     # "were shipped in March 2024", beside other conditions
     "at_time": lambda when: when.where[0] if len(when.where) == 1 and not when.notes else None,
     "every": lambda one, more=(): (one, *more),
