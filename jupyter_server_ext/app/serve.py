@@ -136,9 +136,8 @@ def _sockets(listening: Listening) -> list[socket.socket]:
         return bind_sockets(listening.port, listening.ip, backlog=1024)
     except OSError as error:
         where = f"port {listening.port} of {listening.ip or 'this machine'}"
-        raise ConfigError(
-            f"Cannot listen on {where}: {error.strerror or error}. Choose another --port or --ip."
-        ) from None
+        words = f"Cannot listen on {where}: {error.strerror or error}. Choose another --port or --ip."
+        raise ConfigError(words) from None
 
 
 def _take_keys_when_told(app: AppContext, listening: Listening) -> asyncio.Task[None]:

@@ -68,9 +68,8 @@ def load_settings(path: Path | str | None, environment: Mapping[str, str]) -> s.
         )
     keys = keys or (s.KeySettings(provider="offline", name="offline", models=("offline",)),)
     served = ((*key.models, PRESETS[key.provider].default_model if key.provider in PRESETS else "")[0] for key in keys)
-    return dataclasses.replace(
-        settings, keys=keys, default_model=settings.default_model or next(filter(None, served), "")
-    )
+    model = settings.default_model or next(filter(None, served), "")
+    return dataclasses.replace(settings, keys=keys, default_model=model)
 
 
 def _keys_in(environment: Mapping[str, str], variable: str) -> Iterable[str]:
@@ -163,9 +162,8 @@ def _virtual_keys(table: TomlTable) -> s.VirtualKeySettings:
     if keys.default_days <= keys.most_days:
         return keys
     if "default_days" in table.values:
-        table.refuse(
-            "default_days", f"'default_days' in {table.title} is above 'most_days'. Make it {keys.most_days:g}."
-        )
+        words = f"'default_days' in {table.title} is above 'most_days'. Make it {keys.most_days:g}."
+        table.refuse("default_days", words)
     return dataclasses.replace(keys, default_days=keys.most_days)
 
 
@@ -328,9 +326,8 @@ def _api_keys(tables: Sequence[TomlTable]) -> tuple[s.ApiKeySettings, ...]:
 def _tenants(tables: TomlTable) -> tuple[s.TenantSettings, ...]:
     for name in tables.values:
         if not name or not is_name(name) or name != name.strip():
-            tables.refuse(
-                name, "a group's name may have 255 characters, and no control characters or blanks around it."
-            )
+            words = "a group's name may have 255 characters, and no control characters or blanks around it."
+            tables.refuse(name, words)
     return tuple(_tenant(tables.table(name), name) for name in tables.values)
 
 
@@ -346,12 +343,8 @@ def _tenant(table: TomlTable, name: str) -> s.TenantSettings:
 def read_tenant(name: str, values: object, where: str) -> s.TenantSettings:
     """The rules of a tenant that stand somewhere else than in the file, in the form of ``[tenants.NAME]``.
 
-    They may be written by others than the gateway's administrator, so ``${NAME}`` reads nothing.
-
-    Args:
-        name: The tenant's name.
-        values: The table.
-        where: How messages call the place.
+    They may be written by others than the gateway's administrator, so ``${NAME}`` reads nothing. Messages call the
+    place ``where``.
 
     Raises:
         ConfigError: With the place and what was expected.

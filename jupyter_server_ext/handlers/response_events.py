@@ -72,9 +72,8 @@ def response_of(reply: bytes, frame: ResponseFrame) -> bytes:
     """The response that a whole completion makes."""
     completion = msgspec.json.decode(reply)
     choice = (_records(completion.get("choices")) or [{}])[0]
-    return msgspec.json.encode(
-        frame.ended(_items(_record(choice.get("message")), frame), choice.get("finish_reason"), completion)
-    )
+    output = _items(_record(choice.get("message")), frame)
+    return msgspec.json.encode(frame.ended(output, choice.get("finish_reason"), completion))
 
 
 def _items(message: Mapping[str, Any], frame: ResponseFrame) -> list[Item]:

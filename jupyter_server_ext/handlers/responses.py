@@ -158,10 +158,8 @@ def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
 def _tool(tool: Any, place: str) -> dict[str, Any]:
     kind = tool.get("type") if isinstance(tool, dict) else None
     if kind != "function":
-        raise BadRequest(
-            f"'{place}' is a tool of the type {kind!r}; here only functions work, which the client runs.",
-            param=f"{place}.type",
-        )
+        words = f"'{place}' is a tool of the type {kind!r}; here only functions work, which the client runs."
+        raise BadRequest(words, param=f"{place}.type")
     names = ("name", "description", "parameters", "strict")
     return {"type": "function", "function": {name: tool[name] for name in names if tool.get(name) is not None}}
 

@@ -135,11 +135,8 @@ class BadTokens:
         """
         now = self.clock()
         if wait := max(self._all.wait(now, 1), self._of(address).wait(now, 1)):
-            raise LimitExceeded(
-                "Too many unknown tokens came from here. Try again later, with the right token.",
-                code="too_many_bad_tokens",
-                retry_after=wait,
-            )
+            words = "Too many unknown tokens came from here. Try again later, with the right token."
+            raise LimitExceeded(words, code="too_many_bad_tokens", retry_after=wait)
 
     def count(self, address: str) -> None:
         """A token from this address was bad."""

@@ -266,9 +266,8 @@ class HubGroups:
         ruled = [rules for name in names if (rules := await self._of(name)) is not None]
         if not ruled:
             return min(names, default="")
-        return min(
-            ruled, key=lambda rules: (self._place(rules.name), _stinginess(rules, self._default), rules.name)
-        ).name
+        ranked = [(self._place(one.name), _stinginess(one, self._default), one.name) for one in ruled]
+        return min(ranked)[2]
 
     def _place(self, name: str) -> int:
         return self._order.index(name) if name in self._order else len(self._order)

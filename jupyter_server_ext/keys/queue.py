@@ -299,11 +299,8 @@ class KeyQueue:
 
     def _hopeless(self, request: QueuedRequest, busy: Busy) -> NoCapacity:
         if busy.too_large:
-            return NoCapacity(
-                f"The request is larger than any key for '{request.model}' allows. Shorten it.",
-                param="max_tokens" if request.cost.asked else "messages",
-                status=413,
-            )
+            words = f"The request is larger than any key for '{request.model}' allows. Shorten it."
+            return NoCapacity(words, param="max_tokens" if request.cost.asked else "messages", status=413)
         return NoCapacity(
             f"The model '{request.model}' cannot be reached: {busy.reason}. "
             "Tell an administrator; GET admin/api/keys shows them why."
@@ -312,11 +309,9 @@ class KeyQueue:
     def _too_long(self, request: QueuedRequest, left: float) -> NoCapacity:
         wait = self.eta(request)
         about = f"about {wait:.0f} s" if math.isfinite(wait) else "unknown"
-        return NoCapacity(
-            f"All keys are busy. The wait is {about}; this request may wait {max(0.0, left):.0f} s. Try again later.",
-            retry_after=_finite(wait),
-            status=429 if self.pool.is_cooling(request.model) else None,
-        )
+        waits = f"The wait is {about}; this request may wait {max(0.0, left):.0f} s."
+        status = 429 if self.pool.is_cooling(request.model) else None
+        return NoCapacity(f"All keys are busy. {waits} Try again later.", retry_after=_finite(wait), status=status)
 
 
 def _finite(seconds: float) -> float | None:

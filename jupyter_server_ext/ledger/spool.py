@@ -88,9 +88,8 @@ class SpoolFile:
         try:
             file = open_private(path)
         except OSError as error:
-            raise ConfigError(
-                f"The spool {path} cannot be written ({error.strerror}). Name another folder by 'spool' in [storage]."
-            ) from None
+            advice = "Name another folder by 'spool' in [storage]."
+            raise ConfigError(f"The spool {path} cannot be written ({error.strerror}). {advice}") from None
         try:
             lock(file)
         except OSError:

@@ -53,7 +53,7 @@ from jupyter_server_ext.ledger.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from jupyter_server_ext.ledger.files import Instance
     from jupyter_server_ext.messages import Entry
@@ -142,10 +142,9 @@ class SqlLedgerStore(SqlLedgerReader):
             _PUT_OPEN.run(db, [{"instance": self._instance} | request_row(entry) for entry in begun])
 
     def finish(self, ended: Sequence[Entry], begun: Sequence[Entry] = ()) -> int:
-        """Append these entries, durably, and drop them from the open ones; ``begun`` as ``begin``, in one transaction.
+        """Append these entries, durably, and drop them from the open ones; return how many were new.
 
-        Returns:
-            How many were new.
+        ``begun`` are remembered as by ``begin``, in the same transaction.
 
         Raises:
             RowsRefused: Some cannot be kept as they are.
@@ -274,9 +273,7 @@ class SqlLedgerStore(SqlLedgerReader):
                 db.execute(sa.delete(entries).where(own, entries.c.number <= run[-1].number))
                 start = {"instance": instance, "first_number": run[-1].number + 1, "first_hash": run[-1].chain_hash}
                 # Verification begins where the deleted run ended.
-                statement = _insert_into(db.dialect.name, chains)
-                moved = {name: statement.excluded[name] for name in ("first_number", "first_hash")}
-                db.execute(statement.on_conflict_do_update(index_elements=["instance"], set_=moved), start)
+                db.execute(_put(db.dialect.name, chains, ("first_number", "first_hash")), start)
             return len(run)
 
     # What else is kept
@@ -372,24 +369,19 @@ def _insert_into(dialect: str, table: sa.Table) -> Any:
     return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
+def _put(dialect: str, table: sa.Table, names: Iterable[str], *, added: bool = False) -> Any:
+    """The INSERT of a row; of one that is there, the values of these names are replaced, or added to."""
+    insert = _insert_into(dialect, table)
+    values = {name: table.c[name] + insert.excluded[name] if added else insert.excluded[name] for name in names}
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)
+
+
 def _picker(names: Sequence[str] | None) -> Callable[[Row], Any]:
     """What a driver is given of a row: values by place, or the row where it takes them by name."""
     if names is None:
         return lambda row: row
     pick = itemgetter(*names)
     return pick if len(names) > 1 else lambda row: (pick(row),)
-
-
-def _put_open(dialect: str) -> Any:
-    insert = _insert_into(dialect, requests_open)
-    again = {name: insert.excluded[name] for name in _RESERVED}
-    return insert.on_conflict_do_update(index_elements=["request_id", "attempt"], set_=again)
-
-
-def _add_to_totals(dialect: str) -> Any:
-    insert = _insert_into(dialect, totals)
-    added = {name: totals.c[name] + insert.excluded[name] for name in TOTAL_SUMS}
-    return insert.on_conflict_do_update(index_elements=list(TOTAL_KEYS), set_=added)
 
 
 # PostgreSQL only: wait for others with this ``lock`` and ``name``, until the end of the transaction. All that follows
@@ -402,7 +394,7 @@ _TAKE_TURN = Prepared(
 )
 
 # Remember a request under way; a second one of a request replaces the first. Rows: those of ``requests_open``.
-_PUT_OPEN = Prepared(_put_open)
+_PUT_OPEN = Prepared(lambda dialect: _put(dialect, requests_open, _RESERVED))
 
 # Drop a request from those under way. Rows: ``request_id``, ``attempt``.
 _DROP_OPEN = Prepared(
@@ -413,7 +405,7 @@ _DROP_OPEN = Prepared(
 _APPEND = Prepared(lambda _: sa.insert(entries))  # add an entry. Rows: those of ``entries``
 
 # Add to totals, which are made if there are none. Rows: ``TOTAL_KEYS`` and ``TOTAL_SUMS``.
-_ADD_TO_TOTALS = Prepared(_add_to_totals)
+_ADD_TO_TOTALS = Prepared(lambda dialect: _put(dialect, totals, TOTAL_SUMS, added=True))
 
 # Put other names into an entry. Rows: ``of`` and ``at_number`` for which, and the names. One by one: SQLite looks
 # through all entries for those in a list of pairs.
@@ -460,5 +452,4 @@ def _remember(db: sa.Connection, caller: str, at: float) -> None:
     # blanked.
     if db.dialect.name == "postgresql":
         db.execute(sa.text("LOCK TABLE forgotten IN ACCESS EXCLUSIVE MODE"))
-    insert = _insert_into(db.dialect.name, forgotten).values(caller_hash=hash_of(caller), at=at)
-    db.execute(insert.on_conflict_do_update(index_elements=["caller_hash"], set_={"at": insert.excluded.at}))
+    db.execute(_put(db.dialect.name, forgotten, ("at",)), {"caller_hash": hash_of(caller), "at": at})

@@ -29,13 +29,9 @@ _LONGEST_BODY = 1_000_000  # bytes
 
 
 def answer(request: OfflineRequest | None) -> str:
-    """Answer a request, as a chat model would.
+    """Answer a request, as a chat model would, in Markdown: the same request always gives the same text.
 
-    Args:
-        request: What is asked; None for a client that sends messages only.
-
-    Returns:
-        Markdown. The same request always gives the same text.
+    It is None for a client that sends messages only.
 
     Example:
         >>> from jupyter_server_ext.offline.request import read
@@ -137,9 +133,8 @@ def _read(content: bytes) -> dict[str, Any] | httpx.Response:
         return _error(404, "model_not_found", f"There is no such model here; use '{MODEL}'.", param="model")
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
-        return _error(
-            400, "invalid_request", "'messages' must be a list of objects with 'role' and 'content'.", "messages"
-        )
+        words = "'messages' must be a list of objects with 'role' and 'content'."
+        return _error(400, "invalid_request", words, "messages")
     return body
 
 

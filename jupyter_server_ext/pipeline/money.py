@@ -339,11 +339,9 @@ def _refusal(counter: Counter, spent: Spent, estimate: int, now: datetime) -> Li
         words = f"{budget} has {_dollars(spent.remaining)} left, and this request may cost {_dollars(estimate)}."
     else:
         words = f"{budget} is used up."
-    return LimitExceeded(
-        f"{words} It is full again {when}; until then ask the administrator for more.",
-        code="budget_exceeded",
-        retry_after=max(1.0, until.timestamp() - now.timestamp()),
-    )
+    words += f" It is full again {when}; until then ask the administrator for more."
+    seconds = max(1.0, until.timestamp() - now.timestamp())
+    return LimitExceeded(words, code="budget_exceeded", retry_after=seconds)
 
 
 def _dollars(amount: int) -> str:

@@ -26,10 +26,8 @@ _MOST_BYTES = 1_000_000  # of one answer
 class RedisAnswers:
     """Answers in Redis, each with its own key and time to live.
 
-    They may be in a Redis of their own that evicts what was used longest ago; losing any of them costs a call.
-
-    Args:
-        url: As for ``RedisCoordinator``; ``max_mb`` in its query is the memory's affair.
+    They may be in a Redis of their own that evicts what was used longest ago; losing any of them costs a call. The URL
+    is as for ``RedisCoordinator``; ``max_mb`` in its query is the memory's affair.
     """
 
     def __init__(self, url: str) -> None:

@@ -72,9 +72,8 @@ def client_of(address: RedisAddress, *, seconds: float | None = None) -> Redis:
     try:
         from redis import asyncio as redis
     except ModuleNotFoundError:
-        raise ConfigError(
-            "redis:// in [storage] needs redis-py. Install it: pip install 'rsql-jupyter[redis]'."
-        ) from None
+        words = "redis:// in [storage] needs redis-py. Install it: pip install 'rsql-jupyter[redis]'."
+        raise ConfigError(words) from None
     options = _options() | {"socket_timeout": seconds}
     kind = address.parts.scheme.partition("+")[2]
     try:

@@ -108,9 +108,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
     async def answer(self, job: Job, started: Callable[[], object] = lambda: None) -> Answer:
         """The answer from the first key and model that give one, up to its first content or wholly, as is asked for.
 
-        Args:
-            job: The request.
-            started: Is called at each try, before the request is sent.
+        ``started`` is called at each try, before the request is sent.
 
         Raises:
             RsqlGatewayError: None did; the error says why the last one failed.

@@ -33,9 +33,8 @@ def _quotes_error(question: str) -> bool:
 
 def is_known_message(text: str) -> bool:
     """Whether a text is the bare message of an error of R or SQL: "division by zero"."""
-    return any(
-        re.search(entry["says"], text, _SAID) for language in ("sql", "r") for entry in table("ask/errors")[language]
-    )
+    known = table("ask/errors")
+    return any(re.search(entry["says"], text, _SAID) for entry in (*known["sql"], *known["r"]))
 
 
 def explain_error(notebook: Notebook) -> str:

@@ -34,11 +34,7 @@ class _Either(NamedTuple):
 
 @cache
 def _compiled(pattern: str) -> tuple[Any, ...]:
-    """A pattern as a sequence of words, parts and alternatives.
-
-    Raises:
-        ValueError: A bracket is not closed, or closes nothing.
-    """
+    """A pattern as a sequence of words, parts and alternatives; a ValueError names one whose brackets do not fit."""
     try:
         return _alternatives(_PIECE.finditer(pattern), "").sequences[0]
     except LookupError:
@@ -83,9 +79,8 @@ def _meaning(text: str, functions: Mapping[str, Callable[..., Any]]) -> Callable
         return lambda: constant
     # Arguments behind the name are constants in JSON: “like pattern="%{}%"”.
     name, *fixed = text.split()
-    return partial(
-        functions[name], **{key: json.loads(value) for key, _, value in (one.partition("=") for one in fixed)}
-    )
+    pairs = (one.partition("=") for one in fixed)
+    return partial(functions[name], **{key: json.loads(value) for key, _, value in pairs})
 
 
 @dataclass(frozen=True)

@@ -118,9 +118,8 @@ def date_of(scope: Scope, table: str, period: str = "") -> Field:
         found = [field for name in tables for field in scope.names.fields[name] if _holds_dates(field)]
         if found:
             return _chosen(scope, found)
-    raise NotUnderstood(
-        f"I see no column with dates in {table} that {f'“{period}”' if period else 'a time'} could be about"
-    )
+    what = f"“{period}”" if period else "a time"
+    raise NotUnderstood(f"I see no column with dates in {table} that {what} could be about")
 
 
 def _holds_dates(field: Field) -> bool:

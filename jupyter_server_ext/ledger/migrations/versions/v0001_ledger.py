@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,22 +11,22 @@ revision = "0001"
 down_revision = None
 
 
-def _request_columns() -> list[sa.Column[object]]:
+def _columns(kind: sa.types.TypeEngine[Any] | type[sa.types.TypeEngine[Any]], *names: str) -> list[sa.Column[Any]]:
+    return [sa.Column(name, kind, nullable=False) for name in names]
+
+
+def _request_columns() -> list[sa.Column[Any]]:
     return [
-        sa.Column("request_id", sa.String(64), nullable=False),
-        sa.Column("attempt", sa.Integer, nullable=False),
-        sa.Column("at", sa.Float, nullable=False),
-        sa.Column("caller", sa.String(255), nullable=False),
-        sa.Column("tenant", sa.String(255), nullable=False),
-        sa.Column("task", sa.String(16), nullable=False),
-        sa.Column("model", sa.String(255), nullable=False),
-        sa.Column("key", sa.String(255), nullable=False),
-        sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
-        sa.Column("completion_tokens", sa.BigInteger, nullable=False),
-        sa.Column("cached_tokens", sa.BigInteger, nullable=False),
-        sa.Column("estimated", sa.Boolean, nullable=False),
-        sa.Column("cost_nanodollars", sa.BigInteger, nullable=False),
-        sa.Column("prompt_hash", sa.String(64), nullable=False),
+        *_columns(sa.String(64), "request_id"),
+        *_columns(sa.Integer, "attempt"),
+        *_columns(sa.Float, "at"),
+        *_columns(sa.String(255), "caller", "tenant"),
+        *_columns(sa.String(16), "task"),
+        *_columns(sa.String(255), "model", "key"),
+        *_columns(sa.BigInteger, "prompt_tokens", "completion_tokens", "cached_tokens"),
+        *_columns(sa.Boolean, "estimated"),
+        *_columns(sa.BigInteger, "cost_nanodollars"),
+        *_columns(sa.String(64), "prompt_hash"),
     ]
 
 
@@ -42,18 +44,16 @@ def upgrade() -> None:
         sa.Column("instance", sa.String(255), nullable=False),
         sa.Column("number", sa.BigInteger, nullable=False),
         *_request_columns(),
-        sa.Column("status", sa.Integer, nullable=False),
-        sa.Column("error", sa.String(64), nullable=False),
-        sa.Column("attempts", sa.Integer, nullable=False),
-        sa.Column("queue_seconds", sa.Float, nullable=False),
-        sa.Column("upstream_seconds", sa.Float, nullable=False),
+        *_columns(sa.Integer, "status"),
+        *_columns(sa.String(64), "error"),
+        *_columns(sa.Integer, "attempts"),
+        *_columns(sa.Float, "queue_seconds", "upstream_seconds"),
         sa.Column("first_token_seconds", sa.Float),
-        sa.Column("duration_seconds", sa.Float, nullable=False),
-        sa.Column("cached", sa.Boolean, nullable=False),
-        sa.Column("day", sa.String(10), nullable=False),
-        sa.Column("forgotten", sa.Boolean, nullable=False),
-        sa.Column("content_hash", sa.String(64), nullable=False),
-        sa.Column("chain_hash", sa.String(64), nullable=False),
+        *_columns(sa.Float, "duration_seconds"),
+        *_columns(sa.Boolean, "cached"),
+        *_columns(sa.String(10), "day"),
+        *_columns(sa.Boolean, "forgotten"),
+        *_columns(sa.String(64), "content_hash", "chain_hash"),
         sa.PrimaryKeyConstraint("instance", "number"),
         sa.UniqueConstraint("request_id", "attempt", name="entries_once"),
     )
@@ -61,22 +61,11 @@ def upgrade() -> None:
     op.create_index("entries_at", "entries", ["at"])
     op.create_table(
         "totals",
-        *(
-            sa.Column(name, sa.String(length), nullable=False)
-            for name, length in (("day", 10), ("caller", 255), ("tenant", 255), ("model", 255), ("task", 16))
-        ),
-        *(
-            sa.Column(name, sa.BigInteger, nullable=False)
-            for name in (
-                "requests",
-                "errors",
-                "cache_hits",
-                "prompt_tokens",
-                "completion_tokens",
-                "cached_tokens",
-                "cost_nanodollars",
-            )
-        ),
+        *_columns(sa.String(10), "day"),
+        *_columns(sa.String(255), "caller", "tenant", "model"),
+        *_columns(sa.String(16), "task"),
+        *_columns(sa.BigInteger, "requests", "errors", "cache_hits"),
+        *_columns(sa.BigInteger, "prompt_tokens", "completion_tokens", "cached_tokens", "cost_nanodollars"),
         sa.PrimaryKeyConstraint("day", "caller", "tenant", "model", "task"),
     )
     op.create_table(
