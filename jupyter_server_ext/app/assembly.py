@@ -101,19 +101,14 @@ def build_app(
         access = HubAccess(hub, settings, learn)
     owner_of = access.identity.owner if access else None
     keys = VirtualKeys(accounting.ledger, settings.virtual_keys, owner_of, max_age=settings.hub.cache_max_age)
-    cache = AnswerCache(
-        cache_bytes(settings.storage.cache),
-        settings.cache.ttl_seconds,
-        clock=time.monotonic,
-        behind=open_answers(settings.storage.cache),
-    )
+    kept = settings.storage.cache
+    cache = AnswerCache(cache_bytes(kept), settings.cache.ttl_seconds, clock=time.monotonic, behind=open_answers(kept))
     gateway = Gateway(
         settings, limits=limits, policy=policy, accounting=accounting, cache=cache, transport=transport, state=state
     )
     groups = KnownGroups(settings, keys.tenants, access.api.has_group if access else None)
-    overrides = LimitOverrides(
-        settings, accounting.ledger, partial(_limit, gateway.pool, limits, accounting), groups=groups
-    )
+    put_in_force = partial(_limit, gateway.pool, limits, accounting)
+    overrides = LimitOverrides(settings, accounting.ledger, put_in_force, groups=groups)
     overrides.recall()
     # With Redis the other gateways, or Redis itself, know what was used.
     if state.link is None:

@@ -65,11 +65,9 @@ class Listening:
 
 def web_application(app: AppContext) -> Application:
     """The gateway as a tornado application of its own."""
+    other = {"app": app, "route": "other"}
     return Application(
-        rules(app, app.base),
-        default_handler_class=NoRoute,
-        default_handler_args={"app": app, "route": "other"},
-        log_function=log_request,
+        rules(app, app.base), default_handler_class=NoRoute, default_handler_args=other, log_function=log_request
     )
 
 

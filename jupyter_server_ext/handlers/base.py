@@ -336,30 +336,24 @@ class Metrics:
     # Names follow ``rsql_<noun>_<unit>``. No label holds a caller, a token, a key or text of a request.
 
     def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
-        self._registry = CollectorRegistry()  # not the global one: a process may hold two gateways
+        registry = self._registry = CollectorRegistry()  # not the global one: a process may hold two gateways
         self._requests = Counter(
-            "rsql_requests",
-            "Requests answered, by route and HTTP status.",
-            ["route", "status"],
-            registry=self._registry,
+            "rsql_requests", "Requests answered, by route and HTTP status.", ["route", "status"], registry=registry
         )
+        words = "Time from a request's headers to the end of its answer."
         self._seconds = Histogram(
-            "rsql_request_duration_seconds",
-            "Time from a request's headers to the end of its answer.",
-            ["route"],
-            buckets=_SECONDS,
-            registry=self._registry,
+            "rsql_request_duration_seconds", words, ["route"], buckets=_SECONDS, registry=registry
         )
         self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
-        under_way = Gauge("rsql_requests_under_way", "Requests not yet answered.", registry=self._registry)
+        under_way = Gauge("rsql_requests_under_way", "Requests not yet answered.", registry=registry)
         under_way.set_function(lambda: self.under_way)
         self.under_way = 0  # requests that have come and are not answered
         self.ended_so_far = 0
         self._idle: asyncio.Future[None] | None = None
         self._feedback = Counter(
-            "rsql_feedback", "Answers that people rated, by rating.", ["rating"], registry=self._registry
+            "rsql_feedback", "Answers that people rated, by rating.", ["rating"], registry=registry
         )
-        self._registry.register(_Status(status))
+        registry.register(_Status(status))
 
     def ended(self, route: str, status: int, seconds: float) -> None:
         """A request was answered."""

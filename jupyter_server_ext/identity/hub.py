@@ -240,24 +240,22 @@ _GENEROUS = (
 )
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class HubGroups:
     """The rules of groups: those of ``rsql.toml``, over which the hub's properties go."""
 
-    def __init__(
-        self,
-        api: HubApi,
-        settings: Settings,  # ``tenants``, ``[limits.tenant]`` and ``[hub]``
-        learn: Callable[[TenantSettings], None] = lambda _: None,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._api = api  # asks the hub for properties
+    _api: HubApi  # asks the hub for properties
+    settings: dataclasses.InitVar[Settings]  # ``tenants``, ``[limits.tenant]`` and ``[hub]``
+    # Called with the rules of a tenant whenever they are new or have changed.
+    learn: Callable[[TenantSettings], None] = lambda _: None
+    _: dataclasses.KW_ONLY
+    clock: Callable[[], float] = time.monotonic  # seconds, never going back
+
+    def __post_init__(self, settings: Settings) -> None:
         self._configured = {tenant.name: tenant for tenant in settings.tenants}
         self._default = settings.tenant
         self._order = settings.hub.groups
         self._max_age = settings.hub.cache_max_age
-        self._learn = learn  # called with the rules of a tenant whenever they are new or have changed
-        self._clock = clock  # seconds, never going back
         self._rules: dict[str, tuple[float, TenantSettings | None]] = {}
 
     async def tenant(self, names: Sequence[str]) -> str:
@@ -274,7 +272,7 @@ class HubGroups:
 
     async def _of(self, name: str) -> TenantSettings | None:
         until, rules = self._rules.get(name, (-math.inf, None))
-        if self._clock() < until:
+        if self.clock() < until:
             return rules
         try:
             properties = await self._api.properties(name)
@@ -285,8 +283,8 @@ class HubGroups:
         known = self._configured.get(name) if until == -math.inf else rules
         fresh = self._read(name, properties.get(PROPERTY), known)
         if fresh != known:  # overrides of a group stay as long as its properties do
-            self._learn(fresh or TenantSettings(name))
-        self._rules[name] = (self._clock() + self._max_age, fresh)
+            self.learn(fresh or TenantSettings(name))
+        self._rules[name] = (self.clock() + self._max_age, fresh)
         return fresh
 
     def _read(self, name: str, rules: Any, known: TenantSettings | None) -> TenantSettings | None:

@@ -227,9 +227,8 @@ class Limits:
 
     async def refresh(self, caller: Caller) -> None:
         """Bring ``headers`` and ``stats`` of a caller up to date, where other gateways count as well."""
-        await self.counters.read(
-            [counter for scope in self._scopes(caller) for counter in (scope.slots, *scope.counters.values())]
-        )
+        scopes = self._scopes(caller)
+        await self.counters.read([one for scope in scopes for one in (scope.slots, *scope.counters.values())])
 
     def headers(self, caller: Caller) -> dict[str, str]:
         """The ``x-ratelimit-*`` headers: of each unit, the window that has least left."""

@@ -242,9 +242,8 @@ class ScriptConnection:
 def _scripts() -> dict[str, str]:
     folder = Path(__file__).parent / "lua"
     common = (folder / "common.lua").read_text(encoding="utf-8")
-    return {
-        path.stem: common + path.read_text(encoding="utf-8") for path in folder.glob("*.lua") if path.stem != "common"
-    }
+    own = (path for path in folder.glob("*.lua") if path.stem != "common")
+    return {path.stem: common + path.read_text(encoding="utf-8") for path in own}
 
 
 def _is_unknown(reply: Any) -> bool:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -18,16 +19,14 @@ from redis.utils import str_if_bytes
 from jupyter_server_ext.redis.client import CONNECT_SECONDS, PORT, RedisAddress
 
 
+@dataclass(eq=False, repr=False)
 class SlotOwner:
     """Finds the server of a slot."""
 
-    def __init__(
-        self, slot: int, addresses: list[tuple[str, int]], kind: type[Connection], options: dict[str, Any]
-    ) -> None:
-        self._slot = slot  # its number
-        self._addresses = addresses  # some servers of the Cluster; they name the others
-        self._kind = kind  # what a connection is made by
-        self._options = options | {"socket_timeout": CONNECT_SECONDS}  # how a connection is made
+    _slot: int  # its number
+    _addresses: list[tuple[str, int]]  # some servers of the Cluster; they name the others
+    _kind: type[Connection]  # what a connection is made by
+    _options: dict[str, Any]  # how a connection is made
 
     async def find(self) -> tuple[str, int]:
         """Its address, by the first server that answers."""
@@ -47,7 +46,7 @@ class SlotOwner:
         raise NotConnected("no server of the Cluster names the owner of the slot")
 
     async def _ask(self, address: tuple[str, int]) -> list[Any]:
-        connection = self._kind(host=address[0], port=address[1], **self._options)
+        connection = self._kind(host=address[0], port=address[1], **self._options | {"socket_timeout": CONNECT_SECONDS})
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
             await connection.send_command("CLUSTER SLOTS")

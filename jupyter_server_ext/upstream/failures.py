@@ -227,9 +227,8 @@ def broken(error: httpx.HTTPError) -> Failure:
     """Name what broke a connection, or a reply."""
     if isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError):
         return Failure("malformed", detail=str(error))
-    return Failure(
-        "connection", sent=not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout), detail=_way(error)
-    )
+    sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    return Failure("connection", sent=sent, detail=_way(error))
 
 
 def _way(error: BaseException) -> str:
@@ -285,9 +284,8 @@ def _read(body: bytes) -> _ErrorFields:
     inner = error if isinstance(error, dict) else reply
     message = error if isinstance(error, str) else inner.get("message") or inner.get("detail")
     code = inner.get("code") if inner.get("code") is not None else inner.get("status")
-    return _ErrorFields(
-        _text(message), _text(code), _text(inner.get("type") or inner.get("status")), _text(inner.get("param"))
-    )
+    kind = inner.get("type") or inner.get("status")
+    return _ErrorFields(*map(_text, (message, code, kind, inner.get("param"))))
 
 
 def _text(value: object) -> str:
