@@ -51,13 +51,8 @@ class RsqlGatewayError(Exception):
 
     def as_json(self, request_id: str) -> dict[str, Any]:
         """The error in OpenAI's shape, with the request's id and when to come back."""
-        error: dict[str, Any] = {
-            "message": self.message,
-            "type": self.type,
-            "code": self.code,
-            "param": self.param,
-            "request_id": request_id,
-        }
+        error = {name: getattr(self, name) for name in ("message", "type", "code", "param")}
+        error["request_id"] = request_id
         if self.retry_after is not None:
             error["retry_after"] = round(self.retry_after, 3)
         return {"error": error}

@@ -161,15 +161,9 @@ def with_preset(key: KeySettings) -> KeySettings:
     if preset is None:
         return key
     assumed = tuple(replace(limit, assumed=True) for limit in preset.limits)
-    own_limits = key.limits or (() if key.base_url else assumed)
+    models, limits = key.models or preset.models, key.limits or (() if key.base_url else assumed)
     bucket = preset.bucket and not key.base_url if key.bucket is None else key.bucket
-    return replace(
-        key,
-        base_url=key.base_url or preset.base_url,
-        models=key.models or preset.models,
-        limits=own_limits,
-        bucket=bucket,
-    )
+    return replace(key, base_url=key.base_url or preset.base_url, models=models, limits=limits, bucket=bucket)
 
 
 def presets_table() -> str:

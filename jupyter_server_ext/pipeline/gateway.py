@@ -76,15 +76,10 @@ class Gateway:
         self._network = transport  # in place of real connections to providers
         self._offline: httpx.AsyncBaseTransport | None = None
         self._checking: asyncio.Task[None] | None = None
-        keys = settings.keys or (KeySettings("offline"),)
+        keys = [with_preset(key) for key in settings.keys or (KeySettings("offline"),)]
         jitter = settings.pool.jitter_ms / 1000
         self._state = state or State(MemoryCounters(clock=clock), MemoryWindows(jitter, clock=clock))
-        self.pool = KeyPool(
-            [with_preset(key) for key in keys],
-            windows=self._state.windows,
-            clock=clock,
-            at_once=settings.everyone.concurrency,
-        )
+        self.pool = KeyPool(keys, windows=self._state.windows, clock=clock, at_once=settings.everyone.concurrency)
         for key in self.pool.keys:
             if key.settings.provider != "offline":
                 self._transport_of(key)  # now, as the first request should not wait for it
@@ -140,13 +135,9 @@ class Gateway:
         if self._settings.pool.check_seconds > 0 and self._checking is None:
             self._checking = asyncio.create_task(self._check_for_ever(self._settings.pool.check_seconds))
         rules = self._policy.of(caller)
-        job = Job(
-            caller,
-            request,
-            deadline=self._clock() + self._settings.pool.queue_deadline_seconds,
-            weight=rules.weight,
-            fallbacks=self._policy.fallbacks(caller, request.model) if rules.fallbacks else (),
-        )
+        deadline = self._clock() + self._settings.pool.queue_deadline_seconds
+        fallbacks = self._policy.fallbacks(caller, request.model) if rules.fallbacks else ()
+        job = Job(caller, request, deadline, weight=rules.weight, fallbacks=fallbacks)
         context = RequestContext(job, rules, self.accounting.open(caller, request), self.accounting, self._clock)
         try:
             yield context
