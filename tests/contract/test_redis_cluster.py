@@ -110,7 +110,7 @@ def test_answers_are_spread_over_all_servers(redis_cluster):
         here, there = (AnswerCache(1_000_000, 60.0, clock=lambda: 0.0, behind=open_answers(url)) for _ in range(2))
         while await there.find("first") is None:  # until both know the Cluster
             await here.keep("first", Cached(b"{}", 0))
-            here._behind._away_until = there._behind._away_until = 0.0
+            here.behind._away_until = there.behind._away_until = 0.0
         for number in range(30):
             await here.keep(f"k{number}", Cached(b"{}", number))
         assert [await there.find(f"k{number}") for number in range(31)] == [

@@ -27,7 +27,7 @@ ANSWER = Cached(b"{}", 7)
 async def shared(here, there):
     """What one finds of what the other keeps; again where a busy machine makes Redis look away."""
     for _ in range(20):
-        here._behind._away_until = there._behind._away_until = 0.0
+        here.behind._away_until = there.behind._away_until = 0.0
         await here.keep("k", ANSWER)
         if (found := await there.find("k")) is not None:
             return found
@@ -71,7 +71,7 @@ def test_what_no_gateway_has_written_is_no_answer(redis):
     async def scenario():
         [here] = caches(redis.port, 1)
         for other in (b"", b"nothing", b"-1\n{}", b"x\n{}"):
-            await here._behind.put("k", other, 60.0)
+            await here.behind.put("k", other, 60.0)
             assert await here.find("k") is None
         await here.close()
 

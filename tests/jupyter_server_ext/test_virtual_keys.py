@@ -186,7 +186,7 @@ async def test_keys_can_be_seen_and_revoked_while_the_hub_is_away(ledger):
     async def away(name, mark):
         raise IdentityUnavailable("away")
 
-    keys._owner = away
+    keys.owner = away
     keys._followed.clear()
     assert [one.id for one in await keys.of("ada")] == [key.id]
     await keys.revoke(key.id, "ada")
