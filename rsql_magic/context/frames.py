@@ -59,13 +59,6 @@ class FrameSource:
         """What reads the object."""
         return read(obj)
 
-    def table(self, obj: Any, name: str, detail: Detail) -> Table:
-        """The frame as a table, without looking at its values."""
-        reader = read(obj)
-        columns = (Column(str(name), kind) for name, kind in zip(reader.names, reader.types, strict=True))
-        table = Table(name, tuple(columns), kind="frame", rows=reader.rows)
-        return detail.dictionary.describe(table) if detail.dictionary else table
-
     def describe(self, obj: Any, name: str, detail: Detail) -> str:
         """The frame's text: a line for the frame, and lines for its columns as far as the budget goes."""
         return describe_frame(detail.reader or read(obj), name, detail)

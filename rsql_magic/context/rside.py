@@ -15,7 +15,7 @@ from rsql_magic.context.reader import Marks, Reader, Summary, place_of
 from rsql_magic.context.sources import Detail
 from rsql_magic.context.value_names import UNREACHED, looked_at
 from rsql_magic.redaction import clean, says_personal, words_in, words_of_code
-from rsql_magic.sql import Column, Table, Written, cut, one_line
+from rsql_magic.sql import Written, cut, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -254,12 +254,6 @@ class RSource:
     def reader(self, obj: RObject) -> Reader | None:
         """What reads a table or a vector."""
         return _RReader(obj) if obj.rows is not None else None
-
-    def table(self, obj: RObject, name: str, detail: Detail) -> Table:
-        """The object as a table, without looking at its values."""
-        columns = tuple(Column(column, kind) for column, kind in zip(obj.columns, obj.types, strict=True))
-        table = Table(name, columns, kind="frame", rows=obj.rows)
-        return detail.dictionary.describe(table) if detail.dictionary else table
 
     def describe(self, obj: RObject, name: str, detail: Detail) -> str:
         """The object's text."""

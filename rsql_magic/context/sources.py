@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rsql_magic.context.reader import Reader
     from rsql_magic.context.value_names import SessionValues
     from rsql_magic.databases import Dictionary
-    from rsql_magic.sql import Privacy, Table
+    from rsql_magic.sql import Privacy
 
 LEVELS = ("names", "stats", "sample")
 GROUP = "rsql.context_sources"
@@ -87,9 +87,6 @@ class TabularSource(Source, Protocol):
 
     def columns(self, obj: Any) -> Sequence[str]:
         """Names of the columns, as they would be typed."""
-
-    def table(self, obj: Any, name: str, detail: Detail) -> Table:
-        """The object as a table, profiled as far as the level allows."""
 
 
 @functools.cache

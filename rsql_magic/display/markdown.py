@@ -141,11 +141,6 @@ def plain_markdown(text: str) -> str:
     return _guarded(_escaped(" ".join(printable(text).split()), apart=text.count("$") > 1))
 
 
-def code_markdown(code: str) -> str:
-    """A piece of code within a line."""
-    return _code_words(printable(code))
-
-
 def _code_words(code: str) -> str:
     code = code.replace("\n", " ")
     return f"`{code}`" if _PLAIN_CODE.fullmatch(code) else f"<code>{entities(code)}</code>"

@@ -9,7 +9,6 @@ from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.answers.code_checks import check_blocks, parse_python, unknown_in_python
 from rsql_magic.cli import r, terminal
 from rsql_magic.display import charts
-from rsql_magic.display.markdown import code_markdown
 from rsql_magic.display.screens import on_the_right, texts, texts_by_row
 from rsql_magic.display.tex import tamed
 from rsql_magic.errors import GatewayError
@@ -93,8 +92,6 @@ def test_code_of_an_answer():
 
 
 def test_text_on_a_page():
-    assert code_markdown("x") == "`x`"
-    assert code_markdown("a`b") == "<code>a&#96;b</code>"
     assert tamed(r"\href{javascript:alert(1)}{\frac{a}{b}} < c") == r"{\frac{a}{b}} \lt c"
 
 

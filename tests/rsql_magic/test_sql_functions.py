@@ -13,7 +13,6 @@ from rsql_magic.sql.facts import runs, share, shown_name
 from rsql_magic.sql.guard.size import magnitude, moment, seconds_of, value
 from rsql_magic.sql.linking.lexicon import language_of, shortens, translated
 from rsql_magic.sql.linking.words import mistyped, named_schemas, slips, stem
-from rsql_magic.sql.validate import truncate_error
 from rsql_magic.sql.validate.hints import likeness, nearest, plain, same_name, words
 
 
@@ -156,7 +155,3 @@ def test_same_name():
 
 def test_nearest():
     assert nearest("custmer_id", ["customer_id", "order_id", "country"]) == ["customer_id"]
-
-
-def test_truncate_error():
-    assert truncate_error("no such column: nme [SQL: SELECT nme FROM users]") == "no such column: nme"

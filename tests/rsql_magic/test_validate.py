@@ -10,7 +10,6 @@ from school import SCHOOL, one, problems, school, table
 
 from rsql_magic.context import Catalog
 from rsql_magic.sql import Problem, validate
-from rsql_magic.sql.validate import truncate_error
 from rsql_magic.sql.validate.hints import known
 
 DIALECTS = ("bigquery", "duckdb", "mysql", "postgres", "snowflake", "sqlite", "tsql")
@@ -310,22 +309,3 @@ def test_ten_thousand_tables():
     assert validate("SELECT id, region FROM t_77 WHERE name_77 = 'x'", "duckdb", catalog) == []
     assert time.thread_time() - start < 1
     assert "amount_7" in validate("SELECT amont_7 FROM t_7", "duckdb", catalog)[0].message
-
-
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        (
-            'column "nme" does not exist\nLINE 1: SELECT nme FROM t\n               ^\nHINT:  Perhaps you meant "t.name".',
-            'column "nme" does not exist HINT: Perhaps you meant "t.name".',
-        ),
-        ("(sqlite3.OperationalError) no such column: nme\n[SQL: SELECT nme]\n(Background on this error at: https://x)", "no such column: nme"),
-        (
-            "Binder Error: no column x\nCandidate bindings: " + ", ".join(f'"c{n}"' for n in range(40)),
-            "Binder Error: no column x Candidate bindings: " + ", ".join(f'"c{n}"' for n in range(12)) + ", …",
-        ),
-        ("x" * 1000, "x" * 399 + "…"),
-    ],
-)  # fmt: skip
-def test_engine_messages_are_shortened(message, expected):
-    assert truncate_error(message) == expected
