@@ -116,7 +116,8 @@ class Failure:
             status = 429 if row.error is NoCapacity else None
             return row.error(f"{row.words} {_ADVICE[row.error]}", retry_after=self.retry_after, status=status)
         words = f"{row.words} It says: {self.message}" if self.message else row.words
-        return UpstreamRefused(words, code=self.code, param=self.param, status=self.status or None)
+        status = self.status if 400 <= self.status < 500 else None
+        return UpstreamRefused(words, code=self.code, param=self.param, status=status)
 
 
 _ADVICE: dict[type[RsqlGatewayError], str] = {
@@ -162,7 +163,11 @@ _OF_WORDS: tuple[tuple[Kind, set[int], str], ...] = (
         r"content (filter|management|policy)|moderation|flagged|safety (system|policy|settings)",
     ),
     # The model is there, but not for pictures or tools: that must not take it from those who send none.
-    ("caller_fault", {404}, r"endpoints found that (support|can handle)"),
+    (
+        "caller_fault",
+        {404, 500, 501},
+        r"endpoints found that (support|can handle)|\btool\w* param\b|not support (tools?|function)",
+    ),
     (
         "model_gone",
         {400, 404, 410},

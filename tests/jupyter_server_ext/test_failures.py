@@ -75,6 +75,10 @@ ERRORS = [
     ("caller_fault", 404, {"error": {"code": 404, "message": "No endpoints found that support image input"}}),
     ("caller_fault", 404, {"error": {"code": 404, "message": 'No endpoints found that support tool use. Try disabling "f".'}}),
     ("model_gone", 404, {"error": {"code": 404, "message": "No endpoints found for a/b."}}),
+    # llama.cpp
+    ("caller_fault", 500, {"error": {"code": 500, "message": "tools param requires --jinja flag", "type": "server_error"}}),
+    ("caller_fault", 500, {"error": {"code": 500, "message": "This model does not support tools", "type": "server_error"}}),
+    ("overloaded", 500, {"error": {"code": 500, "message": "No tools left in the shed", "type": "server_error"}}),
     ("model_gone", 400, {"error": {"code": 400, "message": "a/b is not a valid model ID"}}),
     # Mistral, DeepSeek, Hugging Face, Together
     ("model_gone", 400, {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "param": None, "code": "1500"}),
