@@ -166,6 +166,7 @@ class EventTranslator:
         self._number = 0
         self._begun = False
         self._open: _Growing | None = None
+        self._call = ""  # the id of the last call
         self._done: list[Item] = []
         self._finish: object = None
         self._members: dict[str, Any] = {}
@@ -217,9 +218,12 @@ class EventTranslator:
         for at, call in enumerate(_records(delta.get("tool_calls"))):
             function = _record(call.get("function"))
             known = {"call_id": _text(call.get("id")), "name": _text(function.get("name"))}
-            yield from self._grow(("fc", call.get("index", at)), _text(function.get("arguments")), **known)
+            # Some providers count all calls as the first one: another id is another call.
+            self._call = known["call_id"] or self._call
+            number = call.get("index", at), self._call
+            yield from self._grow(("fc", number), _text(function.get("arguments")), **known)
 
-    def _grow(self, key: tuple[str, int], piece: str, **known: Any) -> Iterator[Event]:
+    def _grow(self, key: tuple[str, object], piece: str, **known: Any) -> Iterator[Event]:
         """Add to the part with this key; another that was open has ended."""
         if self._open is None or self._open.key != key:
             yield from self._close()
@@ -254,7 +258,7 @@ _EVENTS = {
 class _Growing:
     """A part of the output as it grows: the words of an answer or a refusal, thoughts, or a call of a function."""
 
-    def __init__(self, key: tuple[str, int], item_id: str, at: int, known: Mapping[str, Any]) -> None:
+    def __init__(self, key: tuple[str, object], item_id: str, at: int, known: Mapping[str, Any]) -> None:
         self.key = key
         self._kind = key[0]
         self._is_message = self._kind in {"msg", "refusal"}

@@ -289,6 +289,12 @@ class _Texts(list[str]):
     """Pieces of one text."""
 
 
+class _Call(dict[str, Any]):
+    """A call of a tool as it grows, with the number that its pieces have."""
+
+    number: Any = None
+
+
 def as_stream(body: Json) -> list[dict[str, Any]]:
     """A whole ``chat.completion`` as the chunks of a stream: role, content (and tool calls), end, usage."""
     # Those that end choices and tell the usage come last.
@@ -393,17 +399,20 @@ def _add_delta(message: dict[str, Any], delta: Json) -> None:
             message[name] = value
 
 
-def _add_calls(calls: list[dict[str, Any]], pieces: Sequence[Json]) -> None:
+def _add_calls(calls: list[_Call], pieces: Sequence[Json]) -> None:
+    # Some providers count all calls as the first one, or none of them: another id is another call.
     for piece in pieces:
-        at = piece.get("index", len(calls))
-        if not 0 <= at < _MOST_CALLS:
-            raise ValueError(at)
-        while len(calls) <= at:
-            calls.append({})
-        rest = {name: value for name, value in piece.items() if name not in {"index", "function"} and value}
-        calls[at] |= rest
-        if piece.get("function"):
-            _add_function(calls[at].setdefault("function", {}), piece["function"])
+        at, own, function = piece.get("index"), piece.get("id"), piece.get("function") or {}
+        call = next((call for call in reversed(calls) if call.number == at), None)
+        if call is None or (own and own != call.get("id", own)) or (at is None and function.get("name")):
+            if len(calls) == _MOST_CALLS:
+                raise ValueError(at)
+            call = _Call()
+            call.number = at
+            calls.append(call)
+        call |= {name: value for name, value in piece.items() if name not in {"index", "function"} and value}
+        if function:
+            _add_function(call.setdefault("function", {}), function)
 
 
 def _add_function(function: dict[str, Any], piece: Json) -> None:

@@ -180,6 +180,13 @@ def test_a_stream_of_thoughts_and_calls():
     assert [event["item"]["id"] for event in events if event["type"].endswith("item.done")] == [o["id"] for o in output]
 
 
+def test_calls_that_all_count_as_the_first_stay_apart():
+    calls = [{"index": 0, "id": f"c{n}", "function": {"name": "f", "arguments": f"{{{n}"}} for n in (0, 1)]
+    rest = [{"index": 0, "function": {"arguments": "}"}}]
+    output = events_of(chunk(tool_calls=calls), chunk(tool_calls=rest), ending("tool_calls"))[-1]["response"]["output"]
+    assert [(item["call_id"], item["arguments"]) for item in output] == [("c0", "{0"), ("c1", "{1}")]
+
+
 def test_an_empty_answer_is_an_empty_message():
     assert events_of(ending())[-1]["response"]["output"][0]["content"][0]["text"] == ""
 

@@ -431,6 +431,23 @@ def test_pieces_are_put_together():
     assert choice["finish_reason"] == "tool_calls"
 
 
+@pytest.mark.parametrize("place", [{"index": 0}, {}, {"index": None}])
+def test_calls_that_all_count_as_the_first_stay_apart(place):
+    pieces = [{"id": "a", "function": {"name": "f", "arguments": "{"}}, {"function": {"arguments": "}"}}]
+    pieces += [{"id": "b", "function": {"name": "g", "arguments": "[]"}}]
+    stream = b"".join(event({"choices": [{"delta": {"tool_calls": [place | piece]}}]}) for piece in pieces)
+    (choice,) = json.loads(as_body(stream))["choices"]
+    assert choice["message"]["tool_calls"] == [
+        {"id": "a", "function": {"name": "f", "arguments": "{}"}},
+        {"id": "b", "function": {"name": "g", "arguments": "[]"}},
+    ]
+
+
+def test_more_calls_than_anybody_runs_are_not_kept():
+    pieces = [{"index": n, "id": f"c{n}", "function": {"name": "f"}} for n in range(1001)]
+    assert as_body(event({"choices": [{"delta": {"tool_calls": pieces}}]})) is None
+
+
 @pytest.mark.parametrize(
     "stream", [b"", b"data: {\n\n", b"data: []\n\n", b'data: {"choices":[{"delta":{"x":1}},2]}\n\n']
 )
