@@ -239,10 +239,10 @@ _IMAGE_CHARACTERS = 4000  # what a picture costs, as text
 
 
 def characters(body: Any) -> int:
-    """Length of all that is read: messages, their parts, the descriptions of tools, and texts to embed."""
-    total = sum(_length(message.get("content")) for message in body.get("messages") or () if isinstance(message, dict))
-    if body.get("tools"):
-        total += len(str(body["tools"]))
+    """Length of all that is read: messages, their parts, calls and descriptions of tools, and texts to embed."""
+    messages = [message for message in body.get("messages") or () if isinstance(message, dict)]
+    tools = body.get("tools"), *(message.get("tool_calls") for message in messages)
+    total = sum(_length(message.get("content")) for message in messages) + sum(len(str(each)) for each in tools if each)
     return total + _input_length(body.get("input"))
 
 

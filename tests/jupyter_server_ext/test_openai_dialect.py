@@ -240,6 +240,8 @@ def test_images_and_tools_are_counted():
     assert 1000 < seen.cost("ada", picture, "m").prompt < 5000
     tools = seen.cost("ada", request("hi", tools=[{"function": {"name": "f", "description": "y" * 900}}]), "m")
     assert tools.prompt > 300
+    calls = [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "z" * 900}}]}]
+    assert seen.cost("ada", request("hi", messages=calls), "m").prompt > 300
 
 
 def event(**delta) -> bytes:
