@@ -182,8 +182,8 @@ class Looking:
         """The reply of a model with tools; None where the server refuses, maybe for them."""
         try:
             return self._send(messages, **{**options, "tools": [tool.schema for tool in self._tools.values()]})
-        except GatewayError as error:
-            if error.status not in _REFUSALS:
+        except (BadInput, GatewayError) as error:  # a replay has no answer where the server refused
+            if getattr(error, "status", 400) not in _REFUSALS:
                 raise
             return None
 
