@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 
 import duckdb
 import httpx
 import pandas as pd
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
+from shells import new_shell
 
 from rsql_magic.config import Rsql
-
-
-class Shell(InteractiveShell):
-    """A shell whose ``run`` gives back the result, or raises what the cell raised."""
-
-    def run(self, cell):
-        done = self.run_cell(cell, store_history=True)
-        done.raise_error()
-        return done.result
 
 
 class FakeGateway:
@@ -100,13 +89,8 @@ def assistant(client):
 @pytest.fixture
 def shell():
     """A shell without our magics."""
-    config = Config()
-    config.HistoryManager.enabled = False
-    shell = Shell(config=config)
-    yield shell
-    shell.history_manager.end_session()
-    atexit.unregister(shell.atexit_operations)  # or each shell of all tests collects garbage at the end, for minutes
-    Shell.clear_instance()
+    with new_shell() as shell:
+        yield shell
 
 
 @pytest.fixture
