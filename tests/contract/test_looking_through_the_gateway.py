@@ -159,8 +159,9 @@ def entries(gateway, after=0):
     return rows[after:]
 
 
-@pytest.mark.parametrize("model", ["llama", "claude"])
-@pytest.mark.parametrize("level", ["names", "stats", "sample"])
+@pytest.mark.parametrize(
+    ("level", "model"), [("names", "llama"), ("stats", "llama"), ("sample", "llama"), ("stats", "claude")]
+)
 def test_a_query_after_looks(ip, provider, gateway, level, model):
     before = len(entries(gateway))
     reads = READS[: 1 if level == "names" else 2]
@@ -261,6 +262,21 @@ def test_a_provider_that_refuses_tools_is_asked_once_without(new, provider, gate
     assert {key["state"] for key in gateway("admin/api/keys").json()["keys"]} == {"ready"}
 
 
+def test_a_provider_that_takes_no_results_is_told_them_with_the_question(ip, provider):
+    provider.says()
+
+    def answer(body):
+        if any(each["role"] == "tool" for each in body["messages"]):
+            return Refusal(400, "Conversation roles must alternate user/assistant.")
+        return [call("values", column="status")] if tools(body) else SQL
+
+    provider.answer = answer
+    result = ip.run(f"%%sql_ai con --look\n{QUESTION}")
+    assert "values(status) – 1 of 8 calls" in result.notes[0]
+    assert "'open': 334 rows" in provider.asked[-1]["messages"][-1]["content"]
+    assert len(provider.asked) == 3
+
+
 def test_a_provider_that_calls_tools_without_end(ip, provider, gateway):
     before, number = len(entries(gateway)), count()
     provider.says()
@@ -280,29 +296,30 @@ def test_a_hundred_calls_in_one_message(ip, provider):
 
 
 ODD = {
-    "no tool": (call("rm", path="/"), "There is no tool 'rm'."),
-    "no JSON": (Call("describe", '{"table": '), "not one short JSON object"),
-    "no object": (Call("describe", '["orders"]'), "not one short JSON object"),
-    "nothing": (Call("describe", ""), "describe needs table"),
-    "a name of signs": (Call("\x1b[2J <script>", "{}"), "There is no tool"),
-    "a write": (call("query", sql="DROP TABLE orders"), "DROP"),
-    "a write behind": (call("query", sql="SELECT 1; DELETE FROM orders"), "one"),
-    "a file": (call("query", sql="SELECT * FROM read_csv('/etc/passwd')"), "read_csv"),
-    "a file as a table": (call("query", sql="SELECT * FROM '/etc/passwd'"), "/etc/passwd"),
-    "a copy": (call("query", sql="COPY orders TO '/tmp/x'"), "COPY"),
+    call("rm", path="/"): "There is no tool 'rm'.",
+    Call("describe", '{"table": '): "not one short JSON object",
+    Call("describe", '["orders"]'): "not one short JSON object",
+    Call("describe", ""): "describe needs table",
+    Call("\x1b[2J <script>", "{}"): "There is no tool",
+    call("query", sql="DROP TABLE orders"): "DROP changes the schema",
+    call("query", sql="SELECT 1; DELETE FROM orders"): "more than one statement",
+    call("query", sql="SELECT * FROM read_csv('/etc/passwd')"): "read_csv may not be called",
+    call("query", sql="SELECT * FROM '/etc/passwd'"): "would be read as a file",
+    call("query", sql="COPY orders TO '/tmp/x'"): "COPY reads or writes files",
 }
 
 
-@pytest.mark.parametrize(("asked", "said"), ODD.values(), ids=ODD)
-def test_a_call_that_cannot_be_run_is_refused_and_said(ip, provider, asked, said):
-    provider.says([asked, LOOKS[1]], SQL)
+def test_calls_that_cannot_be_run_are_refused_and_said(ip, provider):
+    ip.run("%config Rsql.look_calls = 30")
+    between = (call("tables", words=f"orders {number}") for number in range(len(ODD)))  # two in a row end the looks
+    provider.says([each for pair in zip(ODD, between, strict=True) for each in pair], SQL)
     result = ip.run(f"%%sql_ai con --look --privacy sample\n{QUESTION}")
     told = found(provider)
-    assert said in told[0]
-    assert "CREATE TABLE orders" in told[1]
+    assert [said for said, text in zip(ODD.values(), told[::2], strict=True) if said not in text] == []
+    assert all("orders (id, status)" in text for text in told[1::2])
     assert "root:" not in json.dumps(provider.asked)
     assert result.df.iat[0, 0] == 334
-    assert ("2 of 8 calls" in result.notes[0], "\x1b" in str(result)) == (True, False)
+    assert ("20 of 30 calls" in result.notes[0], "\x1b" in str(result)) == (True, False)
     assert ip.user_ns["con"].execute("SELECT count(*) FROM orders").fetchone() == (1000,)
 
 
@@ -358,6 +375,7 @@ def test_identical_rounds_under_way_are_one_and_others_are_not(running, provider
         without = threads.submit(ask)
         assert [each.result() for each in with_tools] == [[tuple(LOOKS[1])]] * 2
         assert without.result() == []
+    assert (ask(tool), ask()) == ([tuple(LOOKS[1])], [])  # as they are kept
     assert len(provider.asked) == 2
 
 

@@ -39,7 +39,7 @@ enabled = false
 class Provider(BaseHTTPRequestHandler):
     """Answers with what stands in ``answers`` for a word of the question, and with some words to everything else.
 
-    The answer comes word by word, or in the pieces of a list.
+    The answer comes word by word, or in the pieces of a list: texts, or whole deltas such as calls of tools.
     """
 
     protocol_version = "HTTP/1.1"
@@ -58,7 +58,8 @@ class Provider(BaseHTTPRequestHandler):
             words = 1 if len(text) < 100_000 else 100
             pieces = text if isinstance(text, list) else re.findall(rf"(?:\s*\S+\s*){{1,{words}}}", text)
             for piece in pieces:
-                self.say({"choices": [{"index": 0, "delta": {"content": piece}}], "model": body["model"]})
+                delta = piece if isinstance(piece, dict) else {"content": piece}
+                self.say({"choices": [{"index": 0, "delta": delta}], "model": body["model"]})
                 time.sleep(pause)
             done = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "model": body["model"]}
             self.say(done | {"usage": {"prompt_tokens": 50, "completion_tokens": len(pieces)}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 import time
 from base64 import b64decode
 from pathlib import Path
@@ -14,6 +15,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from scripted_provider import call, scripted_provider
 
 from .conftest import TOKEN, wait_until
 from .panel_lab import provider as quick_provider
@@ -467,6 +469,26 @@ tenant = "stats101"
 privacy_floor = "names"
 system_prompt = "Give hints, not solutions."
 """
+
+
+def test_a_model_looks_before_it_answers(gateway_over, kernel):
+    question = "%%sql_ai con --look -o out\nHow many visitors are there in the south?"
+    with scripted_provider() as (provider, url):
+        session = kernel(**gateway_over(url), RSQL_REPLAY="answers.jsonl")
+        session.run(TIED)
+        provider.says(
+            [call("describe", table="south.visitors")], "```sql\nSELECT count(*) AS n FROM south.visitors\n```"
+        )
+        shown = []
+        for _ in range(2):
+            messages, reply = session.run(question)
+            assert reply["status"] == "ok", reply
+            shown.append(re.search(r"Looked first: .*? of 6,000 tokens", str([one["content"] for one in messages]))[0])
+        assert shown[0] == shown[1]
+        assert "describe(south.visitors)" in shown[0]
+        _, reply = session.run("assert out.n[0] == 4")
+        assert reply["status"] == "ok", reply
+        assert (len(provider.asked), provider.faults) == (2, [])
 
 
 @pytest.mark.parametrize("question", ["What is in sales?", "Is this odd? {{sales}}"])

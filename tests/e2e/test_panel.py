@@ -244,6 +244,19 @@ def test_a_query_is_shown_with_its_rows_and_chart_and_saved(chat, provider):
     chat.page.locator(".jp-OutputArea-output", has_text="[1, 2, 3]").wait_for()
 
 
+def test_what_a_model_looks_at_first_stands_below_its_answer(chat, provider):
+    call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "look", "arguments": ""}}
+    arguments = [{"index": 0, "function": {"arguments": piece}} for piece in ('{"na', 'me": "fli', 'ghts"}')]
+    provider.answers["airports"] = ([{"tool_calls": [each]} for each in (call, *arguments)], 0.0)
+    provider.answers['kind="result'] = ("Three origins.", 0.0)
+    chat.type_cell("%config Rsql.look = 'always'")
+    turn = chat.ask("/words Which airports are there?")
+    assert turn.locator(".rsql-said").inner_text().strip() == "Three origins."
+    turn.get_by_text("Looked first: look(flights) – 1 of 8 calls, ").wait_for()
+    assert "origin" in provider.asked[-1]["messages"][-1]["content"]
+    chat.type_cell("%config Rsql.look = 'auto'")
+
+
 def test_the_keyboard_alone_is_enough(chat):
     """What is open takes the focus, keeps it, and gives it back."""
     page = chat.page
