@@ -51,6 +51,9 @@ from .linking.index import Weights as Weights
 from .linking.lexicon import Lexicon as Lexicon
 from .linking.lexicon import thesaurus as thesaurus
 from .linking.words import stems as stems
+from .text_dates import LONGEST as LONGEST
+from .text_dates import date_form as date_form
+from .text_dates import forms_of as forms_of
 from .undeclared import Remarks as Remarks
 from .undeclared import infer_keys as infer_keys
 from .undeclared import near as near

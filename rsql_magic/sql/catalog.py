@@ -40,6 +40,7 @@ class Profile:
     values: tuple[str, ...] = ()
     complete: bool = False  # True when ``values`` are all there are
     approximate: bool = False  # True when the figures come from a sample
+    form: str = ""  # How the dates or times of a text column are written, as `date_form` tells it
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,10 +280,11 @@ def _named(columns: Iterable[Column], level: Privacy) -> list[Column]:
 def _noted(column: Column, table: Table, level: Privacy, brief: bool = False) -> Column:
     """A column with the facts to state. A range stands without a count of distinct values, as does a key of one."""
     profile = column.profile
-    if level == "names" or profile is None or (brief and not profile.complete):
+    if level == "names" or profile is None or (brief and not profile.complete and not profile.form):
         return replace(column, profile=None)
     if brief:
-        return replace(column, profile=Profile(values=profile.values, complete=True))
+        values = profile.values if profile.complete else ()
+        return replace(column, profile=Profile(values=values, complete=profile.complete, form=profile.form))
     if not profile.complete and len(profile.values) > 8:
         profile = replace(profile, values=profile.values[:8])
     counted = profile.approximate or profile.distinct != table.rows or table.primary_key == (column.name,)

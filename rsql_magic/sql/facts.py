@@ -189,7 +189,7 @@ _LONGEST_TEXT = 200
 
 
 def facts(column: Column, rows: int | None = None, missing: str = "NA") -> str:
-    """What is known of a column, in the order range, values, distinct, missing, unit, description.
+    """What is known of a column, in the order range, values, form of dates, distinct, missing, unit, description.
 
     The rows of its table tell a unique column. A ``missing`` value is ``NA`` in frames and ``NULL`` in databases.
 
@@ -239,7 +239,7 @@ def _stated_share(part: float) -> float:
 
 
 def _profile_facts(profile: Profile, rows: int | None, missing: str) -> list[str]:
-    """The range, the values, the count of distinct ones and the share of missing ones."""
+    """The range, the values, the form of dates as text, the count of distinct ones and the share of missing ones."""
     about = "≈" if profile.approximate else ""
     ends, values, distinct = "", "", ""
     if profile.low is not None and profile.high is not None:
@@ -251,7 +251,8 @@ def _profile_facts(profile: Profile, rows: int | None, missing: str) -> list[str
     if profile.distinct is not None and not profile.complete:
         is_unique = rows is not None and rows > 1 and profile.distinct == rows and not profile.nulls and not about
         distinct = "unique" if is_unique else f"{about}{profile.distinct:,} distinct"
-    return [ends, values, distinct, f"{share(profile.nulls)} {missing}" if profile.nulls else ""]
+    dates = f"{'dates' if '%Y' in profile.form.upper() else 'times'} as text: {profile.form}" if profile.form else ""
+    return [ends, values, dates, distinct, f"{share(profile.nulls)} {missing}" if profile.nulls else ""]
 
 
 _UNIQUE = re.compile(r"(?m)^- (\S+) [^:\n]*: (?:[^;\n]*; )*unique(?:;|$)")
