@@ -193,7 +193,7 @@ class _Description:
     def profile(self, place: int, summary: Summary) -> Profile:
         """The profile of a column, whose values are not yet without secrets."""
         if self.holds_settings and summary.family != "time":  # a value may be a password, however often it is there
-            summary = replace(summary, top=(), low=None, high=None)
+            summary = replace(summary, top=(), low=None, high=None, form="")
         personal = _is_personal(self.reader.names[place])
         profile = profile_of(summary, self.reader.rows, personal=personal, at_least=self.detail.at_least)
         if self.where and summary.family == "integer" and profile.distinct == self.reader.rows:
@@ -281,7 +281,7 @@ def profile_of(summary: Summary, rows: int | None, *, personal: bool, at_least: 
     if summary.size - summary.missing < at_least:  # so few values are single people's
         return known
     low, high = _range(summary)
-    known = replace(known, low=low, high=high)
+    known = replace(known, low=low, high=high, form=summary.form)
     if known.distinct is None or known.distinct > CATEGORIES:
         return known
     # The categories that name nobody: few of them, short, and each seen often enough.

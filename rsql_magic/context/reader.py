@@ -15,6 +15,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.redaction import type_without_labels
+from rsql_magic.sql import date_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -73,6 +74,7 @@ class Summary:
     once: int = 0  # how many of those were seen once
     # Values of a text column with how often each was seen, most frequent first, as far as `MOST` goes.
     top: tuple[tuple[str, int], ...] = ()
+    form: str = ""  # how the dates or times of a text column are written
 
 
 # Most values that a summary holds: one more than a description could show.
@@ -94,7 +96,8 @@ def summarised(sample: Sample, family: Family) -> Summary:
     counts = Counter(sample.values)
     top = [(str(value)[:1000], count) for value, count in counts.most_common(MOST)] if family == "text" else []
     once = list(counts.values()).count(1)
-    return replace(summary, distinct=len(counts), once=once, top=tuple(top))
+    form = date_form(sample.values) if family == "text" else ""
+    return replace(summary, distinct=len(counts), once=once, top=tuple(top), form=form)
 
 
 _PYTHON: tuple[tuple[frozenset[type], Family], ...] = (

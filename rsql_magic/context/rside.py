@@ -15,7 +15,7 @@ from rsql_magic.context.reader import Marks, Reader, Summary, place_of
 from rsql_magic.context.sources import Detail
 from rsql_magic.context.value_names import UNREACHED, looked_at
 from rsql_magic.redaction import clean, says_personal, words_in, words_of_code
-from rsql_magic.sql import Written, cut, one_line
+from rsql_magic.sql import Written, cut, date_form, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -188,6 +188,7 @@ class _RReader(Reader):
             distinct=int(facts[5]) if facts[5] else None,
             once=int(facts[6]) if facts[6] else 0,
             top=tuple((value, int(count)) for value, count in zip(top[::2], top[1::2], strict=True)),
+            form=date_form(listed(facts[14])) if len(facts) > 14 else "",
         )
 
     def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:

@@ -177,8 +177,15 @@ column <- function(x, place, rows) {
   record(
     place, family, n - if (is.null(at)) 0 else n - SAMPLE, sum(gone), ends, counts[[1L]], counts[[2L]], counts[[3L]],
     clean(label_of(x)), clean(unit_of(x)), if (key) listed(all) else "", if (rows > 0L) listed(first(x, rows)) else "",
-    filling(part, family)
+    filling(part, family), if (family == "text") listed(clean(dates_in(part))) else ""
   )
+}
+
+# Some texts of a column of dates or times: what has digits and is short; of other columns none.
+dates_in <- function(part) {
+  part <- as.character(part[unique(round(seq(1, length(part), length.out = min(length(part), 200L))))])
+  part <- part[nzchar(trimws(part))]
+  if (length(part) && mean(grepl("^(?=.*[0-9])[\\w ,./:+-]{4,40}$", part, perl = TRUE)) >= 0.95) part
 }
 
 # Figures of a whole column; of classes that bring methods of their own, none.
