@@ -87,6 +87,7 @@ class Picked:
     source: str  # what stands behind FROM
     values: int  # how many values that reads, about
     limit: int | None = None  # the number of rows from which on it is a sample; None when it is never one
+    few: str = ""  # some rows from all over the table, where these are read sooner than the first of `source`
 
 
 @dataclass(frozen=True)

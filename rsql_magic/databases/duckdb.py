@@ -51,7 +51,7 @@ CLOSED: dict[str, Any] = {
 EXACT = 8_000_000
 
 # Blocks of a larger table that are looked at, and their rows.
-_BLOCKS, _BLOCK = 25, 2_048
+_BLOCKS, _BLOCK, _SMALL_BLOCK = 25, 2_048, 20
 
 # Rows of a larger table that are looked at.
 SAMPLED = _BLOCKS * _BLOCK
@@ -188,11 +188,17 @@ class DuckDB(Database):
             return super().sample(table) if set(_STEPS.findall(plan)) <= _PASSING else None
         if table.rows is None:
             return super().sample(table)
+        few = _blocks(name, table.rows, _SMALL_BLOCK) if table.rows > _BLOCK else ""
         if table.rows * width <= EXACT:
-            return Picked(name, table.rows * width)
-        starts = [block * table.rows // _BLOCKS for block in range(_BLOCKS)]
-        parts = (f"SELECT * FROM {name} WHERE rowid BETWEEN {start} AND {start + _BLOCK - 1}" for start in starts)
-        return Picked(f"({' UNION ALL '.join(parts)}) AS picked", _BLOCKS * _BLOCK * width, 0)
+            return Picked(name, table.rows * width, few=few)
+        return Picked(_blocks(name, table.rows, _BLOCK), _BLOCKS * _BLOCK * width, 0, few)
+
+
+def _blocks(name: str, rows: int, size: int) -> str:
+    """Blocks of rows that lie equally far from each other."""
+    starts = [block * rows // _BLOCKS for block in range(_BLOCKS)]
+    parts = (f"SELECT * FROM {name} WHERE rowid BETWEEN {start} AND {start + size - 1}" for start in starts)
+    return f"({' UNION ALL '.join(parts)}) AS picked"
 
 
 def _step(node: dict[str, Any]) -> Step:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -19,7 +20,7 @@ from rsql_magic.databases.postgresql_names import refuse_made_by_users
 from rsql_magic.databases.profiles import categories, span
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.errors import QueryFailed
-from rsql_magic.sql import Column, ForeignKey, Profile, Table, value_kind
+from rsql_magic.sql import LONGEST, Column, ForeignKey, Profile, Table, date_form, value_kind
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -224,10 +225,11 @@ _STATE = """
             WHERE attrelid >= 16384 AND attnum > 0),
         (SELECT sum(xmin::text::bigint) || '/' || count(*) FROM pg_catalog.pg_description WHERE objoid >= 16384),
         (SELECT sum(xmin::text::bigint) || '/' || count(*) FROM pg_catalog.pg_constraint WHERE oid >= 16384)"""
-_STATISTICS = """
+_STATISTICS = f"""
     SELECT CASE WHEN s.schemaname = current_schema() THEN '' ELSE s.schemaname END, s.tablename, s.attname,
         s.null_frac, s.n_distinct, s.most_common_vals::text::text[], s.most_common_freqs,
-        (s.histogram_bounds::text::text[])[1], (s.histogram_bounds::text::text[])[array_length(s.histogram_bounds, 1)]
+        (s.histogram_bounds::text::text[])[1], (s.histogram_bounds::text::text[])[array_length(s.histogram_bounds, 1)],
+        ARRAY(SELECT left(bound, {LONGEST + 1}) FROM unnest(s.histogram_bounds::text::text[]) AS bound)
     FROM pg_catalog.pg_stats s WHERE s.tablename = ANY (%s)"""
 
 
@@ -297,7 +299,7 @@ def _some(names: Sequence[str]) -> str:
 
 def _profile(column: Column, rows: int, facts: Sequence[Any]) -> Profile:
     """A profile from the facts of ``pg_stats`` (postgresql.org/docs/current/view-pg-stats.html)."""
-    nulls, distinct, common, shares, low, high = facts
+    nulls, distinct, common, shares, low, high, bounds = facts
     kind = value_kind(column.type)
     # pg_stats gives what grows with the table as a negative share of its rows.
     count = round(-distinct * rows) if distinct < 0 else round(distinct)
@@ -308,5 +310,6 @@ def _profile(column: Column, rows: int, facts: Sequence[Any]) -> Profile:
         return span(profile, [text for text in (low, high, *(common or ())) if text is not None])
     if kind == "text":
         values = zip(common or (), (round(share * rows) for share in shares or ()), strict=False)
+        profile = replace(profile, form=date_form([*(bounds or ()), *(common or ())]))
         return categories(profile, list(values), complete=low is None)  # no histogram: these are all there are
     return profile

@@ -1,9 +1,10 @@
 """What the columns hold: ranges, categories, missing values; asked of the engine within a budget of work."""
 
-# Two statements per table, or per 40 columns of a wide one: one with counts and ranges, one with the most frequent
-# values of the columns that have few. A big table answers from a sample, and its profiles say so (`≈`). Nothing is
-# asked of columns whose name says that they hold secrets; columns about single people give no values and no range; a
-# category is kept only when at least `SEEN` rows have it, so that it names nobody.
+# Three statements per table, or per 40 columns of a wide one: one with counts and ranges, one with the most frequent
+# values of the columns that have few, one with some rows of texts that may be dates. A big table answers from a sample,
+# and its profiles say so (`≈`). Nothing is asked of columns whose name says that they hold secrets; columns about
+# single people give no values and no range; a category is kept only when at least `SEEN` rows have it, so that it names
+# nobody.
 #
 # How much is asked follows from the tables alone, so that the same data gives the same profiles on a busy machine too.
 # Time is a safety limit far above; what it cuts is said (`Effort.late`).
@@ -19,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.databases.base import Late
 from rsql_magic.errors import QueryFailed
 from rsql_magic.redaction import redact, says_personal, says_secret
-from rsql_magic.sql import Column, Profile, Table, value_kind
+from rsql_magic.sql import LONGEST, Column, Profile, Table, date_form, dialect_of, value_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rsql_magic.databases.base import Database
+    from rsql_magic.databases.base import Database, Picked
 
 # A value is shown only when at least so many rows have it.
 SEEN = 5
@@ -36,6 +37,8 @@ _FEW = 200
 _FEWEST = 5
 # A column with longer values holds text, not categories.
 _LONG = 60
+# Rows that tell how dates are written.
+_TEXTS = 1_000
 # A table with more columns is not profiled as it is, only those of its columns that are shown.
 _WIDE = 2_000
 # Columns in one statement: engines limit the length of a select list.
@@ -139,7 +142,7 @@ def _allowed(column: Column, found: Profile | None) -> Profile | None:
     if found is None or says_secret(column.name):
         return None
     if says_personal(column.name):
-        return replace(found, low=None, high=None, values=(), complete=False)
+        return replace(found, low=None, high=None, values=(), complete=False, form="")
     # No value that looks like a secret or a person's data is kept; one look at all is enough for most columns.
     if not found.values or not redact("\n".join(found.values))[1]:
         return found
@@ -164,6 +167,7 @@ def profile(database: Database, table: Table, effort: Effort) -> Table:
                 sampled = picked.limit is not None and total >= picked.limit
                 seen = _read_counts(some, total, counts[1:], sampled)
                 _add_values(database, picked.source, some, seen, effort)
+                _add_forms(database, table.with_columns(some), picked, seen, effort)
             except Late:
                 effort.late.append(table.full_name)
                 break
@@ -201,7 +205,7 @@ def span(found: Profile, ends: Sequence[str]) -> Profile:
 
     Example:
         >>> span(Profile(), ["100.0", "9.0"])
-        Profile(low='9', high='100', distinct=None, nulls=None, values=(), complete=False, approximate=False)
+        Profile(low='9', high='100', distinct=None, nulls=None, values=(), complete=False, approximate=False, form='')
     """
     ranked = sorted(ends, key=_order)
     if not ranked or not all(math.isfinite(_order(end)[0]) for end in ranked):
@@ -242,6 +246,22 @@ def _add_values(
     for place, column in enumerate(some):
         exact = not found[column.name].approximate
         found[column.name] = categories(found[column.name], seen.get(place, ()), complete=exact)
+
+
+def _add_forms(database: Database, table: Table, picked: Picked, found: dict[str, Profile], effort: Effort) -> None:
+    """How texts that are not all known write dates, from some rows; of a view all have to be read for them."""
+    kinds = {"text", "time"} if dialect_of(database.dialect).strftime else {"text"}  # SQLite has no type of dates
+    texts = [c for c in table.columns if value_kind(c.type) in kinds and not says_personal(c.name)]
+    texts = [c for c in texts if found[c.name].nulls not in {None, 1} and not found[c.name].complete]
+    work = picked.values if table.kind == "view" else max(_TEXTS * len(texts), database.values_of_a_statement)
+    if not texts or not effort.takes(work):
+        return
+    asked = (f"SUBSTR(CAST({database.quoted(c.name)} AS {database.text_type}), 1, {LONGEST + 1})" for c in texts)
+    sql = f"SELECT {', '.join(asked)} FROM {picked.few or picked.source} LIMIT {_TEXTS}"
+    for column, values in zip(texts, zip(*effort.rows_of(table, database, sql), strict=True), strict=False):
+        form = date_form(values)
+        if form and not (value_kind(column.type) == "time" and form.startswith("%Y-")):
+            found[column.name] = replace(found[column.name], form=form, low=None, high=None)  # ends of texts
 
 
 def categories(found: Profile, seen: Sequence[tuple[str, int]], *, complete: bool) -> Profile:

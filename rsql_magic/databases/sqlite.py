@@ -210,12 +210,10 @@ class SQLite(Database):
         if table.kind == "view" or table.rows is None:
             return super().sample(table)
         name, width = self.full_name(table), len(table.columns)
+        few = _by_rowid(name, table.rows, _FEW_ROWS) if table.rows >= _FEW_ROWS else ""
         if table.rows * width <= _EXACT:
-            return Picked(name, table.rows * width)
-        # Rows that were deleted leave gaps, so a little fewer come back than are asked for.
-        picked = random.Random(0).sample(range(1, table.rows + 1), _SAMPLED)  # noqa: S311 - a sample, not a secret
-        rowids = ", ".join(map(str, picked))
-        return Picked(f"(SELECT * FROM {name} WHERE rowid IN ({rowids})) AS picked", _SAMPLED * width, 0)
+            return Picked(name, table.rows * width, few=few)
+        return Picked(_by_rowid(name, table.rows, _SAMPLED), _SAMPLED * width, 0, few)
 
     @override
     def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
@@ -239,6 +237,12 @@ class SQLite(Database):
         with self.reading(30.0) as session:
             names = [name for _, name, _ in self.run(session, "SELECT * FROM pragma_database_list ORDER BY seq")]
             return whole([_Reader(self, session, name).structure() for name in names], "main")
+
+
+def _by_rowid(name: str, rows: int, size: int) -> str:
+    """Rows picked by their rowid; those that were deleted leave gaps, so a little fewer come than are asked for."""
+    picked = random.Random(0).sample(range(1, rows + 1), min(rows, size))  # noqa: S311 - a sample, not a secret
+    return f"(SELECT * FROM {name} WHERE rowid IN ({', '.join(map(str, picked))})) AS picked"
 
 
 class _Asked:

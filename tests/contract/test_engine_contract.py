@@ -243,6 +243,24 @@ def test_detail_profiles_what_the_catalog_did_not(engine):
     assert engine.detail([detailed]) == [detailed]
 
 
+def test_the_form_of_dates_that_are_kept_as_text_is_told(shop, engine):
+    if shop.execute is None:
+        return
+    shop.execute("CREATE TABLE dated (day VARCHAR(20), code VARCHAR(20))")
+    try:
+        rows = ", ".join(f"('{1 + n % 28:02}.{1 + n % 12:02}.{1900 + n}', 'N{n}')" for n in range(300))
+        shop.execute(f"INSERT INTO dated VALUES {rows}")
+        for _ in range(2):
+            engine.refresh()
+            dated = engine.catalog()["dated"]
+            assert [column.profile.form for column in dated.columns] == ["%d.%m.%Y", ""]
+            assert "as text" not in ddl(engine.catalog("names")["dated"])
+            if "postgres" in shop.kind:  # whose own statistics are read from then on
+                shop.execute("ANALYZE dated")
+    finally:
+        shop.execute("DROP TABLE dated")
+
+
 def test_from_connection_reads_the_same(shop, engine):
     catalog = Catalog.from_connection(shop.target)
     assert {t.full_name for t in catalog} == {t.full_name for t in engine.catalog()}
