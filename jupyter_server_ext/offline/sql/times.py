@@ -195,8 +195,11 @@ def _bounded(scope: Scope, field: Field, period: Period, sign: Operator) -> exp.
     if field.is_number and period == until(years(first), years(last)) and (first == last or sign == "="):
         return _compared(scope, field, sign, first) if first == last else _between(scope, field, first, last)
     known = [value for value in (field.profile and field.profile.low, *field.values) if value]
+    form = field.profile.form if field.profile else ""
+    is_iso = form.startswith("%Y-%m-%d") and not form.endswith(")")  # of two digits each
     # Dates that are written otherwise do not sort like days.
-    if any(not _ISO.match(value.lstrip("≈")) for value in known) or (field.is_text and not known):
+    is_sorted = is_iso if form else known or not field.is_text
+    if any(not _ISO.match(value.lstrip("≈")) for value in known) or not is_sorted:
         raise NotUnderstood(f"{field.table}.{field.name} is text, and I do not know that it is written as 2024-03-05")
     if not (field.is_time or field.is_text):
         raise NotUnderstood(f"{field.table}.{field.name} holds no dates")
