@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from rsql_magic.sql import Unreadable, canonical, lex, parse, value_kind
+from rsql_magic.sql import Unreadable, canonical, dialect_of, forms_of, lex, parse, value_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +29,8 @@ _MOST = 5
 _MOST_ASKED = 6  # most literals of one query that the database is asked for
 _MOST_ROWS = 5_000_000  # rows of a table that are searched for a literal: well below a second
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_DAY = len("%Y-%m-%d")  # of a form
+_PADDED = re.compile(r"(?:\S*\D)?0\d")  # a day with a leading zero
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def comparisons(sql: str, dialect: str, catalog: Catalog) -> list[Comparison]:
 
 _OPERATORS = {"GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
 _OPERATORS |= dict.fromkeys(("EQ", "NEQ", "NullSafeEQ", "NullSafeNEQ", "Is"), "=")
+_EQUAL = frozenset({"=", "like", "ilike"})
 _FLIPPED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "=": "="}
 
 Columns = dict[int, "tuple[Relation, str]"]  # column nodes by id, as `resolve` gives them
@@ -107,6 +110,11 @@ def _sides(node: exp.Expr) -> Iterator[tuple[exp.Expr, list[exp.Expr], bool, str
         yield node.this, node.expressions, False, "="
     elif isinstance(node, exp.Like | exp.ILike):
         yield node.this, [node.expression], True, "like" if isinstance(node, exp.Like) else "ilike"
+    elif isinstance(node, exp.Between):
+        yield node.this, [node.args["low"]], False, ">="
+        yield node.this, [node.args["high"]], False, "<="
+    elif isinstance(node, exp.Date | exp.TsOrDsToTimestamp):  # SQLite's date and strftime
+        yield node.this, [exp.Literal.string("")], False, "read"
     elif isinstance(node, exp.Case) and node.this is not None:
         yield node.this, [each.this for each in node.args["ifs"]], False, "="
     elif operator := _OPERATORS.get(type(node).__name__):
@@ -146,7 +154,7 @@ def doubts(found: Sequence[Comparison], dialect: str, run: Run) -> list[str]:
         >>> doubts([one], "duckdb", lambda query: ["0"])
         ["origin is never 'jfk'. Did you mean 'JFK'?"]
     """
-    texts = [one for one in found if one.operator in {"=", "like", "ilike"} and value_kind(one.column.type) == "text"]
+    texts = [one for one in found if one.operator in _EQUAL and value_kind(one.column.type) == "text"]
     asked = [one for one in texts if one.text.strip(" %_") and not _is_known(one)][:_MOST_ASKED]
     sentences = (sentence for one in asked if (sentence := _meant(one, dialect, run)))
     return list(dict.fromkeys(sentences))
@@ -170,7 +178,7 @@ def _matches(one: Comparison, value: str, *, fold: bool = False) -> bool:
 def _meant(one: Comparison, dialect: str, run: Run) -> str:
     """The sentence about a literal that no row has, where it is known what was meant; empty otherwise."""
     are_known = one.column.profile is not None and one.column.profile.complete
-    if not are_known and (one.table.rows is None or one.table.rows > _MOST_ROWS or one.table.kind == "view"):
+    if not are_known and not _may_be_searched(one.table):
         return ""
     near = _near(one) if are_known else _stored(one, dialect, run)
     near = [value for value in near if not _matches(one, one.gives(value))]
@@ -181,6 +189,10 @@ def _meant(one: Comparison, dialect: str, run: Run) -> str:
         listed = dict.fromkeys(f"'{one.gives(value)}'" for value in near)
         return f"{one}. Did you mean {' or '.join(list(listed)[:_MOST])}?"
     return f"{one}, but {' and '.join(elsewhere[:_MOST])} is. Did you mean that?"
+
+
+def _may_be_searched(table: Table) -> bool:
+    return table.rows is not None and table.rows <= _MOST_ROWS and table.kind != "view"
 
 
 def _near(one: Comparison) -> list[str]:
@@ -230,6 +242,47 @@ def _bare(one: Comparison) -> tuple[exp.Column, exp.Table]:
     table = one.table
     named = exp.table_(table.name, db=table.schema or None, catalog=table.database or None, quoted=True)
     return exp.column(one.column.name, quoted=True), named
+
+
+def misread(found: Iterable[Comparison], dialect: str, run: Run) -> list[str]:
+    """Dates that are kept as text and compared as if they were none, one sentence each; ``run`` as for `doubts`.
+
+    Example:
+        >>> from sqlglot import exp
+        >>> from rsql_magic.context import Column, Profile, Table
+        >>> day = Column("day", "VARCHAR", profile=Profile(form="%m/%d/%Y"))
+        >>> one = Comparison(Table("f", (day,)), day, "2013-08-01", exp.column("day"), operator=">=")
+        >>> misread([one], "duckdb", lambda query: [])
+        ["day is text of the form %m/%d/%Y: day >= '2013-08-01' compares texts. Parse it by STRPTIME(day, '%m/%d/%Y')."]
+    """
+    return list(dict.fromkeys(sentence for one in found if (sentence := _misread(one, dialect, run))))
+
+
+def _is_misread(one: Comparison, form: str, dialect: str, run: Run) -> bool:
+    """Whether the order of texts is not that of dates, or a date is never found because it is written otherwise."""
+    days, forms, is_padded = forms_of(one.text), form.partition(" (")[0].split(" or "), not form.endswith(")")
+    if one.operator == "read":
+        return dialect_of(dialect).strftime and not (is_padded and form.startswith(("%Y-", "%H")))
+    if one.operator in _EQUAL:
+        is_other = one.text[:4].isdigit() != form.startswith("%Y") or bool(days and not set(days) & set(forms))
+        is_other |= not is_padded and _PADDED.match(one.text) is not None
+        may_count = one.text[:1].isdigit() and _may_be_searched(one.table)
+        return is_other and may_count and list(run(_counted(one, dialect))) == ["0"]
+    is_same = any(day.startswith(forms[0][:_DAY]) or forms[0].startswith(day[:_DAY]) for day in days)
+    return bool(days) and not (is_same and is_padded and form.startswith(("%Y", "%H")))
+
+
+def _misread(one: Comparison, dialect: str, run: Run) -> str:
+    form = one.column.profile.form if one.column.profile else ""
+    if not form or not isinstance(one.side.unnest(), exp.Column) or not _is_misread(one, form, dialect, run):
+        return ""
+    text, name = exp.Literal.string(form.partition(" (")[0]), one.column.name
+    parsed = exp.StrToTime(this=exp.column(name), format=text).sql(dialect)
+    can_parse = not parsed.startswith("STR_TO_TIME") and " or " not in form
+    how = f"Parse it by {parsed}" if can_parse else "Take its parts by SUBSTR and INSTR"
+    wrong = f"{name} {one.operator} '{one.text}' {'finds nothing' if one.operator in _EQUAL else 'compares texts'}"
+    wrong = "functions of dates give NULL for it" if one.operator == "read" else wrong
+    return f"{name} is text of the form {form}: {wrong}. {how}."
 
 
 def out_of_range(found: Iterable[Comparison]) -> list[str]:

@@ -295,7 +295,8 @@ class Writer:
             self._notes[sql] = [note.text for note in join_notes(statement, self._dialect, self._prompt.catalog)]
             return []
         found = literals.comparisons(statement, self._dialect, self._prompt.catalog)
-        doubts = literals.doubts(found, self._engine.dialect, self._runner.looked_up)
+        doubts = literals.misread(found, self._engine.dialect, self._runner.looked_up)
+        doubts += literals.doubts(found, self._engine.dialect, self._runner.looked_up)
         native = self._native.of(statement, self._prompt.catalog)
         asked = (self._engine.dialect, self._prompt.catalog, self._runner.number, self._options.question)
         notes = join_notes(native, *asked)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from datetime import date, timedelta
 
 import duckdb
 import pytest
 
 from rsql_magic.databases import open_engine
 from rsql_magic.errors import RsqlError
-from rsql_magic.text2sql.literals import comparisons, doubts, out_of_range
+from rsql_magic.text2sql.literals import comparisons, doubts, misread, out_of_range
 
 ANIMALS = [("dog", "Hund", "big"), ("cat", "Katze", "small"), ("cow", "Kuh", "big")]
 
@@ -107,6 +108,79 @@ def test_numbers_out_of_range_are_explained(engine):
     assert out_of_range(found) == []
 
 
+@pytest.fixture(scope="module", params=["duckdb", "sqlite"])
+def trips(request):
+    connection = duckdb.connect() if request.param == "duckdb" else sqlite3.connect(":memory:", check_same_thread=False)
+    connection.execute("CREATE TABLE trips (started VARCHAR, iso VARCHAR, padded VARCHAR, kind VARCHAR, size INTEGER)")
+    days = [date(2013, 1, 1) + timedelta(days=n) for n in range(365)]
+    rows = [(f"{day.month}/{day.day}/{day.year} 8:05", f"{day}", f"{day:%d.%m.%Y}", f"Code{day:%j}", 7) for day in days]
+    connection.executemany("INSERT INTO trips VALUES (?, ?, ?, ?, ?)", rows * 3)
+    with open_engine(connection) as opened:
+        yield opened
+    connection.close()
+
+
+def misreadings(engine, condition):
+    statement, catalog = f"SELECT * FROM trips AS t WHERE {condition}", engine.catalog()
+
+    def run(query):
+        return [str(row[0]) for row in engine.run(query).df.itertuples(index=False)]
+
+    return misread(comparisons(statement, engine.dialect, catalog), engine.dialect, run)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "started >= '2013-08-01'",
+        "'8/1/2013' < started",
+        "size = 7 AND (t.started) BETWEEN '08/01/2013' AND '08/31/2013'",
+        "started = '2013-08-29'",
+        "started IN ('8/29/2013')",
+        "started = '08/29/2013 8:05'",
+        "started LIKE '2013-08-%'",
+        "started LIKE '08/2013%'",
+        "padded > '01.08.2013'",
+        "padded = '2013-08-29'",
+        "iso >= '8/1/2013'",
+        "iso = '29.08.2013'",
+    ],
+)
+def test_dates_that_are_compared_as_texts_are_told(trips, condition):
+    told = misreadings(trips, condition)
+    assert told
+    assert all(" is text of the form %" in sentence for sentence in told)
+    assert all(("STRPTIME(" if trips.dialect == "duckdb" else "SUBSTR") in sentence for sentence in told)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "started = '8/29/2013 8:05'",
+        "started = '8/29/2019 8:05'",
+        "started LIKE '8/%/2013%' OR started LIKE '%/2013%' OR started LIKE '8/%/2019%'",
+        "padded LIKE '%.08.2019' AND iso LIKE '2019-08%' AND kind LIKE '2013-08-%'",
+        "started <> '' AND started > ''",
+        "substr(started, 1, 2) < '8/'",
+        "iso BETWEEN '2013-08-01' AND '2013-08-31'",
+        "iso >= '2013-08-01 10:00' AND iso < '2013-09' AND iso > '2013'",
+        "iso = '2019-08-29'",
+        "padded = '29.08.2013'",
+        "kind < 'Code100' OR kind = '2013-08-01' OR kind > '8/1/2013'",
+        "size > 3 OR size BETWEEN 1 AND 2",
+    ],
+)
+def test_other_comparisons_are_not(trips, condition):
+    assert misreadings(trips, condition) == []
+
+
+def test_functions_of_dates_are_told_of_in_sqlite(trips):
+    told = misreadings(trips, "strftime('%m', started) = '08' AND date(padded) = '2013-08-01' AND date(iso) > ''")
+    form = "started is text of the form %m/%d/%Y %H:%M (no leading zeros)"
+    expected = f"{form}: functions of dates give NULL for it. Take its parts by SUBSTR and INSTR."
+    assert (expected in told, len(told)) == ((True, 2) if trips.dialect == "sqlite" else (False, 0))
+
+
 def test_a_collation_makes_more_texts_equal():
     with sqlite3.connect(":memory:", check_same_thread=False) as connection:
         connection.execute("CREATE TABLE t (kind TEXT COLLATE NOCASE)")
@@ -149,3 +223,22 @@ def test_a_doubt_is_told_to_the_model_once_and_then_to_the_person(ip, con, gatew
     gateway.replies = [wrong]
     result = ip.run("%%sql_ai con --privacy names\nHow many pets but cats?")
     assert result.notes == ()
+
+
+def test_a_misread_date_is_told_to_the_model_once_and_then_to_the_person(ip, con, gateway):
+    day = "strftime(DATE '2013-01-01' + i::INT, '%m/%d/%Y')"
+    con.execute(f"CREATE TABLE days AS SELECT i AS id, {day} AS day FROM range(365) t(i)")
+    wrong = "```sql\nSELECT count(*) AS n FROM days WHERE day >= '2013-08-01'\n```"
+    right = "```sql\nSELECT count(*) AS n FROM days WHERE strptime(day, '%m/%d/%Y') >= DATE '2013-08-01'\n```"
+    gateway.replies = [wrong, right]
+    result = ip.run("%%sql_ai con\nHow many days since August?")
+    assert "day VARCHAR -- dates as text: %m/%d/%Y\n" in gateway.sent
+    assert "compares texts. Parse it by STRPTIME(day, '%m/%d/%Y')." in gateway.sent
+    assert (int(result.df.n[0]), result.notes) == (153, ())
+    gateway.replies = [wrong, wrong]
+    result = ip.run("%%sql_ai con\nHow many days from August on?")
+    assert "compares texts" in " ".join(result.notes)
+    gateway.replies = [wrong]
+    result = ip.run("%%sql_ai con --privacy names\nHow many days after July?")
+    assert result.notes == ()
+    assert "as text" not in gateway.sent
