@@ -29,6 +29,8 @@ def profile_of(facts: str, rows: int | None) -> tuple[Profile, str, str]:
         if fact.startswith("values:"):
             values = tuple(value.replace("''", "'") for value in re.findall(r"'((?:[^']|'')*)'", fact))
             known = replace(known, values=values, complete=not fact.endswith("…"))
+        elif " as text: " in fact:
+            known = replace(known, form=fact.partition(" as text: ")[2])
         elif fact == "unique":
             known = replace(known, distinct=rows)
         elif count := re.fullmatch(r"(≈?)([\d,]+) distinct", fact):

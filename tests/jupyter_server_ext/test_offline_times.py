@@ -208,6 +208,15 @@ def test_a_date_written_otherwise_is_not_compared():
     assert not ask("how many clicks in March 2024", ddl=ddl)
 
 
+@pytest.mark.parametrize(
+    ("form", "is_sorted"), [("%Y-%m-%d", True), ("%Y-%m-%d (no leading zeros)", False), ("%d.%m.%Y", False)]
+)
+@pytest.mark.parametrize("kind", ["TEXT", "TIMESTAMP"])
+def test_a_text_is_compared_where_its_form_sorts_like_days(kind, form, is_sorted):
+    ddl = f"CREATE TABLE clicks ( id INTEGER, clicked_at {kind}, -- dates as text: {form}\n page TEXT );"
+    assert ("clicked_at >= '2024-03-01'" in ask("how many clicks in March 2024", ddl=ddl)) == is_sorted
+
+
 def test_a_follow_up_takes_the_place_of_the_time(shop):
     queries = conversation("how many clicks in March 2024", "and in April 2024?", ddl=DDL)
     assert [shop.execute(query).fetchone()[0] for query in queries] == [3, 1]

@@ -129,6 +129,8 @@ def _holds_dates(field: Field) -> bool:
     known = (field.profile and field.profile.low) or next(iter(field.values), "")
     if known:
         return field.is_text and _ISO.match(known) is not None
+    if field.profile and field.profile.form:
+        return "%d" in field.profile.form
     return field.is_text and bool({"dat", "datetim", "timestamp"} & set(stems(field.name)))
 
 
