@@ -311,13 +311,11 @@ _STATE = f"""
         UNION ALL
         SELECT database_name, schema_name, view_name, sql || coalesce(comment, '') FROM duckdb_views() WHERE {_OURS}
     )"""
+# By name: the order in which tables were made is gone when a file is opened again, and prompts would be others.
 _TABLES = f"""
-    SELECT * EXCLUDE oid FROM (
-        SELECT database_name, schema_name, table_name, false AS view, estimated_size, comment, table_oid AS oid
-        FROM duckdb_tables() WHERE {_OURS}
-        UNION ALL
-        SELECT database_name, schema_name, view_name, true, NULL, comment, view_oid FROM duckdb_views() WHERE {_OURS}
-    ) ORDER BY database_name, schema_name, view, oid"""
+    SELECT database_name, schema_name, table_name, false, estimated_size, comment FROM duckdb_tables() WHERE {_OURS}
+    UNION ALL SELECT database_name, schema_name, view_name, true, NULL, comment FROM duckdb_views() WHERE {_OURS}
+    ORDER BY 1, 2, 4, 3"""
 _COLUMNS = f"""
     SELECT database_name, schema_name, table_name, column_name, data_type, is_nullable, comment
     FROM duckdb_columns() WHERE {_OURS} ORDER BY 1, 2, 3, column_index"""

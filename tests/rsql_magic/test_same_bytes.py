@@ -81,6 +81,26 @@ def test_the_date_is_told_only_where_a_question_counts_from_it(assistant, con):
         assert (prompt(question, 1) != prompt(question, 2)) is differs, question
 
 
+@pytest.mark.parametrize("package", ["duckdb", "sqlite3"])
+def test_a_file_that_is_opened_again_gives_the_same_bytes(assistant, ip, gateway, tmp_path, package):
+    path = tmp_path / "shop.db"
+    connection = __import__(package).connect(str(path))
+    for name in ("visits", "orders", "customers", "items"):
+        connection.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, amount INTEGER)")
+    connection.execute("CREATE VIEW zeros AS SELECT * FROM orders WHERE amount = 0")
+    connection.execute("CREATE VIEW all_orders AS SELECT * FROM orders")
+    connection.commit()
+
+    def sent(shop):
+        return assistant.sql_preview("Orders by amount", shop).messages
+
+    first = sent(connection)
+    connection.close()
+    again = __import__(package).connect(str(path))
+    assert sent(again) == first
+    again.close()
+
+
 def test_a_clock_that_runs_out_is_said(assistant, con, gateway):
     """What only time cut is a note of the result, and stands below what --show-context prints."""
     con.execute("CREATE TABLE shops (id INTEGER, city VARCHAR)")
