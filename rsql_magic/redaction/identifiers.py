@@ -116,14 +116,13 @@ def _is_nhs(text: str) -> bool:
     return check % 11 == _digits(text)[9] and check != 10
 
 
+def _is_sin(text: str) -> bool:
+    return _luhn(_digits(text)) and text[0] not in "08"
+
+
 def _is_dni(text: str) -> bool:
-    number = (
-        text.upper().replace("-", "").translate(str.maketrans("XYZ", "012", ""))
-        if text[0] in "XYZxyz"
-        else text.upper()
-    )
-    number = number.replace("-", "")
-    return "TRWAGMYFPDXBNJZSQVHLCKE"[int(number[:-1]) % 23] == number[-1]
+    number, letter = text[:-1].upper().replace("-", ""), text[-1].upper()
+    return "TRWAGMYFPDXBNJZSQVHLCKE"[int(number.translate(str.maketrans("XYZ", "012"))) % 23] == letter
 
 
 def _is_nir(text: str) -> bool:
@@ -158,10 +157,10 @@ def _is_personnummer(text: str) -> bool:
     return 1 <= digits[2] * 10 + digits[3] <= 12 and _luhn(digits)
 
 
-def _verhoeff(digits: list[int]) -> bool:
+def _is_aadhaar(text: str) -> bool:
     """Verhoeff's check over the dihedral group of the pentagon (J. Verhoeff, 1969)."""
     check = 0
-    for place, digit in enumerate(reversed(digits)):
+    for place, digit in enumerate(reversed(_digits(text))):
         for _ in range(place % 8):
             digit = _VERHOEFF_STEP[digit]  # noqa: PLW2901 - the step is applied place times
         check = _VERHOEFF_PRODUCT[check][digit]
@@ -169,49 +168,25 @@ def _verhoeff(digits: list[int]) -> bool:
 
 
 NATIONAL = (
-    (
-        "US social security numbers: `123-45-6789`",
-        re.compile(_START + r"[0-9]{3}([- ])[0-9]{2}\1[0-9]{4}" + _END),
-        _is_ssn,
-    ),
+    ("US social security numbers: `123-45-6789`", _START + r"[0-9]{3}([- ])[0-9]{2}\1[0-9]{4}" + _END, _is_ssn),
     (
         "UK national insurance numbers",
-        re.compile(r"(?i)(?<!\w)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?(?:[0-9]{2} ?){3}[A-D](?!\w)"),
+        r"(?i)(?<!\w)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?(?:[0-9]{2} ?){3}[A-D](?!\w)",
         bool,
     ),
-    ("UK NHS numbers, by their check digit", re.compile(_START + r"[0-9]{3}([ -])[0-9]{3}\1[0-9]{4}" + _END), _is_nhs),
-    (
-        "Canadian social insurance numbers",
-        re.compile(_START + r"[0-9]{3}([ -])[0-9]{3}\1[0-9]{3}" + _END),
-        lambda text: _luhn(_digits(text)) and text[0] not in "08",
-    ),
-    (
-        "Spanish DNI and NIE, by their letter",
-        re.compile(r"(?i)(?<![\w-])(?:[0-9]{8}|[XYZ]-?[0-9]{7})-?[A-Z](?![\w-])"),
-        _is_dni,
-    ),
-    ("Italian tax codes", re.compile(r"(?i)(?<!\w)[A-Z]{6}[0-9]{2}[A-EHLMPRST][0-9]{2}[A-Z][0-9]{3}[A-Z](?!\w)"), bool),
+    ("UK NHS numbers, by their check digit", _START + r"[0-9]{3}([ -])[0-9]{3}\1[0-9]{4}" + _END, _is_nhs),
+    ("Canadian social insurance numbers", _START + r"[0-9]{3}([ -])[0-9]{3}\1[0-9]{3}" + _END, _is_sin),
+    ("Spanish DNI and NIE, by their letter", r"(?i)(?<![\w-])(?:[0-9]{8}|[XYZ]-?[0-9]{7})-?[A-Z](?![\w-])", _is_dni),
+    ("Italian tax codes", r"(?i)(?<!\w)[A-Z]{6}[0-9]{2}[A-EHLMPRST][0-9]{2}[A-Z][0-9]{3}[A-Z](?!\w)", bool),
     (
         "French NIR, by its key",
-        re.compile(_START + r"[12] ?[0-9]{2} ?[0-9]{2} ?(?:[0-9]{2}|2[ABab]) ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}" + _END),
+        _START + r"[12] ?[0-9]{2} ?[0-9]{2} ?(?:[0-9]{2}|2[ABab]) ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}" + _END,
         _is_nir,
     ),
-    ("Swiss AHV numbers", re.compile(_START + r"756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}(?!\w)"), bool),
-    (
-        "Brazilian CPF, by its check digits",
-        re.compile(_START + r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}(?!\w)"),
-        _is_cpf,
-    ),
-    (
-        "Chinese resident identity numbers",
-        re.compile(r"(?<!\w)[1-9][0-9]{5}(?:19|20)[0-9]{9}[0-9Xx](?!\w)"),
-        _is_resident_id,
-    ),
-    (
-        "Indian Aadhaar numbers",
-        re.compile(_START + r"[2-9][0-9]{3}([ -])[0-9]{4}\1[0-9]{4}" + _END),
-        lambda text: _verhoeff(_digits(text)),
-    ),
-    ("Polish PESEL", re.compile(r"(?<![\w.,+-])[0-9]{11}(?![\w]|[.,][0-9])"), _is_pesel),
-    ("Swedish personal numbers", re.compile(_START + r"(?:19|20)?[0-9]{6}[-+][0-9]{4}" + _END), _is_personnummer),
+    ("Swiss AHV numbers", _START + r"756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}(?!\w)", bool),
+    ("Brazilian CPF, by its check digits", _START + r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}(?!\w)", _is_cpf),
+    ("Chinese resident identity numbers", r"(?<!\w)[1-9][0-9]{5}(?:19|20)[0-9]{9}[0-9Xx](?!\w)", _is_resident_id),
+    ("Indian Aadhaar numbers", _START + r"[2-9][0-9]{3}([ -])[0-9]{4}\1[0-9]{4}" + _END, _is_aadhaar),
+    ("Polish PESEL", r"(?<![\w.,+-])[0-9]{11}(?![\w]|[.,][0-9])", _is_pesel),
+    ("Swedish personal numbers", _START + r"(?:19|20)?[0-9]{6}[-+][0-9]{4}" + _END, _is_personnummer),
 )
