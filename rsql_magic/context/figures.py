@@ -57,11 +57,7 @@ def measured(names: Collection[str], namespace: Mapping[str, Any]) -> dict[str, 
 
 
 def measured_in_r(names: Collection[str]) -> dict[str, Measured]:
-    """Those of the named tables of R's workspace; on the main thread.
-
-    Raises:
-        BadInput: R cannot be asked.
-    """
+    """Those of the named tables of R's workspace; on the main thread, and `NoR` where R cannot be asked."""
     tables = (each for each in r.survey().objects if each.is_table and each.name in names)
     return {each.name: Measured(each.columns, each.rows or 0, partial(_in_r, each.name)) for each in tables}
 

@@ -269,9 +269,7 @@ class Gathering:
     @cached_property
     def _known(self) -> frozenset[str] | None:
         """Names that code may be shown with: of objects, columns and tables. None when the level allows data."""
-        if self.level == "sample":
-            return None
-        return session_names(self._candidates, self._values, self.catalog)
+        return None if self.level == "sample" else session_names(self._candidates, self._values, self.catalog)
 
     # Tables of the connection
 
@@ -430,18 +428,6 @@ def gather(
     Raises:
         UnknownName: ``names`` holds a name that nothing has.
     """
-    return Gathering(
-        question=question,
-        namespace=namespace if r else {name: value for name, value in namespace.items() if not is_rs(value)},
-        names=tuple(names),
-        level=level,
-        budget=budget,
-        per_object=per_object,
-        catalog=catalog,
-        cells=tuple(cells),
-        error=error,
-        r=r,
-        recent=tuple(recent),
-        dictionary=dictionary,
-        seconds=seconds,
-    ).context()
+    space = namespace if r else {name: value for name, value in namespace.items() if not is_rs(value)}
+    told = (tuple(names), level, budget, per_object, catalog, tuple(cells), error, r, tuple(recent), dictionary)
+    return Gathering(question, space, *told, seconds).context()

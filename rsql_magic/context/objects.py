@@ -43,8 +43,7 @@ class ObjectSource:
 
     def reader(self, obj: Any) -> Names | None:
         """The names that the object goes by which may be values of the session's data."""
-        found = _names_of(obj)
-        return Names([str(name) for name in found]) if found else None
+        return Names([str(name) for name in found]) if (found := _names_of(obj)) else None
 
     def describe(self, obj: Any, name: str, detail: Detail) -> str:
         """The object's name and what may be said of it."""
@@ -119,8 +118,7 @@ def _shape(obj: Any, detail: Detail) -> str:
 
 def _fields(cls: type, detail: Detail) -> str:
     """The fields of a record class; those of a row of a frame are the frame's columns."""
-    names = _said(_field_names(cls), detail)
-    return f" with fields {_some(names)}" if names else ""
+    return f" with fields {_some(names)}" if (names := _said(_field_names(cls), detail)) else ""
 
 
 def _field_names(cls: type) -> list[str]:
@@ -152,13 +150,9 @@ def _text(obj: str | bytes, detail: Detail) -> str:
 
 
 _SCALARS: dict[type, Callable[[Any, Detail], str]] = {
-    int: _number,
-    float: _number,
-    complex: _number,
-    bool: _number,
+    **dict.fromkeys((int, float, complex, bool), _number),
+    **dict.fromkeys((str, bytes), _text),
     type(None): lambda _obj, _detail: "None",
-    str: _text,
-    bytes: _text,
 }
 
 
@@ -177,11 +171,9 @@ _PLAIN: dict[type, type] = {int: float, float: float, bool: float, str: str, byt
 
 
 def _record(obj: Mapping[Any, Any], detail: Detail) -> str:
-    """The keys of a record such as settings or columns; empty for a mapping from one kind of thing to another.
-
-    A record has few keys that are names, and values of different types. The keys of any other mapping are data:
-    ``{"ada@example.org": 3, …}``, or the groups of a frame by diagnosis.
-    """
+    """The keys of a record such as settings or columns; empty for a mapping from one kind of thing to another."""
+    # A record has few keys that are names, and values of different types. The keys of any other mapping are data:
+    # `{"ada@example.org": 3, …}`, or the groups of a frame by diagnosis.
     if len(obj) > _LONGEST_RECORD or not all(type(key) is str and key.isidentifier() for key in obj):
         return ""
     kinds = {_PLAIN.get(type(value), type(value)) for value in obj.values()} - {type(None)}
@@ -356,8 +348,7 @@ def _fitted_result(obj: Any, detail: Detail) -> str:
 
 def _formula(model: Any, detail: Detail) -> str:
     """A formula without the texts in it: ``y ~ x + I(diagnosis == '…')``."""
-    formula = getattr(model, "formula", None)
-    if not isinstance(formula, str):
+    if not isinstance(formula := getattr(model, "formula", None), str):
         return ""
     if detail.level != "sample":
         suppressed = detail.values.names if detail.values else frozenset()

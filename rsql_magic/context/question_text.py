@@ -16,11 +16,7 @@ _SECOND = re.compile(r"^(%%(?:ask|sql_ai))\b|\A\s*(%(?:ask|sql_ai))\b", re.M)
 
 
 def joined(text: str, cell: str | None, magic: str) -> str:
-    """The question: the rest of the line and the cell below it (None for a line magic), letter by letter.
-
-    Raises:
-        BadInput: There is none, or there are two.
-    """
+    """The question, one alone: the rest of the line and the cell below it (None for a line magic), letter by letter."""
     if second := _SECOND.search(cell or ""):
         raise BadInput(f"A second {second[0].strip()} stands in this cell.", hint="Put it into a cell of its own.")
     question = "\n".join(part for part in (text, (cell or "").strip("\n")) if part.strip())
@@ -250,8 +246,7 @@ class Mentions:
         """
         if not name or len(name) > 200:
             return False
-        folded = name.casefold()
-        if folded in self._tokens or self._as_written(folded):
+        if (folded := name.casefold()) in self._tokens or self._as_written(folded):
             return True
         return "".join(_PART.findall(folded)) in self._phrases
 

@@ -154,8 +154,7 @@ def _call(function: str, *args: Any, seconds: float | None) -> _Reply:
 
 def _ask(function: str, *args: Any, seconds: float = _PATIENCE) -> list[str]:
     """The same for calls of our own, where only the strings matter."""
-    reply = _call(function, *args, seconds=seconds)
-    if reply.stopped:
+    if (reply := _call(function, *args, seconds=seconds)).stopped:
         raise KeyboardInterrupt
     return reply.strings
 
@@ -233,13 +232,8 @@ def r_frames() -> list[str]:
 
 
 def reported(survey: Sequence[str], details: Sequence[str]) -> RSession:
-    """A session of R elsewhere, from the strings that the functions ``survey`` and ``details`` of session.R gave there.
-
-    Of a session that was not read there are none.
-
-    Raises:
-        BadInput: They are something else.
-    """
+    """A session of R elsewhere, from the strings that ``survey`` and ``details`` of session.R gave there."""
+    # Of a session that was not read there are none.
     try:
         about, *lines = survey or [UNIT * 3]
         version, platform, locale, packages = about.split(UNIT)
@@ -378,12 +372,9 @@ class RRun:
 
 
 def run_r(code: str, *, width: int = 640, height: int = 480, resolution: int = 96) -> RRun:
-    """Run R code in the user's workspace, its output and plots caught; sizes are in pixels, and pixels per inch.
-
-    Raises:
-        NoR: R cannot be asked.
-    """
+    """Run R code in the user's workspace, its output and plots caught; sizes are in pixels, and pixels per inch."""
     # Visible values are printed as at R's prompt. The code can be stopped with Ctrl-C or the kernel's interrupt.
+    # Where R cannot be asked it is `NoR`.
     if problem := parse_r(code):
         return RRun("", error=problem)
     with tempfile.TemporaryDirectory(prefix="rsql-r-") as directory:
@@ -452,8 +443,7 @@ def _watch(rlib: Any, stop: Interruption, reading: int, seconds: float | None, m
             signal.pthread_kill(main, signal.SIGALRM)  # wakes R when it sleeps
             seconds = 0.2  # and again, should R code swallow the interrupt
             continue
-        told = os.read(reading, 64)
-        if _END in told:
+        if _END in (told := os.read(reading, 64)):
             return
         if signal.SIGINT in told:
             stop.by_user = True

@@ -118,8 +118,7 @@ class _ArrayReader(Reader):
         return (self.array[self.names[place]] if self.array.dtype.names else self.array).flat
 
     def family(self, place: int) -> Family:
-        kind = self._dtypes[place].kind
-        return "text" if kind in "US" else FAMILIES.get(kind, "other")
+        return "text" if (kind := self._dtypes[place].kind) in "US" else FAMILIES.get(kind, "other")
 
     def sample(self, place: int, positions: list[int] | None) -> Sample:
         flat = self._flat(place)

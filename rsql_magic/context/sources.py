@@ -150,13 +150,8 @@ class TooSlow(BaseException):
 
 
 def within(seconds: float, call: Callable[[], T], *, apart: bool = False) -> T:
-    """The result of a call that is stopped after some time.
-
-    With ``apart`` it has a thread of its own in any case, as for what runs in another library without Python.
-
-    Raises:
-        TooSlow: It took longer.
-    """
+    """The result of a call that is stopped by `TooSlow` after some time."""
+    # With `apart` it has a thread of its own in any case, as for what runs in another library without Python.
     if not apart and threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
         return _with_alarm(seconds, call)
     return _in_thread(seconds, call)

@@ -164,8 +164,7 @@ def prefix_of(name: str) -> str | None:
         >>> [prefix_of(name) for name in ("diagnosis_flu", "flu", "metric_12")]
         ['diagnosis', '', None]
     """
-    first = _SPLIT.search(name[:200], 1)
-    if first is None or not name[first.end() :]:
+    if (first := _SPLIT.search(name[:200], 1)) is None or not name[first.end() :]:
         return ""
     return None if _SHORT_NUMBER.fullmatch(name[first.end() :]) else name[: first.start()]
 

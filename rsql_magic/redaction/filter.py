@@ -93,8 +93,7 @@ class Detector:
 
         def placeholder(match: re.Match[str]) -> str:
             group = "secret" if "secret" in self.pattern.groupindex else 0
-            secret = match[group]
-            if secret is None or _PLACEHOLDER.match(secret) or not self.accept(secret):
+            if (secret := match[group]) is None or _PLACEHOLDER.match(secret) or not self.accept(secret):
                 return match[0]
             found[self.name] += 1
             start, end = match.start(group) - match.start(), match.end(group) - match.start()
@@ -335,10 +334,8 @@ def redact(text: str) -> tuple[str, Counter[str]]:
 
 
 def clean(text: str, found: Counter[str]) -> str:
-    """A text without secrets; what was replaced is counted in ``found``.
-
-    Whoever cuts a text cleans it first: half a secret has lost the form by which it is found.
-    """
+    """A text without secrets; what was replaced is counted in ``found``."""
+    # Whoever cuts a text cleans it first: half a secret has lost the form by which it is found.
     replaced, counts = redact(text)
     found.update(counts)
     return replaced

@@ -126,8 +126,7 @@ def says_personal(name: str) -> bool:
         ['last_name', 'EMail', 'customer']
     """
     words = _words(name)
-    whole = "".join(words)
-    if whole in _PEOPLE or whole in _PERSONAL_WORDS:
+    if (whole := "".join(words)) in _PEOPLE or whole in _PERSONAL_WORDS:
         return True
     return bool(_PERSONAL_WORDS.intersection(words) or _pairs(words) & _PERSONAL_PAIRS)
 
