@@ -267,15 +267,9 @@ def check_claims(
     namespace: Mapping[str, Any],
     executor: MainThreadExecutor | None = None,
 ) -> Checked:
-    """Compare the numbers that an answer states of frames which the model was told of with these frames.
-
-    Args:
-        answer: Its Markdown.
-        question: What was asked: a word in it that may mean a part of the data, such as a city, leaves all unchecked.
-        context: What was told.
-        namespace: The variables of the session.
-        executor: Asks R, which knows one thread.
-    """
+    """Compare the numbers that an answer states of frames which the model was told of with these frames."""
+    # A word of the question that may mean a part of the data, such as a city, leaves all unchecked. `executor` asks R,
+    # which knows one thread.
     lines = list(_prose(answer))
     fences = Fences(_EACH)
     frames: dict[str, Measured] = {}
@@ -285,8 +279,7 @@ def check_claims(
     if not frames:
         return Checked()
     reading = _SentenceReader(frames, fold(" ".join([question, *lines])))
-    asked = reading.sentence(question)
-    if asked.of("N") or asked.may_narrow:
+    if (asked := reading.sentence(question)).of("N") or asked.may_narrow:
         return Checked()
     named = {*asked.of("F"), *(pairs[0][0] for pairs in asked.of("C") if len(pairs) == 1)} - {""}
     return _compared(_claimed(lines, reading), reading, named, fences)

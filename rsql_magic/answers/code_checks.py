@@ -106,12 +106,11 @@ def parse_sql(code: str, dialect: str) -> str:
 
 def check_blocks(blocks: Sequence[Block], parsers: Mapping[str, Callable[[str], str]]) -> list[str]:
     r"""What is wrong with the code of an answer, one sentence for each block that does not parse."""
-    sentences = []
-    for number, block in enumerate(blocks, 1):
-        parser = parsers.get(block.language)
-        if parser and (wrong := parser(block.code)):
-            sentences.append(f"The {block.language} block {number} does not parse: {wrong.rstrip('.')}.")
-    return sentences
+    return [
+        f"The {block.language} block {number} does not parse: {wrong.rstrip('.')}."
+        for number, block in enumerate(blocks, 1)
+        if (parser := parsers.get(block.language)) and (wrong := parser(block.code))
+    ]
 
 
 _R_SIGNS = re.compile(r"\$\w|<-|%>%|\|>|\w\(|\]")
@@ -140,10 +139,7 @@ def bare_code(text: str) -> str:
 
 
 def check_code(blocks: Sequence[Block], dialect: str, question: str | None) -> list[str]:
-    """What is wrong with code as it stands: it does not parse, or reads a file that does not exist.
-
-    ``dialect`` is that of SQL; see ``read_unseen`` for ``question``.
-    """
+    """What is wrong with code as it stands: it does not parse, or reads a file that does not exist (`read_unseen`)."""
     parsers = {"python": parse_python, "sql": lambda code: parse_sql(code, dialect)}
     reading = any("read" in block.code for block in blocks)
     return check_blocks(blocks, parsers) or (read_unseen(blocks, question) if reading else [])
@@ -160,14 +156,12 @@ class Unknown:
     is_method: bool = False
 
     def __str__(self) -> str:
-        if self.is_method:
-            close = get_close_matches(self.column, self.columns, 1)
-            return f"{self.frame} has no method {self.column!r}.{f' Did you mean {close[0]!r}?' if close else ''}"
         if self.is_attribute:
             return f"{self.frame} has no attribute {self.column!r}. Did you mean {self.frame}[{self.column!r}]?"
         close = get_close_matches(self.column, self.columns, 1)
-        known = f" It has: {', '.join(map(repr, self.columns[:8]))}." if self.columns else ""
-        return f"{self.frame} has no column {self.column!r}.{f' Did you mean {close[0]!r}?' if close else known}"
+        what = "method" if self.is_method else "column"
+        known = f" It has: {', '.join(map(repr, self.columns[:8]))}." if self.columns and not self.is_method else ""
+        return f"{self.frame} has no {what} {self.column!r}.{f' Did you mean {close[0]!r}?' if close else known}"
 
 
 def unknown_in_python(
@@ -257,8 +251,7 @@ class _Code:
         elif isinstance(target, ast.Subscript):  # `df["new"] = …` and `df.loc[:, "new"] = …` make columns
             index = target.slice.elts[-1] if isinstance(target.slice, ast.Tuple) else target.slice
             name, new = root(target), texts(index)
-            known = self.known.held.get(name)
-            if known is not None:
+            if (known := self.known.held.get(name)) is not None:
                 self.known.held[name] = known | set(new) if new is not None else None
         elif isinstance(target, ast.Attribute):  # df.columns = …
             self.known.forget(root(target))
@@ -345,8 +338,7 @@ class _Code:
     # What a join asks of both sides; `df.join` of pandas looks into the index on the right.
     def join(self, node: ast.Call, name: str) -> None:
         is_pandas_merge = name == "merge" and root(node.func) in {"pd", "pandas"}
-        other = other_of(node, 1 if is_pandas_merge else 0)
-        if other is None:
+        if (other := other_of(node, 1 if is_pandas_merge else 0)) is None:
             return
         known = self.known.columns(other)
         if known is not None and (name == "merge" or self.known.is_polars(other)):
@@ -372,8 +364,7 @@ class _Code:
 
     # `sns.barplot(data=df, x="a")`, `px.bar(df, x="a")`, `smf.ols("y ~ x", data=df)`.
     def of_data(self, node: ast.Call, data: ast.expr, *, is_chart: bool) -> None:
-        known = self.known.columns(data)
-        if known is None:
+        if (known := self.known.columns(data)) is None:
             return
         if is_chart:
             self.want(data, known, _at(node, _AESTHETICS))
@@ -382,10 +373,8 @@ class _Code:
     def want(self, frame: ast.expr, known: frozenset[str], names: Iterable[str]) -> None:
         for name in names:
             if name not in known:
-                frame_name = root(frame) or "the frame"
-                self.found.setdefault(
-                    (frame_name, name), Unknown(frame_name, name, tuple(sorted(known - self.suppressed)))
-                )
+                missing = Unknown(root(frame) or "the frame", name, tuple(sorted(known - self.suppressed)))
+                self.found.setdefault((missing.frame, name), missing)
 
 
 # Whether code imports what may register accessors: `import hvplot.pandas` makes `df.hvplot`.
@@ -476,9 +465,7 @@ def _dropped(call: ast.Call, name: str, *, in_polars: bool) -> list[str]:
     axis = word(call, "axis")
     first = call.args[0] if call.args else None
     found = list(pairs(first) or ()) if name == "rename" else (texts(first) or [])
-    if in_polars or (isinstance(axis, ast.Constant) and axis.value in {1, "columns"}):
-        return found
-    return []
+    return found if in_polars or (isinstance(axis, ast.Constant) and axis.value in {1, "columns"}) else []
 
 
 # Names in the text of `df.query`; only slips are reported, because an index has a name too.
@@ -495,13 +482,9 @@ def _in_query(node: ast.expr, known: frozenset[str]) -> list[str]:
 
 
 def check_in_r(blocks: Sequence[Block], suppressed: frozenset[str] = frozenset()) -> list[str]:
-    """What is wrong with the R code among blocks, one sentence each: it does not parse, or asks for what is not there.
-
-    ``suppressed`` columns are not named, because their names are values.
-
-    Raises:
-        BadInput: R cannot be asked, as on any but the main thread.
-    """
+    """What is wrong with the R code among blocks: it does not parse, or asks for what is not there."""
+    # `suppressed` columns are not named, because their names are values. It is a BadInput where R cannot be asked, as
+    # on any but the main thread.
     from rsql_magic.context import r
 
     places = [place for place, block in enumerate(blocks) if block.language == "r"]

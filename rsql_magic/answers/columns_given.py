@@ -72,13 +72,10 @@ def pairs(node: ast.AST | None) -> dict[str, str] | None:
     """A dictionary of texts by texts; None where it is something else."""
     if not isinstance(node, ast.Dict):
         return None
-    found: dict[str, str] = {}
-    for parts in zip(node.keys, node.values, strict=True):
-        if not all(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in parts):
-            return None
-        key, value = (part.value for part in parts)  # type: ignore[union-attr]
-        found[str(key)] = str(value)
-    return found
+    if not all(isinstance(part, ast.Constant) for part in (*node.keys, *node.values)):
+        return None
+    keys, values = names_in(node.keys), names_in(node.values)
+    return None if keys is None or values is None else dict(zip(keys, values, strict=True))
 
 
 def method(node: ast.AST | None) -> str:
@@ -146,8 +143,7 @@ class KnownFrames:
         if known is None or isinstance(node.slice, ast.Constant | ast.Name | ast.Tuple):
             return None
         if isinstance(node.slice, ast.List):
-            names = texts(node.slice)
-            return None if names is None else frozenset(names)
+            return None if (names := texts(node.slice)) is None else frozenset(names)
         return known if isinstance(node.slice, ast.Compare | ast.BinOp | ast.UnaryOp | ast.Slice | ast.Call) else None
 
     def grouped(self, node: ast.expr) -> Columns:
@@ -179,8 +175,7 @@ def _given(call: ast.Call, known_by: KnownFrames) -> Columns:
         return None
     if name in _SAME:
         return None if name == "filter" and call.args and isinstance(call.args[0], ast.List) else known
-    make = _MADE.get(name)
-    return make(call, known, known_by) if make else None
+    return make(call, known, known_by) if (make := _MADE.get(name)) else None
 
 
 # `assign(a=…)` and `with_columns(….alias("a"))`; None where a name cannot be read.
@@ -227,8 +222,7 @@ def _longer(call: ast.Call, _: frozenset[str], __: KnownFrames) -> Columns:
 def _numbered(call: ast.Call, known: frozenset[str], _: KnownFrames) -> Columns:
     if call.args and method(call) == "with_row_index":
         return _union([known, *map(_named, call.args[:1])])
-    drop = word(call, "drop")
-    if isinstance(drop, ast.Constant) and drop.value is True:
+    if isinstance(drop := word(call, "drop"), ast.Constant) and drop.value is True:
         return known
     return None if word(call, "names", "level", "name") is not None or call.args else known | _INDEX
 
@@ -284,8 +278,7 @@ def _of_groups(call: ast.Call, known_by: KnownFrames) -> Columns:
     reset = method(call) == "reset_index"
     inner = holder(call) if reset else call
     on = holder(inner) if isinstance(inner, ast.Call) else None
-    grouping = groups(on)
-    if grouping is None or not isinstance(inner, ast.Call):
+    if (grouping := groups(on)) is None or not isinstance(inner, ast.Call):
         return None
     known = known_by.columns(holder(grouping))
     keys = _keys(grouping)
@@ -305,8 +298,7 @@ def _of_groups(call: ast.Call, known_by: KnownFrames) -> Columns:
 
 
 def _per_group(call: ast.Call, known: frozenset[str], chosen: list[str] | None) -> Columns:
-    name = method(call)
-    if name in {"agg", "aggregate"}:
+    if (name := method(call)) in {"agg", "aggregate"}:
         return _aggregated(call, chosen)
     if name in {"size", "len", "count"} and (name != "count" or chosen is None):
         written = names_in([*call.args[:1], *(each.value for each in call.keywords if each.arg == "name")])
@@ -321,8 +313,7 @@ def _per_group(call: ast.Call, known: frozenset[str], chosen: list[str] | None) 
 def _aggregated(call: ast.Call, chosen: list[str] | None) -> Columns:
     first = call.args[0] if len(call.args) == 1 else None
     if isinstance(first, ast.Dict):
-        written = pairs(first)
-        return None if written is None else frozenset(written)
+        return None if (written := pairs(first)) is None else frozenset(written)
     if chosen is not None and first is not None:
         made = texts(first)
         single = isinstance(first, ast.Constant)
@@ -338,8 +329,7 @@ def _of_expressions(call: ast.Call) -> Columns:
 def _keys(grouping: ast.Call) -> Columns:
     given_keys = [*grouping.args, *(each.value for each in grouping.keywords if each.arg == "by")]
     if method(grouping) == "groupby":
-        found = names_in(given_keys[:1])
-        return None if not found else frozenset(found)
+        return None if not (found := names_in(given_keys[:1])) else frozenset(found)
     named = [_one(each.arg) for each in grouping.keywords if each.arg not in {"by", "maintain_order"}]
     return _union([*map(_outputs, given_keys), *named])
 
@@ -403,9 +393,5 @@ def _one(name: str | None) -> Columns:
 
 
 def _union(parts: Iterable[Columns]) -> Columns:
-    found: set[str] = set()
-    for part in parts:
-        if part is None:
-            return None
-        found |= part
-    return frozenset(found)
+    known = list(parts)
+    return None if None in known else frozenset[str]().union(*filter(None, known))

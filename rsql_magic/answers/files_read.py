@@ -32,10 +32,7 @@ _LOADING = r"^(?:[ \t]*#.*\b(?:load|read|import)\w*\b.*\n)?"
 def use_loaded(text: str, loaded: Collection[str], question: str) -> tuple[str, list[str]]:
     r"""An answer that reads no frame from a file which does not exist while the frame is loaded, and what was changed.
 
-    Args:
-        text: Its Markdown.
-        loaded: Names of the described frames.
-        question: Where it speaks of files, nothing is changed.
+    ``loaded`` are the names of the described frames. Where the question speaks of files, nothing is changed.
 
     Example:
         >>> print(use_loaded("```r\nsales <- read.csv('sales.csv')\nsum(sales$amount)\n```", ["sales"], "")[0])
@@ -70,12 +67,9 @@ def _is_unseen(file: str, code: str) -> bool:
 
 
 def read_unseen(blocks: Sequence[Block], question: str | None) -> list[str]:
-    """Files beside the notebook that code reads and that do not exist: a model's habit, where frames are loaded.
-
-    Args:
-        blocks: The code of an answer; a file that it writes, or that another of its blocks writes, may be read.
-        question: Where it speaks of files, nothing is wrong; None where no frames are described, so that none is known.
-    """
+    """Files beside the notebook that code reads and that do not exist: a model's habit, where frames are loaded."""
+    # A file that one of the blocks writes may be read. Where the question speaks of files, nothing is wrong; it is None
+    # where no frames are described, so that none is known.
     code = "\n".join(block.code for block in blocks)
     files = [(number, match["file"]) for number, block in enumerate(blocks, 1) for match in _READS.finditer(block.code)]
     return [

@@ -78,10 +78,8 @@ _REST = re.compile(r"^\W*(?:with(?:out)?|per|by|from|who|that|in|whose)\b")
 def way_of(question: str, tables: Collection[str] = (), elsewhere: Collection[str] = ()) -> Way | None:
     """The way that a question asks for; None where its words leave that open, also in other languages than English.
 
-    Args:
-        question: As it was asked.
-        tables: The tables of the connection in use.
-        elsewhere: What belongs to the session: its frames, and those of their columns that no table has.
+    ``tables`` are those of the connection in use, ``elsewhere`` is what belongs to the session: its frames, and those
+    of their columns that no table has.
 
     Example:
         >>> way_of("How many orders are open?", ["orders"]), way_of("How many orders are open?", ["orders"], ["orders"])
@@ -132,12 +130,9 @@ def _is_about(question: str, text: str, tables: Collection[str], elsewhere: Coll
 
 
 def way_said(way: Way, name: str, *, slash: bool = False) -> str:
-    """The line below an answer whose way the user did not choose.
+    """The line below an answer whose way the user did not choose; ``name`` is the connection in use.
 
-    Args:
-        way: How it is answered.
-        name: The connection in use.
-        slash: Whether another way is chosen by a slash command, as in the panel, and not by an option.
+    With ``slash`` another way is chosen by a slash command, as in the panel, and not by an option.
 
     Example:
         >>> way_said("query", "shop")

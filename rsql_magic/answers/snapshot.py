@@ -85,10 +85,8 @@ def interpolate(
         shown = str if isinstance(value, _PLAIN) else repr
         filled = describe(value, match[0][2:-2]) if describe and shown is repr else shown(value)
         if len(filled) > limit:
-            raise BadInput(
-                f"{match[0]} holds {len(filled):,} characters; at most {limit:,} may go into a question.",
-                hint="Pass a part of it, or raise %config Rsql.max_value_chars.",
-            )
+            reason = f"{match[0]} holds {len(filled):,} characters; at most {limit:,} may go into a question."
+            raise BadInput(reason, hint="Pass a part of it, or raise %config Rsql.max_value_chars.")
         return filled
 
     return _FIELD.sub(fill, text)
@@ -124,10 +122,8 @@ def filled(
 
 def _refuse_long(most: int, *texts: str) -> None:
     if (length := sum(map(len, texts))) > most:
-        raise BadInput(
-            f"The question has {length:,} characters; at most {most:,} are sent.",
-            hint="Shorten it, or pass the data as a frame and name that.",
-        )
+        hint = "Shorten it, or pass the data as a frame and name that."
+        raise BadInput(f"The question has {length:,} characters; at most {most:,} are sent.", hint=hint)
 
 
 def unfilled(text: str, namespace: Mapping[str, Any]) -> str:
@@ -161,9 +157,8 @@ def _lookup(match: re.Match[str], namespace: Mapping[str, Any], error: str) -> A
             hint = f"Look at {store} for those there are."
             raise UnknownName(f"{field_}: there is no {what} of a cell {number}.", hint=hint) from None
     if says_secret(name or ""):
-        raise BadInput(
-            f"{match[0]} is called like a secret, and is not read.", hint="Give what may be sent another name."
-        )
+        hint = "Give what may be sent another name."
+        raise BadInput(f"{match[0]} is called like a secret, and is not read.", hint=hint)
     if name in namespace:
         return namespace[name]
     if name == "Err":

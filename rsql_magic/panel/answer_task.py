@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Context
-    from rsql_magic.gateway import Event
+    from rsql_magic.gateway import Chat, Event
     from rsql_magic.panel.chat_panel import ChatPanel
     from rsql_magic.panel.messages import Mention, SlashCommand
     from rsql_magic.panel.threads import MessagePair, Thread
@@ -100,8 +100,7 @@ class AnswerTask:
         self._assistant.locator.learn_policy()
         preview = self.prepare(waiting=lambda: screen.status("waiting for the running cell: it is read after that"))
         self._thread.chat.parameters = VARIED if self._replaces else LIKELIEST
-        question = self._question
-        if question is None:
+        if (question := self._question) is None:
             connection, text = connection_and_text(self._spelled, self._assistant, self._snapshot)
             self._sql(text, connection, preview, screen)
         elif question.way != "query" or not self._by_query(question, preview, screen):
@@ -155,8 +154,7 @@ class AnswerTask:
         except TimeoutError:
             if needed:
                 raise Busy("A cell is running; what this names can be read after it.") from None
-        preview = self._build(lenient=lenient, r=False)
-        if preview.prepared is None:
+        if (preview := self._build(lenient=lenient, r=False)).prepared is None:
             return preview
         context = preview.prepared.context
         context = replace(context, notes=(*context.notes, _LEFT_OUT))
@@ -172,18 +170,14 @@ class AnswerTask:
         if self._command.about_error and self._snapshot.error is None:
             raise messages.no_error()
         catalog = self._assistant.catalog_in_use()
-        self.mentions = messages.mentions_in(
-            self._command.text, self._snapshot, catalog, in_r=names_of_r if r else None
-        )
-        unknown = next((each for each in self.mentions if not each.known), None)
-        if unknown is not None and not lenient:
+        in_r = names_of_r if r else None
+        self.mentions = messages.mentions_in(self._command.text, self._snapshot, catalog, in_r)
+        if not lenient and (unknown := next((each for each in self.mentions if not each.known), None)):
             raise unknown.missing
         chat = self._thread.before(self._replaces)
         if self._is_sql:
             connection, text = connection_and_text(self._spelled, self._assistant, self._snapshot)
-            return self._assistant.sql_preview(
-                text, connection, snapshot=self._snapshot, options=self._options, chat=chat
-            )
+            return self._sql_preview(text, connection, chat)
         question = self._assistant.question(
             self._spelled,
             self._snapshot,
@@ -194,23 +188,19 @@ class AnswerTask:
         )
         self._question = self._routed(question, on_main=r)
         if self._question.way == "query" and not self._tables_failed:
-            return self._assistant.sql_preview(
-                self._question.text,
-                self._assistant.connections.last,
-                snapshot=self._snapshot,
-                options=self._options,
-                chat=chat,
-            )
+            return self._sql_preview(self._question.text, self._assistant.connections.last, chat)
         return self._assistant.preview(self._question, self._snapshot, chat=chat, r=r)
+
+    def _sql_preview(self, text: str, connection: str | None, chat: Chat) -> Preview:
+        return self._assistant.sql_preview(text, connection, snapshot=self._snapshot, options=self._options, chat=chat)
 
     def _routed(self, question: NotebookQuestion, *, on_main: bool) -> NotebookQuestion:
         """The question with the way of answering that was chosen or that its words ask for."""
         if self._command.way or question.names:
             return replace(question, way=self._command.way)
-        # Where a cell is running, what is bound to the main thread cannot be asked.
-        return (
-            question if self._is_bound and not on_main else self._assistant.routed(question, self._snapshot, slash=True)
-        )
+        if self._is_bound and not on_main:  # where a cell is running, what is bound to its thread cannot be asked
+            return question
+        return self._assistant.routed(question, self._snapshot, slash=True)
 
     def chip(self, mention: Mention, preview: Preview) -> dict[str, Any]:
         """A mention as a view shows it: what of it is sent, and its tokens."""
@@ -218,13 +208,8 @@ class AnswerTask:
         is_cell = mention.kind == "cell" and mention.known
         cell = messages.spelled(mention.text, self._snapshot, [mention]) if is_cell else ""
         text = piece.text if piece else cell
-        return {
-            "text": mention.text,
-            "kind": mention.kind,
-            "tokens": piece.tokens if piece else count_tokens(text),
-            "shown": text,
-            "missing": "" if mention.known else str(mention.missing),
-        }
+        tokens, missing = piece.tokens if piece else count_tokens(text), "" if mention.known else str(mention.missing)
+        return {"text": mention.text, "kind": mention.kind, "tokens": tokens, "shown": text, "missing": missing}
 
     @property
     def _spelled(self) -> str:
@@ -306,8 +291,7 @@ class AnswerTask:
         pair.answer, pair.notes = result.says, result.notes
         pair.footer = usage_line(result.usage, notes=result.footnotes)
         pair.model, pair.request_id = result.usage.model, result.usage.request_id
-        pair.drawing, pair.query = result.drawing, result
-        pair.state = "done"
+        pair.drawing, pair.query, pair.state = result.drawing, result, "done"
 
     # Run database work on the main thread; this one waits for the model.
     def _on_main(self, work: Callable[[], Any]) -> Any:
@@ -431,11 +415,11 @@ class _PanelScreen(Screen):
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
 class MainThread:
     """The way to the main thread, by its event loop as tornado has it; None as in a plain script, which has none."""
 
-    def __init__(self, loop: Any = None) -> None:
-        self._loop = loop
+    _loop: Any = None
 
     @classmethod
     def of(cls, shell: Any) -> MainThread:

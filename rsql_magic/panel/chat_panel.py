@@ -140,8 +140,7 @@ class ChatPanel:
         return str(self._widget.model_id) if self._widget is not None else ""
 
     def _receive(self, message: dict[str, Any]) -> None:
-        name = message.get("do")
-        if not known(name):
+        if not known(name := message.get("do")):
             return
         if name in SLOW:
             self._slow.submit(lambda: self.send(self.answer(message)))
@@ -239,9 +238,8 @@ class _Conversing:
     # Send a message; `replaces` names a pair that goes, with all after it, `seen` a preview of it.
     def ask(self, *, thread: str, text: str, model: str = "", replaces: str = "", seen: str = "") -> dict[str, Any]:
         if len(text) > _LONGEST_MESSAGE:
-            raise BadInput(
-                f"The message has {len(text):,} characters.", hint="Put the data into a variable and name that."
-            )
+            hint = "Put the data into a variable and name that."
+            raise BadInput(f"The message has {len(text):,} characters.", hint=hint)
         message = Message(thread, text, model, replaces)
         return self._panel.questions.send(self._panel.threads.find(thread), message, seen)
 
@@ -334,8 +332,7 @@ class _Answers:
         pair, name, namespace = self._pair(thread, exchange), name.strip(), self._panel.namespace
         if not name.isidentifier():
             raise BadInput(f"{name!r} is not a name for a variable.", hint="Use letters, digits and _.")
-        variable = str((pair.result or {}).get("variable") or "")
-        if variable not in namespace:
+        if (variable := str((pair.result or {}).get("variable") or "")) not in namespace:
             raise UnknownName("The rows are gone.", hint="Ask again to have them back.")
         namespace[name] = namespace[variable]
         pair.result = {**(pair.result or {}), "variable": name}
@@ -343,8 +340,7 @@ class _Answers:
 
     # The chart of a SQL answer: as Vega-Lite, or as a picture where a view cannot draw.
     def chart(self, *, thread: str, exchange: str, png: bool = False) -> dict[str, Any]:
-        drawing = self._pair(thread, exchange).drawing
-        if drawing is None:
+        if (drawing := self._pair(thread, exchange).drawing) is None:
             return {}
         return {"image": charts.bundle(drawing).get("image/png", "")} if png else {"spec": drawing}
 

@@ -181,8 +181,7 @@ class SlashCommand:
 
 def read(message: str, *, has_error: bool) -> SlashCommand:
     """What a message asks for; ``has_error`` tells whether there is, or may be, a last error to explain or fix."""
-    text = message.strip()
-    if not text:
+    if not (text := message.strip()):
         raise BadInput("There is nothing to send.", hint="Write a question, or /help.")
     if not text.startswith("/") or text.startswith(("//", "/*")):
         return SlashCommand("ask", text)
@@ -190,9 +189,8 @@ def read(message: str, *, has_error: bool) -> SlashCommand:
     rest = "".join(more)
     if name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, 1)
-        raise BadInput(
-            f"There is no /{name}.", hint=f"Did you mean /{near[0]}?" if near else "/help lists what there is."
-        )
+        hint = f"Did you mean /{near[0]}?" if near else "/help lists what there is."
+        raise BadInput(f"There is no /{name}.", hint=hint)
     if name == "fix" or (name == "explain" and not rest):
         if not has_error:
             raise no_error()

@@ -69,8 +69,7 @@ class Questions:
         with self._panel.threads.lock:
             if thread.running is not None:
                 raise BadInput("An answer is on its way.", hint="Stop it first, or ask in another conversation.")
-            seen = self._previews.pop(preview, None)
-            if seen is not None and seen.message == message:
+            if (seen := self._previews.pop(preview, None)) is not None and seen.message == message:
                 if seen.state != self._state(thread):
                     raise Outdated("The notebook has changed since you looked.", hint="Look at what would be sent now.")
                 task = seen.task
@@ -84,8 +83,7 @@ class Questions:
         return {"exchange": self._begin(thread, task)}
 
     def _begin(self, thread: Thread, task: AnswerTask) -> dict[str, Any]:
-        pair = task.pair
-        if pair.task in {"usage", "help"}:
+        if (pair := task.pair).task in {"usage", "help"}:
             pair.state = "done"
             pair.answer = messages.help_text() if pair.task == "help" else self._usage(thread)
         self._panel.push(thread, pair, "exchange")
@@ -125,8 +123,7 @@ class Questions:
 
     def stop(self, thread: Thread) -> None:
         """Stop the answer of a thread, upstream too; harmless when there is none."""
-        pair = thread.running
-        if pair is not None and (task := self._running.get(pair.id)):
+        if (pair := thread.running) is not None and (task := self._running.get(pair.id)):
             task.stop()
 
     # Context.
@@ -179,8 +176,7 @@ class Questions:
         }
 
     def _draft(self, thread: Thread, message: Message) -> AnswerTask:
-        task = self._task(thread, message)
-        if task.pair.task not in {"ask", "sql_ai"}:
+        if (task := self._task(thread, message)).pair.task not in {"ask", "sql_ai"}:
             raise BadInput(f"{message.text.split(maxsplit=1)[0]} sends nothing.")
         return task
 

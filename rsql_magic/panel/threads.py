@@ -11,6 +11,7 @@ import threading
 import uuid
 from copy import copy
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.answers import cited
@@ -137,8 +138,7 @@ class Thread:
 
     def pair(self, name: str) -> MessagePair:
         """The pair of an id."""
-        found = next((each for each in self.pairs if each.id == name), None)
-        if found is None:
+        if (found := next((each for each in self.pairs if each.id == name), None)) is None:
             raise BadInput("This answer is gone.", hint="Another view of the panel has removed it.")
         return found
 
@@ -269,11 +269,8 @@ class Conversations:
 
     def _free_title(self, title: str, own: Thread | None = None) -> str:
         taken = {thread.name for thread in self._threads if thread is not own}
-        number = 2
-        free = title
-        while free in taken:
-            free, number = f"{title} ({number})", number + 1
-        return free
+        free = chain([title], (f"{title} ({number})" for number in count(2)))
+        return next(each for each in free if each not in taken)
 
     def delete(self, thread: Thread) -> None:
         """Forget a thread; the notebook's is emptied."""

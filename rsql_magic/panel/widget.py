@@ -34,8 +34,7 @@ class PanelWidget(anywidget.AnyWidget):
     @property
     def mimebundle(self) -> dict[str, Any]:
         """What shows a view."""
-        shown = self._repr_mimebundle_()
-        return dict(shown[0]) if shown else {}
+        return dict(shown[0]) if (shown := self._repr_mimebundle_()) else {}
 
 
 @cache
