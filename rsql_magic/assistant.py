@@ -174,8 +174,7 @@ class Assistant:
         with ending(screen):
             screen.status("reading")
             self.locator.learn_policy()
-            engine = self._engine
-            if engine and executor and self.connections.is_bound("", snapshot.namespace):
+            if (engine := self._engine) and executor and self.connections.is_bound("", snapshot.namespace):
                 engine = executed_by(engine, executor)
             more = {"prepared": prepared, "executor": executor, "engine": engine}
             writer = self._writer(AnswerWriter, question, snapshot, screen, chat, **more)

@@ -323,9 +323,7 @@ def of(limit: Report) -> str:
 def money(cost: Report) -> str:
     """What was spent today, in US dollars; empty where that is not known."""
     today, most = cost.get("today"), cost.get("limit")
-    if today is None:
-        return ""
-    return _dollars(today) + ("" if most is None else f" of {_dollars(most)}")
+    return "" if today is None else _dollars(today) + ("" if most is None else f" of {_dollars(most)}")
 
 
 def _dollars(amount: float) -> str:

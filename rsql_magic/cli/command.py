@@ -50,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["ledger"]:
         return _ledger(words[1:])
-    options = _parser().parse_args(words)
-    if options.gateway:
+    if (options := _parser().parse_args(words)).gateway:
         os.environ["RSQL_GATEWAY_URL"] = options.gateway
     assistant = Assistant()
     try:
@@ -184,8 +183,7 @@ def _refuse_no_database(assistant: Assistant, target: str, where: str) -> None:
 
 
 def _existing(name: str) -> Path:
-    path = Path(name)
-    if not path.is_file():
+    if not (path := Path(name)).is_file():
         raise BadInput(f"There is no file {name!r}.", hint="rsql run --help.")
     return path
 

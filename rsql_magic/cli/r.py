@@ -106,8 +106,7 @@ def link(_: Assistant, _options: argparse.Namespace) -> None:
     from rsql_magic.sql import link as linked
 
     request = _json("question", "ddl", "dialect")
-    catalog = Catalog.from_ddl(request["ddl"], request["dialect"])
-    if not len(catalog):
+    if not len(catalog := Catalog.from_ddl(request["ddl"], request["dialect"])):
         raise BadInput("The DDL describes no table.", hint="It needs CREATE TABLE statements.")
     chosen = linked(request["question"], catalog, int(request.get("tokens") or 8000))
     places = {table.full_name: place for place, table in enumerate(catalog)}

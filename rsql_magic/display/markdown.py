@@ -246,8 +246,7 @@ def _blocks(tokens: Iterator[Token], inside: str, *, tight: bool = False) -> str
 
 
 def _block(token: Token, tokens: Iterator[Token], inside: str, *, odd: bool) -> str:
-    kind = token.type
-    if kind in {"bullet_list_open", "ordered_list_open"}:
+    if (kind := token.type) in {"bullet_list_open", "ordered_list_open"}:
         return _list(token, tokens, inside, odd=odd)
     if kind == "blockquote_open":
         return _indented(_blocks(tokens, inside + "q"), "> ", "> ") or ">"
@@ -340,8 +339,7 @@ class _Words:
 
     def text(self) -> str:
         for place, token in enumerate(self._tokens):
-            kind = token.type
-            if kind in _PAIRS:
+            if (kind := token.type) in _PAIRS:
                 self._pair(token, place)
             elif kind.startswith("link"):
                 self._link(token)
@@ -368,8 +366,7 @@ class _Words:
         if token.nesting > 0:
             self._written.append("")
             return
-        inner = self._written.pop()
-        if inner and len(self._written) <= _DEEPEST:
+        if (inner := self._written.pop()) and len(self._written) <= _DEEPEST:
             plain = self._stands_free(place) and not set(inner[0] + inner[-1]) & set("*~_ \n")
             inner = f"{sign}{inner}{sign}" if plain else f"<{tag}>{inner}</{tag}>"
         self._add(inner)
@@ -400,8 +397,7 @@ def _described(image: Token) -> str:
     parts: list[Any] = list(image.children or [])
     description = ""
     while parts:
-        one = parts.pop(0)
-        if one.type == "image":
+        if (one := parts.pop(0)).type == "image":
             parts[:0] = one.children or []
         else:
             description += " " if one.type.endswith("break") else one.content

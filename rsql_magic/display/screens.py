@@ -350,10 +350,7 @@ def _decimals(floats: list[float]) -> int | None:
 
 
 def table_html(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
-    """The top of a frame as an HTML table, all of it escaped, on one line so that Markdown leaves it alone.
-
-    Numbers stand on the right, so that their digits line up.
-    """
+    """The top of a frame as an HTML table, all of it escaped, on one line so that Markdown leaves it alone."""
     part = frame.iloc[:rows, :columns]
     more = "…" if frame.shape[1] > columns else ""
     right = on_the_right(part)

@@ -134,9 +134,8 @@ class Chat:
         origin, following = origin or Origin(), follows(question)
         own = [turn for turn in self.turns if origin.repeats(turn.origin)]
         last = self.turns[-1] if self.turns and not whole else None
-        if (
-            not own and last and not (origin.cell or last.origin.cell)
-        ):  # the same question again, where cells have no ids
+        # The same question again, where cells have no ids.
+        if not own and last and not (origin.cell or last.origin.cell):
             own = [last] if (last.question, last.task) == (redact(question)[0], task) else []
         place = self._place(origin, own)
         gone = set(map(id, own))  # by identity: two turns may hold the same words
@@ -325,10 +324,8 @@ class Entry:
 
 
 def filtered(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
-    """Messages as they may leave: secrets and personal identifiers replaced, and counted.
-
-    Every message passes here, whatever it was made from. The system prompt is ours and stays as it is.
-    """
+    """Messages as they may leave: secrets and personal identifiers replaced, and counted."""
+    # Every message passes here, whatever it was made from. The system prompt is ours and stays as it is.
     found: Counter[str] = Counter()
     sent = []
     for message in messages:

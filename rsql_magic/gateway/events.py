@@ -228,8 +228,7 @@ def spoken(text: str) -> str:
         >>> spoken("<think>2 + 2 …</think>\n\n4"), spoken("<think>2 +"), spoken("<thi"), spoken("<b>")
         ('4', '', '', '<b>')
     """
-    start = text.lstrip()
-    if not start.startswith(_THINKS):
+    if not (start := text.lstrip()).startswith(_THINKS):
         return "" if start and _THINKS.startswith(start) else text
     return start.partition(_THOUGHT)[2].lstrip()
 
@@ -394,8 +393,7 @@ class _Calls:
     # Some servers count all calls as the first one, or none of them: another id is another call.
     def _of(self, index: Any, own: str, name: str) -> ToolCall:
         place = index if isinstance(index, int) else None
-        known = self._open.get(place)
-        if known is None or (own and own != known.id) or (place is None and name):
+        if (known := self._open.get(place)) is None or (own and own != known.id) or (place is None and name):
             known = self._open[place] = ToolCall(name, id=own)
             self.all += [known] if len(self.all) < _MOST_CALLS else []
         known.name = known.name or name
@@ -421,8 +419,7 @@ def _counts(usage: Any) -> dict[str, Any]:
 
 # The text of a message or a piece of one, also in parts; a refusal where that is all.
 def _content(message: dict[str, Any]) -> str:
-    content = message.get("content")
-    if isinstance(content, list):
+    if isinstance(content := message.get("content"), list):
         content = "".join(_words(part if isinstance(part, str) else _record(part).get("text")) for part in content)
     return (_words(content) or _words(message.get("refusal"))).encode("utf-8", "replace").decode()
 

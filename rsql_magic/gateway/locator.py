@@ -246,9 +246,7 @@ class GatewayLocator:
     def gateway(self) -> LLMClient:
         """The gateway's client; found, or started, at first use and when the embedded one has died."""
         died = self.address is not None and self.address.how == "embedded" and not self.embedded.running
-        if self._gateway is None or died:
-            return self._use(self._find())
-        return self._gateway
+        return self._use(self._find()) if self._gateway is None or died else self._gateway
 
     def use(self, url: str, token: str = "") -> Address:
         """Use the gateway at a URL from now on; what was used before stays in use where that one does not answer."""
@@ -260,13 +258,8 @@ class GatewayLocator:
 
     def client_of(self, address: Address) -> LLMClient:
         """A client for an address."""
-        return LLMClient(
-            address.url,
-            address.token,
-            interactive=self._interactive,
-            timeout=self._settings.timeout,
-            records=ModelRecords.of_user(self._environ),
-        )
+        seconds, records = self._settings.timeout, ModelRecords.of_user(self._environ)
+        return LLMClient(address.url, address.token, interactive=self._interactive, timeout=seconds, records=records)
 
     def _use(self, address: Address) -> LLMClient:
         if self._gateway is not None:
@@ -412,8 +405,7 @@ class ReplayFile:
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The answer kept under the key, or None when it is to be asked for; ``replay:`` refuses an unknown key."""
-        answer = self._answers.get(key)
-        if answer is None and self.mode == "replay":
+        if (answer := self._answers.get(key)) is None and self.mode == "replay":
             reason = f"{self.path} holds no answer to this question: the question, the data or the prompt has changed."
             raise BadInput(reason, hint="Record it again with RSQL_REPLAY=record:FILE.")
         return answer if self.mode != "record" else None

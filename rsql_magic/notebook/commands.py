@@ -94,8 +94,7 @@ class Commands:
         if len(words) % 2 == 0 or set(options) - {*KEY_OPTIONS}:
             options_there_are = f"%rsql keys new NAME, with these and a value each: {', '.join(KEY_OPTIONS)}."
             raise BadInput("A new key needs a name.", hint=options_there_are)
-        name = options.get("--into", "rsql_key")
-        if not name.isidentifier():
+        if not (name := options.get("--into", "rsql_key")).isidentifier():
             raise BadInput(f"{name} is not a name for a variable.", hint="Write --into NAME.")
         body: dict[str, Any] = {"name": words[0]}
         if "--days" in options:

@@ -123,8 +123,7 @@ class _LineReader:
         return Line(self._parsed(), text, target, connection)
 
     def _peek(self) -> str:
-        found = _WORD.match(self._line, self._at)
-        return found[1] if found else ""
+        return found[1] if (found := _WORD.match(self._line, self._at)) else ""
 
     def _next(self, *, raw: bool = False) -> str:
         if not (found := _WORD.match(self._line, self._at)):

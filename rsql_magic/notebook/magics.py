@@ -84,8 +84,7 @@ class RsqlMagics(Magics):
         %ask alone explains the last error, %ask fix proposes the corrected cell.
         """
         read = read_line(self.ask, line, cell=cell is not None)
-        options = read.options
-        if options.help:
+        if (options := read.options).help:
             _print(help_of(self.ask))
             return None
         check_name(options.output or read.target)
@@ -100,10 +99,8 @@ class RsqlMagics(Magics):
                 _print(self._preview(kind, question, snapshot, options).saying(unsure))
                 return None
             if kind:
-                screen = self._screen(silent=silent)
-                study = self.assistant.study(
-                    question, snapshot, kind, count=options.count, new=options.new, screen=screen
-                )
+                more = {"count": options.count, "new": options.new, "screen": self._screen(silent=silent)}
+                study = self.assistant.study(question, snapshot, kind, **more)
                 self.session.keep(options.output, study)
                 return self._shown(study, silent=silent)
             result: SQLResult | None = None
@@ -182,8 +179,7 @@ class RsqlMagics(Magics):
 
         snapshot = self.session.cell_snapshot(local_ns)
         read = read_line(self.sql_ai, line, cell=cell is not None, takes_connection=self._takes(snapshot, cell))
-        options = read.options
-        if options.help:
+        if (options := read.options).help:
             _print(help_of(self.sql_ai))
             return None
         check_name(options.output or read.target)
@@ -337,8 +333,7 @@ class Session:
 
     def typed(self) -> list[str]:
         """The cells of this session as typed, the running one last; ``In`` holds them translated to Python."""
-        history = self._shell.history_manager
-        return list(history.input_hist_raw) if history else []
+        return list(history.input_hist_raw) if (history := self._shell.history_manager) else []
 
     # The cell that runs, where the front end sends its id, as JupyterLab, Notebook and VS Code do.
     def _origin(self) -> Origin:

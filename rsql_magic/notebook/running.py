@@ -25,8 +25,7 @@ def run_code(answer: Answer, lang: str, shell: InteractiveShell, assistant: Assi
         raise BadInput(f"The answer holds {there} to run; --run runs the one block there is.", hint=hint)
     if answer.problems:
         raise CodeFailed(" ".join(answer.problems), hint="Nothing was run.")
-    block = blocks[0]
-    if block.language == "python":
+    if (block := blocks[0]).language == "python":
         _run_python(block.code, shell)
     elif block.language == "r":
         _run_r(block.code, screen)
@@ -44,8 +43,7 @@ def _run_python(code: str, shell: InteractiveShell) -> None:
 def _run_r(code: str, screen: Screen) -> None:
     from rsql_magic.context import r
 
-    done = r.run_r(code)
-    if done.output or done.warnings:
+    if (done := r.run_r(code)).output or done.warnings:
         screen.say("\n".join([done.output.rstrip("\n"), *(f"Warning: {text}" for text in done.warnings)]).strip("\n"))
     for plot in done.plots:
         screen.also({"image/png": b64encode(plot).decode("ascii"), "text/plain": "<a plot>"})

@@ -134,8 +134,7 @@ class StudyWriter(AnswerWriter):
     def _proved(self, sheet: Sheet) -> Study:
         """The sheet without items whose code does not give the stated answer."""
         wrong = dict(_unproved(sheet))
-        kept = tuple(item for number, item in enumerate(sheet.items, 1) if number not in wrong)
-        if not kept:
+        if not (kept := tuple(item for number, item in enumerate(sheet.items, 1) if number not in wrong)):
             raise RsqlError(f"No code of this {sheet.kind} gives what it should.", hint="Ask again.")
         checked = sum(getattr(item, "code", None) is not None for item in kept)
         notes = (

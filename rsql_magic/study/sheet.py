@@ -194,9 +194,7 @@ def widget_of(sheet: Sheet) -> Any:
     """The widget of a sheet; None for a summary, which is only read."""
     if sheet.kind == "flashcards":
         return Cards(sheet).box
-    if sheet.kind == "quiz":
-        return Quiz(sheet).box
-    return exam(sheet) if sheet.kind == "exam" else None
+    return Quiz(sheet).box if sheet.kind == "quiz" else exam(sheet) if sheet.kind == "exam" else None
 
 
 def _shown(text: str) -> str:

@@ -97,8 +97,7 @@ class BrokenQuery:
 
     def replace(self, node: exp.Expr, new: str) -> Edit | None:
         """The change of an identifier; None for one without a place."""
-        start = node.meta.get("start")
-        return None if start is None else Edit(start, node.meta["end"] + 1, new)
+        return None if (start := node.meta.get("start")) is None else Edit(start, node.meta["end"] + 1, new)
 
     def changed(self, edits: Iterable[Edit | None], *said: str) -> Fix | None:
         """The draft after some changes; None when one of them has no place, or nothing changes."""

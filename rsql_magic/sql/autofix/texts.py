@@ -121,8 +121,7 @@ def _wheres_in_brackets(lexed: Lexed) -> Iterator[tuple[int, int, int]]:
         if raw == "(":
             opened.append(index)
         elif raw == ")" and opened:
-            begin = opened.pop()
-            if begin in wheres and lexed.word(begin + 1) not in {"SELECT", "WITH", "WHERE"}:
+            if (begin := opened.pop()) in wheres and lexed.word(begin + 1) not in {"SELECT", "WITH", "WHERE"}:
                 yield begin, wheres[begin], index
         elif raw.upper() == "WHERE" and opened:
             wheres.setdefault(opened[-1], index)

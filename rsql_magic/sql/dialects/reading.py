@@ -103,8 +103,7 @@ def canonical(dialect: str) -> str:
     """
     from sqlglot.dialects.dialect import Dialect
 
-    name = known_as(dialect)
-    if not name or Dialect.get(name) is None:
+    if not (name := known_as(dialect)) or Dialect.get(name) is None:
         raise Unreadable(f"{dialect!r} is not a SQL dialect known here.")
     return name
 
@@ -125,14 +124,9 @@ def lex(sql: str, dialect: str) -> Lexed:
 
 
 def parse(text: str, dialect: str) -> exp.Expr:
-    """Parse one statement that `lex` has cleaned. The tree is shared: do not change it, and do not write SQL from it.
-
-    What sqlglot does not read is shown to it in a spelling that it reads (``spellings``), so the tree says what is read
-    and called, and not in every mark what stands in the text.
-
-    Raises:
-        Unreadable: It does not parse, or is not exactly one statement.
-    """
+    """Parse one statement that `lex` has cleaned. The tree is shared: neither change it nor write SQL from it."""
+    # What sqlglot does not read is shown to it in a spelling that it reads (`spellings`), so the tree says what is read
+    # and called, and not in every mark what stands in the text. What is not exactly one statement is `Unreadable`.
     return (_parsed if len(text) <= _REMEMBERED else _parse)(text, dialect)
 
 
@@ -295,8 +289,7 @@ def _gap(between: str) -> tuple[str, list[str]]:
     """What may stand between two tokens, and the comments that stood there."""
     if not between or not between.strip(" \t\r\n"):
         return between, []
-    comment = between.strip()
-    if comment and not comment.startswith(_COMMENT_STARTS):
+    if (comment := between.strip()) and not comment.startswith(_COMMENT_STARTS):
         raise Unreadable("This statement holds a character that SQL does not know.", comment[:20])
     # A comment parts words as a blank does; the line end is kept, so that places in messages stay readable.
     space = between[between.rfind("\n") :] if "\n" in between else " "
@@ -305,8 +298,7 @@ def _gap(between: str) -> tuple[str, list[str]]:
 
 def _plain_quotes(raw: str) -> str:
     r"""A MySQL string with its quotes doubled instead of escaped, which every SQL mode reads alike."""
-    quote = raw[:1]
-    if quote not in {"'", '"'} or "\\" not in raw:
+    if (quote := raw[:1]) not in {"'", '"'} or "\\" not in raw:
         return raw
     inside = re.sub(r"\\(.)", lambda m: quote * 2 if m[1] == quote else m[0], raw[1:-1], flags=re.DOTALL)
     return f"{quote}{inside}{raw[-1]}"
@@ -320,9 +312,8 @@ def _refuse_hidden(text: str, tokens: list[Token]) -> None:
         raw = text[token.start : token.end + 1]
         if not _QUOTED.search(raw) and (odd := next((c for c in raw if not _is_plain(c)), "")):
             name = unicodedata.name(odd, f"U+{ord(odd):04X}")
-            raise Unreadable(
-                f"This statement holds a character that looks like another or is invisible: {name}.", raw[:40]
-            )
+            reason = f"This statement holds a character that looks like another or is invisible: {name}."
+            raise Unreadable(reason, raw[:40])
 
 
 def _is_plain(character: str) -> bool:

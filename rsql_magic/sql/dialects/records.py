@@ -207,8 +207,7 @@ def is_file(parts: tuple[str, ...], dialect: str) -> bool:
     """True when a table's name would be read as a file or an address."""
     # In DuckDB that is every name with a dot inside: which endings mean a file depends on the extensions that are
     # loaded.
-    record = dialect_of(dialect)
-    if record.dots_are_files and any("." in part for part in parts):
+    if (record := dialect_of(dialect)).dots_are_files and any("." in part for part in parts):
         return True
     if record.formats_are_schemas and len(parts) > 1 and parts[0].lower() in _FILE_FORMATS:
         return True

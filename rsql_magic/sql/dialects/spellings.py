@@ -91,8 +91,7 @@ def _operators(lexed: Lexed) -> Iterator[_Substitute]:
         if _MARKS.issuperset(lexed.raw(index)):
             while _touches(lexed, last) and _MARKS.issuperset(lexed.raw(last + 1)):
                 last += 1
-            run = lexed.text[lexed.tokens[index].start : lexed.tokens[last].end + 1]
-            if run in _OPERATORS:
+            if (run := lexed.text[lexed.tokens[index].start : lexed.tokens[last].end + 1]) in _OPERATORS:
                 yield _words(lexed, index, last, _OPERATORS[run])
         index = last + 1
 

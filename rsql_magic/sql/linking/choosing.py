@@ -35,8 +35,7 @@ def link(question: str, catalog: Catalog, budget_tokens: int = 8000) -> list[Tab
         >>> [table.name for table in link("Who are our best clients?", shop)]
         ['customer', 'orders']
     """
-    index = Index.of(catalog)
-    if index.cost <= budget_tokens:
+    if (index := Index.of(catalog)).cost <= budget_tokens:
         return index.every(question)
     ranked = (index.trimmed(table, question) for table in index.ranked(question))
     return fit(ranked, budget_tokens, index.cost, index.tokens)
@@ -86,8 +85,7 @@ def widen(tables: Sequence[Table], names: Iterable[str], catalog: Catalog) -> li
 
 def _with_named(table: Table, names: Iterable[str], catalog: Catalog) -> Table:
     """A table shown in part, with the hidden columns that the draft named."""
-    whole = catalog.get(table.full_name)
-    if whole is None or len(whole.columns) == len(table.columns):
+    if (whole := catalog.get(table.full_name)) is None or len(whole.columns) == len(table.columns):
         return table
     named = {column.name for name in names if (column := whole.column(name.rpartition(".")[2]))}
     shown = {column.name for column in table.columns}

@@ -282,8 +282,7 @@ def declared(tables: Sequence[Table]) -> Iterator[Key]:
     places = {table.full_name: place for place, table in enumerate(tables)}
     for place, table in enumerate(tables):
         for key in table.foreign_keys:
-            other = places.get(key.table, place)
-            if other != place:
+            if (other := places.get(key.table, place)) != place:
                 yield place, other
 
 
@@ -335,8 +334,7 @@ def _key_columns(
 
 def _as_key(column: Column, owners: Container[Words], called: Container[Words]) -> Words:
     """The column's name as that of a key, or nothing: ``userid`` and ``user`` are user_id where there is a user."""
-    words = stems(column.name)
-    if words in owners or (len(words) > 1 and words[-1] in _ENDINGS):
+    if (words := stems(column.name)) in owners or (len(words) > 1 and words[-1] in _ENDINGS):
         return words
     if words in called and not any(text in column.type.lower() for text in _TEXTS):
         return (*words, "id")

@@ -137,8 +137,7 @@ def _explained(short: str, words: Sequence[str]) -> Iterator[str]:
     yield from (word for word in words if shortens(short, word))
     if len(short) > 1:
         initials = "".join(word[:1] for word in words)
-        start = initials.find(short)
-        if start >= 0:
+        if (start := initials.find(short)) >= 0:
             yield " ".join(words[start : start + len(short)])
 
 

@@ -161,9 +161,7 @@ def _options(roots: Sequence[str]) -> dict[str, float]:
 
 def _weight(word: str, weights: Weights) -> float:
     """What a plain word counts."""
-    if word.isdigit():
-        return weights.number
-    return weights.extreme if word in _EXTREMES else 1.0
+    return weights.number if word.isdigit() else weights.extreme if word in _EXTREMES else 1.0
 
 
 def _quoted(text: str, start: int) -> bool:

@@ -86,8 +86,7 @@ def _singular(word: str) -> str:
 
 def _without_verb_ending(word: str) -> str:
     for ending in ("ing", "ed"):
-        rest = word.removesuffix(ending)
-        if rest != word and len(rest) >= _SHORT and re.search("[aeiouy]", rest):
+        if (rest := word.removesuffix(ending)) != word and len(rest) >= _SHORT and re.search("[aeiouy]", rest):
             is_doubled = len(rest) > _SHORT and rest[-1] == rest[-2] and rest[-1] not in "lsz"  # stopp(ing)
             return rest[:-1] if is_doubled else rest
     return word
@@ -138,8 +137,7 @@ def mistyped(one: str, other: str) -> bool:
     """Whether a word is most likely another one mistyped: one slip in five letters or more, two in nine or more."""
     # The first letter is seldom wrong, and numbers are no slips: ``A1`` is not ``A10``.
     a, b = one.casefold(), other.casefold()
-    shorter = min(len(a), len(b))
-    if shorter < 5 or a[0] != b[0] or _digits(a) != _digits(b):
+    if (shorter := min(len(a), len(b))) < 5 or a[0] != b[0] or _digits(a) != _digits(b):
         return False
     return 0 < slips(a, b) <= (2 if shorter >= 9 else 1)
 

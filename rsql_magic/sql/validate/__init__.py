@@ -92,8 +92,7 @@ def validate(sql: str, dialect: str, catalog: Catalog) -> list[Problem]:
     """
     try:
         dialect = canonical(dialect)
-        lexed = lex(sql, dialect)
-        if lexed.first_word() in _OTHER_STATEMENTS:
+        if (lexed := lex(sql, dialect)).first_word() in _OTHER_STATEMENTS:
             return []
         tree = parse(lexed.text, dialect)
     except Unreadable as error:
@@ -112,8 +111,7 @@ def _found(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> Iter
 
     # The tree of a pipe hides which names its steps still see; the engine's dry run knows.
     if not any(token.text == "|>" for token in lexed.tokens):
-        resolution = resolve(tree, lexed.text, dialect, catalog)
-        if resolution.missing:
+        if (resolution := resolve(tree, lexed.text, dialect, catalog)).missing:
             from rsql_magic.sql.validate.hints import problem  # most queries need none
 
             yield from ((start(missing.node), problem(missing, catalog, dialect)) for missing in resolution.missing)

@@ -30,8 +30,7 @@ class RowCounts:
         """The number a query asks for, asked once."""
         if self.count is None:
             return None
-        sql = query.sql(dialect=self.dialect)
-        if sql not in self.known:
+        if (sql := query.sql(dialect=self.dialect)) not in self.known:
             self.known[sql] = self.count(sql)
         return self.known[sql]
 

@@ -86,8 +86,7 @@ def unknown_functions(
     known = functions(dialect)
     mine = {name.casefold() for name in own}
     for call in calls(lexed, nodes, dialect):
-        name = call.path[-1].lower()
-        if name in dialect_of(dialect).parts_like_calls:
+        if (name := call.path[-1].lower()) in dialect_of(dialect).parts_like_calls:
             continue
         full = ".".join(call.path).lower()
         if name in known.absent:
@@ -287,8 +286,7 @@ def _own_nodes(part: exp.Expr | None) -> Iterator[exp.Expr]:
     """The nodes below a part that belong to no query of their own."""
     stack = [part] if part is not None else []
     while stack:
-        node = stack.pop()
-        if not isinstance(node, exp.Query):
+        if not isinstance(node := stack.pop(), exp.Query):
             yield node
             stack.extend(node.iter_expressions())
 
@@ -299,8 +297,7 @@ def _group_expressions(group: exp.Expr | None) -> Iterator[exp.Expr]:
         return
     stack = list(group.iter_expressions())
     while stack:
-        node = stack.pop()
-        if isinstance(node, (exp.Cube, exp.GroupingSets, exp.Rollup, exp.Tuple, exp.Paren)):
+        if isinstance(node := stack.pop(), (exp.Cube, exp.GroupingSets, exp.Rollup, exp.Tuple, exp.Paren)):
             stack.extend(node.iter_expressions())
         else:
             yield node

@@ -69,8 +69,7 @@ def nearest(name: str, candidates: Iterable[str], count: int = 3, least: float =
 
 def _worth_a_look(name: str, candidates: Iterable[str], most: int = 1000) -> list[str]:
     """Of many candidates those that share a word or a beginning, which is quick to tell."""
-    found = list(candidates)
-    if len(found) <= most:
+    if len(found := list(candidates)) <= most:
         return found
     own, start = words(name), plain(name)[:3]
     scored = sorted((-_words_in_common(own, words(c)) - (plain(c)[:3] == start), c) for c in found)
@@ -123,8 +122,7 @@ class Known:
             for word in words(column.name):
                 self.by_word[word[:3]].add((table.full_name, column.name))
         for key in table.foreign_keys:
-            other = catalog.get(key.table)
-            if other is not None and len(key.columns) == len(key.referred):
+            if (other := catalog.get(key.table)) is not None and len(key.columns) == len(key.referred):
                 self._link(table.full_name, other.full_name, tuple(zip(key.columns, key.referred, strict=True)))
 
     def _link(self, one: str, other: str, pairs: tuple[tuple[str, str], ...]) -> None:

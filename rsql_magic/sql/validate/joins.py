@@ -229,8 +229,7 @@ class _Joins:
         return None
 
     def _counts_several_times(self, call: exp.Expr, one: Relation, by: Relation) -> Iterator[JoinNote]:
-        found = self._come_twice(one)
-        if found == 0:
+        if self._come_twice(one) == 0:
             return
         meant = isinstance(call, exp.Sum) and not self._groups_by_others(one)
         yield JoinNote(

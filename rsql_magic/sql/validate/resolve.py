@@ -32,8 +32,7 @@ Outer = tuple[Scope, ...]
 def may_be_a_text(node: exp.Column) -> bool:
     """Whether a text would make sense where a name in double quotes stands: SQLite takes it for a text if need be."""
     # A query does not show, group by, sort by or sum up one text, and compares it with something else than a text.
-    parent = node.parent
-    if isinstance(parent, exp.Alias):
+    if isinstance(parent := node.parent, exp.Alias):
         parent = parent.parent
     if isinstance(parent, (exp.Select, exp.Ordered, exp.Group, exp.AggFunc)):
         return False
@@ -386,8 +385,7 @@ class _Columns:
             return
         if self.names.id(node.parts[0]) in place.bound:
             return
-        found = self.qualifier(node, place.scope)
-        if found and not isinstance(node.this, exp.Star):
+        if (found := self.qualifier(node, place.scope)) and not isinstance(node.this, exp.Star):
             self.qualified(node, found, place.scope)
 
     def qualifier(self, node: exp.Column, scope: Scope) -> list[Relation]:
