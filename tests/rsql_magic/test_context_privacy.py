@@ -222,6 +222,10 @@ def test_ordinary_text_is_left_alone(text):
         ("my password is hunter2", "my password is [secret]"),
         ("Authorization: Bearer abcdefgh1", "Authorization: Bearer [token]"),
         ("529.982.247-25 and 11010519491231002X", "[national id] and [national id]"),
+        (
+            "12345678Z, X1234567L and X1234577Y, not X1234577X",
+            "[national id], [national id] and [national id], not X1234577X",
+        ),
         ("2001:db8::1 or fe80::1ff:fe23:4567:890a", "[ip] or [ip]"),
         ("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "[token]"),
     ],
