@@ -113,10 +113,8 @@ def _typed_texts(lexed: Lexed) -> Iterator[_Substitute]:
 def _json_wrappers(lexed: Lexed) -> Iterator[_Substitute]:
     """``json_query(a, '$.b' WITH CONDITIONAL WRAPPER OMIT QUOTES)``."""
     for index in range(len(lexed.tokens)):
-        end = _behind(lexed, index, "WITH|WITHOUT", "?CONDITIONAL|UNCONDITIONAL", "?ARRAY", "WRAPPER") or _behind(
-            lexed, index, "KEEP|OMIT", "QUOTES"
-        )
-        if end:
+        wrapped = _behind(lexed, index, "WITH|WITHOUT", "?CONDITIONAL|UNCONDITIONAL", "?ARRAY", "WRAPPER")
+        if end := wrapped or _behind(lexed, index, "KEEP|OMIT", "QUOTES"):
             yield _words(lexed, index, end - 1)
 
 
@@ -127,27 +125,22 @@ def _json_defaults(lexed: Lexed) -> Iterator[_Substitute]:
     for index in range(len(lexed.tokens)):
         with_value = _is_text(lexed, index + 1) or lexed.raw(index + 1).isdigit()
         begin = index + 2 if lexed.word(index) == "DEFAULT" and with_value else _behind(lexed, index, "NULL|ERROR")
-        end = begin and _behind(lexed, begin, "ON", "EMPTY|ERROR")
-        if end:
+        if begin and (end := _behind(lexed, begin, "ON", "EMPTY|ERROR")):
             yield _words(lexed, index, end - 1)
         elif _behind(lexed, index, "EXISTS", "PATH"):
             yield _words(lexed, index, index)
 
 
+_MODIFIERS = (
+    *("?HIGH_PRIORITY", "?STRAIGHT_JOIN", "?SQL_SMALL_RESULT|SQL_BIG_RESULT", "?SQL_BUFFER_RESULT", "?SQL_NO_CACHE"),
+    *("?SQL_CALC_FOUND_ROWS", "ALL|DISTINCT|DISTINCTROW"),
+)
+
+
 def _select_modifiers(lexed: Lexed) -> Iterator[_Substitute]:
     """``SELECT HIGH_PRIORITY DISTINCTROW a``: how to run it, which changes nothing of what is read."""
     for index in range(len(lexed.tokens) - 1):
-        end = lexed.word(index) == "SELECT" and _behind(
-            lexed,
-            index + 1,
-            "?HIGH_PRIORITY",
-            "?STRAIGHT_JOIN",
-            "?SQL_SMALL_RESULT|SQL_BIG_RESULT",
-            "?SQL_BUFFER_RESULT",
-            "?SQL_NO_CACHE",
-            "?SQL_CALC_FOUND_ROWS",
-            "ALL|DISTINCT|DISTINCTROW",
-        )
+        end = lexed.word(index) == "SELECT" and _behind(lexed, index + 1, *_MODIFIERS)
         if end and end > index + 2:
             yield _words(lexed, index + 1, end - 2)
 

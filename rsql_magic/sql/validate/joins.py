@@ -268,12 +268,9 @@ class _Joins:
         relations = {id(one): one for link in links for one, *_ in link.sides()}
         if all(repeated.values()):
             if 0 not in [self._come_twice(one) for one in relations.values()]:
-                names, shown = (
-                    " and ".join(dict.fromkeys(map(_called, relations.values()))),
-                    written_call(call, self.text),
-                )
-                said = f"{shown} counts combinations of rows of {names}, each row several times."
-                yield JoinNote(said, self.counted.count is not None)
+                names = " and ".join(dict.fromkeys(map(_called, relations.values())))
+                said = f"counts combinations of rows of {names}, each row several times."
+                yield JoinNote(f"{written_call(call, self.text)} {said}", self.counted.count is not None)
             return
         for key, one in relations.items():
             by = repeated[key]
@@ -416,8 +413,8 @@ def _conditions(select: exp.Select) -> Iterator[exp.Expr]:
     for join in select.args.get("joins") or ():
         if join.args.get("on") is not None:
             yield join.args["on"]
-    if select.args.get("where") is not None:
-        yield select.args["where"].this
+    if (where := select.args.get("where")) is not None:
+        yield where.this
 
 
 def _is_of(condition: exp.Expr, select: exp.Select) -> bool:
