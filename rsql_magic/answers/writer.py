@@ -211,19 +211,13 @@ class Answer(Showable):
 
     def shown(self, *, footer: bool = True) -> CellOutput:
         """The finished output of the cell."""
-        metadata = {
-            "rsql": {"model": self.usage.model, "request_id": self.request_id, "tokens": self.usage.total_tokens}
-        }
+        about = {"model": self.usage.model, "request_id": self.request_id, "tokens": self.usage.total_tokens}
+        metadata = {"rsql": about}
         line = usage_line(self.usage, notes=self.notes) if footer else ""
         if self.format == "json":
             return CellOutput("", as_json(self.as_dict()), data={"application/json": self.as_dict()}, metadata=metadata)
-        sentences = (
-            self._complete(),
-            drawn_from(self.sources),
-            self.looked,
-            *(f"⚠ {each}" for each in (*self.problems, *self.wrong)),
-        )
-        parts = [part for part in sentences if part]
+        warned = (f"⚠ {each}" for each in (*self.problems, *self.wrong))
+        parts = [part for part in (self._complete(), drawn_from(self.sources), self.looked, *warned) if part]
         text = "\n\n".join(parts)
         if self.format == "text":
             return CellOutput("", text, line, metadata=metadata)

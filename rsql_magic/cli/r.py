@@ -132,13 +132,9 @@ def describe(_: Assistant, _options: argparse.Namespace) -> None:
 
     request = _json("question", "level")
     session = reported(request.get("survey") or [], request.get("details") or [])
+    objects, names, error = {each.name: each for each in session.objects}, request.get("with"), request.get("error")
     found = gather(
-        request["question"],
-        {each.name: each for each in session.objects},
-        names=request.get("with") or (),
-        level=request["level"],
-        error=request.get("error") or None,
-        r=False,
+        request["question"], objects, names=names or (), level=request["level"], error=error or None, r=False
     )
     pieces = [piece for piece in found.pieces if (piece.kind, piece.name) != ("session", "python")]
     gathered = Context((*pieces, Piece("session", "R", session.text())))

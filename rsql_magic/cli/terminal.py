@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
@@ -118,8 +119,7 @@ def rendered(markdown: str) -> _Blocks:
     made = Markdown(markdown, hyperlinks=False, code_theme="ansi_dark")
     blocks: list[Markdown] = []
     for token in made.parsed:
-        code = _CODE.fullmatch(token.content) if token.type == "html_block" else None
-        if code:
+        if token.type == "html_block" and (code := _CODE.fullmatch(token.content)):
             token.type, token.tag, token.info, token.content = "fence", "code", code[1] or "", html.unescape(code[2])
         token.children = _said_once(_with_code(token.children)) if token.children else token.children
         if token.level == 0 and token.nesting >= 0:
@@ -128,11 +128,11 @@ def rendered(markdown: str) -> _Blocks:
     return _Blocks(blocks)
 
 
+@dataclass(frozen=True)
 class _Blocks:
     """Blocks of Markdown with one empty line between them: rich leaves more around code, lists and tables."""
 
-    def __init__(self, blocks: list[Markdown]) -> None:
-        self._blocks = blocks
+    _blocks: list[Markdown]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.segment import Segment
@@ -174,8 +174,7 @@ def _with_code(words: list[Any]) -> list[Any]:
     inside = False
     for word in words:
         if word.type == "html_inline" and word.content in {"<code>", "</code>"}:
-            inside = word.content == "<code>"
-            if inside:
+            if inside := word.content == "<code>":
                 made.append(word)
                 word.type, word.tag, word.content = "code_inline", "code", ""
         elif inside:

@@ -199,15 +199,8 @@ class RsqlMagics(Magics):
             shown = self.assistant.sql_preview(question, read.connection, snapshot=snapshot, options=query, chat=afresh)
             _print(shown.saying(unsure))
             return None
-        result = self.assistant.sql_ai(
-            asked,
-            read.connection,
-            snapshot=snapshot,
-            options=query,
-            new=options.new,
-            screen=self._screen(silent=silent),
-            confirm=self._confirm,
-        )
+        more = {"new": options.new, "screen": self._screen(silent=silent), "confirm": self._confirm}
+        result = self.assistant.sql_ai(asked, read.connection, snapshot=snapshot, options=query, **more)
         kept = result.as_(getattr(options, "as") or "pandas")
         self.session.keep(options.output or read.target, result.sql if kept is None else kept)
         for path in files:

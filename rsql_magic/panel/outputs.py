@@ -169,9 +169,8 @@ def coloured(code: str, language: str) -> list[tuple[str, str]]:
         lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
     except ClassNotFound:
         return [("", code)]
-    return [
-        ("" if (kind := STANDARD_TYPES.get(token, "")) == "w" else kind, text) for token, text in lexer.get_tokens(code)
-    ]
+    kinds = ((STANDARD_TYPES.get(token, ""), text) for token, text in lexer.get_tokens(code))
+    return [("" if kind == "w" else kind, text) for kind, text in kinds]
 
 
 # A conversation outside the panel: as cells of the notebook.
