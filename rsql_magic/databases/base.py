@@ -379,7 +379,7 @@ def _explained(database: Borrowed, error: BaseException, reason: Reason, seconds
     return QueryFailed(message, hint=hint)
 
 
-def made_by_somebody(name: str, what: str, hint: str) -> QueryRejected:
+def user_function_refused(name: str, what: str, hint: str) -> QueryRejected:
     """The refusal of a function that is none of the database's own."""
     return QueryRejected.slip(f"{name} is {what}, and it may do anything.", name, hint)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Fetched, Picked, Plan, Reply, Structure, grouped, made_by_somebody, shorten
+from rsql_magic.databases.base import Fetched, Picked, Plan, Reply, Structure, grouped, user_function_refused, shorten
 from rsql_magic.databases.columns import first_rows
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.errors import QueryRejected
@@ -91,7 +91,7 @@ class BigQuery(SQLAlchemy):
         told = tried._properties.get("statistics", {}).get("query", {})  # noqa: SLF001 - not among its attributes
         routines = {str(one.get("routineId", "")) for one in told.get("referencedRoutines", ())}
         if hidden := sorted(name for name in routines if name.lower() not in allowed):
-            raise made_by_somebody(hidden[0], "a routine of this project", "Use what BigQuery itself has.")
+            raise user_function_refused(hidden[0], "a routine of this project", "Use what BigQuery itself has.")
 
     @override
     def explained(self, session: Connection, sql: str) -> Reply:

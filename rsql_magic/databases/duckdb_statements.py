@@ -17,7 +17,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rsql_magic.databases.base import Fetched, made_by_somebody
+from rsql_magic.databases.base import Fetched, user_function_refused
 from rsql_magic.databases.columns import column_of, scaled_decimals, unique_names
 from rsql_magic.errors import QueryFailed, QueryRejected
 from rsql_magic.sql import ASCII_LOWER, ascii_lower, calls, is_query, lex, parse
@@ -45,7 +45,7 @@ def refuse_unbound(session: Any, sql: str, allowed: frozenset[str], own: frozens
     named = _named(session, sql)
     untold = set() if named.operators else {name for name in own if not name.isidentifier()}
     if hijacked := sorted((named.functions & own | untold) - allowed):
-        raise made_by_somebody(hijacked[0], "a function of your own here", "Rename it, or drop it.")
+        raise user_function_refused(hijacked[0], "a function of your own here", "Rename it, or drop it.")
     if _SETTINGS & (named.functions | {path[-1] for path in named.tables}):
         rows = session.execute("SELECT name, value FROM duckdb_settings() WHERE value <> ''").fetchall()
         if any(_SECRET_SETTING.search(name) for name, _ in rows):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Failure, Picked, Plan, Reply, Structure, made_by_somebody
+from rsql_magic.databases.base import Failure, Picked, Plan, Reply, Structure, user_function_refused
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.sql import Column, ForeignKey, Table, lex
 
@@ -112,7 +112,9 @@ class MySQL(SQLAlchemy):
         words = sorted({token.text.lower() for token in lexed.tokens if token.text.isidentifier()})
         stored = {str(name) for (name,) in self.run(session, _STORED)}
         if hidden := sorted({name.lower() for name in stored}.intersection(words) - allowed):
-            raise made_by_somebody(hidden[0], "a stored function of this database", "Use what the server itself has.")
+            raise user_function_refused(
+                hidden[0], "a stored function of this database", "Use what the server itself has."
+            )
 
     @override
     def read_plan(self, rows: Reply, /) -> Plan:

@@ -30,7 +30,7 @@ from rsql_magic.databases.base import (
     Reply,
     Structure,
     driver_message,
-    made_by_somebody,
+    user_function_refused,
     shorten,
 )
 from rsql_magic.databases.columns import first_rows
@@ -153,7 +153,7 @@ class Spark(Database):
         called = {call.path[-1].lower() for call in calls(lexed, parse(lexed.text, self.dialect).walk(), self.dialect)}
         for name in sorted(called - allowed):
             if not self._class_of(session, name).startswith(_BUILT_IN):
-                raise made_by_somebody(name, "a function of yours in this session", "Use what Spark itself has.")
+                raise user_function_refused(name, "a function of yours in this session", "Use what Spark itself has.")
 
     def _class_of(self, session: Any, name: str) -> str:
         """The Java class of a function; for a word that is none, such as a type, as if it were Spark's own."""
