@@ -96,7 +96,8 @@ def summarised(sample: Sample, family: Family) -> Summary:
     counts = Counter(sample.values)
     top = [(str(value)[:1000], count) for value, count in counts.most_common(MOST)] if family == "text" else []
     once = list(counts.values()).count(1)
-    form = date_form(sample.values) if family == "text" else ""
+    has_digits = family == "text" and re.search(r"\d", " ".join(map(str, sample.values[:20])))
+    form = date_form(sample.values) if has_digits else ""
     return replace(summary, distinct=len(counts), once=once, top=tuple(top), form=form)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Fetched, Picked, Plan, Reply, Structure, grouped, user_function_refused, shorten
+from rsql_magic.databases.base import Fetched, Picked, Plan, Reply, Structure, grouped, shorten, user_function_refused
 from rsql_magic.databases.columns import first_rows
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.errors import QueryRejected

@@ -30,8 +30,8 @@ from rsql_magic.databases.base import (
     Reply,
     Structure,
     driver_message,
-    user_function_refused,
     shorten,
+    user_function_refused,
 )
 from rsql_magic.databases.columns import first_rows
 from rsql_magic.errors import ConnectionProblem
