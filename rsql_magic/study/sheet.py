@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -54,7 +54,7 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A question with choices; ``answer`` counts them from 0."""
 
     question: str
-    choices: list[str]
+    choices: Annotated[list[str], msgspec.Meta(min_length=2, max_length=6)]  # letters from a to f name them
     answer: int
     explanation: str
     code: Code | None = None
@@ -64,7 +64,7 @@ class Exercise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An exercise of an exam, with its solution and points."""
 
     task: str
-    points: int
+    points: Annotated[int, msgspec.Meta(ge=1)]
     solution: str
     code: Code | None = None
 
@@ -137,13 +137,10 @@ def _item_problems(item: Item) -> list[str]:
     values = ((name, getattr(item, name)) for name in item.__struct_fields__)
     found = [f"{name} is empty." for name, value in values if isinstance(value, str) and not value.strip()]
     if isinstance(item, Choice):
-        # Letters from a to f name the choices.
-        if not 2 <= len(item.choices) <= 6 or len(set(item.choices)) != len(item.choices):
-            found.append("there should be 2 to 6 choices, all different.")
+        if len(set(item.choices)) != len(item.choices):
+            found.append("the choices should be all different.")
         elif not 0 <= item.answer < len(item.choices):
             found.append(f"answer is {item.answer}; it should count the choices from 0 to {len(item.choices) - 1}.")
-    if isinstance(item, Exercise) and item.points < 1:
-        found.append("points should be at least 1.")
     return found
 
 
