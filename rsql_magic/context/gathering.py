@@ -428,6 +428,18 @@ def gather(
     Raises:
         UnknownName: ``names`` holds a name that nothing has.
     """
-    space = namespace if r else {name: value for name, value in namespace.items() if not is_rs(value)}
-    told = (tuple(names), level, budget, per_object, catalog, tuple(cells), error, r, tuple(recent), dictionary)
-    return Gathering(question, space, *told, seconds).context()
+    return Gathering(
+        question=question,
+        namespace=namespace if r else {name: value for name, value in namespace.items() if not is_rs(value)},
+        names=tuple(names),
+        level=level,
+        budget=budget,
+        per_object=per_object,
+        catalog=catalog,
+        cells=tuple(cells),
+        error=error,
+        r=r,
+        recent=tuple(recent),
+        dictionary=dictionary,
+        seconds=seconds,
+    ).context()
