@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 
 ARROWS = {
     "rsql_magic": "notebook → cli → panel → reports → assistant → study → answers, text2sql → tools"
-    " → databases, display → gateway → context → sql, prompts → redaction → config, options, errors → plain_text",
+    " → databases, display → gateway → context → knowledge → sql, prompts → redaction → config, options, errors"
+    " → plain_text",
     "jupyter_server_ext": "app → handlers → pipeline → upstream, identity, offline → ledger → keys, limits → redis"
     " → config → messages, errors, http_client",
 }

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rsql_magic.context.gathered import Frame
     from rsql_magic.context.sources import Source
     from rsql_magic.context.value_names import SessionValues
-    from rsql_magic.databases import Dictionary
+    from rsql_magic.knowledge import Dictionary
     from rsql_magic.sql import Catalog, Privacy, Table
 
 # Most seconds that one object may take: many times what ours need on a busy machine.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rsql_magic.context.gathered import Frame
     from rsql_magic.context.reader import Reader
     from rsql_magic.context.value_names import SessionValues
-    from rsql_magic.databases import Dictionary
+    from rsql_magic.knowledge import Dictionary
     from rsql_magic.sql import Privacy
 
 LEVELS = ("names", "stats", "sample")

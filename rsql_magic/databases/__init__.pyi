@@ -4,7 +4,6 @@ from .connections import Connections as Connections
 from .connections import is_connection as is_connection
 from .connections import is_frame as is_frame
 from .connections import open_database as open_database
-from .dictionary import Dictionary as Dictionary
 from .engines import Engine as Engine
 from .engines import MainThreadExecutor as MainThreadExecutor
 from .engines import Rows as Rows

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rsql_magic.databases.base import Database, Structure
-    from rsql_magic.databases.dictionary import Dictionary
+    from rsql_magic.knowledge import Dictionary
     from rsql_magic.sql import Privacy
 
 

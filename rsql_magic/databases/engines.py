@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rsql_magic.databases.base import Database, Plan, Reply, Structure
-    from rsql_magic.databases.dictionary import Dictionary
+    from rsql_magic.knowledge import Dictionary
     from rsql_magic.sql import Privacy, Table
 
 # Seconds from which on asking whether the schema has changed is slow: with some thousand tables.

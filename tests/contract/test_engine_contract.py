@@ -489,7 +489,7 @@ def test_the_time_zone_of_the_session_is_known(engine):
 
 
 def test_a_dictionary_describes_the_tables(engine):
-    from rsql_magic.databases import Dictionary
+    from rsql_magic.knowledge import Dictionary
 
     written = {"tables": {"orders": {"description": "One row per order.", "columns": {"amount": {"unit": "EUR"}}}}}
     engine.dictionary = Dictionary.of(written)

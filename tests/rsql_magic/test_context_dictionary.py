@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from rsql_magic.context import describe
-from rsql_magic.databases import Dictionary
 from rsql_magic.errors import BadInput
+from rsql_magic.knowledge import Dictionary
 from rsql_magic.sql import Column, Table
 
 pytestmark = pytest.mark.usefixtures("without_r")
