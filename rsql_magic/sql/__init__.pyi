@@ -13,6 +13,11 @@ from .catalog import as_stated_in_ddl as as_stated_in_ddl
 from .catalog import ddl as ddl
 from .catalog import quoted as quoted
 from .catalog import value_kind as value_kind
+from .definitions import Definition as Definition
+from .definitions import Definitions as Definitions
+from .definitions import Meaning as Meaning
+from .definitions import Measure as Measure
+from .definitions import Relationship as Relationship
 from .dialects.reading import Lexed as Lexed
 from .dialects.reading import Unreadable as Unreadable
 from .dialects.reading import canonical as canonical

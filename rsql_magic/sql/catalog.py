@@ -8,17 +8,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from rsql_magic.redaction import says_literal, type_without_labels
+from rsql_magic.sql.definitions import Definitions, Meaning
 from rsql_magic.sql.dialects.records import WORDS, dialect_of
 from rsql_magic.sql.facts import as_stated, facts, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-
 
 T = TypeVar("T")
 
@@ -53,6 +53,7 @@ class Column:
     description: str = ""
     unit: str = ""
     profile: Profile | None = None
+    meaning: Meaning | None = None  # what a dictionary says of its values
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Table:
     primary_key: tuple[str, ...] = ()  # Names of the key columns
     foreign_keys: tuple[ForeignKey, ...] = ()  # Keys that point to other tables
     description: str = ""  # Comment or data-dictionary text
+    synonyms: tuple[str, ...] = ()  # What people call it besides its name
 
     @property
     def full_name(self) -> str:
@@ -113,6 +115,7 @@ class Catalog:
     functions: tuple[str, ...] = ()
     # Tables whose values could not be looked at in time, on a machine or server that is very busy
     late: tuple[str, ...] = ()
+    definitions: Definitions = field(default_factory=Definitions)  # Metrics, named filters and relationships
 
     @classmethod
     def from_ddl(cls, text: str, dialect: str) -> Catalog:
