@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rsql_magic.answers import (
@@ -43,18 +44,19 @@ from rsql_magic.text2sql import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from rsql_magic.answers import Answer
     from rsql_magic.context import Context, Piece
     from rsql_magic.databases import Engine, MainThreadExecutor
     from rsql_magic.gateway import LLMClient, Message
+    from rsql_magic.knowledge import Library
     from rsql_magic.options import LookFirst
     from rsql_magic.sql import Catalog, Privacy
     from rsql_magic.study import Kind, Study, StudyWriter
     from rsql_magic.text2sql import Linked, SQLResult
     from rsql_magic.tools import Tool
 
+DOCUMENTS = Path(".rsql", "documents.db")  # beside the notebook
 W = TypeVar("W", bound=AnswerWriter)
 
 
@@ -81,6 +83,7 @@ class Assistant:
         self.connections = Connections()
         self.chat = Chat(lambda: self.locator.client)
         self._notes_shown: set[str] = set()
+        self.documents = DocumentsInReach(self.settings, self.locator)
         self._asked = ""  # the database that was asked last, as turns name it
 
     def close(self) -> None:
@@ -104,6 +107,7 @@ class Assistant:
         look: bool = False,
         tools: LookFirst | None = None,
         attached: Sequence[Piece] = (),
+        docs: Sequence[str] = (),
     ) -> NotebookQuestion:
         """A question: what was typed, with any ``{{name}}`` fields, and the settings for what was left open (None)."""
         # `names` must be described, whatever they cost; `attached` is handed over with the question, such as what was
@@ -136,6 +140,8 @@ class Assistant:
             look=tools or settings.look,
             look_calls=settings.look_calls,
             hint=hint,
+            docs=tuple(docs),
+            document_tokens=settings.document_tokens,
             attached=tuple(attached),
         )
 
@@ -176,7 +182,8 @@ class Assistant:
             self.locator.learn_policy()
             if (engine := self._engine) and executor and self.connections.is_bound("", snapshot.namespace):
                 engine = executed_by(engine, executor)
-            more = {"prepared": prepared, "executor": executor, "engine": engine}
+            library = self.documents.for_question(question)
+            more = {"prepared": prepared, "executor": executor, "engine": engine, "library": library}
             writer = self._writer(AnswerWriter, question, snapshot, screen, chat, **more)
             writer.entry.begin()
             answer = writer.run()
@@ -235,9 +242,10 @@ class Assistant:
         """The request that ``ask`` would send, as far as the gateway's policy is known; no model is asked."""
         # Only the main thread may look at R (`r`).
         self._begin(False, chat)
-        writer = self._writer(AnswerWriter, question, snapshot, Screen(), chat, r=r, engine=self._engine)
+        more = {"r": r, "engine": self._engine, "library": self.documents.for_question(question)}
+        writer = self._writer(AnswerWriter, question, snapshot, Screen(), chat, **more)
         messages = writer.messages()
-        prepared = Prepared(tuple(messages), writer.gathered)
+        prepared = Prepared(tuple(messages), writer.gathered, writer.hits)
         note = " ".join([*(f"{each}." for each in writer.gathered.notes), *_offered(writer.tools)])
         return replace(self._preview(messages), context=writer.gathered, prepared=prepared, note=note)
 
@@ -247,7 +255,8 @@ class Assistant:
     def gather(self, text: str, snapshot: NotebookSnapshot) -> Context:
         """The context of a question about the notebook."""
         question = NotebookQuestion(text, level=self.settings.privacy)
-        return self._writer(AnswerWriter, question, snapshot, Screen()).gathered
+        library = self.documents.for_question(question)
+        return self._writer(AnswerWriter, question, snapshot, Screen(), library=library).gathered
 
     # The writer of a question at the gateway's privacy level, with its place in the conversation.
     def _writer(
@@ -416,6 +425,34 @@ class Assistant:
 
 def _offered(tools: Sequence[Tool]) -> list[str]:
     return [f"The model may call tools first: {', '.join(tool.name for tool in tools)}."] if tools else []
+
+
+@dataclass
+class DocumentsInReach:
+    """The documents that a notebook's questions may be answered from."""
+
+    _settings: Rsql
+    _locator: GatewayLocator
+    _library: Library | None = None
+
+    @property
+    def library(self) -> Library:
+        """Those beside the notebook."""
+        from rsql_magic.knowledge import Embedder, Library
+
+        if self._library is None or self._library.path != DOCUMENTS.absolute():
+            self._library = Library(DOCUMENTS.absolute())
+        model, locator = self._settings.embedding_model, self._locator
+        self._library.embedder = Embedder(model, lambda texts: locator.gateway.embed(model, texts)) if model else None
+        return self._library
+
+    def for_question(self, question: NotebookQuestion) -> Library | None:
+        """What a question may be answered from: None where it names no documents and there are none that could fit."""
+        if question.docs:
+            return self.library
+        bound = question.about_error or question.attached or question.way not in {None, "words"}
+        may = self._settings.documents == "auto" and question.context and question.document_tokens and not bound
+        return self.library if may and DOCUMENTS.exists() else None
 
 
 @cache

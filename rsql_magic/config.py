@@ -34,6 +34,16 @@ class Rsql(Configurable):
     format = CaselessStrEnum(["markdown", "text", "json"], "markdown", help="How an answer of %%ask is shown.")
 
     context_tokens = Integer(1500, min=0, help="Most tokens spent on describing the notebook to the model.")
+    documents = CaselessStrEnum(
+        ["auto", "named"],
+        "auto",
+        help="When passages of documents go with a question. auto: when they fit it; named: with --docs only.",
+    )
+    document_tokens = Integer(1500, min=0, help="Most tokens spent on passages of documents; 0 for none.")
+    embedding_model = Unicode(
+        "",
+        help="Model that finds passages by meaning too; all text of the documents is sent to it. Empty: words alone.",
+    )
     schema_tokens = Integer(
         8000,
         min=100,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -14,13 +16,15 @@ from rsql_magic.display import CellOutput, listing, plain_markdown
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
 from rsql_magic.gateway import Text
 from rsql_magic.plain_text import html_text
+from rsql_magic.sql import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Context
     from rsql_magic.gateway import Chat, LLMClient
+    from rsql_magic.knowledge import Added, Hits, Passage, Stored
     from rsql_magic.sql import Catalog
 
 Report: TypeAlias = "Mapping[str, Any]"  # a report as the gateway gives it
@@ -117,6 +121,67 @@ def catalog(tables: Catalog, pattern: str = "") -> CellOutput:
     shown, sentences = listing(rows, ("table", "rows", "columns")), [f"⚠ {problem}" for problem in tables.problems]
     markdown = "".join(f"<p>{html_text(line)}</p>" for line in sentences)
     return replace(shown, markdown=shown.markdown + markdown, plain="\n".join([shown.plain, *sentences]))
+
+
+def documents(there: Sequence[Stored]) -> CellOutput:
+    """The documents that questions are answered from."""
+    if not there:
+        return CellOutput("", "There are no documents. %rsql docs add PATH, a folder, or an address.")
+    return listing([(one.name, one.kind, f"{one.passages:,}", one.origin) for one in there], _DOCUMENT)
+
+
+def added(what: Added) -> CellOutput:
+    """What was added, and what is to be said about it."""
+    names = [each.name for each in what.documents]
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    passages = f"{what.passages:,} passage{'' if what.passages == 1 else 's'}"
+    line = f"Added {', '.join(names[:3])}{more}: {passages}."
+    notes = [f"⚠ {note}" for note in what.notes[:10]]
+    notes += [f"⚠ … and {len(what.notes) - 10:,} more" for _ in range(len(what.notes) > 10)]
+    return CellOutput("", "\n".join([line, *notes]))
+
+
+def found(hits: Hits, words: str) -> CellOutput:
+    """The passages that a search found."""
+    if not hits.passages:
+        return CellOutput("", "\n".join([f"No document says anything of {one_line(words)}.", *hits.notes]))
+    rows = [(one.document, one.heading, one.place, _excerpt(one, words)) for one in hits.passages]
+    shown = listing(rows, _PASSAGE)
+    notes = "".join(f"<p>{html_text(note)}</p>" for note in hits.notes)
+    return replace(shown, markdown=shown.markdown + notes, plain="\n".join([shown.plain, *hits.notes]))
+
+
+_DOCUMENT = ("document", "format", "passages", "from")
+_PASSAGE = ("document", "heading", "place", "says")
+_EXCERPT = 160  # characters
+
+
+def _excerpt(passage: Passage, words: str) -> str:
+    """The line of a passage that has most of the words, from the first of them on where it is long."""
+    from rsql_magic.knowledge import terms
+
+    wanted = set(terms(words))
+    line = max(passage.text.split("\n"), key=lambda each: len(wanted & set(terms(each))))
+    first = next((place.start() for place in re.finditer(r"\w+", line) if wanted & set(terms(place[0]))), 0)
+    start = max(first - 40, 0) if len(line) > _EXCERPT else 0
+    return ("…" if start else "") + one_line(line[start:], _EXCERPT)
+
+
+def progress_bar(
+    status: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+) -> Callable[[int, int, str], None]:
+    """What draws how far it is, ten times a second at most: a bar, the numbers, and what is read."""
+    drawn = float("-inf")
+
+    def draw(done: int, all_: int, what: str) -> None:
+        nonlocal drawn
+        if clock() - drawn < 0.1:
+            return
+        drawn = clock()
+        full = round(20 * done / max(all_, 1))
+        status(f"{'█' * full}{'░' * (20 - full)} {done:,} of {all_:,} · {one_line(what, 60)}")
+
+    return draw
 
 
 def transpile(sql: str, read: str, write: str) -> str:

@@ -20,7 +20,7 @@ from rsql_magic.answers.files_read import use_loaded
 from rsql_magic.answers.looks import tools_of
 from rsql_magic.answers.routes import wanted
 from rsql_magic.context import Context, as_cells, gather, python_frames, recently
-from rsql_magic.display import CellOutput, Screen, Showable, as_json, safe_markdown, usage_line
+from rsql_magic.display import CellOutput, Screen, Showable, as_json, fenced, folded, safe_markdown, usage_line
 from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
 from rsql_magic.gateway import INTERRUPTED, Reply, Usage, blocks_of, drafts, filtered, restored, usage_of
 from rsql_magic.plain_text import printable
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Unpack
 
+    from rsql_magic.answers.citations import Citation, Cited
     from rsql_magic.answers.snapshot import NotebookSnapshot
     from rsql_magic.context import Piece
     from rsql_magic.databases import Engine, MainThreadExecutor
     from rsql_magic.gateway import Block, Entry, Message, StreamOptions
+    from rsql_magic.knowledge import Hits, Library
     from rsql_magic.options import LookFirst, Way
     from rsql_magic.sql import Catalog, Privacy
     from rsql_magic.text2sql import Linked
@@ -53,6 +55,7 @@ ERROR_QUESTIONS = {
     "": "Explain the last error: what happened, why, and how to fix it.",
     "fix": "Fix the last error: write the whole corrected cell, in one block of code.",
 }
+_PASSAGES = 8  # most passages of documents that go with a question
 BUSY = "a cell is running"  # why R was not asked, while the main thread has something else to do
 
 
@@ -74,6 +77,8 @@ class NotebookQuestion:
     look: LookFirst = "never"  # whether the model may call tools first; ``auto`` where the budget left something out
     look_calls: int = 8
     hint: str = ""  # on names in the question that were not filled in
+    docs: tuple[str, ...] = ()  # documents to answer from; with none, those that fit
+    document_tokens: int = 1500  # most tokens spent on passages of documents; 0 for none
     attached: tuple[Piece, ...] = ()  # handed over with it, such as what was piped in
     way: Way | None = None  # what the answer is made of, where that is known
     said: str = ""  # the line on a way that the user did not choose
@@ -85,6 +90,7 @@ class Prepared:
 
     messages: tuple[Message, ...]
     context: Context
+    hits: Hits | None = None  # the documents' passages in it
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,8 @@ class Answer(Showable):
     usage: Usage = field(default_factory=Usage)
     context: str = ""  # the data and the session as they were described to the model
     sources: tuple[str, ...] = ()  # what of that the answer names: ``frame sales``, ``help stats::lm``
+    citations: tuple[Citation, ...] = ()  # the passages of documents that it cites
+    marked: str = ""  # its text with question marks at citations that are not borne out, where there are some
     problems: tuple[str, ...] = ()  # what is still wrong with the code in it
     looked: str = ""  # what the model looked at first
     wrong: tuple[str, ...] = ()  # numbers in it that are not those of the data, a sentence each
@@ -203,6 +211,10 @@ class Answer(Showable):
                 "seconds": round(self.usage.seconds, 3),
             },
             "sources": list(self.sources),
+            "citations": [
+                {"number": each.number, "passage": each.passage.label, "borne_out": not each.unborne}
+                for each in self.citations
+            ],
             "looked": self.looked,
             "problems": list(self.problems),
             "wrong": list(self.wrong),
@@ -218,13 +230,17 @@ class Answer(Showable):
             return CellOutput("", as_json(self.as_dict()), data={"application/json": self.as_dict()}, metadata=metadata)
         warned = (f"⚠ {each}" for each in (*self.problems, *self.wrong))
         parts = [part for part in (self._complete(), drawn_from(self.sources), self.looked, *warned) if part]
-        text = "\n\n".join(parts)
+        cited = "\n".join(each.label for each in self.citations)
+        text = "\n\n".join(filter(None, [*parts, cited]))
         if self.format == "text":
             return CellOutput("", text, line, metadata=metadata)
-        return CellOutput(safe_markdown(*parts), text, line, metadata=metadata)  # the answer may end within its code
+        passages = (folded(each.label, fenced(each.passage.text)) for each in self.citations)
+        # The answer may end within its code.
+        return CellOutput("\n\n".join([safe_markdown(*parts), *passages]), text, line, metadata=metadata)
 
     def _complete(self) -> str:
-        return f"{self.text.rstrip()} {INTERRUPTED}".lstrip() if self.interrupted else self.text.rstrip()
+        text = (self.marked or self.text).rstrip()
+        return f"{text} {INTERRUPTED}".lstrip() if self.interrupted else text
 
     def __str__(self) -> str:
         return printable(self._complete())
@@ -247,6 +263,7 @@ class AnswerWriter:
     prepared: Prepared | None = None  # the request, when it was made before; then it is sent as it is
     r: bool = True  # whether R may be looked at
     executor: MainThreadExecutor | None = None  # for R code; raises TimeoutError while the main thread is busy
+    library: Library | None = None  # the documents that may be answered from, where there are some
 
     replies: list[Reply] = field(default_factory=list, init=False)
     unchecked: str = field(default="", init=False)  # why R code was not checked
@@ -262,8 +279,22 @@ class AnswerWriter:
         """The notebook's context, as the model reads it."""
         if self.prepared is not None:
             return self.prepared.context
-        if not self.question.context:
-            return Context()
+        context = self._session() if self.question.context else Context()
+        if self.library is None or self.hits is None:
+            return context
+        from rsql_magic.answers.citations import with_passages
+
+        return with_passages(context, self.hits, self.question.document_tokens)
+
+    @cached_property
+    def hits(self) -> Hits | None:
+        """Passages of documents that go with the question: of those it names, else of all where they fit."""
+        if self.prepared is not None or self.library is None:
+            return self.prepared.hits if self.prepared else None
+        found = self.library.search(self.question.text, self.question.docs, _PASSAGES)
+        return found if found.passages and (found.fits or self.question.docs) else None
+
+    def _session(self) -> Context:
         return gather(
             self.question.text,
             self.sources(),
@@ -303,6 +334,7 @@ class AnswerWriter:
         # A model that may look can tell the values themselves.
         of_frames = self._looking is None and self.gathered.has_frames and not question.attached
         described = [self.gathered.text, wanted(question.way, question.text, of_frames=of_frames)]
+        described += [prompts.render("documents")] if self.library and self.hits else []
         attached = (fence(piece.kind, piece.name, piece.text) for piece in question.attached)
         asked = "\n\n".join([question.text, *attached])
         system = prompts.render("ask", lang=LANGUAGES[question.lang])
@@ -415,6 +447,8 @@ class AnswerWriter:
     # The numbers that an answer to a question of its own states of what the model was told.
     def _checked(self, text: str) -> Checked:
         asked, prose = self.question, text.partition("```")[0]
+        if self.library and self.hits:  # figures of documents are no claims on the data
+            return Checked()
         if not asked.check_code or asked.about_error or asked.attached or self.entry.earlier:
             return Checked()
         if not re.search(r"\d|\bno\b", prose):
@@ -432,13 +466,15 @@ class AnswerWriter:
         cut, silence = last.cut, last.silence
         checked = self._checked(last.text)
         redacted = sum((self.replies[0].redacted + Counter(self.gathered.redactions)).values())
-        sources = self.gathered.named_in(last.text)
+        sources, cited = self.gathered.named_in(last.text), self._cited(last.text) if self.library else None
+        sources += tuple(f"document {each.passage.short}" for each in cited.citations) if cited else ()
         notes = (
             self.entry.note,
             *self.changed,
             f"{redacted} value{'' if redacted == 1 else 's'} redacted" if redacted else "",
             "ended at the longest answer the model may give" if cut else "",
             checked.note if checked.count else "",
+            self._fit_said() if self.library else "",
         )
         return Answer(
             last.text,
@@ -446,11 +482,29 @@ class AnswerWriter:
             usage=usage,
             context=self.gathered.text,
             sources=sources,
+            citations=cited.citations if cited else (),
+            marked=cited.text if cited and cited.wrong else "",
             problems=(*problems, *([silence] if silence else [])),
             looked=self._looking.line if self._looking else "",
-            wrong=checked.wrong,
+            wrong=(*checked.wrong, *(cited.wrong if cited else ())),
             unchecked=self.unchecked,
             notes=tuple(filter(None, notes)),
             format=self.question.format,
             ended_by=ended_by,
         )
+
+    # The citations of an answer that went with passages.
+    def _cited(self, text: str) -> Cited | None:
+        if self.hits is None:
+            return None
+        from rsql_magic.answers.citations import KIND, check_citations
+
+        sent = sum(piece.kind == KIND and piece.shown for piece in self.gathered.pieces)
+        return check_citations(text, self.hits.passages[:sent], self.question.text)
+
+    def _fit_said(self) -> str:
+        if self.hits is None:
+            return ""
+        from rsql_magic.answers.citations import note_of
+
+        return note_of(self.hits, asked=bool(self.question.docs))

@@ -74,7 +74,7 @@ def _by_name(parent: str, columns: Sequence[str], child: str, unique: AbstractSe
 # What the user points to stands in a fence of its own, so that an answer can cite it.
 _POINTED = frozenset({"asked for", "mentioned"})
 # What a name of theirs stands for is no thing that an answer could be drawn from.
-_NO_SOURCE = frozenset({"error", "session"})
+_NO_SOURCE = frozenset({"error", "session", "document"})  # a passage is cited by its number
 # Names of these are seldom words of a sentence; a variable called ``name`` counts in code only.
 _NAMED_IN_PROSE = frozenset({"frame", "schema"})
 _CODE = re.compile(r"(`{3,}|~{3,})(.*?)(?:\1|\Z)|(`+)(.+?)\3", re.S)
@@ -181,9 +181,10 @@ class Context:
         """What `text` states, as values: what the model of fixed rules is sent beside the text."""
         shown = [piece for piece in self.pieces if piece.text]
         texts = {kind: [piece.text for piece in shown if piece.kind == kind] for kind in ("error", "cell", "session")}
-        return {
+        passages = [{"name": piece.name, "text": piece.text} for piece in shown if piece.kind == "document"]
+        return ({"documents": passages} if passages else {}) | {
             "tables": [piece.values for piece in shown if isinstance(piece.values, Table)],
-            "objects": [_object(piece) for piece in shown if piece.kind not in {*texts, "schema", "help"}],
+            "objects": [_object(piece) for piece in shown if piece.kind not in {*texts, "schema", "help", "document"}],
             "joins": [join for piece in shown if isinstance(piece.values, tuple) for join in piece.values],
             "help": [{"name": piece.name, "text": piece.text} for piece in shown if piece.kind == "help"],
             "error": "\n".join(texts["error"]),

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from rsql_magic.errors import GatewayError, GatewayUnreachable
 from rsql_magic.gateway.events import Silence, read_events
 from rsql_magic.gateway.refusals import error_of, not_a_gateway
+from rsql_magic.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
@@ -235,6 +236,19 @@ class LLMClient:
     def delete(self, path: str) -> Any:
         """Delete what is at a path below the base URL and give back the JSON of the reply."""
         return self._json("DELETE", path)
+
+    def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
+        """A vector for each text, by a model that embeds; secrets and personal identifiers are replaced first."""
+        reply = self.post("v1/embeddings", {"model": model, "input": [redact(text)[0] for text in texts]})
+        try:
+            found = [[float(number) for number in each["embedding"]] for each in reply["data"]]
+        except (KeyError, TypeError, ValueError):
+            found = []
+        if len(found) != len(texts) or len({len(each) for each in found}) > 1:
+            raise GatewayError(
+                f"{model} gave no vectors.", hint="Name a model that embeds: %config Rsql.embedding_model."
+            )
+        return found
 
     def _json(self, method: str, path: str, *, body: Any = None, timeout: float | None = None) -> Any:
         with self._sent(self._built(method, path, timeout, json=body)) as response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -117,6 +118,32 @@ class Commands:
     def _catalog(self, rest: str) -> None:
         engine, _ = self.assistant.connections.engine("", self.snapshot.namespace)
         self.screen.show(reports.catalog(engine.catalog(self.assistant.settings.privacy), rest))
+
+    def _docs(self, rest: str) -> None:
+        word, _, more = rest.partition(" ")
+        library = self.assistant.documents.library
+        if not word:
+            self.screen.show(reports.documents(library.documents()))
+        elif word == "add":
+            try:
+                words = shlex.split(more)
+            except ValueError:
+                raise BadInput("A quotation mark is not closed.", hint="%rsql docs add 'my notes.md'") from None
+            added = library.add(words, reports.progress_bar(self.screen.status))
+            self.screen.show(reports.added(added))
+        elif word == "remove" and more.strip():
+            gone = library.remove(more.strip().strip("'\""))
+            self.screen.say(f"Removed {', '.join(each.name for each in gone[:5])}{' …' if len(gone) > 5 else ''}.")
+        else:
+            hint = "%rsql docs add PATH, %rsql docs remove NAME, or %rsql docs to list them."
+            raise BadInput(f"%rsql docs does not know {rest}.", hint=hint)
+
+    def _search(self, words: str) -> None:
+        if not words:
+            raise BadInput("There is nothing to search for.", hint="%rsql search WORDS.")
+        if not (library := self.assistant.documents.library).documents():
+            raise BadInput("There are no documents to search.", hint="%rsql docs add PATH, a folder, or an address.")
+        self.screen.show(reports.found(library.search(words, most=10), words))
 
     def _chat(self, _: str) -> None:
         self.show_panel()

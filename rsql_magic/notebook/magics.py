@@ -147,10 +147,19 @@ class RsqlMagics(Magics):
             about_error=about_error,
             look=options.show_context,
             tools=options.look,
+            docs=options.docs,
         )
         if (wanted := getattr(options, "as")) in WAYS:
             return replace(question, way=wanted), silent
-        bound = wanted or options.run or options.insert or options.no_context or options.lang or question.names
+        bound = (
+            wanted
+            or options.run
+            or options.insert
+            or options.no_context
+            or options.lang
+            or question.names
+            or question.docs
+        )
         return question if bound else self.assistant.routed(question, snapshot), silent
 
     def _preview(
