@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rsql_magic.context import Context, Piece
 from rsql_magic.knowledge import terms
 from rsql_magic.redaction import redact
-from rsql_magic.sql import count_tokens, fence, one_line
+from rsql_magic.sql import count_tokens, fence, names, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,8 +35,9 @@ _NUMERALS = dict(
         strict=True,
     )
 )
-_ENGLISH = frozenset(
-    ["the", "of", "and", "is", "are", "to", "in", "for", "with", "that", "this", "be", "by", "or", "not", "it", "as"]
+_ENGLISH = names(
+    "the of and is are to in for with that this be by or not it as a an at all on was were has have from into they you"
+    " can will must should"
 )
 
 

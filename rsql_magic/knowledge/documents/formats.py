@@ -19,6 +19,7 @@ from rsql_magic.errors import BadInput
 from rsql_magic.knowledge.documents.passages import Section
 from rsql_magic.knowledge.documents.rd import rd_sections
 from rsql_magic.plain_text import printable
+from rsql_magic.sql import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -214,50 +215,12 @@ def _help(text: str) -> Iterator[Section]:
 
 # HTML.
 
-_BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "br",
-        "caption",
-        "dd",
-        "div",
-        "dl",
-        "dt",
-        "figure",
-        "figcaption",
-        "footer",
-        "form",
-        "header",
-        "hr",
-        "li",
-        "main",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "td",
-        "th",
-        "tr",
-        "ul",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-    ]
+_BLOCKS = names(
+    "address article aside blockquote br caption dd div dl dt figure figcaption footer form header hr li main nav ol p"
+    " pre section summary table tbody tr ul h1 h2 h3 h4 h5 h6"
 )
 _UNSEEN = frozenset({"script", "style", "noscript", "template", "svg", "nav", "head", "iframe", "object", "select"})
-_VOID = frozenset(
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
-)
+_VOID = names("area base br col embed hr img input link meta source track wbr")
 
 
 class _Page(HTMLParser):
