@@ -74,6 +74,7 @@ class Library:
     path: Path
     embedder: Embedder | None = None
     clock: Callable[[], float] = time.time  # seconds since 1970
+    _listed: tuple[str, list[Stored]] | None = field(default=None, init=False, repr=False)
     _words: WordIndex | None = field(default=None, init=False, repr=False)
     _meanings: MeaningIndex | None = field(default=None, init=False, repr=False)
 
@@ -84,7 +85,10 @@ class Library:
 
     def documents(self) -> list[Stored]:
         """All documents by name."""
-        return self.store.documents()
+        stamp = self.store.stamp()
+        if self._listed is None or self._listed[0] != stamp:
+            self._listed = stamp, self.store.documents()
+        return self._listed[1]
 
     def named(self, names: Sequence[str]) -> list[Stored]:
         """The documents that names mean: their own, or that of a folder, a package, a pattern.
@@ -238,7 +242,8 @@ def _with_terms(documents: Iterable[Document]) -> Iterator[tuple[Document, list[
 
 def _fit(weights: Mapping[str, float], said: AbstractSet[str]) -> float:
     """The share of a question's words that a passage holds, weighed; one word alone tells too little."""
-    held = {word for word in weights if word in said or (related({word}) & said)}
+    others = related(weights.keys())
+    held = {word for word in weights if word in said or others[word] & said}
     return sum(weights[word] for word in held) / sum(weights.values()) if len(held) > 1 else 0.0
 
 

@@ -15,7 +15,7 @@ import shutil
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from tempfile import mkdtemp
@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     from rsql_magic.knowledge.documents.store import DocumentStore
 
     K = TypeVar("K", bound=Hashable)
+    Scores = np.ndarray[Any, Any]
 
 # What the fields count: measured on R's help, questions of one half chosen by those of the other (docs/documents.md).
 _FIELDS = {"text": 1.0, "heading": 0.8, "document": 0.8}
-_SYNONYM = 0.3  # what a word of the thesaurus counts beside the question's own
+_SYNONYM = 0.5  # what a word of the thesaurus counts beside the question's own
 _SMOOTHING = 60  # of reciprocal rank fusion, as its authors chose
 _RESCORED = 400  # passages whose vectors are compared in full
 _SHORTEST = 4  # letters of a root
@@ -111,15 +112,18 @@ def _thesaurus() -> dict[str, list[tuple[frozenset[str], frozenset[str]]]]:
     return dict(found)
 
 
-def related(words: AbstractSet[str]) -> set[str]:
-    """Roots that a manual may have in place of a question's.
+def related(words: AbstractSet[str]) -> dict[str, frozenset[str]]:
+    """For each root of a question, those that a manual may have in its place.
 
     Example:
-        >>> "quantil" in related({"percentil"})
+        >>> "quantil" in related({"percentil"})["percentil"]
         True
     """
-    entries = (entry for word in words for entry in _thesaurus().get(word, ()))
-    return {root for phrase, others in entries if phrase <= words for root in others} - words
+    found: dict[str, frozenset[str]] = {}
+    for word in words:
+        entries = _thesaurus().get(word, ())
+        found[word] = frozenset(root for phrase, others in entries if phrase <= words for root in others) - words
+    return found
 
 
 def fused(*rankings: Sequence[K]) -> list[K]:
@@ -217,17 +221,45 @@ class WordIndex:
         import numpy as np
 
         found = np.zeros(len(self.ids), dtype=np.float32)
-        for weight, wanted in ((1.0, words), (_SYNONYM, related(words))):
+        whole = np.zeros(self.size, dtype=np.float32)  # of the document around
+        for word, others in related(words).items():
             for name, counts in _FIELDS.items():
-                if known := [word for word in wanted if word in self.fields[name].vocab_dict]:
-                    scores = self.fields[name].get_scores(known)
-                    found += weight * counts * (scores[self.places] if name == "document" else scores)
+                total = whole if name == "document" else found
+                self._add(total, self.fields[name], word, others, counts)
+        found += whole[self.places]
         if within is not None:
             found[~np.isin(self.documents, list(within))] = 0
         count = min(most, len(found))
         best = np.argpartition(found, len(found) - count)[-count:]
         best = best[np.lexsort((best, -found[best]))]
         return [(int(self.ids[place]), float(found[place])) for place in best if found[place] > 0]
+
+    @cached_property
+    def size(self) -> int:
+        """How many documents there are."""
+        return int(self.places[-1]) + 1
+
+    def _add(self, total: Scores, field: Any, word: str, others: Iterable[str], counts: float) -> None:
+        """Add what a field gives for a word, and a part of the most that it gives for one of its synonyms."""
+        import numpy as np
+
+        places, scores = _postings(field, word)
+        total[places] += counts * scores
+        most = np.zeros_like(total)
+        for other in others:
+            places, scores = _postings(field, other)
+            most[places] = np.maximum(most[places], scores)
+        total += (counts * _SYNONYM) * most
+
+
+def _postings(field: Any, word: str) -> tuple[Scores, Scores]:
+    """Where a word stands, and what BM25 gives for it there."""
+    import numpy as np
+
+    if (number := field.vocab_dict.get(word)) is None:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+    start, end = field.scores["indptr"][number], field.scores["indptr"][number + 1]
+    return field.scores["indices"][start:end], field.scores["data"][start:end]
 
 
 def _indexed(texts: list[list[int]], known: dict[str, int]) -> Any:

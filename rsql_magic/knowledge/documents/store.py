@@ -138,7 +138,9 @@ class DocumentStore:
         return [Stored(*row) for row in rows]
 
     def stamp(self) -> str:
-        """What changes with each change of the content."""
+        """What changes with each change of the content; empty where there is none."""
+        if not self.path.exists():
+            return ""
         with self._open() as connection:
             return str(connection.execute("SELECT content FROM stamp").fetchone()[0])
 
