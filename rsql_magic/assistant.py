@@ -29,6 +29,7 @@ from rsql_magic.databases import Connections, executed_by
 from rsql_magic.display import Screen, charts
 from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery, QueryFailed, RsqlError, Stopped
 from rsql_magic.gateway import INTERRUPTED, Chat, GatewayLocator, is_batch
+from rsql_magic.options import DICTIONARIES
 from rsql_magic.sql import Table
 from rsql_magic.text2sql import (
     QueryOptions,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from rsql_magic.context import Context, Piece
     from rsql_magic.databases import Engine, MainThreadExecutor
     from rsql_magic.gateway import LLMClient, Message
-    from rsql_magic.knowledge import Library
+    from rsql_magic.knowledge import Dictionary, Library
     from rsql_magic.options import LookFirst
     from rsql_magic.sql import Catalog, Privacy
     from rsql_magic.study import Kind, Study, StudyWriter
@@ -58,6 +59,70 @@ if TYPE_CHECKING:
 
 DOCUMENTS = Path(".rsql", "documents.db")  # beside the notebook
 W = TypeVar("W", bound=AnswerWriter)
+
+
+class DictionaryInUse:
+    """What people wrote about the data of one notebook: in a file that was given, or in one beside the notebook.
+
+    The file is read anew when it has changed. Without one, a question costs a look at a few names.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self.note = ""  # what there is to say of it, without a full stop; empty where there is none
+        self._connections = connections
+        self._path: str | None = ""  # empty for one beside the notebook, None for none at all
+        self._state: tuple[str, int, int] | None = None  # path, time of change and size of what was read
+        self._dictionary: Dictionary | None = None
+
+    def current(self) -> Dictionary | None:
+        """The dictionary as it is now; the connections' tables are described by it."""
+        names = DICTIONARIES if self._path == "" else filter(None, [self._path])
+        state = next(filter(None, map(self._stamp, names)), None)
+        if state != self._state:
+            self._state = state
+            self._dictionary, self.note = self._read(state[0]) if state else (None, "")
+            if self._path and not state:
+                self.note = f"the dictionary {self._path} is no longer there"
+            self._connections.describe(self._dictionary)
+        return self._dictionary
+
+    def use(self, path: str | None = "") -> None:
+        """Use the dictionary in a file; empty for one beside the notebook, None for none.
+
+        Raises:
+            BadInput: The file cannot be read, or is no dictionary; the one before stays in use.
+        """
+        if path:
+            self._load(path)
+        self._path, self._state = path, ("", 0, 0)  # unlike any file's: it is read anew
+        self.current()
+
+    def __str__(self) -> str:
+        self.current()
+        if self.note:
+            return f"{self.note[0].upper()}{self.note[1:]}."
+        if self._path is None:
+            return "No dictionary is used; %rsql dictionary on looks for one beside the notebook."
+        return f"There is no {DICTIONARIES[0]} beside the notebook; %rsql dictionary init drafts one."
+
+    def _stamp(self, path: str) -> tuple[str, int, int] | None:
+        try:
+            found = os.stat(path)  # noqa: PTH116 - a path object for each name takes four times as long
+        except (OSError, ValueError):
+            return None
+        return path, found.st_mtime_ns, found.st_size
+
+    def _load(self, path: str) -> Dictionary:
+        from rsql_magic.knowledge import Dictionary
+
+        return Dictionary.load(path)
+
+    def _read(self, path: str) -> tuple[Dictionary | None, str]:
+        try:
+            dictionary = self._load(path)
+        except BadInput as error:
+            return None, f"the dictionary {path} is not used: {error}".rstrip(".")
+        return dictionary, f"described by {dictionary.summary}"
 
 
 class Assistant:
@@ -85,6 +150,7 @@ class Assistant:
         self._notes_shown: set[str] = set()
         self.documents = DocumentsInReach(self.settings, self.locator)
         self._asked = ""  # the database that was asked last, as turns name it
+        self.dictionary = DictionaryInUse(self.connections)
 
     def close(self) -> None:
         """Close connections and the client; the embedded gateway ends."""
@@ -189,7 +255,7 @@ class Assistant:
             answer = writer.run()
             # Why R code was not checked, unless that passes: then it is checked later.
             unchecked = f"R code not checked: {answer.unchecked}" if answer.unchecked not in {"", BUSY} else ""
-            news = self._news([*writer.gathered.notes, *filter(None, [unchecked])])
+            news = self._news([*writer.gathered.notes, *filter(None, [unchecked, self.dictionary.note])])
             said = "the tables could not answer it" if question.way == "query" else question.said
             answer.notes = (*filter(None, [question.hint, said]), *answer.notes, *news)
             screen.show(answer.shown(footer=self.settings.usage_line))
@@ -268,10 +334,11 @@ class Assistant:
         chat: Chat | None = None,
         **more: Any,
     ) -> W:
-        level = self.locator.most(question.level)
+        level, dictionary = self.locator.most(question.level), self.dictionary.current()
         catalog = self._catalog(level)
         talk, whole = (self.chat, False) if chat is None else (chat, True)
         entry = talk.entry(question.text, snapshot.origin, whole=whole, connection=self._asked, level=level)
+        more["dictionary"] = dictionary
         return writer(replace(question, level=level), snapshot, entry, catalog=catalog, screen=screen, **more)
 
     @property
@@ -355,7 +422,8 @@ class Assistant:
             only_r = "{0} is a frame of R, which SQL does not see here: %R -o {0} makes it one of Python's"
             notes = (note, prompt.entry.note, choice, hint, only_r.format(of_r[0]) if of_r else "", *result.footnotes)
             result.footnotes = tuple(filter(None, notes))
-            result.notes = (*result.notes, *self._news(prompt.unread))
+            unread = (*prompt.unread, *filter(None, [self.dictionary.note]))
+            result.notes = (*result.notes, *self._news(unread))
             screen.show(result.shown(footer=self.settings.usage_line))
             if result.drawing:
                 screen.also(charts.bundle(result.drawing, png=screen.draws))
@@ -394,6 +462,7 @@ class Assistant:
         level = self.locator.most(options.level)
         asked, hint = (options.question, "") if options.question else self._filled(question, snapshot, level)
         options = replace(options, question=asked, level=level)
+        self.dictionary.current()  # before a connection's catalog is read
         sources = snapshot.sources(options.question, options.tables)
         engine, choice = self.connections.engine("" if connection is None else connection, sources, options.question)
         talk, whole = (self.chat, False) if chat is None else (chat, True)

@@ -33,6 +33,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Documents to answer from: list them, add files, folders, addresses or help, remove them.",
     ),
     "search": ("WORDS", "Search the documents, without a model."),
+    "dictionary": (
+        "[PATH | on | off | init [PATH] | check [PATH]]",
+        "What people wrote about the data: use a file, draft one from the connection, check it against the database.",
+    ),
     "chat": ("", "The chat panel, below the cell."),
     "history": ("[--save FILE]", "The conversation so far; with --save as a page of Markdown in a file."),
     "thread": ("[NAME]", "Go on in the conversation of this name; without one, list those there are."),
@@ -43,6 +47,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("", "Look at everything a question needs, and say what to do where something is wrong."),
     "help": ("[COMMAND]", "This; or one command."),
 }
+# Dictionaries that are found beside a notebook, the first of them there are; the formats tell themselves by content.
+DICTIONARIES = (
+    "data-dict.yaml",
+    "data-dict.yml",
+    "dictionary.yaml",
+    "dictionary.yml",
+    "semantic_model.yaml",
+    "semantic_model.yml",
+    "osi.yaml",
+    "osi.yml",
+    "target/manifest.json",
+    "target/semantic_manifest.json",
+)
 # Options of `%rsql keys new` that limit what a key may use.
 KEY_LIMITS = {"--per-day": "requests_per_day", "--usd-per-day": "usd_per_day", "--usd-per-month": "usd_per_month"}
 KEY_OPTIONS = ("--days", *KEY_LIMITS, "--into")  # all options of `%rsql keys new`, each with a value

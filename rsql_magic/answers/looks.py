@@ -35,7 +35,8 @@ def _gathered(writer: AnswerWriter, name: str) -> Context:
 
     def found(r: bool) -> Context:
         level, sources = writer.question.level, writer.sources()
-        return gather("", sources, names=(name,), level=level, budget=_TOKENS, per_object=_TOKENS, r=r)
+        described = partial(gather, names=(name,), level=level, budget=_TOKENS, per_object=_TOKENS, r=r)
+        return described("", sources, dictionary=writer.dictionary)
 
     if writer.executor is None:
         return found(writer.r)

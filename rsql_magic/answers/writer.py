@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rsql_magic.context import Piece
     from rsql_magic.databases import Engine, MainThreadExecutor
     from rsql_magic.gateway import Block, Entry, Message, StreamOptions
-    from rsql_magic.knowledge import Hits, Library
+    from rsql_magic.knowledge import Dictionary, Hits, Library
     from rsql_magic.options import LookFirst, Way
     from rsql_magic.sql import Catalog, Privacy
     from rsql_magic.text2sql import Linked
@@ -259,6 +259,7 @@ class AnswerWriter:
     entry: Entry
     catalog: Catalog | None = None
     engine: Engine | None = None  # the catalog's database
+    dictionary: Dictionary | None = None  # what people wrote about the data
     screen: Screen = field(default_factory=Screen)
     prepared: Prepared | None = None  # the request, when it was made before; then it is sent as it is
     r: bool = True  # whether R may be looked at
@@ -302,6 +303,7 @@ class AnswerWriter:
             level=self.question.level,
             budget=self.question.budget,
             catalog=self.catalog,
+            dictionary=self.dictionary,
             cells=self.snapshot.cells,
             error=self.snapshot.error if self.question.about_error else None,
             r=self.r,

@@ -301,7 +301,8 @@ class Gathering:
     def _ddl(self, table: Table, level: Privacy, noted: Noted) -> str:
         from rsql_magic.sql import as_stated_in_ddl, ddl
 
-        written = self.dictionary.describe(table) if self.dictionary else table
+        described = any(column.meaning for column in table.columns)  # a catalog's tables may be already
+        written = self.dictionary.describe(table) if self.dictionary and not described else table
         noted.values = as_stated_in_ddl(written, level)
         return ddl(written, level, self.catalog.dialect if self.catalog else "")
 

@@ -43,7 +43,7 @@ def read_catalog(
     effort = Effort.of(database, clock)
     with database:
         structure = structure or database.structure()
-        tables = tuple(map(dictionary.describe, structure.tables)) if dictionary else structure.tables
+        tables, definitions = dictionary.applied(structure.tables) if dictionary else (structure.tables, None)
         if level == "names":
             kept = [_without(table, database.values()) for table in tables]
             tables = infer_keys([table for table in kept if table.columns], structure.unique)
@@ -53,7 +53,8 @@ def read_catalog(
             tables = infer_keys(add_profiles(database, tables, effort, views=False), structure.unique)
             tables = match_values(database, tables, structure.unique, effort)
     late = tuple(dict.fromkeys(effort.late))
-    return Catalog(tables, database.dialect, structure.problems, structure.schema, structure.database, late=late)
+    catalog = Catalog(tables, database.dialect, structure.problems, structure.schema, structure.database, late=late)
+    return replace(catalog, definitions=definitions) if definitions else catalog
 
 
 def _without(table: Table, names: frozenset[str]) -> Table:

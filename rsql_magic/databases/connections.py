@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.databases.base import Database
     from rsql_magic.databases.engines import Engine
+    from rsql_magic.knowledge import Dictionary
 
 # The word that names the live frames as the database.
 FRAMES = "frames"
@@ -90,6 +91,13 @@ class Connections:
     last: str = ""  # what the last cell named; used when the next one names nothing
     _aside: bool = field(default=False, repr=False)
     _open: dict[str, tuple[Any, Engine]] = field(default_factory=dict, repr=False)
+    _dictionary: Dictionary | None = field(default=None, repr=False)
+
+    def describe(self, dictionary: Dictionary | None) -> None:
+        """Have this dictionary describe the tables of all connections, or none."""
+        self._dictionary = dictionary
+        for _, engine in self._open.values():
+            engine.dictionary = dictionary
 
     def takes(self, word: str, namespace: Mapping[str, Any]) -> bool:
         """Whether a word names a connection rather than beginning a question."""
@@ -173,6 +181,8 @@ class Connections:
         except BadInput as error:  # it knows the object, not its name
             leave = "Leave it out: the live frames are the tables." if is_frame(target) else ""
             raise BadInput(f"{name} is no connection.", hint=leave or error.hint) from None
+        if self._dictionary is not None:
+            engine.dictionary = self._dictionary
         self._open[name] = (target, engine)
         return engine
 

@@ -1,137 +1,234 @@
-"""A data dictionary: what people wrote down about tables and columns, kept in a YAML file.
+"""A data dictionary: what people wrote down about tables, columns and metrics, whatever the format of the file."""
 
-    tables:
-      flights:
-        description: One row per departure from New York in 2013.
-        key: [year, month, day, carrier, flight]
-        columns:
-          distance: {description: Great-circle distance, unit: miles}
-          tailnum: {description: Aircraft registration, references: planes.tailnum}
-          origin: Airport of departure
-
-Tables and columns may also be lists of entries with a ``name``. The same file describes database tables, data frames
-and R objects; names are compared without case.
-"""
+# A reader for each format gives tables as `described` has them, relationships and definitions; the formats tell
+# themselves by their content. The same dictionary describes database tables, data frames and R objects; names are
+# compared without case.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import BadInput
-from rsql_magic.sql import ForeignKey, Table
+from rsql_magic.knowledge.marked_yaml import place, read_json, read_text, read_yaml
+from rsql_magic.sql import Column, Definitions, ForeignKey, Meaning, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-_TABLE = frozenset({"name", "description", "key", "columns"})
-_COLUMN = frozenset({"name", "description", "label", "unit", "units", "key", "references"})
+    from rsql_magic.knowledge.described import DescribedColumn, DescribedTable, Misfit
+    from rsql_magic.sql import Definition, Relationship
 
 
 @dataclass(frozen=True)
 class Dictionary:
-    """Descriptions, units and keys by table and column.
+    """Tables, relationships, terms and definitions.
 
     Example:
-        >>> from rsql_magic.sql import Column
         >>> notes = Dictionary.of({"tables": {"flights": {"columns": {"distance": {"unit": "miles"}}}}})
         >>> notes.describe(Table("flights", (Column("distance", "DOUBLE"),))).columns[0].unit
         'miles'
     """
 
-    tables: Mapping[str, Mapping[str, Any]]  # by the table's name in lower case; columns likewise under ``columns``
+    tables: Mapping[str, DescribedTable] = field(default_factory=dict)  # by name in lower case
+    relationships: tuple[Relationship, ...] = ()
+    glossary: Mapping[str, str] = field(default_factory=dict)
+    named: tuple[Definition, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)  # metrics that cannot be compiled, with the reason
+    problems: tuple[Misfit, ...] = ()  # what does not hold and is left out
+    name: str = ""  # of the file, as messages have it
+    kind: str = ""  # the format: ``data-dict.yaml``, ``dbt``, ``OSI`` or ``dictionary``
 
     @classmethod
     def load(cls, path: str | Path) -> Dictionary:
-        """Read a YAML file.
+        """Read a file of any format.
 
         Raises:
-            BadInput: The file cannot be read, is no YAML, or holds something else than tables and columns.
+            BadInput: It cannot be read, is none of the formats, or says what cannot be meant.
         """
-        import yaml  # type: ignore[import-untyped]
+        path = Path(path)
+        return cls.read(read_text(path), str(path))
 
-        try:
-            written = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as problem:
-            reason = f"The data dictionary {path} cannot be read: {problem.strerror}."
-            raise BadInput(reason, hint="Check the path.") from problem
-        except (yaml.YAMLError, UnicodeDecodeError) as problem:
-            reason = f"The data dictionary {path} is no valid YAML: {problem}."
-            raise BadInput(reason, hint="Correct that line.") from problem
-        return cls.of(written, str(path))
+    @classmethod
+    def read(cls, text: str, name: str) -> Dictionary:
+        """Read the text of a file; its name stands for it in messages, and ends in ``.json`` where it is JSON.
+
+        Raises:
+            BadInput: It is none of the formats, or says what cannot be meant.
+        """
+        return cls.of(read_json(text, name) if name.endswith(".json") else read_yaml(text, name), name)
 
     @classmethod
     def of(cls, written: Any, where: str = "the data dictionary") -> Dictionary:
-        """Check what was written; ``where`` stands for it in messages.
+        """Read a document; ``where`` stands for it in messages.
 
         Raises:
-            BadInput: Something is not what it should be; the message says what and where.
+            BadInput: It is none of the formats, or says what cannot be meant.
         """
-        if not isinstance(written, dict) or "tables" not in written:
-            raise BadInput(f"{where} has no entry 'tables'.", hint="Start the file with 'tables:' (docs/context.md).")
-        tables = _named(written["tables"], f"{where}: tables")
-        return cls({name: _table(entry, f"{where}: {name}") for name, entry in tables.items()})
+        from rsql_magic.knowledge.formats import read_document
+
+        return read_document(written, where)
+
+    @property
+    def definitions(self) -> Definitions:
+        """Metrics, filters, derived values, relationships and terms, with the names that the file has."""
+        return Definitions(self.named, self.relationships, self.glossary, self.refused)
+
+    def entry(self, table: Table) -> DescribedTable | None:
+        """What is written about a table."""
+        names = (table.full_name, f"{table.schema}.{table.name}", table.name)
+        return next((self._by_stored[name.casefold()] for name in names if name.casefold() in self._by_stored), None)
+
+    @cached_property
+    def _by_stored(self) -> Mapping[str, DescribedTable]:
+        """Tables by the names that they may have in a database."""
+        stored = {entry.stored.casefold(): entry for entry in self.tables.values() if entry.stored}
+        short = {entry.stored.rpartition(".")[2].casefold(): entry for entry in self.tables.values() if entry.stored}
+        return {**short, **self.tables, **stored}
+
+    @cached_property
+    def _keys(self) -> Mapping[str, list[tuple[tuple[str, ...], str, tuple[str, ...]]]]:
+        """Foreign keys by table: columns, the other table, its columns."""
+        keys: dict[str, list[tuple[tuple[str, ...], str, tuple[str, ...]]]] = {}
+        for each in self.relationships:
+            many = (each.left, each.left_columns), (each.right, each.right_columns)
+            (table, columns), (other, referred) = many[::-1] if each.cardinality == "one-to-many" else many
+            keys.setdefault(table.casefold(), []).append((columns, other, referred))
+        return keys
 
     def describe(self, table: Table) -> Table:
         """The table with what is written about it; a comment of the database is kept where nothing is."""
-        names = (table.full_name, f"{table.schema}.{table.name}", table.name)
-        written = next((self.tables[name.casefold()] for name in names if name.casefold() in self.tables), None)
-        if written is None:
+        if (entry := self.entry(table)) is None:
             return table
-        declared = {key.columns for key in table.foreign_keys}
-        columns, keys = [], []
-        for column in table.columns:
-            about = written["columns"].get(column.name.casefold(), {})
-            description, unit = about.get("description") or column.description, about.get("unit") or column.unit
-            columns.append(replace(column, description=description, unit=unit))
-            target, _, referred = about.get("references", "").rpartition(".")
-            if target and (column.name,) not in declared:
-                keys.append(ForeignKey((column.name,), target, (referred,)))
+        spelled = {column.name.casefold(): column.name for column in table.columns}
+        known = entry.by_name
+        columns = tuple(
+            self._column(column, known[name]) if (name := column.name.casefold()) in known else column
+            for column in table.columns
+        )
+        declared = {tuple(name.casefold() for name in key.columns) for key in table.foreign_keys}
+        pointing = [*self._keys.get(entry.name.casefold(), ()), *_references(entry)]
+        keys: dict[tuple[str, ...], ForeignKey] = {}
+        for names, other, referred in pointing:
+            folded = tuple(name.casefold() for name in names)
+            if folded not in declared and all(name in spelled for name in folded):
+                target = self.tables.get(other.casefold())
+                called = (target.stored if target else "") or other
+                keys.setdefault(folded, ForeignKey(tuple(spelled[name] for name in folded), called, referred))
         return replace(
             table,
-            columns=tuple(columns),
-            description=written.get("description") or table.description,
-            primary_key=tuple(written.get("key", ())) or table.primary_key,
-            foreign_keys=(*table.foreign_keys, *keys),
+            columns=columns,
+            description=entry.description or entry.label or table.description,
+            primary_key=tuple(spelled.get(name.casefold(), name) for name in entry.key) or table.primary_key,
+            foreign_keys=(*table.foreign_keys, *keys.values()),
+            synonyms=tuple(dict.fromkeys((*entry.synonyms, *_label(entry.label, entry.name)))) or table.synonyms,
         )
 
+    def _column(self, column: Column, entry: DescribedColumn) -> Column:
+        written, meaning = entry.description or entry.label, self._meaning(entry)
+        if written and column.description and column.description != written:
+            meaning = replace(meaning, source=f"{meaning.source}, in place of the database's comment")
+        # By its constructor: `replace` takes three times as long, and a catalog may have thousands of columns.
+        return Column(
+            column.name,
+            column.type,
+            column.nullable,
+            written or column.description,
+            entry.unit or column.unit,
+            column.profile,
+            meaning,
+        )
 
-def _named(entries: Any, where: str) -> dict[str, Any]:
-    """Entries by name in lower case, from a mapping or from a list of entries with a name."""
-    if isinstance(entries, list) and all(isinstance(entry, dict) and "name" in entry for entry in entries):
-        entries = {entry["name"]: entry for entry in entries}
-    if not isinstance(entries, dict):
-        raise BadInput(f"{where} should map names to what is said about them.", hint="See docs/context.md.")
-    return {str(name).casefold(): entry for name, entry in entries.items()}
+    @cached_property
+    def _meanings(self) -> dict[int, Meaning]:
+        """Meanings of columns by their identity, which lasts as long as the dictionary."""
+        return {}
+
+    def _meaning(self, entry: DescribedColumn) -> Meaning:
+        if (known := self._meanings.get(id(entry))) is not None:
+            return known
+        synonyms = tuple(dict.fromkeys((*entry.synonyms, *_label(entry.label, entry.name))))
+        meaning = Meaning(entry.measure, entry.values, synonyms, entry.restricted, place(self.name, entry.line))
+        return self._meanings.setdefault(id(entry), meaning)
+
+    def applied(self, tables: Sequence[Table]) -> tuple[tuple[Table, ...], Definitions]:
+        """Tables of a database with what is written about them, and the definitions that concern them.
+
+        In both, tables are named as the database names them. Keys whose columns are not there are left out.
+        """
+        stored: dict[str, Table] = {}
+        for table in sorted(tables, key=lambda table: bool(table.schema or table.database)):
+            if (entry := self.entry(table)) is not None:
+                stored.setdefault(entry.name.casefold(), table)
+        called = {name: table.full_name for name, table in stored.items()}
+        there = {name.casefold(): table for table in reversed(tables) for name in (table.name, table.full_name)}
+        there |= stored
+        described = []
+        for table in tables:
+            told = self.describe(table)
+            own = {column.name for column in table.columns}
+            declared = len(table.foreign_keys)
+            written = (_leading_to(key, there) for key in told.foreign_keys[declared:])
+            keys = (*table.foreign_keys, *filter(None, written))
+            primary = told.primary_key if own.issuperset(told.primary_key) else table.primary_key
+            described.append(replace(told, foreign_keys=keys, primary_key=primary))
+        relationships = tuple(
+            replace(each, left=called[each.left.casefold()], right=called[each.right.casefold()])
+            for each in self.relationships
+            if each.left.casefold() in called and each.right.casefold() in called
+        )
+        named = tuple(
+            replace(each, table=called[each.table.casefold()]) if each.table else each
+            for each in self.named
+            if not each.table or each.table.casefold() in called
+        )
+        return tuple(described), Definitions(named, relationships, self.glossary, self.refused)
+
+    @property
+    def summary(self) -> str:
+        """What it holds, in one line without a full stop.
+
+        Example:
+            >>> Dictionary.of({"tables": {"flights": {"metrics": {"delay": "AVG(dep_delay)"}}}}, "d.yaml").summary
+            'd.yaml: 1 table, 1 metric'
+        """
+        kinds = [each.kind for each in self.named]
+        counts = {"table": len(self.tables), "metric": kinds.count("metric"), "filter": kinds.count("filter")}
+        counts |= {"derived value": kinds.count("derived"), "relationship": len(self.relationships)}
+        held = ", ".join(f"{count:,} {what}{'s' * (count != 1)}" for what, count in counts.items() if count)
+        errors = sum(problem.error for problem in self.problems)
+        wrong = f"; {errors:,} problem{'s' * (errors != 1)}, listed by %rsql dictionary check" if errors else ""
+        return f"{self.name}: {held or 'nothing'}{wrong}"
+
+    def __repr__(self) -> str:
+        return f"<Dictionary {self.name} ({self.kind}) tables={len(self.tables)} definitions={len(self.named)}>"
 
 
-def _table(entry: Any, where: str) -> dict[str, Any]:
-    if isinstance(entry, str):
-        return {"description": entry, "columns": {}}
-    _check(entry, _TABLE, where)
-    columns = _named(entry.get("columns") or {}, f"{where}: columns")
-    key = entry.get("key") or ()
-    return {
-        "description": str(entry.get("description") or ""),
-        "key": (key,) if isinstance(key, str) else tuple(key),
-        "columns": {name: _column(column, f"{where}.{name}") for name, column in columns.items()},
-    }
+def _label(label: str, name: str) -> tuple[str, ...]:
+    """A label is one more name, where it says something else than the name itself."""
+    plain = "".join(filter(str.isalnum, label)).casefold()
+    return (label,) if plain and plain != "".join(filter(str.isalnum, name)).casefold() and len(label) <= 40 else ()
 
 
-def _column(entry: Any, where: str) -> dict[str, str]:
-    if isinstance(entry, str) or entry is None:
-        return {"description": entry or ""}
-    _check(entry, _COLUMN, where)
-    return {
-        "description": str(entry.get("description") or entry.get("label") or ""),
-        "unit": str(entry.get("unit") or entry.get("units") or ""),
-        "references": str(entry.get("references") or ""),
-    }
+def _references(entry: DescribedTable) -> Iterable[tuple[tuple[str, ...], str, tuple[str, ...]]]:
+    """Keys that columns name themselves."""
+    for column in entry.columns:
+        table, _, referred = column.references.rpartition(".")
+        if table:
+            yield (column.name,), table, (referred,)
 
 
-def _check(entry: Any, known: frozenset[str], where: str) -> None:
-    if not isinstance(entry, dict):
-        raise BadInput(f"{where} should be text or a mapping.", hint="See docs/context.md.")
-    if unknown := sorted(str(key) for key in entry.keys() - known):
-        raise BadInput(f"{where} has the unknown entry {unknown[0]!r}.", hint=f"Known are {', '.join(sorted(known))}.")
+def _leading_to(key: ForeignKey, tables: Mapping[str, Table]) -> ForeignKey | None:
+    """A key with the names of the table that it leads to; None where that or its columns are not there."""
+    target = tables.get(key.table.casefold())
+    columns = [target.column(name) for name in key.referred] if target else []
+    if target is None or not all(columns):
+        return None
+    return replace(key, table=target.full_name, referred=tuple(column.name for column in columns if column))
+
+
+def refuse(what: str, hint: str = "See docs/dictionary.md.") -> BadInput:
+    """The error for a document that does not say what it should."""
+    return BadInput(what, hint=hint)

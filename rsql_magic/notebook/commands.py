@@ -145,6 +145,15 @@ class Commands:
             raise BadInput("There are no documents to search.", hint="%rsql docs add PATH, a folder, or an address.")
         self.screen.show(reports.found(library.search(words, most=10), words))
 
+    def _dictionary(self, rest: str) -> None:
+        word, _, path = rest.partition(" ")
+        path = path.strip("'\" ")
+        if word in {"on", "off"} and not path:
+            self.assistant.dictionary.use("" if word == "on" else None)
+        elif rest:
+            self.assistant.dictionary.use(rest.strip("'\""))
+        self.screen.say(str(self.assistant.dictionary))
+
     def _chat(self, _: str) -> None:
         self.show_panel()
 

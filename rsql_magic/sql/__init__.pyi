@@ -13,7 +13,9 @@ from .catalog import as_stated_in_ddl as as_stated_in_ddl
 from .catalog import ddl as ddl
 from .catalog import quoted as quoted
 from .catalog import value_kind as value_kind
+from .definitions import Cardinality as Cardinality
 from .definitions import Definition as Definition
+from .definitions import DefinitionKind as DefinitionKind
 from .definitions import Definitions as Definitions
 from .definitions import Meaning as Meaning
 from .definitions import Measure as Measure

@@ -80,6 +80,8 @@ class Definitions:
     named: tuple[Definition, ...] = ()
     relationships: tuple[Relationship, ...] = ()
     glossary: Mapping[str, str] = field(default_factory=dict)  # Terms of the domain, each with its meaning
+    # Metrics that are defined and cannot be compiled, each with the reason: ``a conversion metric``
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def metric(self, name: str) -> Definition | None:
         """The metric of a name."""
@@ -103,4 +105,4 @@ class Definitions:
         return {(one.table.casefold(), one.name.casefold()): one for one in self.named if one.kind != "metric"}
 
     def __bool__(self) -> bool:
-        return bool(self.named or self.relationships or self.glossary)
+        return bool(self.named or self.relationships or self.glossary or self.refused)
