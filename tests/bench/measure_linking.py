@@ -1,11 +1,12 @@
-"""How often linking finds every table a question needs, on question sets in Spider's format.
+"""How often linking finds every table a question needs, beside plain BM25 in the same run.
 
+    python tests/bench/measure_linking.py                      # the warehouses of tests/warehouses
     python tests/bench/measure_linking.py tables.json questions.jsonl [--database DIR] [--naming schema] [-n 1000]
 
-``tables.json`` holds the schemas of many databases; all are merged into one warehouse. Each line of ``questions.jsonl``
-has ``db_id``, ``question`` and ``gold_tables``. With ``--database`` the categories of text columns (at most 20 distinct
-values) are read from ``DIR/<db_id>.sqlite``. ``--descriptions`` is BIRD's ``column_descriptions.json``. The sets
-themselves are not ours to ship.
+Sets are in Spider's format: ``tables.json`` holds the schemas of many databases; all are merged into one warehouse.
+Each line of ``questions.jsonl`` has ``db_id``, ``question`` and ``gold_tables``. With ``--database`` the categories of
+text columns (at most 20 distinct values) are read from ``DIR/<db_id>.sqlite``. ``--descriptions`` is BIRD's
+``column_descriptions.json``. The sets themselves are not ours to ship.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import sqlite3
+import sys
 import time
+from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +25,13 @@ from rsql_magic.context import Catalog
 from rsql_magic.sql import Column, ForeignKey, Profile, Table, link
 from rsql_magic.sql.linking.index import shown
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from warehouses import CLOUDS, KEYS, STARS, PlainBM25, warehouse
+
 _MOST_VALUES = 20
 
 
-def warehouse(schemas, naming="prefix", folder=None, descriptions=None):
+def merged(schemas, naming="prefix", folder=None, descriptions=None):
     """All schemas as one catalog."""
     tables = []
     for schema in schemas:
@@ -82,42 +88,53 @@ def _profiled(connection, table, column):
     return column
 
 
-def measure(catalog, questions, naming):
-    """Shares of questions with all gold tables within the first 5 and 10, tokens, and milliseconds."""
-    whole = shown(catalog.tables, catalog).tokens
-    found5 = found10 = tokens = 0
+def measure(catalog, questions):
+    """Shares of questions with all tables needed within the first 5, 10, 20, 30 and all shown, tokens, milliseconds."""
     link("first", catalog)
-    start = time.perf_counter()
-    for line in questions:
-        names = [table.full_name.casefold() for table in link(line["question"], catalog, 8000)]
-        gold = {full_name(line["db_id"], table, naming).casefold() for table in line["gold_tables"]}
-        found5 += gold <= set(names[:5])
-        found10 += gold <= set(names[:10])
-    seconds = time.perf_counter() - start
-    for line in questions[:200]:
-        tokens += shown(link(line["question"], catalog, 8000)[:10], catalog).tokens
-    n = len(questions)
+    start = time.process_time()
+    linked = [link(question, catalog, 8000) for question, _ in questions]
+    seconds = time.process_time() - start
+    floor = PlainBM25(catalog)
+    found = Counter()
+    for (question, needed), tables in zip(questions, linked, strict=True):
+        names, wanted = [table.full_name.casefold() for table in tables], {name.casefold() for name in needed}
+        for most in (5, 10, 20, 30, len(catalog)):
+            found[most] += wanted <= set(names[:most])
+        found["floor"] += wanted <= {name.casefold() for name in floor.first(question)}
+    share = {most: f"{n / len(questions):.1%}" for most, n in found.items()}
+    some = linked[:200]
+    tokens = sum(shown(tables, catalog).tokens for tables in some) / len(some)
     return (
-        f"{len(catalog)} tables, {n} questions: all gold tables in the first 5 {found5 / n:.1%}, 10 {found10 / n:.1%}; "
-        f"10 tables are {tokens / min(n, 200) / whole:.2%} of {whole:,} tokens; {1000 * seconds / n:.1f} ms"
+        f"{len(catalog)} tables, {len(questions)} questions: all needed in the first 5 {share[5]}, "
+        f"10 {share[10]} (plain BM25 {share['floor']}), 20 {share[20]}, 30 {share[30]}, shown {share[len(catalog)]}; "
+        f"{sum(map(len, some)) / len(some):.0f} tables of {tokens:,.0f} tokens; {1000 * seconds / len(linked):.1f} ms"
     )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", help="tables.json, or several joined by commas")
-    parser.add_argument("questions", type=Path)
+    parser.add_argument("tables", nargs="?", help="tables.json, or several joined by commas")
+    parser.add_argument("questions", nargs="?", type=Path)
     parser.add_argument("--database", type=Path)
     parser.add_argument("--descriptions", type=Path)
     parser.add_argument("--naming", choices=["prefix", "schema"], default="prefix")
     parser.add_argument("-n", type=int, default=None)
     options = parser.parse_args()
+    if not options.tables:
+        for name in (*STARS, *CLOUDS):
+            for keys in KEYS if name in STARS else KEYS[:1]:
+                print(f"{name}, keys: {keys}: {measure(*warehouse(name, keys))}")
+        return
     schemas = [schema for path in options.tables.split(",") for schema in json.loads(Path(path).read_text())]
     notes = json.loads(options.descriptions.read_text()) if options.descriptions else None
     lines = [json.loads(line) for line in options.questions.read_text().splitlines()]
-    questions = [line for line in lines if line["gold_tables"]]
-    questions = questions[:: max(1, len(questions) // options.n)] if options.n else questions
-    print(measure(warehouse(schemas, options.naming, options.database, notes), questions, options.naming))
+    lines = [line for line in lines if line["gold_tables"]]
+    lines = lines[:: max(1, len(lines) // options.n)] if options.n else lines
+    questions = [
+        (line["question"], [full_name(line["db_id"], table, options.naming) for table in line["gold_tables"]])
+        for line in lines
+    ]
+    print(measure(merged(schemas, options.naming, options.database, notes), questions))
 
 
 if __name__ == "__main__":

@@ -187,12 +187,13 @@ class TestRepeatedTables:
     )
     def test_the_member_is_chosen_by_date(self, question, name):
         found = link(question, Catalog(self.DAYS, "bigquery"), budget_tokens=3000)
-        assert [table.name[: len(name)] for table in found] == [name]
+        assert {table.name[: len(name)] for table in found} == {name}
+        assert len(found) <= 2  # of a longer time the first and the last day
 
     def test_each_year_asked_for_is_shown(self):
         years = tuple(_table(f"census_{year}", "county", "population") for year in range(2005, 2020))
         found = link("population growth from 2010 to 2015", _crowd(*years), budget_tokens=3000)
-        assert {t.name for t in found[:2]} == {"census_2010", "census_2015"}
+        assert [t.name for t in found[:6]] == [f"census_{year}" for year in range(2010, 2016)]
 
     def test_other_columns_make_another_family(self):
         mixed = (*self.DAYS[:5], _table("events_19990101", "something_else"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from rsql_magic.sql.linking.index import Index, fit, with_some
+from rsql_magic.sql.linking.index import MOST, Index, fit, with_near_keys, with_some
 from rsql_magic.sql.linking.questions import question_of
 from rsql_magic.sql.linking.words import STOP_WORDS, mistyped, named_schemas, slips, split, stem
 
@@ -25,9 +25,9 @@ _PER_NAME = 2
 def link(question: str, catalog: Catalog, budget_tokens: int = 8000) -> list[Table]:
     """The tables that matter to a question, best first.
 
-    The whole schema when it fits the budget. Otherwise ten tables or up to twenty, of repeated tables (one per day,
-    say) only those the question calls for, and of tables with more than fifty columns the relevant ones and the keys;
-    their descriptions say what is left out.
+    The whole schema when it fits the budget. Otherwise ten tables or up to forty where many may be meant, of repeated
+    tables (one per day, say) only those the question calls for, and of tables with more than fifty columns the relevant
+    ones and the keys; their descriptions say what is left out.
 
     Example:
         >>> from rsql_magic.sql import Catalog, Column, Table
@@ -37,8 +37,11 @@ def link(question: str, catalog: Catalog, budget_tokens: int = 8000) -> list[Tab
     """
     if (index := Index.of(catalog)).cost <= budget_tokens:
         return index.every(question)
-    ranked = (index.trimmed(table, question) for table in index.ranked(question))
-    return fit(ranked, budget_tokens, index.cost, index.tokens)
+    ranked = list(islice(index.scored(question), MOST))
+    ranks = {table.full_name: rank for rank, (table, _) in enumerate(ranked)}
+    whole = ((index.trimmed(table, question), share) for table, share in ranked)
+    told = ((with_near_keys(table, ranks), share) for table, share in whole)
+    return fit(told, budget_tokens, index.cost, index.tokens)
 
 
 def rivals(question: str, catalog: Catalog, within: float = 0.05) -> list[Table]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from rsql_magic.sql.catalog import ddl
 from rsql_magic.sql.facts import count_tokens
-from rsql_magic.sql.linking.joins import Joins, copies, families
+from rsql_magic.sql.linking.families import Times, Twins, families
+from rsql_magic.sql.linking.joins import Joins, copies
 from rsql_magic.sql.linking.lexicon import Lexicon, Naming, shortens, skeleton
 from rsql_magic.sql.linking.questions import Concept, question_of
 from rsql_magic.sql.linking.words import small_names, stems
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rsql_magic.sql.catalog import Catalog, Column, Table
+    from rsql_magic.sql.catalog import Catalog, Column, ForeignKey, Table
+    from rsql_magic.sql.linking.families import Family
     from rsql_magic.sql.linking.lexicon import Words
 
     Floats = NDArray[np.float64]
@@ -31,10 +33,16 @@ if TYPE_CHECKING:
 
 # Tables with more columns are shown in part.
 WIDE = 50
-# Ten tables are shown whatever share of the schema they are; up to twenty while they cost little.
-_FEW, _MOST = 10, 20
-# Beyond the first ten, tables are added up to the larger of these shares: more would hide what matters.
+# Ten tables are shown whatever share of the schema they are, up to twenty while they cost little.
+_FEW, _SOME, MOST = 10, 20, 40
+# What is little: the larger of these shares.
 _SHARE_OF_SCHEMA, _SHARE_OF_BUDGET = 0.03, 0.25
+# Where the ranking is unsure, up to forty that score at least such a share of the best, in such a share of the budget.
+_NEARLY, _MUCH = 0.5, 0.75
+# Of more members of a family that a question calls for, the first and the last are shown.
+_MOST_MEMBERS = 10
+# Of a table with more keys only those to tables that may be shown are told, so many of a column.
+_MANY_KEYS, _KEYS_OF_A_COLUMN = 6, 2
 # For a price from lengths alone; `count_tokens` tells it exactly.
 _CHARACTERS_PER_TOKEN = 3.7
 
@@ -77,17 +85,36 @@ def estimate(table: Table) -> float:
     return letters / _CHARACTERS_PER_TOKEN
 
 
-def fit(ranked: Iterable[Table], budget: int, whole: float, cost: Callable[[Table], int] = tokens) -> list[Table]:
-    """The first of the ranked tables, but for those that do not fit; ``whole`` is what the whole schema would cost."""
+def fit(
+    ranked: Iterable[tuple[Table, float]], budget: int, whole: float, cost: Callable[[Table], int] = tokens
+) -> list[Table]:
+    """The first of the ranked tables, but for those that do not fit; more of them where many score about as well.
+
+    Each comes with its score as a share of the best; ``whole`` is what the whole schema would cost.
+    """
     little = min(budget, max(_SHARE_OF_SCHEMA * whole, _SHARE_OF_BUDGET * budget))
     chosen: list[Table] = []
     spent = 0
-    for table in islice(ranked, _MOST):
-        price = cost(table)
-        if spent + price <= (budget if len(chosen) < _FEW else little):
+    for table, share in islice(ranked, MOST):
+        allowed = budget if len(chosen) < _FEW else max(_MUCH * budget if share >= _NEARLY else 0.0, little)
+        if len(chosen) >= _SOME and share < _NEARLY:
+            break
+        if spent + (price := cost(table)) <= allowed:
             chosen.append(table)
             spent += price
     return chosen
+
+
+def with_near_keys(table: Table, ranks: Mapping[str, int]) -> Table:
+    """The table; one with many keys with those to ranked tables only, and of each column the best two."""
+    if len(table.foreign_keys) <= _MANY_KEYS:
+        return table
+    near = sorted((key for key in table.foreign_keys if key.table in ranks), key=lambda key: ranks[key.table])
+    kept: dict[tuple[str, ...], list[ForeignKey]] = defaultdict(list)
+    for key in near:
+        kept[key.columns].append(key)
+    few = {key for keys in kept.values() for key in keys[:_KEYS_OF_A_COLUMN]}
+    return replace(table, foreign_keys=tuple(key for key in table.foreign_keys if key in few))
 
 
 def trimmed(table: Table, scores: Sequence[float], keep: int = WIDE) -> Table:
@@ -134,14 +161,19 @@ class Index:
         self.tables = [family.model for family in self.families]
         self.weights = weights or Weights()
         self._lexicon = Lexicon((n for t in self.tables for n in (t.name, *(c.name for c in t.columns))), self.weights)
+        self._times = Times(self.families)
         self.naming = Naming(self.tables)
+        self._twins = Twins(self.tables, self.naming.groups)
+        for place, family in enumerate(self.families):
+            if len(family.members) > 1:  # the number is of one member and not of the family
+                self.naming.names[place] = without_numbers(self.naming.names[place])
         self._lexicon.learn(_described(self.tables))
         self._copies = copies(self.tables, self.naming)
         self._originals = np.array([place not in self._copies for place in range(len(self.tables))], bool)
         self._postings = Postings(self._lexicon, self.tables, self.naming, self.weights)
         self._values = value_places(self.tables)
         self._joins = Joins(self.tables, self.naming, self._copies)
-        self._names = self._telling_names()
+        self._names = _telling_names(self.families, self._lexicon)
 
     @classmethod
     def of(cls, catalog: Catalog) -> Index:
@@ -173,29 +205,31 @@ class Index:
 
     def every(self, question: str) -> list[Table]:
         """All tables, best first."""
-        return [table for place in self.rank(question) for table in reversed(self.families[place].members)]
+        ranked = (self.families[place] for place in self.rank(question))
+        return [table for f in ranked for table in dict.fromkeys((*f.called_for(question), *reversed(f.members)))]
 
     def ranked(self, question: str) -> Iterator[Table]:
         """The tables, best first; of repeated ones those the question calls for."""
-        for place in self.rank(question):
-            yield from self.families[place].shown_for(question)
+        return (table for table, _ in self.scored(question))
+
+    def scored(self, question: str) -> Iterator[tuple[Table, float]]:
+        """The tables, best first, with their scores as shares of the best; of repeated ones those asked for."""
+        scores = self.scores(question)
+        top = max(scores.max(initial=0.0), 1e-9)
+        for place in self._ranked(question, scores):
+            for table in self.families[place].shown_for(question, _MOST_MEMBERS):
+                yield table, float(scores[place] / top)
 
     def rank(self, question: str) -> list[int]:
         """Positions in ``tables``, best first; tables that the question calls by their very names before all others."""
-        scores = self.scores(question)
-        named = [place for name in question_of(question).mentions for place in self._names.get(name, ())]
-        scores[named] += scores.max(initial=0) + 1  # above all others, in their own order
-        return [int(i) for i in np.lexsort((-self._joins.hubs, -scores))]
+        return self._ranked(question, self.scores(question))
 
-    def _telling_names(self) -> dict[str, list[int]]:
-        """The names that can only mean a table, in lower case: ``order_items``, but not plain words like ``orders``."""
-        names = defaultdict(list)
-        for place, family in enumerate(self.families):
-            for table in family.members:
-                for name in {table.full_name.casefold(), table.name.casefold()}:
-                    if len(name) > _TELLING and not self._lexicon.is_word(name):
-                        names[name].append(place)
-        return names
+    def _ranked(self, question: str, scores: Floats) -> list[int]:
+        named = [place for name in question_of(question).mentions for place in self._names.get(name, ())]
+        scores = scores.copy()
+        scores[named] += scores.max(initial=0) + 1  # above all others, in their own order
+        ranked = np.lexsort((-self._joins.hubs, -scores)).tolist()
+        return [*self._twins.behind(ranked[:MOST], _FEW), *ranked[MOST:]]
 
     def scores(self, question: str) -> Floats:
         """How much each table matters: by its own words, by those its neighbours and its cluster cover."""
@@ -208,6 +242,8 @@ class Index:
         own = found * (found / np.maximum(best, 1e-9)) ** w.sharp
         scores: Floats = (own + w.local * local + w.far * far + w.cluster * best / sizes**w.size).sum(axis=0)
         scores += w.hub * scores.max(initial=0) * self._joins.hubs
+        fits, other = self._times.fit(question, len(self.tables))
+        scores *= 1 + w.time * fits - w.other_time * other
         unasked = [place for place, copy in self._copies.items() if not copy.asked_for(asked.stems)]
         scores[unasked] *= w.copy
         return scores
@@ -313,6 +349,17 @@ class Index:
         return concept.weight * max(sure, default=0.0)
 
 
+def _telling_names(families: Sequence[Family], lexicon: Lexicon) -> dict[str, list[int]]:
+    """The names that can only mean a table, in lower case: ``order_items``, but not plain words like ``orders``."""
+    names = defaultdict(list)
+    for place, family in enumerate(families):
+        for table in family.members:
+            for name in {table.full_name.casefold(), table.name.casefold()}:
+                if len(name) > _TELLING and not lexicon.is_word(name):
+                    names[name].append(place)
+    return names
+
+
 # Values of more words are text, and no question repeats them.
 LONGEST_VALUE = 6
 # Where a word is that no table has.
@@ -416,12 +463,17 @@ def _fields(table: Table, called: tuple[str, Words], w: Weights) -> Iterator[tup
     """Each text of a table, and what a word in it counts."""
     group, name = called
     many = _diluted(min(len(table.columns), _MOST_COLUMNS), _USUAL_COLUMNS, w.b)
-    yield w.name / _diluted(len(name), _USUAL_NAME, w.b_name), " ".join(name)
+    yield w.name / _diluted(len(without_numbers(name)), _USUAL_NAME, w.b_name), " ".join(name)
     yield w.group, group
     yield w.note, table.description
     for column in table.columns:
         yield w.column / many, column.name
         yield w.column_note / many, column.description
+
+
+def without_numbers(name: Words) -> Words:
+    """The words of a name that are no numbers; a name of numbers alone stays."""
+    return tuple(word for word in name if not word.isdigit()) or name
 
 
 def _diluted(size: int, usual: int, b: float) -> float:
@@ -449,6 +501,8 @@ class Weights:
     part: float = 0.8  # A word inside a compound (hometown, home)
     synonym: float = 0.7  # A word that stands for the word asked, times what the thesaurus says
     alike: float = 0.2  # A word that begins like the word asked (diagnosed, diagnosis)
+    time: float = 0.1  # What a table gains that is by its name about a year, month or day that the question names
+    other_time: float = 0.2  # What one about other times loses
     number: float = 0.5  # A number in the question
     extreme: float = 0.3  # A word such as "highest", which asks for a rank rather than for a table
     inside: float = 0.5  # A word that is part of a known phrase or value

@@ -1,19 +1,21 @@
-"""How tables hang together: repeated ones, copies, keys, neighbours over a key, islands of keys, and hubs."""
+"""How tables hang together: copies, keys, neighbours over a key, islands of keys, and hubs."""
 
 # Much software declares no keys in its database (Moodle declares none), and views have none. Names tell them all the
 # same: ``customer_id``, ``userid``, an integer ``course`` beside a table so called, the primary key of another table.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsql_magic.sql.linking.words import stem, stems
+from rsql_magic.sql.linking.families import column_names, overlap
+from rsql_magic.sql.linking.lexicon import thesaurus
+from rsql_magic.sql.linking.words import split, stem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
@@ -26,94 +28,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
     Key = tuple[int, int]
+    Ends = tuple[int, tuple[str, ...]]  # A table's place and the columns of a key
     Words = tuple[str, ...]
-
-# So many alike tables are a family; two may well be two things.
-_FEWEST = 3
-# More members of a family say nothing new: their columns are the same.
-_MOST_SHOWN = 4
-_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_MONTH = re.compile(rf"(?<![a-z])({'|'.join(_MONTHS)})[a-z]*(?![a-z])")
-_DIGITS = re.compile(r"\d+")
-_DAY = re.compile(r"\b(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})\b")
-
-
-@dataclass(frozen=True)
-class Family:
-    """Tables that say one thing, ordered by the numbers in their names; mostly a single one."""
-
-    members: tuple[Table, ...]
-
-    @property
-    def model(self) -> Table:
-        """The member that stands for all: the latest."""
-        return self.members[-1]
-
-    def shown_for(self, question: str) -> list[Table]:
-        """The members that the question's dates call for, else the latest; the first says how many there are."""
-        if len(self.members) == 1:
-            return [self.model]
-        dates = _dates(question)
-        called = [max(self.members, key=lambda m: _agreement(m, date)) for date in dates]
-        called = [member for member, date in zip(called, dates, strict=True) if _agreement(member, date)]
-        first, *others = list(dict.fromkeys(m.full_name for m in called))[:_MOST_SHOWN] or [self.model.full_name]
-        by_name = {member.full_name: member for member in self.members}
-        return [self._described(by_name[first]), *(by_name[name] for name in others)]
-
-    def _described(self, table: Table) -> Table:
-        low, high = self.members[0].full_name, self.members[-1].full_name
-        note = f"one of {len(self.members):,} tables with these columns, {low} to {high}"
-        return replace(table, description="; ".join(part for part in (note, table.description) if part))
-
-
-def families(tables: Iterable[Table]) -> list[Family]:
-    """The tables, repeated ones together, in the order of their first members."""
-    alike: dict[object, list[Table]] = defaultdict(list)
-    for table in tables:
-        alike[_kind(table)].append(table)
-    return [family for members in alike.values() for family in _families(members)]
-
-
-def _families(members: list[Table]) -> Iterator[Family]:
-    if len(members) >= _FEWEST:
-        yield Family(tuple(sorted(members, key=lambda t: _numbers(t.full_name))))
-    else:
-        yield from (Family((table,)) for table in members)
-
-
-def _kind(table: Table) -> object:
-    """What members of a family have in common."""
-    name = table.full_name.casefold()
-    pattern = _MONTH.sub("#", _DIGITS.sub("#", name))
-    if pattern == name:
-        return name
-    return pattern, frozenset(column.name.casefold() for column in table.columns)
-
-
-def _numbers(name: str) -> tuple[tuple[int, ...], str]:
-    months = (str(_MONTHS.index(match[1]) + 1) for match in _MONTH.finditer(name.casefold()))
-    return tuple(map(int, (*_DIGITS.findall(name), *months))), name
-
-
-def _dates(question: str) -> list[str]:
-    """Dates and numbers of a question as the digits that names would hold: "March 2021" is 202103."""
-    text = question.casefold()
-    whole = [f"{year}{int(month):02}{int(day):02}" for year, month, day in _DAY.findall(text)]
-    text = _DAY.sub(" ", text)
-    months = [f"{_MONTHS.index(month) + 1:02}" for month in re.findall(rf"\b({'|'.join(_MONTHS)})[a-z]*\b", text)]
-    years = re.findall(r"\b(?:19|20)\d\d\b", text)
-    together = [year + month for year in years for month in months]
-    numbers = (number for number in re.findall(r"\b\d+\b", text) if not together or number not in years)
-    return list(dict.fromkeys([*whole, *together, *numbers]))
-
-
-def _agreement(table: Table, date: str) -> int:
-    """How many digits of a date the numbers in a table's name begin with, none when they contradict it."""
-    digits = "".join(_DIGITS.findall(table.name))
-    # Names write a year in two digits too: sales_21 is of 2021.
-    runs = [digits, *_DIGITS.findall(table.name), *(f"20{run}" for run in _DIGITS.findall(table.name) if len(run) == 2)]
-    return max((len(date) for run in runs if run.startswith(date) or run == date.lstrip("0")), default=0)
-
 
 # What a mark means, and the words of a question that ask for it.
 _MARKS = {
@@ -146,6 +62,9 @@ _GLUED = ("deleted", "archived", "old")
 _ASKED = {mark: frozenset(map(stem, words.split())) for mark, words in _MARKS.items()}
 # So many of a table's columns are in its copy, or so many of the copy's in the table.
 _ALIKE = 0.6
+# The share of all their columns that a table and one of that name with a number have in common, so that it is a copy:
+# ``student_2`` beside ``student`` is often another thing.
+_NUMBERED = 0.8
 
 
 @dataclass(frozen=True)
@@ -168,7 +87,7 @@ def copies(tables: Sequence[Table], naming: Naming) -> Mapping[int, Copy]:
     for place, name in enumerate(naming.names):
         for mark, rest in _readings(name):
             original = called.get(rest, place)
-            if original != place and _same_columns(tables[original], tables[place]):
+            if original != place and _same_columns(tables[original], tables[place], is_number=mark.isdigit()):
                 found[place] = Copy(original, mark)
     return found
 
@@ -183,8 +102,10 @@ def _readings(name: Sequence[str]) -> Iterator[tuple[str, str]]:
     yield from ((_MARK[word], whole.removeprefix(word)) for word in _GLUED if whole.startswith(word))
 
 
-def _same_columns(original: Table, copy: Table) -> bool:
-    ours, theirs = ({column.name.casefold() for column in table.columns} for table in (original, copy))
+def _same_columns(original: Table, copy: Table, *, is_number: bool) -> bool:
+    ours, theirs = column_names(original), column_names(copy)
+    if is_number:
+        return overlap(ours, theirs) >= _NUMBERED
     return len(ours & theirs) >= _ALIKE * min(len(ours), len(theirs))
 
 
@@ -201,7 +122,7 @@ class Joins:
 
     def __init__(self, tables: Sequence[Table], naming: Naming, copies: Mapping[int, Copy]) -> None:
         groups = _numbered(naming.groups)
-        sure = set(declared(tables))
+        sure = set(declared(tables, naming))
         maybe = set(likely(tables, naming, copies)) - sure
         self._sure, self._maybe = _Edges(sure, len(tables)), _Edges(maybe, len(tables))
         copied = {(place, copy.original) for place, copy in copies.items()}
@@ -268,22 +189,69 @@ def _islands(groups: Sequence[int], pairs: Iterable[Key]) -> list[int]:
     return _numbered((group, root(place) if sizes[group] > _LARGE else -1) for place, group in enumerate(groups))
 
 
-_ENDINGS = frozenset("id key code no num nr nbr number cd sk fk pk uid uuid guid oid".split())  # noqa: SIM905
+_ENDINGS = frozenset(map(stem, "id key code no num nr nbr number cd sk fk pk uid uuid guid oid".split()))  # noqa: SIM905
 # Names that keys of all tables have, so they tell no owner.
-_GENERIC = frozenset({(), ("id",), ("name",), ("code",), ("number",), ("key",), ("date",), ("year",)})
+_GENERIC = frozenset({(), *((stem(word),) for word in ("id", "name", "code", "number", "key", "date", "year"))})
 # A text that is called like a table describes one more often than it points to one.
 _TEXTS = ("char", "text", "string", "clob")
+# More words than a name has: its table is no owner of the key.
+_ABOUT_ANOTHER = 99
 # A key-like name that more tables share, and none of them owns, joins nothing in particular.
 _SHARED_BY = 4
 
 
-def declared(tables: Sequence[Table]) -> Iterator[Key]:
-    """The keys that the catalog knows."""
+def declared(tables: Sequence[Table], naming: Naming) -> Iterator[Key]:
+    """The keys that the catalog knows; of columns that are all joined with one another, those to their owner."""
+    # Join paths are often declared as pairs: each table that has ``term_code`` with each other. As they stand they make
+    # all these tables neighbours, and a word found in one would be found in all.
     places = {table.full_name: place for place, table in enumerate(tables)}
-    for place, table in enumerate(tables):
-        for key in table.foreign_keys:
-            if (other := places.get(key.table, place)) != place:
-                yield place, other
+    keys: list[tuple[Ends, Ends]] = [
+        ((place, key.columns), (places[key.table], key.referred))
+        for place, table in enumerate(tables)
+        for key in table.foreign_keys
+        if places.get(key.table, place) != place
+    ]
+    for ends, pairs in _joined_columns(keys):
+        joined = {place for place, _ in ends}
+        if len(joined) <= _SHARED_BY or len(pairs) < 2 * len(joined):
+            yield from pairs
+            continue
+        owner = _owner_of(ends, tables, naming)
+        yield from ((place, owner) for place in joined if place != owner)
+
+
+def _joined_columns(keys: Sequence[tuple[Ends, Ends]]) -> Iterator[tuple[set[Ends], set[Key]]]:
+    """The columns that keys join, directly or not, and the pairs of tables that these keys are between (union-find)."""
+    parent = {end: end for pair in keys for end in pair}
+
+    def root(end: Ends) -> Ends:
+        while parent[end] != end:
+            parent[end] = end = parent[parent[end]]
+        return end
+
+    for one, other in keys:
+        parent[root(one)] = root(other)
+    ends: dict[Ends, set[Ends]] = defaultdict(set)
+    pairs: dict[Ends, set[Key]] = defaultdict(set)
+    for one, other in keys:
+        ends[root(one)] |= {one, other}
+        pairs[root(one)].add((min(one[0], other[0]), max(one[0], other[0])))
+    # A key keeps its direction: the table that is pointed to gains by it.
+    directed = {(one[0], other[0]) for one, other in keys}
+    yield from ((ends[of], {key for a, b in pairs[of] for key in ((a, b), (b, a)) if key in directed}) for of in ends)
+
+
+def _owner_of(ends: Collection[Ends], tables: Sequence[Table], naming: Naming) -> int:
+    """The table whose key the columns are: its primary key, else called so, else its first column."""
+
+    def rank(end: Ends) -> tuple[bool, int, bool, int]:
+        place, columns = end
+        table, words = tables[place], _long(columns[0])
+        name = list(map(_long_form, naming.names[place]))
+        others = len(set(name) - set(words)) if set(words[:-1]) <= set(name) else _ABOUT_ANOTHER
+        return table.primary_key != columns, others, table.columns[0].name != columns[0], -len(table.columns)
+
+    return min(sorted(ends), key=rank)[0]
 
 
 def likely(tables: Sequence[Table], naming: Naming, copies: Container[int]) -> Iterator[Key]:
@@ -294,27 +262,42 @@ def likely(tables: Sequence[Table], naming: Naming, copies: Container[int]) -> I
             members[group].append(place)
     for places in members.values():
         if len(places) > 1:
-            names = {place: tuple(map(stem, naming.names[place])) for place in places}
+            names = {place: tuple(map(_long_form, naming.names[place])) for place in places}
             yield from _within({place: tables[place] for place in places}, names)
 
 
 def _within(tables: Mapping[int, Table], names: Mapping[int, Words]) -> Iterator[Key]:
     called = {words: place for place, words in sorted(names.items(), reverse=True) if words}
-    owners = _owners(tables, names)
+    owners, leading = _owners(tables, names), {place: _leading(table) for place, table in tables.items()}
+    first = _most_columns(leading, tables, names)
     for words, places in _key_columns(tables, owners, called).items():
-        own = owners.get(words, _subject(words, called))
-        own = _about(words, places, names) if own is None else own
+        # A key with a role (``advisor_univ_id``) is that of the table that begins with the key itself.
+        roles = (first[words[i:]] for i in range(len(words) - 1) if words[i:] in first)
+        owner = (owners.get(words), _subject(words, called), _about(words, places, names, leading), next(roles, None))
+        own = next((place for place in owner if place is not None), None)
         if own is not None:
             yield from ((place, own) for place in places if place != own)
         elif len(places) <= _SHARED_BY:
             yield from combinations(places, 2)
 
 
+def _leading(table: Table) -> Words:
+    """The first column's name where nothing declares a primary key and it looks like one: most tables begin so."""
+    words = () if table.primary_key or not table.columns else _long(table.columns[0].name)
+    return words if len(words) > 1 and words[-1] in _ENDINGS else ()
+
+
 def _owners(tables: Mapping[int, Table], names: Mapping[int, Words]) -> Mapping[Words, int]:
     """For the name of a primary key its table; of several the one with the most columns, which the others extend."""
+    keys = {p: _long(t.primary_key[0]) if len(t.primary_key) == 1 else () for p, t in tables.items()}
+    return _most_columns(keys, tables, names)
+
+
+def _most_columns(
+    keys: Mapping[int, Words], tables: Mapping[int, Table], names: Mapping[int, Words]
+) -> Mapping[Words, int]:
     owners: dict[Words, list[int]] = defaultdict(list)
-    for place, table in tables.items():
-        words = stems(table.primary_key[0]) if len(table.primary_key) == 1 else ()
+    for place, words in keys.items():
         if words not in _GENERIC:
             owners[words].append(place)
     return {w: min(own, key=lambda p: (-len(tables[p].columns), len(names[p]))) for w, own in owners.items()}
@@ -334,7 +317,7 @@ def _key_columns(
 
 def _as_key(column: Column, owners: Container[Words], called: Container[Words]) -> Words:
     """The column's name as that of a key, or nothing: ``userid`` and ``user`` are user_id where there is a user."""
-    if (words := stems(column.name)) in owners or (len(words) > 1 and words[-1] in _ENDINGS):
+    if (words := _long(column.name)) in owners or (len(words) > 1 and words[-1] in _ENDINGS):
         return words
     if words in called and not any(text in column.type.lower() for text in _TEXTS):
         return (*words, "id")
@@ -354,7 +337,21 @@ def _subject(words: Words, called: Mapping[Words, int]) -> int | None:
     return next((called[ending] for ending in endings if ending in called), None)
 
 
-def _about(words: Words, places: Collection[int], names: Mapping[int, Words]) -> int | None:
-    """The table with the key whose name has the key's words and the fewest others."""
+def _about(
+    words: Words, places: Collection[int], names: Mapping[int, Words], leading: Mapping[int, Words]
+) -> int | None:
+    """The table with the key whose name has the key's words and the fewest others; rather one that begins with it."""
     about = (place for place in places if set(words[:-1]) <= set(names[place]))
-    return min(about, key=lambda place: len(names[place]), default=None)
+    return min(about, key=lambda place: (leading[place] != words, len(names[place])), default=None)
+
+
+@lru_cache(maxsize=65536)
+def _long(name: str) -> Words:
+    """The stems of a name, short forms written out: ``DEPT_CODE`` and ``department_code`` are one key."""
+    return tuple(map(_long_form, split(name)))
+
+
+def _long_form(word: str) -> str:
+    root = stem(word)
+    meant = thesaurus().short.get(root, ())
+    return meant[0] if len(meant) == 1 and root not in _ENDINGS and " " not in meant[0] else root
