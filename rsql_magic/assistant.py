@@ -86,6 +86,12 @@ class DictionaryInUse:
             self._connections.describe(self._dictionary)
         return self._dictionary
 
+    @property
+    def path(self) -> str:
+        """The file of the dictionary in use, also where it cannot be used; empty where there is none."""
+        self.current()
+        return self._path or (self._state[0] if self._state else "")
+
     def use(self, path: str | None = "") -> None:
         """Use the dictionary in a file; empty for one beside the notebook, None for none.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Context
     from rsql_magic.gateway import Chat, LLMClient
-    from rsql_magic.knowledge import Added, Hits, Passage, Stored
+    from rsql_magic.knowledge import Added, Hits, Misfit, Passage, Stored
     from rsql_magic.sql import Catalog
 
 Report: TypeAlias = "Mapping[str, Any]"  # a report as the gateway gives it
@@ -107,6 +107,9 @@ def context(gathered: Context) -> CellOutput:
     return CellOutput("\n\n".join(parts), plain)
 
 
+MOST_MISFITS = 100  # that are shown of what does not fit in a dictionary
+
+
 def catalog(tables: Catalog, pattern: str = "") -> CellOutput:
     """Tables and columns whose names hold the pattern (``*``, ``%``, ``?`` stand for any), and what cannot be read."""
     pattern = pattern.replace("%", "*")
@@ -121,6 +124,26 @@ def catalog(tables: Catalog, pattern: str = "") -> CellOutput:
     shown, sentences = listing(rows, ("table", "rows", "columns")), [f"⚠ {problem}" for problem in tables.problems]
     markdown = "".join(f"<p>{html_text(line)}</p>" for line in sentences)
     return replace(shown, markdown=shown.markdown + markdown, plain="\n".join([shown.plain, *sentences]))
+
+
+def misfits(found: Sequence[Misfit], path: str, database: str = "") -> CellOutput:
+    """What does not fit in a dictionary: the file first, then the schema of a database, then its data."""
+    compared = f" with {database}" if database else "; without a connection only the file was looked at"
+    if not found:
+        return CellOutput("", f"{path} fits{compared}.")
+    levels = ("spec", "schema", "data")
+    called = {"spec": "file", "schema": "schema", "data": "data"}
+    ordered = sorted(found, key=lambda each: (levels.index(each.level), not each.error, each.line))
+    errors = sum(each.error for each in found)
+    rows = [
+        ("✗" if each.error else "–", called[each.level], str(each.line or ""), each.code, each.message)
+        for each in ordered[:MOST_MISFITS]
+    ]
+    shown = listing(rows, ("ok", "in", "line", "code", "what"))
+    counts = f"{errors:,} error{'s' * (errors != 1)}, {len(found) - errors:,} warning{'s' * (len(found) - errors != 1)}"
+    more = f"; the first {MOST_MISFITS} are shown" if len(found) > MOST_MISFITS else ""
+    line = f"{path}, compared{compared}: {counts}{more}." if database else f"{path}: {counts}{more}{compared}."
+    return replace(shown, markdown=f"{shown.markdown}<p>{html_text(line)}</p>", plain=f"{shown.plain}\n{line}")
 
 
 def documents(there: Sequence[Stored]) -> CellOutput:

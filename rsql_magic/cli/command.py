@@ -18,9 +18,10 @@ from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.assistant import Assistant
 from rsql_magic.cli import r, terminal
 from rsql_magic.context import Piece
+from rsql_magic.databases import check_dictionary, draft_dictionary
 from rsql_magic.display import TerminalScreen, table_plain
 from rsql_magic.errors import BadInput, CodeFailed, GatewayUnreachable, LimitReached, QueryRejected, RsqlError, Stopped
-from rsql_magic.options import ASK, SQL_AI
+from rsql_magic.options import ASK, DICTIONARIES, SQL_AI
 from rsql_magic.plain_text import printable
 from rsql_magic.text2sql import given
 
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser_of_run.add_argument("--on", metavar="DATABASE", help="for a query: a URL, or a DuckDB or SQLite file")
     parser_of_run.add_argument("--output", "-o", metavar="FILE", help="where the notebook goes; over itself without it")
     parser_of_run.add_argument("--max-rows", type=int, metavar="N", help="for a query: most rows printed")
+    _about_dictionaries(command("dictionary", _dictionary, "draft a dictionary of a database, or check one against it"))
     command("status", _report(reports.status), "the gateway: where it is, its keys, queue and models")
     for name in ("stats", "usage"):
         command(name, _report(reports.limits), "your limits, tokens and money")
@@ -165,6 +167,31 @@ def _doctor(assistant: Assistant, _: argparse.Namespace) -> None:
     TerminalScreen().show(reports.examined(findings))
     if wrong := [finding.what for finding in findings if finding.well is False]:
         raise BadInput(f"Not as it should be: {', '.join(wrong)}.", hint="See 'to do' above.")
+
+
+def _about_dictionaries(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("check", "init"), help="what to do")
+    parser.add_argument(
+        "file", nargs="?", default=DICTIONARIES[0], help=f"the dictionary; {DICTIONARIES[0]} without it"
+    )
+    parser.add_argument("--on", metavar="DATABASE", help="a URL, or a DuckDB or SQLite file; without it only the file")
+
+
+# Draft a dictionary, or show what does not fit; an error in it makes the command fail.
+def _dictionary(assistant: Assistant, options: argparse.Namespace) -> None:
+    engine = None
+    if options.on:
+        _refuse_no_database(assistant, options.on, "rsql dictionary --help")
+        engine, _ = assistant.connections.engine(options.on, {}, "")
+    if options.action == "check":
+        found = check_dictionary(options.file, engine)
+        TerminalScreen().show(reports.misfits(found, options.file, engine.name if engine else ""))
+        if errors := sum(each.error for each in found):
+            raise BadInput(f"{errors:,} error{'s' * (errors != 1)} in {options.file}.", hint="They are listed above.")
+    elif engine is None:
+        raise BadInput("A draft needs a database.", hint="Name it: --on shop.duckdb.")
+    else:
+        sys.stdout.write(f"{draft_dictionary(options.file, engine, assistant.settings.privacy)} is drafted.\n")
 
 
 # `rsql run`: a notebook or a query from a file, without a person.

@@ -4,6 +4,8 @@ from .connections import Connections as Connections
 from .connections import is_connection as is_connection
 from .connections import is_frame as is_frame
 from .connections import open_database as open_database
+from .dictionaries import check_dictionary as check_dictionary
+from .dictionaries import draft_dictionary as draft_dictionary
 from .engines import Engine as Engine
 from .engines import MainThreadExecutor as MainThreadExecutor
 from .engines import Rows as Rows

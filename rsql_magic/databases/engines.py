@@ -130,6 +130,12 @@ class Engine:
         self.late = self._catalogs[level].late
         return self._catalogs[level]
 
+    def stored(self) -> Catalog:
+        """The tables as the database has them: no value is read, and no dictionary describes them."""
+        with self._database:
+            self._current_structure()
+        return self._bare
+
     def _current_structure(self) -> Structure:
         """The tables as the database has them now; catalogs of what they were are forgotten."""
         state = self._probed()

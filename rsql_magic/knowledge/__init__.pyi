@@ -1,3 +1,8 @@
+from .checking import DataCheck as DataCheck
+from .checking import check_file as check_file
+from .checking import check_schema as check_schema
+from .checking import checks_of_data as checks_of_data
+from .described import Misfit as Misfit
 from .dictionary import Dictionary as Dictionary
 from .documents.library import Added as Added
 from .documents.library import Embedder as Embedder
@@ -6,3 +11,5 @@ from .documents.library import Library as Library
 from .documents.passages import Passage as Passage
 from .documents.ranking import terms as terms
 from .documents.store import Stored as Stored
+from .drafting import draft as draft
+from .marked_yaml import read_text as read_text

@@ -141,6 +141,14 @@ class Dictionary:
             meaning,
         )
 
+    def stored(self, tables: Iterable[Table]) -> dict[str, Table]:
+        """The database's table for each of the dictionary's, by its name in lower case, for those that are there."""
+        stored: dict[str, Table] = {}
+        for table in sorted(tables, key=lambda table: bool(table.schema or table.database)):
+            if (entry := self.entry(table)) is not None:
+                stored.setdefault(entry.name.casefold(), table)
+        return stored
+
     @cached_property
     def _meanings(self) -> dict[int, Meaning]:
         """Meanings of columns by their identity, which lasts as long as the dictionary."""
@@ -158,10 +166,7 @@ class Dictionary:
 
         In both, tables are named as the database names them. Keys whose columns are not there are left out.
         """
-        stored: dict[str, Table] = {}
-        for table in sorted(tables, key=lambda table: bool(table.schema or table.database)):
-            if (entry := self.entry(table)) is not None:
-                stored.setdefault(entry.name.casefold(), table)
+        stored = self.stored(tables)
         called = {name: table.full_name for name, table in stored.items()}
         there = {name.casefold(): table for table in reversed(tables) for name in (table.name, table.full_name)}
         there |= stored

@@ -12,9 +12,10 @@ from urllib.parse import quote
 
 from rsql_magic import reports
 from rsql_magic.assistant import ending
+from rsql_magic.databases import check_dictionary, draft_dictionary
 from rsql_magic.display import safe_markdown
-from rsql_magic.errors import BadInput, GatewayUnreachable
-from rsql_magic.options import COMMANDS, KEY_LIMITS, KEY_OPTIONS, help_text
+from rsql_magic.errors import BadInput, ConnectionProblem, GatewayUnreachable
+from rsql_magic.options import COMMANDS, DICTIONARIES, KEY_LIMITS, KEY_OPTIONS, help_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,12 +148,35 @@ class Commands:
 
     def _dictionary(self, rest: str) -> None:
         word, _, path = rest.partition(" ")
-        path = path.strip("'\" ")
-        if word in {"on", "off"} and not path:
-            self.assistant.dictionary.use("" if word == "on" else None)
-        elif rest:
-            self.assistant.dictionary.use(rest.strip("'\""))
-        self.screen.say(str(self.assistant.dictionary))
+        path, used = path.strip("'\" "), self.assistant.dictionary
+        if word == "init":
+            self._draft_dictionary(path or DICTIONARIES[0])
+        elif word == "check":
+            self._check_dictionary(path or used.path)
+        else:
+            if word in {"on", "off"} and not path:
+                used.use("" if word == "on" else None)
+            elif rest:
+                used.use(rest.strip("'\""))
+            self.screen.say(str(used))
+
+    def _draft_dictionary(self, path: str) -> None:
+        engine, on = self.assistant.connections.engine("", self.snapshot.namespace)
+        file = draft_dictionary(path, engine, self.assistant.settings.privacy)
+        todo = sum(line.lstrip().startswith("todo: ") for line in file.read_text(encoding="utf-8").splitlines())
+        marks = f"{todo:,} to-do mark{'s' * (todo != 1)}"
+        self.screen.say(
+            f"Drafted {file}{f' {on}' if on else ''}, with {marks}. %rsql dictionary check tells what is left."
+        )
+
+    def _check_dictionary(self, path: str) -> None:
+        if not path:
+            raise BadInput("There is no dictionary to check.", hint="%rsql dictionary check PATH.")
+        try:
+            engine, _ = self.assistant.connections.engine("", self.snapshot.namespace)
+        except ConnectionProblem:
+            engine = None  # the file alone
+        self.screen.show(reports.misfits(check_dictionary(path, engine), path, engine.name if engine else ""))
 
     def _chat(self, _: str) -> None:
         self.show_panel()
