@@ -25,7 +25,7 @@ from rsql_magic.answers import (
 )
 from rsql_magic.config import Rsql
 from rsql_magic.context import LEVELS, Mentions, python_frames, r_frames
-from rsql_magic.databases import Connections, executed_by
+from rsql_magic.databases import Connections, executed_by, keep_values
 from rsql_magic.display import Screen, charts
 from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery, QueryFailed, RsqlError, Stopped
 from rsql_magic.gateway import INTERRUPTED, Chat, GatewayLocator, is_batch
@@ -144,6 +144,7 @@ class Assistant:
         environ: Mapping[str, str] | None = None,
         batch: bool | None = None,
         client: LLMClient | None = None,
+        values: Path | None = None,
     ) -> None:
         environ = os.environ if environ is None else environ
         self._environ = environ
@@ -155,6 +156,7 @@ class Assistant:
         self.chat = Chat(lambda: self.locator.client)
         self._notes_shown: set[str] = set()
         self.documents = DocumentsInReach(self.settings, self.locator)
+        self.values_folder = values  # where the values of databases are indexed; None for nowhere
         self._asked = ""  # the database that was asked last, as turns name it
         self.dictionary = DictionaryInUse(self.connections)
 
@@ -421,6 +423,9 @@ class Assistant:
             except NoQuery as error:
                 error.hint = error.hint or hint
                 raise
+            finally:
+                if (values := prompt.engine.values) is not None:
+                    values.rest()
             self.last_result = result
             # Queries do not see R's frames.
             known = {*snapshot.namespace, *(table.name for table in prompt.catalog)}
@@ -428,7 +433,8 @@ class Assistant:
             only_r = "{0} is a frame of R, which SQL does not see here: %R -o {0} makes it one of Python's"
             notes = (note, prompt.entry.note, choice, hint, only_r.format(of_r[0]) if of_r else "", *result.footnotes)
             result.footnotes = tuple(filter(None, notes))
-            unread = (*prompt.unread, *filter(None, [self.dictionary.note]))
+            given_up = values.failure if values is not None else ""
+            unread = (*prompt.unread, *filter(None, [self.dictionary.note, given_up]))
             result.notes = (*result.notes, *self._news(unread))
             screen.show(result.shown(footer=self.settings.usage_line))
             if result.drawing:
@@ -472,6 +478,7 @@ class Assistant:
         sources = snapshot.sources(options.question, options.tables)
         engine, choice = self.connections.engine("" if connection is None else connection, sources, options.question)
         talk, whole = (self.chat, False) if chat is None else (chat, True)
+        keep_values(engine, self.values_folder, self.settings.value_index_mb if self.settings.value_index else 0)
         named = f"{engine.name} {id(engine)}"
         entry = talk.entry(asked, snapshot.origin, task="sql_ai", whole=whole, connection=named, level=level)
         engine = executed_by(engine, executor) if executor else engine

@@ -55,6 +55,14 @@ class Rsql(Configurable):
     )
     max_value_chars = Integer(20_000, min=1, help="Longest text that one {{name}} may bring into a question.")
 
+    value_index = Bool(
+        True,
+        help="Keep an index of the values of text columns beside the kernel, to correct literals (docs/privacy.md).",
+    )
+    value_index_mb = Integer(
+        1024, min=1, help="Most megabytes that the value index of one connection may take on disk."
+    )
+
     drafts = Integer(
         0,
         min=0,

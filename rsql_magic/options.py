@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "[PATH | on | off | init [PATH] | check [PATH]]",
         "What people wrote about the data: use a file, draft one from the connection, check it against the database.",
     ),
+    "values": ("[WORD]", "Which columns hold a word, and how they write it; without one, what the value index covers."),
     "chat": ("", "The chat panel, below the cell."),
     "history": ("[--save FILE]", "The conversation so far; with --save as a page of Markdown in a file."),
     "thread": ("[NAME]", "Go on in the conversation of this name; without one, list those there are."),

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from itertools import groupby
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Context
+    from rsql_magic.databases import Coverage, ValueKeeper
     from rsql_magic.gateway import Chat, LLMClient
     from rsql_magic.knowledge import Added, Hits, Misfit, Passage, Stored
     from rsql_magic.sql import Catalog
@@ -205,6 +207,47 @@ def progress_bar(
         status(f"{'█' * full}{'░' * (20 - full)} {done:,} of {all_:,} · {one_line(what, 60)}")
 
     return draw
+
+
+def values(keeper: ValueKeeper, word: str = "") -> CellOutput:
+    """The columns that hold a word, with the value as it is stored; without a word, how far the index is."""
+    rows = list(_held(keeper, word)) if word else _covered(keeper.coverage)
+    header = ("column", "value", "how") if word else ("table", "covered", "left out")
+    sentences = [*_said(keeper.coverage)]
+    if not rows:
+        none = f"No column that is covered holds {one_line(word)!r}." if word else "Nothing is covered yet."
+        return CellOutput("", "\n".join([none, *sentences]))
+    shown = listing(rows, header)
+    markdown = "".join(f"<p>{html_text(line)}</p>" for line in sentences)
+    return replace(shown, markdown=shown.markdown + markdown, plain="\n".join([shown.plain, *sentences]))
+
+
+def _held(keeper: ValueKeeper, word: str) -> Iterator[tuple[str, str, str]]:
+    if (index := keeper.index) is None:
+        return
+    found = index.same([word])
+    for one in [*found, *(each for each in index.containing(word) if each.value not in {same.value for same in found})]:
+        how = "the word" if one.same else "another form of it" if one in found else "holds it"
+        yield f"{one.table}.{one.column}", one_line(one.value), how
+
+
+def _covered(coverage: Coverage) -> list[tuple[str, str, str]]:
+    rows = []
+    for table, columns in groupby(coverage.columns, lambda kept: kept.table):
+        known = list(columns)
+        covered = ", ".join(f"{one.column} ({one.values:,})" for one in known if not one.note)
+        rows.append((table, covered, "; ".join(f"{one.column}: {one.note}" for one in known if one.note)))
+    return rows
+
+
+def _said(coverage: Coverage) -> Iterator[str]:
+    covered = [one for one in coverage.columns if not one.note]
+    kept = f"{sum(one.values for one in covered):,} values of {len(covered):,} columns, {coverage.megabytes:.1f} MB"
+    yield f"{kept} ({coverage.place})."
+    if coverage.total:
+        yield f"Being built: {coverage.done:,} of {coverage.total:,} columns are looked at."
+    if coverage.problem:
+        yield coverage.problem
 
 
 def transpile(sql: str, read: str, write: str) -> str:

@@ -10,5 +10,9 @@ from .engines import Engine as Engine
 from .engines import MainThreadExecutor as MainThreadExecutor
 from .engines import Rows as Rows
 from .engines import executed_by as executed_by
+from .engines import keep_values as keep_values
 from .engines import open_engine as open_engine
 from .postgresql_names import named as named
+from .value_keeping import Coverage as Coverage
+from .value_keeping import ValueKeeper as ValueKeeper
+from .value_keeping import values_folder as values_folder

@@ -71,6 +71,9 @@ _AGAIN = 0.5
 # Rows of a table or view whose size is not known that a profile looks at.
 SAMPLE = 10_000
 
+# Rows of a table that is read as a whole for its values, where it has no parts.
+_WHOLE = 500_000
+
 Result = TypeVar("Result")
 Reason = Literal["", "timeout", "stopped", "work"]
 Failure = Literal["", "interrupted", "timeout", "dead"]
@@ -293,6 +296,8 @@ class Database(Borrowed):
     explain = "EXPLAIN "  # what stands before a query to get its plan
     values_read = 2_000_000  # values that are read to describe all tables: about a second of work
     values_of_a_statement = 10_000  # values whose reading takes as long as to begin with a table
+    keeps_others_out = False  # whether nobody can write to it as long as it is open here
+    may_read_all_values = False  # whether reading all values for an index costs nothing but some time
     knows_work_of_views = False  # whether it is known before, and bounded, how much work a view is
 
     def fetch(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
@@ -341,6 +346,30 @@ class Database(Borrowed):
         # By default the first rows, in the order in which the table is read.
         source = f"(SELECT * FROM {self.full_name(table)} LIMIT {SAMPLE}) AS picked"
         return Picked(source, SAMPLE * len(table.columns), SAMPLE)
+
+    # What a value index needs (`value_building`).
+
+    def identity(self) -> str:
+        """What tells this database from others, without secrets; empty for one that ends with the session."""
+        return ""
+
+    def twin(self) -> Database | None:
+        """The same database by another connection, for a thread of its own; None where there is none."""
+        return None
+
+    def parts(self, table: Table) -> Iterator[str]:
+        """What stands behind FROM, to read a table in parts of a fraction of a second.
+
+        Raises:
+            QueryFailed: It is large, and has no parts.
+        """
+        if table.rows is None or table.rows > _WHOLE:
+            raise QueryFailed(f"{table.full_name} cannot be read in parts.")
+        yield self.full_name(table)
+
+    def mark(self, table: Table, columns: Sequence[str], /) -> str:  # noqa: ARG002 - for databases that can tell
+        """Something cheap that is different after texts of a table have changed; empty where nothing tells."""
+        return ""
 
     def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
         """All rows of one of our own statements about values, with a bound on its work where there is one."""

@@ -58,6 +58,9 @@ SAMPLED = _BLOCKS * _BLOCK
 # Seconds within which a statement is checked, planned and run.
 _ONE_QUESTION = 0.5
 
+# Rows of a table that are read at once for their values: some hundredths of a second.
+_ROWS_OF_A_PART = 122_880 * 2  # DuckDB's row groups
+
 _EXPECTED = re.compile(r'"Estimated Cardinality":\s*"?~?(\d+)')
 _STEPS = re.compile(r'"name":\s*"([A-Z_]+)\s*"')
 # Steps of a plan that keep the order of rows, so that the first are the same each time.
@@ -68,6 +71,7 @@ class DuckDB(Database):
     """A DuckDB connection that belongs to the user."""
 
     dialect = "duckdb"
+    may_read_all_values = True
 
     def __init__(self, connection: Any, name: str = "duckdb") -> None:
         super().__init__()
@@ -193,6 +197,36 @@ class DuckDB(Database):
             return Picked(name, table.rows * width, few=few)
         return Picked(_blocks(name, table.rows, _BLOCK), _BLOCKS * _BLOCK * width, 0, few)
 
+    @override
+    def identity(self) -> str:
+        path = self.rows("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")[0][0]
+        return f"duckdb {Path(path).resolve()}" if path else ""
+
+    @override
+    def twin(self) -> Database | None:
+        return _Cursor(self.connection().cursor(), self.name)
+
+    @override
+    def parts(self, table: Table) -> Iterator[str]:
+        name = self.full_name(table)
+        [(last,)] = self.rows(f"SELECT max(rowid) FROM {name}")
+        for start in range(0, (-1 if last is None else last) + 1, _ROWS_OF_A_PART):
+            yield f"(SELECT * FROM {name} WHERE rowid BETWEEN {start} AND {start + _ROWS_OF_A_PART - 1})"
+
+    @override
+    def mark(self, table: Table, columns: Sequence[str], /) -> str:
+        """The number of rows, and a hash of their texts in any order."""
+        hashes = [f"sum(hash({self.quoted(column)})::HUGEINT)" for column in columns]
+        return str(self.rows(f"SELECT {', '.join(['count(*)', *hashes])} FROM {self.full_name(table)}")[0])
+
+
+class _Cursor(DuckDB):
+    """A connection of ours to a database of the user's."""
+
+    @override
+    def close(self) -> None:
+        self._connection.close()
+
 
 def _blocks(name: str, rows: int, size: int) -> str:
     """Blocks of rows that lie equally far from each other."""
@@ -235,6 +269,8 @@ def _without_progress_bar(connection: Any) -> Iterator[None]:
 class DuckDBFile(DuckDB):
     """A DuckDB file, opened read-only for as long as it is held, so that it is free in between."""
 
+    keeps_others_out = True
+
     def __init__(self, path: str) -> None:
         super().__init__(None, Path(path).name)
         self.path = path
@@ -254,6 +290,14 @@ class DuckDBFile(DuckDB):
     @override
     def _inside_transaction(self, connection: Any) -> bool:
         return False
+
+    @override
+    def identity(self) -> str:
+        return f"duckdb {Path(self.path).resolve()}"
+
+    @override
+    def twin(self) -> Database | None:
+        return DuckDBFile(self.path)
 
     @override
     def state(self) -> Hashable:

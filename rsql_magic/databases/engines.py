@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,10 +21,12 @@ from rsql_magic.sql import Catalog, Problem, check, count_sql, is_query
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
     from rsql_magic.databases.base import Database, Plan, Reply, Structure
+    from rsql_magic.databases.value_keeping import ValueKeeper
     from rsql_magic.knowledge import Dictionary
     from rsql_magic.sql import Privacy, Table
 
@@ -81,6 +84,8 @@ class Engine:
         self._interrupts = 0
         # The statement that was checked last, and the database's plan for it.
         self._reply: tuple[str, Reply] = ("", ())
+        # The index of its values, where one is wanted.
+        self.values: ValueKeeper | None = None
         # Tables whose values `catalog` and `detail` could not look at in time.
         self.late: tuple[str, ...] = ()
 
@@ -127,6 +132,8 @@ class Engine:
                 self._catalogs[level] = read_catalog(
                     database, level, structure=structure, dictionary=self._dictionary, clock=self._clock
                 )
+            if sure and self.values is not None:
+                self.values.begin(structure.tables)
         self.late = self._catalogs[level].late
         return self._catalogs[level]
 
@@ -224,7 +231,7 @@ class Engine:
             QueryFailed: The database refused, failed, or was stopped by the time limit.
             Stopped: `interrupt` was called.
         """
-        with self._database as database:
+        with self.values.waiting() if self.values else nullcontext(), self._database as database:
             before = self._interrupts
             import pandas  # noqa: F401, ICN001 - its first import takes a second, which is not the query's
 
@@ -284,6 +291,7 @@ class Engine:
 
     def close(self) -> None:
         """Release what was opened here; a connection the user gave stays open."""
+        keep_values(self, None, 0)
         self._database.close()
 
     def __enter__(self) -> Engine:
@@ -312,6 +320,18 @@ def open_engine(target: object) -> Engine:
         [3]
     """
     return Engine(open_database(target))
+
+
+def keep_values(engine: Engine, folder: Path | None, megabytes: int) -> None:
+    """Keep an index of an engine's values in a folder, so large at most; none with 0 or no folder: `ValueKeeper`."""
+    wanted = folder is not None and megabytes > 0
+    if engine.values is not None and not wanted:
+        engine.values.close()
+        engine.values = None
+    elif engine.values is None and folder is not None and wanted:
+        from rsql_magic.databases.value_keeping import ValueKeeper
+
+        engine.values = ValueKeeper(engine._database, folder, megabytes, engine._clock)  # noqa: SLF001 - its own module
 
 
 # Runs work in the main thread, waits for it, and returns its result.

@@ -3,6 +3,8 @@
 # A notebook asks about its frames again and again, and mostly they are the same. So the database stays open, a frame is
 # registered anew only when it has changed, and what was found out about its columns is kept as long as it has not.
 
+# ruff: noqa: S608 - statements are put together from quoted names and constants
+
 from __future__ import annotations
 
 from contextlib import suppress
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 # A name that no variable has; it is in no catalog, so no query may read it.
 _NARROW = "rsql narrow"
+# Rows of a frame that are read at once for their values.
+_ROWS_OF_A_PART = 50_000
 # Seconds that a frame may take to become a table.
 _EACH = 5.0
 
@@ -129,6 +133,22 @@ class Frames(DuckDB):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @override
+    def identity(self) -> str:
+        return ""
+
+    @override
+    def twin(self) -> None:
+        """None: frames are tables of one connection, and may change while another thread reads them."""
+
+    @override
+    def parts(self, table: Table) -> Iterator[str]:
+        """Rows in their order, which frames have."""
+        name = self.full_name(table)
+        [(rows,)] = self.rows(f"SELECT count(*) FROM {name}")
+        for start in range(0, rows, _ROWS_OF_A_PART):
+            yield f"(SELECT * FROM {name} LIMIT {_ROWS_OF_A_PART} OFFSET {start})"
 
     @override
     def own_functions(self, session: Any) -> frozenset[str]:

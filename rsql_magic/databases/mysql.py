@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _SLACK = 1.0
 # Rows of a table that are read in full; of a larger one the first are looked at.
 _LARGE = 20_000
+# Rows of a table that are read at once for their values.
+_ROWS_OF_A_PART = 50_000
 
 # Errors of a statement that took too long, in MariaDB and in MySQL.
 _TIMED_OUT = frozenset({1969, 3024})
@@ -42,6 +44,7 @@ class MySQL(SQLAlchemy):
 
     text_type = "CHAR"
     speaks_our_sql = True
+    may_read_all_values = True
 
     def __init__(self, engine: Any, *, ours: bool = False) -> None:
         super().__init__(engine, ours=ours)
@@ -145,6 +148,29 @@ class MySQL(SQLAlchemy):
         return super().sample(table)
 
     @override
+    def parts(self, table: Table) -> Iterator[str]:
+        """Runs of a primary key of one column; InnoDB keeps rows in its order."""
+        name = self.full_name(table)
+        if len(table.primary_key) != 1 or (table.rows is not None and table.rows <= _LARGE):
+            yield from super().parts(table)
+            return
+        key = self.quoted(table.primary_key[0])
+        starts = [row[0] for row in self.rows(f"SELECT MIN({key}) FROM {name}") if row[0] is not None]
+        while starts:
+            begins = f"{key} >= {_literal(starts[0])}"
+            beyond = f"SELECT {key} FROM {name} WHERE {begins} ORDER BY {key} LIMIT 1 OFFSET {_ROWS_OF_A_PART}"
+            starts = [row[0] for row in self.rows(beyond)]
+            ends = f" AND {key} < {_literal(starts[0])}" if starts else ""
+            yield f"(SELECT * FROM {name} WHERE {begins}{ends}) AS part"
+
+    @override
+    def mark(self, table: Table, columns: Sequence[str], /) -> str:
+        """When the table was written last; empty where the server has forgotten it."""
+        asked = [table.schema or None, table.name]
+        found = self.rows(_WRITTEN, asked)
+        return str(found[0]) if found and found[0][0] is not None else ""
+
+    @override
     def structure(self) -> Structure:
         with self.reading(60.0) as session:
             own = self.run(session, "SELECT DATABASE()")[0][0] or ""
@@ -152,6 +178,14 @@ class MySQL(SQLAlchemy):
             keys, foreign = self.run(session, _UNIQUE), self.run(session, _FOREIGN_KEYS)
             views = self.run(session, _VIEWS)
         return _MySQLTables(own, columns, keys, foreign).build(tables, views)
+
+
+def _literal(value: object) -> str:
+    """A value of a primary key, as MySQL has given it, in a statement."""
+    if isinstance(value, int):
+        return str(value)
+    text = value.hex() if isinstance(value, bytes) else str(value).encode().hex()
+    return f"X'{text}'" if isinstance(value, bytes) else f"CONVERT(X'{text}' USING utf8mb4)"
 
 
 def _time_limit(session: Connection) -> str:
@@ -188,6 +222,9 @@ _STORED = """
     SELECT routine_name FROM information_schema.routines
     WHERE routine_type = 'FUNCTION' AND routine_schema = DATABASE()"""
 _SYSTEM = "NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys')"
+_WRITTEN = """
+    SELECT update_time, data_length FROM information_schema.tables
+    WHERE table_schema = COALESCE(%s, DATABASE()) AND table_name = %s"""
 _CHANGES = """
     SHOW GLOBAL STATUS WHERE Variable_name IN (
         'Com_alter_table', 'Com_alter_view', 'Com_create_db', 'Com_create_index', 'Com_create_table', 'Com_create_view',

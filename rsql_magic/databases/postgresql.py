@@ -36,6 +36,20 @@ _SLACK = 1.0
 # Rows of a table without statistics that are read in full; of a larger one blocks are picked.
 _LARGE = 20_000
 
+# Pages of a table that are read at once for its values: 8 MB.
+_PAGES_OF_A_PART = 1_000
+# The version from which on a server finds blocks without reading those before them.
+_TID_RANGES = 140_000
+_PAGES = """
+    SELECT
+        current_setting('server_version_num')::integer,
+        pg_relation_size(%s::regclass) / current_setting('block_size')::integer
+"""
+_ROWS_WRITTEN = """
+    SELECT n_tup_ins, n_tup_upd, n_tup_del, pg_relation_filenode(relid), pg_relation_size(relid)
+    FROM (SELECT %s::regclass::oid AS relid) AS asked LEFT JOIN pg_stat_all_tables USING (relid)
+"""
+
 _EXPECTED = re.compile(r'"Plan Rows"\W+(\d+)')
 _STEPS = re.compile(r'"Node Type"\W+(\w[\w ]*)')
 # Steps of a plan that keep the order of rows.
@@ -46,6 +60,7 @@ class PostgreSQL(SQLAlchemy):
     """A PostgreSQL server, or one that speaks its protocol."""
 
     speaks_our_sql = True
+    may_read_all_values = True
 
     def __init__(self, engine: Any, *, ours: bool = False) -> None:
         super().__init__(engine, ours=ours)
@@ -139,6 +154,25 @@ class PostgreSQL(SQLAlchemy):
         share = 100 * _LARGE / table.rows
         source = f"(SELECT * FROM {name} TABLESAMPLE SYSTEM ({share:.6f}) REPEATABLE (0)) AS picked"
         return Picked(source, _LARGE * width, 0)
+
+    @override
+    def parts(self, table: Table) -> Iterator[str]:
+        """Blocks of a table; those of its partitions stand by themselves, and older servers would look for them."""
+        name = self.full_name(table)
+        [(version, pages)] = self.rows(_PAGES, [name])
+        if table.rows is not None and table.rows <= _LARGE:
+            yield name
+        elif version < _TID_RANGES or not pages:
+            yield from super().parts(table)
+        else:
+            for start in range(0, pages, _PAGES_OF_A_PART):
+                ends = f"'({start},0)'::tid AND ctid < '({start + _PAGES_OF_A_PART},0)'::tid"
+                yield f"(SELECT * FROM {name} WHERE ctid >= {ends}) AS part"
+
+    @override
+    def mark(self, table: Table, columns: Sequence[str], /) -> str:
+        """How many rows were written, as the server counts them, and which file holds them."""
+        return str(self.rows(_ROWS_WRITTEN, [self.full_name(table)])[0])
 
     @override
     def structure(self) -> Structure:

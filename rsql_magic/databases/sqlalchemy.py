@@ -276,6 +276,15 @@ class SQLAlchemy(Database):
         return self.rows(sql, seconds=seconds)
 
     @override
+    def identity(self) -> str:
+        url = self._engine.url
+        return f"{url.get_backend_name()} {url.username or ''}@{url.host or ''}:{url.port or ''}/{url.database or ''}"
+
+    @override
+    def twin(self) -> Database | None:
+        return type(self)(self._engine)
+
+    @override
     def state(self) -> Hashable:
         """Names alone: what else changes is seen after a refresh."""
         with self.reading(10.0) as session:

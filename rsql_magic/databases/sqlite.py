@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from rsql_magic.databases.base import Database, Failure, Fetched, Picked, Plan, Reply, Structure, grouped, stamp, whole
 from rsql_magic.databases.columns import first_rows
-from rsql_magic.errors import ConnectionProblem, QueryRejected
+from rsql_magic.errors import ConnectionProblem, QueryFailed, QueryRejected
 from rsql_magic.sql import (
     Column,
     ForeignKey,
@@ -57,6 +57,8 @@ _MOST_STEPS = 25_000_000
 _EXACT = 300_000
 # Rows of a larger table that are looked at.
 _SAMPLED = 2_000
+# Rows of a table that are read at once for their values: some hundredths of a second.
+_ROWS_OF_A_PART = 50_000
 # Rows that are counted for the size of a table: a few pages.
 _FEW_ROWS = 1_000
 
@@ -100,6 +102,7 @@ class SQLite(Database):
     """A SQLite connection that belongs to the user."""
 
     dialect = "sqlite"
+    may_read_all_values = True
 
     def __init__(self, connection: sqlite3.Connection | None, name: str = "sqlite") -> None:
         super().__init__()
@@ -216,6 +219,39 @@ class SQLite(Database):
         return Picked(_by_rowid(name, table.rows, _SAMPLED), _SAMPLED * width, 0, few)
 
     @override
+    def identity(self) -> str:
+        path = self._path
+        return f"sqlite {Path(path).resolve()}" if path else ""
+
+    @override
+    def twin(self) -> Database | None:
+        return SQLiteFile(path) if (path := self._path) else None
+
+    @property
+    def _path(self) -> str:
+        """The file; empty for a database in memory, and where there are others beside it."""
+        listed = self.rows("SELECT name, file FROM pragma_database_list WHERE name <> 'temp'")
+        return str(listed[0][1] or "") if len(listed) == 1 else ""
+
+    @override
+    def parts(self, table: Table) -> Iterator[str]:
+        name = self.full_name(table)
+        try:
+            [(low, high)] = self.rows(f"SELECT min(rowid), max(rowid) FROM {name}")
+        except QueryFailed:  # a table WITHOUT ROWID
+            yield from super().parts(table)
+            return
+        for start in range(low or 0, (high or -1) + 1, _ROWS_OF_A_PART):
+            yield f"(SELECT * FROM {name} WHERE rowid BETWEEN {start} AND {start + _ROWS_OF_A_PART - 1})"
+
+    @override
+    def mark(self, table: Table, columns: Sequence[str], /) -> str:
+        """The number of rows, and sums of the lengths, first and last letters of their texts."""
+        names = [self.quoted(column) for column in columns]
+        sums = [f"total(length({n})), total(unicode({n})), total(unicode(substr({n}, -1)))" for n in names]
+        return str(self.rows(f"SELECT {', '.join(['count(*)', *sums])} FROM {self.full_name(table)}")[0])
+
+    @override
     def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
         """SQLite counts its steps, so that a view that is too much work is so on every machine."""
         self._steps_left = _MOST_STEPS
@@ -304,6 +340,11 @@ class SQLiteFile(SQLite):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @property
+    @override
+    def _path(self) -> str:
+        return self.path
 
     @override
     def state(self) -> Hashable:

@@ -13,3 +13,16 @@ from .documents.ranking import terms as terms
 from .documents.store import Stored as Stored
 from .drafting import draft as draft
 from .marked_yaml import read_text as read_text
+from .value_store import BLOCKS as BLOCKS
+from .value_store import END as END
+from .value_store import VALUES as VALUES
+from .value_store import Kept as Kept
+from .value_store import ValueStore as ValueStore
+from .values import LONGEST_VALUE as LONGEST_VALUE
+from .values import HeldValue as HeldValue
+from .values import ValueIndex as ValueIndex
+from .values import fold as fold
+from .values import folded as folded
+from .values import forms as forms
+from .values import other_forms as other_forms
+from .values import phrases_of as phrases_of

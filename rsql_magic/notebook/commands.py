@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from rsql_magic import reports
 from rsql_magic.assistant import ending
-from rsql_magic.databases import check_dictionary, draft_dictionary
+from rsql_magic.databases import check_dictionary, draft_dictionary, keep_values
 from rsql_magic.display import safe_markdown
 from rsql_magic.errors import BadInput, ConnectionProblem, GatewayUnreachable
 from rsql_magic.options import COMMANDS, DICTIONARIES, KEY_LIMITS, KEY_OPTIONS, help_text
@@ -177,6 +177,16 @@ class Commands:
         except ConnectionProblem:
             engine = None  # the file alone
         self.screen.show(reports.misfits(check_dictionary(path, engine), path, engine.name if engine else ""))
+
+    def _values(self, word: str) -> None:
+        settings, folder = self.assistant.settings, self.assistant.values_folder
+        engine, _ = self.assistant.connections.engine("", self.snapshot.namespace)
+        keep_values(engine, folder, settings.value_index_mb if settings.value_index else 0)
+        engine.catalog(self.assistant.locator.most(settings.privacy), sure=True)
+        if engine.values is None:
+            hint = "%config Rsql.value_index = True keeps one." if folder else "RSQL_VALUES=off turns it off here."
+            raise BadInput("There is no value index.", hint=hint)
+        self.screen.show(reports.values(engine.values, word.strip("'\"")))
 
     def _chat(self, _: str) -> None:
         self.show_panel()

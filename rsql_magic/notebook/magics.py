@@ -62,9 +62,11 @@ class RsqlMagics(Magics):
     def assistant(self) -> Assistant:
         """What the magics, the panel and the functions of this notebook share."""
         from rsql_magic.assistant import Assistant
+        from rsql_magic.databases import values_folder
         from rsql_magic.gateway import is_batch
 
-        return Assistant(self.settings, batch=is_batch(self._shell, os.environ))
+        batch = is_batch(self._shell, os.environ)
+        return Assistant(self.settings, batch=batch, values=values_folder(os.environ))
 
     def close(self) -> None:
         """Let go of everything; the magics can be registered anew."""

@@ -2,6 +2,7 @@ from .filter import all_clean as all_clean
 from .filter import clean as clean
 from .filter import redact as redact
 from .sensitivity import names_settings as names_settings
+from .sensitivity import says_identifier as says_identifier
 from .sensitivity import says_literal as says_literal
 from .sensitivity import says_personal as says_personal
 from .sensitivity import says_secret as says_secret

@@ -131,6 +131,24 @@ def says_personal(name: str) -> bool:
     return bool(_PERSONAL_WORDS.intersection(words) or _pairs(words) & _PERSONAL_PAIRS)
 
 
+# Personal words that are what people are called, which other things than people are called, too.
+_NAMES_OF_PEOPLE = re.compile(r"(?:names?|nombres?|apellidos?|nom|pr[eé]nom|naam|imie|nazwisko|имя|фамилия)\Z")
+_LOGINS = frozenset({"username", "login", "user:name"})
+
+
+@_remembered
+def says_identifier(name: str) -> bool:
+    """Whether a column's name says that its values identify people otherwise than by what they are called.
+
+    Example:
+        >>> [name for name in ("email", "last_name", "ssn", "customer", "user_name", "region") if says_identifier(name)]
+        ['email', 'ssn', 'user_name']
+    """
+    words = _words(name)
+    said = _PERSONAL_WORDS.intersection([*words, "".join(words)]) | _pairs(words) & _PERSONAL_PAIRS
+    return any(one in _LOGINS or not _NAMES_OF_PEOPLE.search(one) for one in said)
+
+
 @_remembered
 def says_literal(name: str) -> bool:
     """Whether a column is named by what a query says, so by values: ``SELECT 'Ann'``, ``sum(CASE WHEN (x = 5) …)``.

@@ -1,6 +1,8 @@
 from . import facts as facts
 from .autofix import fix_query as fix_query
+from .autofix.broken_query import Edit as Edit
 from .autofix.broken_query import Fix as Fix
+from .autofix.broken_query import edited as edited
 from .catalog import Catalog as Catalog
 from .catalog import Column as Column
 from .catalog import ForeignKey as ForeignKey
@@ -57,6 +59,9 @@ from .linking.index import Index as Index
 from .linking.index import Weights as Weights
 from .linking.lexicon import Lexicon as Lexicon
 from .linking.lexicon import thesaurus as thesaurus
+from .linking.words import STOP_WORDS as STOP_WORDS
+from .linking.words import mistyped as mistyped
+from .linking.words import slips as slips
 from .linking.words import stems as stems
 from .text_dates import LONGEST as LONGEST
 from .text_dates import date_form as date_form

@@ -27,15 +27,17 @@ class Explainer:
     prompt: SchemaPrompt  # the question and its tables
     runner: QueryRunner  # knows the plans of queries
     send: Callable[..., Reply]  # sends messages; ``described`` has them as values
+    told: Callable[[str], str]  # a query as the model may be told of it
     is_foreign: bool  # whether the query is for another database than the one that is there
 
     def explain(self, result: SQLResult) -> None:
         """Add the plan, and an explanation of the query."""
         options, dialect = self.prompt.options, self.prompt.dialect
         result.plan = self._planned(result)
-        values = {"task": "explain", "question": options.question, "sql": result.sql, "dialect": dialect}
+        sql = self.told(result.sql)
+        values = {"task": "explain", "question": options.question, "sql": sql, "dialect": dialect}
         context = self.prompt.context()
-        text = prompts.render("explain", context=context, sql=result.sql, dialect=dialect, question=options.question)
+        text = prompts.render("explain", context=context, sql=sql, dialect=dialect, question=options.question)
         result.says = self._words(text, values)
 
     def _planned(self, result: SQLResult) -> str:
@@ -54,7 +56,9 @@ class Explainer:
         """Add the answer in words, from the first rows of the result."""
         question, rows = self.prompt.options.question, redact(result.frame.head(_ROWS_TOLD).to_csv(index=False))[0]
         context = fence("result", "first rows", rows)
-        text = prompts.render("answer", context=context, sql=result.sql, count=result.count, question=question)
+        text = prompts.render(
+            "answer", context=context, sql=self.told(result.sql), count=result.count, question=question
+        )
         values = {"task": "result", "question": question, "rows": rows, "returned": result.count}
         result.answer = self._words(text, values)
 

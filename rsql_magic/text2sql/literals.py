@@ -9,7 +9,7 @@ collations, padding and casts make more texts equal than Python does.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,9 @@ from rsql_magic.sql import Unreadable, canonical, dialect_of, forms_of, lex, par
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from rsql_magic.sql import Catalog, Column, Relation, Table
+    from rsql_magic.sql import Catalog, Column, Fix, Relation, Table
+    from rsql_magic.text2sql.prompt import SchemaPrompt
+    from rsql_magic.text2sql.stored import NearLiteral
 
     Run = Callable[[str], Sequence[str]]
 
@@ -44,6 +46,7 @@ class Comparison:
     like: bool = False  # whether the literal is a pattern
     others: tuple[Table, ...] = ()  # further tables of the query
     operator: str = "="  # for numbers and dates, how they are compared
+    places: frozenset[tuple[int, int]] = frozenset()  # first and last character of the literal, wherever it stands
 
     def __str__(self) -> str:
         return f"{self.column.name} is never {'like ' if self.like else ''}'{self.text}'"
@@ -77,14 +80,17 @@ def comparisons(sql: str, dialect: str, catalog: Catalog) -> list[Comparison]:
     except (Unreadable, RecursionError):
         return []
     tables = tuple(dict.fromkeys(r.table for _, scope in resolution.selects for r in scope.relations if r.table))
-    found = []
+    found: dict[tuple[str, ...], Comparison] = {}
     for side, literals, like, operator in _pairs(tree, resolution.columns):
         [node] = side.find_all(exp.Column)
         relation, name = resolution.columns[id(node)]
         column = relation.table.column(name) if relation.table else None
         if relation.table is not None and column is not None:
-            found += [Comparison(relation.table, column, one, side, like, tables, operator) for one in literals]
-    return list({(one.table.full_name, str(one), one.operator, one.side.sql()): one for one in found}.values())
+            for text, at in literals:
+                one = Comparison(relation.table, column, text, side, like, tables, operator, at)
+                key = (one.table.full_name, str(one), one.operator, one.side.sql())
+                found[key] = replace(one, places=one.places | found[key].places) if key in found else one
+    return list(found.values())
 
 
 _OPERATORS = {"GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
@@ -92,16 +98,17 @@ _OPERATORS |= dict.fromkeys(("EQ", "NEQ", "NullSafeEQ", "NullSafeNEQ", "Is"), "=
 _EQUAL = frozenset({"=", "like", "ilike"})
 _FLIPPED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "=": "="}
 
+Literal = tuple[str, frozenset[tuple[int, int]]]  # a text and its places
 Columns = dict[int, "tuple[Relation, str]"]  # column nodes by id, as `resolve` gives them
 
 
-def _pairs(tree: exp.Expr, columns: Columns) -> Iterator[tuple[exp.Expr, list[str], bool, str]]:
-    """What is compared, with which literals, whether these are patterns, and how."""
+def _pairs(tree: exp.Expr, columns: Columns) -> Iterator[tuple[exp.Expr, list[Literal], bool, str]]:
+    """What is compared, with which literals and where they stand, whether these are patterns, and how."""
     for node in tree.walk():
         for one, others, like, operator in _sides(node):
             if _is_compared(one, columns):
-                literals = [_literal(other, columns) for other in others]
-                yield one, [text for text in literals if text is not None], like, operator
+                literals = [(_literal(other, columns), _place(other)) for other in others]
+                yield one, [(text, place) for text, place in literals if text is not None], like, operator
 
 
 def _sides(node: exp.Expr) -> Iterator[tuple[exp.Expr, list[exp.Expr], bool, str]]:
@@ -133,6 +140,12 @@ def _literal(node: exp.Expr | None, columns: Columns) -> str | None:
     return _literal(node.this, columns) if isinstance(node, exp.Paren | exp.Cast) else None
 
 
+def _place(node: exp.Expr | None) -> frozenset[tuple[int, int]]:
+    """Where a text in quotes stands, if it is one."""
+    is_text = isinstance(node, exp.Literal) and node.is_string and "start" in node.meta
+    return frozenset({(node.meta["start"], node.meta["end"])}) if is_text and node is not None else frozenset()
+
+
 def _is_compared(node: exp.Expr | None, columns: Columns) -> bool:
     """Whether this is a column, or a function of one that changes only how its text is written."""
     while isinstance(node, exp.Lower | exp.Upper | exp.Trim | exp.Paren):
@@ -160,6 +173,16 @@ def doubts(found: Sequence[Comparison], dialect: str, run: Run) -> list[str]:
     return list(dict.fromkeys(sentences))
 
 
+def is_found(one: Comparison, value: str) -> bool:
+    """Whether a comparison finds a row with this value."""
+    return _matches(one, one.gives(value))
+
+
+def is_absent(one: Comparison, dialect: str, run: Run) -> bool:
+    """Whether the database confirms that a comparison finds no row."""
+    return list(run(_counted(one, dialect))) == ["0"]
+
+
 def _is_known(one: Comparison) -> bool:
     """Whether the profile shows a value that the comparison finds."""
     values = one.column.profile.values if one.column.profile else ()
@@ -183,7 +206,7 @@ def _meant(one: Comparison, dialect: str, run: Run) -> str:
     near = _near(one) if are_known else _stored(one, dialect, run)
     near = [value for value in near if not _matches(one, one.gives(value))]
     elsewhere = [] if near or one.like else list(_holders(one))
-    if not (near or elsewhere) or list(run(_counted(one, dialect))) != ["0"]:
+    if not (near or elsewhere) or not is_absent(one, dialect, run):
         return ""
     if near:
         listed = dict.fromkeys(f"'{one.gives(value)}'" for value in near)
@@ -242,6 +265,57 @@ def _bare(one: Comparison) -> tuple[exp.Column, exp.Table]:
     table = one.table
     named = exp.table_(table.name, db=table.schema or None, catalog=table.database or None, quoted=True)
     return exp.column(one.column.name, quoted=True), named
+
+
+class LiteralCheck:
+    """What the value index says of the literals of one question's drafts."""
+
+    def __init__(self, prompt: SchemaPrompt, run: Run) -> None:
+        self._prompt, self._run = prompt, run
+        self._found: dict[str, list[NearLiteral]] = {}
+        self._fixes: dict[str, Fix | None] = {}
+        self._drafted: dict[str, str] = {}
+
+    def fix(self, sql: str) -> Fix | None:
+        """A draft that passes its checks with its literals as they are stored; None where nothing is to correct."""
+        if self._prompt.engine.values is None:
+            return None
+        if sql not in self._fixes:
+            from rsql_magic.text2sql.stored import corrected
+
+            self._found[sql] = list(self._looked_up(sql))
+            fix = self._fixes[sql] = corrected(sql, self._prompt.dialect, self._found[sql])
+            if fix is not None:
+                self._fixes[fix.sql] = None  # it is not looked up again
+                self._found[fix.sql] = [one for one in self._found[sql] if str(one) not in fix.changes]
+                is_told = self._prompt.options.level == "sample" and not any(
+                    one.is_personal for one in self._found[sql]
+                )
+                self._drafted[fix.sql] = fix.sql if is_told else self.told(sql)
+        return self._fixes[sql]
+
+    def _looked_up(self, sql: str) -> Iterator[NearLiteral]:
+        prompt = self._prompt
+        values = prompt.engine.values
+        if values is not None and (index := values.index) is not None:
+            from rsql_magic.text2sql.stored import looked_up
+
+            found = comparisons(sql, prompt.dialect, prompt.catalog)
+            with values.spared():
+                yield from looked_up(found, index, prompt.options.question, prompt.engine.dialect, self._run)
+
+    def told(self, sql: str) -> str:
+        """A query as a model may be told of it: with the literals of its draft, where the stored ones may not leave."""
+        return self._drafted.get(sql, sql)
+
+    def wrong(self, sql: str) -> list[str]:
+        """What is wrong with the literals of a draft, one sentence each, where they can be corrected."""
+        fix = self.fix(sql)
+        return [f"{one.comparison}." for one in self.unsure(sql) if fix and str(one) in fix.changes]
+
+    def unsure(self, sql: str) -> list[NearLiteral]:
+        """The literals of a query that no row has, of which it is not sure what is meant."""
+        return self._found.get(sql, [])
 
 
 def misread(found: Iterable[Comparison], dialect: str, run: Run) -> list[str]:

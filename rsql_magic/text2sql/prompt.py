@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic import prompts
 from rsql_magic.context import asks_for_chart, asks_of_now
 from rsql_magic.errors import BadInput, UnknownName
+from rsql_magic.redaction import says_personal
 from rsql_magic.sql import Catalog, count_tokens, ddl, fence, functions, stems, validate
 from rsql_magic.tools import DatabaseView, of_database
 
@@ -307,7 +308,17 @@ class SchemaPrompt:
         if self.options.level == "names":
             return ""
         found = find_values(self._question, self.catalog, self._tables)
-        lines = [f"-- {one}" for one in found if one.value not in self.options.question][:_MOST_VALUES]
+        lines = [f"-- {one}" for one in found if one.value not in self.options.question]
+        values = self.engine.values if self.options.level == "sample" else None
+        if values is not None and (index := values.index) is not None:  # where it stands may not leave otherwise
+            from rsql_magic.text2sql.stored import held_phrases
+
+            shown = {(table.full_name, column.name) for table in self._tables for column in table.columns}
+            with values.spared():
+                held = [one for one in held_phrases(self._question, index) if (one.table, one.column) in shown]
+                told = [f"-- {one}" for one in held if not says_personal(one.column)]
+                lines += [line for line in told if line not in lines]
+        lines = lines[:_MOST_VALUES]
         return fence("values", self.engine.name, "\n".join(lines)) if lines else ""
 
     def _shown_examples(self) -> str:

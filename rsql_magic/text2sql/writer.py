@@ -85,6 +85,7 @@ class Writer:
         self._native = Native(prompt.engine, prompt.dialect)
         self._runner = QueryRunner(prompt.engine, self._native, prompt.options, lambda: prompt.catalog, self.confirm)
         self._checks = DraftCheck(prompt.dialect, lambda: prompt.catalog, self._compiled)
+        self._literals = literals.LiteralCheck(prompt, self._runner.looked_up)
 
     def run(self) -> SQLResult:
         """Take the question through all steps.
@@ -112,7 +113,7 @@ class Writer:
         result = self._result(best, attempts)
         if vote is not None:
             self._weigh(result, vote, corrected=was_corrected(attempts))
-        self._entry.add(self._replies, answer=fenced(result.sql, "sql"))
+        self._entry.add(self._replies, answer=fenced(self._literals.told(result.sql), "sql"))
         if result.problems:
             raise _no_draft_passed(result)
         if self._options.explain:
@@ -195,6 +196,9 @@ class Writer:
                 statement, problems = self._checks.read(draft.sql)
             if problems:
                 return None
+            if (stored := self._literals.fix(draft.sql)) is not None:
+                draft = replace(draft, sql=stored.sql)
+                statement, _ = self._checks.read(draft.sql)
             if draft.sql not in self._rows:
                 self._runner.refuse_costly(statement)
                 self._rows[draft.sql] = self._runner.run(statement)
@@ -248,16 +252,20 @@ class Writer:
 
     def _problems(self, sql: str) -> list[str]:
         statement, problems = self._checks.read(sql)
-        return problems or (self._tried(sql, statement) if self._options.run else [])
+        if problems or not self._options.run:
+            return problems
+        return self._literals.wrong(sql) or self._tried(sql, statement)
 
     def mend(self, sql: str) -> Fix | None:
         """A draft that does not compile corrected by rules, where its meaning is certain; None otherwise."""
         with self._timed("check"):
             found = self._checks.autofix(sql)
-        if found is not None and found.restructured:
-            self._proposed[sql] = found
-            return None
-        return found
+            if found is not None and found.restructured:
+                self._proposed[sql] = found
+                return None
+            better = found.sql if found else sql
+            stored = self._literals.fix(better) if self._options.run and not self._checks.read(better)[1] else None
+        return Fix(stored.sql, (*(found.changes if found else ()), *stored.changes)) if stored else found
 
     def _compiled(self, statement: str) -> Sequence[Problem]:
         """What the database's compiler finds; nothing in a statement for another database that does not run here."""
@@ -284,15 +292,17 @@ class Writer:
         except QueryFailed as error:
             if not self._may_repair or monotonic() - started > 0.9 * self._options.timeout:
                 raise  # what was stopped once would be stopped again
-            return [literals.without_values(str(error), sql)]
+            return [literals.without_values(str(error), self._literals.told(sql))]
         self._rows[sql] = rows
         self._spent["sql"] = self._spent.get("sql", 0.0) + rows.seconds
         return self._doubts(sql, statement)
 
     def _doubts(self, sql: str, statement: str) -> list[str]:
         """Why a query that runs may be wrong: a message to the model once, and a note where it insists."""
+        unsure = self._literals.unsure(sql)
         if self._options.level == "names":
-            self._notes[sql] = [note.text for note in join_notes(statement, self._dialect, self._prompt.catalog)]
+            joins = [note.text for note in join_notes(statement, self._dialect, self._prompt.catalog)]
+            self._notes[sql] = [*map(str, unsure), *joins]
             return []
         found = literals.comparisons(statement, self._dialect, self._prompt.catalog)
         doubts = literals.misread(found, self._engine.dialect, self._runner.looked_up)
@@ -300,7 +310,9 @@ class Writer:
         native = self._native.of(statement, self._prompt.catalog)
         asked = (self._engine.dialect, self._prompt.catalog, self._runner.number, self._options.question)
         notes = join_notes(native, *asked)
-        self._notes[sql] = [*(doubts or literals.out_of_range(found)), *(note.text for note in notes)]
+        said = [one for one in unsure if not any(str(one.comparison) in doubt for doubt in doubts)]
+        self._notes[sql] = [*(doubts or literals.out_of_range(found)), *map(str, said), *(note.text for note in notes)]
+        doubts += [str(one) for one in said if self._options.level == "sample" and not one.is_personal]
         doubts += [note.text for note in notes if note.is_doubt]
         if self._doubted or not doubts or not self._may_repair:
             return []
@@ -315,7 +327,7 @@ class Writer:
         """The message that asks for a correction, with what rules would make of the draft's joins."""
         self.screen.restart(f"repairing: {problems[0]}")
         proposed = self._proposed.get(sql)
-        return self._prompt.repair(sql, problems, proposed.sql if proposed else "")
+        return self._prompt.repair(self._literals.told(sql), problems, proposed.sql if proposed else "")
 
     def _result(self, last: Round, attempts: Sequence[Round]) -> SQLResult:
         return SQLResult(
@@ -353,7 +365,8 @@ class Writer:
     def _explainer(self) -> Explainer:
         from rsql_magic.text2sql.explainer import Explainer
 
-        return Explainer(self._prompt, self._runner, self._send, is_foreign=self._native.is_foreign)
+        told, is_foreign = self._literals.told, self._native.is_foreign
+        return Explainer(self._prompt, self._runner, self._send, is_foreign=is_foreign, told=told)
 
     def _take(self, result: SQLResult, suggestion: str) -> None:
         rows = self._rows[result.sql]
