@@ -18,6 +18,7 @@ from traitlets import Unicode
 from traitlets.config import Configurable
 
 from jupyter_server_ext.config import REDIS_URLS, SCOPES, cache_bytes, unsendable
+from jupyter_server_ext.documents import Documents
 from jupyter_server_ext.errors import CannotOpen, ConfigError
 from jupyter_server_ext.handlers import ROUTES, AppContext, BodyBudget, BodyReader, Conversations, Metrics, Ratings
 from jupyter_server_ext.identity import Authenticator, BadTokens, KeyIdentity, Policy, VirtualKeys, behind_proxy
@@ -126,6 +127,7 @@ def build_app(
         policy=policy,
         limits=limits,
         accounting=accounting,
+        documents=Documents(accounting.ledger, settings.documents),
         overrides=overrides,
         conversations=Conversations(),
         ratings=Ratings(),

@@ -8,6 +8,7 @@ from .settings import REDIS_URLS as REDIS_URLS
 from .settings import SCOPES as SCOPES
 from .settings import CallerLimits as CallerLimits
 from .settings import Counts as Counts
+from .settings import DocumentSettings as DocumentSettings
 from .settings import HubSettings as HubSettings
 from .settings import KeySettings as KeySettings
 from .settings import Limit as Limit

@@ -14,6 +14,7 @@ from jupyter_server_ext.messages import unsendable as unsendable  # noqa: PLC041
 SCOPES = MappingProxyType(
     {
         "chat": "ask models; see the gateway's state and one's own figures",
+        "instructor": "share documents with one's own group, and delete them; an administrator has it for every group",
         "admin": "see and check the keys; see, change and reset limits; see what everybody used, and forget it",
     }
 )
@@ -182,6 +183,16 @@ class VirtualKeySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentSettings:
+    """How much tenants may share."""
+
+    most_per_tenant: int = 500  # documents
+    mb_per_tenant: float = 50.0  # megabytes of their text
+    default_days: float = 0.0  # days until a document is deleted, where nobody says; 0 keeps it
+    most_days: float = 0.0  # the longest; 0 for any time
+
+
+@dataclass(frozen=True, slots=True)
 class HubSettings:
     """How callers of a JupyterHub are known."""
 
@@ -194,6 +205,7 @@ class HubSettings:
     # Groups in the order in which they count for a user who is in several; without it the most generous.
     groups: tuple[str, ...] = ()
     admin_groups: frozenset[str] = frozenset()  # groups of the hub whose members administer the gateway
+    instructor_groups: frozenset[str] = frozenset()  # groups whose members share documents with their own group
     admin_servers: bool = False  # whether administrators are that in their notebooks, too
 
 
@@ -226,6 +238,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     hub: HubSettings = field(default_factory=HubSettings)
     virtual_keys: VirtualKeySettings = field(default_factory=VirtualKeySettings)
+    documents: DocumentSettings = field(default_factory=DocumentSettings)
 
 
 MOST_WHOLE = 1_000_000_000_000_000  # the largest whole number in settings; every store can count with it

@@ -124,7 +124,7 @@ def _settings(file: TomlTable) -> s.Settings:
     file.only(
         [
             *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks"),
-            *("storage", "prices", "cache", "server", "hub", "virtual_keys"),
+            *("storage", "prices", "cache", "server", "hub", "virtual_keys", "documents"),
         ]
     )
     limits = file.table("limits")
@@ -148,6 +148,7 @@ def _settings(file: TomlTable) -> s.Settings:
         ),
         hub=s.HubSettings(**file.table("hub").fields(s.HubSettings)),
         virtual_keys=_virtual_keys(file.table("virtual_keys")),
+        documents=_documents(file.table("documents")),
     )
     served = {model for key in settings.keys for model in key.models}
     known = bool(settings.keys) and all(key.models for key in settings.keys)
@@ -165,6 +166,16 @@ def _virtual_keys(table: TomlTable) -> s.VirtualKeySettings:
         words = f"'default_days' in {table.title} is above 'most_days'. Make it {keys.most_days:g}."
         table.refuse("default_days", words)
     return dataclasses.replace(keys, default_days=keys.most_days)
+
+
+def _documents(table: TomlTable) -> s.DocumentSettings:
+    documents = s.DocumentSettings(**table.fields(s.DocumentSettings))
+    if not documents.most_days or 0 < documents.default_days <= documents.most_days:
+        return documents
+    if "default_days" in table.values:
+        words = f"'default_days' in {table.title} is above 'most_days'. Make it {documents.most_days:g}."
+        table.refuse("default_days", words)
+    return dataclasses.replace(documents, default_days=documents.most_days)
 
 
 def _check_api_keys(tables: Sequence[TomlTable], settings: s.Settings) -> None:

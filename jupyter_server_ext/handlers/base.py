@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tornado.http1connection import HTTP1Connection
 
     from jupyter_server_ext.config import Settings
+    from jupyter_server_ext.documents import Documents
     from jupyter_server_ext.handlers.chat import Conversations, Ratings
     from jupyter_server_ext.handlers.completions import RelayHandler
     from jupyter_server_ext.handlers.reading import BodyReader
@@ -434,6 +435,7 @@ class AppContext:
     policy: Policy  # what tenants may do
     limits: Limits  # what callers have left
     accounting: Accounting  # the ledger, prices and budgets
+    documents: Documents  # what tenants share
     overrides: LimitOverrides  # limits that administrators override at run time
     conversations: Conversations  # turns of ``POST chat``
     ratings: Ratings  # what people think of answers

@@ -305,6 +305,8 @@ class Stats(GatewayHandler):
                 "cache": await self.app.accounting.cache_today(asker),
                 "privacy_floor": rules.privacy_floor,
                 "system_prompt": rules.system_prompt,
+                "documents": await self.app.documents.count(asker),
+                "may_share": bool(asker.scopes & {"instructor", "admin"}),
                 # ``default`` where a request may name none.
                 "offline_models": [*offline, "default"] if self.default_model() in offline else offline,
                 **of_key,

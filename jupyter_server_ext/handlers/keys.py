@@ -34,7 +34,11 @@ class OwnKeys(GatewayHandler):
         """Make a virtual API key for a script: it stands for you, and is shown this once."""
         body = requests.json_object(self.body)
         made = await self.app.virtual_keys.make(
-            person(self), requests.required_text(body, "name"), days=days_of(body), limits=limits_of(body)
+            person(self),
+            requests.required_text(body, "name"),
+            days=days_of(body),
+            limits=limits_of(body),
+            scopes=scopes_of(body),
         )
         self.reply(shown_once(*made), status=201)
 
@@ -64,8 +68,8 @@ class AllKeys(GatewayHandler):
         tenant = requests.optional_text(body, "tenant")
         if not is_name(tenant):
             raise BadRequest("'tenant' may have up to 255 characters, and no control characters.", param="tenant")
-        days, limits = days_of(body), limits_of(body)
-        made = await self.app.virtual_keys.make_for(owner, name, tenant=tenant, days=days, limits=limits)
+        more: dict[str, Any] = {"days": days_of(body), "limits": limits_of(body), "scopes": scopes_of(body)}
+        made = await self.app.virtual_keys.make_for(owner, name, tenant=tenant, **more)
         self.reply(shown_once(*made), status=201)
 
 
@@ -97,7 +101,13 @@ def public_fields(key: ApiKey) -> dict[str, Any]:
     """The fields of a key that may be shown."""
     limits = {name: value for name, value in dataclasses.asdict(key.limits).items() if value is not None}
     same = {name: getattr(key, name) for name in ("id", "name", "owner")}
-    return {**same, "made": _date(key.made), "expires": _date(key.expires), "limits": limits}
+    return {
+        **same,
+        "scopes": sorted(key.scopes),
+        "made": _date(key.made),
+        "expires": _date(key.expires),
+        "limits": limits,
+    }
 
 
 def shown_once(key: ApiKey, text: Secret) -> dict[str, Any]:
@@ -118,6 +128,14 @@ def limits_of(body: Mapping[str, Any]) -> CallerLimits:
     """The limits that a key is asked to have."""
     given = body.get("limits")
     return CallerLimits(**check_limits("limits", {} if given is None else given))
+
+
+def scopes_of(body: Mapping[str, Any]) -> frozenset[str]:
+    """What a key is asked to be for; no key administers the gateway."""
+    given = body.get("scopes", ["chat"])
+    if not (isinstance(given, list) and given and all(scope in {"chat", "instructor"} for scope in given)):
+        raise BadRequest("'scopes' must be a list of chat and instructor.", param="scopes")
+    return frozenset(given)
 
 
 def _date(at: float) -> str:

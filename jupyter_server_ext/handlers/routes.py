@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.handlers import admin, chat, completions, home, keys, responses
+from jupyter_server_ext.handlers import admin, chat, completions, documents, home, keys, responses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,9 +64,21 @@ _EMBEDDINGS = _schema("input", "model", input=_TEXT_OR_LIST, model=_TEXT) | _OPE
 _CONTEXT = {"type": ["string", "object", "array"]}
 _CHAT = _schema("message", message=_TEXT, context=_CONTEXT, session_id=_TEXT, model=_TEXT, stream=_TRUTH)
 _LIMITS = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
-_NEW_KEY: dict[str, Any] = {"name": _TEXT, "days": {"type": "number"}, "limits": _LIMITS}
+_NEW_KEY: dict[str, Any] = {"name": _TEXT, "days": {"type": "number"}, "limits": _LIMITS, "scopes": {"type": "array"}}
 _OWN_KEY = _schema("name", **_NEW_KEY)
 _KEY_OF_ANYBODY = _schema("owner", "name", owner=_TEXT, tenant=_TEXT, **_NEW_KEY)
+_PASSAGE = {"type": "object", **_schema("text", text=_TEXT, path={"type": "array", "items": _TEXT})} | _OPEN
+_DOCUMENT = _schema(
+    "name",
+    name=_TEXT,
+    passages={"type": "array", "items": _PASSAGE},
+    text=_TEXT,
+    tenant=_TEXT,
+    days={"type": "number"},
+)
+_SEARCH = _schema(
+    "query", query=_TEXT, documents={"type": "array", "items": _TEXT}, most={"type": "integer", "minimum": 1}
+)
 _STARS = {"oneOf": [{"enum": ["up", "down"]}, {"type": "integer", "minimum": 1, "maximum": 5}]}
 _RATING = _schema("request_id", "rating", request_id=_TEXT, rating=_STARS, comment=_TEXT)
 
@@ -80,6 +92,9 @@ ROUTES = (
     Route("v1/embeddings", completions.Embeddings, _EMBEDDINGS),
     Route("v1/{other:completions}", completions.Unsupported),
     Route("chat", chat.PlainChat, _CHAT),
+    Route("documents", documents.AllDocuments, _DOCUMENT),
+    Route("documents/{name:.+}", documents.OneDocument),
+    Route("search", documents.Search, _SEARCH),
     Route("status", home.Status),
     Route("stats", home.Stats),
     Route("feedback", chat.Feedback, _RATING),

@@ -169,7 +169,7 @@ class HubIdentity:
             model = renamed[0] if len(renamed) == 1 else None
         if model is None or not model.get("name"):
             return None
-        scopes = frozenset({"chat"} if self._is_let_in(model) else ())
+        scopes = self._usual_scopes(model) if self._is_let_in(model) else frozenset[str]()
         return Owner(Caller(str(model["name"]), await self._groups.tenant(_names(model)), scopes), _mark(model))
 
     def _is_let_in(self, model: Mapping[str, Any]) -> bool:
@@ -190,7 +190,12 @@ class HubIdentity:
         if not (held & self._place.access_scopes or "access:services" in held):
             return Caller(name, tenant, frozenset())
         admin = self._place.admin_scope in held or self._is_administrator(model, held, browser=browser)
-        return Caller(name, tenant, frozenset({"chat", "admin"} if admin else {"chat"}))
+        return Caller(name, tenant, self._usual_scopes(model) | ({"admin"} if admin else set()))
+
+    def _usual_scopes(self, model: Mapping[str, Any]) -> frozenset[str]:
+        """The scopes of whoever is let in, and of instructors, which they have in their notebooks too."""
+        teaches = not self._settings.instructor_groups.isdisjoint(_names(model))
+        return frozenset({"chat", "instructor"} if teaches else {"chat"})
 
     def _is_administrator(self, model: Mapping[str, Any], held: frozenset[str], *, browser: bool) -> bool:
         """Administrators of the hub, by their own tokens and in the browser."""

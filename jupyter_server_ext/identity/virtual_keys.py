@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 PREFIX = "rsql_"
 _DAY = 86_400.0
+_USUAL = frozenset({"chat"})  # scopes of a key
 _MOST_CALLERS = 10_000  # whose owners are remembered
 _NAME = re.compile(r"[\w.@+-][\w .@+-]{0,63}")
 
@@ -61,24 +62,39 @@ class VirtualKeys:
         self._memory = MemoryApiKeys()
 
     async def make(
-        self, owner: Caller, name: str, *, days: float | None = None, limits: CallerLimits | None = None
+        self,
+        owner: Caller,
+        name: str,
+        *,
+        days: float | None = None,
+        limits: CallerLimits | None = None,
+        scopes: frozenset[str] = _USUAL,
     ) -> tuple[ApiKey, Secret]:
         """A new key of a caller, for the configured days when None; its text is in the reply and nowhere else.
 
         Raises:
             BadRequest: No such name, or too many days.
-            NotPermitted: The caller has too many.
+            NotPermitted: The caller has too many, or lacks a scope that the key is to have.
         """
+        if not scopes <= owner.scopes | ({"instructor"} if "admin" in owner.scopes else set()):
+            raise NotPermitted("A key of yours may do no more than you. Leave 'scopes' out.")
         if len(await self.of(owner.name)) >= self.settings.most_per_caller:
             raise NotPermitted(f"You have {self.settings.most_per_caller} keys, which is the most. Revoke one first.")
-        draft = self._draft(owner.name, name, days, limits)
+        draft = replace(self._draft(owner.name, name, days, limits), scopes=scopes)
         if self.owner is None or ":" in owner.name:  # a service of the hub is no user of it
             return await self._keep(replace(draft, tenant=owner.tenant))
         known = await self.owner(owner.name, "")
         return await self._keep(replace(draft, tenant=None, mark=known.mark if known else ""))
 
     async def make_for(
-        self, owner: str, name: str, *, tenant: str, days: float | None = None, limits: CallerLimits | None = None
+        self,
+        owner: str,
+        name: str,
+        *,
+        tenant: str,
+        days: float | None = None,
+        limits: CallerLimits | None = None,
+        scopes: frozenset[str] = _USUAL,
     ) -> tuple[ApiKey, Secret]:
         """A new key that an administrator makes, for a caller who need not be known anywhere else.
 
@@ -86,7 +102,7 @@ class VirtualKeys:
             BadRequest: No such name, or too many days.
         """
         _check_name(owner, "owner")
-        return await self._keep(replace(self._draft(owner, name, days, limits), tenant=tenant))
+        return await self._keep(replace(self._draft(owner, name, days, limits), tenant=tenant, scopes=scopes))
 
     async def of(self, owner: str | None) -> list[ApiKey]:
         """The valid keys of a caller, or of all callers."""

@@ -8,6 +8,8 @@ from .files import Instance as Instance
 from .files import read_anchor as read_anchor
 from .ledger import Ledger as Ledger
 from .rows import Used as Used
+from .schema import document_passages as document_passages
+from .schema import documents as documents
 from .spool import SpooledLedgerStore as SpooledLedgerStore
 from .spool import SpoolFile as SpoolFile
 from .sql import SqlLedgerStore as SqlLedgerStore

@@ -22,7 +22,7 @@ from jupyter_server_ext.ledger.files import open_private
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0005"
+_HEAD = "0006"
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
 # How long a server or a network may be silent before a connection is given up; a URL may say otherwise.
 _PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
@@ -152,6 +152,33 @@ api_keys = sa.Table(
     *_columns(sa.Text, "limits"),
     sa.Column("mark", _HASH, nullable=False, server_default=""),
     sa.Index("api_keys_owner", "owner"),
+)
+
+
+documents = sa.Table(
+    "documents",
+    metadata,
+    sa.Column("id", _SHORT, primary_key=True),
+    *_columns(_NAME, "tenant", "name"),
+    *_columns(sa.Integer, "passages"),
+    *_columns(sa.BigInteger, "bytes"),
+    *_columns(sa.Float, "added"),
+    sa.Column("expires", sa.Float),
+    sa.UniqueConstraint("tenant", "name", name="documents_once"),
+)
+
+# What they are searched by is each database's own: FTS5's table ``document_words``, PostgreSQL's column ``words``.
+document_passages = sa.Table(
+    "document_passages",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    *_columns(_SHORT, "document"),
+    *_columns(_NAME, "tenant"),
+    *_columns(sa.Text, "heading"),
+    *_columns(_HASH, "part"),
+    *_columns(sa.Integer, "first_line", "last_line"),
+    *_columns(sa.Text, "text"),
+    sa.Index("document_passages_document", "document"),
 )
 
 

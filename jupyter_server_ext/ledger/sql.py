@@ -103,6 +103,11 @@ class SqlLedgerStore(SqlLedgerReader):
 
     # Writing
 
+    @property
+    def engine(self) -> sa.Engine:
+        """The database, for what is kept beside the entries."""
+        return self._engine
+
     def begin(self, begun: Sequence[Entry]) -> None:
         """Remember that these requests are under way, with what they hold; a second delivery replaces the first.
 

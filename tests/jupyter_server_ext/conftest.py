@@ -123,7 +123,8 @@ def served():
 
     @asynccontextmanager
     async def serving(settings=None, *, fake=True, base="/rsql/", transport=None):
-        settings = dataclasses.replace(settings or Settings(default_model="llama"), api_keys=KEYS)
+        settings = settings or Settings(default_model="llama")
+        settings = dataclasses.replace(settings, api_keys=settings.api_keys or KEYS)
         app = build_app(settings, [(Secret("owner-token"), OWNER)], base, transport=transport)
         gateway = FakeGateway()
         gateway.limits = app.limits

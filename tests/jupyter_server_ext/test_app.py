@@ -22,7 +22,7 @@ from jupyter_server_ext.app import main
 from jupyter_server_ext.app.assembly import RSQLGatewayApp, open_state, owner, without_effect
 from jupyter_server_ext.app.command import GatewayCommand
 from jupyter_server_ext.app.serve import Listening, serve
-from jupyter_server_ext.config import Settings
+from jupyter_server_ext.config import SCOPES, Settings
 from jupyter_server_ext.config.toml_file import read_settings
 from jupyter_server_ext.errors import ConfigError
 
@@ -318,7 +318,7 @@ def test_the_prefix_is_below_the_servers_base(server, prefix, base):
 def test_the_owner_is_the_hubs_user_or_the_systems():
     assert owner({"JUPYTERHUB_USER": "ada"}).name == "ada"
     assert owner({}).name
-    assert owner({}).scopes == {"chat", "admin"}
+    assert owner({}).scopes == set(SCOPES)
 
 
 @pytest.mark.parametrize(

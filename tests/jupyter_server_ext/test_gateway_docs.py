@@ -31,6 +31,7 @@ TABLES = (
     settings.ServerSettings,
     settings.HubSettings,
     settings.VirtualKeySettings,
+    settings.DocumentSettings,
 )
 FIELDS = [(table, field) for table in TABLES for field in dataclasses.fields(table)]
 

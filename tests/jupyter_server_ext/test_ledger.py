@@ -165,6 +165,8 @@ def test_a_ledger_of_the_first_version_is_taken_over(url, tmp_path):
         db.execute("DROP TABLE decisions")
         db.execute("DROP TABLE api_keys")
         db.execute("DROP TABLE forgotten")
+        for table in ("document_passages", "documents", "document_words"):
+            db.execute(f"DROP TABLE {table}")
         db.execute("UPDATE alembic_version SET version_num = '0001'")
     db.close()
     store = SqlLedgerStore(url, instance="one")

@@ -1,0 +1,158 @@
+"""Documents of tenants in SQLite and in PostgreSQL: nobody reads another tenant's, and what is removed is gone."""
+
+from __future__ import annotations
+
+import random
+import threading
+from itertools import count
+
+import pytest
+import sqlalchemy as sa
+
+from jupyter_server_ext.documents import NewDocument, SharedPassage
+from jupyter_server_ext.documents.store import SqlDocuments
+from jupyter_server_ext.ledger import SqlLedgerStore
+
+_names = count()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    """An empty database."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    else:
+        server, name = request.getfixturevalue("postgresql"), f"documents{next(_names)}"
+        engine = sa.create_engine(server.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+            db.execute(sa.text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        url = f"{server.url}/{name}"
+    ledger = SqlLedgerStore(url, instance="one")
+    yield SqlDocuments(ledger.engine)
+    ledger.close()
+
+
+def document(name, *texts, path=("Rules",)):
+    return NewDocument(name, tuple(SharedPassage(text, path, 1, 2, "page 1") for text in texts))
+
+
+def put(store, sent, tenant, *, now=0.0, expires=None, most=100, most_bytes=1_000_000):
+    return store.put(sent, tenant, now=now, expires=expires, most=most, most_bytes=most_bytes)
+
+
+def names(found):
+    return [each.document for each in found]
+
+
+def test_what_is_put_is_found_with_its_place(store):
+    kept = put(
+        store, document("lab.md", "Gloves are worn at all times.", "Broken glass is yellow.", path=("A", "B")), "x"
+    )
+    assert (kept.name, kept.passages, kept.tenant) == ("lab.md", 2, "x")
+    [found] = store.search(["x"], "Where do I wear a glove?", now=1.0)
+    assert (found.text, found.path, found.first, found.last, found.part) == (
+        "Gloves are worn at all times.", ("A", "B"), 1, 2, "page 1",
+    )  # fmt: skip
+    assert [each.name for each in store.all(["x"], 1.0)] == ["lab.md"]
+    assert store.count(["x"], 1.0) == 1
+
+
+def test_a_heading_counts_more_than_a_word_of_the_text(store):
+    put(store, document("b.md", "waste of time and of other things", path=("Other",)), "x")
+    put(store, document("a.md", "yellow bins and other things", path=("Waste",)), "x")
+    assert names(store.search(["x"], "waste", now=1.0)) == ["a.md", "b.md"]
+
+
+def test_of_ten_thousand_answers_none_has_another_tenants_text(store):
+    """Tenants share all their words but one, and half of their documents' names."""
+    draw = random.Random(18)
+    words = [f"word{number}" for number in range(60)]
+    tenants = [f"t{number}" for number in range(8)] + [""]
+    for tenant in tenants:
+        for number in range(12):
+            texts = [" ".join([f"of{tenant}x", *draw.choices(words, k=30)]) for _ in range(4)]
+            put(store, document(f"doc{number}" if number % 2 else f"{tenant}{number}", *texts), tenant)
+    answers = 0
+    while answers < 10_000:
+        tenant = draw.choice(tenants)
+        reads = [tenant, ""] if tenant else [""]
+        asked = " ".join([*draw.choices(words, k=4), f"of{draw.choice(tenants)}x"])
+        chosen = draw.choice([(), (), (f"doc{draw.randrange(12)}",)])
+        found = store.search(reads, asked, now=1.0, names=chosen, most=50)
+        answers += len(found)
+        for each in found:
+            assert each.tenant in reads
+            assert each.text.split()[0] == f"of{each.tenant}x"
+        if draw.random() < 0.02:  # what is removed and written meanwhile changes nothing of that
+            store.remove(tenant, f"doc{draw.randrange(12)}")
+            put(store, document("doc1", f"of{tenant}x word1 word2"), tenant)
+
+
+def test_what_is_removed_is_found_no_more(store):
+    put(store, document("a.md", "a xylophone"), "x")
+    put(store, document("a.md", "a xylophone"), "y")
+    assert store.remove("x", "a.md")
+    assert not store.remove("x", "a.md")
+    assert store.search(["x"], "xylophone", now=1.0) == []
+    assert names(store.search(["y"], "xylophone", now=1.0)) == ["a.md"]
+    with store._engine.connect() as db:
+        assert db.execute(sa.text("SELECT count(*) FROM document_passages WHERE tenant = 'x'")).scalar() == 0
+
+
+def test_a_document_replaces_the_one_of_its_name(store):
+    put(store, document("a.md", "old words"), "x")
+    put(store, document("a.md", "new words"), "x")
+    assert [each.text for each in store.search(["x"], "words", now=1.0)] == ["new words"]
+    assert store.search(["x"], "old", now=1.0) == []
+
+
+def test_an_expired_document_is_neither_listed_nor_found_and_soon_gone(store):
+    put(store, document("a.md", "a xylophone"), "x", now=0.0, expires=10.0)
+    assert names(store.search(["x"], "xylophone", now=9.0)) == ["a.md"]
+    assert store.search(["x"], "xylophone", now=10.0) == []
+    assert store.all(["x"], 10.0) == []
+    assert store.count(["x"], 10.0) == 0
+    put(store, document("b.md", "something else"), "y", now=11.0)
+    with store._engine.connect() as db:
+        assert db.execute(sa.text("SELECT count(*) FROM document_passages")).scalar() == 1
+
+
+def test_a_quota_is_a_tenants_own_and_a_replaced_document_makes_room(store):
+    text = "x" * 100
+    size = document("a.md", text).passages[0].size
+    assert put(store, document("a.md", text), "x", most_bytes=size * 2).bytes == size
+    assert put(store, document("b.md", text), "x", most_bytes=size * 2).bytes == size
+    assert put(store, document("c.md", text), "x", most_bytes=size * 2) == "0 MB"
+    assert put(store, document("a.md", "y"), "x", most_bytes=size * 2).bytes < size
+    assert put(store, document("c.md", text), "y", most_bytes=size * 2).bytes == size
+    assert put(store, document("c.md", text), "x", most=2) == "2 documents"
+    assert [each.name for each in store.all(["x"], 1.0)] == ["a.md", "b.md"], "a refusal changes nothing"
+
+
+def test_two_that_write_at_once_stay_within_the_quota(store):
+    results = []
+
+    def share(number):
+        results.append(put(store, document(f"{number}.md", "text"), "x", most=3))
+
+    threads = [threading.Thread(target=share, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(not isinstance(each, str) for each in results) == 3
+    assert store.count(["x"], 1.0) == 3
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *('"', "a AND NOT b", "heading:x", "x' OR '1'='1", "text* ^y NEAR(a b)", "!&|()", "don't", "λόγος 東京", "%_"),
+        *("\\", "a" * 5000, "words " * 5000, ""),
+    ],
+)
+def test_no_question_is_an_operator_or_an_error(store, asked):
+    put(store, document("a.md", "plain words"), "x")
+    put(store, document("b.md", "secret words"), "y")
+    assert all(each.tenant == "x" for each in store.search(["x"], asked, now=1.0))
