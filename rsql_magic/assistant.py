@@ -519,14 +519,21 @@ class DocumentsInReach:
 
     @property
     def library(self) -> Library:
-        """Those beside the notebook."""
-        from rsql_magic.knowledge import Embedder, Library
+        """Those beside the notebook, and those that the gateway shares."""
+        from rsql_magic.knowledge import Embedder, Library, SharedDocuments
 
         if self._library is None or self._library.path != DOCUMENTS.absolute():
             self._library = Library(DOCUMENTS.absolute())
         model, locator = self._settings.embedding_model, self._locator
         self._library.embedder = Embedder(model, lambda texts: locator.gateway.embed(model, texts)) if model else None
+        self._library.shared = SharedDocuments(locator.gateway) if self._is_shared else None
         return self._library
+
+    # Whether a gateway is there that can share documents; none is started to find out.
+    @property
+    def _is_shared(self) -> bool:
+        locator = self._locator
+        return locator.is_within_reach() and not locator.unknown_policy() and locator.knows_documents
 
     def for_question(self, question: NotebookQuestion) -> Library | None:
         """What a question may be answered from: None where it names no documents and there are none that could fit."""
@@ -534,7 +541,7 @@ class DocumentsInReach:
             return self.library
         bound = question.about_error or question.attached or question.way not in {None, "words"}
         may = self._settings.documents == "auto" and question.context and question.document_tokens and not bound
-        return self.library if may and DOCUMENTS.exists() else None
+        return self.library if may and (DOCUMENTS.exists() or self._locator.shared_documents) else None
 
 
 @cache

@@ -29,8 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "context": ("[QUESTION]", "What would be told about the notebook, ranked, with its tokens."),
     "catalog": ("[PATTERN]", "Tables and columns of the connection in use."),
     "docs": (
-        "[add WHAT … | remove NAME]",
-        "Documents to answer from: list them, add files, folders, addresses or help, remove them.",
+        "[add WHAT … | remove NAME | push NAME]",
+        "Documents to answer from: list, add (files, folders, addresses, help), remove, share with your group.",
     ),
     "search": ("WORDS", "Search the documents, without a model."),
     "dictionary": (

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rsql_magic.context import Context
     from rsql_magic.databases import Coverage, ValueKeeper
     from rsql_magic.gateway import Chat, LLMClient
-    from rsql_magic.knowledge import Added, Hits, Misfit, Passage, Stored
+    from rsql_magic.knowledge import Added, Hits, Library, Misfit, Passage
     from rsql_magic.sql import Catalog
 
 Report: TypeAlias = "Mapping[str, Any]"  # a report as the gateway gives it
@@ -148,11 +148,16 @@ def misfits(found: Sequence[Misfit], path: str, database: str = "") -> CellOutpu
     return replace(shown, markdown=f"{shown.markdown}<p>{html_text(line)}</p>", plain=f"{shown.plain}\n{line}")
 
 
-def documents(there: Sequence[Stored]) -> CellOutput:
-    """The documents that questions are answered from."""
+def documents(library: Library) -> CellOutput:
+    """The documents that questions are answered from: the notebook's own, and those that the gateway shares."""
+    there = [*library.documents(), *(library.shared.documents() if library.shared else ())]
     if not there:
         return CellOutput("", "There are no documents. %rsql docs add PATH, a folder, or an address.")
-    return listing([(one.name, one.kind, f"{one.passages:,}", one.origin) for one in there], _DOCUMENT)
+    rows = [
+        (one.name, one.kind, f"{one.passages:,}", f"shared with {one.owner}" if one.owner else one.origin)
+        for one in there
+    ]
+    return listing(rows, _DOCUMENT)
 
 
 def added(what: Added) -> CellOutput:
@@ -170,7 +175,10 @@ def found(hits: Hits, words: str) -> CellOutput:
     """The passages that a search found."""
     if not hits.passages:
         return CellOutput("", "\n".join([f"No document says anything of {one_line(words)}.", *hits.notes]))
-    rows = [(one.document, one.heading, one.place, _excerpt(one, words)) for one in hits.passages]
+    rows = [
+        (f"{one.document} ({one.owner})" if one.owner else one.document, one.heading, one.place, _excerpt(one, words))
+        for one in hits.passages
+    ]
     shown = listing(rows, _PASSAGE)
     notes = "".join(f"<p>{html_text(note)}</p>" for note in hits.notes)
     return replace(shown, markdown=shown.markdown + notes, plain="\n".join([shown.plain, *hits.notes]))

@@ -77,7 +77,7 @@ def read_document(body: bytes) -> NewDocument:
         BadRequest: It has another form, or holds nothing.
 
     Example:
-        >>> read_document(b'{"name": "a.md", "text": "# Bins\\\\n\\\\nGlass is yellow."}').passages[0].path
+        >>> read_document(b'{"name": "a.md", "text": "# Bins\\n\\nGlass is yellow."}').passages[0].path
         ('Bins',)
     """
     try:

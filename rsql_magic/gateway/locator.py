@@ -224,6 +224,8 @@ class GatewayLocator:
         self._floor: Privacy | None = None
         self._prompt = ""
         self._policy_known = False
+        self.knows_documents = False  # whether the gateway is one that can share documents
+        self.shared_documents = 0  # how many it shares with this caller
         self.address: Address | None = None  # where the gateway is, once it was found
 
     @cached_property
@@ -282,6 +284,12 @@ class GatewayLocator:
             raise GatewayUnreachable("There is no gateway.", hint="Name one: %rsql connect URL.")
         return self.embedded.address()
 
+    def is_within_reach(self) -> bool:
+        """Whether there is a gateway that need not be started."""
+        if self._gateway is not None or named(self._environ, self._settings.gateway_url):
+            return True
+        return bool(discovered(self._environ, self._settings.hub_service))
+
     def most(self, level: Privacy) -> Privacy:
         """A privacy level, lowered to what the gateway's policy allows as far as that is known."""
         return min(level, self._floor or level, key=LEVELS.index)
@@ -310,6 +318,9 @@ class GatewayLocator:
         policy = policy if isinstance(policy, dict) else {}
         floor, prompt = policy.get("privacy_floor"), policy.get("system_prompt")
         self._floor, self._prompt = (floor if floor in LEVELS else None), (prompt if isinstance(prompt, str) else "")
+        documents = policy.get("documents")
+        self.knows_documents = isinstance(documents, int)
+        self.shared_documents = documents if isinstance(documents, int) else 0
         offline = policy.get("offline_models")
         self.gateway.offline_models = frozenset(map(str, offline if isinstance(offline, list) else ()))
         self._policy_known = True

@@ -10,6 +10,7 @@ from .documents.library import Hits as Hits
 from .documents.library import Library as Library
 from .documents.passages import Passage as Passage
 from .documents.ranking import terms as terms
+from .documents.shared import SharedDocuments as SharedDocuments
 from .documents.store import Stored as Stored
 from .drafting import draft as draft
 from .marked_yaml import read_text as read_text

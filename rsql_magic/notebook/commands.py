@@ -124,7 +124,7 @@ class Commands:
         word, _, more = rest.partition(" ")
         library = self.assistant.documents.library
         if not word:
-            self.screen.show(reports.documents(library.documents()))
+            self.screen.show(reports.documents(library))
         elif word == "add":
             try:
                 words = shlex.split(more)
@@ -135,14 +135,18 @@ class Commands:
         elif word == "remove" and more.strip():
             gone = library.remove(more.strip().strip("'\""))
             self.screen.say(f"Removed {', '.join(each.name for each in gone[:5])}{' …' if len(gone) > 5 else ''}.")
+        elif word == "push" and more.strip():
+            shared, owner = library.push(more.strip().strip("'\""))
+            self.screen.say(f"Shared {', '.join(each.name for each in shared[:5])} with {owner}.")
         else:
-            hint = "%rsql docs add PATH, %rsql docs remove NAME, or %rsql docs to list them."
+            hint = "%rsql docs add PATH, %rsql docs remove NAME, %rsql docs push NAME, or %rsql docs to list them."
             raise BadInput(f"%rsql docs does not know {rest}.", hint=hint)
 
     def _search(self, words: str) -> None:
         if not words:
             raise BadInput("There is nothing to search for.", hint="%rsql search WORDS.")
-        if not (library := self.assistant.documents.library).documents():
+        library = self.assistant.documents.library
+        if not (library.documents() or library.shared):
             raise BadInput("There are no documents to search.", hint="%rsql docs add PATH, a folder, or an address.")
         self.screen.show(reports.found(library.search(words, most=10), words))
 

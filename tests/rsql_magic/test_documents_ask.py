@@ -210,3 +210,67 @@ def test_a_number_of_the_question_may_stand_in_the_answer():
         check_citations("No: they are kept for 24 months, not 12 [1].", [LAB], "Are they kept for 12 months?").wrong
         == ()
     )
+
+
+# Documents that the gateway shares.
+
+SHARED = {"name": "course.md", "tenant": "stats101", "passages": 1, "bytes": 40, "added": "", "expires": None}
+FOUND = {
+    "document": "course.md",
+    "tenant": "stats101",
+    "text": "The exam is on the 3rd of March in hall 7.",
+    "path": ["Exam"],
+    "first": 9,
+    "last": 9,
+    "part": "",
+    "score": 1.0,
+}
+
+
+@pytest.fixture
+def course(gateway, folder):
+    gateway.paths |= {"stats": {"documents": 1}, "documents": {"documents": [SHARED]}, "search": {"passages": [FOUND]}}
+    return gateway
+
+
+def test_shared_documents_are_listed_searched_and_cited_with_the_own_ones(ip, course, capsys):
+    ip.run("%rsql docs add rules.md")
+    ip.run("%rsql docs")
+    assert "shared with stats101" in capsys.readouterr().out
+    ip.run("%rsql search exam hall or glass bin")
+    shown = capsys.readouterr().out
+    assert "course.md (stats101)" in shown
+    assert "yellow bin" in shown
+    course.replies = ["The exam is on the 3rd of March in hall 7 [1]."]
+    answer = ip.run("%%ask\nWhen and in which hall is the exam?")
+    assert 'name="1: course.md:9' in course.sent
+    assert answer.sources == ("document course.md:9",)
+    assert answer.wrong == ()
+
+
+def test_a_shared_document_is_named_and_only_its_passages_go(ip, course):
+    ip.run("%rsql docs add rules.md")
+    course.replies = ["In hall 7 [1]."]
+    ip.run("%%ask --docs course.md\nIn which hall is the exam, and where does glass go?")
+    assert "hall 7" in course.sent
+    assert "yellow bin" not in course.sent
+    assert b'"documents":["course.md"]' in course.bodies[-1]
+
+
+def test_a_document_is_shared_with_its_passages(ip, course):
+    ip.run("%rsql docs add rules.md")
+    course.paths["documents"] = {"documents": [], "tenant": "stats101"}
+    ip.run("%rsql docs push rules.md")
+    assert b'"name":"rules.md"' in course.bodies[-1]
+    assert b"yellow bin" in course.bodies[-1]
+    with pytest.raises(UnknownName, match="no document other"):
+        ip.run("%rsql docs push other.md")
+
+
+def test_a_gateway_that_fails_leaves_the_own_documents(ip, course):
+    ip.run("%rsql docs add rules.md")
+    del course.paths["search"]
+    course.replies = ["Into the yellow bin [1]."]
+    answer = ip.run("%%ask\nInto which bin does broken glass go?")
+    assert answer.citations
+    assert any(note.startswith("the gateway's documents were not searched") for note in answer.notes)

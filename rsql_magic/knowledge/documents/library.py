@@ -17,9 +17,9 @@ from rsql_magic.knowledge.documents.store import DocumentStore, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
 
     from rsql_magic.knowledge.documents.passages import Passage
+    from rsql_magic.knowledge.documents.shared import SharedDocuments
     from rsql_magic.knowledge.documents.sources import Document
 
     Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
@@ -73,6 +73,7 @@ class Library:
 
     path: Path
     embedder: Embedder | None = None
+    shared: SharedDocuments | None = None  # those of a gateway
     clock: Callable[[], float] = time.time  # seconds since 1970
     _listed: tuple[str, list[Stored]] | None = field(default=None, init=False, repr=False)
     _words: WordIndex | None = field(default=None, init=False, repr=False)
@@ -84,7 +85,7 @@ class Library:
         return DocumentStore(self.path)
 
     def documents(self) -> list[Stored]:
-        """All documents by name."""
+        """The notebook's own documents by name."""
         stamp = self.store.stamp()
         if self._listed is None or self._listed[0] != stamp:
             self._listed = stamp, self.store.documents()
@@ -96,15 +97,15 @@ class Library:
         Raises:
             UnknownName: One of them means nothing.
         """
-        there = self.documents()
-        found: dict[int, Stored] = {}
+        there = [*self.documents(), *(self.shared.documents() if self.shared and names else ())]
+        found: dict[tuple[int, str], Stored] = {}
         for name in names:
             meant = [each for each in there if each.is_called(name)]
             if not meant:
                 near = get_close_matches(name, [each.name for each in there], 1, 0.4)
                 hint = f"Did you mean {near[0]}?" if near else "%rsql docs lists them."
                 raise UnknownName(f"There is no document {name}.", hint=hint)
-            found |= {each.id: each for each in meant}
+            found |= {(each.id, each.name): each for each in meant}
         return list(found.values())
 
     def add(self, words: Sequence[str], progress: Callable[[int, int, str], None] = lambda *_: None) -> Added:
@@ -126,15 +127,33 @@ class Library:
         return Added(tuple(kept), tuple(notes.said))
 
     def remove(self, name: str) -> list[Stored]:
-        """Remove what a name means.
+        """Remove what a name means: of the notebook's own documents, else of those shared by the gateway.
 
         Raises:
             UnknownName: It means nothing.
         """
-        gone = self.named([name])
-        self.store.remove(gone)
-        self._words = self._meanings = None
+        meant = self.named([name])
+        if gone := [each for each in meant if not each.owner]:
+            self.store.remove(gone)
+            self._words = self._meanings = None
+        elif self.shared:
+            gone = meant
+            for each in gone:
+                self.shared.remove(each)
         return gone
+
+    def push(self, name: str) -> tuple[list[Stored], str]:
+        """Share the notebook's documents that a name means with the group; whose they are then.
+
+        Raises:
+            UnknownName: It means none of them.
+            GatewayError: The gateway refuses them, or there is none.
+        """
+        meant = [each for each in self.named([name]) if not each.owner]
+        if not meant or self.shared is None:
+            raise UnknownName(f"There is no document {name} beside the notebook.", hint="%rsql docs add it first.")
+        owners = [self.shared.put(each.name, self.store.of_document(each)) for each in meant]
+        return meant, owners[-1]
 
     def search(self, question: str, names: Sequence[str] = (), most: int = 5) -> Hits:
         """The passages that a question is about.
@@ -147,26 +166,39 @@ class Library:
         Raises:
             UnknownName: A name means nothing.
         """
-        if not self.path.exists():
-            if names:
-                self.named(names)
-            return Hits()
         notes = self._refresh()
-        within = {each.id for each in self.named(names)} if names else None
-        words, index = terms(question), self._word_index()
-        if index is None or not words:
+        meant, words = self.named(names) if names else None, terms(question)
+        if not words:
             return Hits((), 0.0, tuple(notes))
-        ranked = index.ranked(set(words), within, _DEEP)
-        scores = dict(ranked)
-        by_words = [number for number, _ in ranked]
+        own = self._own(question, words, meant, notes, most)
+        ranked = [own, self._shared(question, meant, notes, most * _WIDER)]
+        best = _spread(fused(*ranked) if all(ranked) else ranked[0] or ranked[1], most)
+        weights = {word: self._words.weight(word) if self._words else 1.0 for word in dict.fromkeys(words)}
+        return Hits(tuple(best), max((_fit(weights, each) for each in best), default=0.0), tuple(notes))
+
+    def _own(
+        self, question: str, words: Sequence[str], meant: Sequence[Stored] | None, notes: list[str], most: int
+    ) -> list[Passage]:
+        """The best of the notebook's own passages."""
+        within = None if meant is None else {each.id for each in meant if not each.owner}
+        if not self.path.exists() or within == set() or (index := self._word_index()) is None:
+            return []
+        scores = dict(index.ranked(set(words), within, _DEEP))
         by_meaning = self._by_meaning(question, within, notes)
-        best = fused(by_words, by_meaning) if by_meaning else by_words
+        best = fused(list(scores), by_meaning) if by_meaning else list(scores)
         found = self.store.passages(best[: most * _WIDER])
-        best = _spread([number for number in best if number in found], found, most)
-        weights = {word: index.weight(word) for word in dict.fromkeys(words)}
-        fit = max((_fit(weights, found[number][1]) for number in best), default=0.0)
-        passages = (found[number][0].scored(scores.get(number, 0.0)) for number in best)
-        return Hits(tuple(passages), fit, tuple(notes))
+        return [found[number].scored(scores.get(number, 0.0)) for number in best if number in found]
+
+    def _shared(self, question: str, meant: Sequence[Stored] | None, notes: list[str], most: int) -> list[Passage]:
+        """The best of the passages that the gateway shares."""
+        names = [each.name for each in meant or () if each.owner]
+        if self.shared is None or (meant is not None and not names):
+            return []
+        try:
+            return self.shared.search(question, names, most)
+        except RsqlError as problem:
+            notes.append(f"the gateway's documents were not searched: {problem.message.rstrip('.')}")
+            return []
 
     def _word_index(self) -> WordIndex | None:
         if self._words is None or self._words.stamp != self.store.stamp():
@@ -240,20 +272,20 @@ def _with_terms(documents: Iterable[Document]) -> Iterator[tuple[Document, list[
     return ((one, [(headed(each), " ".join(terms(each.text))) for each in one.passages]) for one in documents)
 
 
-def _fit(weights: Mapping[str, float], said: AbstractSet[str]) -> float:
+def _fit(weights: Mapping[str, float], passage: Passage) -> float:
     """The share of a question's words that a passage holds, weighed; one word alone tells too little."""
+    said = {*terms(" ".join([passage.document, *passage.path])), *terms(passage.text)}
     others = related(weights.keys())
     held = {word for word in weights if word in said or others[word] & said}
     return sum(weights[word] for word in held) / sum(weights.values()) if len(held) > 1 else 0.0
 
 
-def _spread(ids: Sequence[int], found: Mapping[int, tuple[Passage, AbstractSet[str]]], most: int) -> list[int]:
+def _spread(passages: Sequence[Passage], most: int) -> list[Passage]:
     """The first of them, with no more than two of one document as long as there are others."""
     counts: Counter[str] = Counter()
-    first: list[int] = []
-    rest: list[int] = []
-    for each in ids:
-        document = found[each][0].document
-        counts[document] += 1
-        (first if counts[document] <= _OF_ONE else rest).append(each)
+    first: list[Passage] = []
+    rest: list[Passage] = []
+    for each in passages:
+        counts[each.document] += 1
+        (first if counts[each.document] <= _OF_ONE else rest).append(each)
     return (first[:most] + rest)[:most]

@@ -46,6 +46,7 @@ class Stored:
     mark: str
     passages: int
     added: float  # seconds since 1970
+    owner: str = ""  # the group that shares it through the gateway; empty for the notebook's own
 
     @property
     def is_file(self) -> bool:
@@ -149,18 +150,18 @@ class DocumentStore:
         with self._open() as connection:
             return connection.execute("SELECT id, document, headed, terms FROM passage ORDER BY id").fetchall()
 
-    def passages(self, ids: Sequence[int]) -> dict[int, tuple[Passage, frozenset[str]]]:
-        """Passages by id, each with its terms."""
+    def passages(self, ids: Sequence[int]) -> dict[int, Passage]:
+        """Passages by id."""
         if not ids:
             return {}
         marks = ",".join("?" * len(ids))
         with self._open() as connection:
             rows = connection.execute(
-                "SELECT p.id, d.name, p.path, p.first, p.last, p.text, p.part, d.origin, p.headed, p.terms"  # noqa: S608
+                "SELECT p.id, d.name, p.path, p.first, p.last, p.text, p.part, d.origin"  # noqa: S608
                 f" FROM passage p JOIN document d ON d.id = p.document WHERE p.id IN ({marks})",
                 list(ids),
             ).fetchall()
-        return {row[0]: (_passage(row[1:8]), frozenset(f"{row[8]} {row[9]}".split())) for row in rows}
+        return {row[0]: _passage(row[1:]) for row in rows}
 
     def of_document(self, document: Stored) -> list[Passage]:
         """The passages of a document in order."""
