@@ -49,6 +49,7 @@ from .guard import check as check
 from .guard import statement_of as statement_of
 from .guard.nodes import in_scope as in_scope
 from .guard.nodes import table_parts as table_parts
+from .layout import laid_out as laid_out
 from .linking.choosing import corrected as corrected
 from .linking.choosing import find_values as find_values
 from .linking.choosing import link as link
@@ -63,6 +64,13 @@ from .linking.words import STOP_WORDS as STOP_WORDS
 from .linking.words import mistyped as mistyped
 from .linking.words import slips as slips
 from .linking.words import stems as stems
+from .metrics.breaches import Breach as Breach
+from .metrics.breaches import Findings as Findings
+from .metrics.breaches import findings as findings
+from .metrics.breaches import named_metrics as named_metrics
+from .metrics.breaches import phrases_of as phrases_of
+from .metrics.expand import Expanded as Expanded
+from .metrics.expand import expand as expand
 from .text_dates import LONGEST as LONGEST
 from .text_dates import date_form as date_form
 from .text_dates import forms_of as forms_of

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
 
-from ..sql import NotUnderstood, day, laid_out, write
+from rsql_magic.sql import laid_out
+
+from ..sql import NotUnderstood, day, write
 from ..tables import table
 from .notebook import PATTERNS, r_name, r_string
 

@@ -2,7 +2,6 @@ from .draft import NotUnderstood as NotUnderstood
 from .mentions import columns_named as columns_named
 from .mentions import values_named as values_named
 from .presentation import explain as explain
-from .presentation import laid_out as laid_out
 from .presentation import listed as listed
 from .question import Written as Written
 from .question import write as write

@@ -10,11 +10,11 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from rsql_magic.sql import fix_query, validate
+from rsql_magic.sql import fix_query, laid_out, validate
 
 from ..request import only_english
 from .draft import NotUnderstood
-from .presentation import chart_block, laid_out
+from .presentation import chart_block
 from .question import earlier_query, follow, is_follow_up, write
 
 if TYPE_CHECKING:

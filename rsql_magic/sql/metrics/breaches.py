@@ -1,0 +1,336 @@
+"""What in a query goes against the dictionary: an id summed, a metric computed otherwise, a hidden column shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlglot import exp
+
+from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse
+from rsql_magic.sql.linking.words import stems
+from rsql_magic.sql.metrics.figures import FigureReader
+from rsql_magic.sql.metrics.inlining import Inlined
+from rsql_magic.sql.metrics.paths import NotByDefinition, Paths
+from rsql_magic.sql.metrics.shown import Shown, figures_of
+from rsql_magic.sql.validate.resolve import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rsql_magic.sql.catalog import Catalog, Column, Table
+    from rsql_magic.sql.definitions import Definition
+    from rsql_magic.sql.metrics.figures import Figure
+    from rsql_magic.sql.validate import Relation, Resolution, Scope
+
+_ADDED = (exp.Sum, exp.Avg, exp.Median, exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance, exp.VariancePop)
+_REPEATED = (exp.Sum, exp.Avg, exp.Count)
+
+
+class Breach(NamedTuple):
+    """Something that goes against a definition."""
+
+    message: str  # One sentence or two, for a model and a person alike
+    is_final: bool = False  # Whether the query must not run, however often it is written
+
+
+class Findings(NamedTuple):
+    """What was found in a query."""
+
+    breaches: tuple[Breach, ...] = ()
+    computes: tuple[Definition, ...] = ()  # The metrics that it computes by their definition
+
+
+def named_metrics(question: str, catalog: Catalog) -> list[Definition]:
+    """The metrics that a question names, by name, label or synonym; of two names one inside the other, the longer.
+
+    Example:
+        >>> from rsql_magic.sql import Catalog, Definition, Definitions
+        >>> rate, refunds = (Definition(name, "metric", "1", "t") for name in ("refund_rate", "refunds"))
+        >>> catalog = Catalog(definitions=Definitions((rate, refunds)))
+        >>> [one.name for one in named_metrics("What is the refund rate by region?", catalog)]
+        ['refund_rate']
+    """
+    if not catalog.definitions.metrics:
+        return []
+    said = stems(question)
+    found: list[tuple[int, int, Definition]] = []
+    for one in catalog.definitions.metrics:
+        for phrase in phrases_of(one):
+            words = tuple(stems(phrase))
+            places = (at for at in range(len(said) - len(words) + 1) if tuple(said[at : at + len(words)]) == words)
+            found += [(at, at + len(words), one) for at in places if words]
+    kept = [
+        (start, one)
+        for start, end, one in found
+        if not any(a <= start and end <= b and (b - a) > (end - start) for a, b, _ in found)
+    ]
+    return list({one.name: one for _, one in sorted(kept, key=lambda pair: pair[0])}.values())
+
+
+def phrases_of(one: Definition) -> list[str]:
+    """What people call a definition."""
+    return [one.name.replace("_", " "), *([one.label] if one.label else []), *one.synonyms]
+
+
+def findings(sql: str, dialect: str, catalog: Catalog, question: str = "") -> Findings:
+    """What a query without problems computes by definition, and where it goes against one.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from rsql_magic.sql import Catalog, Column, Meaning, Table
+        >>> sku = Column("sku", "INTEGER", meaning=Meaning("id", source="data-dict.yaml, line 4"))
+        >>> catalog = Catalog((Table("items", (sku,)),), "duckdb")
+        >>> findings("SELECT SUM(sku) FROM items", "duckdb", catalog).breaches[0].message
+        'items.sku is an id (data-dict.yaml, line 4): adding up its values means nothing. COUNT(*) counts rows.'
+    """
+    if not (catalog.definitions or _has_meanings(catalog)):
+        return Findings()
+    try:
+        text = lex(sql, dialect := canonical(dialect)).text
+        tree = parse(text, dialect)
+        found = _Query(tree, resolve(tree, text, dialect, catalog), catalog, question)
+        return Findings(tuple(dict.fromkeys(found.breaches())), tuple(found.computed.values()))
+    except (Unreadable, RecursionError):
+        return Findings()
+
+
+def _has_meanings(catalog: Catalog) -> bool:
+    return catalog.kept("_has_meanings", lambda c: any(one.meaning for table in c for one in table.columns))
+
+
+@dataclass
+class _Query:
+    """One query, resolved."""
+
+    tree: exp.Expr
+    resolution: Resolution
+    catalog: Catalog
+    question: str
+    computed: dict[str, Definition] = field(default_factory=dict)
+    _by_definition: set[int] = field(default_factory=set)
+
+    def breaches(self) -> Iterator[Breach]:
+        """All that goes against a definition."""
+        resembling: dict[str, Definition] = {}
+        for select, scope in self.resolution.selects:
+            yield from self._added_up(select)
+            figures = list(self._figures(select, scope))
+            self._compare(select, scope, figures, resembling)
+            if id(select) not in self._by_definition:
+                yield from self._fanned_out(select, scope)
+        yield from self._left_out(resembling)
+        yield from self._shown()
+
+    # Ids and ordinals
+
+    def _added_up(self, select: exp.Select) -> Iterator[Breach]:
+        for call in select.find_all(*_ADDED):
+            if call.find_ancestor(exp.Select) is not select:
+                continue
+            for column in _valued(call.this):
+                known = self._column(column)
+                if known is None or known[1].meaning is None or known[1].meaning.measure not in {"id", "ordinal"}:
+                    continue
+                table, one = known
+                meaning = one.meaning
+                kind = "an id" if meaning and meaning.measure == "id" else "an ordinal"
+                where = f" ({meaning.source})" if meaning and meaning.source else ""
+                instead = " COUNT(*) counts rows." if kind == "an id" else " Its order counts: MIN, MAX or GROUP BY it."
+                name = f"{table.full_name}.{one.name}"
+                yield Breach(f"{name} is {kind}{where}: adding up its values means nothing.{instead}")
+
+    def _column(self, column: exp.Column) -> tuple[Table, Column] | None:
+        found = self.resolution.columns.get(id(column))
+        table = found[0].table if found else None
+        one = table.column(found[1]) if table and found else None
+        return (table, one) if table and one else None
+
+    # Metrics
+
+    def _owner(self, column: exp.Column) -> str:
+        found = self.resolution.columns.get(id(column))
+        return found[0].table.full_name if found and found[0].table else ""
+
+    def _figures(self, select: exp.Select, scope: Scope) -> Iterator[Figure]:
+        """The figures that a SELECT over tables shows, sorts by or filters by."""
+        if not scope.relations or any(relation.table is None for relation in scope.relations):
+            return
+        where = select.args.get("where")
+        reader = FigureReader(self.catalog, self._owner, [where.this] if where is not None else [])
+        parts = [*select.expressions, *(p for c in ("having", "order", "qualify") if (p := select.args.get(c)))]
+        for part in parts:
+            for node in _topmost_figures(part):
+                yield reader.read(node)
+
+    def _compare(
+        self, select: exp.Select, scope: Scope, figures: Sequence[Figure], resembling: dict[str, Definition]
+    ) -> None:
+        """Which metrics the figures of a SELECT are, and which they are but for the conditions."""
+        for metric, definition in self._definitions.items():
+            one = self.catalog.definitions.metric(metric)
+            if one is None:
+                continue
+            same = [figure for figure in figures if figure.computes(definition)]
+            if same and self._keeps_rows(select, scope, one.table):
+                self.computed[one.name] = one
+                self._by_definition.add(id(select))
+            elif any(figure.resembles(definition) for figure in figures):
+                resembling[one.name] = one
+
+    @property
+    def _definitions(self) -> Mapping[str, Figure]:
+        return figures_of(self.catalog)
+
+    def _left_out(self, resembling: Mapping[str, Definition]) -> Iterator[Breach]:
+        """Metrics that the question names and no SELECT computes."""
+        for one in named_metrics(self.question, self.catalog):
+            if one.name in self.computed or self._is_composed(one):
+                continue
+            where = f" ({one.source})" if one.source else ""
+            is_near = one.name in resembling and one.where
+            how = f" It leaves out the condition {_listed(one.where)}." if is_near else ""
+            yield Breach(f"This does not compute {one.name} by its definition{where}.{how} Write {one.calls}.")
+
+    def _is_composed(self, one: Definition) -> bool:
+        """Whether a metric of other metrics may be computed here, as all of these are."""
+        if one.table:
+            return False
+        try:
+            composed = Inlined.of(self.catalog).composed(one)
+        except NotByDefinition:
+            return False
+        calls = [call.expressions[0].name for call in composed.find_all(exp.Anonymous)]
+        if calls and all(name in self.computed for name in calls):
+            self.computed[one.name] = one
+            return True
+        return False
+
+    # Rows that come several times
+
+    def _keeps_rows(self, select: exp.Select, scope: Scope, home: str) -> bool:
+        """Whether every join is along a key that repeats no row of a table."""
+        own = next((r for r in scope.relations if r.table and _is(r.table, home)), None)
+        if own is None:
+            return False
+        joins = _Joined(scope.relations, list(_equal_columns(select, scope, self.resolution)), Paths.of(self.catalog))
+        return len(joins.looked_up(own)) == len(scope.relations)
+
+    def _fanned_out(self, select: exp.Select, scope: Scope) -> Iterator[Breach]:
+        """Sums and counts over a described table whose rows a join is known to repeat."""
+        if len(scope.relations) < 2:
+            return
+        joins = _Joined(scope.relations, list(_equal_columns(select, scope, self.resolution)), Paths.of(self.catalog))
+        for call in select.find_all(*_REPEATED):
+            if call.find_ancestor(exp.Select) is not select or isinstance(call.this, exp.Distinct):
+                continue
+            owners = {id(f[0]): f[0] for c in call.find_all(exp.Column) if (f := self.resolution.columns.get(id(c)))}
+            known = [c for c in _valued(call.this) if (k := self._column(c)) and k[1].meaning]
+            if len(owners) != 1 or not known:
+                continue
+            [one] = owners.values()
+            if (by := joins.repeating(one)) is not None:
+                said = f"{call.sql()} adds up a row of {one.name} once for each matching row of {by.name}."
+                yield Breach(f"{said} Compute it before the join, or without {by.name}.")
+
+    # What must not be shown
+
+    def _shown(self) -> Iterator[Breach]:
+        if not any(c.meaning and c.meaning.restricted for t in self.catalog for c in t.columns):
+            return
+        for table, column in Shown(self.resolution, self.tree, self.catalog).restricted():
+            meaning = column.meaning
+            where = f" ({meaning.source})" if meaning and meaning.source else ""
+            name = f"{table}.{column.name}"
+            said = f"{name} is restricted{where} and must not be shown. Leave it out, or count its values."
+            yield Breach(said, is_final=True)
+
+
+class _Joined(NamedTuple):
+    """The relations of a SELECT with the columns that are equal: two relations, and a name of each."""
+
+    relations: Sequence[Relation]
+    links: Sequence[tuple[Relation, Relation, tuple[str, str]]]
+    paths: Paths
+
+    def _steps(self, one: Relation, other: Relation) -> bool:
+        """Whether a row of one relation finds at most one of the other."""
+        if one.table is None or other.table is None:
+            return False
+        pairs = {pair for here, there, pair in self.links if here is one and there is other}
+        wanted = other.table.full_name
+        return any(
+            step.table == wanted and {(a.casefold(), b.casefold()) for a, b in step.pairs} <= pairs
+            for step in self.paths.from_table(one.table.full_name)
+        )
+
+    def looked_up(self, one: Relation) -> list[Relation]:
+        """A relation with those of which each of its rows finds at most one."""
+        found = [one]
+        for at in found:
+            found += [o for o in self.relations if all(o is not each for each in found) and self._steps(at, o)]
+        return found
+
+    def repeating(self, one: Relation) -> Relation | None:
+        """A relation of which the keys say that several rows belong to one row of another."""
+        found = self.looked_up(one)
+        others = (o for o in self.relations if all(o is not each for each in found))
+        return next((other for other in others if any(self._steps(other, at) for at in found)), None)
+
+
+def _is(table: Table, name: str) -> bool:
+    return name.casefold() in {table.full_name.casefold(), table.name.casefold()}
+
+
+def _listed(conditions: Sequence[str]) -> str:
+    return " and ".join(conditions)
+
+
+def _equal_columns(
+    select: exp.Select, scope: Scope, resolution: Resolution
+) -> Iterator[tuple[Relation, Relation, tuple[str, str]]]:
+    """Pairs of relations with columns that the SELECT says to be equal, seen from both."""
+    for equal in select.find_all(exp.EQ):
+        one, other = (resolution.columns.get(id(side)) for side in (equal.this, equal.expression))
+        if one and other and one[0] is not other[0]:
+            yield one[0], other[0], (one[1].casefold(), other[1].casefold())
+            yield other[0], one[0], (other[1].casefold(), one[1].casefold())
+    using = {name.name.casefold() for join in select.args.get("joins") or () for name in join.args.get("using") or ()}
+    for name in using:
+        having = [one for one in scope.relations if one.table and one.table.column(name)]
+        yield from ((one, other, (name, name)) for one, other in permutations(having, 2))
+
+
+def _valued(node: exp.Expr | None) -> Iterator[exp.Column]:
+    """The columns whose values an aggregate adds up, without those that only choose rows."""
+    if node is None:
+        return
+    if isinstance(node, exp.Column):
+        yield node
+    elif isinstance(node, exp.Case):
+        for branch in (*(one.args["true"] for one in node.args["ifs"]), node.args.get("default")):
+            yield from _valued(branch)
+    elif isinstance(node, exp.If):
+        yield from _valued(node.args.get("true"))
+        yield from _valued(node.args.get("false"))
+    elif isinstance(node, exp.Distinct):
+        for one in node.expressions:
+            yield from _valued(one)
+    elif isinstance(node, (exp.Paren, exp.Neg, exp.Cast, exp.TryCast, exp.Round, exp.Abs, exp.Coalesce)):
+        yield from _valued(node.this)
+    elif isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Div)):
+        yield from _valued(node.this)
+        yield from _valued(node.expression)
+
+
+_AROUND = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Paren, exp.Nullif, exp.Coalesce, exp.Cast, exp.Round)
+
+
+def _topmost_figures(node: exp.Expr) -> Iterator[exp.Expr]:
+    """The aggregates of a part, and the expressions around them that may be a metric."""
+    for one in node.find_all(exp.AggFunc, exp.Filter):
+        at: exp.Expr | None = one if not isinstance(one.parent, exp.Filter) else None
+        while at is not None:
+            yield at
+            at = at.parent if isinstance(at.parent, _AROUND) else None

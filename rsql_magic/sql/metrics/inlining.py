@@ -1,0 +1,199 @@
+"""Definitions as expressions: those inside one another put in, and every column behind its table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from rsql_magic.sql.catalog import quoted
+from rsql_magic.sql.dialects.reading import Unreadable
+from rsql_magic.sql.metrics.paths import NotByDefinition
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rsql_magic.sql.catalog import Catalog, Table
+    from rsql_magic.sql.definitions import Definition
+
+CALL = "MEASURE"
+_DEEPEST = 20  # definitions that name one another, one inside the other
+
+
+def parsed(text: str, dialect: str) -> exp.Expr:
+    """A tree of one's own, to be changed and written."""
+    import sqlglot
+
+    try:
+        trees = sqlglot.parse(text, read=dialect or None)
+    except sqlglot.errors.SqlglotError as error:
+        raise Unreadable(str(error).splitlines()[0]) from None
+    if len(trees) != 1 or trees[0] is None:
+        raise Unreadable("This is not exactly one statement.")
+    return trees[0]
+
+
+@dataclass(frozen=True)
+class Base:
+    """A metric over the rows of one table, every column behind its table's full name."""
+
+    definition: Definition
+    table: Table
+    expression: exp.Expr
+    where: tuple[exp.Expr, ...]
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        """Its conditions as texts, to compare."""
+        return frozenset(one.sql() for one in self.where)
+
+
+class Inlined:
+    """The definitions of a catalog with those inside them put in."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog, self._definitions = catalog, catalog.definitions
+        self._bases: dict[str, Base] = {}
+
+    @classmethod
+    def of(cls, catalog: Catalog) -> Inlined:
+        """The definitions of a catalog, read once and kept with it."""
+        return catalog.kept("_inlined", cls)
+
+    def base(self, metric: Definition) -> Base:
+        """A metric over one table.
+
+        Raises:
+            NotByDefinition: It names what is not there, or itself.
+        """
+        if metric.name not in self._bases:
+            table = self._catalog.get(metric.table)
+            if table is None:
+                raise NotByDefinition(f"{metric.name} is defined over {metric.table}, which is not there.")
+            expression = _guarded_division(self._in(metric.expression, metric, table, 0))
+            where = tuple(self._in(text, metric, table, 0) for text in metric.where)
+            self._bases[metric.name] = Base(metric, table, expression, where)
+        return self._bases[metric.name]
+
+    def of_row(self, one: Definition) -> exp.Expr:
+        """A filter or derived value."""
+        table = self._catalog.get(one.table)
+        if table is None:
+            raise NotByDefinition(f"{one.name} is defined over {one.table}, which is not there.")
+        return self._in(one.expression, one, table, 0)
+
+    def composed(self, metric: Definition, depth: int = 0) -> exp.Expr:
+        """A metric of metrics as an expression over calls of those that have a table."""
+        if metric.table:
+            return call_of(metric)
+        if depth > _DEEPEST:
+            raise NotByDefinition(f"The definition of {metric.name} leads back to itself.")
+        tree = exp.Paren(this=_read(metric.expression, metric))
+        for column in list(tree.find_all(exp.Column)):
+            other = self._definitions.metric(column.name)
+            if other is None or column.table:
+                raise NotByDefinition(f"{metric.name} is defined by {column.sql()}, which is no metric.")
+            column.replace(self.composed(other, depth + 1))
+        return _guarded_division(tree)
+
+    def _in(self, text: str, one: Definition, table: Table, depth: int) -> exp.Expr:
+        """An expression over a table's columns, those behind another definition's name put in."""
+        if depth > _DEEPEST:
+            raise NotByDefinition(f"The definition of {one.name} leads back to itself.")
+        root = exp.Paren(this=_read(text, one))
+        for column in list(root.find_all(exp.Column)):
+            owner = self._catalog.get(column.table) if column.table else table
+            if owner is None:
+                raise NotByDefinition(f"{one.name} is defined by {column.sql()}, which is not there.")
+            if (found := owner.column(column.name)) is not None:
+                column.replace(of_table(owner, found.name))
+                continue
+            inner = self._definitions.of_row(owner.name, column.name) or self._metric_of(owner, column.name)
+            if inner is None:
+                raise NotByDefinition(f"{one.name} is defined by {owner.full_name}.{column.name}, which is not there.")
+            value = self._in(inner.expression, inner, owner, depth + 1)
+            if inner.where:
+                value = within(value, [self._in(each, inner, owner, depth + 1) for each in inner.where])
+            column.replace(value)
+        inner_tree = root.this
+        return root if isinstance(inner_tree, (exp.Connector, exp.Binary, exp.Not, exp.Case)) else inner_tree
+
+    def _metric_of(self, table: Table, name: str) -> Definition | None:
+        metric = self._definitions.metric(name)
+        return metric if metric is not None and metric.table.casefold() == table.name.casefold() else None
+
+
+def _read(text: str, one: Definition) -> exp.Expr:
+    try:
+        tree = parsed(f"SELECT {text}", one.dialect)
+    except Unreadable as error:
+        raise NotByDefinition(f"The definition of {one.name} cannot be read: {error.reason}") from None
+    if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or tree.find(exp.From, exp.Subquery):
+        raise NotByDefinition(f"The definition of {one.name} is no expression.")
+    found: exp.Expr = tree.expressions[0].unalias()
+    return found.copy()
+
+
+def call_of(metric: Definition) -> exp.Anonymous:
+    """``MEASURE(name)``."""
+    return exp.Anonymous(this=CALL, expressions=[exp.column(metric.name, quoted=True)])
+
+
+def of_table(table: Table, column: str) -> exp.Column:
+    """A column behind the full name of its table, as one identifier."""
+    return exp.column(column, table.full_name, quoted=True)
+
+
+def _guarded_division(tree: exp.Expr) -> exp.Expr:
+    """An expression that is missing where it divides by zero, on every database."""
+    for division in list(tree.find_all(exp.Div)):
+        if not isinstance(division.expression, exp.Literal):
+            by = division.expression.unnest()
+            zero = exp.Literal.number(0)
+            division.set("expression", exp.Nullif(this=by.copy(), expression=zero))
+            division.set("typed", False)
+            division.set("safe", False)
+    return tree
+
+
+def within(tree: exp.Expr, conditions: Sequence[exp.Expr]) -> exp.Expr:
+    """An expression whose aggregates take the rows that meet some conditions only."""
+    root = exp.Paren(this=tree.copy())
+    for call in list(root.find_all(exp.AggFunc)):
+        inner = call.this
+        if isinstance(inner, exp.Distinct):
+            inner.set("expressions", [_case(each, conditions) for each in inner.expressions])
+        elif inner is None or isinstance(inner, exp.Star):
+            call.set("this", _case(exp.Literal.number(1), conditions))
+        else:
+            call.set("this", _case(inner, conditions))
+    return root.this.pop() if isinstance(root.this, exp.AggFunc) else root
+
+
+def _case(value: exp.Expr, conditions: Sequence[exp.Expr]) -> exp.Expr:
+    return exp.Case().when(exp.and_(*(one.copy() for one in conditions)), value.copy())
+
+
+def plain_filters(tree: exp.Expr) -> exp.Expr:
+    """An expression with ``FILTER (WHERE …)`` as CASE, which every database knows."""
+    root = exp.Paren(this=tree)
+    for one in list(root.find_all(exp.Filter)):
+        one.replace(within(one.this, [one.expression.this]))
+    made: exp.Expr = root.this
+    return made
+
+
+def is_call(node: exp.Expr | None) -> bool:
+    """Whether a node is ``MEASURE(…)``."""
+    return isinstance(node, exp.Anonymous) and node.name.upper() == CALL
+
+
+def identifier(name: str, dialect: str) -> exp.Identifier:
+    """A name as it must be written in a dialect."""
+    return exp.to_identifier(name, quoted=quoted(name, dialect) != name)
+
+
+def same_name(term: exp.Expr, alias: str) -> bool:
+    """Whether a term is the bare name of an output."""
+    return isinstance(term, exp.Column) and not term.table and term.name.casefold() == alias.casefold()

@@ -1,0 +1,301 @@
+"""The SQL of a SELECT with metrics: over the rows of one table, or of several, each computed by itself."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from rsql_magic.sql.metrics.inlining import Inlined, identifier, is_call, plain_filters, same_name, within
+from rsql_magic.sql.metrics.paths import NotByDefinition, Paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rsql_magic.sql.metrics.expand import MetricQuery
+    from rsql_magic.sql.metrics.inlining import Base
+
+TIME = "metric_time"  # the time of each metric, as its definition has it
+_KEYS = "groups_told"
+
+
+class _Rows:
+    """The rows of one table with those of the tables that it belongs to, under their aliases."""
+
+    def __init__(self, query: MetricQuery, bases: list[Base]) -> None:
+        self.query, self.bases, self.home = query, bases, bases[0].table
+        self.time = bases[0].definition.time
+        self._aliases: dict[str, str] = {}
+        self.needed: dict[str, None] = {}
+        # One condition for all metrics stands in WHERE, conditions of their own inside each.
+        self.is_shared = len({base.conditions for base in bases}) == 1
+
+    def alias(self, name: str) -> str:
+        """What a table is called in the query."""
+        if name not in self._aliases:
+            short, taken = name.rpartition(".")[2], set(self._aliases.values())
+            self._aliases[name] = next(s for s in (short, *(f"{short}_{n}" for n in range(2, 99))) if s not in taken)
+        return self._aliases[name]
+
+    def placed(self, node: exp.Expr) -> exp.Expr:
+        """A definition's expression with its columns behind the aliases of this query."""
+        root = exp.Paren(this=node.copy())
+        for column in list(root.find_all(exp.Column)):
+            column.replace(self._column(column.table, column.name))
+        return plain_filters(root.this)
+
+    def _column(self, table: str, name: str) -> exp.Column:
+        self.needed.setdefault(table)
+        dialect = self.query.dialect
+        return exp.Column(this=identifier(name, dialect), table=identifier(self.alias(table), dialect))
+
+    def rewritten(self, node: exp.Expr) -> exp.Expr:
+        """A part of the draft over these rows: its columns behind aliases, definitions and metrics put in."""
+        root = exp.Paren(this=node.copy())
+        for call in [one for one in root.find_all(exp.Anonymous) if is_call(one)]:
+            base = next(b for b in self.bases if b.definition.name.casefold() == call.expressions[0].name.casefold())
+            value = self.figure(base)
+            call.replace(exp.Paren(this=value) if isinstance(value, exp.Binary) else value)
+        for column in [c for c in root.find_all(exp.Column) if c.find_ancestor(exp.Select) is None]:
+            if column.args.get("table") is not None and column.meta.get("placed"):
+                continue
+            column.replace(self._named(column))
+        made: exp.Expr = root.this
+        return made
+
+    def figure(self, base: Base) -> exp.Expr:
+        """A metric over these rows."""
+        value = base.expression if self.is_shared or not base.where else within(base.expression, base.where)
+        return _marked(self.placed(value))
+
+    def _named(self, column: exp.Column) -> exp.Expr:
+        if column.name.casefold() == TIME and not column.table:
+            if not self.time:
+                raise NotByDefinition(f"{self.bases[0].definition.name} has no time in its definition.")
+            table, _, name = self.time.rpartition(".")
+            owner = self.query.catalog.get(table) if table else self.home
+            if owner is None or owner.column(name) is None:
+                raise NotByDefinition(f"{self.time}, the time of {self.bases[0].definition.name}, is not there.")
+            return self._column(owner.full_name, name)
+        owner = self.query.owner(column, self.home)
+        found = owner.column(column.name)
+        if found is not None:
+            return self._column(owner.full_name, found.name)
+        one = self.query.catalog.definitions.of_row(owner.name, column.name)
+        if one is None:
+            raise NotByDefinition(f"There is no column {column.name} in {owner.full_name}.")
+        self.query.used[one.name] = one
+        return self.placed(Inlined.of(self.query.catalog).of_row(one))
+
+    def conditions(self) -> list[exp.Expr]:
+        """What the rows must meet: the draft's conditions and those of the definitions."""
+        where = self.query.select.args.get("where")
+        own = [self.rewritten(where.this)] if where is not None else []
+        defined = [self.placed(one) for one in self.bases[0].where] if self.is_shared else []
+        parts = [part for whole in (*defined, *own) for part in _conjuncts(whole)]
+        return list({part.sql(): part for part in parts}.values())
+
+    def joined(self, select: exp.Select) -> exp.Select:
+        """A SELECT from these rows, with the tables that its parts took."""
+        select.set("from_", exp.From(this=self._table(self.home.full_name)))
+        others = [name for name in self.needed if name != self.home.full_name]
+        joins = []
+        for step in Paths.of(self.query.catalog).steps(self.home.full_name, others, self.query.written_pairs):
+            pairs = (
+                exp.EQ(this=self._column(step.origin, here), expression=self._column(step.table, there))
+                for here, there in step.pairs
+            )
+            kind = {} if step.is_total else {"side": "LEFT"}
+            joins.append(exp.Join(this=self._table(step.table), on=exp.and_(*pairs), **kind))
+        select.set("joins", joins or None)
+        if not joins:
+            for column in select.find_all(exp.Column):
+                if column.table == self.alias(self.home.full_name):
+                    column.set("table", None)
+        return select
+
+    def _table(self, name: str) -> exp.Table:
+        table, dialect = self.query.catalog[name], self.query.dialect
+        parts = [identifier(p, dialect) for p in (table.name, table.schema, table.database) if p]
+        node = exp.Table(**dict(zip(("this", "db", "catalog"), parts, strict=False)))
+        alias = self.alias(name)
+        if alias != table.name:
+            node.set("alias", exp.TableAlias(this=identifier(alias, dialect)))
+        return node
+
+
+def _marked(node: exp.Expr) -> exp.Expr:
+    for column in node.find_all(exp.Column):
+        column.meta["placed"] = True
+    return node
+
+
+def _conjuncts(node: exp.Expr) -> list[exp.Expr]:
+    inner = node.unnest()
+    if isinstance(inner, exp.And):
+        return [part for side in (inner.this, inner.expression) for part in _conjuncts(side)]
+    return [exp.Paren(this=inner.copy()) if isinstance(inner, exp.Or) else inner.copy()]
+
+
+class OneTable:
+    """Metrics over the rows of one table: one SELECT."""
+
+    def __init__(self, query: MetricQuery, bases: list[Base]) -> None:
+        self._query, self._rows = query, _Rows(query, bases)
+
+    def written(self) -> exp.Select:
+        """The SELECT with its parts over the metrics' own rows."""
+        select, made = self._query.select, self._query.select.copy()
+        outputs = {one.alias.casefold() for one in select.expressions if isinstance(one, exp.Alias)}
+        made.set("expressions", [self._output(one) for one in select.expressions])
+        for clause in ("group", "having", "order", "qualify"):
+            if (part := select.args.get(clause)) is not None:
+                made.set(clause, self._clause(part, outputs if clause != "group" else set()))
+        conditions = self._rows.conditions()
+        made.set("where", exp.Where(this=exp.and_(*conditions)) if conditions else None)
+        return self._rows.joined(made)
+
+    def _output(self, one: exp.Expr) -> exp.Expr:
+        value = self._rows.rewritten(one.unalias())
+        if isinstance(one, exp.Alias):
+            return exp.Alias(this=value, alias=one.args["alias"].copy())
+        named = isinstance(one, exp.Column) and not isinstance(value, exp.Column)
+        named = named or (isinstance(one, exp.Column) and value.name != one.name)
+        return exp.Alias(this=value, alias=identifier(one.name, self._query.dialect)) if named else value
+
+    def _clause(self, part: exp.Expr, outputs: set[str]) -> exp.Expr:
+        made = part.copy()
+        for term in list(made.expressions) if made.expressions else [made.this]:
+            key = term.this if isinstance(term, exp.Ordered) else term
+            if isinstance(key, exp.Column) and not key.table and key.name.casefold() in outputs:
+                continue
+            if not isinstance(key, exp.Literal):
+                key.replace(self._rewritten(key, outputs))
+        return made
+
+    def _rewritten(self, key: exp.Expr, outputs: set[str]) -> exp.Expr:
+        """A part of a clause; names of what is shown stay as they are."""
+        holder = exp.Paren(this=key.copy())
+        for column in list(holder.find_all(exp.Column)):
+            if not column.table and column.name.casefold() in outputs and not is_call(column.parent):
+                column.meta["placed"] = True
+                column.set("table", None)
+        kept = [column for column in holder.find_all(exp.Column) if column.meta.get("placed")]
+        if not kept:
+            return self._rows.rewritten(key)
+        outputs_only = all(c.meta.get("placed") or is_call(c.parent) for c in holder.find_all(exp.Column))
+        return holder.this if outputs_only and not list(holder.find_all(exp.Anonymous)) else self._rows.rewritten(key)
+
+
+class SeveralTables:
+    """Metrics over the rows of several tables: each computed by itself, then joined by what they are told by."""
+
+    def __init__(self, query: MetricQuery, parts: list[list[Base]]) -> None:
+        self._query, self._parts = query, [_Rows(query, bases) for bases in parts]
+        group = query.select.args.get("group")
+        self._keys: list[exp.Expr] = list(group.expressions) if group is not None else []
+        shown = {one.unalias().sql(): one.alias_or_name for one in query.select.expressions}
+        self._names = _distinct_names([shown.get(key.sql()) or key.name for key in self._keys])
+
+    def written(self) -> exp.Select:
+        """A SELECT over one subquery for each table, in WITH."""
+        select, dialect = self._query.select, self._query.dialect
+        made = exp.Select(**{k: v.copy() for k in ("order", "limit", "offset") if (v := select.args.get(k))})
+        names = _distinct_names([f"of_{rows.home.name}" for rows in self._parts])
+        for name, rows in zip(names, self._parts, strict=True):
+            made = made.with_(identifier(name, dialect), as_=self._part(rows), copy=False)
+        if self._keys:
+            columns = [identifier(name, dialect) for name in self._names]
+            each = [
+                exp.select(*(exp.Column(this=c.copy()) for c in columns)).from_(identifier(n, dialect)) for n in names
+            ]
+            keys: exp.Query = each[0]
+            for other in each[1:]:
+                keys = exp.union(keys, other, distinct=True)
+            made = made.with_(_KEYS, as_=keys, copy=False).from_(_KEYS, copy=False)
+            for name in names:
+                equal = (
+                    exp.NullSafeEQ(
+                        this=exp.Column(this=c.copy(), table=exp.to_identifier(_KEYS)),
+                        expression=exp.Column(this=c.copy(), table=identifier(name, dialect)),
+                    )
+                    for c in columns
+                )
+                made = made.join(
+                    exp.Table(this=identifier(name, dialect)), on=exp.and_(*equal), join_type="left", copy=False
+                )
+        else:
+            made = made.from_(exp.Table(this=identifier(names[0], dialect)), copy=False)
+            for name in names[1:]:
+                made = made.join(exp.Table(this=identifier(name, dialect)), join_type="cross", copy=False)
+        places = {
+            base.definition.name.casefold(): name
+            for name, rows in zip(names, self._parts, strict=True)
+            for base in rows.bases
+        }
+        made.set("expressions", [self._outer(one, places) for one in select.expressions])
+        if (order := made.args.get("order")) is not None:
+            order.set("expressions", [self._outer(one, places) for one in order.expressions])
+        if (having := select.args.get("having")) is not None:
+            made = made.where(self._outer(self._spelled_out(having.this), places), copy=False)
+        return made
+
+    def _part(self, rows: _Rows) -> exp.Select:
+        """The metrics of one table by the keys."""
+        dialect = self._query.dialect
+        keys = [rows.rewritten(key) for key in self._keys]
+        shown = [
+            exp.Alias(this=key, alias=identifier(name, dialect)) for key, name in zip(keys, self._names, strict=True)
+        ]
+        shown += [
+            exp.Alias(this=rows.figure(base), alias=identifier(base.definition.name, dialect)) for base in rows.bases
+        ]
+        part = exp.select(*shown)
+        if conditions := rows.conditions():
+            part = part.where(*conditions)
+        if keys:
+            part = part.group_by(*(key.copy() for key in keys))
+        return rows.joined(part)
+
+    def _spelled_out(self, having: exp.Expr) -> exp.Expr:
+        """A condition on what is shown, with the figures in place of their names: WHERE knows no such names."""
+        root = exp.Paren(this=having.copy())
+        for column in list(root.find_all(exp.Column)):
+            named = (
+                o for o in self._query.select.expressions if isinstance(o, exp.Alias) and same_name(column, o.alias)
+            )
+            if not is_call(column.parent) and (output := next(named, None)) is not None:
+                column.replace(exp.Paren(this=output.this.copy()))
+        made: exp.Expr = root.this
+        return made
+
+    def _outer(self, node: exp.Expr, places: Mapping[str, str]) -> exp.Expr:
+        """A part of the draft over the subqueries: keys and metrics by their names there."""
+        dialect = self._query.dialect
+        root = exp.Paren(this=node.copy())
+        known = {key.sql(): name for key, name in zip(self._keys, self._names, strict=True)}
+        for one in list(root.walk()):
+            if one is root or one.find_ancestor(exp.Select) is not None:
+                continue
+            if (name := known.get(one.sql())) is not None and one.parent is not None:
+                one.replace(exp.Column(this=identifier(name, dialect), table=exp.to_identifier(_KEYS)))
+            elif is_call(one):
+                metric = one.expressions[0].name
+                column = exp.Column(
+                    this=identifier(self._query.catalog.definitions.metric(metric).name, dialect),  # type: ignore[union-attr]
+                    table=identifier(places[metric.casefold()], dialect),
+                )
+                one.replace(column)
+        found: exp.Expr = root.this
+        if found.find(exp.AggFunc) and not found.find(exp.Window):
+            raise NotByDefinition("Metrics of different tables stand by themselves: leave other figures out.")
+        return found
+
+
+def _distinct_names(names: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for place, name in enumerate(names, start=1):
+        short = re.sub(r"\W+", "_", name).strip("_") or f"key_{place}"
+        found.append(short if short not in found else f"{short}_{place}")
+    return found
