@@ -149,6 +149,7 @@ class Assistant:
         environ = os.environ if environ is None else environ
         self._environ = environ
         self.last_result: SQLResult | None = None  # what `%%sql_ai` gave last
+        self.last_prompt: SchemaPrompt | None = None  # what it was asked with
         self.settings = settings or Rsql()
         self.batch = is_batch(None, environ) if batch is None else batch
         self.locator = GatewayLocator(self.settings, environ, interactive=not self.batch, client=client)
@@ -416,7 +417,7 @@ class Assistant:
                 question, connection, snapshot, options, chat, linked=linked, executor=executor
             )
             prompt.entry.begin()
-            self._asked = prompt.entry.connection
+            self._asked, self.last_prompt = prompt.entry.connection, prompt
             confirm = None if self.batch else confirm
             try:
                 result = Writer(prompt, screen=screen, confirm=confirm).run()

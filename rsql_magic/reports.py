@@ -113,7 +113,14 @@ MOST_MISFITS = 100  # that are shown of what does not fit in a dictionary
 
 
 def catalog(tables: Catalog, pattern: str = "") -> CellOutput:
-    """Tables and columns whose names hold the pattern (``*``, ``%``, ``?`` stand for any), and what cannot be read."""
+    """Tables and columns whose names hold the pattern (``*``, ``%``, ``?`` stand for any), and what cannot be read.
+
+    A pattern that is the name of a table gives all that is known of it.
+    """
+    if pattern and (table := tables.get(pattern)) is not None:
+        from rsql_magic.text2sql import known_of
+
+        return known_of(table, tables)
     pattern = pattern.replace("%", "*")
     wanted = f"*{pattern.lower()}*" if pattern and not set(pattern) & set("*?[") else pattern.lower() or "*"
     rows = []

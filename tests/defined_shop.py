@@ -11,10 +11,11 @@ The queries were written by hand from the conventions below, before any rule tha
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from rsql_magic.sql import Definition, Definitions
+from rsql_magic.sql import Catalog, Definition, Definitions, Meaning, Measure
 
 TABLES = """
 CREATE TABLE regions (id INTEGER PRIMARY KEY, name VARCHAR, country VARCHAR);
@@ -24,7 +25,7 @@ CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER REFERENCES cust
 CREATE TABLE order_items (order_id INTEGER REFERENCES orders (id), product_id INTEGER REFERENCES products (id), quantity INTEGER, unit_price DOUBLE, PRIMARY KEY (order_id, product_id));
 CREATE TABLE refunds (id INTEGER PRIMARY KEY, order_id INTEGER REFERENCES orders (id), amount DOUBLE, refunded_on DATE);
 CREATE TABLE visits (day DATE, channel VARCHAR, visitors INTEGER, PRIMARY KEY (day, channel));
-"""  # noqa: E501 - a table a line
+"""
 
 
 def fill(run: Any) -> None:
@@ -33,7 +34,7 @@ def fill(run: Any) -> None:
     regions = [(1, "North", "Norway"), (2, "South", "Italy"), (3, "East", "Poland"), (4, "West", "Portugal")]
     segments, channels = ["consumer", "business", "public"], ["web", "shop", "phone"]
     categories = ["toys", "books", "tools", "games"]
-    start = datetime(2023, 1, 1)
+    start = datetime(2023, 1, 1)  # noqa: DTZ001 - the column has no time zone
     customers = [
         (n, f"Person {n}", f"p{n}@example.org", chance.choice(segments), chance.randint(1, 4),
          (start + timedelta(days=chance.randint(0, 700))).date(), chance.randint(1950, 2005))
@@ -64,11 +65,36 @@ def fill(run: Any) -> None:
         "regions": regions, "customers": customers, "products": products, "orders": orders, "order_items": items,
         "refunds": refunds, "visits": visits,
     }.items():  # fmt: skip
-        run(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)  # noqa: S608
+        run(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
 
 def _metric(name: str, expression: str, table: str = "", **more: Any) -> Definition:
     return Definition(name, "metric", expression, table, "duckdb", **more)
+
+
+VALUES: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
+    ("regions", "name"): (("North", ""), ("South", ""), ("East", ""), ("West", "")),
+    ("regions", "country"): (("Norway", ""), ("Italy", ""), ("Poland", ""), ("Portugal", "")),
+    ("orders", "status"): (("1", "open"), ("2", "shipped"), ("3", "cancelled"), ("4", "returned")),
+}
+RESTRICTED = {"full_name", "email"}
+ORDINALS = {"status", "birth_year"}
+QUANTITIES = {"quantity", "unit_price", "cost", "amount", "visitors"}
+
+
+def described(catalog: Catalog) -> Catalog:
+    """The catalog of the shop with what its dictionary says."""
+    tables = (t.with_columns(replace(c, meaning=_meaning(t.name, c.name)) for c in t.columns) for t in catalog)
+    return replace(catalog, tables=tuple(tables), definitions=DEFINITIONS)
+
+
+def _meaning(table: str, column: str) -> Meaning:
+    is_id = column == "id" or column.endswith("_id")
+    measure: Measure = (
+        "quantity" if column in QUANTITIES else "ordinal" if column in ORDINALS else "id" if is_id else ""
+    )
+    restricted = column in RESTRICTED
+    return Meaning(measure, VALUES.get((table, column), ()), restricted=restricted, source="data-dict.yaml, line 4")
 
 
 COUNTS = ("orders.is_real",)
@@ -130,14 +156,14 @@ def _q(figure: str, source: str, by: str = "", where: str = "", rest: str = "") 
     """A query over one of the joins above."""
     shown = f"{by}, {figure}" if by else figure
     groups = f" GROUP BY {by}" if by else ""
-    return f"SELECT {shown} {source}{f' AND {where}' if where else ''}{groups}{rest}"  # noqa: S608
+    return f"SELECT {shown} {source}{f' AND {where}' if where else ''}{groups}{rest}"
 
 
 def _both(over: str, under: str, by: str) -> str:
     """One figure divided by another, each computed by itself."""
     if not by:
-        return f"SELECT ({over}) / ({under})"  # noqa: S608
-    return f"SELECT a.k, a.v / b.v FROM ({over}) AS a(k, v) JOIN ({under}) AS b(k, v) ON a.k = b.k"  # noqa: S608
+        return f"SELECT ({over}) / ({under})"
+    return f"SELECT a.k, a.v / b.v FROM ({over}) AS a(k, v) JOIN ({under}) AS b(k, v) ON a.k = b.k"
 
 
 # ruff: noqa: E501 - a question and its query a line

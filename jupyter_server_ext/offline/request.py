@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from rsql_magic.sql import Catalog, Profile, Table, Unreadable, canonical
+from rsql_magic.sql import Catalog, Definition, Definitions, Profile, Table, Unreadable, canonical
 
 from .tables import table
 
@@ -133,6 +133,7 @@ class OfflineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dialect: str = ""  # sqlglot's name of the SQL dialect; empty where none is known
     today: str = ""  # the day of the question in ISO's form, where the question counts from it
     tables: tuple[Table, ...] = ()  # as the privacy level allows
+    definitions: tuple[Definition, ...] = ()  # metrics, and named filters and values of rows
     source: str = ""  # ``frames`` where the tables are the live frames
     objects: tuple[Described, ...] = ()  # what the session holds
     joins: tuple[Any, ...] = ()  # sent with the objects, as the help pages are; not read
@@ -151,8 +152,8 @@ class OfflineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def catalog(self) -> Catalog:
-        """The tables with their dialect."""
-        return Catalog(self.tables, self.dialect)
+        """The tables with their dialect and definitions."""
+        return Catalog(self.tables, self.dialect, definitions=Definitions(self.definitions))
 
     @property
     def day(self) -> date | None:

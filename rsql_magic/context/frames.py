@@ -188,18 +188,23 @@ class _Description:
         self.names[place] = known if isinstance(self.reader.names[place], str) else facts.Written(known)
         profile = replace(profile, values=tuple(dict.fromkeys(values))) if profile else None
         kind, unit = self.reader.types[place], written.unit or unit
-        return Column(name, kind, description=description, unit=unit, profile=profile)
+        return Column(name, kind, description=description, unit=unit, profile=profile, meaning=written.meaning)
 
     def profile(self, place: int, summary: Summary) -> Profile:
         """The profile of a column, whose values are not yet without secrets."""
         if self.holds_settings and summary.family != "time":  # a value may be a password, however often it is there
             summary = replace(summary, top=(), low=None, high=None, form="")
-        personal = _is_personal(self.reader.names[place])
+        personal = _is_personal(self.reader.names[place]) or self.is_restricted(place)
         profile = profile_of(summary, self.reader.rows, personal=personal, at_least=self.detail.at_least)
         if self.where and summary.family == "integer" and profile.distinct == self.reader.rows:
             ends = self.reader.sorted_key(place)
             return self.exact(profile, ends) if ends else profile
         return profile
+
+    def is_restricted(self, place: int) -> bool:
+        """Whether the data dictionary forbids to show a column."""
+        column = self.written.column(str(self.reader.names[place])) if self.detail.dictionary else None
+        return column is not None and column.meaning is not None and column.meaning.restricted
 
     def exact(self, profile: Profile, ends: tuple[int, int]) -> Profile:
         """The profile of a sorted key, whose ends are known and which is certainly unique."""
@@ -219,7 +224,11 @@ class _Description:
 
     def rows_of(self, places: list[int]) -> str:
         names = [str(self.reader.names[place]) for place in places]
-        hidden = {n for n, p in enumerate(places) if says_secret(names[n]) or _is_personal(self.reader.names[p])}
+        hidden = {
+            n
+            for n, p in enumerate(places)
+            if says_secret(names[n]) or _is_personal(self.reader.names[p]) or self.is_restricted(p)
+        }
         rows, labels = self.reader.head(places, ROWS), self.reader.labels(ROWS)
         # Whether something in a row, or its label, says that its values are secret.
         secret = [any(map(_says_secret, (*row, *labels[n : n + 1]))) for n, row in enumerate(rows)]

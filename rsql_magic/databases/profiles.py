@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.databases.base import Late
 from rsql_magic.errors import QueryFailed
-from rsql_magic.redaction import redact, says_personal, says_secret
+from rsql_magic.redaction import redact, says_secret
 from rsql_magic.sql import LONGEST, Column, Profile, Table, date_form, dialect_of, value_kind
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _allowed(column: Column, found: Profile | None) -> Profile | None:
     """A profile without what its column may not give away."""
     if found is None or says_secret(column.name):
         return None
-    if says_personal(column.name):
+    if column.is_private:
         return replace(found, low=None, high=None, values=(), complete=False, form="")
     # No value that looks like a secret or a person's data is kept; one look at all is enough for most columns.
     if not found.values or not redact("\n".join(found.values))[1]:
@@ -232,7 +232,7 @@ def _add_values(
         for column in columns
         if 0 < (found[column.name].distinct or 0) <= _FEW
         and value_kind(column.type) == "text"
-        and not says_personal(column.name)
+        and not column.is_private
     ]
     sql = " UNION ALL ".join(
         f"SELECT * FROM (SELECT {place} AS place, CAST({name} AS {database.text_type}) AS value, COUNT(*) AS seen "
@@ -251,7 +251,7 @@ def _add_values(
 def _add_forms(database: Database, table: Table, picked: Picked, found: dict[str, Profile], effort: Effort) -> None:
     """How texts that are not all known write dates, from some rows; of a view all have to be read for them."""
     kinds = {"text", "time"} if dialect_of(database.dialect).strftime else {"text"}  # SQLite has no type of dates
-    texts = [c for c in table.columns if value_kind(c.type) in kinds and not says_personal(c.name)]
+    texts = [c for c in table.columns if value_kind(c.type) in kinds and not c.is_private]
     texts = [c for c in texts if found[c.name].nulls not in {None, 1} and not found[c.name].complete]
     work = picked.values if table.kind == "view" else max(_TEXTS * len(texts), database.values_of_a_statement)
     if not texts or not effort.takes(work):

@@ -115,6 +115,10 @@ class Commands:
         unsure = self.assistant.locator.unknown_policy()
         gathered = self.assistant.gather(rest, self.snapshot)
         self.screen.show(reports.context(replace(gathered, notes=(*gathered.notes, *filter(None, [unsure])))))
+        if self.assistant.last_prompt is not None and not rest:
+            from rsql_magic.text2sql import last_query
+
+            self.screen.also(last_query(self.assistant.last_prompt).bundle())
 
     def _catalog(self, rest: str) -> None:
         engine, _ = self.assistant.connections.engine("", self.snapshot.namespace)

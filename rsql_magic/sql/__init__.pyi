@@ -22,6 +22,8 @@ from .definitions import Definitions as Definitions
 from .definitions import Meaning as Meaning
 from .definitions import Measure as Measure
 from .definitions import Relationship as Relationship
+from .definitions import as_stated_definition as as_stated_definition
+from .definitions import stated_definition as stated_definition
 from .dialects.reading import Lexed as Lexed
 from .dialects.reading import Unreadable as Unreadable
 from .dialects.reading import canonical as canonical
@@ -50,6 +52,7 @@ from .guard import statement_of as statement_of
 from .guard.nodes import in_scope as in_scope
 from .guard.nodes import table_parts as table_parts
 from .layout import laid_out as laid_out
+from .linking.choosing import StoredValue as StoredValue
 from .linking.choosing import corrected as corrected
 from .linking.choosing import find_values as find_values
 from .linking.choosing import link as link
@@ -66,11 +69,14 @@ from .linking.words import slips as slips
 from .linking.words import stems as stems
 from .metrics.breaches import Breach as Breach
 from .metrics.breaches import Findings as Findings
+from .metrics.breaches import by_definition as by_definition
 from .metrics.breaches import findings as findings
 from .metrics.breaches import named_metrics as named_metrics
 from .metrics.breaches import phrases_of as phrases_of
+from .metrics.breaches import with_tables_of_metrics as with_tables_of_metrics
 from .metrics.expand import Expanded as Expanded
 from .metrics.expand import expand as expand
+from .metrics.inlining import tables_of as tables_of
 from .text_dates import LONGEST as LONGEST
 from .text_dates import date_form as date_form
 from .text_dates import forms_of as forms_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from rsql_magic.redaction import says_literal, type_without_labels
+from rsql_magic.redaction import says_literal, says_personal, type_without_labels
 from rsql_magic.sql.definitions import Definitions, Meaning
 from rsql_magic.sql.dialects.records import WORDS, dialect_of
 from rsql_magic.sql.facts import as_stated, facts, one_line
@@ -54,6 +54,11 @@ class Column:
     unit: str = ""
     profile: Profile | None = None
     meaning: Meaning | None = None  # what a dictionary says of its values
+
+    @property
+    def is_private(self) -> bool:
+        """Whether its values are about single people, or restricted by a dictionary, and are not to be told."""
+        return (self.meaning is not None and self.meaning.restricted) or says_personal(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,11 @@ class Catalog:
         from rsql_magic.sql.ddl_reader import parse_ddl
 
         return parse_ddl(text, dialect)
+
+    @cached_property
+    def has_meanings(self) -> bool:
+        """Whether a dictionary says anything of its columns."""
+        return any(column.meaning for table in self.tables for column in table.columns)
 
     @cached_property
     def _by_name(self) -> dict[str, Table]:
@@ -257,7 +267,8 @@ def ddl(table: Table, level: Privacy = "stats", dialect: str = "", *, brief: boo
     values = f"+{suppressed:,} column{'s' * (suppressed != 1)} whose names are values" if suppressed else ""
     counted = not brief and table.rows is not None and level != "names"
     rows = f"{table.rows:,} row{'' if table.rows == 1 else 's'}" if counted else ""
-    head = "; ".join(part for part in (rows, one_line(table.description, 200), values) if part)
+    synonyms = f"also called {', '.join(map(one_line, table.synonyms[:6]))}" if table.synonyms else ""
+    head = "; ".join(part for part in (rows, one_line(table.description, 200), synonyms, values) if part)
     return f"CREATE TABLE {quoted_name(table, dialect)} ({f' -- {head}' if head else ''}\n{body});"
 
 
@@ -272,7 +283,8 @@ def as_stated_in_ddl(table: Table, level: Privacy = "stats") -> Table:
     named = _named(table.columns, level)
     columns = (replace(as_stated(_noted(column, table, level)), type=_type(column, level)) for column in named)
     rows, description = None if level == "names" else table.rows, one_line(table.description, 200)
-    return replace(table, columns=tuple(columns), kind="table", rows=rows, description=description)
+    synonyms = tuple(map(one_line, table.synonyms[:6]))
+    return replace(table, columns=tuple(columns), kind="table", rows=rows, description=description, synonyms=synonyms)
 
 
 def _named(columns: Iterable[Column], level: Privacy) -> list[Column]:

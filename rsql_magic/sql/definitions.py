@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -58,6 +58,49 @@ class Definition:
     def calls(self) -> str:
         """How a query names it: metrics are called, the others stand like columns."""
         return f"MEASURE({self.name})" if self.kind == "metric" else self.name
+
+
+def as_stated_definition(one: Definition) -> Definition:
+    """A definition with no more in it than `stated_definition` tells: texts without secrets, on one line, cut."""
+    from rsql_magic.redaction import redact
+    from rsql_magic.sql.facts import one_line
+
+    def said(text: str, longest: int = 200) -> str:
+        return one_line(redact(text)[0], longest) if text else ""
+
+    return replace(
+        one,
+        expression=said(one.expression),
+        where=tuple(map(said, one.where)),
+        label=said(one.label, 80),
+        description=said(one.description),
+        unit=said(one.unit, 40),
+        synonyms=tuple(said(each, 80) for each in one.synonyms[:6]),
+        dialect="",
+        source="",
+    )
+
+
+def stated_definition(one: Definition) -> str:
+    """A definition as one line of a prompt.
+
+    Example:
+        >>> stated_definition(Definition("revenue", "metric", "SUM(amount)", "orders", unit="EUR", synonyms=("sales",)))
+        'MEASURE(revenue): SUM(amount) of orders; [EUR]; also called sales'
+    """
+    one = as_stated_definition(one)
+    what = one.expression + (f" of {one.table}" if one.table else "")
+    parts = [
+        what + (f" where {' and '.join(one.where)}" if one.where else ""),
+        f"[{one.unit}]" if one.unit else "",
+        one.label if one.label.casefold() != one.name.casefold().replace("_", " ") else "",
+        one.description,
+        f"also called {', '.join(one.synonyms)}" if one.synonyms else "",
+        f"time {one.time}" if one.time else "",
+        f"by {', '.join(one.dimensions)} only" if one.dimensions else "",
+    ]
+    name = one.calls if one.kind == "metric" else f"{one.table}.{one.name}"
+    return f"{name}: {'; '.join(part for part in parts if part)}"
 
 
 @dataclass(frozen=True, slots=True)

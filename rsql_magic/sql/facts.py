@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from rsql_magic.sql.catalog import Column, Profile
+    from rsql_magic.sql.definitions import Meaning
 
 
 # Tokens. Providers count with byte-pair encodings of 100,000 to 200,000 entries (cl100k, o200k, Llama 3, Qwen). They
@@ -186,10 +187,13 @@ _NUMBER = re.compile(r"[0-9]+")
 _LONGEST_NAME = 80
 _LONGEST_VALUE = 40
 _LONGEST_TEXT = 200
+_MOST_MEANINGS = 20
+_MOST_SYNONYMS = 6
+_MEASURES = {"id": "an id, not to be added up", "ordinal": "an order, not to be added up"}
 
 
 def facts(column: Column, rows: int | None = None, missing: str = "NA") -> str:
-    """What is known of a column, in the order range, values, form of dates, distinct, missing, unit, description.
+    """What is known of a column: range, values, form of dates, distinct, missing, unit, description, what values mean.
 
     The rows of its table tell a unique column. A ``missing`` value is ``NA`` in frames and ``NULL`` in databases.
 
@@ -200,7 +204,8 @@ def facts(column: Column, rows: int | None = None, missing: str = "NA") -> str:
     """
     known = _profile_facts(column.profile, rows, missing) if column.profile else []
     unit = f"[{one_line(column.unit)}]" if column.unit else ""
-    return "; ".join(part for part in [*known, unit, _description(column)] if part)
+    meaning = _meaning_facts(column.meaning) if column.meaning else []
+    return "; ".join(part for part in [*known, unit, _description(column), *meaning] if part)
 
 
 def as_stated(column: Column) -> Column:
@@ -219,7 +224,8 @@ def as_stated(column: Column) -> Column:
             nulls=_stated_share(profile.nulls) if profile.nulls else None,
         )
     unit = one_line(column.unit) if column.unit else ""
-    return replace(column, nullable=True, unit=unit, description=_description(column), profile=profile)
+    meaning = stated_meaning(column.meaning) if column.meaning else None
+    return replace(column, nullable=True, unit=unit, description=_description(column), profile=profile, meaning=meaning)
 
 
 def _description(column: Column) -> str:
@@ -230,6 +236,37 @@ def _description(column: Column) -> str:
     from rsql_magic.redaction import redact
 
     return one_line(redact(column.description)[0], _LONGEST_TEXT)
+
+
+def stated_meaning(meaning: Meaning) -> Meaning | None:
+    """What a dictionary says of a column's values, cut to what is stated; None where that is nothing."""
+    values = tuple((one_line(value, _LONGEST_VALUE), _said(means)) for value, means in meaning.values[:_MOST_MEANINGS])
+    synonyms = tuple(map(_said, meaning.synonyms[:_MOST_SYNONYMS]))
+    stated = replace(meaning, values=values, synonyms=synonyms, source="")
+    return stated if stated != type(meaning)() else None
+
+
+def _said(text: str) -> str:
+    """A text that somebody wrote, without secrets and on one line."""
+    from rsql_magic.redaction import redact
+
+    return one_line(redact(text)[0], _LONGEST_NAME)
+
+
+def _meaning_facts(meaning: Meaning) -> list[str]:
+    stated = stated_meaning(meaning)
+    if stated is None:
+        return []
+    values = ", ".join(
+        f"{quoted_value(value)} = {means}" if means else quoted_value(value) for value, means in stated.values
+    )
+    more = ", …" if len(meaning.values) > len(stated.values) else ""
+    return [
+        values + more,
+        f"also called {', '.join(stated.synonyms)}" if stated.synonyms else "",
+        _MEASURES.get(stated.measure, ""),
+        "restricted: not to be shown" if stated.restricted else "",
+    ]
 
 
 def _stated_share(part: float) -> float:

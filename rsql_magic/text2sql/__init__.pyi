@@ -9,6 +9,9 @@ from .prompt import verified_paths as verified_paths
 from .query_options import QueryOptions as QueryOptions
 from .query_options import given as given
 from .query_options import refuse_no_time as refuse_no_time
+from .reasons import known_of as known_of
+from .reasons import last_query as last_query
+from .reasons import sent as sent
 from .results import SQLResult as SQLResult
 from .results import saved_as as saved_as
 from .writer import Writer as Writer

@@ -129,12 +129,13 @@ def write_sql(
     retries: int = 3,
     mend: Callable[[str], Fix | None] = lambda _: None,
     anew: Callable[[Sequence[str], Sequence[str]], list[Message]] | None = None,
+    defined: Callable[[str], str] = str,
 ) -> Generator[list[Message], Reply, list[drafts.Round[Draft]]]:
     """Ask for a query, check it, and ask for a correction with the facts a person would give; see `drafts.write`.
 
     ``check`` gives the problems of a statement, ``repair`` what stands below the question to ask for a correction.
     ``mend`` puts a statement right that does not compile, where rules are certain; ``anew`` gives other first messages
-    after two drafts that failed, from these and their problems. All rounds are returned.
+    after two drafts that failed, from these and their problems; ``defined`` puts metrics in. All rounds are returned.
 
     Raises:
         NoQuery: A reply without a query.
@@ -155,7 +156,7 @@ def write_sql(
 
     return drafts.write(
         messages,
-        read=read_draft,
+        read=lambda reply: replace(draft := read_draft(reply), sql=defined(draft.sql)),
         check=problems,
         repair=lambda draft, wrong: repair(draft.sql, wrong),
         retries=retries,
@@ -192,6 +193,10 @@ class DraftCheck:
         from rsql_magic.sql import check, validate
 
         catalog = self.catalog()
+        if catalog.definitions.named:
+            sql, problem = self.defined(sql)
+            if problem:
+                return sql, [problem]
         try:
             statement = check(sql, self.dialect, catalog if len(catalog) else None)
         except QueryRejected as error:
@@ -200,7 +205,23 @@ class DraftCheck:
             found = validate(sql, self.dialect, catalog)  # says more of a wrong name than the guard does
             return sql, [problem.message for problem in found if problem.kind != "syntax"] or [str(error)]
         problems = validate(statement, self.dialect, catalog) or self._compiled(statement)
-        return statement, [problem.message for problem in problems]
+        return statement, [problem.message for problem in problems] or self._restricted(statement)
+
+    def defined(self, sql: str) -> tuple[str, str]:
+        """A draft with its metrics, filters and derived values as SQL, or why that cannot be."""
+        from rsql_magic.sql import expand
+
+        made = expand(sql, self.dialect, self.catalog())
+        return made.sql, made.problem
+
+    def _restricted(self, statement: str) -> list[str]:
+        """Why a statement must not be run as it is: it shows what a dictionary forbids to show."""
+        if not self.catalog().has_meanings:
+            return []
+        from rsql_magic.sql import findings
+
+        found = findings(statement, self.dialect, self.catalog()).breaches
+        return [breach.message for breach in found if breach.is_final]
 
     def _compiled(self, statement: str) -> Sequence[Problem]:
         from rsql_magic.sql import Problem

@@ -168,6 +168,7 @@ def doubts(found: Sequence[Comparison], dialect: str, run: Run) -> list[str]:
         ["origin is never 'jfk'. Did you mean 'JFK'?"]
     """
     texts = [one for one in found if one.operator in _EQUAL and value_kind(one.column.type) == "text"]
+    texts = [one for one in texts if not (one.column.meaning and one.column.meaning.restricted)]
     asked = [one for one in texts if one.text.strip(" %_") and not _is_known(one)][:_MOST_ASKED]
     sentences = (sentence for one in asked if (sentence := _meant(one, dialect, run)))
     return list(dict.fromkeys(sentences))

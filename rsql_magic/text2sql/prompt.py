@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic import prompts
 from rsql_magic.context import asks_for_chart, asks_of_now
 from rsql_magic.errors import BadInput, UnknownName
-from rsql_magic.redaction import says_personal
-from rsql_magic.sql import Catalog, count_tokens, ddl, fence, functions, stems, validate
+from rsql_magic.sql import Catalog, count_tokens, ddl, fence, functions, stems
 from rsql_magic.tools import DatabaseView, of_database
 
 if TYPE_CHECKING:
@@ -34,11 +33,11 @@ if TYPE_CHECKING:
     from rsql_magic.gateway import Entry, Message, StreamOptions
     from rsql_magic.sql import Table
     from rsql_magic.text2sql.query_options import QueryOptions
+    from rsql_magic.text2sql.question_facts import QuestionFacts
     from rsql_magic.tools import Tool
 
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _MOST_MORE = 5  # tables added to one round of repair
-_MOST_VALUES = 10
 _LOOK_SECONDS = 10.0
 
 
@@ -229,7 +228,7 @@ class SchemaPrompt:
         return self._messages(self.context(brief=not self.is_offline), self._more())
 
     def _messages(self, schema: str, more: str) -> list[Message]:
-        context = "\n\n".join(filter(None, (schema, self._stored(), self._shown_examples())))
+        context = "\n\n".join([schema, *self.facts.fenced(self.engine.name)])
         user = prompts.render("sql_question", context=context, more=more, question=self._question)
         return self.entry.messages(prompts.render("sql", dialect=functions(self.dialect).title), user)
 
@@ -283,11 +282,12 @@ class SchemaPrompt:
         return [catalog.get(name) or _unknown_table(name, catalog) for name in self.options.tables]
 
     def _linked(self, catalog: Catalog) -> list[Table]:
-        from rsql_magic.sql import link
+        from rsql_magic.sql import link, with_tables_of_metrics
 
         # A follow-up such as "only for JFK" names nothing by itself; the question before it does.
         earlier = [turn.question for turn in self.entry.earlier[-2:] if turn.task == "sql_ai"]
-        return link("\n".join([self._question, *reversed(earlier)]), catalog, self.options.schema_tokens)
+        tables = link("\n".join([self._question, *reversed(earlier)]), catalog, self.options.schema_tokens)
+        return with_tables_of_metrics(tables, self._question, catalog)
 
     def context(self, tables: Sequence[Table] = (), *, brief: bool = True) -> str:
         """Tables as the model reads them, fenced; by default the linked ones, with how many there are.
@@ -301,41 +301,28 @@ class SchemaPrompt:
         every = len(self.catalog)
         return text if tables or len(shown) == every else f"{text}\n\n{len(shown)} of {every} tables are shown."
 
-    def _stored(self) -> str:
-        """Phrases of the question that are stored otherwise than it writes them, fenced."""
-        from rsql_magic.sql import find_values
+    @property
+    def facts(self) -> QuestionFacts:
+        """What beside the tables belongs to the question."""
+        from rsql_magic.text2sql.question_facts import QuestionFacts
 
-        if self.options.level == "names":
-            return ""
-        found = find_values(self._question, self.catalog, self._tables)
-        lines = [f"-- {one}" for one in found if one.value not in self.options.question]
-        values = self.engine.values if self.options.level == "sample" else None
-        if values is not None and (index := values.index) is not None:  # where it stands may not leave otherwise
-            from rsql_magic.text2sql.stored import held_phrases
-
-            shown = {(table.full_name, column.name) for table in self._tables for column in table.columns}
-            with values.spared():
-                held = [one for one in held_phrases(self._question, index) if (one.table, one.column) in shown]
-                told = [f"-- {one}" for one in held if not says_personal(one.column)]
-                lines += [line for line in told if line not in lines]
-        lines = lines[:_MOST_VALUES]
-        return fence("values", self.engine.name, "\n".join(lines)) if lines else ""
-
-    def _shown_examples(self) -> str:
-        """Verified questions that resemble this one, with their SQL, as far as it still fits the tables."""
-        fitting = (
-            one
-            for one in resembling(self._question, self.examples)
-            if one.dialect in {"", self.dialect} and not validate(one.sql, self.dialect, self.catalog)
+        return QuestionFacts(
+            self._question,
+            self.options,
+            self.catalog,
+            tuple(self._tables),
+            self.dialect,
+            self.examples,
+            self.engine.values,
         )
-        text = "\n\n".join(f"{one.question}\n```sql\n{one.sql}\n```" for one in fitting)
-        return fence("verified", "questions that a person has checked", text) if text else ""
 
     def _more(self) -> str:
         """What stands before the question: the form of a chart, and the date, each where the question calls for it."""
         chart = prompts.load("sql_chart") if self.options.plot or asks_for_chart(self._question) else ""
         today = " ".join(f'{name}="{value}"' for name, value in self._today.items())
-        return "".join(f"{part}\n\n" for part in (chart, f"<session {today}>" if today else "") if part)
+        metrics = prompts.load("sql_metrics") if self.facts.metrics else ""
+        session = f"<session {today}>" if today else ""
+        return "".join(f"{part}\n\n" for part in (metrics, chart, session) if part)
 
     @cached_property
     def _today(self) -> dict[str, str]:
@@ -357,7 +344,7 @@ class SchemaPrompt:
 
     def as_values(self) -> dict[str, Any]:
         """What the last message asks and all of them tell, as values, for the model of fixed rules."""
-        from rsql_magic.sql import as_stated_in_ddl
+        from rsql_magic.sql import as_stated_definition, as_stated_in_ddl
 
         sql, problems, more = self._failed
         tables = {table.full_name: table for table in (*self._tables, *more)}
@@ -366,6 +353,7 @@ class SchemaPrompt:
             "question": self._question,
             "dialect": self.dialect,
             "tables": [as_stated_in_ddl(table, self.options.level) for table in tables.values()],
+            "definitions": [as_stated_definition(one) for one in self.facts.definitions],
             "source": self.engine.name,
             "history": self.entry.history(),
             "sql": sql,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from rsql_magic.knowledge import fold, other_forms, phrases_of
-from rsql_magic.redaction import says_personal
 from rsql_magic.sql import STOP_WORDS, Edit, Fix, edited, lex, mistyped, one_line
 from rsql_magic.text2sql.literals import is_absent, is_found
 
@@ -52,7 +51,7 @@ class NearLiteral:
     @property
     def is_personal(self) -> bool:
         """Whether its column is about single people, whose values are told to no model."""
-        return says_personal(self.comparison.column.name)
+        return self.comparison.column.is_private
 
     def __str__(self) -> str:
         column = f"{self.comparison.table.full_name}.{self.comparison.column.name}"

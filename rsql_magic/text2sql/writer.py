@@ -23,6 +23,7 @@ from rsql_magic.errors import AnswerCut, BadInput, GatewayError, NoQuery, QueryF
 from rsql_magic.gateway import Reply, Usage, context_exceeded, drafts, restored, usage_of
 from rsql_magic.sql import Fix, join_notes
 from rsql_magic.text2sql import literals
+from rsql_magic.text2sql.definition_check import DefinitionCheck
 from rsql_magic.text2sql.drafts import (
     DOUBTFUL,
     Draft,
@@ -86,6 +87,7 @@ class Writer:
         self._runner = QueryRunner(prompt.engine, self._native, prompt.options, lambda: prompt.catalog, self.confirm)
         self._checks = DraftCheck(prompt.dialect, lambda: prompt.catalog, self._compiled)
         self._literals = literals.LiteralCheck(prompt, self._runner.looked_up)
+        self._defined = DefinitionCheck(prompt.dialect, lambda: prompt.catalog, prompt.options.question)
 
     def run(self) -> SQLResult:
         """Take the question through all steps.
@@ -135,7 +137,13 @@ class Writer:
         while True:
             messages, retries = self._prompt.linked.messages, self._options.retries
             steps = write_sql(
-                messages, check=self.check, repair=self.repair, retries=retries, mend=self.mend, anew=self._prompt.anew
+                messages,
+                check=self.check,
+                repair=self.repair,
+                retries=retries,
+                mend=self.mend,
+                anew=self._prompt.anew,
+                defined=lambda sql: self._checks.defined(sql)[0],
             )
             try:
                 rounds = drafts.drive(steps, self._reply)
@@ -146,12 +154,17 @@ class Writer:
                 if self._looking:
                     self._looking.forget()
             else:
-                made = self._by_rules() if rounds[-1].problems and not self._doubted else self._unjoined(rounds)
+                made = self._by_rules(rounds) or self._unjoined(rounds)
                 return [*rounds, made] if made else rounds
 
-    def _by_rules(self) -> Round | None:
-        """A draft with the change of its joins that was proposed to the model, as the model found nothing better."""
-        for fix in reversed(self._proposed.values()):
+    def _by_rules(self, rounds: Sequence[Round]) -> Round | None:
+        """A draft with a metric by its definition, or the change of joins that was proposed, where the model failed."""
+        last = rounds[-1]
+        if fix := self._defined.instead(last.draft.sql, failed=bool(last.problems), check=self.check):
+            if fix.changes:
+                self._autofix_note = f"The model computed something else: {'; '.join(fix.changes)} was put in by rule."
+            return drafts.Round((), self._replies[-1], Draft(fix.sql), (), fix.changes)
+        for fix in reversed(self._proposed.values()) if last.problems and not self._doubted else ():
             if not fix.proposal_only and not self.check(fix.sql):
                 self._autofix_note = f"The model wrote no better query: {'; '.join(fix.changes)} was added by rules."
                 return drafts.Round((), self._replies[-1], Draft(fix.sql), (), fix.changes)
@@ -190,6 +203,7 @@ class Writer:
         messages, parameters = self._prompt.further(number)
         try:
             draft = read_draft(self._reply(messages, **parameters))
+            draft = replace(draft, sql=self._checks.defined(draft.sql)[0])
             statement, problems = self._checks.read(draft.sql)
             if problems and (fix := self._checks.autofix(draft.sql)) is not None and not fix.restructured:
                 draft = replace(draft, sql=fix.sql)
@@ -252,6 +266,7 @@ class Writer:
 
     def _problems(self, sql: str) -> list[str]:
         statement, problems = self._checks.read(sql)
+        problems = problems or self._defined.problems(sql, statement, may_repair=self._may_repair)
         if problems or not self._options.run:
             return problems
         return self._literals.wrong(sql) or self._tried(sql, statement)
@@ -259,7 +274,7 @@ class Writer:
     def mend(self, sql: str) -> Fix | None:
         """A draft that does not compile corrected by rules, where its meaning is certain; None otherwise."""
         with self._timed("check"):
-            found = self._checks.autofix(sql)
+            found = (self._defined.proposed if sql == self._defined.told else None) or self._checks.autofix(sql)
             if found is not None and found.restructured:
                 self._proposed[sql] = found
                 return None
@@ -340,7 +355,7 @@ class Writer:
             says=last.draft.says,
             connection=self._engine.name,
             dialect=self._dialect,
-            notes=tuple(self._remarks(last.draft.others)),
+            notes=(*self._defined.said(last.draft.sql), *self._remarks(last.draft.others)),
             shown_rows=self._options.shown_rows,
             shown_columns=self._options.shown_columns,
         )

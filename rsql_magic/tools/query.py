@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rsql_magic.errors import BadInput, QueryFailed
-from rsql_magic.redaction import message_without_data, says_personal, says_secret
+from rsql_magic.redaction import message_without_data, says_secret
 from rsql_magic.sql import check, is_query, parse, validate
 from rsql_magic.tools.looking import Tool
 
@@ -111,8 +111,8 @@ def reads_people(tree: exp.Expr, catalog: Catalog) -> bool:
     named = {identifier.name.casefold() for identifier in tree.find_all(exp.Identifier)}
     wildcard = any("*" in name for name in named)
     tables = [table for table in catalog if wildcard or table.name.casefold() in named]
-    told = {column.name for table in tables for column in table.columns}
-    private = {name.casefold() for name in told if says_secret(name) or says_personal(name)}
+    told = (column for table in tables for column in table.columns)
+    private = {column.name.casefold() for column in told if says_secret(column.name) or column.is_private}
     return bool(private) and (bool(private & named) or _takes_whole_rows(tree))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rsql_magic.errors import BadInput
-from rsql_magic.redaction import redact, says_literal, says_personal, says_secret
+from rsql_magic.redaction import redact, says_literal, says_secret
 from rsql_magic.sql import Index, one_line, value_kind
 from rsql_magic.tools.looking import Tool
 
@@ -71,7 +71,7 @@ class Values(Tool):
         Raises:
             BadInput: None may.
         """
-        if says_secret(column.name) or says_personal(column.name):
+        if says_secret(column.name) or column.is_private:
             raise BadInput(f"The values of {column.name} are not told.", hint="Write the query without them.")
         [known] = self.view.engine.detail([table])
         profile = (known.column(column.name) or column).profile

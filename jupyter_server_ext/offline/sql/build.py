@@ -24,9 +24,13 @@ class Builder:
 
     def __init__(self, draft: Draft, names: Names, dialect: str) -> None:
         self.draft = draft = _settled(draft)
-        self.scope = Scope(draft, names, dialect)
+        self.scope = self.scoped(draft, names, dialect)
         self.terms = Terms(self.scope, self._lacking)
         self._names = names
+
+    def scoped(self, draft: Draft, names: Names, dialect: str) -> Scope:
+        """The names of the query."""
+        return Scope(draft, names, dialect)
 
     def build(self) -> exp.Select:
         """The query."""

@@ -6,10 +6,12 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from rsql_magic.sql import Definition
+
     from .schema import ColumnMatch, Field
     from .times import Period
 
-Function = Literal["", "count", "sum", "avg", "min", "max", "median", "stddev", "variance"]
+Function = Literal["", "metric", "count", "sum", "avg", "min", "max", "median", "stddev", "variance"]
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "between", "in", "like", "null", "true"]
 
 
@@ -43,6 +45,7 @@ class Item:
     function: Function = ""  # what is computed
     distinct: bool = False  # whether equal values count once
     part: str = ""  # the part of a date that is meant: ``year``, ``month``, …
+    metric: Definition | None = None  # what a dictionary defines, where ``function`` is ``metric``
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
+    from rsql_magic.sql import Definition
+
     from .draft import Name, Operator
     from .mentions import Degree
     from .times import Period
@@ -140,6 +142,23 @@ def _in_time(period: Period, sign: Operator = "=", event: Name | None = None) ->
     return Draft(where=(Condition(Item(event) if event else None, sign, period=period),), notes=notes)
 
 
+def _metrics(one: Definition, more: tuple[Item, ...] = ()) -> tuple[Item, ...]:
+    return (Item(function="metric", metric=one), *more)
+
+
+# What is called by the name of a metric is the metric, although "number of orders" could be counted.
+def _figures(items: tuple[Item, ...], rest: Draft | None = None) -> Draft:
+    return Draft(shown=items, cost=-2 * len(items)) + rest
+
+
+def _top_metric(
+    group: Draft, metric: Definition, limit: Value | None = None, rest: Draft | None = None, extreme: str = "max"
+) -> Draft:
+    [item] = _metrics(metric)
+    order = (Order(item, extreme == "max"),)
+    return Draft(shown=(item,), order=order, limit=_limit(limit), extreme=limit is None, cost=-2) + group + rest
+
+
 MEANINGS: dict[str, Callable[..., Any]] = {
     # A whole question: what has no owner belongs to the first thing.
     "about_first": _about_first,
@@ -185,6 +204,10 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     # "number of prices" counts those that are there; it costs, as rows may be meant.
     "count_there": lambda name, rest=None: Draft(shown=(Item(name, function="count"),), cost=1) + rest,
     "count_missing": lambda name: Draft(shown=(Item(function="count"),), where=(Condition(Item(name), "null"),)),
+    # "revenue and profit by region", "which category has the highest revenue", "top 3 products by revenue"
+    "metrics": _metrics,
+    "metric_figures": _figures,
+    "top_metric": _top_metric,
     # "rows where price > 1", "first 5 rows", "2 books", "order by price limit 2", "top 2 genres by number of books"
     "rows_where": lambda whole: Draft(everything=True) + whole,
     "first_rows_of": lambda limit=None, table="": Draft(

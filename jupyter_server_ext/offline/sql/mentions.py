@@ -45,6 +45,7 @@ class Mentions:
         return {
             "column": self.columns,
             "table": self.tables,
+            "metric": self.metrics,
             "stored": self.stored,
             "number": self.numbers,
             "text": self.texts,
@@ -123,6 +124,12 @@ class Mentions:
         if token and len(only) == 1 and self._names_rows(token, only[0]):
             yield at + 1, only[0]
 
+    def metrics(self, at: int) -> Iterator[Found]:
+        """Phrases that name a metric: its name, label or a synonym."""
+        for end, words in self._spans(at) if self._names.metrics else ():
+            if (metric := self._names.metrics.get(phrase_of(words))) is not None:
+                yield end, metric
+
     def _names_rows(self, token: Token, table: str) -> bool:
         """Whether a word stands for the rows of the one table: "records"; "orders" with ``order_id`` as its key."""
         key = self._names.key(table)
@@ -147,9 +154,9 @@ class Mentions:
         if token is None:
             return
         found: dict[int, dict[Field, str]] = {}
-        for words, field, value in self._names.values.get((stems(token.text) or ("",))[0], ()):
+        for words, field, value, said in self._names.values.get((stems(token.text) or ("",))[0], ()):
             end = self._end_of(at, words)
-            if end and self._is_worth(at, end, value):
+            if end and self._is_worth(at, end, said):
                 found.setdefault(end, {}).setdefault(field, value)
         for field, value in self._sexes(token.lower):
             found.setdefault(at + 1, {}).setdefault(field, value)

@@ -16,6 +16,7 @@ from .draft import Doubtful, Draft, Item, NotUnderstood
 from .grammar import Grammar, Parser
 from .meanings import MEANINGS
 from .mentions import Mentions
+from .metrics import MetricBuilder, has_metrics
 from .presentation import count_kinds, take_chart
 from .schema import Names
 from .scope import unqualified
@@ -100,7 +101,7 @@ def _built(readings: Sequence[Draft], names: Names, dialect: str) -> Written:
     refused: list[tuple[int, NotUnderstood]] = []
     for draft in readings:
         try:
-            builder = Builder(draft, names, dialect)
+            builder = (MetricBuilder if has_metrics(draft) else Builder)(draft, names, dialect)
             query = builder.build()
             check(query, names)
         except NotUnderstood as doubt:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import islice, product
 from typing import TYPE_CHECKING
 
-from rsql_magic.sql import Lexicon, Weights, stems, thesaurus, value_kind
+from rsql_magic.sql import Lexicon, Weights, phrases_of, stems, thesaurus, value_kind
 
 from .draft import NotUnderstood
 from .words import STEMS, WHOLE, WORDS
@@ -15,7 +16,7 @@ from .words import STEMS, WHOLE, WORDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rsql_magic.sql import Catalog, Profile, Table
+    from rsql_magic.sql import Catalog, Meaning, Profile, Table
 
 # How much of a name a question says: all of it, all but a unit or a general ending, a part of it.
 EXACT, GENERAL, PARTIAL = 0, 1, 2
@@ -36,6 +37,17 @@ class Field:
     profile: Profile | None = None
     unique: bool = False
     key: bool = False
+    meaning: Meaning | None = None
+
+    @property
+    def synonyms(self) -> tuple[str, ...]:
+        """What a dictionary says that people call it."""
+        return self.meaning.synonyms if self.meaning else ()
+
+    @property
+    def meanings(self) -> tuple[tuple[str, str], ...]:
+        """Stored values with what a dictionary says they mean."""
+        return self.meaning.values if self.meaning else ()
 
     @property
     def is_number(self) -> bool:
@@ -60,6 +72,8 @@ class Field:
     @property
     def is_id(self) -> bool:
         """Whether its name says that it identifies something and measures nothing."""
+        if self.meaning and self.meaning.measure:
+            return self.meaning.measure == "id"
         return self.key or self.name.lower().endswith("id") or not WORDS["ids"].isdisjoint(words_of(self.name)[-1:])
 
     @property
@@ -121,7 +135,11 @@ class Names:
                 _add(self.tables, phrase, table.full_name)
             for field in self.fields[table.full_name]:
                 self._add_column(field, own)
+            for phrase in map(_phrase, table.synonyms):
+                _add(self.tables, phrase, table.full_name)
         self.heads = self._heads()
+        metrics = catalog.definitions.metrics
+        self.metrics = {phrase: one for one in reversed(metrics) for phrase in map(_phrase, phrases_of(one))}
 
     @classmethod
     def of(cls, catalog: Catalog) -> Names:
@@ -161,6 +179,8 @@ class Names:
                 _offer(self.columns, phrase, ColumnMatch(field, EXACT))
         for phrase in self._phrases((*table, *bare)):
             _offer(self.columns, phrase, ColumnMatch(field, EXACT, owned=True))
+        for phrase in map(_phrase, field.synonyms):
+            _offer(self.columns, phrase, ColumnMatch(field, EXACT))
         # “the name” of a thing is what it is called by.
         if self.called(field.table) == (field,):
             _offer(self.columns, (_NAME,), ColumnMatch(field, GENERAL))
@@ -187,14 +207,14 @@ class Names:
         return self._spelled[word]
 
     @cached_property
-    def values(self) -> dict[str, list[tuple[tuple[str, ...], Field, str]]]:
-        """The stored values by the first of their stems."""
-        found: dict[str, list[tuple[tuple[str, ...], Field, str]]] = {}
+    def values(self) -> dict[str, list[tuple[tuple[str, ...], Field, str, str]]]:
+        """The stored values by the first stem of what is said for them: themselves, or what a dictionary calls them."""
+        found: dict[str, list[tuple[tuple[str, ...], Field, str, str]]] = {}
         for fields in self.fields.values():
             for field in fields:
-                for value in field.values:
-                    if words := stems(value):
-                        found.setdefault(words[0], []).append((words, field, value))
+                for said, value in (*((v, v) for v in field.values), *((m or v, v) for v, m in field.meanings)):
+                    if words := stems(said):
+                        found.setdefault(words[0], []).append((words, field, value, said))
         return found
 
     def forms(self, word: str) -> set[str]:
@@ -240,7 +260,7 @@ def _fields(table: Table) -> Iterator[Field]:
         known = column.profile
         differ = bool(known and table.rows and known.distinct == table.rows and not (known.approximate or known.nulls))
         unique = differ or table.primary_key == (column.name,)
-        yield Field(table.full_name, column.name, column.type, known, unique, column.name in keyed)
+        yield Field(table.full_name, column.name, column.type, known, unique, column.name in keyed, column.meaning)
 
 
 def _without_table(words: tuple[str, ...], table: tuple[str, ...]) -> tuple[str, ...]:
@@ -292,6 +312,10 @@ def _offer(index: dict[tuple[str, ...], list[ColumnMatch]], phrase: tuple[str, .
         known.append(one)
     elif (one.doubt, one.owned) < (known[same].doubt, known[same].owned):
         known[same] = one
+
+
+def _phrase(text: str) -> tuple[str, ...]:
+    return phrase_of(re.findall(r"\w+", text))
 
 
 def phrase_of(words: Sequence[str]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ class Scope:
         self.subject = draft.things[0] if draft.things else self._implied(draft, grouped)
         self.named = tuple(dict.fromkeys([self.subject, *draft.things, *grouped]))
         self.used: dict[str, None] = {self.subject: None}
+        self.time: Field | None = None  # what every time is about, where a definition says so
         self._fields: dict[Name, Field] = {}
 
     def _implied(self, draft: Draft, grouped: list[str]) -> str:
@@ -103,11 +104,14 @@ class Scope:
 
     def column(self, field: Field) -> exp.Column:
         """A column, behind its table's name."""
-        self.used.setdefault(field.table)
+        if field.table:
+            self.used.setdefault(field.table)
         return self._column(field.name, field.table)
 
     def _column(self, name: str, table: str) -> exp.Column:
-        return exp.Column(this=self.identifier(name), table=self.identifier(table.rpartition(".")[2]))
+        return exp.Column(
+            this=self.identifier(name), table=self.identifier(table.rpartition(".")[2]) if table else None
+        )
 
     def identifier(self, name: str) -> exp.Identifier:
         """An identifier, quoted where the dialect needs it."""

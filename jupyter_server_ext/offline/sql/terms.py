@@ -35,6 +35,9 @@ class Terms:
         """An item as SQL."""
         if item.function in _RARE and self._scope.dialect in {"sqlite", "mysql"}:
             raise NotUnderstood(f"This dialect has no function for a {_RARE[item.function]}")
+        if item.metric is not None:
+            name = exp.Column(this=self._scope.identifier(item.metric.name))
+            return exp.AnonymousAggFunc(this="MEASURE", expressions=[name])
         if item.function == "count":
             return self._count(item)
         if item.name is None and item.part:
@@ -85,6 +88,8 @@ class Terms:
         if item.table and not item.function and item.name is None:
             return [self._scope.column(field) for field in self.called(item.table)]
         expression, alias = self.of(item), item.part
+        if item.metric is not None:
+            return [expression]
         if item.function:
             named = (self._scope.field(item.name).name if item.name else item.table).rpartition(".")[2]
             noun = re.sub(r"\W+", "_", named).strip("_").lower() or ("value" if named else "")
@@ -192,7 +197,7 @@ class Terms:
             raise NotUnderstood(f"{field.table}.{field.name} holds no numbers to compare with {value.text}")
         same = (one for one in field.values if one.casefold() == value.text.casefold())
         if stored := dict(value.stored).get(field) or next(same, None):
-            return exp.Literal.string(stored)
+            return exp.Literal.number(stored) if field.is_number else exp.Literal.string(stored)
         # A value that is not there gives an empty result, which reads like an answer.
         if field.is_number or field.is_truth or field.complete or (value.stored and not value.quoted):
             raise NotUnderstood(f"I do not know that {field.table}.{field.name} holds “{value.text}”")

@@ -112,6 +112,8 @@ def _month_on(first: date, count: int) -> date:
 
 def date_of(scope: Scope, table: str, period: str = "") -> Field:
     """The one date column of a table that a time can be about; a choice among several is noted."""
+    if scope.time is not None:
+        return scope.time
     # A thing without dates has those of what it belongs to.
     near = [step.table for step in scope.names.joins.steps[table] if not step.to_many]
     for tables in ([table], scope.named, near):
@@ -152,7 +154,7 @@ def in_period(scope: Scope, condition: Condition, period: Period) -> exp.Expr:
     owner, sign = condition.owner or scope.subject, condition.operator
     if condition.item is not None and condition.item.name is not None:
         return _bounded(scope, scope.field(condition.item.name), period, sign)
-    year, month = (part_column(scope, owner, part) for part in ("year", "month"))
+    year, month = (None if scope.time else part_column(scope, owner, part) for part in ("year", "month"))
     if year is not None and (written := _by_parts(scope, year, month, period, sign)) is not None:
         return written
     return _bounded(scope, date_of(scope, owner, period.words), period, sign)

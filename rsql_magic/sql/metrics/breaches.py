@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
 
+from rsql_magic.sql.autofix.broken_query import Fix
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse
 from rsql_magic.sql.linking.words import stems
+from rsql_magic.sql.metrics.expand import expand
 from rsql_magic.sql.metrics.figures import FigureReader
-from rsql_magic.sql.metrics.inlining import Inlined
+from rsql_magic.sql.metrics.inlining import Inlined, call_of, parsed, tables_of
 from rsql_magic.sql.metrics.paths import NotByDefinition, Paths
-from rsql_magic.sql.metrics.shown import Shown, figures_of
+from rsql_magic.sql.metrics.restricted import RestrictedOutputs, figures_of
 from rsql_magic.sql.validate.resolve import resolve
 
 if TYPE_CHECKING:
@@ -69,6 +71,12 @@ def named_metrics(question: str, catalog: Catalog) -> list[Definition]:
     return list({one.name: one for _, one in sorted(kept, key=lambda pair: pair[0])}.values())
 
 
+def with_tables_of_metrics(tables: Sequence[Table], question: str, catalog: Catalog) -> list[Table]:
+    """Tables with those that the metrics of a question are computed over, each once."""
+    more = (table for one in named_metrics(question, catalog) for table in tables_of(one, catalog))
+    return list({table.full_name: table for table in (*more, *tables)}.values() if catalog.definitions else tables)
+
+
 def phrases_of(one: Definition) -> list[str]:
     """What people call a definition."""
     return [one.name.replace("_", " "), *([one.label] if one.label else []), *one.synonyms]
@@ -85,7 +93,7 @@ def findings(sql: str, dialect: str, catalog: Catalog, question: str = "") -> Fi
         >>> findings("SELECT SUM(sku) FROM items", "duckdb", catalog).breaches[0].message
         'items.sku is an id (data-dict.yaml, line 4): adding up its values means nothing. COUNT(*) counts rows.'
     """
-    if not (catalog.definitions or _has_meanings(catalog)):
+    if not (catalog.definitions or catalog.has_meanings):
         return Findings()
     try:
         text = lex(sql, dialect := canonical(dialect)).text
@@ -96,8 +104,44 @@ def findings(sql: str, dialect: str, catalog: Catalog, question: str = "") -> Fi
         return Findings()
 
 
-def _has_meanings(catalog: Catalog) -> bool:
-    return catalog.kept("_has_meanings", lambda c: any(one.meaning for table in c for one in table.columns))
+def by_definition(sql: str, dialect: str, catalog: Catalog, question: str) -> Fix | None:
+    """A query with the metric that its question names in place of its only figure; None where that is not so plain.
+
+    The change is certain where only conditions of the definition are missing, else a proposal.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from rsql_magic.sql import Catalog, Definition, Definitions
+        >>> shop = Catalog.from_ddl("CREATE TABLE orders (amount INT, status INT)", "duckdb")
+        >>> revenue = Definition("revenue", "metric", "SUM(amount)", "orders", where=("status <> 3",))
+        >>> shop = replace(shop, definitions=Definitions((revenue,)))
+        >>> print(by_definition("SELECT SUM(amount) FROM orders", "duckdb", shop, "What is the revenue?").sql)
+        SELECT SUM(amount) AS revenue
+        FROM orders
+        WHERE status <> 3
+    """
+    try:
+        text = lex(sql, dialect := canonical(dialect)).text
+        tree = parsed(text, dialect)
+        resolution = resolve(tree, text, dialect, catalog)
+    except (Unreadable, RecursionError):
+        return None
+    query = _Query(tree, resolution, catalog, question)
+    list(query.breaches())
+    wanted = [one for one in named_metrics(question, catalog) if one.name not in query.computed]
+    if len(wanted) != 1 or not isinstance(tree, exp.Select) or len(resolution.selects) != 1:
+        return None
+    [one] = wanted
+    outputs = [output.unalias() for output in tree.expressions if output.find(exp.AggFunc)]
+    if len(outputs) != 1:
+        return None
+    figures, home = list(query.figures(*resolution.selects[0])), figures_of(catalog).get(one.name)
+    is_certain = home is not None and any(figure.resembles(home) for figure in figures)
+    said = outputs[0].sql()
+    for node in [each for each in tree.walk() if each.sql() == said]:
+        node.replace(call_of(one))
+    made = expand(tree.sql(dialect=dialect), dialect, catalog)
+    return None if made.problem else Fix(made.sql, (f"{one.name} by its definition",), restructured=not is_certain)
 
 
 @dataclass
@@ -116,7 +160,7 @@ class _Query:
         resembling: dict[str, Definition] = {}
         for select, scope in self.resolution.selects:
             yield from self._added_up(select)
-            figures = list(self._figures(select, scope))
+            figures = list(self.figures(select, scope))
             self._compare(select, scope, figures, resembling)
             if id(select) not in self._by_definition:
                 yield from self._fanned_out(select, scope)
@@ -153,7 +197,7 @@ class _Query:
         found = self.resolution.columns.get(id(column))
         return found[0].table.full_name if found and found[0].table else ""
 
-    def _figures(self, select: exp.Select, scope: Scope) -> Iterator[Figure]:
+    def figures(self, select: exp.Select, scope: Scope) -> Iterator[Figure]:
         """The figures that a SELECT over tables shows, sorts by or filters by."""
         if not scope.relations or any(relation.table is None for relation in scope.relations):
             return
@@ -239,7 +283,7 @@ class _Query:
     def _shown(self) -> Iterator[Breach]:
         if not any(c.meaning and c.meaning.restricted for t in self.catalog for c in t.columns):
             return
-        for table, column in Shown(self.resolution, self.tree, self.catalog).restricted():
+        for table, column in RestrictedOutputs(self.resolution, self.tree, self.catalog).restricted():
             meaning = column.meaning
             where = f" ({meaning.source})" if meaning and meaning.source else ""
             name = f"{table}.{column.name}"

@@ -21,7 +21,7 @@ from rsql_magic.sql.metrics.paths import NotByDefinition, Paths
 from rsql_magic.sql.metrics.rows import TIME, OneTable, SeveralTables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rsql_magic.sql.catalog import Catalog, Table
     from rsql_magic.sql.definitions import Definition
@@ -47,8 +47,11 @@ def expand(sql: str, dialect: str, catalog: Catalog) -> Expanded:
         >>> shop = Catalog.from_ddl("CREATE TABLE orders (amount INT, status INT, shop TEXT)", "duckdb")
         >>> revenue = Definition("revenue", "metric", "SUM(amount)", "orders", where=("status <> 3",))
         >>> shop = replace(shop, definitions=Definitions((revenue,)))
-        >>> expand("SELECT shop, MEASURE(revenue) FROM orders GROUP BY shop", "duckdb", shop).sql
-        'SELECT shop, SUM(amount) AS revenue FROM orders WHERE status <> 3 GROUP BY shop'
+        >>> print(expand("SELECT shop, MEASURE(revenue) FROM orders GROUP BY shop", "duckdb", shop).sql)
+        SELECT shop, SUM(amount) AS revenue
+        FROM orders
+        WHERE status <> 3
+        GROUP BY shop
     """
     if not catalog.definitions.named or not _names_one(sql, catalog):
         return Expanded(sql)
@@ -160,6 +163,8 @@ class MetricQuery:
                 call.replace(exp.Alias(this=value, alias=name) if is_output else value)
         self._group()
         bases = {name: inlined.base(one) for name, one in self._bases.items()}
+        self._take_conditions()
+        self._refuse_repeated([base.table for base in bases.values()])
         parts: dict[tuple[str, str], list[Base]] = {}
         for base in bases.values():
             time = base.definition.time if self._asks_time else ""
@@ -177,6 +182,8 @@ class MetricQuery:
     def _called(self, call: exp.Anonymous) -> Definition:
         name = call.expressions[0].name if len(call.expressions) == 1 else ""
         if (metric := self.catalog.definitions.metric(name)) is None:
+            if reason := self.catalog.definitions.refused.get(name):
+                raise NotByDefinition(f"{name} cannot be computed here: {reason}")
             known = ", ".join(one.name for one in self.catalog.definitions.metrics[:12])
             raise NotByDefinition(f"{CALL}({name}) is no defined metric. Defined are {known or 'none'}.")
         return metric
@@ -188,6 +195,34 @@ class MetricQuery:
             raise NotByDefinition(f"{CALL}(…) stands over tables: leave subqueries and WITH out of its FROM.")
         if self.select.is_star:
             raise NotByDefinition(f"Name the columns beside {CALL}(…) in place of *.")
+
+    def _take_conditions(self) -> None:
+        """Move what joins require beside equal columns into WHERE: FROM is written anew."""
+        for join in self.select.args.get("joins") or ():
+            on = join.args.get("on")
+            parts = [part for part in on.unnest().flatten() if not _links(part)] if on is not None else []
+            if parts and (join.side or join.kind not in {"", "INNER"}):
+                raise NotByDefinition(f"Beside {CALL}(…), write {parts[0].sql()} in WHERE and not in ON.")
+            for part in parts:
+                self.select.where(part.copy(), copy=False)
+
+    def _refuse_repeated(self, homes: Sequence[Table]) -> None:
+        """Refuse a join that chooses or repeats rows: only tables that a row belongs to are joined anew."""
+        around = Paths.of(self.catalog).around
+        reached = set[str]().union(*(names for home in homes for names in around(home.full_name)))
+        for alias, table in self.tables.items():
+            if table.full_name in reached:
+                continue
+            home = homes[0].full_name
+            if reached & set[str]().union(*around(table.full_name)):
+                said = f"{alias} has several rows for one of {home}, so it cannot stand beside {CALL}(…)."
+                raise NotByDefinition(f"{said} Choose rows by IN (SELECT …).")
+            Paths.of(self.catalog).steps(home, [table.full_name])  # says why
+        first = next(iter(self.tables.values()), homes[0])
+        calls = [call for one in self.select.expressions for call in one.find_all(exp.AggFunc)]
+        others = [call for call in calls if not any(map(is_call, call.walk()))]
+        if others and {first.full_name} != {home.full_name for home in homes}:
+            raise NotByDefinition(f"{others[0].sql()} is over other rows than {CALL}(…): put it into another query.")
 
     @cached_property
     def tables(self) -> dict[str, Table]:
@@ -260,6 +295,12 @@ class MetricQuery:
 
     def _has(self, table: Table, name: str) -> bool:
         return table.column(name) is not None or self.catalog.definitions.of_row(table.name, name) is not None
+
+
+def _links(part: exp.Expr) -> bool:
+    """Whether a condition says that columns of two tables are equal."""
+    sides = (part.this, part.expression) if isinstance(part, exp.EQ) else (None, None)
+    return all(isinstance(side, exp.Column) for side in sides)
 
 
 def _has_figure(node: exp.Expr) -> bool:

@@ -21,6 +21,20 @@ CALL = "MEASURE"
 _DEEPEST = 20  # definitions that name one another, one inside the other
 
 
+def tables_of(metric: Definition, catalog: Catalog) -> list[Table]:
+    """The tables that a metric takes, its own first; none where its definition cannot be read."""
+    try:
+        calls = Inlined.of(catalog).composed(metric).find_all(exp.Anonymous) if not metric.table else ()
+        names = [metric.name] if metric.table else [call.expressions[0].name for call in calls]
+        bases = [Inlined.of(catalog).base(one) for name in names if (one := catalog.definitions.metric(name))]
+    except NotByDefinition:
+        return []
+    columns = (c for base in bases for part in (base.expression, *base.where) for c in part.find_all(exp.Column))
+    return list(
+        {t.full_name: t for t in (*(base.table for base in bases), *(catalog[c.table] for c in columns))}.values()
+    )
+
+
 def parsed(text: str, dialect: str) -> exp.Expr:
     """A tree of one's own, to be changed and written."""
     import sqlglot

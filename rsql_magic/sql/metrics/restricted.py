@@ -38,7 +38,7 @@ def _figures_of(catalog: Catalog) -> dict[str, Figure]:
     return found
 
 
-class Shown:
+class RestrictedOutputs:
     """Which restricted columns the rows of a query show."""
 
     def __init__(self, resolution: Resolution, tree: exp.Expr, catalog: Catalog) -> None:

@@ -1,0 +1,80 @@
+"""Drafts held against the dictionary: what goes against it is told to the model once, and said of the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rsql_magic.sql import Catalog, Findings, Fix
+
+
+@dataclass
+class DefinitionCheck:
+    """The drafts of one question, and what is known of them by the dictionary."""
+
+    dialect: str
+    catalog: Callable[[], Catalog]
+    question: str
+    told: str = field(default="", init=False)  # the draft whose breaches the model was told
+    proposed: Fix | None = field(default=None, init=False)  # that draft with its metric put in by rule
+    _found: dict[str, Findings] = field(default_factory=dict, init=False)
+
+    def problems(self, sql: str, statement: str, *, may_repair: bool) -> list[str]:
+        """What in a draft goes against the dictionary, where the model is to be told: the first time."""
+        catalog = self.catalog()
+        if not (catalog.definitions or catalog.has_meanings):
+            return []
+        from rsql_magic.sql import by_definition, findings
+
+        self._found[sql] = findings(statement, self.dialect, catalog, self.question)
+        breaches = self.breaches(sql)
+        if not breaches or self.told or not may_repair:
+            return []
+        self.told, self.proposed = sql, by_definition(statement, self.dialect, catalog, self.question)
+        return breaches
+
+    def instead(self, sql: str, *, failed: bool, check: Callable[[str], list[str]]) -> Fix | None:
+        """What stands in place of the last draft, where it failed or goes against the dictionary still.
+
+        It is the draft that was told, with its metric put in by rule, or as it was where nothing better passed.
+        """
+        from rsql_magic.sql import Fix
+
+        if not self.told or not (failed or self.breaches(sql)):
+            return None
+        if self.proposed is not None and not check(self.proposed.sql):
+            return self.proposed
+        return Fix(self.told) if failed and not check(self.told) else None
+
+    def breaches(self, sql: str) -> list[str]:
+        """What in a draft goes against the dictionary, one sentence each."""
+        return [breach.message for breach in self._found[sql].breaches] if sql in self._found else []
+
+    def said(self, sql: str) -> Iterator[str]:
+        """Which definitions a query computes, what in it goes against one, or that it computes none."""
+        computed = self._found[sql].computes if sql in self._found else ()
+        for one in computed:
+            yield f"By the definition of {one.name}{f' ({one.source})' if one.source else ''}."
+        yield from self.breaches(sql)
+        if self.catalog().definitions.metrics and not (computed or self.breaches(sql)) and adds_up(sql, self.dialect):
+            yield "Not a defined metric."
+
+
+def adds_up(sql: str, dialect: str) -> bool:
+    """Whether a query computes figures of several rows.
+
+    Example:
+        >>> adds_up("SELECT SUM(x) FROM t", "duckdb"), adds_up("SELECT x FROM t", "duckdb")
+        (True, False)
+    """
+    from sqlglot import exp
+
+    from rsql_magic.sql import Unreadable, lex, parse
+
+    try:
+        return parse(lex(sql, dialect).text, dialect).find(exp.AggFunc) is not None
+    except Unreadable:
+        return False
