@@ -59,7 +59,9 @@ def read_document(written: Any, where: str) -> Dictionary:
             name=where,
             kind="data-dict.yaml",
         )
-    return _own_format(written, where)
+    from rsql_magic.knowledge.dbt import is_dbt, read_dbt
+
+    return read_dbt(written, where) if is_dbt(written) else _own_format(written, where)
 
 
 def _dictionary(tables: Any, **more: Any) -> Dictionary:
