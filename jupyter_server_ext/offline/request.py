@@ -125,6 +125,13 @@ class Described(msgspec.Struct, frozen=True):
         return is_exact and (self.rows or 0) > 1 and known.distinct == self.rows
 
 
+class SentPassage(msgspec.Struct, frozen=True):
+    """A passage of a document, with its headings as its first line."""
+
+    name: str  # its number, document and line: ``2: guide.md:12``
+    text: str
+
+
 class OfflineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One request."""
 
@@ -138,6 +145,7 @@ class OfflineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     objects: tuple[Described, ...] = ()  # what the session holds
     joins: tuple[Any, ...] = ()  # sent with the objects, as the help pages are; not read
     help: tuple[Any, ...] = ()
+    documents: tuple[SentPassage, ...] = ()  # that fit the question
     error: str = ""  # the last error, where the question is about it
     cells: tuple[str, ...] = ()  # recent cells, newest last
     session: tuple[str, ...] = ()  # what runs, with its packages

@@ -247,7 +247,10 @@ class AnswerTask:
 
     def _take(self, answer: Answer) -> None:
         pair = self.pair
-        pair.answer = answer.text
+        pair.answer = answer.marked or answer.text
+        pair.citations = tuple(
+            {"label": each.label, "text": each.passage.text, "borne_out": not each.unborne} for each in answer.citations
+        )
         pair.sources = tuple(cited(answer.sources))
         pair.footer = usage_line(answer.usage, notes=answer.notes)
         pair.model, pair.request_id = answer.usage.model, answer.usage.request_id

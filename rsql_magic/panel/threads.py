@@ -56,6 +56,7 @@ class MessagePair:
     request_id: str = ""
     rating: str = ""
     sources: tuple[str, ...] = ()  # as one would type them
+    citations: tuple[Mapping[str, Any], ...] = ()  # passages of documents: ``label``, ``text``, ``borne_out``
     problems: tuple[str, ...] = ()  # of the code in it, one sentence each
     notes: tuple[str, ...] = ()
     error: Mapping[str, Any] | None = None  # ``message``, ``hint``, ``code``, and ``retry_after`` in seconds
@@ -69,7 +70,7 @@ class MessagePair:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a view."""
         names = ("id", "question", "answer", "state", "task", "by", "status", "footer", "model", "requested_model")
-        more = ("request_id", "rating", "sources", "problems", "notes", "error", "result")
+        more = ("request_id", "rating", "sources", "citations", "problems", "notes", "error", "result")
         return {name: getattr(self, name) for name in (*names, *more)}
 
     @property

@@ -725,9 +725,10 @@ class Exchange {
   }
 
   drawBelow() {
-    const { state, status, sources, problems, notes, error, footer, task } = this.told;
+    const { state, status, sources, citations, problems, notes, error, footer, task } = this.told;
     const line = (text) => make("p", { className: "rsql-note", textContent: text });
     const parts = [...problems.map((problem) => line(`⚠ ${problem}`)), ...notes.map(line)];
+    parts.unshift(...citations.map(passage));
     if (sources.length) parts.unshift(drawnFrom(sources));
     if (problems.length && state === "done") parts.push(this.correction(problems));
     if (state === "running")
@@ -866,6 +867,12 @@ const span = (seconds) =>
 function drawnFrom(sources) {
   const names = sources.flatMap((name, place) => [place ? ", " : "from ", make("code", { textContent: name })]);
   return make("p", { className: "rsql-small rsql-sources" }, ...names);
+}
+
+// A cited passage, which opens on a click; its text is shown as it is written.
+function passage({ label, text, borne_out: borneOut }) {
+  const title = make("summary", { className: "rsql-small", textContent: borneOut ? label : `⚠ ${label}` });
+  return make("details", { className: "rsql-passage" }, title, make("pre", { textContent: text }));
 }
 
 // Text with its @mentions marked.

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pandas as pd
 import pytest
+from panel_talk import Talk
 
+from jupyter_server_ext.offline import transport as offline
+from jupyter_server_ext.offline.request import read
+from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.answers.citations import check_citations
 from rsql_magic.errors import BadInput, UnknownName
 from rsql_magic.knowledge import Passage
@@ -274,3 +279,52 @@ def test_a_gateway_that_fails_leaves_the_own_documents(ip, course):
     answer = ip.run("%%ask\nInto which bin does broken glass go?")
     assert answer.citations
     assert any(note.startswith("the gateway's documents were not searched") for note in answer.notes)
+
+
+# The panel.
+
+
+def test_the_panel_shows_the_passages_that_are_cited(ip, gateway, assistant, rules):
+    talk = Talk(ip, assistant)
+    gateway.replies = ["Into the yellow bin [1]. Opened in 1887 [1]."]
+    told = talk.ask("Into which bin does broken glass go?")
+    talk.panel.close()
+    assert list(told["citations"]) == [
+        {
+            "label": "[1] rules.md › Lab rules › Waste, line 11",
+            "text": "Broken glass goes into the yellow bin, never into the paper bin.",
+            "borne_out": False,
+        }
+    ]
+    assert "[1]. Opened in 1887 [1?]" in told["answer"]
+    assert "rules.md:11 does not say “Opened in 1887”." in told["notes"]
+
+
+# The model of fixed rules.
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Where does broken glass go?", "“Broken glass goes into the yellow bin, never into the paper bin.” [1]"),
+        ("How long are samples kept, and at what degrees?", "“Samples are kept at -80 degrees for 24 months.” [1]"),
+    ],
+)
+def test_the_offline_model_quotes_and_cites(assistant, rules, question, answer):
+    snapshot = NotebookSnapshot()
+    asked = assistant.question(question, snapshot, docs=["rules.md"])
+    preview = assistant.preview(asked, snapshot)
+    described = preview.context.as_values() | {"task": "ask", "question": question}
+    said = offline.answer(read(msgspec.to_builtins(described)))
+    assert said == answer
+    assert check_citations(said, assistant.documents.library.search(question).passages).wrong == ()
+
+
+def test_the_offline_model_invents_nothing_from_documents(assistant, rules):
+    question = "How many students passed the exam of the lab?"
+    asked = assistant.question(question, NotebookSnapshot(), docs=["rules.md"])
+    context = assistant.preview(asked, NotebookSnapshot()).context
+    assert context is not None
+    said = offline.answer(read(msgspec.to_builtins(context.as_values() | {"task": "ask", "question": question})))
+    assert "[" not in said
+    assert "do not say it" in said

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..request import only_english
 from ..sql import NotUnderstood, listed
 from .code import computed
+from .documents import quoted
 from .errors import explain_error, is_about_error, is_known_message
 from .notebook import PATTERNS, Notebook, describe, facts_of, missing, named_at, size
 from .study import explain_term
@@ -25,12 +26,16 @@ def reply(request: OfflineRequest) -> str:
     if PATTERNS["first person"].match(request.question):
         return ""
     try:
-        return _parts(notebook)
+        return quoted(request) or _parts(notebook)
     except NotUnderstood as doubt:
         # A bare message such as “division by zero” is no question that could be read.
         if is_known_message(request.question):
             return explain_error(notebook)
-        return only_english(request.question) or _unknown(notebook, str(doubt))
+        return only_english(request.question) or _untold(request) or _unknown(notebook, str(doubt))
+
+
+def _untold(request: OfflineRequest) -> str:
+    return "The passages that were found do not say it in words that I understand." if request.documents else ""
 
 
 def _parts(notebook: Notebook) -> str:
