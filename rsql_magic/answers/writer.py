@@ -280,22 +280,26 @@ class AnswerWriter:
         """The notebook's context, as the model reads it."""
         if self.prepared is not None:
             return self.prepared.context
-        context = self._session() if self.question.context else Context()
         if self.library is None or self.hits is None:
-            return context
+            return self._session
         from rsql_magic.answers.citations import with_passages
 
-        return with_passages(context, self.hits, self.question.document_tokens)
+        return with_passages(self._session, self.hits, self.question.document_tokens)
 
     @cached_property
     def hits(self) -> Hits | None:
         """Passages of documents that go with the question: of those it names, else of all where they fit."""
         if self.prepared is not None or self.library is None:
             return self.prepared.hits if self.prepared else None
+        if self._session.pointed and not self.question.docs:  # it is about something that the notebook holds
+            return None
         found = self.library.search(self.question.text, self.question.docs, _PASSAGES)
         return found if found.passages and (found.fits or self.question.docs) else None
 
+    @cached_property
     def _session(self) -> Context:
+        if not self.question.context:
+            return Context()
         return gather(
             self.question.text,
             self.sources(),

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 _DEEP = 100  # places of each ranking that are fused
 _WIDER = 5  # times as many passages as wanted are looked at
 _OF_ONE = 2  # passages of one document, as long as others fit as well
+_FEWEST = 2  # words that a passage must share with a question to fit it
+_SYNONYM = 0.5  # what a synonym of a question's word counts of it
 _AT_ONCE = 64  # passages that are embedded with one request
-FITS = 0.6
+FITS = 0.65
 """The share of a question's words, weighed by how much they tell, that a passage must hold to fit it by itself."""
 
 
@@ -276,8 +278,10 @@ def _fit(weights: Mapping[str, float], passage: Passage) -> float:
     """The share of a question's words that a passage holds, weighed; one word alone tells too little."""
     said = {*terms(" ".join([passage.document, *passage.path])), *terms(passage.text)}
     others = related(weights.keys())
-    held = {word for word in weights if word in said or others[word] & said}
-    return sum(weights[word] for word in held) / sum(weights.values()) if len(held) > 1 else 0.0
+    held = {word: 1.0 if word in said else _SYNONYM if others[word] & said else 0.0 for word in weights}
+    if sum(map(bool, held.values())) < _FEWEST:
+        return 0.0
+    return sum(weights[word] * share for word, share in held.items()) / sum(weights.values())
 
 
 def _spread(passages: Sequence[Passage], most: int) -> list[Passage]:

@@ -49,14 +49,14 @@ _ENDING = re.compile(
 _WORD = re.compile(r"[^\W_]+(?:[._][^\W_]+)*")
 # Words that say nothing of what a question is about.
 _SMALL = names(
-    "a about after all also am an and any are as at be been being but by can could did do does doing done for from"
-    " get gets getting give gives go good had has have having he her here his how i if in into is it its itself just"
-    " know let lets like make makes making may me might mine more most much must my need needs no nor not of off on"
-    " once one only or other our out own please possible s same say says shall she should show so some such t tell"
-    " than that the their them then there these they thing things this those through to too up us use used uses using"
-    " very want was way ways we well were what when where whether which while who whom whose why will with within"
-    " without would yet you your der die das und ist ein eine wie was ich man den dem zu mit für le la les des un une"
-    " et est que dans pour el los las una es en de con por como"
+    "a about after all also am an and any are as at be been being between but by can could did do does doing done"
+    " for from get gets getting give gives go good had has have having he her here his how i if in into is it its"
+    " itself just know let lets like make makes making may me might mine more most much must my need needs no nor"
+    " not of off on once one only or other our out own please possible s same say says shall she should show so some"
+    " such t tell than that the their them then there these they thing things this those through to too up us use"
+    " used uses using very want was way ways we well were what when where whether which while who whom whose why"
+    " will with within without would yet you your der die das und ist ein eine wie was ich man den dem zu mit für le"
+    " la les des un une et est que dans pour el los las una es en de con por como"
 )
 
 
