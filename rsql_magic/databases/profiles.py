@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.databases.base import Late
 from rsql_magic.errors import QueryFailed
 from rsql_magic.redaction import redact, says_secret
-from rsql_magic.sql import LONGEST, Column, Profile, Table, date_form, dialect_of, value_kind
+from rsql_magic.sql import LONGEST, Column, Profile, Table, date_form, dialect_of, families, value_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +33,8 @@ SEEN = 5
 SHOWN = 20
 # A column with more distinct values than this holds names or text, not categories.
 _FEW = 200
+# Of fewer rows hardly a value is seen often enough to be shown.
+_TELLING = 10 * SEEN
 # A range is said of at least so many values: of fewer it would be the values.
 _FEWEST = 5
 # A column with longer values holds text, not categories.
@@ -112,9 +114,17 @@ def add_profiles(
             else:
                 todo.append(place)
     todo = [place for place in todo if len(tables[place].columns) <= _WIDE]
-    # Small tables first: what the effort leaves out are few tables then, and those that are slowest to read.
+    # Small tables first: what the effort leaves out are few tables then, and those that are slowest to read. Before
+    # them go those with rows enough to have categories, and of repeated tables (one for each day) only the latest.
+    repeated = {id(table) for family in families(tables) for table in family.members[:-1]}
     sizes = {
-        place: (tables[place].kind == "view", (tables[place].rows or 0) * len(tables[place].columns)) for place in todo
+        place: (
+            tables[place].kind == "view",
+            id(tables[place]) in repeated,
+            (tables[place].rows or 0) < _TELLING,
+            (tables[place].rows or 0) * len(tables[place].columns),
+        )
+        for place in todo
     }
     for place in sorted(todo, key=sizes.__getitem__):
         if not views and tables[place].kind == "view" and not database.knows_work_of_views:

@@ -59,6 +59,8 @@ from .linking.choosing import link as link
 from .linking.choosing import misspelt as misspelt
 from .linking.choosing import rivals as rivals
 from .linking.choosing import widen as widen
+from .linking.earlier import Evidence as Evidence
+from .linking.families import families as families
 from .linking.index import Index as Index
 from .linking.index import Weights as Weights
 from .linking.lexicon import Lexicon as Lexicon
@@ -88,6 +90,7 @@ from .undeclared import single_keys as single_keys
 from .undeclared import with_referred as with_referred
 from .validate import Problem as Problem
 from .validate import Relation as Relation
+from .validate import Resolution as Resolution
 from .validate import validate as validate
 from .validate.joins import join_notes as join_notes
 from .validate.resolve import resolve as resolve

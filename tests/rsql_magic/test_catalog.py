@@ -178,13 +178,28 @@ def test_a_large_table_is_sampled_and_says_so():
 def test_profiles_end_when_their_work_is_done():
     """Small tables first; the same ones each time."""
     with (
-        sqlite(*(f"CREATE TABLE t{i} (a INTEGER)" for i in range(5))) as connection,
+        sqlite(*(f"CREATE TABLE {name} (a INTEGER)" for name in "abcde")) as connection,
         open_database(connection) as database,
     ):
         effort = Effort(values=2 * database.values_of_a_statement)
         tables = add_profiles(database, database.structure().tables, effort)
     assert [any(column.profile for column in table.columns) for table in tables] == [True, True, False, False, False]
     assert effort.late == []
+
+
+def test_where_not_all_are_profiled_those_with_categories_and_the_latest_of_repeated_ones_are():
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})"
+    rows = f"{numbers} SELECT CAST('kind' || i % 3 AS TEXT) AS k FROM n"
+    sizes = {"tiny_a": 3, "tiny_b": 8, "asked": 300, "day_20240101": 60, "day_20240102": 60, "day_20240103": 60}
+    with (
+        sqlite(
+            *(f"CREATE TABLE {name} AS {rows.format(size)}" for name, size in sizes.items()), "ANALYZE"
+        ) as connection,
+        open_database(connection) as database,
+    ):
+        tables = add_profiles(database, database.structure().tables, Effort(2 * database.values_of_a_statement))
+    assert {table.name for table in tables if table.columns[0].profile} == {"asked", "day_20240103"}
+    assert all(table.columns[0].profile.values for table in tables if table.columns[0].profile)
 
 
 def test_what_the_safety_limit_of_time_cuts_is_said():
