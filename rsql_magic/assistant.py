@@ -37,6 +37,7 @@ from rsql_magic.text2sql import (
     Verified,
     Writer,
     drop_verified,
+    earlier_queries,
     keep_verified,
     read_verified,
     refuse_no_time,
@@ -456,7 +457,7 @@ class Assistant:
         with self.connections.undecided():
             prompt, *_ = self._prompt(question, connection, snapshot or NotebookSnapshot(), options, chat)
             linked = prompt.linked
-        note = " ".join(filter(None, [linked.late, *_offered(prompt.tools)]))
+        note = " ".join(filter(None, [linked.late, prompt.outdated, *_offered(prompt.tools)]))
         return replace(self._preview(linked.messages), linked=linked, note=note)
 
     # The prompt of a question, a note on the choice of its database, and a hint on names left as they stand.
@@ -484,7 +485,10 @@ class Assistant:
         entry = talk.entry(asked, snapshot.origin, task="sql_ai", whole=whole, connection=named, level=level)
         engine = executed_by(engine, executor) if executor else engine
         examples = read_verified(verified_paths(self._environ))
-        return SchemaPrompt(options, engine, entry, examples=examples, ready=linked), choice, hint
+        turns = [turn for turn in entry.earlier if turn.connection == named]
+        log = engine.query_log() if self.settings.query_log else ()
+        earlier = earlier_queries(snapshot.cells, turns, Path(), log)
+        return SchemaPrompt(options, engine, entry, examples=examples, earlier=earlier, ready=linked), choice, hint
 
     def verify(self, result: SQLResult | None = None, *, user: bool = False) -> Path:
         """Keep a question and its SQL as verified, so that questions like it are shown them; gives the file's path."""

@@ -44,6 +44,10 @@ class Rsql(Configurable):
         "",
         help="Model that finds passages by meaning too; all text of the documents is sent to it. Empty: words alone.",
     )
+    query_log = Bool(
+        False,
+        help="Learn from the database's own log (PostgreSQL's pg_stat_statements) which tables are used and joined.",
+    )
     schema_tokens = Integer(
         8000,
         min=100,

@@ -338,6 +338,10 @@ class Database(Borrowed):
         """Profiles that the database keeps itself, by table and column, read in one query for all these tables."""
         return {}
 
+    def query_log(self, _most: int, /) -> list[str]:
+        """Queries that were run in this database, the most frequent first; none where it keeps no log or shows none."""
+        return []
+
     def learn(self, _table: Table, _found: Mapping[str, Profile], /) -> None:
         """Take what was found out about a table's columns; most databases need not remember it."""
 

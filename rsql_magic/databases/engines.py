@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 SLOW_PROBE = 0.05
 # How long the answer of a slow probe is believed; a statement that the guard refuses is checked against a new one.
 FRESH_SECONDS = 2.0
+# Queries of the database's log that are read.
+_LOGGED = 300
 # Least time for counting the rows of a result that was cut; a slow query's count may take as long as the query.
 COUNT_SECONDS = 2.0
 
@@ -82,6 +84,7 @@ class Engine:
         # The catalog, query and statement of the guard's last proof.
         self._proof: tuple[Catalog | None, str, str] = (None, "", "")
         self._interrupts = 0
+        self._log: list[str] | None = None
         # The statement that was checked last, and the database's plan for it.
         self._reply: tuple[str, Reply] = ("", ())
         # The index of its values, where one is wanted.
@@ -185,9 +188,16 @@ class Engine:
         self.late = tuple(dict.fromkeys([*(name for name in self.late if name not in told), *effort.late]))
         return [profiled.get(t.full_name, t) for t in tables]
 
+    def query_log(self) -> list[str]:
+        """The queries most often run in the database, where it keeps a log that may be read; asked once per schema."""
+        if self._log is None:
+            with self._database as database:
+                self._log = database.query_log(_LOGGED)
+        return self._log
+
     def refresh(self) -> None:
         """Forget the catalog, so that the next call reads it anew."""
-        self._state, self._structure, self._catalogs = None, None, {}
+        self._state, self._structure, self._catalogs, self._log = None, None, {}, None
 
     def check(self, sql: str) -> list[Problem]:
         """What the database says of a statement without running it; empty when it compiles.

@@ -194,7 +194,19 @@ class PostgreSQL(SQLAlchemy):
                 found.setdefault(table.full_name, {})[column] = _profile(columns[column], table.rows or 0, facts)
         return found
 
+    @override
+    def query_log(self, most: int, /) -> list[str]:
+        """What ``pg_stat_statements`` keeps of this database: queries with ``$1`` in place of values."""
+        try:
+            return [str(query) for (query,) in self.rows(_LOGGED, [most])]
+        except QueryFailed:  # the extension is not there, or its view may not be read
+            return []
 
+
+_LOGGED = """
+    SELECT s.query FROM pg_stat_statements s JOIN pg_catalog.pg_database d ON d.oid = s.dbid
+    WHERE d.datname = current_database() AND s.query ~* '^\\s*(select|with)\\M'
+    ORDER BY s.calls DESC LIMIT %s"""
 _FACTS = ("Relation Name", "Index Name", "Hash Cond", "Merge Cond", "Join Filter", "Index Cond", "Filter", "Sort Key")
 
 

@@ -14,6 +14,9 @@ from .documents.shared import SharedDocuments as SharedDocuments
 from .documents.store import Stored as Stored
 from .drafting import draft as draft
 from .marked_yaml import read_text as read_text
+from .queries import EarlierQuery as EarlierQuery
+from .queries import QueryEvidence as QueryEvidence
+from .queries import SeenJoin as SeenJoin
 from .value_store import BLOCKS as BLOCKS
 from .value_store import END as END
 from .value_store import VALUES as VALUES

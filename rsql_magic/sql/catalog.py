@@ -69,6 +69,7 @@ class ForeignKey:
     table: str  # Qualified name of the other table, as ``Table.full_name`` gives it
     referred: tuple[str, ...]  # The other table's columns, in the same order
     inferred: bool = False  # True when names suggest the key and nothing declares it
+    seen: int = 0  # How many earlier queries join so, where nothing else tells of the key
 
 
 @dataclass(frozen=True)
@@ -234,6 +235,11 @@ def quoted_name(table: Table, dialect: str = "") -> str:
     return ".".join(quoted(part, dialect) for part in (table.database, table.schema, table.name) if part)
 
 
+def _of_key(key: ForeignKey) -> str:
+    """Where a key is known from that nothing declares."""
+    return "seen in earlier queries" if key.seen else "inferred" if key.inferred else ""
+
+
 def ddl(table: Table, level: Privacy = "stats", dialect: str = "", *, brief: bool = False) -> str:
     """A table as the ``CREATE TABLE`` text a model reads, one column a line, with what is known behind it.
 
@@ -258,7 +264,7 @@ def ddl(table: Table, level: Privacy = "stats", dialect: str = "", *, brief: boo
     for key in table.foreign_keys:
         target = ".".join(quoted(part, dialect) for part in key.table.split("."))
         text = f"FOREIGN KEY ({_names(key.columns, dialect)}) REFERENCES {target} ({_names(key.referred, dialect)})"
-        lines.append((text, "inferred" if key.inferred else ""))
+        lines.append((text, _of_key(key)))
     body = "".join(
         f"  {text}{',' if i < len(lines) else ''}{f' -- {note}' if note else ''}\n"
         for i, (text, note) in enumerate(lines, start=1)

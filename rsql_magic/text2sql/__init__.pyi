@@ -1,4 +1,5 @@
 from .drafts import DraftCheck as DraftCheck
+from .earlier import earlier_queries as earlier_queries
 from .prompt import Linked as Linked
 from .prompt import SchemaPrompt as SchemaPrompt
 from .prompt import Verified as Verified

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic import prompts
 from rsql_magic.context import asks_for_chart, asks_of_now
 from rsql_magic.errors import BadInput, UnknownName
-from rsql_magic.sql import Catalog, count_tokens, ddl, fence, functions, stems
+from rsql_magic.knowledge import EarlierQuery, QueryEvidence
+from rsql_magic.sql import Catalog, count_tokens, ddl, fence, functions, one_line, stems
 from rsql_magic.tools import DatabaseView, of_database
 
 if TYPE_CHECKING:
@@ -152,8 +153,10 @@ class SchemaPrompt:
     # Gives the date and time zone that the prompt names where a question counts from today.
     now: Callable[[], datetime] = lambda: datetime.now().astimezone()
     examples: Sequence[Verified] = ()  # verified questions; those that resemble this one are shown to the model
+    earlier: Sequence[EarlierQuery] = ()  # further queries that tell which tables are used and joined
     ready: Linked | None = None  # the request; one that was made before is sent as it is
     narrow: str = field(default="", init=False)  # how many tables were shown, where the model's context held no more
+    evidence: QueryEvidence = field(default_factory=QueryEvidence, init=False)  # what all these queries tell
     settled: str = field(default="", init=False)  # which of several readings was taken, where nobody could be asked
 
     def __post_init__(self) -> None:
@@ -222,8 +225,12 @@ class SchemaPrompt:
                 f"{self.engine.name} has no tables.",
                 hint="Check its path, as a mistyped one makes an empty database; %%sql_ai frames asks the live frames.",
             )
+        verified = (EarlierQuery(one.sql, one.dialect, one.question, "a verified question") for one in self.examples)
+        if queries := (*verified, *self.earlier):
+            self.evidence = QueryEvidence.of(queries, catalog)
         tables = self._chosen(catalog) if self.options.tables else self._settled(self._linked(catalog))
-        self._tables = tables if self.options.level == "names" else self.engine.detail(tables)
+        detailed = tables if self.options.level == "names" else self.engine.detail(tables)
+        self._tables = self.evidence.with_keys(detailed) if self.evidence.joins else detailed
         self.late = _too_late(self.engine.late)
         return self._messages(self.context(brief=not self.is_offline), self._more())
 
@@ -286,8 +293,18 @@ class SchemaPrompt:
 
         # A follow-up such as "only for JFK" names nothing by itself; the question before it does.
         earlier = [turn.question for turn in self.entry.earlier[-2:] if turn.task == "sql_ai"]
-        tables = link("\n".join([self._question, *reversed(earlier)]), catalog, self.options.schema_tokens)
+        asked = "\n".join([self._question, *reversed(earlier)])
+        evidence = self.evidence.for_linking if self.evidence.tables else None
+        tables = link(asked, catalog, self.options.schema_tokens, evidence)
         return with_tables_of_metrics(tables, self._question, catalog)
+
+    @property
+    def outdated(self) -> str:
+        """Which verified questions no longer fit the tables, as a sentence; empty where all do."""
+        questions = [f'"{one_line(query.question, 60)}"' for query in self.evidence.outdated]
+        more = [f"{len(questions) - 2} more"] if len(questions) > 2 else []
+        named = " and ".join([*questions[:2], *more])
+        return f"Left out, as the SQL does not fit these tables: {named}." if named else ""
 
     def context(self, tables: Sequence[Table] = (), *, brief: bool = True) -> str:
         """Tables as the model reads them, fenced; by default the linked ones, with how many there are.

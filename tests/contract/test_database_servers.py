@@ -237,3 +237,21 @@ def test_a_mariadb_session_is_given_back_as_it_was(store, monkeypatch):
         assert connection.exec_driver_sql(asked).one() == before
         connection.exec_driver_sql("CREATE TEMPORARY TABLE mine (a int)")
     engine.dispose()
+
+
+def test_the_log_of_queries_is_read_where_there_is_one(depot):
+    engine = open_engine(depot)
+    assert engine.query_log() == []  # the extension is not there, and the connection goes on
+    assert engine.run("SELECT 1 AS one").df["one"].tolist() == [1]
+    rows = "('SELECT 1 FROM parts p JOIN halves h ON h.open = p.id', 9), ('UPDATE parts SET kind = $1', 99)"
+    with owner(depot) as execute:
+        execute(
+            "CREATE VIEW pg_stat_statements AS SELECT query, calls, oid AS dbid "
+            f"FROM pg_database, (VALUES {rows}) q (query, calls) WHERE datname = 'depot'"
+        )
+    try:
+        engine.refresh()
+        assert engine.query_log() == ["SELECT 1 FROM parts p JOIN halves h ON h.open = p.id"]
+    finally:
+        with owner(depot) as execute:
+            execute("DROP VIEW pg_stat_statements")

@@ -16,18 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rsql_magic.sql.catalog import Catalog, Table
+    from rsql_magic.sql.linking.earlier import Evidence
 
 # A draft adds at most so many tables: a draft that names everything knows nothing.
 _MORE = 6
 _PER_NAME = 2
 
 
-def link(question: str, catalog: Catalog, budget_tokens: int = 8000) -> list[Table]:
+def link(question: str, catalog: Catalog, budget_tokens: int = 8000, evidence: Evidence | None = None) -> list[Table]:
     """The tables that matter to a question, best first.
 
     The whole schema when it fits the budget. Otherwise ten tables or up to forty where many may be meant, of repeated
     tables (one per day, say) only those the question calls for, and of tables with more than fifty columns the relevant
     ones and the keys; their descriptions say what is left out.
+
+    What earlier queries tell (``evidence``) counts as well: tables that answered questions like this one, and those
+    joined with them.
 
     Example:
         >>> from rsql_magic.sql import Catalog, Column, Table
@@ -36,8 +40,8 @@ def link(question: str, catalog: Catalog, budget_tokens: int = 8000) -> list[Tab
         ['customer', 'orders']
     """
     if (index := Index.of(catalog)).cost <= budget_tokens:
-        return index.every(question)
-    ranked = list(islice(index.scored(question), MOST))
+        return index.every(question, evidence)
+    ranked = list(islice(index.scored(question, evidence), MOST))
     ranks = {table.full_name: rank for rank, (table, _) in enumerate(ranked)}
     whole = ((index.trimmed(table, question), share) for table, share in ranked)
     told = ((with_near_keys(table, ranks), share) for table, share in whole)

@@ -14,7 +14,7 @@ import numpy as np
 from rsql_magic.sql.catalog import ddl
 from rsql_magic.sql.facts import count_tokens
 from rsql_magic.sql.linking.families import Times, Twins, families
-from rsql_magic.sql.linking.joins import Joins, copies
+from rsql_magic.sql.linking.joins import Edges, Joins, copies
 from rsql_magic.sql.linking.lexicon import Lexicon, Naming, shortens, skeleton
 from rsql_magic.sql.linking.questions import Concept, question_of
 from rsql_magic.sql.linking.words import small_names, stems
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rsql_magic.sql.catalog import Catalog, Column, ForeignKey, Table
+    from rsql_magic.sql.linking.earlier import Evidence
     from rsql_magic.sql.linking.families import Family
     from rsql_magic.sql.linking.lexicon import Words
 
@@ -203,26 +204,26 @@ class Index:
         """Whether a name, its synonyms or the thesaurus have a word."""
         return self._lexicon.is_word(word) or self._lexicon.knows(word)
 
-    def every(self, question: str) -> list[Table]:
+    def every(self, question: str, evidence: Evidence | None = None) -> list[Table]:
         """All tables, best first."""
-        ranked = (self.families[place] for place in self.rank(question))
+        ranked = (self.families[place] for place in self.rank(question, evidence))
         return [table for f in ranked for table in dict.fromkeys((*f.called_for(question), *reversed(f.members)))]
 
     def ranked(self, question: str) -> Iterator[Table]:
         """The tables, best first; of repeated ones those the question calls for."""
         return (table for table, _ in self.scored(question))
 
-    def scored(self, question: str) -> Iterator[tuple[Table, float]]:
+    def scored(self, question: str, evidence: Evidence | None = None) -> Iterator[tuple[Table, float]]:
         """The tables, best first, with their scores as shares of the best; of repeated ones those asked for."""
-        scores = self.scores(question)
+        scores = self.scores(question, evidence)
         top = max(scores.max(initial=0.0), 1e-9)
         for place in self._ranked(question, scores):
             for table in self.families[place].shown_for(question, _MOST_MEMBERS):
                 yield table, float(scores[place] / top)
 
-    def rank(self, question: str) -> list[int]:
+    def rank(self, question: str, evidence: Evidence | None = None) -> list[int]:
         """Positions in ``tables``, best first; tables that the question calls by their very names before all others."""
-        return self._ranked(question, self.scores(question))
+        return self._ranked(question, self.scores(question, evidence))
 
     def _ranked(self, question: str, scores: Floats) -> list[int]:
         named = [place for name in question_of(question).mentions for place in self._names.get(name, ())]
@@ -231,17 +232,21 @@ class Index:
         ranked = np.lexsort((-self._joins.hubs, -scores)).tolist()
         return [*self._twins.behind(ranked[:MOST], _FEW), *ranked[MOST:]]
 
-    def scores(self, question: str) -> Floats:
+    def scores(self, question: str, evidence: Evidence | None = None) -> Floats:
         """How much each table matters: by its own words, by those its neighbours and its cluster cover."""
         w, asked = self.weights, question_of(question)
         found = self.found(self._concepts(question))
-        near = w.neighbour * self._joins.spread(found, w.maybe, w.damp)
+        seen = Edges(evidence.keys(self._places), len(self.tables)) if evidence else None
+        near = w.neighbour * self._joins.spread(found, w.maybe, w.damp, seen)
         local = np.maximum(found, near)
-        far = np.maximum(local, w.neighbour * self._joins.spread(near, w.maybe, w.damp))
+        far = np.maximum(local, w.neighbour * self._joins.spread(near, w.maybe, w.damp, seen))
         best, sizes = self._joins.best(found)
         own = found * (found / np.maximum(best, 1e-9)) ** w.sharp
         scores: Floats = (own + w.local * local + w.far * far + w.cluster * best / sizes**w.size).sum(axis=0)
         scores += w.hub * scores.max(initial=0) * self._joins.hubs
+        if evidence:
+            like, used = evidence.shares(question, self._places)
+            scores += (scores.max(initial=0) or 1.0) * (w.asked * like + w.used * used)
         fits, other = self._times.fit(question, len(self.tables))
         scores *= 1 + w.time * fits - w.other_time * other
         unasked = [place for place, copy in self._copies.items() if not copy.asked_for(asked.stems)]
@@ -299,6 +304,10 @@ class Index:
         """How rare a word is that these tables hold (the idf of BM25, Robertson and Zaragoza 2009); no copies."""
         tables, of_tables = max(int(self._originals[where].sum()), 1), int(self._originals.sum())
         return float(np.log(1 + (of_tables - tables + 0.5) / (tables + 0.5)))
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {table.full_name: place for place, family in enumerate(self.families) for table in family.members}
 
     @cached_property
     def _holders(self) -> dict[str, list[Table]]:
@@ -518,5 +527,7 @@ class Weights:
     hub: float = 0.07
     # How much less a table with many keys hands on to its neighbours (a power of its number of neighbours)
     damp: float = 0.3
+    asked: float = 0.5  # A table of the query that answered a question like this one, as a share of the best score
+    used: float = 0.05  # The table that earlier queries use most; others by the logarithm
     copy: float = 0.6  # What is left of the score of a copy (``orders_bak``) that the question does not ask for
     guess: float = 0.3  # An unknown short form that may be the word asked (``trns``, transaction)

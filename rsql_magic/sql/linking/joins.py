@@ -124,7 +124,7 @@ class Joins:
         groups = _numbered(naming.groups)
         sure = set(declared(tables, naming))
         maybe = set(likely(tables, naming, copies)) - sure
-        self._sure, self._maybe = _Edges(sure, len(tables)), _Edges(maybe, len(tables))
+        self._sure, self._maybe = Edges(sure, len(tables)), Edges(maybe, len(tables))
         copied = {(place, copy.original) for place, copy in copies.items()}
         self._clusters = np.array(_islands(groups, sure | maybe | copied), np.int64)
         self._sizes = _sizes(self._clusters, np.array(groups, np.int64))
@@ -133,11 +133,12 @@ class Joins:
         called = np.log1p(np.bincount([to for _, to in sure | maybe], minlength=len(tables)))
         self.hubs: Floats = called / max(called.max(initial=0.0), 1.0)
 
-    def spread(self, found: Floats, maybe: float, damp: float) -> Floats:
-        """For each concept (row) and table (column), the most of it that a neighbour has."""
+    def spread(self, found: Floats, maybe: float, damp: float, seen: Edges | None = None) -> Floats:
+        """For each concept (row) and table (column), the most of it that a neighbour has, by ``seen`` joins too."""
         # A likely key counts ``maybe`` of a declared one; hubs hand on less, as the power ``damp`` of their
         # neighbours beyond the usual number.
-        return np.maximum(self._sure.spread(found, damp), maybe * self._maybe.spread(found, damp))
+        near = np.maximum(self._sure.spread(found, damp), maybe * self._maybe.spread(found, damp))
+        return np.maximum(near, seen.spread(found, damp)) if seen else near
 
     def best(self, found: Floats) -> tuple[Floats, Ints]:
         """For each concept and table, the most of it within the table's cluster; and the sizes of the clusters."""
@@ -145,7 +146,7 @@ class Joins:
         return best[:, self._clusters], self._sizes
 
 
-class _Edges:
+class Edges:
     """Pairs of tables, ready to hand over to each table the most that its neighbours have."""
 
     def __init__(self, keys: Iterable[Key], tables: int) -> None:
@@ -155,6 +156,7 @@ class _Edges:
         self._crowd = np.maximum(np.bincount(self._from, minlength=tables) / _USUAL_NEIGHBOURS, 1.0)
 
     def spread(self, found: Floats, damp: float) -> Floats:
+        """For each concept (row) and table (column), the most of it that a table one key away has."""
         near = np.zeros_like(found)
         if self._to.size and found.size:
             handed = (found * self._crowd**-damp)[:, self._from]
