@@ -36,7 +36,7 @@ MAIN = "main"  # the thread that every chat begins in
 _QUOTES = re.compile(r"""['"`\[\]\\\s]+""")
 _WITHHELD = "[withheld]"
 # Values of these are words of the form and tell nothing.
-_FORM = frozenset({"task", "language", "sheet", "kind", "dialect"})
+_FORM = frozenset({"task", "language", "sheet", "kind", "dialect", "measure"})
 _QUOTED = 60  # most characters of an earlier question in a footer
 
 

@@ -162,7 +162,7 @@ class _OwnFormat:
         if isinstance(entry, str) or entry is None:
             return DescribedColumn(name, description=entry or "", line=line)
         _check(entry, _COLUMN, where)
-        values = entry.get("values") or ()
+        values = entry.get("values") or []
         labelled = values.items() if isinstance(values, dict) else ((value, None) for value in _texts(values))
         ends = entry.get("range")
         if ends is not None and not (isinstance(ends, list) and len(ends) == 2):

@@ -76,6 +76,7 @@ from .metrics.breaches import findings as findings
 from .metrics.breaches import named_metrics as named_metrics
 from .metrics.breaches import phrases_of as phrases_of
 from .metrics.breaches import with_tables_of_metrics as with_tables_of_metrics
+from .metrics.breaches import without_restricted as without_restricted
 from .metrics.expand import Expanded as Expanded
 from .metrics.expand import expand as expand
 from .metrics.inlining import tables_of as tables_of

@@ -76,6 +76,7 @@ def as_stated_definition(one: Definition) -> Definition:
         description=said(one.description),
         unit=said(one.unit, 40),
         synonyms=tuple(said(each, 80) for each in one.synonyms[:6]),
+        grain="",
         dialect="",
         source="",
     )

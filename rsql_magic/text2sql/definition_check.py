@@ -20,17 +20,22 @@ class DefinitionCheck:
     question: str
     told: str = field(default="", init=False)  # the draft whose breaches the model was told
     proposed: Fix | None = field(default=None, init=False)  # that draft with its metric put in by rule
+    forbidden: list[str] = field(default_factory=list, init=False)  # what the last draft showed and must not show
     _found: dict[str, Findings] = field(default_factory=dict, init=False)
 
     def problems(self, sql: str, statement: str, *, may_repair: bool) -> list[str]:
-        """What in a draft goes against the dictionary, where the model is to be told: the first time."""
+        """What in a draft goes against the dictionary: what must not be shown each time, the rest the first time."""
         catalog = self.catalog()
         if not (catalog.definitions or catalog.has_meanings):
             return []
-        from rsql_magic.sql import by_definition, findings
+        from rsql_magic.sql import by_definition, findings, without_restricted
 
-        self._found[sql] = findings(statement, self.dialect, catalog, self.question)
+        self._found[sql] = found = findings(statement, self.dialect, catalog, self.question)
+        self.forbidden = [breach.message for breach in found.breaches if breach.is_final]
         breaches = self.breaches(sql)
+        if self.forbidden:
+            self.told, self.proposed = sql, without_restricted(statement, self.dialect, catalog)
+            return self.forbidden
         if not breaches or self.told or not may_repair:
             return []
         self.told, self.proposed = sql, by_definition(statement, self.dialect, catalog, self.question)
@@ -56,8 +61,9 @@ class DefinitionCheck:
     def said(self, sql: str) -> Iterator[str]:
         """Which definitions a query computes, what in it goes against one, or that it computes none."""
         computed = self._found[sql].computes if sql in self._found else ()
-        for one in computed:
-            yield f"By the definition of {one.name}{f' ({one.source})' if one.source else ''}."
+        if computed:
+            sources = [f"{one.name} ({one.source})" if one.source else one.name for one in reversed(computed)]
+            yield f"By the definition of {', '.join(sources)}."
         yield from self.breaches(sql)
         if self.catalog().definitions.metrics and not (computed or self.breaches(sql)) and adds_up(sql, self.dialect):
             yield "Not a defined metric."

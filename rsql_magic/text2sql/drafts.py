@@ -205,7 +205,7 @@ class DraftCheck:
             found = validate(sql, self.dialect, catalog)  # says more of a wrong name than the guard does
             return sql, [problem.message for problem in found if problem.kind != "syntax"] or [str(error)]
         problems = validate(statement, self.dialect, catalog) or self._compiled(statement)
-        return statement, [problem.message for problem in problems] or self._restricted(statement)
+        return statement, [problem.message for problem in problems]
 
     def defined(self, sql: str) -> tuple[str, str]:
         """A draft with its metrics, filters and derived values as SQL, or why that cannot be."""
@@ -213,15 +213,6 @@ class DraftCheck:
 
         made = expand(sql, self.dialect, self.catalog())
         return made.sql, made.problem
-
-    def _restricted(self, statement: str) -> list[str]:
-        """Why a statement must not be run as it is: it shows what a dictionary forbids to show."""
-        if not self.catalog().has_meanings:
-            return []
-        from rsql_magic.sql import findings
-
-        found = findings(statement, self.dialect, self.catalog()).breaches
-        return [breach.message for breach in found if breach.is_final]
 
     def _compiled(self, statement: str) -> Sequence[Problem]:
         from rsql_magic.sql import Problem

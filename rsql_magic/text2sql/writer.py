@@ -108,6 +108,8 @@ class Writer:
             attempts = self._attempts()
         except (QueryFailed, QueryRejected, AnswerCut, KeyboardInterrupt) as error:
             self._entry.add(self._replies)
+            if isinstance(error, NoQuery) and (forbidden := self._defined.forbidden):
+                raise QueryRejected(" ".join(forbidden), hint="Who keeps the dictionary can change that.") from None
             if isinstance(error, NoQuery):
                 self.screen.restart("")  # the error says what the model said
             raise
@@ -208,7 +210,7 @@ class Writer:
             if problems and (fix := self._checks.autofix(draft.sql)) is not None and not fix.restructured:
                 draft = replace(draft, sql=fix.sql)
                 statement, problems = self._checks.read(draft.sql)
-            if problems:
+            if problems or self._defined.problems(draft.sql, statement, may_repair=False):
                 return None
             if (stored := self._literals.fix(draft.sql)) is not None:
                 draft = replace(draft, sql=stored.sql)

@@ -24,6 +24,7 @@ from rsql_magic.sql import (
     findings,
     named_metrics,
     stated_definition,
+    without_restricted,
 )
 from tests import defined_shop
 
@@ -303,6 +304,24 @@ SHOWING = [
     "SELECT FIRST_VALUE(email) OVER (ORDER BY id) FROM customers",
     'SELECT "EMAIL" FROM CUSTOMERS',
     "SELECT segment, LIST(full_name) FROM customers GROUP BY segment",
+    "SUMMARIZE customers",
+    "SELECT COLUMNS('e.*') FROM customers",
+    "SELECT c FROM customers c",
+    "SELECT customers FROM customers",
+    "FROM customers",
+    "SELECT #2, #3 FROM customers",
+    "UNPIVOT customers ON email, full_name INTO NAME n VALUE v",
+    "SELECT n, v FROM customers UNPIVOT (v FOR n IN (email, full_name))",
+    "SELECT LIST(c) FROM customers c",
+    "SELECT {'a': email} FROM customers",
+    "SELECT * RENAME (email AS e) FROM customers",
+    "SELECT x.e FROM customers CROSS JOIN LATERAL (SELECT email AS e) AS x",
+    "SELECT c2.email FROM customers c1 JOIN customers c2 USING (id)",
+    "WITH RECURSIVE a AS (SELECT email FROM customers UNION ALL SELECT email FROM a) SELECT * FROM a",
+    "SELECT NULLIF(email, '') FROM customers",
+    "SELECT LENGTH(email) FROM customers",
+    "SELECT (SELECT c.email) FROM customers c",
+    "SELECT u FROM customers, UNNEST([email]) AS t(u)",
 ]
 HIDING = [
     "SELECT COUNT(email), COUNT(DISTINCT full_name) FROM customers",
@@ -325,6 +344,26 @@ def test_a_restricted_column_is_never_shown(sql):
 @pytest.mark.parametrize("sql", HIDING)
 def test_a_restricted_column_may_be_counted_and_filtered_by(sql):
     assert told(sql) == ""
+
+
+@pytest.mark.parametrize(
+    ("sql", "left"),
+    [
+        ("SELECT * FROM customers", ["id", "segment", "region_id", "joined_on", "birth_year"]),
+        ("SELECT c.*, o.id AS o FROM customers c JOIN orders o ON o.customer_id = c.id", ["id", "segment", "region_id", "joined_on", "birth_year", "o"]),
+        ("SELECT segment, email FROM customers", ["segment"]),
+        ("SELECT email FROM customers", None),
+        ("SELECT UPPER(email) AS x, full_name FROM customers", None),
+        ("WITH a AS (SELECT * FROM customers) SELECT * FROM a", None),
+    ],
+)
+def test_restricted_columns_are_left_out_where_others_are_shown(shop, sql, left):
+    fix = without_restricted(sql, "duckdb", SHOP)
+    assert (fix is None) == (left is None)
+    if fix:
+        assert [column[0] for column in shop.execute(fix.sql).description] == left
+        assert told(fix.sql) == ""
+        assert "left out" in fix.changes[0]
 
 
 def test_a_metric_over_a_restricted_column_may_be_shown():

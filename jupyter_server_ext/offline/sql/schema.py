@@ -242,7 +242,7 @@ class Names:
     def called(self, table: str) -> tuple[Field, ...]:
         """The columns a person calls a table's things by: ``name``, ``title``, first and last name; none without."""
         own = self._own_words(self.catalog[table])
-        texts = [f for f in self.fields[table] if f.is_text]
+        texts = [f for f in self.fields[table] if f.is_text and not (f.meaning and f.meaning.restricted)]
         short = {f: _without_table(words_of(f.name), own) or words_of(f.name) for f in texts}
         person = [next((f for f in texts if short[f][-2:] == (part, _NAME)), None) for part in ("first", "last")]
         whole = tuple(f for f in person if f)

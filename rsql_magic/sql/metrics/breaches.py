@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from rsql_magic.sql.autofix.broken_query import Fix
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse
+from rsql_magic.sql.layout import laid_out
 from rsql_magic.sql.linking.words import stems
 from rsql_magic.sql.metrics.expand import expand
 from rsql_magic.sql.metrics.figures import FigureReader
@@ -75,6 +76,29 @@ def with_tables_of_metrics(tables: Sequence[Table], question: str, catalog: Cata
     """Tables with those that the metrics of a question are computed over, each once."""
     more = (table for one in named_metrics(question, catalog) for table in tables_of(one, catalog))
     return list({table.full_name: table for table in (*more, *tables)}.values() if catalog.definitions else tables)
+
+
+def without_restricted(sql: str, dialect: str, catalog: Catalog) -> Fix | None:
+    """A query without the restricted columns that it shows; None where nothing else would be left.
+
+    Example:
+        >>> from rsql_magic.sql import Catalog, Column, Meaning, Table
+        >>> mail = Column("mail", "TEXT", meaning=Meaning(restricted=True))
+        >>> catalog = Catalog((Table("people", (Column("city", "TEXT"), mail)),), "duckdb")
+        >>> without_restricted("SELECT * FROM people", "duckdb", catalog).changes
+        ('people.mail is left out, as it is restricted',)
+    """
+    try:
+        text = lex(sql, dialect := canonical(dialect)).text
+        tree = parsed(text, dialect)
+        outputs = RestrictedOutputs(resolve(tree, text, dialect, catalog), tree, catalog)
+        made = outputs.without()
+    except (Unreadable, RecursionError):
+        return None
+    if made is None:
+        return None
+    said = tuple(f"{table}.{column.name} is left out, as it is restricted" for table, column in outputs.restricted())
+    return Fix(laid_out(made, dialect), said)
 
 
 def phrases_of(one: Definition) -> list[str]:
