@@ -162,6 +162,7 @@ class Index:
         self.tables = [family.model for family in self.families]
         self.weights = weights or Weights()
         self._lexicon = Lexicon((n for t in self.tables for n in (t.name, *(c.name for c in t.columns))), self.weights)
+        self._places = {t.full_name: place for place, family in enumerate(self.families) for t in family.members}
         self._times = Times(self.families)
         self.naming = Naming(self.tables)
         self._twins = Twins(self.tables, self.naming.groups)
@@ -304,10 +305,6 @@ class Index:
         """How rare a word is that these tables hold (the idf of BM25, Robertson and Zaragoza 2009); no copies."""
         tables, of_tables = max(int(self._originals[where].sum()), 1), int(self._originals.sum())
         return float(np.log(1 + (of_tables - tables + 0.5) / (tables + 0.5)))
-
-    @cached_property
-    def _places(self) -> dict[str, int]:
-        return {table.full_name: place for place, family in enumerate(self.families) for table in family.members}
 
     @cached_property
     def _holders(self) -> dict[str, list[Table]]:
