@@ -43,7 +43,9 @@ def read_catalog(
     effort = Effort.of(database, clock)
     with database:
         structure = structure or database.structure()
-        tables, definitions = dictionary.applied(structure.tables) if dictionary else (structure.tables, None)
+        tables, definitions = (
+            dictionary.applied(structure.tables, database.dialect) if dictionary else (structure.tables, None)
+        )
         if level == "names":
             kept = [_without(table, database.values()) for table in tables]
             tables = infer_keys([table for table in kept if table.columns], structure.unique)

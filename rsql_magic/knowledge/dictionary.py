@@ -36,6 +36,8 @@ class Dictionary:
     relationships: tuple[Relationship, ...] = ()
     glossary: Mapping[str, str] = field(default_factory=dict)
     named: tuple[Definition, ...] = ()
+    # The same in other dialects, where the file has them, by sqlglot's names
+    named_in: Mapping[str, tuple[Definition, ...]] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)  # metrics that cannot be compiled, with the reason
     problems: tuple[Misfit, ...] = ()  # what does not hold and is left out
     name: str = ""  # of the file, as messages have it
@@ -161,8 +163,8 @@ class Dictionary:
         meaning = Meaning(entry.measure, entry.values, synonyms, entry.restricted, place(self.name, entry.line))
         return self._meanings.setdefault(id(entry), meaning)
 
-    def applied(self, tables: Sequence[Table]) -> tuple[tuple[Table, ...], Definitions]:
-        """Tables of a database with what is written about them, and the definitions that concern them.
+    def applied(self, tables: Sequence[Table], dialect: str = "") -> tuple[tuple[Table, ...], Definitions]:
+        """Tables of a database with what is written about them, and the definitions that concern them, in its dialect.
 
         In both, tables are named as the database names them. Keys whose columns are not there are left out.
         """
@@ -186,7 +188,7 @@ class Dictionary:
         )
         named = tuple(
             replace(each, table=called[each.table.casefold()]) if each.table else each
-            for each in self.named
+            for each in self.named_in.get(dialect, self.named)
             if not each.table or each.table.casefold() in called
         )
         return tuple(described), Definitions(named, relationships, self.glossary, self.refused)

@@ -61,7 +61,11 @@ def read_document(written: Any, where: str) -> Dictionary:
         )
     from rsql_magic.knowledge.dbt import is_dbt, read_dbt
 
-    return read_dbt(written, where) if is_dbt(written) else _own_format(written, where)
+    if is_dbt(written):
+        return read_dbt(written, where)
+    from rsql_magic.knowledge.osi import is_osi, read_osi
+
+    return read_osi(written, where) if is_osi(written) else _own_format(written, where)
 
 
 def _dictionary(tables: Any, **more: Any) -> Dictionary:

@@ -42,7 +42,8 @@ class Definition:
     kind: DefinitionKind
     # SQL over the columns and other definitions of its table, or qualified by tables; a metric may name other metrics
     expression: str
-    table: str = ""  # Name of the table whose rows it is computed over; empty for a metric of other metrics
+    # Name of the table whose rows it is computed over, with its schema where it has one; empty for a metric of metrics
+    table: str = ""
     dialect: str = ""  # sqlglot's name of the dialect that ``expression`` and ``where`` are written in
     where: tuple[str, ...] = ()  # Conditions that belong to a metric, as SQL or as names of filters
     time: str = ""  # Column of the table by which a metric is followed over time, or empty
@@ -132,8 +133,9 @@ class Definitions:
         return self._metrics.get(name.casefold())
 
     def of_row(self, table: str, name: str) -> Definition | None:
-        """The filter or derived value that a table's rows have under a name."""
-        return self._of_rows.get((table.casefold(), name.casefold()))
+        """The filter or derived value that a table's rows have under a name; the table with its schema or without."""
+        table, name = table.casefold(), name.casefold()
+        return self._of_rows.get((table, name)) or self._of_rows.get((table.rpartition(".")[2], name))
 
     @cached_property
     def metrics(self) -> tuple[Definition, ...]:

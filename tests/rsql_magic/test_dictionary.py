@@ -13,7 +13,7 @@ from rsql_magic.databases import open_engine
 from rsql_magic.errors import BadInput
 from rsql_magic.knowledge import Dictionary
 from rsql_magic.knowledge.marked_yaml import LARGEST_YAML
-from rsql_magic.sql import Column, ForeignKey, Meaning, Table
+from rsql_magic.sql import Column, ForeignKey, Meaning, Table, expand
 
 POSIT = Path(__file__).parent.parent / "dictionaries" / "posit"
 
@@ -76,6 +76,28 @@ def test_definitions_of_a_catalog_are_those_of_its_tables():
     assert catalog["orders"].foreign_keys == ()  # there is no table of customers
     assert {each.table for each in catalog.definitions.named if each.table} == {"sales.orders"}
     assert catalog.definitions.metric("revenue").table == "sales.orders"
+
+
+def test_definitions_of_a_table_in_a_schema_are_computed():
+    connection = duckdb.connect()
+    connection.execute("CREATE SCHEMA sales")
+    connection.execute("CREATE TABLE sales.orders AS SELECT i % 4 AS status, i AS amount FROM range(9) t (i)")
+    text = """tables:
+  orders:
+    filters: {kept: status <> 3}
+    derived: {net: amount / 2}
+    metrics: {revenue: {expression: SUM(net), where: kept}, orders_made: COUNT(*)}
+metrics: {per_order: revenue / orders_made}
+"""
+    with open_engine(connection) as engine:
+        engine.dictionary = Dictionary.read(text, "dictionary.yaml")
+        catalog = engine.catalog()
+    for query, figure in (
+        ("SELECT MEASURE(revenue) FROM sales.orders", 13.0),
+        ("SELECT MEASURE(per_order) FROM sales.orders", 13 / 9),
+        ("SELECT COUNT(*) FROM sales.orders WHERE kept", 7),
+    ):
+        assert connection.execute(expand(query, "duckdb", catalog).sql).fetchall() == [(pytest.approx(figure),)]
 
 
 def test_relationships_are_keys_on_the_side_of_the_many():

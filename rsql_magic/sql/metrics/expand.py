@@ -113,7 +113,7 @@ def _put_in_rows(select: exp.Select, dialect: str, catalog: Catalog, used: dict[
             for alias in names
             if (table := tables.get(alias)) is not None
             and table.column(column.name) is None
-            and (one := catalog.definitions.of_row(table.name, column.name)) is not None
+            and (one := catalog.definitions.of_row(table.full_name, column.name)) is not None
         ]
         if len(found) != 1:
             continue
@@ -294,7 +294,7 @@ class MetricQuery:
         raise NotByDefinition(f"There is no column {column.name} in {home.full_name} or the tables that it belongs to.")
 
     def _has(self, table: Table, name: str) -> bool:
-        return table.column(name) is not None or self.catalog.definitions.of_row(table.name, name) is not None
+        return table.column(name) is not None or self.catalog.definitions.of_row(table.full_name, name) is not None
 
 
 def _links(part: exp.Expr) -> bool:

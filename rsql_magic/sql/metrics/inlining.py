@@ -123,7 +123,7 @@ class Inlined:
             if (found := owner.column(column.name)) is not None:
                 column.replace(of_table(owner, found.name))
                 continue
-            inner = self._definitions.of_row(owner.name, column.name) or self._metric_of(owner, column.name)
+            inner = self._definitions.of_row(owner.full_name, column.name) or self._metric_of(owner, column.name)
             if inner is None:
                 raise NotByDefinition(f"{one.name} is defined by {owner.full_name}.{column.name}, which is not there.")
             value = self._in(inner.expression, inner, owner, depth + 1)
@@ -135,7 +135,11 @@ class Inlined:
 
     def _metric_of(self, table: Table, name: str) -> Definition | None:
         metric = self._definitions.metric(name)
-        return metric if metric is not None and metric.table.casefold() == table.name.casefold() else None
+        return (
+            metric
+            if metric is not None and metric.table.casefold() in {table.full_name.casefold(), table.name.casefold()}
+            else None
+        )
 
 
 def _read(text: str, one: Definition) -> exp.Expr:

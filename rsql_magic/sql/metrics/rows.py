@@ -82,7 +82,7 @@ class _Rows:
         found = owner.column(column.name)
         if found is not None:
             return self._column(owner.full_name, found.name)
-        one = self.query.catalog.definitions.of_row(owner.name, column.name)
+        one = self.query.catalog.definitions.of_row(owner.full_name, column.name)
         if one is None:
             raise NotByDefinition(f"There is no column {column.name} in {owner.full_name}.")
         self.query.used[one.name] = one
