@@ -53,7 +53,7 @@ def read_osi(written: Mapping[str, Any], name: str) -> Dictionary:
     Raises:
         BadInput: It is not shaped as the specification says.
     """
-    found = _Model(name)
+    found = _SemanticModels(name)
     try:
         for model in written["semantic_model"]:
             found.add(model)
@@ -75,7 +75,7 @@ def read_osi(written: Mapping[str, Any], name: str) -> Dictionary:
 
 
 @dataclass
-class _Model:
+class _SemanticModels:
     """Semantic models in the making."""
 
     name: str
