@@ -33,6 +33,8 @@ _IN_MEMORY, _BLOCKS_OF_A_SLICE = 64, 16
 # Seconds between two looks for changes: so many, and so many times what the last look took.
 _BETWEEN, _TIMES = 10.0, 20.0
 _COSTLY = "Reading all values of this kind of database may cost money or much time: it has no value index."
+# Seconds in which what is being read is stopped once.
+_PATIENCE = 3.0
 # Longest rest between two steps, in seconds.
 _REST = 0.2
 
@@ -86,6 +88,7 @@ class ValueKeeper:
         self._is_free, self._ended = threading.Event(), threading.Event()
         self._is_free.set()
         self._not_before = 0.0
+        self._stopped = float("-inf")  # when a query went first last
 
     @property
     def index(self) -> ValueIndex | None:
@@ -213,10 +216,14 @@ class ValueKeeper:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Somebody's query goes first: what is being read is stopped, and read again later."""
+        """Somebody's query goes first: what is being read is stopped, and read again later.
+
+        What was stopped a moment ago is not stopped again, so that many queries in a row do not keep it from ending.
+        """
         was_free = self._is_free.is_set()
         self._is_free.clear()
-        if self._twin is not None:
+        if self._twin is not None and self._clock() - self._stopped > _PATIENCE:
+            self._stopped = self._clock()
             self._twin.interrupt()
         try:
             yield

@@ -270,3 +270,36 @@ def test_the_folder_is_the_cache_of_the_user(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ann")
     assert values_folder({}).as_posix() == "/home/ann/.cache/rsql/values"
     assert values_folder({"RSQL_VALUES": "OFF"}) is None
+
+
+def test_a_duckdb_file_is_left_alone_between_questions(tmp_path):
+    place = tmp_path / "data.duckdb"
+    with closing(duckdb.connect(place)) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 'value ' || hash(i) AS v FROM range(600000) r(i)")
+    with closing(open_engine(str(place))) as engine:
+        keep_values(engine, tmp_path / "cache", 100)
+        engine.catalog(sure=True)
+        engine.values.rest()
+        with closing(duckdb.connect(place)) as writer:  # would fail while the file is open for reading
+            writer.execute("INSERT INTO t VALUES ('one more')")
+        assert engine.values._is_at_work  # it waits for the next question
+        engine.catalog(sure=True)
+        assert waited(engine.values, 60).holds("value 12", "t", "v") or engine.values.index.covers("t", "v")
+
+
+def test_an_index_that_breaks_in_a_look_up_is_given_up(tmp_path):
+    place = tmp_path / "data.db"
+    with closing(sqlite3.connect(place)) as connection:
+        fill(connection)
+        connection.commit()
+    with closing(open_engine(str(place))) as engine:
+        keep_values(engine, tmp_path / "cache", 100)
+        engine.catalog(sure=True)
+        index = waited(engine.values)
+        with closing(sqlite3.connect(next((tmp_path / "cache").glob("*.db")))) as broken:
+            broken.execute("DROP TABLE gram")
+            broken.execute("DROP TABLE col")
+        with engine.values.spared():
+            index.same(["dog"])
+        assert "cannot be used" in engine.values.failure
+        assert engine.values.index is None
