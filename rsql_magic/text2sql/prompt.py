@@ -291,11 +291,18 @@ class SchemaPrompt:
     def _linked(self, catalog: Catalog) -> list[Table]:
         from rsql_magic.sql import link, with_tables_of_metrics
 
+        def held() -> dict[str, set[str]]:
+            if self.engine.values is None or self.options.level == "names":
+                return {}
+            from rsql_magic.text2sql.stored import held_tables
+
+            return held_tables(self._question, self.engine.values)
+
         # A follow-up such as "only for JFK" names nothing by itself; the question before it does.
         earlier = [turn.question for turn in self.entry.earlier[-2:] if turn.task == "sql_ai"]
         asked = "\n".join([self._question, *reversed(earlier)])
         evidence = self.evidence.for_linking if self.evidence.tables else None
-        tables = link(asked, catalog, self.options.schema_tokens, evidence)
+        tables = link(asked, catalog, self.options.schema_tokens, evidence, held)
         return with_tables_of_metrics(tables, self._question, catalog)
 
     @property

@@ -20,6 +20,7 @@ from rsql_magic.text2sql.literals import is_absent, is_found
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from rsql_magic.databases import ValueKeeper
     from rsql_magic.knowledge import HeldValue, ValueIndex
     from rsql_magic.text2sql.literals import Comparison, Run
 
@@ -155,6 +156,16 @@ def held_phrases(question: str, index: ValueIndex) -> list[HeldValue]:
         if phrase in found and not any(phrase in other for other in longest):
             longest.append(phrase)
     return [one for phrase in longest for one in found[phrase]]
+
+
+def held_tables(question: str, values: ValueKeeper) -> dict[str, set[str]]:
+    """The phrases of a question that columns hold, with the tables of these columns."""
+    found: dict[str, set[str]] = {}
+    if (index := values.index) is not None:
+        with values.spared():
+            for one in held_phrases(question, index):
+                found.setdefault(one.phrase, set()).add(one.table)
+    return found
 
 
 def corrected(sql: str, dialect: str, found: Sequence[NearLiteral]) -> Fix | None:

@@ -350,7 +350,10 @@ def test_a_restricted_column_may_be_counted_and_filtered_by(sql):
     ("sql", "left"),
     [
         ("SELECT * FROM customers", ["id", "segment", "region_id", "joined_on", "birth_year"]),
-        ("SELECT c.*, o.id AS o FROM customers c JOIN orders o ON o.customer_id = c.id", ["id", "segment", "region_id", "joined_on", "birth_year", "o"]),
+        (
+            "SELECT c.*, o.id AS o FROM customers c JOIN orders o ON o.customer_id = c.id",
+            ["id", "segment", "region_id", "joined_on", "birth_year", "o"],
+        ),
         ("SELECT segment, email FROM customers", ["segment"]),
         ("SELECT email FROM customers", None),
         ("SELECT UPPER(email) AS x, full_name FROM customers", None),

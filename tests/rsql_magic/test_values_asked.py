@@ -9,6 +9,7 @@ from written_sql import sql
 
 from rsql_magic.databases import keep_values
 from rsql_magic.errors import BadInput
+from rsql_magic.sql import Catalog, Column, Table, link
 
 DOGS = "SELECT count(*) AS n FROM animals WHERE kind = 'Dogs'"
 DOG = "SELECT count(*) AS n FROM animals WHERE kind = 'dog'"
@@ -154,3 +155,35 @@ def test_an_index_that_cannot_be_kept_is_said_once(ip, con, assistant, gateway, 
         said += [note for note in result.notes if "value index" in note]
         time.sleep(0.3)
     assert len(said) == 1
+
+
+def test_a_table_that_holds_a_phrase_is_among_the_first():
+    kinds = [f"{a}_{b}" for a in ("plant", "station", "site", "unit", "works") for b in ("log", "note", "list", "item")]
+    tables = tuple(Table(name, (Column("id", "INTEGER"), Column("title", "VARCHAR"))) for name in kinds)
+    catalog = Catalog(tables, "duckdb")
+    question = "When did Kaiga-4 open?"
+    before = [table.name for table in link(question, catalog, 100)]
+    asked = []
+    after = [
+        table.name for table in link(question, catalog, 100, held=lambda: asked.append(1) or {"Kaiga-4": {"unit_item"}})
+    ]
+    assert asked == [1]
+    assert after[0] == "unit_item" != before[0]
+    whole = [table.name for table in link(question, catalog, 100_000, held=lambda: asked.append(1) or {})]
+    assert len(whole) == len(tables)
+    assert asked == [1]  # nothing to choose
+
+
+@pytest.mark.parametrize("level", ["names", "stats"])
+def test_tables_are_chosen_by_what_they_hold_but_at_names(zoo, con, gateway, assistant, level):
+    for number in range(40):
+        con.execute(f"CREATE TABLE other_{number} (id INTEGER, title VARCHAR, remark VARCHAR)")
+    held = "CASE WHEN i < 300 THEN 'no ' || i ELSE 'quokka' END"
+    con.execute(f"INSERT INTO other_27 SELECT i, {held}, '' FROM range(900) t(i)")
+    assistant.connections.engine("con", zoo.user_ns)[0].values._not_before = 0.0
+    assert asked(zoo, assistant).index.same(["quokkas"])
+    assistant.settings.schema_tokens = 150
+    gateway.replies = [sql("SELECT 1 AS one")]
+    zoo.run(f"%%sql_ai con --privacy {level} --look never\nhow many QUOKKAS are there?")
+    assert "quokka" not in gateway.sent
+    assert ("other_27" in gateway.sent) == (level != "names")

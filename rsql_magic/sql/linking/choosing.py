@@ -13,17 +13,24 @@ from rsql_magic.sql.linking.questions import question_of
 from rsql_magic.sql.linking.words import STOP_WORDS, mistyped, named_schemas, slips, split, stem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rsql_magic.sql.catalog import Catalog, Table
     from rsql_magic.sql.linking.earlier import Evidence
+    from rsql_magic.sql.linking.index import Held
 
 # A draft adds at most so many tables: a draft that names everything knows nothing.
 _MORE = 6
 _PER_NAME = 2
 
 
-def link(question: str, catalog: Catalog, budget_tokens: int = 8000, evidence: Evidence | None = None) -> list[Table]:
+def link(
+    question: str,
+    catalog: Catalog,
+    budget_tokens: int = 8000,
+    evidence: Evidence | None = None,
+    held: Callable[[], Held] = dict,
+) -> list[Table]:
     """The tables that matter to a question, best first.
 
     The whole schema when it fits the budget. Otherwise ten tables or up to forty where many may be meant, of repeated
@@ -33,6 +40,9 @@ def link(question: str, catalog: Catalog, budget_tokens: int = 8000, evidence: E
     What earlier queries tell (``evidence``) counts as well: tables that answered questions like this one, and those
     joined with them.
 
+    ``held`` gives phrases of the question with the full names of the tables that hold them as values, beyond the values
+    of profiles; it is called where a choice is to be made.
+
     Example:
         >>> from rsql_magic.sql import Catalog, Column, Table
         >>> shop = Catalog((Table("orders", (Column("id"),)), Table("customer", (Column("name"),))))
@@ -41,7 +51,7 @@ def link(question: str, catalog: Catalog, budget_tokens: int = 8000, evidence: E
     """
     if (index := Index.of(catalog)).cost <= budget_tokens:
         return index.every(question, evidence)
-    ranked = list(islice(index.scored(question, evidence), MOST))
+    ranked = list(islice(index.scored(question, evidence, held()), MOST))
     ranks = {table.full_name: rank for rank, (table, _) in enumerate(ranked)}
     whole = ((index.trimmed(table, question), share) for table, share in ranked)
     told = ((with_near_keys(table, ranks), share) for table, share in whole)

@@ -20,7 +20,7 @@ from rsql_magic.sql.linking.questions import Concept, question_of
 from rsql_magic.sql.linking.words import small_names, stems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rsql_magic.sql.linking.lexicon import Words
 
     Floats = NDArray[np.float64]
+    Held = Mapping[str, Collection[str]]
     Ints = NDArray[np.int64]
 
 # Tables with more columns are shown in part.
@@ -144,6 +145,18 @@ _AS_WELL = 0.5
 _WORTH_COUNTING = 20_000
 
 
+def _holding(index: Index, held: Held, places: Mapping[str, int]) -> Iterator[Floats]:
+    """A row for each phrase that tables hold; a plain word may be a value by chance."""
+    for phrase, tables in held.items():
+        row = np.zeros(len(index.tables))
+        where = np.array(sorted({places[name] for name in tables if name in places}), np.int64)
+        if len(where):
+            is_plain = phrase.isalpha() and phrase.islower()
+            weight = index.weights.word_value if is_plain else index.weights.full_value
+            row[where] = weight * index.rarity(where)
+        yield row
+
+
 def _described(tables: Sequence[Table]) -> Iterator[tuple[str, str]]:
     """The names of all tables and columns, with their descriptions."""
     for table in tables:
@@ -214,12 +227,17 @@ class Index:
         """The tables, best first; of repeated ones those the question calls for."""
         return (table for table, _ in self.scored(question))
 
-    def scored(self, question: str, evidence: Evidence | None = None) -> Iterator[tuple[Table, float]]:
+    def scored(
+        self, question: str, evidence: Evidence | None = None, held: Held | None = None
+    ) -> Iterator[tuple[Table, float]]:
         """The tables, best first, with their scores as shares of the best; of repeated ones those asked for."""
-        scores = self.scores(question, evidence)
+        scores = self.scores(question, evidence, held)
         top = max(scores.max(initial=0.0), 1e-9)
+        few = {name for names in (held or {}).values() if len(names) <= _MOST_MEMBERS for name in names}
         for place in self._ranked(question, scores):
-            for table in self.families[place].shown_for(question, _MOST_MEMBERS):
+            family = self.families[place]
+            holders = [table for table in family.members if table.full_name in few] if few else []
+            for table in dict.fromkeys((*holders, *family.shown_for(question, _MOST_MEMBERS))):
                 yield table, float(scores[place] / top)
 
     def rank(self, question: str, evidence: Evidence | None = None) -> list[int]:
@@ -233,10 +251,15 @@ class Index:
         ranked = np.lexsort((-self._joins.hubs, -scores)).tolist()
         return [*self._twins.behind(ranked[:MOST], _FEW), *ranked[MOST:]]
 
-    def scores(self, question: str, evidence: Evidence | None = None) -> Floats:
-        """How much each table matters: by its own words, by those its neighbours and its cluster cover."""
+    def scores(self, question: str, evidence: Evidence | None = None, held: Held | None = None) -> Floats:
+        """How much each table matters: by its own words, by those its neighbours and its cluster cover.
+
+        ``held`` are phrases of the question, and the full names of the tables that hold them as values.
+        """
         w, asked = self.weights, question_of(question)
         found = self.found(self._concepts(question))
+        if held:
+            found = np.vstack([found, *_holding(self, held, self._places)])
         seen = Edges(evidence.keys(self._places), len(self.tables)) if evidence else None
         near = w.neighbour * self._joins.spread(found, w.maybe, w.damp, seen)
         local = np.maximum(found, near)
@@ -275,7 +298,7 @@ class Index:
         for row, concept in zip(found, concepts, strict=True):
             if concept.value:
                 where = self._values[concept.value]
-                row[where] = concept.weight * self._rarity(where)
+                row[where] = concept.weight * self.rarity(where)
             else:
                 self._find(row, concept)
         return found
@@ -288,7 +311,7 @@ class Index:
         for phrase, sure in self._options(concept):
             where, strength = self._postings.find(phrase)
             if len(where):
-                rarity = min(rarest, self._rarity(where))
+                rarity = min(rarest, self.rarity(where))
                 rarest = rarity if sure == 1 else rarest
                 row[where] = np.maximum(row[where], sure * concept.weight * rarity * strength)
 
@@ -301,7 +324,7 @@ class Index:
             if word not in concept.options:
                 yield word, self.weights.alike * share
 
-    def _rarity(self, where: Ints) -> float:
+    def rarity(self, where: Ints) -> float:
         """How rare a word is that these tables hold (the idf of BM25, Robertson and Zaragoza 2009); no copies."""
         tables, of_tables = max(int(self._originals[where].sum()), 1), int(self._originals.sum())
         return float(np.log(1 + (of_tables - tables + 0.5) / (tables + 0.5)))
