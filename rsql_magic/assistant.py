@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -100,6 +101,7 @@ class DictionaryInUse:
             BadInput: The file cannot be read, or is no dictionary; the one before stays in use.
         """
         if path:
+            path = os.path.expanduser(path)  # noqa: PTH111 - a text, as the names beside the notebook are
             self._load(path)
         self._path, self._state = path, ("", 0, 0)  # unlike any file's: it is read anew
         self.current()
@@ -117,7 +119,10 @@ class DictionaryInUse:
             found = os.stat(path)  # noqa: PTH116 - a path object for each name takes four times as long
         except (OSError, ValueError):
             return None
-        return path, found.st_mtime_ns, found.st_size
+        if not stat.S_ISDIR(found.st_mode):
+            return path, found.st_mtime_ns, found.st_size
+        inside = [file.stat() for file in Path(path).rglob("*.y*ml")]
+        return path, max((each.st_mtime_ns for each in inside), default=0), sum(each.st_size for each in inside)
 
     def _load(self, path: str) -> Dictionary:
         from rsql_magic.knowledge import Dictionary

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _SECTIONS = ("models", "sources", "seeds", "snapshots", "semantic_models", "metrics")
+_PARTS = ("entities", "dimensions", "measures")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*\Z")
 # dbt's aggregations as SQL over an expression
 _AGGREGATIONS = {
@@ -49,15 +50,16 @@ def is_dbt(written: Any) -> bool:
     return bool(listed) and "tables" not in written
 
 
-def read_dbt(written: Mapping[str, Any], name: str) -> Dictionary:
-    """Read a manifest, a semantic manifest, or the YAML of a project.
+def read_dbt(documents: Mapping[str, Mapping[str, Any]], name: str) -> Dictionary:
+    """Read a manifest, a semantic manifest, or the YAML files of a project, by their names.
 
     Raises:
-        BadInput: It is not shaped as dbt writes it.
+        BadInput: One is not shaped as dbt writes it.
     """
     project = _Project(name)
     try:
-        project.add(written)
+        for file, written in documents.items():
+            project.add(written, file)
         return project.dictionary()
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as wrong:
         what = f"{name} is not shaped as dbt writes it: {type(wrong).__name__} at {str(wrong)[:80]!r}."
@@ -96,9 +98,11 @@ class _Project:
     named: dict[str, Definition] = field(default_factory=dict)  # metrics
     derived: list[Definition] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    files: dict[int, str] = field(default_factory=dict)  # where entries stand, by their identity
 
-    def add(self, written: Mapping[str, Any]) -> None:
+    def add(self, written: Mapping[str, Any], file: str) -> None:
         """Take in a document."""
+        self._note_places(written, file)
         if "nodes" in written:
             self._add_manifest(written)
         else:
@@ -114,6 +118,11 @@ class _Project:
         for entry in _values(written.get("metrics")):
             self.metrics[str(entry["name"])] = entry
 
+    def _note_places(self, written: Mapping[str, Any], file: str) -> None:
+        for entry in (*_values(written.get("semantic_models")), *_values(written.get("metrics"))):
+            for each in (entry, *(part for key in _PARTS for part in _listed(entry.get(key)))):
+                self.files[id(each)] = file
+
     def dictionary(self) -> Dictionary:
         """All of it."""
         for model in self.models.values():
@@ -123,6 +132,7 @@ class _Project:
                 name = str(measure["name"])
                 if measure.get("create_metric") and name not in self.metrics:
                     made: Any = copy(measure)
+                    self.files[id(made)] = self.files.get(id(measure), self.name)
                     made.update({"type": "simple", "type_params": {"measure": {"name": name}}})
                     self.metrics[name] = made
         for name in self.metrics:
@@ -137,8 +147,8 @@ class _Project:
         )
 
     def _source(self, entry: Any) -> str:
-        line = line_of(entry)
-        return place(self.name, line) if line else f"{self.name}, {entry.get('name', '')}".rstrip(", ")
+        line, file = line_of(entry), self.files.get(id(entry), self.name)
+        return place(file, line) if line else f"{file}, {entry.get('name', '')}".rstrip(", ")
 
     # Tables
 

@@ -45,12 +45,16 @@ class Dictionary:
 
     @classmethod
     def load(cls, path: str | Path) -> Dictionary:
-        """Read a file of any format.
+        """Read a file of any format, or a folder of dbt's YAML files.
 
         Raises:
             BadInput: It cannot be read, is none of the formats, or says what cannot be meant.
         """
-        path = Path(path)
+        path = Path(path).expanduser()
+        if path.is_dir():
+            from rsql_magic.knowledge.formats import read_folder
+
+            return read_folder(path)
         return cls.read(read_text(path), str(path))
 
     @classmethod

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.knowledge.described import DescribedColumn, DescribedTable
 from rsql_magic.knowledge.dictionary import Dictionary, refuse
-from rsql_magic.knowledge.marked_yaml import line_of, place
+from rsql_magic.knowledge.marked_yaml import line_of, place, read_text, read_yaml
 from rsql_magic.sql import Definition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 _DEFINED = {"metrics": "metric", "filters": "filter", "derived": "derived"}
 _ROOT = frozenset({"tables", "metrics", "glossary", "dialect", "description", "name"})
@@ -35,6 +36,7 @@ _TABLE = frozenset({"name", "label", "description", "key", "columns", "synonyms"
 _TEXTS = ("name", "description", "label", "unit", "synonyms")
 _COLUMN = frozenset((*_TEXTS, "units", "key", "references", "kind", "values", "display", "range", "examples"))
 _NAMED = frozenset((*_TEXTS, "expression", "where", "time", "grain", "dimensions"))
+MOST_FILES = 1000  # of a folder
 _KINDS = ("id", "ordinal", "quantity")
 _AGGREGATE = re.compile(r"\b(?:sum|avg|count|min|max|median|stddev\w*|var\w*|any_value)\s*\(", re.IGNORECASE)
 _GRAINS = ("hour", "day", "week", "month", "quarter", "year")
@@ -62,10 +64,27 @@ def read_document(written: Any, where: str) -> Dictionary:
     from rsql_magic.knowledge.dbt import is_dbt, read_dbt
 
     if is_dbt(written):
-        return read_dbt(written, where)
+        return read_dbt({where: written}, where)
     from rsql_magic.knowledge.osi import is_osi, read_osi
 
     return read_osi(written, where) if is_osi(written) else _own_format(written, where)
+
+
+def read_folder(folder: Path) -> Dictionary:
+    """The dictionary of a folder: of the YAML files of dbt in it, all together.
+
+    Raises:
+        BadInput: There are none, or too many, or one cannot be read.
+    """
+    from rsql_magic.knowledge.dbt import is_dbt, read_dbt
+
+    files = sorted(path for path in folder.rglob("*") if path.suffix in {".yml", ".yaml"} and path.is_file())
+    if len(files) > MOST_FILES:
+        raise refuse(f"{folder} has {len(files):,} YAML files, more than {MOST_FILES}.", "Name a folder of its own.")
+    read = {str(path): read_yaml(read_text(path), str(path)) for path in files}
+    if not (documents := {name: written for name, written in read.items() if is_dbt(written)}):
+        raise refuse(f"{folder} has no YAML files of dbt.", "Name a file.")
+    return read_dbt(documents, str(folder))
 
 
 def _dictionary(tables: Any, **more: Any) -> Dictionary:

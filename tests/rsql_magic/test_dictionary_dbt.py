@@ -166,6 +166,25 @@ def test_what_tests_and_meta_say_of_columns():
     assert revenue.source == f"{SHOP}, line 64"
 
 
+def test_a_folder_of_yaml_files_is_one_project(tmp_path, ip, capsys):
+    whole, folder = yaml.safe_load(SHOP.read_text(encoding="utf-8")), tmp_path / "models"
+    (folder / "marts").mkdir(parents=True)
+    for section in ("models", "semantic_models", "metrics"):
+        path = folder / "marts" / f"{section}.yml"
+        path.write_text(yaml.safe_dump({"version": 2, section: whole[section]}, sort_keys=False), encoding="utf-8")
+    (folder / "notes.yaml").write_text("something: else", encoding="utf-8")
+    read = Dictionary.load(folder)
+    assert {said(one) for one in read.named} == {said(one) for one in Dictionary.load(SHOP).named}
+    assert read.definitions.metric("revenue").source == f"{folder}/marts/metrics.yml, line 3"
+    ip.run(f"%rsql dictionary {folder}")
+    assert "15 metrics" in capsys.readouterr().out
+    path.write_text(yaml.safe_dump({"metrics": whole["metrics"][1:2]}), encoding="utf-8")
+    ip.run("%rsql dictionary")
+    assert "2 metrics" in capsys.readouterr().out
+    with pytest.raises(BadInput, match="has no YAML files of dbt"):
+        Dictionary.load(Path(__file__).parent / "sent")
+
+
 MANIFEST = {
     "metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json", "adapter_type": "postgres"},
     "nodes": {
