@@ -16,7 +16,7 @@ from rsql_magic.knowledge.dbt_filters import MODEL, Unresolved, fill_in
 from rsql_magic.knowledge.described import Constraint, DescribedColumn, DescribedTable
 from rsql_magic.knowledge.dictionary import Dictionary, refuse
 from rsql_magic.knowledge.marked_yaml import line_of, place
-from rsql_magic.sql import Definition, Relationship
+from rsql_magic.sql import Definition, Relationship, known_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,8 +36,6 @@ _AGGREGATIONS = {
     "median": "PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY {0})",
 }
 _GRAINS = ("hour", "day", "week", "month", "quarter", "year")
-# Words of sqlglot's for what dbt calls its adapters
-_DIALECTS = {"postgres": "postgres", "sqlserver": "tsql", "athena": "athena", "spark": "spark"}
 
 
 def is_dbt(written: Any) -> bool:
@@ -154,7 +152,7 @@ class _Project:
 
     def _add_manifest(self, written: Mapping[str, Any]) -> None:
         adapter = str((written.get("metadata") or {}).get("adapter_type") or "")
-        self.dialect = _DIALECTS.get(adapter, adapter)
+        self.dialect = known_as(adapter)
         nodes = {**written["nodes"], **(written.get("sources") or {})}
         called: dict[str, str] = {}
         for key, node in nodes.items():

@@ -25,14 +25,8 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 # The dialects whose expressions can be read, by sqlglot's names, in the order in which they stand in for another
-_DIALECTS = {
-    "ANSI_SQL": "",
-    "OSSIE_SQL_2026": "",
-    "OSI_SQL_2026": "",
-    "SNOWFLAKE": "snowflake",
-    "DATABRICKS": "databricks",
-    "BIGQUERY": "bigquery",
-}
+_STANDARD = ("ANSI_SQL", "OSSIE_SQL_2026", "OSI_SQL_2026")
+_DIALECTS = dict.fromkeys(_STANDARD, "") | {name: name.lower() for name in ("SNOWFLAKE", "DATABRICKS", "BIGQUERY")}
 # A column, behind its dataset or not
 _PARTS = re.compile(r"""(?:\w+\.)*([A-Za-z_][A-Za-z0-9_$]*|"[^"]+"|`[^`]+`)""")
 
