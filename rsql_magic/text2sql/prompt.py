@@ -344,7 +344,7 @@ class SchemaPrompt:
         """What stands before the question: the form of a chart, and the date, each where the question calls for it."""
         chart = prompts.load("sql_chart") if self.options.plot or asks_for_chart(self._question) else ""
         today = " ".join(f'{name}="{value}"' for name, value in self._today.items())
-        metrics = prompts.load("sql_metrics") if self.facts.metrics else ""
+        metrics = prompts.render("sql_metrics", metric=found[0].name) if (found := self.facts.metrics) else ""
         session = f"<session {today}>" if today else ""
         return "".join(f"{part}\n\n" for part in (metrics, chart, session) if part)
 

@@ -92,6 +92,15 @@ def test_a_metric_gives_the_rows_of_its_definition(shop, sql, question):
     assert rows(shop, made.sql) == rows(shop, dict(defined_shop.QUESTIONS)[question])
 
 
+@pytest.mark.parametrize("join", ["JOIN", "LEFT JOIN"])
+def test_columns_that_a_draft_joins_by_are_no_conditions(join):
+    sql = f"SELECT o.channel, MEASURE(revenue) FROM order_items i {join} orders o ON i.order_id = o.id GROUP BY 1"
+    made = expand(sql, "duckdb", SHOP)
+    assert not made.problem
+    where = sqlglot.parse_one(made.sql, "duckdb").args["where"]
+    assert where.sql("duckdb") == "WHERE orders.status IN (1, 2) AND NOT orders.is_test"
+
+
 @pytest.mark.parametrize(("question", "sql"), defined_shop.QUESTIONS)
 def test_a_query_without_metrics_stays_as_it_is(question, sql):
     assert expand(sql, "duckdb", SHOP).sql == sql

@@ -18,7 +18,7 @@ from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex
 from rsql_magic.sql.layout import laid_out
 from rsql_magic.sql.metrics.inlining import CALL, Inlined, identifier, is_call, parsed, same_name
 from rsql_magic.sql.metrics.paths import NotByDefinition, Paths
-from rsql_magic.sql.metrics.rows import TIME, OneTable, SeveralTables
+from rsql_magic.sql.metrics.rows import TIME, OneTable, SeveralTables, conjuncts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -200,7 +200,7 @@ class MetricQuery:
         """Move what joins require beside equal columns into WHERE: FROM is written anew."""
         for join in self.select.args.get("joins") or ():
             on = join.args.get("on")
-            parts = [part for part in on.unnest().flatten() if not _links(part)] if on is not None else []
+            parts = [part for part in conjuncts(on) if not _links(part)] if on is not None else []
             if parts and (join.side or join.kind not in {"", "INNER"}):
                 raise NotByDefinition(f"Beside {CALL}(…), write {parts[0].sql()} in WHERE and not in ON.")
             for part in parts:
@@ -298,7 +298,9 @@ class MetricQuery:
 
 
 def _links(part: exp.Expr) -> bool:
-    """Whether a condition says that columns of two tables are equal."""
+    """Whether a condition says that columns of two tables are equal, or nothing."""
+    if isinstance(part, exp.Boolean) and part.this:
+        return True
     sides = (part.this, part.expression) if isinstance(part, exp.EQ) else (None, None)
     return all(isinstance(side, exp.Column) for side in sides)
 

@@ -93,7 +93,7 @@ class _Rows:
         where = self.query.select.args.get("where")
         own = [self.rewritten(where.this)] if where is not None else []
         defined = [self.placed(one) for one in self.bases[0].where] if self.is_shared else []
-        parts = [part for whole in (*defined, *own) for part in _conjuncts(whole)]
+        parts = [part for whole in (*defined, *own) for part in conjuncts(whole)]
         return list({part.sql(): part for part in parts}.values())
 
     def joined(self, select: exp.Select) -> exp.Select:
@@ -131,10 +131,11 @@ def _marked(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def _conjuncts(node: exp.Expr) -> list[exp.Expr]:
+def conjuncts(node: exp.Expr) -> list[exp.Expr]:
+    """The parts of a condition that must all hold."""
     inner = node.unnest()
     if isinstance(inner, exp.And):
-        return [part for side in (inner.this, inner.expression) for part in _conjuncts(side)]
+        return [part for side in (inner.this, inner.expression) for part in conjuncts(side)]
     return [exp.Paren(this=inner.copy()) if isinstance(inner, exp.Or) else inner.copy()]
 
 
