@@ -187,3 +187,26 @@ def test_tables_are_chosen_by_what_they_hold_but_at_names(zoo, con, gateway, ass
     zoo.run(f"%%sql_ai con --privacy {level} --look never\nhow many QUOKKAS are there?")
     assert "quokka" not in gateway.sent
     assert ("other_27" in gateway.sent) == (level != "names")
+
+
+@pytest.mark.parametrize("level", ["stats", "sample"])
+def test_an_explanation_is_asked_for_without_the_stored_value_below_sample(zoo, gateway, level):
+    gateway.replies = [sql(DOGS), "It counts."]
+    result = zoo.run(f"%%sql_ai con --explain --privacy {level}\nhow many of these?")
+    assert result.sql == DOG
+    assert ("'dog'" in gateway.sent) == (level == "sample")
+    assert ("'Dogs'" in gateway.sent) == (level != "sample")
+
+
+@pytest.mark.parametrize("level", ["names", "stats", "sample"])
+def test_of_several_near_values_the_model_is_told_once_at_sample(zoo, con, assistant, gateway, level):
+    requests = 2 if level == "sample" else 1
+    con.execute("CREATE TABLE towns AS SELECT * FROM (VALUES ('Marina'), ('Martina'), ('Other')) t(town)")
+    assistant.connections.engine("con", zoo.user_ns)[0].values._not_before = 0.0
+    assert asked(zoo, assistant).index.same(["marina"])
+    wrong = "SELECT count(*) AS n FROM towns WHERE town = 'Martiina'"
+    gateway.replies = [sql(wrong)] * requests
+    result = zoo.run(f"%%sql_ai con --privacy {level} --look never\nhow many of that town?")
+    assert len(gateway.requests) == requests
+    assert ("nearest: 'Martina'" in everything(gateway)) == (level == "sample")
+    assert "No row has 'Martiina' in towns.town; nearest: 'Martina'." in result.notes
