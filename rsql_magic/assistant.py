@@ -462,7 +462,7 @@ class Assistant:
         with self.connections.undecided():
             prompt, *_ = self._prompt(question, connection, snapshot or NotebookSnapshot(), options, chat)
             linked = prompt.linked
-        note = " ".join(filter(None, [linked.late, prompt.outdated, *_offered(prompt.tools)]))
+        note = " ".join(filter(None, [linked.late, prompt.evidence.note, *_offered(prompt.tools)]))
         return replace(self._preview(linked.messages), linked=linked, note=note)
 
     # The prompt of a question, a note on the choice of its database, and a hint on names left as they stand.

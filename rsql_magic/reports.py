@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rsql_magic.context import Context
     from rsql_magic.databases import Coverage, ValueKeeper
     from rsql_magic.gateway import Chat, LLMClient
-    from rsql_magic.knowledge import Added, Hits, Library, Misfit, Passage
+    from rsql_magic.knowledge import Added, Hits, Library, Misfit, Passage, QueryEvidence
     from rsql_magic.sql import Catalog
 
 Report: TypeAlias = "Mapping[str, Any]"  # a report as the gateway gives it
@@ -112,15 +112,16 @@ def context(gathered: Context) -> CellOutput:
 MOST_MISFITS = 100  # that are shown of what does not fit in a dictionary
 
 
-def catalog(tables: Catalog, pattern: str = "") -> CellOutput:
+def catalog(tables: Catalog, pattern: str = "", evidence: QueryEvidence | None = None) -> CellOutput:
     """Tables and columns whose names hold the pattern (``*``, ``%``, ``?`` stand for any), and what cannot be read.
 
-    A pattern that is the name of a table gives all that is known of it.
+    A pattern that is the name of a table gives all that is known of it, by earlier queries (``evidence``) too.
     """
     if pattern and (table := tables.get(pattern)) is not None:
         from rsql_magic.text2sql import known_of
 
-        return known_of(table, tables)
+        whole = evidence.with_keys(tables.tables) if evidence else tables
+        return known_of(next((one for one in whole if one.full_name == table.full_name), table), tables)
     pattern = pattern.replace("%", "*")
     wanted = f"*{pattern.lower()}*" if pattern and not set(pattern) & set("*?[") else pattern.lower() or "*"
     rows = []
@@ -130,7 +131,10 @@ def catalog(tables: Catalog, pattern: str = "") -> CellOutput:
             rows.append((table.full_name, "" if table.rows is None else f"{table.rows:,}", ", ".join(columns)))
     if not rows and pattern:
         return CellOutput("", f"No table or column is called {pattern}.")
-    shown, sentences = listing(rows, ("table", "rows", "columns")), [f"⚠ {problem}" for problem in tables.problems]
+    shown, sentences = (
+        listing(rows, ("table", "rows", "columns")),
+        [f"⚠ {problem}" for problem in (*tables.problems, *filter(None, [evidence.note if evidence else ""]))],
+    )
     markdown = "".join(f"<p>{html_text(line)}</p>" for line in sentences)
     return replace(shown, markdown=shown.markdown + markdown, plain="\n".join([shown.plain, *sentences]))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations, islice
 from typing import TYPE_CHECKING
 
-from rsql_magic.sql import Evidence, ForeignKey, Unreadable, canonical, lex, parse, resolve, validate
+from rsql_magic.sql import Evidence, ForeignKey, Unreadable, canonical, lex, one_line, parse, resolve, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -81,6 +81,14 @@ class QueryEvidence:
                 asked.append((query.question, facts.tables))
         ordered = {join: times for join, times in joins.most_common() if times}
         return cls(dict(tables), ordered, tuple(asked), tuple(outdated))
+
+    @property
+    def note(self) -> str:
+        """Which questions no longer fit the tables, as a sentence; empty where all do."""
+        questions = [f'"{one_line(query.question, 60)}"' for query in self.outdated]
+        more = [f"{len(questions) - 2} more"] if len(questions) > 2 else []
+        named = " and ".join([*questions[:2], *more])
+        return f"Left out, as the SQL does not fit these tables: {named}." if named else ""
 
     @property
     def for_linking(self) -> Evidence:

@@ -122,7 +122,14 @@ class Commands:
 
     def _catalog(self, rest: str) -> None:
         engine, _ = self.assistant.connections.engine("", self.snapshot.namespace)
-        self.screen.show(reports.catalog(engine.catalog(self.assistant.settings.privacy), rest))
+        from rsql_magic.text2sql import earlier_queries, evidence_of, read_verified, verified_paths
+
+        settings = self.assistant.settings
+        catalog = engine.catalog(settings.privacy)
+        log = engine.query_log() if settings.query_log else ()
+        earlier = earlier_queries(self.snapshot.cells, (), Path(), log)
+        evidence = evidence_of(read_verified(verified_paths()), earlier, catalog)
+        self.screen.show(reports.catalog(catalog, rest, evidence))
 
     def _docs(self, rest: str) -> None:
         word, _, more = rest.partition(" ")

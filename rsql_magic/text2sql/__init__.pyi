@@ -1,5 +1,6 @@
 from .drafts import DraftCheck as DraftCheck
 from .earlier import earlier_queries as earlier_queries
+from .earlier import evidence_of as evidence_of
 from .prompt import Linked as Linked
 from .prompt import SchemaPrompt as SchemaPrompt
 from .prompt import Verified as Verified

@@ -14,13 +14,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import as_cells
-from rsql_magic.knowledge import EarlierQuery
+from rsql_magic.knowledge import EarlierQuery, QueryEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from rsql_magic.gateway import Turn
+    from rsql_magic.sql import Catalog
+    from rsql_magic.text2sql.prompt import Verified
 
 # Cells that are read, the newest; files of dbt, and how large they may be, in bytes.
 _MOST_CELLS, _MOST_FILES, _LARGEST = 100, 300, 20_000_000
@@ -41,6 +43,12 @@ def earlier_queries(
     """All there are: of the cells and turns of a notebook, the dbt project in its folder, and a database's log."""
     logged = (EarlierQuery(sql, source="the query log") for sql in log)
     return (*of_cells(cells), *of_turns(turns), *of_dbt(folder), *logged)
+
+
+def evidence_of(examples: Iterable[Verified], earlier: Iterable[EarlierQuery], catalog: Catalog) -> QueryEvidence:
+    """What verified questions and further queries tell of the tables."""
+    verified = (EarlierQuery(one.sql, one.dialect, one.question, "a verified question") for one in examples)
+    return QueryEvidence.of([*verified, *earlier], catalog)
 
 
 def of_cells(cells: Sequence[Any]) -> Iterator[EarlierQuery]:

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic import prompts
 from rsql_magic.context import asks_for_chart, asks_of_now
 from rsql_magic.errors import BadInput, UnknownName
-from rsql_magic.knowledge import EarlierQuery, QueryEvidence
-from rsql_magic.sql import Catalog, count_tokens, ddl, fence, functions, one_line, stems
+from rsql_magic.knowledge import QueryEvidence
+from rsql_magic.sql import Catalog, count_tokens, ddl, fence, functions, stems
+from rsql_magic.text2sql.earlier import evidence_of
 from rsql_magic.tools import DatabaseView, of_database
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.databases import Engine
     from rsql_magic.gateway import Entry, Message, StreamOptions
+    from rsql_magic.knowledge import EarlierQuery
     from rsql_magic.sql import Table
     from rsql_magic.text2sql.query_options import QueryOptions
     from rsql_magic.text2sql.question_facts import QuestionFacts
@@ -225,9 +227,8 @@ class SchemaPrompt:
                 f"{self.engine.name} has no tables.",
                 hint="Check its path, as a mistyped one makes an empty database; %%sql_ai frames asks the live frames.",
             )
-        verified = (EarlierQuery(one.sql, one.dialect, one.question, "a verified question") for one in self.examples)
-        if queries := (*verified, *self.earlier):
-            self.evidence = QueryEvidence.of(queries, catalog)
+        if self.examples or self.earlier:
+            self.evidence = evidence_of(self.examples, self.earlier, catalog)
         tables = self._chosen(catalog) if self.options.tables else self._settled(self._linked(catalog))
         detailed = tables if self.options.level == "names" else self.engine.detail(tables)
         self._tables = self.evidence.with_keys(detailed) if self.evidence.joins else detailed
@@ -304,14 +305,6 @@ class SchemaPrompt:
         evidence = self.evidence.for_linking if self.evidence.tables else None
         tables = link(asked, catalog, self.options.schema_tokens, evidence, held)
         return with_tables_of_metrics(tables, self._question, catalog)
-
-    @property
-    def outdated(self) -> str:
-        """Which verified questions no longer fit the tables, as a sentence; empty where all do."""
-        questions = [f'"{one_line(query.question, 60)}"' for query in self.evidence.outdated]
-        more = [f"{len(questions) - 2} more"] if len(questions) > 2 else []
-        named = " and ".join([*questions[:2], *more])
-        return f"Left out, as the SQL does not fit these tables: {named}." if named else ""
 
     def context(self, tables: Sequence[Table] = (), *, brief: bool = True) -> str:
         """Tables as the model reads them, fenced; by default the linked ones, with how many there are.

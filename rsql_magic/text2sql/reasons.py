@@ -21,7 +21,7 @@ from rsql_magic.sql import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rsql_magic.sql import Catalog, Column, Table
+    from rsql_magic.sql import Catalog, Column, ForeignKey, Table
     from rsql_magic.text2sql.prompt import SchemaPrompt
 
 Sent = tuple[str, str, str, str]  # kind, name, tokens, why
@@ -59,7 +59,13 @@ def _facts_of(table: Table) -> Iterator[tuple[str, str]]:
         yield f"key {', '.join(table.primary_key)}", "declared"
     for key in table.foreign_keys:
         what = f"{', '.join(key.columns)} → {key.table} ({', '.join(key.referred)})"
-        yield what, "inferred from names and values" if key.inferred else "declared"
+        yield what, _where_from(key)
+
+
+def _where_from(key: ForeignKey) -> str:
+    if key.seen:
+        return f"joined in {key.seen:,} earlier quer{'y' if key.seen == 1 else 'ies'}"
+    return "inferred from names and values" if key.inferred else "declared"
 
 
 def _facts_of_column(column: Column, table: Table) -> Iterator[tuple[str, str]]:
@@ -106,6 +112,8 @@ def _why(prompt: SchemaPrompt, table: Table) -> str:
     named = [c.name for c in table.columns if set(stems(c.name)) <= said or _is_said(c.meaning, said)]
     if named:
         reasons.append(f"the question names {', '.join(named[:3])}")
+    if any(table.full_name in (join.table, join.other) for join in prompt.evidence.joins):
+        reasons.append("joined in earlier queries")
     if prompt.options.level != "names":
         held = [one.phrase for one in find_values(question, catalog, [table])]
         reasons += [f"holds '{phrase}'" for phrase in dict.fromkeys(held[:2])]
@@ -144,3 +152,5 @@ def _examples(prompt: SchemaPrompt) -> Iterator[Sent]:
     for one in prompt.facts.examples:
         tokens = count_tokens(f"{one.question}\n{one.sql}")
         yield "example", one.question, f"{tokens:,}", "verified, and like the question"
+    for query in prompt.evidence.outdated:
+        yield "example", query.question, "0", "left out: its SQL does not fit these tables"

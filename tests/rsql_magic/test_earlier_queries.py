@@ -186,3 +186,19 @@ def test_a_verified_question_that_no_longer_fits_is_named_by_the_preview(ip, con
     (tmp_path / "rsql_verified.jsonl").write_text(json.dumps(line) + "\n")
     ip.run("%%sql_ai con --show-context\nTotal of orders per shop")
     assert 'Left out, as the SQL does not fit these tables: "Total of orders in euros".' in capsys.readouterr().out
+
+
+def test_the_catalog_says_what_earlier_queries_tell(ip, con, gateway, tmp_path, *, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    con.execute("CREATE TABLE shops AS SELECT 1 AS branch, 'Oslo' AS town")
+    gateway.replies = [sql("SELECT count(*) AS n FROM orders")]
+    ip.run("%%sql_ai con\nhow many orders?")
+    ip.run("joined = 'SELECT town FROM orders JOIN shops ON orders.shop = shops.branch'")
+    line = {"question": "Total of orders in euros", "sql": "SELECT sum(euros) FROM orders", "dialect": "duckdb"}
+    (tmp_path / "rsql_verified.jsonl").write_text(json.dumps(line) + "\n")
+    capsys.readouterr()
+    ip.run("%rsql catalog orders")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "shop → shops (branch) joined in 1 earlier query" in said
+    ip.run("%rsql catalog")
+    assert 'these tables: "Total of orders in euros".' in capsys.readouterr().out
