@@ -515,7 +515,7 @@ class Weights:
 
     # They are round on purpose: hardly one matters to its second digit (docs/linking.md).
 
-    name: float = 2.75  # A word of a table's own name
+    name: float = 3.0  # A word of a table's own name
     column: float = 1.0  # A word of a column's name
     group: float = 1.0  # A word of the schema or prefix a table belongs to
     note: float = 0.3  # A word of a table's description
@@ -537,9 +537,9 @@ class Weights:
     inside: float = 0.5  # A word that is part of a known phrase or value
     intent: float = 0.2  # What "when", "where", "who" or a date ask for
     neighbour: float = 1.0  # What a word found in a table one key away counts here
-    maybe: float = 0.75  # A key that names suggest, against one that is declared
+    maybe: float = 0.7  # A key that names suggest, against one that is declared
     local: float = 1.3  # The words covered together with the tables one key away
-    far: float = 0.45  # The words covered together with the tables two keys away
+    far: float = 0.3  # The words covered together with the tables two keys away
     cluster: float = 2.5  # The words covered together with the whole schema, prefix or island of keys
     size: float = 0.3  # How much a large cluster's coverage is discounted
     sharp: float = 1.5  # How much a word counts less where another table of the cluster has it more
