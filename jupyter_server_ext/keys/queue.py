@@ -147,12 +147,13 @@ class KeyQueue:
             self._wake.set()  # else the task sleeps until the head can start
         lease: Lease | None = None
         try:
-            async with asyncio.timeout(left if left < math.inf else None):
-                lease = await granted
-        except TimeoutError:
-            raise self._too_long(request, left) from None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left if left < math.inf else None):
+                    lease = await granted
         finally:
             self._leave(request, lease)
+        if lease is None:  # told when it has left, as no other waits for it any more
+            raise self._too_long(request, left)
         return lease
 
     def _leave(self, request: QueuedRequest, lease: Lease | None) -> None:
@@ -187,6 +188,17 @@ class KeyQueue:
         if request.granted is not None and not request.granted.done():
             request.granted.set_exception(error)
 
+    def _refuse_late(self) -> None:
+        # Those after them are served the sooner, so what each is told is foretold when all have left.
+        late, self._schedules.late = self._schedules.late, []
+        late = [request for request in late if request.granted is not None and not request.granted.done()]
+        for request in late:
+            self._queues.waiting[request.model].remove(request)
+        if late:
+            self._schedules.clear()
+        for request in late:
+            self._refuse(request, self._too_long(request, request.deadline - self.pool.clock()))
+
     def _something_changed(self) -> None:
         if self._queues.waiting:
             self._wake.set()
@@ -206,12 +218,7 @@ class KeyQueue:
 
     async def _serve_queues(self) -> float:
         # Serve queues in turns, as models may share a quota, as far as keys are free; the seconds until one is.
-        late, self._schedules.late = self._schedules.late, []  # those after them are served the sooner
-        for request in late:
-            if request.granted is not None and not request.granted.done():
-                self._refuse(request, self._too_long(request, request.deadline - self.pool.clock()))
-        if late:
-            self._schedules.clear()
+        self._refuse_late()
         wait = math.inf
         reservations: Reserved = {}
         queues = list(self._queues.waiting.values())

@@ -63,7 +63,9 @@ def test_all_parts_are_read_and_only_what_changed_again(url):
         for _ in ValueBuilder(database, store).steps(database.structure().tables):
             pass
         known = {(one.table, one.column): one for one in ValueIndex(store).columns}
-        assert {key: one.values for key, one in known.items() if not one.note} == {
+        # MariaDB's catalog has the server's other databases too, where other tests may have put theirs.
+        own = {key: one.values for key, one in known.items() if not one.note and "." not in key[0]}
+        assert own == {
             ("pets", "kind"): 3,
             ("pets", "word"): 9_000,
             ("codes", "code"): ROWS,

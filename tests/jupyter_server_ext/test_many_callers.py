@@ -227,7 +227,39 @@ def truly_refused(town: Town) -> bool:
     return all(one.had_no_chance for one in refused)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@example(  # many foreseen to wait in vain at one moment: what each is told counts with all of them gone
+    kind="fixed",
+    amounts=[{"rpm": 6, "tpm": 400}, {"rpm": 10, "tpm": 400}, {"rpm": 4}],
+    charge="admission",
+    groups=False,
+    concurrency=1,
+    headers=False,
+    travel=0.0,
+    length=0.0,
+    callers=75,
+    demand=3.0,
+    leaves=0.0,
+    pace=0.99,
+    deadline=60.0,
+    seed=1,
+)
+@example(  # a request whose time is over, and which is not to be counted with any more
+    kind="rolling",
+    amounts=[{"rpm": 21}, {"rpm": 29}, {"tpd": 9562, "rpm": 11}, {"rpm": 18}],
+    charge="admission",
+    groups=False,
+    concurrency=5,
+    headers=False,
+    travel=0.04366563621979537,
+    length=15.118438914687072,
+    callers=1,
+    demand=3.0,
+    leaves=0.0,
+    pace=1.0,
+    deadline=10.0,
+    seed=36,
+)
 @example(  # callers who leave before an answer is there: it was written all the same
     kind="fixed",
     amounts=[{"rpm": 2}, {"rpm": 4}, {"rpm": 28, "rpd": 51, "tpd": 2000}],
