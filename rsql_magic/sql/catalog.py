@@ -136,6 +136,11 @@ class Catalog:
         return any(column.meaning for table in self.tables for column in table.columns)
 
     @cached_property
+    def is_described(self) -> bool:
+        """Whether a dictionary says anything of its columns, or defines anything."""
+        return self.has_meanings or bool(self.definitions)
+
+    @cached_property
     def _by_name(self) -> dict[str, Table]:
         names: dict[str, Table] = {}
         for table in self.tables:

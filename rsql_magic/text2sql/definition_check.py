@@ -26,7 +26,7 @@ class DefinitionCheck:
     def problems(self, sql: str, statement: str, *, may_repair: bool) -> list[str]:
         """What in a draft goes against the dictionary: what must not be shown each time, the rest the first time."""
         catalog = self.catalog()
-        if not (catalog.definitions or catalog.has_meanings):
+        if not catalog.is_described:
             return []
         from rsql_magic.sql import by_definition, findings, without_restricted
 

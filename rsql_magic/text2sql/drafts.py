@@ -209,6 +209,8 @@ class DraftCheck:
 
     def defined(self, sql: str) -> tuple[str, str]:
         """A draft with its metrics, filters and derived values as SQL, or why that cannot be."""
+        if not self.catalog().is_described:
+            return sql, ""
         from rsql_magic.sql import expand
 
         made = expand(sql, self.dialect, self.catalog())

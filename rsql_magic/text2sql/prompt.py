@@ -304,7 +304,7 @@ class SchemaPrompt:
         asked = "\n".join([self._question, *reversed(earlier)])
         evidence = self.evidence.for_linking if self.evidence.tables else None
         tables = link(asked, catalog, self.options.schema_tokens, evidence, held)
-        return with_tables_of_metrics(tables, self._question, catalog)
+        return with_tables_of_metrics(tables, self._question, catalog) if catalog.is_described else tables
 
     def context(self, tables: Sequence[Table] = (), *, brief: bool = True) -> str:
         """Tables as the model reads them, fenced; by default the linked ones, with how many there are.

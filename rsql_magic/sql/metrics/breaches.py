@@ -117,7 +117,7 @@ def findings(sql: str, dialect: str, catalog: Catalog, question: str = "") -> Fi
         >>> findings("SELECT SUM(sku) FROM items", "duckdb", catalog).breaches[0].message
         'items.sku is an id (data-dict.yaml, line 4): adding up its values means nothing. COUNT(*) counts rows.'
     """
-    if not (catalog.definitions or catalog.has_meanings):
+    if not catalog.is_described:
         return Findings()
     try:
         text = lex(sql, dialect := canonical(dialect)).text
