@@ -120,6 +120,8 @@ class Caller:
     scopes: frozenset[str] = frozenset({"chat"})  # what the caller may do: ``chat``, ``admin``
     key: str = ""  # public id of the virtual API key that was used, if any
     limits: CallerLimits | None = None  # limits of that key, on top of the caller's
+    # The caller as its identity knows it, where an administrator put it in this tenant by hand.
+    as_known: Caller | None = None
 
 
 class Owner(NamedTuple):

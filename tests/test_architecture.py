@@ -16,8 +16,8 @@ ARROWS = {
     "rsql_magic": "notebook → cli → panel → reports → assistant → study → answers, text2sql → tools"
     " → databases, display → gateway → context → knowledge → sql, prompts → redaction → config, options, errors"
     " → plain_text",
-    "jupyter_server_ext": "app → handlers → pipeline → documents, upstream, identity, offline → ledger → keys, limits"
-    " → redis → config → messages, errors, http_client",
+    "jupyter_server_ext": "app → handlers → pipeline → documents, upstream, identity, offline → tenants → ledger"
+    " → keys, limits → redis → config → messages, errors, http_client",
 }
 """Highest first. A room or module imports only what stands behind a later arrow."""
 

@@ -24,7 +24,7 @@ from jupyter_server_ext.handlers import ROUTES, AppContext, BodyBudget, BodyRead
 from jupyter_server_ext.identity import Authenticator, BadTokens, KeyIdentity, Policy, VirtualKeys, behind_proxy
 from jupyter_server_ext.keys import MemoryWindows
 from jupyter_server_ext.ledger import Instance, Ledger, PromptVault
-from jupyter_server_ext.limits import KnownGroups, LimitOverrides, Limits, MemoryCounters
+from jupyter_server_ext.limits import Limits, MemoryCounters
 from jupyter_server_ext.messages import Caller, as_name
 from jupyter_server_ext.pipeline import (
     Accounting,
@@ -37,11 +37,12 @@ from jupyter_server_ext.pipeline import (
     is_free,
     limits_money,
 )
+from jupyter_server_ext.tenants import KnownGroups, LimitOverrides, RuntimeSettings, Tenants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from jupyter_server_ext.config import HubSettings, Secret, Settings, StorageSettings, TenantSettings
+    from jupyter_server_ext.config import HubSettings, Secret, Settings, StorageSettings
     from jupyter_server_ext.http_client import httpx
     from jupyter_server_ext.identity import HubAccess, HubPlace, Identity
     from jupyter_server_ext.keys import KeyPool
@@ -89,17 +90,12 @@ def build_app(
     state = open_state(settings)
     policy, limits = Policy(settings), Limits(settings, counters=state.counters)
     accounting = build_accounting(settings, state.counters, tenants_change=hub is not None)
+    runtime = RuntimeSettings(settings, accounting.ledger)
     access = None
     if hub:  # loading the hub's side takes a moment
         from jupyter_server_ext.identity import HubAccess
 
-        def learn(tenant: TenantSettings) -> None:
-            policy.learn(tenant)
-            limits.learn(tenant)
-            if accounting.budgets is not None:
-                accounting.budgets.learn(tenant)
-
-        access = HubAccess(hub, settings, learn)
+        access = HubAccess(hub, settings, runtime.learn, in_force=runtime.rules_of)
     owner_of = access.identity.owner if access else None
     keys = VirtualKeys(accounting.ledger, settings.virtual_keys, owner_of, max_age=settings.hub.cache_max_age)
     kept = settings.storage.cache
@@ -107,10 +103,15 @@ def build_app(
     gateway = Gateway(
         settings, limits=limits, policy=policy, accounting=accounting, cache=cache, transport=transport, state=state
     )
-    groups = KnownGroups(settings, keys.tenants, access.api.has_group if access else None)
-    put_in_force = partial(_limit, gateway.pool, limits, accounting)
-    overrides = LimitOverrides(settings, accounting.ledger, put_in_force, groups=groups)
-    overrides.recall()
+    at_hub = access.api.has_group if access else None
+    groups = KnownGroups(settings, keys.tenants, at_hub, lambda: (one.name for one in runtime.settings.tenants))
+    paths = frozenset(route.path for route in ROUTES)
+    for name, _ in settings.routes:
+        if name not in paths:
+            raise ConfigError(f"There is no route '{name}' for [limits.routes]. docs/gateway.md lists them.")
+    overrides = LimitOverrides(runtime, groups, paths)
+    runtime.apply = partial(_put_in_force, policy, gateway.pool, limits, accounting)
+    runtime.recall()
     # With Redis the other gateways, or Redis itself, know what was used.
     if state.link is None:
         _restore(gateway.pool, limits, overrides)
@@ -121,14 +122,20 @@ def build_app(
         settings=settings,
         gateway=gateway,
         auth=_authenticator(
-            [*tokens, *own], KeyIdentity(keys, access.identity if access else identity), access, settings.hub
+            [*tokens, *own],
+            KeyIdentity(keys, access.identity if access else identity),
+            access,
+            settings.hub,
+            runtime.placed,
         ),
         virtual_keys=keys,
         policy=policy,
         limits=limits,
         accounting=accounting,
         documents=Documents(accounting.ledger, settings.documents),
+        runtime=runtime,
         overrides=overrides,
+        tenants=Tenants(runtime, groups),
         conversations=Conversations(),
         ratings=Ratings(),
         metrics=Metrics(gateway.status),
@@ -140,8 +147,9 @@ def build_app(
     )
 
 
-def _limit(pool: KeyPool, limits: Limits, accounting: Accounting, settings: Settings) -> None:
-    # Put other limits in force, everywhere they are kept.
+def _put_in_force(policy: Policy, pool: KeyPool, limits: Limits, accounting: Accounting, settings: Settings) -> None:
+    # Have other limits and rules of tenants, everywhere they are kept.
+    policy.configure(settings)
     limits.configure(settings)
     pool.keys.limit_concurrency(settings.everyone.concurrency)
     if accounting.budgets is not None:
@@ -153,17 +161,22 @@ def _restore(pool: KeyPool, limits: Limits, overrides: LimitOverrides) -> None:
     unix = time.time()
     windows = (limit.seconds for key in pool.keys for limit in key.settings.limits)
     longest = max([_A_DAY, *windows]) + _LONGEST_ANSWER
-    used = overrides.ledger.used(unix - longest, exact=unix - _EXACT_SECONDS)
+    ledger = overrides.runtime.ledger
+    used = ledger.used(unix - longest, exact=unix - _EXACT_SECONDS)
     pool.restore(used, unix)
-    keys = {key.id: key.limits for key in overrides.ledger.api_keys()}
+    keys = {key.id: key.limits for key in ledger.api_keys()}
     limits.restore(used, unix, day_from=overrides.reset_at(), keys=keys)
 
 
 def _authenticator(
-    known: list[tuple[Secret, Caller]], identity: Identity, access: HubAccess | None, hub: HubSettings
+    known: list[tuple[Secret, Caller]],
+    identity: Identity,
+    access: HubAccess | None,
+    hub: HubSettings,
+    placed: Callable[[Caller], Caller],
 ) -> Authenticator:
     if access is None:
-        return Authenticator(known, identity)
+        return Authenticator(known, identity, placed=placed)
     return Authenticator(
         known,
         identity,
@@ -173,6 +186,7 @@ def _authenticator(
         bad_tokens=BadTokens(hub.bad_tokens_per_minute, 10 * hub.bad_tokens_per_minute),
         address=behind_proxy,
         session=access.browsers.session_of,
+        placed=placed,
     )
 
 

@@ -14,7 +14,7 @@ from jupyter_server_ext.messages import unsendable as unsendable  # noqa: PLC041
 SCOPES = MappingProxyType(
     {
         "chat": "ask models; see the gateway's state and one's own figures",
-        "instructor": "share documents with one's own group, and delete them; an administrator has it for every group",
+        "instructor": "see and set one's own group, and share with it; an administrator has it for every group",
         "admin": "see and check the keys; see, change and reset limits; see what everybody used, and forget it",
     }
 )
@@ -214,6 +214,8 @@ class ServerSettings:
     """What the HTTP side bears, in megabytes."""
 
     max_body_mb: float = 10.0  # the largest body
+    # Origins whose web pages may ask this gateway, such as ``https://app.example.org``; none when empty.
+    cors_origins: tuple[str, ...] = ()
     sending_mb: float = 256.0  # bodies that are being received, of all callers; room for two of the largest at least
     sending_per_caller_mb: float = 40.0  # the same of one caller; room for one of the largest at least
 
@@ -231,6 +233,7 @@ class Settings:
     api_keys: tuple[ApiKeySettings, ...] = ()
     tenants: tuple[TenantSettings, ...] = ()
     callers: tuple[tuple[str, CallerLimits], ...] = ()  # limits of single ones, which an administrator decides
+    routes: tuple[tuple[str, CallerLimits], ...] = ()  # requests of each caller on a route, by the route's path
     fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = ()
     storage: StorageSettings = field(default_factory=StorageSettings)
     prices: PriceSettings = field(default_factory=PriceSettings)

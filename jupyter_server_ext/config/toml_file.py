@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 PROFILES = ("development", "production", "testing")  # settings for common cases; the file's own go before them
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::\d{1,5})?|https?://\[[0-9a-f:.]+\](?::\d{1,5})?")
 _PRIVACY = ("names", "stats", "sample")
 _SHORTHAND: Mapping[str, tuple[s.Unit, float]] = {
     "rpm": ("requests", 60.0),
@@ -128,7 +129,7 @@ def _settings(file: TomlTable) -> s.Settings:
         ]
     )
     limits = file.table("limits")
-    limits.only(["caller", "tenant", "everyone"])
+    limits.only(["caller", "tenant", "everyone", "routes"])
     everyone = limits.table("everyone").fields(s.CallerLimits)
     settings = s.Settings(
         default_model=file.read("default_model", str) if "default_model" in file.values else "",
@@ -139,13 +140,12 @@ def _settings(file: TomlTable) -> s.Settings:
         everyone=dataclasses.replace(s.Settings().everyone, **everyone),
         api_keys=_api_keys(file.tables("api_keys")),
         tenants=_tenants(file.table("tenants")),
+        routes=_routes(limits.table("routes")),
         fallbacks=_fallbacks(file.table("fallbacks")),
         storage=_storage(file.table("storage")),
         prices=_prices(file.table("prices")),
         cache=s.CacheSettings(**{"enabled": "cache" in file.values} | file.table("cache").fields(s.CacheSettings)),
-        server=s.ServerSettings(
-            **_positive(file.table("server"), s.ServerSettings, "max_body_mb", "sending_mb", "sending_per_caller_mb")
-        ),
+        server=_server(file.table("server")),
         hub=s.HubSettings(**file.table("hub").fields(s.HubSettings)),
         virtual_keys=_virtual_keys(file.table("virtual_keys")),
         documents=_documents(file.table("documents")),
@@ -156,6 +156,24 @@ def _settings(file: TomlTable) -> s.Settings:
         file.refuse("default_model", f"no key serves 'default_model'; the keys list: {', '.join(sorted(served))}.")
     _check_api_keys(file.tables("api_keys"), settings)
     return settings
+
+
+def _server(table: TomlTable) -> s.ServerSettings:
+    read = _positive(table, s.ServerSettings, "max_body_mb", "sending_mb", "sending_per_caller_mb")
+    for origin in read.get("cors_origins", ()):
+        if not _ORIGIN.fullmatch(origin):
+            words = "must hold origins such as 'https://app.example.org': scheme, host, and a port if it is unusual."
+            table.refuse("cors_origins", f"'cors_origins' in {table.title} {words}")
+    return s.ServerSettings(**read)
+
+
+def _routes(table: TomlTable) -> tuple[tuple[str, s.CallerLimits], ...]:
+    found = []
+    for route in table.values:
+        own = table.table(route)
+        own.only(name for name in s.CallerLimits.__dataclass_fields__ if name.startswith("requests_"))
+        found.append((route, s.CallerLimits(**own.fields(s.CallerLimits))))
+    return tuple(found)
 
 
 def _virtual_keys(table: TomlTable) -> s.VirtualKeySettings:

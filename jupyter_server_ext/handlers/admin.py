@@ -58,8 +58,8 @@ class LimitsInForce(GatewayHandler):
     async def patch(self) -> None:
         """Change limits: ``{"caller": {"requests_per_minute": 5}, "callers": {"ada": {"usd_per_day": 2}}}``.
 
-        Also ``tenant``, ``everyone`` and ``tenants``. What is not named stays; 0 allows nothing; null is no limit, and
-        in ``callers`` and ``tenants`` that of all.
+        Also ``tenant``, ``everyone``, ``tenants`` and ``routes`` (requests of each caller on one). What is not named
+        stays; 0 allows nothing; null is no limit, and in ``callers`` and ``tenants`` that of all.
         """
         if wanted := json_object(self.body):
             await self.app.overrides.change(wanted, self.asker.name)
@@ -135,13 +135,14 @@ class OneKey(GatewayHandler):
     """``POST admin/api/keys/{key}/{action}``."""
 
     @needs_scope("admin")
-    def post(self, key: str, action: str) -> None:
+    async def post(self, key: str, action: str) -> None:
         """``pause`` a key (what is under way goes on), ``resume`` it, or ``retire`` it until it is resumed."""
         keys = self.app.gateway.pool.keys
         if action == "retire":
             keys.retire(key, "retired by an administrator")
         else:
             (keys.pause if action == "pause" else keys.resume)(key)
+        await self.app.runtime.note(f"{action} the key {key}", self.asker.name)
         self.reply({"key": key, "action": action})
 
 
@@ -157,13 +158,14 @@ class FeedbackList(GatewayHandler):
 class UsageSums(GatewayHandler):
     """``GET admin/api/usage``."""
 
-    @needs_scope("admin")
+    @needs_scope("instructor")
     async def get(self) -> None:
-        """The ledger's sums per day, caller, tenant, model and task.
+        """The ledger's sums per day, caller, tenant, model and task: all, or for an instructor the own group's.
 
         ``since`` is the first day, as ``2026-11-21``; today when it is not given.
         """
-        self.reply({"usage": await self.app.accounting.usage(_day_argument(self, "since"))})
+        since, own = _day_argument(self, "since"), self.app.tenants.scope(self.asker)
+        self.reply({"usage": await self.app.accounting.usage(since, own)})
 
 
 class Errors(GatewayHandler):
@@ -193,7 +195,7 @@ class OneUser(GatewayHandler):
         """
         app, now = self.app, time.time()
         keys = await app.accounting.ledger.ask(lambda store: store.api_keys.all(name))
-        await app.overrides.forget(name, self.asker.name)
+        await app.runtime.forget(name)
         gone = await app.accounting.ledger.ask(lambda store: store.forget(name, now))
         for keeper in (app.auth, app.conversations, app.ratings):
             keeper.forget(name)

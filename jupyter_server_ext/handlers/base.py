@@ -21,7 +21,7 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from jupyter_server_ext.errors import BadRequest, NoCapacity, NotAuthenticated, RsqlGatewayError
 from jupyter_server_ext.handlers.requests import IncomingBody
-from jupyter_server_ext.identity import scope_of
+from jupyter_server_ext.identity import open_to_all, scope_of
 from jupyter_server_ext.messages import Caller, is_name
 
 if TYPE_CHECKING:
@@ -38,14 +38,19 @@ if TYPE_CHECKING:
     from jupyter_server_ext.handlers.requests import BodyBudget
     from jupyter_server_ext.handlers.routes import Route
     from jupyter_server_ext.identity import Authenticator, HubAccess, Policy, VirtualKeys
-    from jupyter_server_ext.limits import LimitOverrides, Limits
+    from jupyter_server_ext.limits import Limits
     from jupyter_server_ext.pipeline import Accounting, Gateway
+    from jupyter_server_ext.tenants import LimitOverrides, RuntimeSettings, Tenants
 
 # The handlers are plain tornado: in a Jupyter Server they stand beside its own without its per-request work, which
 # would halve what one core serves, and alone they need no Jupyter Server at all.
 
 _NO_BOUND = 1 << 62  # of tornado, which would close the connection without a reply
 _SMALL_BODY = 256_000  # bytes; of routes that do not ask a model
+_PREFLIGHT_SECONDS = 600  # for which a browser remembers what a page of another origin may send
+# Headers that such a page may send and read; never a cookie or what stands for one.
+_SENT = "Authorization, Content-Type, Idempotency-Key, If-None-Match, traceparent, X-Request-Id, X-RSQL-Task"
+_EXPOSED = "ETag, Retry-After, x-request-id, X-RSQL-Session"
 _PATIENCE_SECONDS = 1.0  # with the body of a request that is refused anyway
 _PATIENCE_BYTES = 32_000_000  # likewise; who sends more is answered in the middle
 # From a cached answer to a long one behind a queue.
@@ -67,6 +72,22 @@ class JsonHandler(RequestHandler):
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")  # replies hold what only their caller may see
         self.set_header("X-Content-Type-Options", "nosniff")  # or text of a model might be taken for a page
+        if hasattr(self, "app"):  # a reply that begins anew, as an error
+            self.allow_origin()
+
+    def allow_origin(self) -> bool:
+        """Let pages of the configured origins read the reply; whether this request is of one."""
+        # No credentials are allowed: a page of another origin sends a token that it was given, never a cookie.
+        origins = self.app.settings.server.cors_origins
+        origin = self.request.headers.get("Origin", "")
+        if not origins:
+            return False
+        self.set_header("Vary", "Origin")
+        if origin not in origins:
+            return False
+        self.set_header("Access-Control-Allow-Origin", origin)
+        self.set_header("Access-Control-Expose-Headers", _EXPOSED)
+        return True
 
     def check_xsrf_cookie(self) -> None:
         """Nothing to check."""
@@ -143,6 +164,7 @@ class GatewayHandler(JsonHandler):
         """Called by tornado with the arguments of the route."""
         self.app = app
         self.route = route
+        self.allow_origin()
         self.caller = None
         self.connection = cast("HTTP1Connection", self.request.connection)
         largest = int(app.settings.server.max_body_mb * 1_000_000)
@@ -173,6 +195,20 @@ class GatewayHandler(JsonHandler):
             if self.incoming.follows:  # tornado's own timeout would take a task for each body
                 self._later(self._give_up, self.incoming.seconds)
 
+    @open_to_all
+    def options(self, *_: str) -> None:
+        """What a page of another origin may send here; closed but for the configured origins."""
+        if not self.allow_origin():
+            raise plain_error(405)
+        known = ("get", "head", "post", "put", "patch", "delete")
+        methods = [name.upper() for name in known if scope_of(getattr(self, name, None)) is not None]
+        self.set_header("Access-Control-Allow-Methods", ", ".join(methods))
+        self.set_header("Access-Control-Allow-Headers", _SENT)
+        self.set_header("Access-Control-Max-Age", str(_PREFLIGHT_SECONDS))
+        self.set_status(204)
+        self.clear_header("Content-Type")
+        self.finish()
+
     async def _admit(self) -> None:
         if getattr(self.connection.stream, "is_spare", False):  # see ``connections.BoundedServer``
             self.set_header("Connection", "close")
@@ -184,6 +220,7 @@ class GatewayHandler(JsonHandler):
             raise plain_error(405)
         if scope:
             self.caller = await self.app.auth.caller(self, scope)
+            await self.app.limits.admit(self.caller, self.route)
         self.incoming.announce(self.caller)
 
     def _give_up(self) -> None:
@@ -436,7 +473,9 @@ class AppContext:
     limits: Limits  # what callers have left
     accounting: Accounting  # the ledger, prices and budgets
     documents: Documents  # what tenants share
-    overrides: LimitOverrides  # limits that administrators override at run time
+    runtime: RuntimeSettings  # the settings in force, with what was changed at run time
+    overrides: LimitOverrides  # limits among them, as administrators change them
+    tenants: Tenants  # the same of tenants
     conversations: Conversations  # turns of ``POST chat``
     ratings: Ratings  # what people think of answers
     metrics: Metrics  # figures for Prometheus

@@ -17,7 +17,7 @@ from jupyter_server_ext.errors import BadRequest, NotAuthenticated, NotPermitted
 from jupyter_server_ext.handlers import keys
 from jupyter_server_ext.handlers.base import GatewayHandler, health, installed_version
 from jupyter_server_ext.identity import needs_scope, open_to_all, scope_of
-from jupyter_server_ext.limits import check_limits
+from jupyter_server_ext.tenants import check_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -266,7 +266,7 @@ class NoRoute(GatewayHandler):
             # Not one of ours: tornado's own error gets the plain sentence of ``plain_error``.
             raise HTTPError(404)
 
-    head = post = put = patch = delete = options = get
+    head = post = put = patch = delete = get
 
 
 class Status(GatewayHandler):

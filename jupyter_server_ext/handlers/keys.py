@@ -11,8 +11,8 @@ from jupyter_server_ext.errors import BadRequest, NotPermitted
 from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler
 from jupyter_server_ext.identity import needs_scope
-from jupyter_server_ext.limits import check_limits
 from jupyter_server_ext.messages import Caller, is_name
+from jupyter_server_ext.tenants import check_limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +70,7 @@ class AllKeys(GatewayHandler):
             raise BadRequest("'tenant' may have up to 255 characters, and no control characters.", param="tenant")
         more: dict[str, Any] = {"days": days_of(body), "limits": limits_of(body), "scopes": scopes_of(body)}
         made = await self.app.virtual_keys.make_for(owner, name, tenant=tenant, **more)
+        await self.app.runtime.note(f"made the API key {made[0].id}", self.asker.name, tenant)
         self.reply(shown_once(*made), status=201)
 
 
@@ -79,7 +80,9 @@ class OneKeyOfAll(GatewayHandler):
     @needs_scope("admin")
     async def delete(self, key_id: str) -> None:
         """Revoke anybody's virtual API key."""
-        self.reply(public_fields(await revoked(self, key_id, None)))
+        key = await revoked(self, key_id, None)
+        await self.app.runtime.note(f"revoked the API key {key_id}", self.asker.name, key.tenant or "")
+        self.reply(public_fields(key))
 
 
 def person(handler: GatewayHandler) -> Caller:

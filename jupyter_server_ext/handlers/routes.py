@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.handlers import admin, chat, completions, documents, home, keys, responses
+from jupyter_server_ext.handlers import admin, chat, completions, documents, home, keys, responses, tenants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +79,16 @@ _DOCUMENT = _schema(
 _SEARCH = _schema(
     "query", query=_TEXT, documents={"type": "array", "items": _TEXT}, most={"type": "integer", "minimum": 1}
 )
+_RULES: dict[str, Any] = {
+    "weight": {"type": ["number", "null"], "exclusiveMinimum": 0},
+    "models": {"type": ["array", "null"], "items": _TEXT},
+    "system_prompt": {"type": ["string", "null"]},
+    "privacy_floor": {"enum": ["names", "stats", "sample", "", None]},
+    **{name: {"type": ["boolean", "null"]} for name in ("fallbacks", "cache", "keep_prompts")},
+    "limits": {"type": ["object", "null"], "additionalProperties": {"type": ["number", "null"], "minimum": 0}},
+}
+_TENANT = _schema("name", name=_TEXT, **_RULES)
+_MEMBER = _schema("caller", caller=_TEXT, instructor=_TRUTH)
 _STARS = {"oneOf": [{"enum": ["up", "down"]}, {"type": "integer", "minimum": 1, "maximum": 5}]}
 _RATING = _schema("request_id", "rating", request_id=_TEXT, rating=_STARS, comment=_TEXT)
 
@@ -111,6 +121,12 @@ ROUTES = (
     Route("admin/api/api-keys", keys.AllKeys, _KEY_OF_ANYBODY),
     Route("admin/api/api-keys/{id:[^/]+}", keys.OneKeyOfAll),
     Route("admin/api/limits", admin.LimitsInForce),
+    Route("admin/api/tenants", tenants.AllTenants, _TENANT),
+    Route("admin/api/tenants/{name:[^/]+}", tenants.OneTenant, _schema(**_RULES)),
+    Route("admin/api/tenants/{name:[^/]+}/members", tenants.Members, _MEMBER),
+    Route("admin/api/tenants/{name:[^/]+}/members/{caller:[^/]+}", tenants.OneMember),
+    Route("admin/api/changes", tenants.Changes),
+    Route("admin/api/changes/{id:[^/]+}/undo", tenants.UndoneChange),
     Route("admin/api/export", admin.Export),
     Route("admin/api/ledger/verify", admin.VerifyLedger),
     Route("admin/api/requests/{id:[^/]+}", admin.OneRequest),

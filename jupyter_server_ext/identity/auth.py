@@ -179,6 +179,8 @@ class Authenticator:
     bad_tokens: BadTokens | None = None  # bounds the questions about unknown tokens
     address: Callable[[RequestHandler], str] = lambda _: ""  # where a request comes from, for ``bad_tokens``
     session: Callable[[RequestHandler], str] = lambda _: ""  # what stands for a token in a browser's request, if any
+    # Returns a caller in the tenant that an administrator put it in, at once and whatever is remembered of its token.
+    placed: Callable[[Caller], Caller] = lambda caller: caller
     most: int = 10_000  # tokens remembered at once
     clock: Callable[[], float] = time.monotonic  # seconds, never going back
 
@@ -202,6 +204,7 @@ class Authenticator:
         caller = await self._find(handler)
         if caller is None:
             raise NotAuthenticated("This token is not known here. Use the server's token, or a key made for you.")
+        caller = self.placed(caller)
         if scope not in caller.scopes and not (scope == "instructor" and "admin" in caller.scopes):
             raise NotPermitted(f"Your token lacks the scope '{scope}' that this needs. Ask your administrator.")
         if not (is_name(caller.name) and is_name(caller.tenant)):
@@ -316,14 +319,14 @@ class Policy:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._tenants = {tenant.name: tenant for tenant in settings.tenants}
+        self.configure(settings)
         self._fallbacks = dict(settings.fallbacks)
         # Whether answers are given again to tenants that say nothing of it: yes, or None for where a request asks.
         self.caches = settings.cache.enabled or None
 
-    def learn(self, tenant: TenantSettings) -> None:
-        """Have these rules for a tenant from now on."""
-        self._tenants[tenant.name] = tenant
+    def configure(self, settings: Settings) -> None:
+        """Have other rules of tenants from now on."""
+        self._tenants = {tenant.name: tenant for tenant in settings.tenants}
 
     def apply(self, caller: Caller, request: ChatRequest) -> ChatRequest:
         """The request as the caller's tenant allows it, with the tenant's system prompt.

@@ -14,13 +14,14 @@ from urllib.parse import quote
 
 from tornado.log import app_log
 
-from jupyter_server_ext.config import TenantSettings, read_tenant
+from jupyter_server_ext.config import TenantSettings
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.http_client import httpx
 from jupyter_server_ext.identity.auth import IdentityUnavailable, token_of
 from jupyter_server_ext.identity.place import Browsers
 from jupyter_server_ext.limits import merged
 from jupyter_server_ext.messages import Caller, Owner
+from jupyter_server_ext.tenants import overlaid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -216,15 +217,21 @@ class HubAccess:
     learn: dataclasses.InitVar[Callable[[TenantSettings], None]] = lambda _: None
     # What carries requests to the hub, in place of real connections; for tests.
     transport: dataclasses.InitVar[httpx.AsyncBaseTransport | None] = None
+    # Returns the rules of a tenant with what was decided at run time, or None where nothing was.
+    in_force: dataclasses.InitVar[Callable[[str], TenantSettings | None]] = lambda _: None
     _: dataclasses.KW_ONLY
     clock: Callable[[], float] = time.monotonic  # seconds, never going back
 
     def __post_init__(
-        self, settings: Settings, learn: Callable[[TenantSettings], None], transport: httpx.AsyncBaseTransport | None
+        self,
+        settings: Settings,
+        learn: Callable[[TenantSettings], None],
+        transport: httpx.AsyncBaseTransport | None,
+        in_force: Callable[[str], TenantSettings | None],
     ) -> None:
         self.api = HubApi(self.place, transport)
         self.browsers = Browsers(self.place)
-        groups = HubGroups(self.api, settings, learn, clock=self.clock)
+        groups = HubGroups(self.api, settings, learn, in_force=in_force, clock=self.clock)
         self.identity = HubIdentity(self.place, self.api, groups, settings.hub, self.browsers)
 
 
@@ -254,21 +261,28 @@ class HubGroups:
     # Called with the rules of a tenant whenever they are new or have changed.
     learn: Callable[[TenantSettings], None] = lambda _: None
     _: dataclasses.KW_ONLY
+    # Returns the rules of a tenant with what was decided at run time, or None where nothing was.
+    in_force: Callable[[str], TenantSettings | None] = lambda _: None
     clock: Callable[[], float] = time.monotonic  # seconds, never going back
 
     def __post_init__(self, settings: Settings) -> None:
         self._configured = {tenant.name: tenant for tenant in settings.tenants}
         self._default = settings.tenant
         self._order = settings.hub.groups
+        self._roles = settings.hub.instructor_groups | settings.hub.admin_groups
         self._max_age = settings.hub.cache_max_age
         self._rules: dict[str, tuple[float, TenantSettings | None]] = {}
 
     async def tenant(self, names: Sequence[str]) -> str:
         """The group that counts for a member of these: the first of the configured order, else the most generous."""
         # A group without rules counts only where no other does. Empty for a member of none.
-        ruled = [rules for name in names if (rules := await self._of(name)) is not None]
-        if not ruled:
-            return min(names, default="")
+        ruled = []
+        for name in names:
+            own = await self._of(name)
+            if (rules := self.in_force(name) or own) is not None:
+                ruled.append(rules)
+        if not ruled:  # groups that say what somebody does are the last to say where
+            return min(names, key=lambda name: (name in self._roles, name), default="")
         ranked = [(self._place(one.name), _stinginess(one, self._default), one.name) for one in ruled]
         return min(ranked)[2]
 
@@ -287,7 +301,7 @@ class HubGroups:
             return rules
         known = self._configured.get(name) if until == -math.inf else rules
         fresh = self._read(name, properties.get(PROPERTY), known)
-        if fresh != known:  # overrides of a group stay as long as its properties do
+        if fresh != known:
             self.learn(fresh or TenantSettings(name))
         self._rules[name] = (self.clock() + self._max_age, fresh)
         return fresh
@@ -298,26 +312,11 @@ class HubGroups:
         if rules is None:
             return configured
         try:
-            return overlaid(configured or TenantSettings(name), rules)
+            where = f"property '{PROPERTY}' of the group '{name}'"
+            return overlaid(configured or TenantSettings(name), rules, where=where)
         except ConfigError as error:
             app_log.error("rsql: the rules of a group stay as they were. %s", error.message)
             return known or configured
-
-
-def overlaid(base: TenantSettings, rules: Mapping[str, Any]) -> TenantSettings:
-    """A tenant's rules, with those of a group's property in their place.
-
-    Raises:
-        ConfigError: The property is not in the form of ``[tenants.NAME]``.
-
-    Example:
-        >>> overlaid(TenantSettings("lab", weight=2.0), {"models": ["small"]})
-        ... # doctest: +ELLIPSIS
-        TenantSettings(name='lab', weight=2.0, models=('small',), ...)
-    """
-    own = read_tenant(base.name, rules, where=f"property '{PROPERTY}' of the group '{base.name}'")
-    given = {name: getattr(own, name) for name in rules if name != "limits"}
-    return dataclasses.replace(base, **given, limits=merged(base.limits, own.limits))
 
 
 def _stinginess(rules: TenantSettings, default: CallerLimits) -> tuple[float, ...]:

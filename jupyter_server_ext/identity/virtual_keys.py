@@ -76,6 +76,8 @@ class VirtualKeys:
             BadRequest: No such name, or too many days.
             NotPermitted: The caller has too many, or lacks a scope that the key is to have.
         """
+        # A place that was given by hand is looked up whenever the key is used, and may be taken back.
+        owner = owner.as_known or owner
         if not scopes <= owner.scopes | ({"instructor"} if "admin" in owner.scopes else set()):
             raise NotPermitted("A key of yours may do no more than you. Leave 'scopes' out.")
         if len(await self.of(owner.name)) >= self.settings.most_per_caller:

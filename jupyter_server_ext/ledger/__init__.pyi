@@ -1,6 +1,11 @@
 from .api_keys import ApiKey as ApiKey
 from .api_keys import MemoryApiKeys as MemoryApiKeys
 from .api_keys import SqlApiKeys as SqlApiKeys
+from .changes import DID as DID
+from .changes import Change as Change
+from .changes import MemoryChanges as MemoryChanges
+from .changes import SqlChanges as SqlChanges
+from .changes import Thing as Thing
 from .exports import FORMATS as FORMATS
 from .exports import export as export
 from .files import Head as Head

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import Secret
     from jupyter_server_ext.ledger.api_keys import ApiKey
+    from jupyter_server_ext.ledger.changes import Thing
     from jupyter_server_ext.ledger.rows import Used
     from jupyter_server_ext.ledger.sql import SqlLedgerStore
     from jupyter_server_ext.messages import Entry
@@ -129,6 +130,10 @@ class Ledger:
     def api_keys(self) -> list[ApiKey]:
         """All virtual API keys that are kept; read before serving, as it blocks."""
         return self._store.api_keys.all() if self._store is not None else []
+
+    def changed(self) -> tuple[int, Mapping[Thing, str]]:
+        """The number of the last change at run time, and how everything is since; read before serving, as it blocks."""
+        return (self._store.changes.newest(), self._store.changes.state()) if self._store is not None else (0, {})
 
     def decided(self, name: str) -> str:
         """What an administrator decided, empty for nothing; read before serving, as it blocks."""

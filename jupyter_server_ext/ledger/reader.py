@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from jupyter_server_ext.ledger.api_keys import SqlApiKeys
+from jupyter_server_ext.ledger.changes import SqlChanges
 from jupyter_server_ext.ledger.files import Head
 from jupyter_server_ext.ledger.rows import GENESIS, Used, day_of, entry_of, problems_of
 from jupyter_server_ext.ledger.schema import chains, decisions, entries, kept_answers, totals
@@ -52,9 +53,13 @@ class SqlLedgerReader:
         """The calendar day of a Unix time in the ledger's zone, ``2026-11-21``."""
         return day_of(at, self._zone)
 
-    def totals(self, *, since: str, until: str = "9999", caller: str | None = None) -> list[dict[str, Any]]:
+    def totals(
+        self, *, since: str, until: str = "9999", caller: str | None = None, tenant: str | None = None
+    ) -> list[dict[str, Any]]:
         """Sums per day, caller, tenant, model and task, for the days ``since`` to ``until`` (inclusive)."""
         query = sa.select(totals).where(totals.c.day >= since, totals.c.day <= until)
+        if tenant is not None:
+            query = query.where(totals.c.tenant == tenant)
         if caller is not None:
             query = query.where(totals.c.caller == caller)
         with self._engine.connect() as db:
@@ -191,6 +196,11 @@ class SqlLedgerReader:
     def api_keys(self) -> SqlApiKeys:
         """Virtual API keys, in the same database."""
         return SqlApiKeys(self._engine)
+
+    @property
+    def changes(self) -> SqlChanges:
+        """What was changed at run time, in the same database."""
+        return SqlChanges(self._engine)
 
     def _start_of_chain(self, db: sa.Connection) -> tuple[int, str]:
         """Number and hash before the oldest entry of this gateway."""

@@ -2,7 +2,7 @@
 
 # ``requests_open`` holds what was begun and has not ended; ``entries`` is append-only; ``totals`` are kept, not
 # scanned, so that a day with a million entries is read in one row per caller and model. ``kept_answers`` are those that
-# a repeat with the same Idempotency-Key gets again; ``decisions`` are what administrators changed at run time;
+# a repeat with the same Idempotency-Key gets again; ``changes`` are what administrators changed at run time;
 # ``forgotten`` says by a hash whose entries are not to be named, however late they arrive.
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from jupyter_server_ext.ledger.files import open_private
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0006"
+_HEAD = "0007"
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
 # How long a server or a network may be silent before a connection is given up; a URL may say otherwise.
 _PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
 _BUSY_SECONDS = 5.0  # for which a process waits for another one that writes to the same file
 metadata = sa.MetaData()
 _NAME, _HASH, _SHORT = sa.String(255), sa.String(64), sa.String(16)
+_NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def _columns(kind: sa.types.TypeEngine[Any] | type[sa.types.TypeEngine[Any]], *names: str) -> list[sa.Column[Any]]:
@@ -131,6 +132,24 @@ decisions = sa.Table(
     *_columns(_NAME, "caller"),
 )
 
+# What was changed at run time; the last line about a thing says how it is now.
+changes = sa.Table(
+    "changes",
+    metadata,
+    sa.Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    *_columns(_SHORT, "id"),
+    *_columns(sa.Float, "at"),
+    *_columns(_NAME, "caller"),
+    *_columns(_SHORT, "kind"),
+    *_columns(_NAME, "name", "tenant"),
+    *_columns(sa.Text, "before", "after"),
+    *_columns(_SHORT, "undoes"),
+    sa.Index("changes_thing", "kind", "name", "number"),
+    sa.Index("changes_id", "id"),
+    sa.Index("changes_tenant", "tenant", "number"),
+    sqlite_autoincrement=True,
+)
+
 forgotten = sa.Table(
     "forgotten",
     metadata,
@@ -171,7 +190,7 @@ documents = sa.Table(
 document_passages = sa.Table(
     "document_passages",
     metadata,
-    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("id", _NUMBER, primary_key=True, autoincrement=True),
     *_columns(_SHORT, "document"),
     *_columns(_NAME, "tenant"),
     *_columns(sa.Text, "heading"),

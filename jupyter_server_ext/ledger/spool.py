@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jupyter_server_ext.ledger.api_keys import SqlApiKeys
+    from jupyter_server_ext.ledger.changes import SqlChanges
     from jupyter_server_ext.ledger.files import Head
     from jupyter_server_ext.ledger.rows import ForgottenCallers
 
@@ -248,6 +249,11 @@ class SpooledLedgerStore(SqlLedgerStore):
     def api_keys(self) -> SqlApiKeys:
         """See ``SqlLedgerStore.api_keys``."""
         return cast("SqlApiKeys", _Soon(super().api_keys, self._soon))
+
+    @property
+    def changes(self) -> SqlChanges:
+        """See ``SqlLedgerStore.changes``."""
+        return cast("SqlChanges", _Soon(super().changes, self._soon))
 
     def _soon(self, question: Callable[[], T]) -> T:
         """The database's answer within the patience: a question to one that hangs keeps a thread from all others."""

@@ -6,7 +6,4 @@ from .counters import RollingWindow as RollingWindow
 from .counters import Shortfall as Shortfall
 from .limits import Limits as Limits
 from .limits import merged as merged
-from .overrides import KnownGroups as KnownGroups
-from .overrides import LimitOverrides as LimitOverrides
-from .overrides import check_limits as check_limits
 from .shared_counters import RedisCounters as RedisCounters

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from jupyter_server_ext.config import CallerLimits, Settings, TenantSettings, Unit
+    from jupyter_server_ext.config import CallerLimits, Settings, Unit
     from jupyter_server_ext.ledger import Used
 
 NO_LIMIT = 2_147_483_647  # the value of headers where there is no limit: clients read a whole number there
@@ -39,8 +39,9 @@ _UNITS: tuple[Unit, ...] = ("requests", "tokens")
 _TOKENS = "/tokens/"
 _MOST_CALLERS = 10_000  # whose scopes are remembered; their counts are with the counters
 
-ScopeKind = Literal["key", "caller", "tenant", "everyone"]
+ScopeKind = Literal["route", "key", "caller", "tenant", "everyone"]
 _TITLES: Mapping[ScopeKind, str] = {
+    "route": "Your limit here",
     "key": "This key's limit",
     "caller": "Your limit",
     "tenant": "Your group's limit",
@@ -61,11 +62,11 @@ class _Refusal(NamedTuple):
 
 
 class LimitScope:
-    """The counters of one virtual key, one caller, one tenant, or everyone."""
+    """The counters of one virtual key, one caller (on all routes or on one), one tenant, or everyone."""
 
     def __init__(self, kind: ScopeKind, name: str, limits: CallerLimits) -> None:
         self.kind = kind  # which of them
-        scope = kind if kind == "everyone" else f"{kind}:{name}"
+        scope = {"everyone": kind, "route": f"caller:{name}"}.get(kind, f"{kind}:{name}")
         self.slots = Counter(f"{scope}/concurrent", limits.concurrency)
         self.counters: dict[tuple[Unit, str], Counter] = {}
         self.limited: dict[Unit, list[tuple[Counter, int]]] = {unit: [] for unit in _UNITS}
@@ -201,7 +202,8 @@ class Limits:
     def configure(self, settings: Settings) -> None:
         """Have other limits from now on; what was used still counts."""
         self._settings = settings
-        self._of_tenants |= {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
+        self._of_tenants = {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
+        self._of_routes = dict(settings.routes)
         self._of_callers = {name: merged(settings.caller, own) for name, own in settings.callers}
         # For a slot among all in flight requests wait in the queue; only 0 is refused here.
         slots = 0 if settings.everyone.concurrency == 0 else None
@@ -209,10 +211,22 @@ class Limits:
         self._tenants.clear()
         self._callers.clear()
 
-    def learn(self, tenant: TenantSettings) -> None:
-        """Have these limits for a tenant from now on."""
-        self._of_tenants[tenant.name] = merged(self._settings.tenant, tenant.limits)
-        self._tenants.pop(tenant.name, None)
+    async def admit(self, caller: Caller, route: str) -> None:
+        """Count a request to a route, where that has limits.
+
+        Raises:
+            LimitExceeded: The caller has reached one of them.
+        """
+        if (limits := self._of_routes.get(route)) is None:
+            return
+        scope = LimitScope("route", f"{caller.name}/route/{route}", limits)
+        demands = [Demand(counter, 1) for (unit, _), counter in scope.counters.items() if unit == "requests"]
+        got = await self.counters.take(demands)
+        refusals = [scope.refusal(one) for one in got if isinstance(one, Shortfall)]
+        if worst := max(filter(None, refusals), key=attrgetter("wait"), default=None):
+            again = "" if math.isinf(worst.wait) else f" Try again in {in_words(worst.wait)}."
+            wait = None if math.isinf(worst.wait) else worst.wait
+            raise LimitExceeded(worst.sentence + again, code="route_limit_exceeded", retry_after=wait)
 
     def take(self, caller: Caller, request: ChatRequest, need: Need | None = None) -> LimitCharges:
         """What one request takes, as an async context manager.
@@ -287,7 +301,8 @@ class Limits:
     async def forget(self, caller: str, keys: Iterable[str] = ()) -> bool:
         """Forget a caller and its virtual keys, money included; False where Redis, which knows them, is away."""
         self._callers.pop(caller, None)
-        scopes = [f"caller:{caller}", *(f"key:{key}" for key in keys)]
+        routes = [f"caller:{caller}/route/{route}" for route in self._of_routes]
+        scopes = [f"caller:{caller}", *routes, *(f"key:{key}" for key in keys)]
         return all([await self.counters.forget(scope) for scope in scopes])
 
     def _figures(self, counter: Counter) -> dict[str, int | None]:

@@ -26,7 +26,7 @@ from jupyter_server_ext.messages import Caller, Usage
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from jupyter_server_ext.config import Settings, TenantSettings
+    from jupyter_server_ext.config import Settings
     from jupyter_server_ext.limits import Counters
 
 NANODOLLARS = 1_000_000_000  # nano-dollars in a US dollar
@@ -204,18 +204,13 @@ class Budgets:
         """Have other limits from now on; what was spent still counts."""
         self._settings = settings
         self._places.clear()
-        self._tenants |= {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
+        self._tenants = {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
         self._callers = {name: merged(settings.caller, own) for name, own in settings.callers}
 
     @property
     def month(self) -> str:
         """The first day of the current month, such as ``2026-11-01``."""
         return f"{self._now():%Y-%m-01}"
-
-    def learn(self, tenant: TenantSettings) -> None:
-        """Have this budget for a tenant from now on; what was spent stays."""
-        self._tenants[tenant.name] = merged(self._settings.tenant, tenant.limits)
-        self._places.clear()
 
     def restore(
         self, spent: Mapping[tuple[str, str], Mapping[str, int]], by_keys: Mapping[str, Mapping[str, int]] | None = None

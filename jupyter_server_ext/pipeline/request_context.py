@@ -338,13 +338,15 @@ class Accounting:
     def _today(self, store: SqlLedgerStore) -> str:
         return store.day(time.time())
 
-    async def usage(self, since: str = "") -> list[dict[str, Any]]:
+    async def usage(self, since: str = "", tenant: str | None = None) -> list[dict[str, Any]]:
         """The ledger's sums per day, caller, tenant, model and task, since a day such as ``2026-11-21``, or today.
+
+        Of one tenant, or of all when None.
 
         Raises:
             LedgerUnavailable: There is no ledger, or it cannot be read.
         """
-        sums = await self.ledger.ask(lambda store: store.totals(since=since or self._today(store)))
+        sums = await self.ledger.ask(lambda store: store.totals(since=since or self._today(store), tenant=tenant))
         return [
             {name: value for name, value in total.items() if not name.endswith("_nanodollars")}
             | {"cost_usd": _usd(total["cost_nanodollars"]), "saved_usd": _usd(total["saved_nanodollars"])}

@@ -165,6 +165,7 @@ def test_a_ledger_of_the_first_version_is_taken_over(url, tmp_path):
         db.execute("DROP TABLE decisions")
         db.execute("DROP TABLE api_keys")
         db.execute("DROP TABLE forgotten")
+        db.execute("DROP TABLE changes")
         for table in ("document_passages", "documents", "document_words"):
             db.execute(f"DROP TABLE {table}")
         db.execute("UPDATE alembic_version SET version_num = '0001'")

@@ -58,7 +58,7 @@ async def statuses(gateway, number, **options):
 async def test_what_is_decided_at_one_gateway_holds_at_the_others_too(gateway):
     own = CallerLimits(requests_per_minute=1)
     async with gateway(caller=own) as here, gateway(caller=own, instance="two") as there:
-        following = asyncio.create_task(there.app.overrides.follow(0.01))
+        following = asyncio.create_task(there.app.runtime.follow(0.01))
         await limits(here, {"caller": {"requests_per_minute": 3}})
         await limits(there, {"tenant": {"requests_per_day": 4}})
         told = (await limits(there)).json()

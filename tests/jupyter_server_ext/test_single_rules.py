@@ -8,7 +8,7 @@ import zlib
 from jupyter_server_ext.app.assembly import RSQLGatewayApp
 from jupyter_server_ext.app.command import _plainly
 from jupyter_server_ext.app.subcommands import ClassDemand, group_rate
-from jupyter_server_ext.config.settings import KeySettings, Limit, Settings
+from jupyter_server_ext.config.settings import KeySettings, Limit
 from jupyter_server_ext.handlers.chat import asked_of
 from jupyter_server_ext.handlers.requests import cache_wish
 from jupyter_server_ext.handlers.response_events import EventTranslator, ResponseFrame
@@ -29,7 +29,6 @@ from jupyter_server_ext.keys.windows.window import TimeWindow
 from jupyter_server_ext.limits.counters import scope_of
 from jupyter_server_ext.limits.limits import duration as header_duration
 from jupyter_server_ext.limits.limits import in_words
-from jupyter_server_ext.limits.overrides import with_changes
 from jupyter_server_ext.messages import Caller, ChatRequest
 from jupyter_server_ext.pipeline.cache import as_body, cache_key
 from jupyter_server_ext.redis.client import address_of
@@ -207,10 +206,6 @@ def test_duration_of_limits():
 
 def test_in_words():
     assert (in_words(0.2), in_words(90), in_words(4000)) == ("1 s", "90 s", "67 min")
-
-
-def test_with_changes():
-    assert with_changes(Settings(), {"caller": {"requests_per_day": 5}}).caller.requests_per_day == 5
 
 
 def test_addresses():

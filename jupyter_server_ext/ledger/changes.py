@@ -1,0 +1,162 @@
+"""What administrators and instructors changed at run time: a trail to which lines are added, and what follows of it."""
+
+# The trail is the store. The last line about a thing says how it is now, so a restart and every other gateway know, and
+# an undo is one more line. A line is added only while what it says was there before still is: of two who change the
+# same thing at once, the second is told.
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import sqlalchemy as sa
+
+PERSONAL = ("callers", "member")
+"""Kinds of things whose names are callers'; forgetting a caller removes their lines."""
+
+_LOCK = 7_715_103  # any number; two that change something take turns
+
+
+class Thing(NamedTuple):
+    """What can be changed: the limits of one caller, the rules of one tenant, and so on."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the trail."""
+
+    id: str  # of the request that changed it; several things may change at once
+    at: float  # unix time
+    caller: str  # who changed it
+    kind: str  # see ``Thing``; ``did`` for what has no state, such as a key that was paused
+    name: str
+    tenant: str = ""  # whose it is, where it is a tenant's
+    before: str = ""  # JSON; empty for nothing
+    after: str = ""  # the same
+    undoes: str = ""  # the id of the change that it takes back, if any
+    number: int = 0  # its place in the trail, from 1 on; 0 until it is kept
+
+    @property
+    def thing(self) -> Thing:
+        """What was changed."""
+        return Thing(self.kind, self.name)
+
+
+DID = "did"
+
+
+class MemoryChanges:
+    """The trail until the end of the process."""
+
+    def __init__(self) -> None:
+        self._lines: list[Change] = []
+        self._number = 0
+
+    def add(self, changes: Sequence[Change]) -> bool:
+        """Add lines, all or none; False where something is no longer what a line says it was before."""
+        state = self.state()
+        if any(state.get(one.thing, "") != one.before for one in changes if one.kind != DID):
+            return False
+        for one in changes:
+            self._number += 1
+            self._lines.append(replace(one, number=self._number))
+        return True
+
+    def newest(self) -> int:
+        """The number of the last line, 0 without any; it grows with every change."""
+        return self._number
+
+    def state(self) -> Mapping[Thing, str]:
+        """How everything is now that was ever changed and is not as it was at first."""
+        last = {one.thing: one.after for one in self._lines if one.kind != DID}
+        return {thing: after for thing, after in last.items() if after}
+
+    def by_id(self, change_id: str) -> list[Change]:
+        """The lines of one request, in order."""
+        return [one for one in self._lines if one.id == change_id]
+
+    def read(self, *, tenant: str | None = None, before: int | None = None, limit: int = 100) -> list[Change]:
+        """Lines before a number, the newest first; of a tenant, or all."""
+        found = (one for one in reversed(self._lines) if before is None or one.number < before)
+        return [one for one in found if tenant is None or one.tenant == tenant][:limit]
+
+    def forget(self, caller: str) -> None:
+        """Drop what is about a caller, and the caller's name from what it changed."""
+        kept = (one for one in self._lines if not (one.kind in PERSONAL and one.name == caller))
+        self._lines = [replace(one, caller="") if one.caller == caller else one for one in kept]
+
+
+class SqlChanges:
+    """The trail in the ledger's database, with the methods of ``MemoryChanges``. They block."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        from jupyter_server_ext.ledger.schema import changes
+
+        self._engine, self._table = engine, changes
+
+    def add(self, changes: Sequence[Change]) -> bool:
+        """See ``MemoryChanges.add``."""
+        import sqlalchemy as sa
+
+        with self._engine.begin() as db:
+            if db.dialect.name == "postgresql":
+                db.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            else:
+                db.exec_driver_sql("BEGIN IMMEDIATE")
+            line = self._table.c
+            for one in changes:
+                if one.kind == DID:
+                    continue
+                about = sa.select(line.after).where(line.kind == one.kind, line.name == one.name)
+                if (db.execute(about.order_by(line.number.desc()).limit(1)).scalar() or "") != one.before:
+                    db.rollback()
+                    return False
+            names = ("id", "at", "caller", "kind", "name", "tenant", "before", "after", "undoes")
+            db.execute(self._table.insert(), [{name: getattr(one, name) for name in names} for one in changes])
+        return True
+
+    def newest(self) -> int:
+        """See ``MemoryChanges.newest``."""
+        import sqlalchemy as sa
+
+        with self._engine.connect() as db:
+            return int(db.execute(sa.select(sa.func.max(self._table.c.number))).scalar() or 0)
+
+    def state(self) -> Mapping[Thing, str]:
+        """See ``MemoryChanges.state``."""
+        import sqlalchemy as sa
+
+        line = self._table.c
+        last = sa.select(sa.func.max(line.number)).where(line.kind != DID).group_by(line.kind, line.name)
+        query = sa.select(line.kind, line.name, line.after).where(line.number.in_(last), line.after != "")
+        with self._engine.connect() as db:
+            return {Thing(row.kind, row.name): row.after for row in db.execute(query)}
+
+    def by_id(self, change_id: str) -> list[Change]:
+        """See ``MemoryChanges.by_id``."""
+        line = self._table.c
+        with self._engine.connect() as db:
+            query = self._table.select().where(line.id == change_id).order_by(line.number)
+            return [Change(**row) for row in db.execute(query).mappings()]
+
+    def read(self, *, tenant: str | None = None, before: int | None = None, limit: int = 100) -> list[Change]:
+        """See ``MemoryChanges.read``."""
+        line = self._table.c
+        query = self._table.select().order_by(line.number.desc()).limit(limit)
+        query = query if tenant is None else query.where(line.tenant == tenant)
+        query = query if before is None else query.where(line.number < before)
+        with self._engine.connect() as db:
+            return [Change(**row) for row in db.execute(query).mappings()]
+
+    def forget(self, caller: str) -> None:
+        """See ``MemoryChanges.forget``."""
+        line = self._table.c
+        with self._engine.begin() as db:
+            db.execute(self._table.delete().where(line.kind.in_(PERSONAL), line.name == caller))
+            db.execute(self._table.update().where(line.caller == caller).values(caller=""))

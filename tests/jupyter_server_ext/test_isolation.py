@@ -1,0 +1,294 @@
+"""No tenant reads, changes or spends another's, at any route; a route that is not classified here fails."""
+
+from __future__ import annotations
+
+import random
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+import httpx
+import msgspec
+import pytest
+
+from jupyter_server_ext.config import KeySettings, Secret, Settings, StorageSettings, TenantSettings
+from jupyter_server_ext.config.settings import ApiKeySettings
+from jupyter_server_ext.handlers import ROUTES
+from jupyter_server_ext.handlers.home import operations
+
+pytestmark = pytest.mark.asyncio
+
+OPEN, OWN, TEACHES, ADMIN = "open to all", "the caller's own", "the instructor's own tenant", "administrators only"
+CLASSES = {
+    "GET ": OPEN,
+    "POST ": OPEN,
+    "GET health": OPEN,
+    "GET oauth_callback": OPEN,
+    "POST v1/chat/completions": OWN,
+    "GET v1/models": OWN,
+    "GET v1/models/{model}": OWN,
+    "POST v1/responses": OWN,
+    "POST v1/embeddings": OWN,
+    "POST v1/{other}": OWN,
+    "GET v1/{other}": OWN,
+    "POST chat": OWN,
+    "GET documents": OWN,
+    "POST documents": TEACHES,
+    "DELETE documents/{name}": TEACHES,
+    "POST search": OWN,
+    "GET status": OWN,
+    "GET stats": OWN,
+    "POST feedback": OWN,
+    "GET metrics": OWN,
+    "GET keys": OWN,
+    "POST keys": OWN,
+    "DELETE keys/{id}": OWN,
+    "GET openapi.json": OWN,
+    "GET docs": OWN,
+    "POST admin/health-check": ADMIN,
+    "POST admin/reset-daily-limits": ADMIN,
+    "GET admin/api/keys": ADMIN,
+    "POST admin/api/keys/{key}/{action}": ADMIN,
+    "GET admin/api/api-keys": ADMIN,
+    "POST admin/api/api-keys": ADMIN,
+    "DELETE admin/api/api-keys/{id}": ADMIN,
+    "GET admin/api/limits": ADMIN,
+    "POST admin/api/limits": ADMIN,
+    "DELETE admin/api/limits": ADMIN,
+    "GET admin/api/tenants": TEACHES,
+    "POST admin/api/tenants": ADMIN,
+    "GET admin/api/tenants/{name}": TEACHES,
+    "POST admin/api/tenants/{name}": TEACHES,
+    "DELETE admin/api/tenants/{name}": TEACHES,
+    "GET admin/api/tenants/{name}/members": TEACHES,
+    "POST admin/api/tenants/{name}/members": ADMIN,
+    "DELETE admin/api/tenants/{name}/members/{caller}": ADMIN,
+    "GET admin/api/changes": TEACHES,
+    "POST admin/api/changes/{id}/undo": TEACHES,
+    "GET admin/api/export": ADMIN,
+    "POST admin/api/ledger/verify": ADMIN,
+    "GET admin/api/requests/{id}": ADMIN,
+    "GET admin/api/feedback": ADMIN,
+    "GET admin/api/usage": TEACHES,
+    "GET admin/api/errors": ADMIN,
+    "DELETE admin/api/users/{name}": ADMIN,
+}
+"""What a caller reaches by each method of each route."""
+
+
+async def test_every_route_is_classified():
+    scopes = {f"{method} {route.path}": scope for route, method, scope, _ in operations(ROUTES)}
+    assert scopes.keys() == CLASSES.keys()
+    marked = {OPEN: "", OWN: "chat", TEACHES: "instructor", ADMIN: "admin"}
+    assert {name: marked[CLASSES[name]] for name in scopes} == scopes
+
+
+class World:
+    """Tenants full of things that each of them alone may see; all of them hold the tenant's mark."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw = random.Random(seed)
+        letters = ["a", "A", "b", "é", "0", "/", "%", ".", " x", "-", "'", '"', "%2F", "}"]
+        names = {"a", "ab"}  # of which one begins like the other
+        while len(names) < 3:
+            names.add("".join(self.draw.choices(letters, k=self.draw.randint(1, 6))).strip() or "z")
+        self.tenants = sorted(names)
+        self.ids: dict[str, dict[str, str]] = {name: {} for name in self.tenants}
+
+    def mark(self, tenant: str) -> str:
+        return f"mark{self.tenants.index(tenant)}of"
+
+    def token(self, tenant: str, role: str) -> str:
+        return f"{role}-{self.tenants.index(tenant)}-token"
+
+    def settings(self, url: str) -> Settings:
+        models = [f"m-{self.mark(name)}" for name in self.tenants]
+        key = KeySettings("sim", Secret("key"), "http://sim.invalid/v1", name="sim-1", models=("m", *models))
+        people = [
+            ApiKeySettings(f"{role}-{self.mark(name)}", Secret(self.token(name, role)), name, scopes)
+            for name in self.tenants
+            for role, scopes in (("student", ("chat",)), ("teacher", ("chat", "instructor")))
+        ]
+        tenants = [
+            TenantSettings(name, models=("m", model), system_prompt=f"Say {self.mark(name)}.")
+            for name, model in zip(self.tenants, models, strict=True)
+        ]
+        return Settings(
+            default_model="m",
+            keys=(key,),
+            storage=StorageSettings(ledger=url, instance="one"),
+            api_keys=tuple(people),
+            tenants=tuple(tenants),
+        )
+
+
+def echo(request: httpx.Request) -> httpx.Response:
+    """A provider that says what it was sent, so that what another tenant was told would be seen."""
+    text = request.read().decode()
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    vectors = [{"object": "embedding", "index": 0, "embedding": [0.5]}]
+    return httpx.Response(
+        200, json={"id": "c", "object": "chat.completion", "choices": [choice], "usage": usage, "data": vectors}
+    )
+
+
+async def send(gateway, token, method, path, body=None):
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    content = None if body is None else msgspec.json.encode(body)
+    # By its whole address, as a client would put names of tenants in order.
+    return await gateway.client.request(method, gateway.url + path, headers=headers, content=content)
+
+
+async def fill(gateway, world):
+    """Have everything that the routes can make for each tenant."""
+    for name in world.tenants:
+        mark, ids = world.mark(name), world.ids[name]
+        teacher, student = world.token(name, "teacher"), world.token(name, "student")
+        made = await send(gateway, student, "POST", "keys", {"name": f"key {mark}"})
+        ids["id"], ids["token"] = made.json()["id"], made.json()["key"]
+        document = {"name": "notes.md", "text": f"# Bins\n\nGlass goes to {mark}."}
+        assert (await send(gateway, teacher, "POST", "documents", document)).status_code == 201
+        rules = {"system_prompt": f"Always say {mark}.", "limits": {"requests_per_day": 10_000}}
+        changed = await send(gateway, teacher, "PATCH", f"admin/api/tenants/{quote(name, safe='')}", rules)
+        assert changed.status_code == 200, changed.text
+        member = {"caller": f"guest-{mark}", "instructor": True}
+        await send(gateway, "owner-token", "POST", f"admin/api/tenants/{quote(name, safe='')}/members", member)
+        reply = await send(gateway, student, "POST", "chat", {"message": f"What is {mark}?", "session_id": "s1"})
+        assert mark in reply.text
+        ids["request"] = reply.headers["x-request-id"]
+    lines = (await send(gateway, "owner-token", "GET", "admin/api/changes")).json()["changes"]
+    for line in lines:
+        if line["kind"] == "course":
+            world.ids[line["tenant"]]["change"] = line["id"]
+
+
+def bodies(world, other):
+    """What is sent to each route, by a caller who wants what is another tenant's."""
+    message = {"role": "user", "content": "What is it?"}
+    ids = world.ids[other]
+    rules = {"system_prompt": "taken", "limits": {"requests_per_day": 0}}
+    return {
+        "v1/chat/completions": {"messages": [message], "model": "m"},
+        "v1/responses": {"input": "What is it?", "model": "m"},
+        "v1/embeddings": {"input": "What is it?", "model": "m"},
+        "v1/{other}": {},
+        "chat": {"message": "What did we say?", "session_id": "s1"},
+        "documents": {"name": "notes.md", "text": "taken", "tenant": other},
+        "search": {"query": "Where does glass go?", "documents": ["notes.md"]},
+        "feedback": {"request_id": ids["request"], "rating": "down"},
+        "keys": {"name": "mine", "owner": other, "tenant": other},
+        "admin/api/api-keys": {"name": "k", "owner": "x", "tenant": other},
+        "admin/api/limits": {"tenants": {other: {"requests_per_day": 0}}},
+        "admin/api/tenants": {"name": other, **rules},
+        "admin/api/tenants/{name}": rules,
+        "admin/api/tenants/{name}/members": {"caller": "intruder", "instructor": True},
+    }
+
+
+def address(world, path, other):
+    """The address by which a route would give away what is another tenant's."""
+    ids = world.ids[other]
+    name = "notes.md" if path.startswith("documents") else other
+    given = {
+        "name": quote(name, safe=""),
+        "id": {"keys": ids["id"], "admin/api/api-keys": ids["id"], "admin/api/changes": ids["change"]}.get(
+            path.partition("/{")[0], ids["request"]
+        ),
+        "caller": quote(f"guest-{world.mark(other)}", safe=""),
+        "model": "m",
+        "other": "completions",
+        "key": "sim-1",
+        "action": "pause",
+    }
+    query = {
+        "documents/{name}": f"?tenant={quote(other, safe='')}",
+        "admin/api/usage": f"?since=2000-01-01&tenant={quote(other, safe='')}",
+        "admin/api/changes": f"?tenant={quote(other, safe='')}",
+    }
+    return path.format(**given) + query.get(path, "")
+
+
+async def all_of(gateway, world, tenant):
+    """Everything of a tenant, as its people and the administrators see it."""
+    quoted = quote(tenant, safe="")
+    teacher, student = world.token(tenant, "teacher"), world.token(tenant, "student")
+    read = [
+        (teacher, f"admin/api/tenants/{quoted}"),
+        (teacher, f"admin/api/tenants/{quoted}/members"),
+        (teacher, "admin/api/changes"),
+        (teacher, "admin/api/usage"),
+        (student, "documents"),
+        (student, "keys"),
+        (student, "v1/models"),
+    ]
+    found = [(await send(gateway, token, "GET", path)).json() for token, path in read]
+    stats = (await send(gateway, student, "GET", "stats")).json()
+    passages = (await send(gateway, student, "POST", "search", {"query": "glass bins taken"})).json()
+    feedback = (await send(gateway, "owner-token", "GET", "admin/api/feedback")).json()
+    return [*found, stats["limits"], stats["cost"], stats["documents"], passages, feedback]
+
+
+@asynccontextmanager
+async def serving(served, world, url):
+    async with served(world.settings(url), fake=False, transport=httpx.MockTransport(echo)) as gateway:
+        await fill(gateway, world)
+        yield gateway
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_no_caller_reaches_what_is_another_tenants_at_any_route(served, url, seed):
+    world = World(seed)
+    async with serving(served, world, url) as gateway:
+        for tenant in world.tenants:
+            others = [name for name in world.tenants if name != tenant]
+            before = [await all_of(gateway, world, other) for other in others]
+            callers = {role: world.token(tenant, role) for role in ("student", "teacher")}
+            callers["key"] = world.ids[tenant]["token"]
+            routes = list(operations(ROUTES))
+            world.draw.shuffle(routes)
+            for route, method, _, _ in routes:
+                kind = CLASSES[f"{method} {route.path}"]
+                for role, token in callers.items():
+                    other = world.draw.choice(others)
+                    path = address(world, route.path, other)
+                    body = bodies(world, other).get(route.path) if method == "POST" else None
+                    reply = await send(gateway, token, method, path, body)
+                    where = f"{method} {path} by a {role} of {tenant}"
+                    assert reply.status_code < 500, where
+                    if kind is ADMIN or (kind is TEACHES and role != "teacher"):
+                        assert reply.status_code == 403, where
+                    for name in others:
+                        assert world.mark(name) not in reply.text, where
+            assert [await all_of(gateway, world, other) for other in others] == before
+
+
+@pytest.mark.parametrize("seed", range(3, 5))
+async def test_without_a_token_nothing_of_any_tenant_is_seen(served, url, seed):
+    world = World(seed)
+    async with serving(served, world, url) as gateway:
+        before = [await all_of(gateway, world, tenant) for tenant in world.tenants]
+        for route, method, scope, _ in operations(ROUTES):
+            other = world.draw.choice(world.tenants)
+            path = address(world, route.path, other)
+            reply = await send(gateway, "", method, path, bodies(world, other).get(route.path) or {})
+            assert not any(world.mark(name) in reply.text for name in world.tenants)
+            assert reply.status_code == 401 or not scope, path
+        assert [await all_of(gateway, world, tenant) for tenant in world.tenants] == before
+
+
+async def test_what_one_tenant_spends_leaves_the_others_theirs(served, url):
+    """A tenant at its limits is refused, and the next one is answered as if nothing had been."""
+    world = World(7)
+    settings = world.settings(url)
+    async with served(settings, fake=False, transport=httpx.MockTransport(echo)) as gateway:
+        first, second, *_ = world.tenants
+        limits = {"tenants": {first: {"requests_per_minute": 3}}}
+        assert (await send(gateway, "owner-token", "PATCH", "admin/api/limits", limits)).status_code == 200
+        question = {"messages": [{"role": "user", "content": "What is it?"}], "model": "m"}
+        for name, answered in ((first, 3), (second, 5)):
+            tokens = [world.token(name, role) for role in ("student", "teacher", "student", "teacher", "student")]
+            sent = [await send(gateway, token, "POST", "v1/chat/completions", question) for token in tokens]
+            assert [reply.status_code for reply in sent].count(200) == answered
+        usage = (await send(gateway, "owner-token", "GET", "admin/api/usage")).json()["usage"]
+        assert sum(row["requests"] - row["errors"] for row in usage if row["tenant"] == first) == 3
+        assert {row["tenant"] for row in usage} == {first, second}
