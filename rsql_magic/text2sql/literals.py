@@ -303,7 +303,8 @@ class LiteralCheck:
 
             found = comparisons(sql, prompt.dialect, prompt.catalog)
             with values.spared():
-                yield from looked_up(found, index, prompt.options.question, prompt.engine.dialect, self._run)
+                question, dialect = prompt.options.question, prompt.engine.dialect
+                yield from looked_up(found, index, question, prompt.catalog, dialect, self._run)
 
     def told(self, sql: str) -> str:
         """A query as a model may be told of it: with the literals of its draft, where the stored ones may not leave."""

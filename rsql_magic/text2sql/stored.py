@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.databases import ValueKeeper
     from rsql_magic.knowledge import HeldValue, ValueIndex
+    from rsql_magic.sql import Catalog
     from rsql_magic.text2sql.literals import Comparison, Run
 
 # Literals of one query that the database is asked to confirm.
@@ -48,6 +49,7 @@ class NearLiteral:
     comparison: Comparison
     values: tuple[str, ...]  # what it may stand for, as the literal would be written
     is_sure: bool = False  # whether it is the one value, and nothing else can be meant
+    elsewhere: tuple[str, ...] = ()  # other columns that hold it, where its own has nothing like it
 
     @property
     def is_personal(self) -> bool:
@@ -60,17 +62,20 @@ class NearLiteral:
         text = f"'{one_line(self.comparison.text)}'"
         if self.is_sure:
             return f"{text} → {values[0]} (stored in {column})"
+        if self.elsewhere:
+            return f"No row has {text} in {column}, but {' and '.join(self.elsewhere[:_SHOWN])} has it."
         return f"No row has {text} in {column}; nearest: {' or '.join(values)}."
 
 
-def looked_up(
-    found: Iterable[Comparison], index: ValueIndex, question: str, dialect: str, run: Run
+def looked_up(  # noqa: PLR0917
+    found: Iterable[Comparison], index: ValueIndex, question: str, catalog: Catalog, dialect: str, run: Run
 ) -> list[NearLiteral]:
-    """The literals that no row has, as the database confirms, while the index knows something near.
+    """The literals that no row has, as the database confirms, while the index knows something near, or where they are.
 
     ``dialect`` and ``run`` are the database's, as for `literals.doubts`; ``question`` is evidence of what is meant.
     """
-    candidates = (one for each in _of_texts(found, index) if (one := _meant(each, index, question)))
+    texts = _of_texts(found, index)
+    candidates = (one for e in texts if (one := _meant(e, index, question) or _elsewhere(e, index, catalog)))
     asked = [one for one, _ in zip(candidates, range(_MOST), strict=False)]
     return [one for one in asked if is_absent(one.comparison, dialect, run)]
 
@@ -98,6 +103,16 @@ def _meant(one: Comparison, index: ValueIndex, question: str) -> NearLiteral | N
     nearest = tuple(dict.fromkeys(one.gives(value) for slips, value in near if slips == near[0][0]))
     is_sure = _is_slip(one.text, nearest, question)
     return NearLiteral(one, nearest if is_sure else values, is_sure) if values else None
+
+
+def _elsewhere(one: Comparison, index: ValueIndex, catalog: Catalog) -> NearLiteral | None:
+    """A literal that other columns hold, and its own column nothing like it; None where none does."""
+    if one.like or index.holds(one.text, one.table.full_name, one.column.name):
+        return None
+    held = ((each, catalog.get(each.table)) for each in index.same([one.text.strip()]) if each.same)
+    columns = [(table, column) for each, table in held if table and (column := table.column(each.column))]
+    names = [f"{table.full_name}.{column.name}" for table, column in columns if not column.is_private]
+    return NearLiteral(one, (), elsewhere=tuple(dict.fromkeys(names))) if names else None
 
 
 def _is_slip(text: str, values: Sequence[str], question: str) -> bool:

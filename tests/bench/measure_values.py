@@ -72,7 +72,7 @@ def measured(place: Path, questions: list[dict[str, str]]) -> Counter[str]:
             counts["lines of profiles"] += len(profiled)
             counts["lines of index"] += len(indexed)
             counts["absent"] += len(gold) - len(held)
-            near = looked_up(found, index, asked["question"], "sqlite", run)
+            near = looked_up(found, index, asked["question"], catalog, "sqlite", run)
             fix = corrected(asked["query"], "sqlite", near)
             counts["corrected"] += len(fix.changes) if fix else 0
             changed = {one.comparison.text for one in near if one.is_sure}

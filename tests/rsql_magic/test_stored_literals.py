@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import duckdb
 import pytest
@@ -11,6 +12,7 @@ from rsql_magic.databases import open_engine
 from rsql_magic.databases.value_building import ValueBuilder
 from rsql_magic.errors import RsqlError
 from rsql_magic.knowledge import ValueIndex, ValueStore, fold
+from rsql_magic.sql import Meaning
 from rsql_magic.text2sql.literals import comparisons
 from rsql_magic.text2sql.stored import corrected, held_phrases, looked_up
 
@@ -39,7 +41,7 @@ class Base:
 
     def found(self, sql, question=""):
         dialect = self.engine.dialect
-        return looked_up(comparisons(sql, dialect, self.catalog), self.index, question, dialect, self.run)
+        return looked_up(comparisons(sql, dialect, self.catalog), self.index, question, self.catalog, dialect, self.run)
 
     def fixed(self, sql, question=""):
         fix = corrected(sql, self.engine.dialect, self.found(sql, question))
@@ -237,3 +239,32 @@ def test_right_literals_are_left_alone(generated):
         touched += [(literal, base.fixed(sql))] if base.fixed(sql, f"How many have {literal}?") != sql else []
     assert len(asked) > 1_000
     assert touched == []
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        (
+            "SELECT id FROM pets WHERE kind = 'Shutdown'",
+            ["No row has 'Shutdown' in pets.kind, but pets.status has it."],
+        ),
+        (
+            "SELECT id FROM pets WHERE kind <> 'shutdown'",
+            ["No row has 'shutdown' in pets.kind, but pets.status has it."],
+        ),
+        ("SELECT id FROM pets WHERE kind = 'zebra'", []),  # nothing is what the question is about
+        ("SELECT id FROM pets WHERE kind = 'dog'", []),
+        ("SELECT id FROM pets WHERE kind LIKE '%Shutdown%'", []),
+    ],
+)
+def test_a_literal_that_another_column_holds_is_told_and_never_moved(base, query, said):
+    assert base.said(query) == said
+    assert base.fixed(query) == query
+
+
+def test_a_column_that_is_restricted_is_not_told_to_hold_a_literal(base, monkeypatch):
+    query, pets = "SELECT id FROM pets WHERE kind = 'Blue'", base.catalog["pets"]
+    assert base.said(query) == ["No row has 'Blue' in pets.kind, but pets.mix has it."]
+    restricted = (replace(c, meaning=Meaning(restricted=True)) if c.name == "mix" else c for c in pets.columns)
+    monkeypatch.setattr(base, "catalog", replace(base.catalog, tables=(pets.with_columns(restricted),)))
+    assert base.said(query) == []
