@@ -352,7 +352,7 @@ class _Project:
             expression = f"COALESCE({expression}, {int(fill)})"
         default = (model.entry.get("defaults") or {}).get("agg_time_dimension")
         time = str(measure.get("agg_time_dimension") or default or "")
-        grain = str(entry.get("time_granularity") or model.times.get(time, "")).lower()
+        grain = model.times.get(time, "")  # the shortest; a metric's own ``time_granularity`` is a default
         filters = (*_filters(used.get("filter")), *_filters(entry.get("filter")))
         where = tuple(self._where(text, model, time) for text in filters)
         return Definition(

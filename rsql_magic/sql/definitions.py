@@ -77,7 +77,6 @@ def as_stated_definition(one: Definition) -> Definition:
         description=said(one.description),
         unit=said(one.unit, 40),
         synonyms=tuple(said(each, 80) for each in one.synonyms[:6]),
-        grain="",
         dialect="",
         source="",
     )
@@ -98,7 +97,7 @@ def stated_definition(one: Definition) -> str:
         one.label if one.label.casefold() != one.name.casefold().replace("_", " ") else "",
         one.description,
         f"also called {', '.join(one.synonyms)}" if one.synonyms else "",
-        f"time {one.time}" if one.time else "",
+        f"time {one.time}{f' by {one.grain} or longer' if one.grain else ''}" if one.time else "",
         f"by {', '.join(one.dimensions)} only" if one.dimensions else "",
     ]
     name = one.calls if one.kind == "metric" else f"{one.table}.{one.name}"

@@ -22,6 +22,17 @@ class DefinitionCheck:
     proposed: Fix | None = field(default=None, init=False)  # that draft with its metric put in by rule
     forbidden: list[str] = field(default_factory=list, init=False)  # what the last draft showed and must not show
     _found: dict[str, Findings] = field(default_factory=dict, init=False)
+    _decided: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False)  # by rule, in queries as SQL
+
+    def put_in(self, sql: str) -> str:
+        """A draft with its metrics, filters and derived values as SQL, as it is where that cannot be."""
+        if not self.catalog().is_described:
+            return sql
+        from rsql_magic.sql import expand
+
+        made = expand(sql, self.dialect, self.catalog())
+        self._decided[made.sql] = made.notes or self._decided.get(made.sql, ())
+        return made.sql
 
     def problems(self, sql: str, statement: str, *, may_repair: bool) -> list[str]:
         """What in a draft goes against the dictionary: what must not be shown each time, the rest the first time."""
@@ -64,6 +75,7 @@ class DefinitionCheck:
         if computed:
             sources = [f"{one.name} ({one.source})" if one.source else one.name for one in reversed(computed)]
             yield f"By the definition of {', '.join(sources)}."
+        yield from self._decided.get(sql, ())
         yield from self.breaches(sql)
         if self.catalog().definitions.metrics and not (computed or self.breaches(sql)) and adds_up(sql, self.dialect):
             yield "Not a defined metric."

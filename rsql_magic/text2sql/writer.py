@@ -145,7 +145,7 @@ class Writer:
                 retries=retries,
                 mend=self.mend,
                 anew=self._prompt.anew,
-                defined=lambda sql: self._checks.defined(sql)[0],
+                defined=self._defined.put_in,
             )
             try:
                 rounds = drafts.drive(steps, self._reply)
@@ -205,7 +205,7 @@ class Writer:
         messages, parameters = self._prompt.further(number)
         try:
             draft = read_draft(self._reply(messages, **parameters))
-            draft = replace(draft, sql=self._checks.defined(draft.sql)[0])
+            draft = replace(draft, sql=self._defined.put_in(draft.sql))
             statement, problems = self._checks.read(draft.sql)
             if problems and (fix := self._checks.autofix(draft.sql)) is not None and not fix.restructured:
                 draft = replace(draft, sql=fix.sql)

@@ -134,6 +134,40 @@ def test_a_dictionary_beside_the_notebook_is_found_and_said_once(ip, gateway, be
     assert "dictionary.yaml" not in capsys.readouterr().out
 
 
+TOLD_BY = """
+tables:
+  people:
+    key: id
+    columns: {town: {references: towns.id}}
+    metrics:
+      headcount: {expression: COUNT(*), dimensions: [towns.name, joined], time: joined, grain: month}
+  towns: {key: id}
+"""
+
+
+def test_what_a_metric_may_be_told_by_is_held_and_how_it_was_joined_is_said(ip, gateway, beside, capsys):
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE towns AS SELECT 1 AS id, 'Ulm' AS name")
+    connection.execute(
+        "CREATE TABLE people AS SELECT * FROM (VALUES (1, 1, 7, DATE '2024-01-05'), (2, NULL, 8, DATE '2024-01-09'))"
+        " t(id, town, age, joined)"
+    )
+    ip.user_ns["con"] = connection
+    (beside / "dictionary.yaml").write_text(TOLD_BY, encoding="utf-8")
+    gateway.replies = [
+        "SELECT age, MEASURE(headcount) FROM people GROUP BY age",
+        "SELECT name, metric_time, MEASURE(headcount) FROM towns GROUP BY name, metric_time",
+    ]
+    result = ip.run("%%sql_ai con\nWhat is the headcount?")
+    asked = gateway.requests[-1]["messages"][-1]["content"]
+    assert "headcount can be told by towns.name and joined only (dictionary.yaml, line 7), not by people.age." in asked
+    assert sorted(result.df["name"].fillna("none")) == ["Ulm", "none"]
+    said = capsys.readouterr().out
+    assert "By the definition of headcount (dictionary.yaml, line 7)." in said
+    assert "Joined by rule along people.town = towns.id; rows without a partner stand under a missing value." in said
+    assert "metric_time goes by month, as the definition has it." in said
+
+
 def test_a_dictionary_is_read_anew_when_it_changes_and_can_be_left_out(ip, beside, capsys):
     path = beside / "dictionary.yaml"
     ip.run("%rsql dictionary")

@@ -67,21 +67,21 @@ WRITTEN = [
     ("SELECT MEASURE(revenue)", "What is the revenue?"),
     ("SELECT r.name, MEASURE(revenue) FROM regions r GROUP BY r.name", "revenue by region"),
     ("SELECT regions.name, MEASURE(revenue) AS x FROM order_items GROUP BY 1", "revenue by region"),
-    ("SELECT r.name AS region, MEASURE(revenue) FROM orders o JOIN customers c ON o.customer_id = c.id JOIN regions r ON r.id = c.region_id GROUP BY region", "revenue by region"),
-    ("SELECT name, MEASURE(revenue) FROM order_items JOIN regions ON TRUE", "revenue by region"),
+    ("SELECT r.name AS region, MEASURE(revenue) FROM orders o JOIN customers c ON o.customer_id = c.id JOIN regions r ON r.id = c.region_id GROUP BY region", "revenue by region, of those with one"),
+    ("SELECT name, MEASURE(revenue) FROM order_items JOIN regions ON TRUE", "revenue by region, of those with one"),
     ("SELECT category, measure('profit') FROM products", None),
     ("SELECT p.category, MEASURE(gross_margin) FROM order_items JOIN products p ON p.id = order_items.product_id GROUP BY p.category", "gross margin by category"),
     ("SELECT MEASURE(revenue) FROM orders JOIN customers c ON c.id = orders.customer_id AND c.region_id = 1", "revenue in the North"),
     ("SELECT EXTRACT(year FROM metric_time), MEASURE(refund_rate) GROUP BY 1", "refund rate by year"),
     ("SELECT channel, MEASURE(refund_rate) AS rate FROM orders GROUP BY channel ORDER BY rate DESC", "refund rate by channel"),
-    ("SELECT channel, ROUND(MEASURE(refund_rate), 9) FROM orders GROUP BY channel HAVING MEASURE(refund_rate) > 0", "refund rate by channel"),
+    ("SELECT channel, ROUND(MEASURE(refund_rate), 9) FROM orders GROUP BY channel HAVING COALESCE(MEASURE(refund_rate), 1) > 0", "refund rate by channel"),
     ("SELECT channel, MEASURE(cancellation_rate) FROM orders GROUP BY ALL", None),
     ("WITH m AS (SELECT name, MEASURE(revenue) AS v FROM regions GROUP BY name) SELECT name, v FROM m", "revenue by region"),
     ("SELECT a.name, a.v FROM (SELECT name, MEASURE(revenue) AS v FROM regions GROUP BY name) AS a", "revenue by region"),
     ("SELECT c.segment, MEASURE(revenue), MEASURE(refund_total) FROM customers c GROUP BY c.segment", "revenue and refunds by segment"),
     ("SELECT COUNT(*) FROM orders WHERE is_real", "number of orders"),
     ("SELECT o.channel, SUM(i.line_total) FROM order_items i JOIN orders o ON o.id = i.order_id WHERE o.is_real GROUP BY o.channel", "sales by channel"),
-    ("SELECT r.name, MEASURE(order_count) FROM orders o, customers c, regions r WHERE o.customer_id = c.id AND c.region_id = r.id GROUP BY r.name", "number of orders by region"),
+    ("SELECT r.name, MEASURE(order_count) FROM orders o, customers c, regions r WHERE o.customer_id = c.id AND c.region_id = r.id GROUP BY r.name", "number of orders by region, of those with one"),
 ]  # fmt: skip
 
 
@@ -89,7 +89,9 @@ WRITTEN = [
 def test_a_metric_gives_the_rows_of_its_definition(shop, sql, question):
     made = expand(sql, "duckdb", SHOP)
     assert not made.problem
-    assert rows(shop, made.sql) == rows(shop, dict(defined_shop.QUESTIONS)[question])
+    plain, inner, _ = question.partition(", of those with one")
+    by_hand = dict(defined_shop.QUESTIONS)[plain]
+    assert rows(shop, made.sql) == rows(shop, by_hand.replace("LEFT JOIN", "JOIN") if inner else by_hand)
 
 
 @pytest.mark.parametrize("join", ["JOIN", "LEFT JOIN"])

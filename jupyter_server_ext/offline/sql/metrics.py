@@ -89,6 +89,8 @@ class MetricBuilder(Builder):
         shown = [term for item in self._items() for term in self.terms.shown(item)]
         groups = [term for item in self.draft.group for term in self._group_terms(item)]
         where = self.terms.all(self.draft.where)
+        if self.draft.limit:  # which one it is: rows without a partner are none
+            where = exp.and_(where, *(exp.Not(this=exp.Is(this=each.copy(), expression=exp.Null())) for each in groups))
         order = [self._ordered(one, shown) for one in self.draft.order]
         query = exp.select(*shown).from_(self.scope.table(self.scope.subject)).where(where)
         if groups:

@@ -12,9 +12,10 @@ from rsql_magic.sql.autofix.broken_query import Fix
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse
 from rsql_magic.sql.layout import laid_out
 from rsql_magic.sql.linking.words import stems
+from rsql_magic.sql.metrics.dimensions import Limits, keys_of
 from rsql_magic.sql.metrics.expand import expand
 from rsql_magic.sql.metrics.figures import FigureReader
-from rsql_magic.sql.metrics.inlining import Inlined, call_of, parsed, tables_of
+from rsql_magic.sql.metrics.inlining import Inlined, call_of, conjuncts, is_link, parsed, tables_of
 from rsql_magic.sql.metrics.paths import NotByDefinition, Paths
 from rsql_magic.sql.metrics.restricted import RestrictedOutputs, figures_of
 from rsql_magic.sql.validate.resolve import resolve
@@ -177,16 +178,16 @@ class _Query:
     catalog: Catalog
     question: str
     computed: dict[str, Definition] = field(default_factory=dict)
-    _by_definition: set[int] = field(default_factory=set)
+    # For each SELECT that computes a metric by its definition, the metric's table, and what groups and chooses rows
+    _told_by: dict[int, tuple[Table, list[exp.Expr]]] = field(default_factory=dict)
 
     def breaches(self) -> Iterator[Breach]:
         """All that goes against a definition."""
         resembling: dict[str, Definition] = {}
         for select, scope in self.resolution.selects:
             yield from self._added_up(select)
-            figures = list(self.figures(select, scope))
-            self._compare(select, scope, figures, resembling)
-            if id(select) not in self._by_definition:
+            yield from self._compare(select, scope, resembling)
+            if id(select) not in self._told_by:
                 yield from self._fanned_out(select, scope)
         yield from self._left_out(resembling)
         yield from self._shown()
@@ -223,19 +224,19 @@ class _Query:
 
     def figures(self, select: exp.Select, scope: Scope) -> Iterator[Figure]:
         """The figures that a SELECT over tables shows, sorts by or filters by."""
-        if not scope.relations or any(relation.table is None for relation in scope.relations):
-            return
-        where = select.args.get("where")
-        reader = FigureReader(self.catalog, self._owner, [where.this] if where is not None else [])
-        parts = [*select.expressions, *(p for c in ("having", "order", "qualify") if (p := select.args.get(c)))]
-        for part in parts:
-            for node in _topmost_figures(part):
-                yield reader.read(node)
+        yield from self._read(select, scope)[0]
 
-    def _compare(
-        self, select: exp.Select, scope: Scope, figures: Sequence[Figure], resembling: dict[str, Definition]
-    ) -> None:
-        """Which metrics the figures of a SELECT are, and which they are but for the conditions."""
+    def _read(self, select: exp.Select, scope: Scope) -> tuple[list[Figure], Mapping[str, list[exp.Expr]]]:
+        """The figures of a SELECT, and the conditions of their rows by their form."""
+        if not scope.relations or any(relation.table is None for relation in scope.relations):
+            return [], {}
+        reader = FigureReader(self.catalog, self._owner, _conditions(select))
+        parts = [*select.expressions, *(p for c in ("having", "order", "qualify") if (p := select.args.get(c)))]
+        return [reader.read(node) for part in parts for node in _topmost_figures(part)], reader.written
+
+    def _compare(self, select: exp.Select, scope: Scope, resembling: dict[str, Definition]) -> Iterator[Breach]:
+        """Tell metrics from what is one but for the conditions; what a metric must not be told by."""
+        figures, conditions = self._read(select, scope)
         for metric, definition in self._definitions.items():
             one = self.catalog.definitions.metric(metric)
             if one is None:
@@ -243,9 +244,15 @@ class _Query:
             same = [figure for figure in figures if figure.computes(definition)]
             if same and self._keeps_rows(select, scope, one.table):
                 self.computed[one.name] = one
-                self._by_definition.add(id(select))
+                more = set().union(*(figure.beside(definition) for figure in same))
+                told_by = [*keys_of(select), *(node for text in more for node in conditions.get(text, ()))]
+                self._told_by[id(select)] = (self.catalog[one.table], told_by)
+                yield from self._beyond(one, *self._told_by[id(select)])
             elif any(figure.resembles(definition) for figure in figures):
                 resembling[one.name] = one
+
+    def _beyond(self, one: Definition, home: Table, told_by: Sequence[exp.Expr]) -> Iterator[Breach]:
+        yield from map(Breach, Limits.of(one, home, self.catalog).beyond(told_by, self._owner))
 
     @property
     def _definitions(self) -> Mapping[str, Figure]:
@@ -254,7 +261,11 @@ class _Query:
     def _left_out(self, resembling: Mapping[str, Definition]) -> Iterator[Breach]:
         """Metrics that the question names and no SELECT computes."""
         for one in named_metrics(self.question, self.catalog):
-            if one.name in self.computed or self._is_composed(one):
+            if one.name in self.computed:
+                continue
+            if self._is_composed(one):
+                for home, told_by in self._told_by.values():
+                    yield from self._beyond(one, home, told_by)
                 continue
             where = f" ({one.source})" if one.source else ""
             is_near = one.name in resembling and one.where
@@ -313,6 +324,15 @@ class _Query:
             name = f"{table}.{column.name}"
             said = f"{name} is restricted{where} and must not be shown. Leave it out, or count its values."
             yield Breach(said, is_final=True)
+
+
+def _conditions(select: exp.Select) -> Iterator[exp.Expr]:
+    """What the rows of a SELECT must meet, in WHERE and in inner joins."""
+    if (where := select.args.get("where")) is not None:
+        yield where.this
+    for join in select.args.get("joins") or ():
+        if join.args.get("on") is not None and not join.side:
+            yield from (part for part in conjuncts(join.args["on"]) if not is_link(part))
 
 
 class _Joined(NamedTuple):

@@ -16,9 +16,20 @@ from sqlglot import exp
 
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex
 from rsql_magic.sql.layout import laid_out
-from rsql_magic.sql.metrics.inlining import CALL, Inlined, identifier, is_call, parsed, same_name
+from rsql_magic.sql.metrics.inlining import (
+    CALL,
+    Inlined,
+    conjuncts,
+    has_figure,
+    identifier,
+    is_call,
+    is_link,
+    parsed,
+    same_name,
+)
 from rsql_magic.sql.metrics.paths import NotByDefinition, Paths
-from rsql_magic.sql.metrics.rows import TIME, OneTable, SeveralTables, conjuncts
+from rsql_magic.sql.metrics.rows import TIME, OneTable, SeveralTables
+from rsql_magic.sql.metrics.written_joins import WrittenJoins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +37,6 @@ if TYPE_CHECKING:
     from rsql_magic.sql.catalog import Catalog, Table
     from rsql_magic.sql.definitions import Definition
     from rsql_magic.sql.metrics.inlining import Base
-    from rsql_magic.sql.metrics.paths import Pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,7 @@ class Expanded:
 
     sql: str
     used: tuple[Definition, ...] = ()  # The definitions it is made by
+    notes: tuple[str, ...] = ()  # What was decided by rule, one sentence each
     problem: str = ""  # Why a metric could not be put in; ``sql`` is then as it was
 
 
@@ -59,19 +70,20 @@ def expand(sql: str, dialect: str, catalog: Catalog) -> Expanded:
         dialect = canonical(dialect)
         tree = parsed(lex(sql, dialect).text, dialect)
         used: dict[str, Definition] = {}
+        notes: dict[str, None] = {}
         for select in list(tree.find_all(exp.Select)):
             if calls := list(measures(select)):
-                written = MetricQuery(select, calls, dialect, catalog, used).written()
+                written = MetricQuery(select, calls, dialect, catalog, used, notes).written()
                 tree = written if select is tree else tree
                 if select is not tree and select is not written and select.parent is not None:
                     select.replace(written)
             else:
-                _put_in_rows(select, dialect, catalog, used)
+                _put_in_rows(select, catalog, used)
     except (Unreadable, RecursionError):
         return Expanded(sql)
     except NotByDefinition as problem:
         return Expanded(sql, problem=str(problem))
-    return Expanded(laid_out(_tidied(tree), dialect), tuple(used.values())) if used else Expanded(sql)
+    return Expanded(laid_out(_tidied(tree), dialect), tuple(used.values()), tuple(notes)) if used else Expanded(sql)
 
 
 def _tidied(tree: exp.Expr) -> exp.Expr:
@@ -102,9 +114,8 @@ def _words(catalog: Catalog) -> frozenset[str]:
     return frozenset({CALL.casefold(), *rows})
 
 
-def _put_in_rows(select: exp.Select, dialect: str, catalog: Catalog, used: dict[str, Definition]) -> None:
+def _put_in_rows(select: exp.Select, catalog: Catalog, used: dict[str, Definition]) -> None:
     """Put filters and derived values into a SELECT without metrics, each behind the alias of its table."""
-    del dialect
     tables = dict(_relations(select, catalog))
     for column in [one for one in select.find_all(exp.Column) if one.find_ancestor(exp.Select) is select]:
         names = [column.table.casefold()] if column.table else list(tables)
@@ -148,6 +159,8 @@ class MetricQuery:
     dialect: str
     catalog: Catalog
     used: dict[str, Definition] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)  # what was decided by rule, one sentence each
+    composed: list[Definition] = field(default_factory=list)  # the metrics of metrics that it names
 
     def written(self) -> exp.Select:
         """The SELECT as SQL."""
@@ -156,6 +169,7 @@ class MetricQuery:
         for call in self.calls:
             metric = self._called(call)
             self.used[metric.name] = metric
+            self.composed += [] if metric.table else [metric]
             if (call.parent is self.select and call.arg_key == "expressions") or metric.table == "":
                 value = inlined.composed(metric)
                 is_output = call.parent is self.select and call.arg_key == "expressions"
@@ -200,7 +214,7 @@ class MetricQuery:
         """Move what joins require beside equal columns into WHERE: FROM is written anew."""
         for join in self.select.args.get("joins") or ():
             on = join.args.get("on")
-            parts = [part for part in conjuncts(on) if not _links(part)] if on is not None else []
+            parts = [part for part in conjuncts(on) if not is_link(part)] if on is not None else []
             if parts and (join.side or join.kind not in {"", "INNER"}):
                 raise NotByDefinition(f"Beside {CALL}(…), write {parts[0].sql()} in WHERE and not in ON.")
             for part in parts:
@@ -231,14 +245,9 @@ class MetricQuery:
         return {alias: table for alias, table in _relations(self.select, self.catalog) if alias not in with_}
 
     @cached_property
-    def written_pairs(self) -> list[Pairs]:
-        """Columns that the draft joins by, which tell apart two ways to one table."""
-        found: list[Pairs] = []
-        for equal in (e for join in self.select.args.get("joins") or () for e in join.find_all(exp.EQ)):
-            one, other = equal.this, equal.expression
-            if isinstance(one, exp.Column) and isinstance(other, exp.Column):
-                found += [((one.name, other.name),), ((other.name, one.name),)]
-        return found
+    def written_joins(self) -> WrittenJoins:
+        """The joins of the draft: they tell apart two ways to one table, and which rows are kept."""
+        return WrittenJoins.of(self.select, self.tables)
 
     @cached_property
     def _asks_time(self) -> bool:
@@ -254,7 +263,7 @@ class MetricQuery:
 
     def _group(self) -> None:
         """Group by everything shown that is no figure, where the draft does not say what to group by."""
-        plain = [one.unalias() for one in self.select.expressions if not _has_figure(one)]
+        plain = [one.unalias() for one in self.select.expressions if not has_figure(one)]
         group = self.select.args.get("group")
         if plain and group is None:
             self.select.group_by(*(one.copy() for one in plain), copy=False)
@@ -295,15 +304,3 @@ class MetricQuery:
 
     def _has(self, table: Table, name: str) -> bool:
         return table.column(name) is not None or self.catalog.definitions.of_row(table.full_name, name) is not None
-
-
-def _links(part: exp.Expr) -> bool:
-    """Whether a condition says that columns of two tables are equal, or nothing."""
-    if isinstance(part, exp.Boolean) and part.this:
-        return True
-    sides = (part.this, part.expression) if isinstance(part, exp.EQ) else (None, None)
-    return all(isinstance(side, exp.Column) for side in sides)
-
-
-def _has_figure(node: exp.Expr) -> bool:
-    return any(isinstance(one, exp.AggFunc) or is_call(one) for one in node.walk())

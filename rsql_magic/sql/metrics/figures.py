@@ -21,6 +21,8 @@ _NEGATED: dict[type[exp.Expr], type[exp.Expr]] = {
     exp.EQ: exp.NEQ, exp.NEQ: exp.EQ, exp.LT: exp.GTE, exp.GTE: exp.LT, exp.GT: exp.LTE, exp.LTE: exp.GT,
 }  # fmt: skip
 
+_CONDITIONS = (exp.Or, exp.Not, exp.EQ, exp.NEQ, exp.In, exp.GT, exp.GTE, exp.LT, exp.LTE)
+
 Owner = "Callable[[exp.Column], str]"  # the full name of a column's table, empty where it is not known
 
 
@@ -45,6 +47,11 @@ class Figure(NamedTuple):
         more = {mine.conditions - theirs.conditions for mine, theirs in pairs}
         return len(more) <= 1 and all(theirs.conditions <= mine.conditions for mine, theirs in pairs)
 
+    def beside(self, definition: Figure) -> set[str]:
+        """The conditions that its rows meet besides those of a definition."""
+        pairs = zip(self.leaves, definition.leaves, strict=True)
+        return {text for mine, theirs in pairs for text in mine.conditions - theirs.conditions}
+
     def resembles(self, definition: Figure) -> bool:
         """Whether it computes the same of each row, whatever the conditions."""
         return [one.text for one in self.leaves] == [one.text for one in definition.leaves]
@@ -57,6 +64,7 @@ class FigureReader:
         self, catalog: Catalog, owner: Callable[[exp.Column], str], conditions: Iterable[exp.Expr] = ()
     ) -> None:
         self._catalog, self._owner = catalog, owner
+        self.written: dict[str, list[exp.Expr]] = {}  # the conditions that were read, by their form
         self._rows = frozenset(text for each in conditions for text in self.conditions(each))
 
     def read(self, node: exp.Expr) -> Figure:
@@ -131,16 +139,22 @@ class FigureReader:
 
     def conditions(self, node: exp.Expr) -> frozenset[str]:
         """The parts of a condition that must all hold, each in one form."""
-        parts: list[str] = []
-        apart: dict[str, set[str]] = {}
+        found: dict[str, list[exp.Expr]] = {}
+        apart: dict[str, tuple[set[str], list[exp.Expr]]] = {}
         for part in _all_of(node):
             column, values = self._kept_apart(part)
-            if column:
-                apart.setdefault(column, set()).update(values)
+            if isinstance(part, exp.Between):
+                found[self._compared(exp.GTE, part.this, part.args["low"])] = [part]
+                found[self._compared(exp.LTE, part.this, part.args["high"])] = [part]
+            elif column:
+                every, parts = apart.setdefault(column, (set(), []))
+                every.update(values)
+                parts.append(part)
             else:
-                parts.append(self._condition(part))
-        parts += [f"{column} not in {', '.join(sorted(values))}" for column, values in apart.items()]
-        return frozenset(parts)
+                found[self._condition(part)] = [part]
+        found |= {f"{column} not in {', '.join(sorted(every))}": parts for column, (every, parts) in apart.items()}
+        self.written |= found
+        return frozenset(found)
 
     def _kept_apart(self, part: exp.Expr) -> tuple[str, set[str]]:
         """A column and the values it must not have: ``x <> 1``, ``NOT x IN (1, 2)``."""
@@ -162,26 +176,28 @@ class FigureReader:
             return self._one_of(node.this, [self.value(one) for one in node.expressions])
         if isinstance(node, exp.Or):
             return self._any(node)
-        if isinstance(node, exp.EQ):
-            return self._equal(node)
-        swapped = _SWAPPED.get(type(node))
-        return self.value(swapped(this=node.expression.copy(), expression=node.this.copy()) if swapped else node)
+        if type(node) in _NEGATED:
+            return self._compared(type(node), node.this, node.expression)
+        return self.value(node)
 
     def _negated(self, node: exp.Expr) -> str:
         if (negated := _NEGATED.get(type(node))) is not None:
-            return self._condition(negated(this=node.this.copy(), expression=node.expression.copy()))
+            return self._compared(negated, node.this, node.expression)
         return f"not {self._condition(node)}"
+
+    def _compared(self, kind: type[exp.Expr], left: exp.Expr, right: exp.Expr) -> str:
+        if kind is exp.EQ and isinstance(_bare(right), exp.Literal):
+            return self._one_of(left, [self.value(right)])
+        if kind in _SWAPPED:
+            kind, left, right = _SWAPPED[kind], right, left
+        sides = [self.value(left), self.value(right)]
+        return f" {kind.__name__} ".join(sides if kind in {exp.LT, exp.LTE} else sorted(sides))
 
     def _any(self, node: exp.Or) -> str:
         column, values = self._alternatives(node)
         if column is not None:
             return self._one_of(column, values)
         return " or ".join(sorted(self._condition(one) for one in _any_of(node)))
-
-    def _equal(self, node: exp.EQ) -> str:
-        if isinstance(_bare(node.expression), exp.Literal):
-            return self._one_of(node.this, [self.value(node.expression)])
-        return " = ".join(sorted([self.value(node.this), self.value(node.expression)]))
 
     def _one_of(self, column: exp.Expr, values: list[str]) -> str:
         return f"{self.value(column)} in {', '.join(sorted(set(values)))}"
@@ -212,8 +228,10 @@ class FigureReader:
         if isinstance(node, (exp.Add, exp.Mul)):
             parts = sorted(self.value(part) for part in _flat(node, type(node)))
             return f"{type(node).__name__}({', '.join(parts)})"
-        if isinstance(node, (exp.Connector, exp.Not, exp.EQ, exp.NEQ, exp.In, exp.GT, exp.GTE)):
+        if isinstance(node, exp.And):
             return " and ".join(sorted(self._condition(part) for part in _all_of(node)))
+        if isinstance(node, _CONDITIONS):
+            return self._condition(node)
         parts = []
         for name, child in sorted(node.args.items()):
             children = child if isinstance(child, list) else [child]
@@ -244,9 +262,6 @@ def _all_of(node: exp.Expr) -> Iterator[exp.Expr]:
     if isinstance(node, exp.And):
         yield from _all_of(node.this)
         yield from _all_of(node.expression)
-    elif isinstance(node, exp.Between):
-        yield exp.GTE(this=node.this.copy(), expression=node.args["low"].copy())
-        yield exp.LTE(this=node.this.copy(), expression=node.args["high"].copy())
     else:
         yield node
 

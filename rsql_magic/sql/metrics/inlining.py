@@ -215,3 +215,24 @@ def identifier(name: str, dialect: str) -> exp.Identifier:
 def same_name(term: exp.Expr, alias: str) -> bool:
     """Whether a term is the bare name of an output."""
     return isinstance(term, exp.Column) and not term.table and term.name.casefold() == alias.casefold()
+
+
+def conjuncts(node: exp.Expr) -> list[exp.Expr]:
+    """The parts of a condition that must all hold."""
+    inner = node.unnest()
+    if isinstance(inner, exp.And):
+        return [part for side in (inner.this, inner.expression) for part in conjuncts(side)]
+    return [inner]
+
+
+def is_link(part: exp.Expr) -> bool:
+    """Whether a condition says that columns of two tables are equal, or nothing."""
+    if isinstance(part, exp.Boolean) and part.this:
+        return True
+    sides = (part.this, part.expression) if isinstance(part, exp.EQ) else (None, None)
+    return all(isinstance(side, exp.Column) for side in sides)
+
+
+def has_figure(node: exp.Expr) -> bool:
+    """Whether an expression computes something of several rows."""
+    return any(isinstance(one, exp.AggFunc) or is_call(one) for one in node.walk())

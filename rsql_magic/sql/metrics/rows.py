@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from rsql_magic.sql.metrics.inlining import Inlined, identifier, is_call, plain_filters, same_name, within
+from rsql_magic.sql.metrics.dimensions import Limits, keys_of, longest, truncated
+from rsql_magic.sql.metrics.figures import FigureReader
+from rsql_magic.sql.metrics.inlining import (
+    Inlined,
+    conjuncts,
+    identifier,
+    is_call,
+    of_table,
+    plain_filters,
+    same_name,
+    within,
+)
 from rsql_magic.sql.metrics.paths import NotByDefinition, Paths
 
 if TYPE_CHECKING:
@@ -15,6 +27,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql.metrics.expand import MetricQuery
     from rsql_magic.sql.metrics.inlining import Base
+    from rsql_magic.sql.metrics.paths import ToOne
 
 TIME = "metric_time"  # the time of each metric, as its definition has it
 _KEYS = "groups_told"
@@ -28,8 +41,24 @@ class _Rows:
         self.time = bases[0].definition.time
         self._aliases: dict[str, str] = {}
         self.needed: dict[str, None] = {}
+        self._limits = [
+            Limits.of(one, self.home, query.catalog, self.time)
+            for one in (*(b.definition for b in bases), *query.composed)
+        ]
         # One condition for all metrics stands in WHERE, conditions of their own inside each.
         self.is_shared = len({base.conditions for base in bases}) == 1
+
+    @cached_property
+    def _kept(self) -> dict[str, exp.Expr]:
+        """The tables whose rows the draft keeps without any of the metrics', and how the others are told from these."""
+        found: dict[str, exp.Expr] = {}
+        reached = set().union(*Paths.of(self.query.catalog).around(self.home.full_name))
+        for kept, other in self.query.written_joins.kept:
+            steps = self._steps([kept]) if {kept, other} <= reached else []
+            if any(step.origin == other for step in steps):
+                there = of_table(self.home, steps[0].pairs[0][0])
+                found[kept] = exp.Not(this=exp.Is(this=there, expression=exp.Null()))
+        return found
 
     def alias(self, name: str) -> str:
         """What a table is called in the query."""
@@ -66,18 +95,15 @@ class _Rows:
 
     def figure(self, base: Base) -> exp.Expr:
         """A metric over these rows."""
-        value = base.expression if self.is_shared or not base.where else within(base.expression, base.where)
+        conditions = () if self.is_shared else base.where
+        if self._kept:  # a row that stands for none must not be counted
+            conditions = (*self._kept.values(), *base.where)
+        value = within(base.expression, conditions) if conditions else base.expression
         return _marked(self.placed(value))
 
     def _named(self, column: exp.Column) -> exp.Expr:
         if column.name.casefold() == TIME and not column.table:
-            if not self.time:
-                raise NotByDefinition(f"{self.bases[0].definition.name} has no time in its definition.")
-            table, _, name = self.time.rpartition(".")
-            owner = self.query.catalog.get(table) if table else self.home
-            if owner is None or owner.column(name) is None:
-                raise NotByDefinition(f"{self.time}, the time of {self.bases[0].definition.name}, is not there.")
-            return self._column(owner.full_name, name)
+            return self._time(as_key=column.parent is not None and column.parent.parent is None)
         owner = self.query.owner(column, self.home)
         found = owner.column(column.name)
         if found is not None:
@@ -88,32 +114,105 @@ class _Rows:
         self.query.used[one.name] = one
         return self.placed(Inlined.of(self.query.catalog).of_row(one))
 
+    def _time(self, *, as_key: bool) -> exp.Expr:
+        """The time of the metrics; where rows are told by it, the start of the period that their grain is."""
+        metric = self.bases[0].definition.name
+        if not self.time:
+            raise NotByDefinition(f"{metric} has no time in its definition.")
+        table, _, name = self.time.rpartition(".")
+        owner = self.query.catalog.get(table) if table else self.home
+        if owner is None or owner.column(name) is None:
+            raise NotByDefinition(f"{self.time}, the time of {metric}, is not there.")
+        column = self._column(owner.full_name, name)
+        grain = longest(limits.metric.grain for limits in self._limits)
+        if not as_key or not grain:
+            return column
+        start = truncated(owner, column, grain, self.query.dialect)
+        if start is None:
+            raise NotByDefinition(f"{metric} can be told by {grain} or longer periods only: write which of {TIME}.")
+        if start is not column:
+            self.query.notes[f"{TIME} goes by {grain}, as the definition has it."] = None
+        return start
+
     def conditions(self) -> list[exp.Expr]:
         """What the rows must meet: the draft's conditions and those of the definitions."""
         where = self.query.select.args.get("where")
         own = [self.rewritten(where.this)] if where is not None else []
-        defined = [self.placed(one) for one in self.bases[0].where] if self.is_shared else []
+        self._refuse_beyond(own)
+        defined = [self.placed(one) for one in self.bases[0].where] if self.is_shared and not self._kept else []
         parts = [part for whole in (*defined, *own) for part in conjuncts(whole)]
         return list({part.sql(): part for part in parts}.values())
 
     def joined(self, select: exp.Select) -> exp.Select:
         """A SELECT from these rows, with the tables that its parts took."""
         select.set("from_", exp.From(this=self._table(self.home.full_name)))
-        others = [name for name in self.needed if name != self.home.full_name]
+        written = self.query.written_joins
+        reached = set().union(*Paths.of(self.query.catalog).around(self.home.full_name))
+        required = sorted(written.required & reached)
+        required = [name for name in required if not all(step.is_total for step in self._steps([name]))]
+        inner = {step.table for step in self._steps(required)}
         joins = []
-        for step in Paths.of(self.query.catalog).steps(self.home.full_name, others, self.query.written_pairs):
+        for step in self._in_order(self._steps([*self.needed, *required, *self._kept])):
             pairs = (
                 exp.EQ(this=self._column(step.origin, here), expression=self._column(step.table, there))
                 for here, there in step.pairs
             )
-            kind = {} if step.is_total else {"side": "LEFT"}
-            joins.append(exp.Join(this=self._table(step.table), on=exp.and_(*pairs), **kind))
+            side = "RIGHT" if step.table in self._kept else "" if step.is_total or step.table in inner else "LEFT"
+            joins.append(
+                exp.Join(this=self._table(step.table), on=exp.and_(*pairs), **({"side": side} if side else {}))
+            )
         select.set("joins", joins or None)
         if not joins:
             for column in select.find_all(exp.Column):
                 if column.table == self.alias(self.home.full_name):
                     column.set("table", None)
         return select
+
+    def _steps(self, names: Iterable[str]) -> list[ToOne]:
+        """The joins from the metrics' own table to others."""
+        home, query = self.home.full_name, self.query
+        others = [name for name in names if name != home]
+        return Paths.of(query.catalog).steps(home, others, query.written_joins.pairs)
+
+    def _in_order(self, steps: list[ToOne]) -> list[ToOne]:
+        """Joins that keep the rows of their table last, as others would take these rows away."""
+        found: list[ToOne] = []
+        there = {self.home.full_name}
+        while left := [step for step in steps if step not in found]:
+            ready = [step for step in left if step.origin in there]
+            found.append(next((step for step in ready if step.table not in self._kept), ready[0]))
+            there.add(found[-1].table)
+        return found
+
+    def told_by(self, keys: Iterable[exp.Expr]) -> None:
+        """Refuse keys, over these rows, that the definitions do not allow; say how partners are found for them.
+
+        Raises:
+            NotByDefinition: A column is no dimension, or a period is too short.
+        """
+        keys = list(keys)
+        self._refuse_beyond(keys)
+        tables = {self._owner(column) for key in keys for column in key.find_all(exp.Column)} - {""}
+        written = self.query.written_joins.joined
+        picked = [s for s in self._steps(sorted(tables)) if s.table not in written and not s.is_total]
+        if picked:
+            ways = ", ".join(f"{s.origin}.{a} = {s.table}.{b}" for s in picked for a, b in s.pairs)
+            self.query.notes[f"Joined by rule along {ways}; rows without a partner stand under a missing value."] = None
+
+    def _owner(self, column: exp.Column) -> str:
+        """The full name of the table that a column over these rows is of."""
+        return next((name for name, alias in self._aliases.items() if alias == column.table), "")
+
+    def _refuse_beyond(self, told_by: list[exp.Expr]) -> None:
+        defined = {text for base in self.bases for text in self._texts(self.placed(one) for one in base.where)}
+        reader = FigureReader(self.query.catalog, self._owner, told_by)
+        nodes = [node for text, nodes in reader.written.items() if text not in defined for node in nodes]
+        for limits in self._limits:
+            if problem := next(limits.beyond(nodes, self._owner), ""):
+                raise NotByDefinition(problem)
+
+    def _texts(self, conditions: Iterable[exp.Expr]) -> set[str]:
+        return set(FigureReader(self.query.catalog, self._owner, conditions).written)
 
     def _table(self, name: str) -> exp.Table:
         table, dialect = self.query.catalog[name], self.query.dialect
@@ -131,14 +230,6 @@ def _marked(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def conjuncts(node: exp.Expr) -> list[exp.Expr]:
-    """The parts of a condition that must all hold."""
-    inner = node.unnest()
-    if isinstance(inner, exp.And):
-        return [part for side in (inner.this, inner.expression) for part in conjuncts(side)]
-    return [exp.Paren(this=inner.copy()) if isinstance(inner, exp.Or) else inner.copy()]
-
-
 class OneTable:
     """Metrics over the rows of one table: one SELECT."""
 
@@ -153,6 +244,7 @@ class OneTable:
         for clause in ("group", "having", "order", "qualify"):
             if (part := select.args.get(clause)) is not None:
                 made.set(clause, self._clause(part, outputs if clause != "group" else set()))
+        self._rows.told_by(keys_of(made))
         conditions = self._rows.conditions()
         made.set("where", exp.Where(this=exp.and_(*conditions)) if conditions else None)
         return self._rows.joined(made)
@@ -246,6 +338,7 @@ class SeveralTables:
         """The metrics of one table by the keys."""
         dialect = self._query.dialect
         keys = [rows.rewritten(key) for key in self._keys]
+        rows.told_by(keys)
         shown = [
             exp.Alias(this=key, alias=identifier(name, dialect)) for key, name in zip(keys, self._names, strict=True)
         ]
