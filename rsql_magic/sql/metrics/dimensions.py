@@ -196,9 +196,9 @@ def truncated(table: Table, column: exp.Column, grain: str, dialect: str) -> exp
 
     Example:
         >>> from rsql_magic.sql import Column, Table
-        >>> orders = Table("orders", (Column("at", "TIMESTAMP"),))
-        >>> truncated(orders, exp.column("at"), "month", "duckdb").sql("duckdb")
-        "DATE_TRUNC('MONTH', at)"
+        >>> orders = Table("orders", (Column("placed", "TIMESTAMP"),))
+        >>> truncated(orders, exp.column("placed"), "month", "duckdb").sql("duckdb")
+        "DATE_TRUNC('MONTH', placed)"
     """
     known = table.column(column.name)
     if known is not None and re.match(r"DATE\b", known.type.upper()) and grain in {"hour", "day"}:
