@@ -293,6 +293,7 @@ class Database(Borrowed):
     """
 
     text_type = "VARCHAR"  # what a value is cast to, to be read as text
+    letters = "{}"  # a text as what tells ``New`` from ``new``, where the database itself need not
     explain = "EXPLAIN "  # what stands before a query to get its plan
     values_read = 2_000_000  # values that are read to describe all tables: about a second of work
     values_of_a_statement = 10_000  # values whose reading takes as long as to begin with a table

@@ -43,6 +43,7 @@ class MySQL(SQLAlchemy):
     """A MySQL or MariaDB server."""
 
     text_type = "CHAR"
+    letters = "CONVERT({} USING utf8mb4) COLLATE utf8mb4_bin"
     speaks_our_sql = True
     may_read_all_values = True
 

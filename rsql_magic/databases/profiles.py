@@ -192,7 +192,8 @@ def _terms(database: Database, column: Column) -> list[str]:
     """Not missing, distinct, smallest, largest; NULL where it is of no use, so that every column has four."""
     name, kind = database.quoted(column.name), value_kind(column.type)
     is_float = column.type.lower().startswith(("double", "float", "real"))
-    distinct = f"COUNT(DISTINCT {name})" if kind in {"text", "number", "time"} and not is_float else "NULL"
+    told_apart = database.letters.format(name) if kind == "text" else name
+    distinct = f"COUNT(DISTINCT {told_apart})" if kind in {"text", "number", "time"} and not is_float else "NULL"
     ends = [f"CAST({end}({name}) AS {database.text_type})" for end in ("MIN", "MAX")]
     return [f"COUNT({name})", distinct, *(ends if kind in {"number", "time"} else ["NULL", "NULL"])]
 
@@ -248,7 +249,7 @@ def _add_values(
         f"SELECT * FROM (SELECT {place} AS place, CAST({name} AS {database.text_type}) AS value, COUNT(*) AS seen "
         f"FROM {source} WHERE {name} IS NOT NULL GROUP BY {name} HAVING COUNT(*) >= {SEEN} "
         f"ORDER BY seen DESC, value LIMIT {SHOWN}) AS q{place}"
-        for place, name in enumerate(database.quoted(column.name) for column in some)
+        for place, name in enumerate(database.letters.format(database.quoted(column.name)) for column in some)
     )
     seen: dict[int, list[tuple[str, int]]] = {}
     for place, value, count in effort.rows(database, sql) if some else ():

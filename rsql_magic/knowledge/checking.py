@@ -17,6 +17,7 @@ from rsql_magic.knowledge.data_dict_columns import innermost
 from rsql_magic.knowledge.described import Misfit
 from rsql_magic.knowledge.dictionary import Dictionary
 from rsql_magic.knowledge.marked_yaml import read_json, read_yaml
+from rsql_magic.knowledge.portable import portable
 from rsql_magic.sql import always_quoted, value_kind
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def checks_of_data(dictionary: Dictionary, catalog: Catalog) -> Iterator[DataChe
                 f"AND NOT EXISTS (SELECT 1 FROM {_table_name(there[right])} AS o WHERE {equal})"
             )
             line = _line_in(each.source, "line")
-            yield DataCheck("D05", f"{left}.{', '.join(columns)}", _written(sql, catalog.dialect), line)
+            yield DataCheck("D05", f"{left}.{', '.join(columns)}", portable(sql, catalog.dialect), line)
 
 
 def _name(name: str) -> str:
@@ -213,19 +214,6 @@ def _name(name: str) -> str:
 
 def _table_name(table: Table) -> str:
     return ".".join(_name(part) for part in (table.database, table.schema, table.name) if part)
-
-
-def _written(sql: str, dialect: str) -> str:
-    """A statement of DuckDB's in the database's dialect."""
-    if dialect == "duckdb":
-        return sql
-    import sqlglot
-    from sqlglot.errors import SqlglotError
-
-    try:
-        return sqlglot.transpile(sql, read="duckdb", write=dialect)[0]
-    except (SqlglotError, ValueError):
-        return sql  # the database says why it cannot be run
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +242,12 @@ class _Checks:
 
     def made(self, code: str, about: str, sql: str, line: int, **more: Any) -> DataCheck:
         """A check, in the database's dialect."""
-        return DataCheck(code, f"{self.entry.name}{about}", _written(sql, self.catalog.dialect), line, **more)
+        return DataCheck(code, f"{self.entry.name}{about}", self.stated(sql), line, **more)
+
+    def stated(self, sql: str) -> str:
+        """A statement over the table in the database's dialect."""
+        texts = {column.name for column in self.table.columns if value_kind(column.type) == "text"}
+        return portable(sql, self.catalog.dialect, texts)
 
     @property
     def source(self) -> str:
