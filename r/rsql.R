@@ -133,24 +133,31 @@ local({
     schema <- schema_of(con, dialect)
     told <- sql_context(question, schema, dialect)
     # The date only where the question counts from it, so that the same question sends the same words tomorrow.
-    more <- ""
+    note_dictionary(told$note, quiet)
+    more <- told$more %||% ""
     values <- told$rsql
     if (!isFALSE(told$asks_of_now)) {
       if (length(values)) values$today <- format(Sys.Date())
-      more <- sprintf("<session today=\"%s\" time_zone=\"%s\">\n\n", format(Sys.Date()), format(Sys.time(), "%Z"))
+      more <- paste0(more, sprintf("<session today=\"%s\" time_zone=\"%s\">\n\n", format(Sys.Date()), format(Sys.time(), "%Z")))
     }
     fields <- list(context = told$context, question = told$question, more = more)
     first <- list(message_of("system", fill("sql", dialect = title_of(dialect))), message_of("user", do.call(fill, c("sql_question", fields))))
     messages <- first
     new_round <- rounds()
+    by_dictionary <- FALSE # whether the model was told what goes against the dictionary, which is once
     for (attempt in 0:retries) {
       reply <- stream(messages, model, "sql_ai", silent, values)
       sql <- block_of(reply$text, "sql")
       if (!nzchar(sql)) fail(substr(gsub("\\s+", " ", trimws(spoken(reply$text))), 1L, 600L))
       if (!has_command()) return(not_run(sql))
       rows <- function(sql) if (run) result(con, dialect, sql, max_rows, timeout, quiet) else shown_sql(sql, quiet)
-      tried <- try_draft(sql, dialect, schema, rows, if (quiet) silent_round else new_round)
-      if (is.null(tried$problems)) return(if (run) tried$value else invisible(tried$value))
+      about <- list(question = question, told = by_dictionary)
+      tried <- try_draft(sql, dialect, schema, rows, if (quiet) silent_round else new_round, about)
+      if (is.null(tried$problems)) {
+        if (!quiet) for (one in tried$notes) message(printable(one))
+        return(if (run) structure(tried$value, notes = tried$notes) else invisible(tried$value))
+      }
+      by_dictionary <- by_dictionary || isTRUE(tried$told)
       problems <- tried$problems
       redacted <- command_or("redact", problems)
       wrong <- paste0("- ", redacted, collapse = "\n")
@@ -165,13 +172,16 @@ local({
 
   # One draft, and what rules make of it before the model is asked again: the rows, or what is wrong with it. A slip that
   # only the database notices is mended once.
-  try_draft <- function(sql, dialect, schema, rows, said) {
+  try_draft <- function(sql, dialect, schema, rows, said, about) {
     refused <- ""
     repeat {
-      checked <- by_command("check", sql = sql, dialect = dialect, ddl = schema, mend = TRUE, refused = refused)
+      checked <- by_command(
+        "check", sql = sql, dialect = dialect, ddl = schema, mend = TRUE, refused = refused, question = about$question,
+        told = about$told, dictionary = dictionary()
+      )
       if (!is.null(checked$problems)) {
         said(checked$problems[[1]])
-        return(list(sql = sql, problems = unlist(checked$problems), proposed = checked$proposed))
+        return(list(sql = sql, problems = unlist(checked$problems), proposed = checked$proposed, told = checked$told))
       }
       if (length(checked$mended)) {
         said(checked$wrong[[1]])
@@ -179,7 +189,8 @@ local({
       }
       again <- nzchar(refused)
       sql <- checked$sql
-      refused <- tryCatch(return(list(value = rows(sql))), error = conditionMessage)
+      notes <- unlist(checked$said)
+      refused <- tryCatch(return(list(value = rows(sql), notes = notes)), error = conditionMessage)
       if (again) {
         said(refused)
         return(list(sql = sql, problems = refused))
@@ -206,10 +217,21 @@ local({
   }
 
   sql_context <- function(question, schema, dialect) {
-    if (has_command()) return(by_command("link", question = question, ddl = schema, dialect = dialect))
+    if (has_command()) {
+      return(by_command("link", question = question, ddl = schema, dialect = dialect, dictionary = dictionary()))
+    }
     question <- masked(question)
     values <- list(task = "sql", question = question, dialect = dialect, tables = attr(schema, "tables"))
     list(context = fence("schema", "database", schema), question = question, rsql = values)
+  }
+
+  # A file of the user's choice, FALSE for none, or NULL for one in the working directory.
+  dictionary <- function() getOption("rsql.dictionary")
+
+  # Says once which dictionary describes the tables, or why none does.
+  note_dictionary <- function(note, quiet) {
+    if (!quiet && nzchar(note %||% "") && !identical(note, state$dictionary)) message(printable(note))
+    state$dictionary <- note
   }
 
   shown_sql <- function(sql, quiet) {

@@ -65,7 +65,7 @@ described <- function(question, level, with, error) {
     paste(seq_len(columns), collapse = ",")
   }, "")
   details <- session$details(looked, unname(places), 2, values, if (level == "sample") 5L else 0L)
-  by_command("describe",
+  by_command("describe", dictionary = getOption("rsql.dictionary"),
     question = question, level = level, with = I(as.character(with)), survey = I(found), details = I(details),
     error = error
   )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from rsql_magic.answers.citations import Citation, Cited
+    from rsql_magic.answers.meaning_checks import DefinedFrames
     from rsql_magic.answers.snapshot import NotebookSnapshot
     from rsql_magic.context import Piece
     from rsql_magic.databases import Engine, MainThreadExecutor
@@ -340,6 +341,8 @@ class AnswerWriter:
         # A model that may look can tell the values themselves.
         of_frames = self._looking is None and self.gathered.has_frames and not question.attached
         described = [self.gathered.text, wanted(question.way, question.text, of_frames=of_frames)]
+        if self._defined and (definitions := self._defined.stated):
+            described.insert(1, fence("definitions", self._defined.source, definitions))
         described += [prompts.render("documents")] if self.library and self.hits else []
         attached = (fence(piece.kind, piece.name, piece.text) for piece in question.attached)
         asked = "\n\n".join([question.text, *attached])
@@ -413,7 +416,17 @@ class AnswerWriter:
             self.replies[-1].text, self.changed = text, changed
         blocks, dialect = blocks_of(text), self.catalog.dialect if self.catalog else ""
         wrong = check_code(blocks, dialect, self.question.text if self.gathered.has_frames else None)
-        return [*(wrong or self._unknown(blocks)), *self._wrong_in_r(blocks)]
+        wrong = [*(wrong or self._unknown(blocks)), *self._wrong_in_r(blocks)]
+        return wrong or (self._defined.against(blocks) if self._defined else [])
+
+    # What the dictionary defines of the frames, where there is one.
+    @cached_property
+    def _defined(self) -> DefinedFrames | None:
+        if self.dictionary is None or not self.question.context:
+            return None
+        from rsql_magic.answers.meaning_checks import DefinedFrames
+
+        return DefinedFrames.of(self.dictionary, python_frames(self.snapshot.namespace).columns, self.question.text)
 
     # The problems that R finds in the R code; while R is busy, that is noted instead.
     def _wrong_in_r(self, blocks: Sequence[Block]) -> list[str]:
@@ -480,6 +493,7 @@ class AnswerWriter:
             f"{redacted} value{'' if redacted == 1 else 's'} redacted" if redacted else "",
             "ended at the longest answer the model may give" if cut else "",
             checked.note if checked.count else "",
+            self._defined.unsure if self._defined else "",
             self._fit_said() if self.library else "",
         )
         return Answer(

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rsql_magic.assistant import Assistant
+    from rsql_magic.knowledge import Dictionary
     from rsql_magic.sql import Catalog, Problem
+    from rsql_magic.text2sql import DefinitionCheck, DraftCheck
 
 _MOST_CHARACTERS = 20_000_000  # of standard input
 
@@ -31,19 +34,24 @@ def r_file(_: Assistant, _options: argparse.Namespace) -> None:
     sys.stdout.write(f"{installed if installed.is_file() else checkout}\n")
 
 
-def check(_: Assistant, _options: argparse.Namespace) -> None:
+def check(assistant: Assistant, _options: argparse.Namespace) -> None:
     """Check a query: ``{"sql", "dialect", "ddl"}`` in, ``{"sql"}`` or ``{"problems"}`` out."""
     # The query that comes out is the one to run: without comments and hints. Problems are for its author. With
     # `"mend": true` a slip that can mean one thing only is corrected as `%%sql_ai` does, and the answer also has
     # `mended`, the changes, and `wrong`, the problems before; other joins stand beside the problems as `proposed`, for
-    # the model to decide. `refused` is the database's own message on the query.
-    from rsql_magic.sql import Catalog
-    from rsql_magic.text2sql import DraftCheck
+    # the model to decide. `refused` is the database's own message on the query. Where a dictionary describes the
+    # tables, the query is held to it with the `question`: `said` is what there is to say of the result, and what the
+    # model was `told` of a draft it is not told again.
+    from rsql_magic.text2sql import DefinitionCheck, DraftCheck
 
     request = _json("sql", "dialect")
-    dialect, sql = request["dialect"], request["sql"]
-    catalog = Catalog.from_ddl(request.get("ddl") or "", dialect)
-    statement, problems = DraftCheck(dialect, lambda: catalog, _function_fields(dialect, catalog)).read(sql)
+    dialect = request["dialect"]
+    catalog = _catalog(assistant, request)
+    defined = DefinitionCheck(dialect, lambda: catalog, str(request.get("question") or ""))
+    sql = defined.put_in(request["sql"])
+    checked = DraftCheck(dialect, lambda: catalog, _function_fields(dialect, catalog))
+    statement, problems = checked.read(sql)
+    mended: dict[str, list[str]] = {}
     problems = problems or [text for text in [str(request.get("refused") or "")] if text]
     if problems and request.get("mend"):
         with _compiler(dialect, catalog) as compiled:
@@ -54,9 +62,48 @@ def check(_: Assistant, _options: argparse.Namespace) -> None:
             _say({"problems": problems, "proposed": made})
             return
         if fix:
-            _say({"sql": made, "mended": fix.changes, "wrong": problems})
-            return
-    _say({"problems": problems} if problems else {"sql": statement})
+            mended = {"mended": list(fix.changes), "wrong": problems}
+            sql, statement, problems = fix.sql, made, []
+    if problems:
+        _say({"problems": problems})
+        return
+    told = _held_to(defined, sql, statement, checked, request) if catalog.is_described else {"sql": statement}
+    if "sql" in told:
+        told |= {name: [*parts, *told.get(name, ())] for name, parts in mended.items()}
+    _say(told)
+
+
+# A query that passed, held to the dictionary: what goes against it, the query by rule, or the query with what it is.
+def _held_to(
+    defined: DefinitionCheck, sql: str, statement: str, checks: DraftCheck, request: Mapping[str, Any]
+) -> dict[str, Any]:
+    wrong = defined.problems(sql, statement, may_repair=not request.get("told"))
+    if not wrong:
+        return {"sql": statement, "said": list(defined.said(sql))}
+    fix = defined.proposed if request.get("mend") else None
+    made, problems = checks.read(fix.sql) if fix else ("", [])
+    if fix is None or problems or fix.restructured:
+        return {"problems": wrong, "told": True, **({"proposed": made} if made and not problems else {})}
+    said = [] if defined.problems(fix.sql, made, may_repair=False) else list(defined.said(fix.sql))
+    return {"sql": made, "mended": list(fix.changes), "wrong": wrong, "said": said}
+
+
+# The tables of a request, as the dictionary in R's working directory, or the one that R names, describes them.
+def _catalog(assistant: Assistant, request: Mapping[str, Any]) -> Catalog:
+    from rsql_magic.sql import Catalog
+
+    catalog = Catalog.from_ddl(request.get("ddl") or "", request["dialect"])
+    if (dictionary := _dictionary(assistant, request)) is None:
+        return catalog
+    tables, definitions = dictionary.applied(catalog.tables, request["dialect"])
+    return replace(catalog, tables=tables, definitions=definitions)
+
+
+def _dictionary(assistant: Assistant, request: Mapping[str, Any]) -> Dictionary | None:
+    chosen = request.get("dictionary")
+    if chosen is not None and chosen != "":
+        assistant.dictionary.use(str(chosen) if chosen else None)
+    return assistant.dictionary.current()
 
 
 # The problems of a statement over empty tables like these; none in a dialect whose database is not at hand.
@@ -95,34 +142,54 @@ def _function_fields(dialect: str, catalog: Catalog) -> Callable[[str], list[Pro
     return problems
 
 
-def link(_: Assistant, _options: argparse.Namespace) -> None:
+def link(assistant: Assistant, _options: argparse.Namespace) -> None:
     """Choose tables for a question: out ``{"context", "question"}`` as they may leave, and ``asks_of_now``."""
     # `rsql` is the same as values, for the gateway's model of fixed rules. In come `question`, `ddl`, `dialect` and, if
-    # it is not 8,000, `tokens`.
+    # it is not 8,000, `tokens`. Of a dictionary `more` says how its metrics are written, and `note` which one it is.
+    from rsql_magic import prompts
     from rsql_magic.context import asks_of_now
     from rsql_magic.gateway import described_within
     from rsql_magic.redaction import redact as filtered
-    from rsql_magic.sql import Catalog, as_stated_in_ddl, ddl
+    from rsql_magic.sql import (
+        as_stated_definition,
+        as_stated_in_ddl,
+        ddl,
+        definition_tokens,
+        stated_definition,
+        told_definitions,
+        with_tables_of_metrics,
+    )
     from rsql_magic.sql import link as linked
 
     request = _json("question", "ddl", "dialect")
-    if not len(catalog := Catalog.from_ddl(request["ddl"], request["dialect"])):
+    if not len(catalog := _catalog(assistant, request)):
         raise BadInput("The DDL describes no table.", hint="It needs CREATE TABLE statements.")
-    chosen = linked(request["question"], catalog, int(request.get("tokens") or 8000))
+    most = int(request.get("tokens") or 8000)
+    part = definition_tokens(catalog, most)
+    chosen = with_tables_of_metrics(linked(request["question"], catalog, most - part), request["question"], catalog)
+    definitions = told_definitions(request["question"], catalog, chosen, part).definitions
     places = {table.full_name: place for place, table in enumerate(catalog)}
     tables = sorted(chosen, key=lambda table: places[table.full_name])  # the same tables are the same bytes
     context = fence("schema", "database", "\n".join(ddl(table, "names") for table in tables))
     if len(tables) < len(catalog):
         context += f"\n\n{len(tables)} of {len(catalog)} tables are shown."
+    if definitions:
+        context += f"\n\n{fence('definitions', 'database', chr(10).join(map(stated_definition, definitions)))}"
+    metric = next((one.name for one in definitions if one.kind == "metric"), "")
     context, question = filtered(context)[0], filtered(request["question"])[0]
     stated = [as_stated_in_ddl(table, "names") for table in tables]
     values = {"task": "sql", "question": question, "dialect": request["dialect"], "tables": stated}
+    values |= {"definitions": [as_stated_definition(one) for one in definitions]} if definitions else {}
     held = "\n".join([context, question, request["dialect"]])
     reply = {"context": context, "question": question, "asks_of_now": asks_of_now(question)}
-    _say(reply | {"rsql": described_within(values, held)})
+    told = {
+        "more": f"{prompts.render('sql_metrics', metric=metric)}\n\n" if metric else "",
+        "note": assistant.dictionary.note,
+    }
+    _say(reply | {name: text for name, text in told.items() if text} | {"rsql": described_within(values, held)})
 
 
-def describe(_: Assistant, _options: argparse.Namespace) -> None:
+def describe(assistant: Assistant, _options: argparse.Namespace) -> None:
     """Describe an R session that ``r/rsql.R`` has read: out ``{"context", "question"}`` as they may leave."""
     # `rsql` is the same as values, for the gateway's model of fixed rules. In come `question`, `level`, `survey` and
     # `details` (what session.R gave), `with` (names that must be described) and `error`.
@@ -134,7 +201,13 @@ def describe(_: Assistant, _options: argparse.Namespace) -> None:
     session = reported(request.get("survey") or [], request.get("details") or [])
     objects, names, error = {each.name: each for each in session.objects}, request.get("with"), request.get("error")
     found = gather(
-        request["question"], objects, names=names or (), level=request["level"], error=error or None, r=False
+        request["question"],
+        objects,
+        names=names or (),
+        level=request["level"],
+        dictionary=_dictionary(assistant, request),
+        error=error or None,
+        r=False,
     )
     pieces = [piece for piece in found.pieces if (piece.kind, piece.name) != ("session", "python")]
     gathered = Context((*pieces, Piece("session", "R", session.text())))

@@ -108,6 +108,9 @@ class _Description:
         if detail.level != "sample":
             values = detail.values or SessionValues(at_least=detail.at_least, no_values=detail.level == "names")
             self.rare = values.places(reader) - self.asked
+        if detail.dictionary is not None and any(map(detail.dictionary.restricts, reader.named_by.split(", "))):
+            # The names are values of a restricted column, which nothing lets out.
+            self.rare = set(range(len(reader.names))) - self.asked
         found = facts.runs(reader.names, reader.types, {*self.asked, *self.rare})
         self.runs = [run for run in found if len(run.columns) > 1 or run.columns[0] not in self.rare]
         self.written = Table(name)  # what the data dictionary says of this frame

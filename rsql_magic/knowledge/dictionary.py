@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -105,9 +106,12 @@ class Dictionary:
         return keys
 
     def describe(self, table: Table) -> Table:
-        """The table with what is written about it; a comment of the database is kept where nothing is."""
+        """The table with what is written about it; a comment of the database is kept where nothing is.
+
+        Of a frame that no entry names, columns are told by the table that it was most likely taken from.
+        """
         if (entry := self.entry(table)) is None:
-            return table
+            return self._taken_from(table) if table.kind == "frame" else table
         spelled = {column.name.casefold(): column.name for column in table.columns}
         known = entry.by_name
         columns = tuple(
@@ -131,6 +135,37 @@ class Dictionary:
             foreign_keys=(*table.foreign_keys, *keys.values()),
             synonyms=tuple(dict.fromkeys((*entry.synonyms, *_label(entry.label, entry.name)))) or table.synonyms,
         )
+
+    def _taken_from(self, frame: Table) -> Table:
+        """A frame with what is known of its columns: by a table that has most of them, and restricted ones by any."""
+        names = [column.name.casefold() for column in frame.columns]
+        shared = Counter(table for name in names for table in self._by_column.get(name, ()))
+        likely = [table for table, count in shared.items() if count >= max(2, len(names) / 2)]
+        known = self.tables[max(likely, key=shared.__getitem__)].by_name if likely else {}
+        columns = []
+        for column, name in zip(frame.columns, names, strict=True):
+            entry = self._restricted.get(name) or known.get(name)
+            columns.append(self._column(column, entry) if entry else column)
+        return replace(frame, columns=tuple(columns))
+
+    @cached_property
+    def _by_column(self) -> Mapping[str, list[str]]:
+        """The tables that describe a column, by its name in lower case."""
+        found: dict[str, list[str]] = {}
+        for table, entry in self.tables.items():
+            for name in entry.by_name:
+                found.setdefault(name, []).append(table)
+        return found
+
+    @cached_property
+    def _restricted(self) -> Mapping[str, DescribedColumn]:
+        """The restricted columns of all tables, by their names in lower case."""
+        columns = (column for entry in self.tables.values() for column in entry.columns if column.restricted)
+        return {column.name.casefold(): column for column in columns}
+
+    def restricts(self, name: str) -> bool:
+        """Whether a column of this name is restricted in any table."""
+        return name.casefold() in self._restricted
 
     def _column(self, column: Column, entry: DescribedColumn) -> Column:
         written, meaning = entry.description or entry.label, self._meaning(entry)

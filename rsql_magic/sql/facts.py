@@ -240,7 +240,8 @@ def _description(column: Column) -> str:
 
 def stated_meaning(meaning: Meaning) -> Meaning | None:
     """What a dictionary says of a column's values, cut to what is stated; None where that is nothing."""
-    values = tuple((one_line(value, _LONGEST_VALUE), _said(means)) for value, means in meaning.values[:_MOST_MEANINGS])
+    listed = () if meaning.restricted else meaning.values[:_MOST_MEANINGS]
+    values = tuple((one_line(value, _LONGEST_VALUE), _said(means)) for value, means in listed)
     synonyms = tuple(map(_said, meaning.synonyms[:_MOST_SYNONYMS]))
     stated = replace(meaning, values=values, synonyms=synonyms, source="")
     return stated if stated != type(meaning)() else None
@@ -260,7 +261,7 @@ def _meaning_facts(meaning: Meaning) -> list[str]:
     values = ", ".join(
         f"{quoted_value(value)} = {means}" if means else quoted_value(value) for value, means in stated.values
     )
-    more = ", …" if len(meaning.values) > len(stated.values) else ""
+    more = ", …" if values and len(meaning.values) > len(stated.values) else ""
     return [
         values + more,
         f"also called {', '.join(stated.synonyms)}" if stated.synonyms else "",

@@ -1,3 +1,4 @@
+from .definition_check import DefinitionCheck as DefinitionCheck
 from .drafts import DraftCheck as DraftCheck
 from .earlier import earlier_queries as earlier_queries
 from .earlier import evidence_of as evidence_of

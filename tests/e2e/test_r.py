@@ -48,6 +48,30 @@ def r(gateway, tmp_path_factory):
 
 # Rscript, and R in a terminal
 
+DICTIONARY = """
+tables:
+  orders:
+    columns: {id: {kind: id}, region: {display: restricted}}
+    metrics: {revenue: {expression: SUM(amount), where: id < 4}}
+"""
+
+
+def test_sql_ai_knows_the_dictionary_in_the_working_directory(gateway, tmp_path):
+    (tmp_path / "dictionary.yaml").write_text(DICTIONARY, encoding="utf-8")
+
+    def asked(question: str, before: str = "") -> str:
+        said = "message = function(m) cat(conditionMessage(m))"
+        ask = f'withCallingHandlers(rows <- sql_ai("{question}", con), {said})\ncat("total", rows[[1]])'
+        return rscript(f'setwd("{tmp_path}")\n{before}\n{ORDERS}{ask}', gateway)
+
+    out = asked("What is the revenue?")
+    assert "total 6" in out
+    assert "By the definition of revenue (dictionary.yaml, line 5)." in out
+    assert "described by dictionary.yaml: 1 table, 1 metric" in out
+    out = asked("How many orders are there?", "options(rsql.dictionary = FALSE)")
+    assert "total 4" in out
+    assert "dictionary" not in out
+
 
 def test_a_question_about_frames(gateway):
     out = rscript(FRAME + 'answer <- ask("Which columns of sales have missing values?")\ncat(class(answer))', gateway)

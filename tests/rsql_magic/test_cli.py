@@ -390,6 +390,69 @@ def test_check_mends_what_can_mean_one_thing(piped):
     assert check("SELECT amount FROM orders", refused="disk I/O error") == {"problems": ["disk I/O error"]}
 
 
+SHOP = "CREATE TABLE orders (id INTEGER, amount REAL, status INTEGER, email TEXT);"
+DICTIONARY = """
+tables:
+  orders:
+    columns: {id: {kind: id}, email: {display: restricted}, amount: {unit: EUR}}
+    metrics: {revenue: {expression: SUM(amount), where: status <> 3}}
+"""
+
+
+@pytest.fixture
+def described(tmp_path, monkeypatch):
+    """R's working directory, with a dictionary."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dictionary.yaml").write_text(DICTIONARY, encoding="utf-8")
+    return tmp_path
+
+
+def test_link_tells_what_a_dictionary_says(piped, described):
+    asked = {"question": "What is the revenue?", "ddl": SHOP, "dialect": "sqlite"}
+    told = piped("link", asked)
+    assert "-- [EUR]" in told["context"]
+    assert "MEASURE(revenue): SUM(amount) of orders where status <> 3" in told["context"]
+    assert "as in SELECT MEASURE(revenue)" in told["more"]
+    assert "described by dictionary.yaml" in told["note"]
+    assert [one["name"] for one in told["rsql"]["definitions"]] == ["revenue"]
+    assert "definitions" not in piped("link", asked | {"dictionary": False})["rsql"]
+    (described / "other.yaml").write_text("tables: {orders: What was bought.}", encoding="utf-8")
+    assert "What was bought." in piped("link", asked | {"dictionary": "other.yaml"})["context"]
+
+
+@pytest.mark.usefixtures("described")
+def test_check_holds_a_query_to_the_dictionary(piped):
+    def check(sql, question="", **more):
+        asked = {"sql": sql, "dialect": "sqlite", "ddl": SHOP, "mend": True, "question": question}
+        return piped("check", asked | more)
+
+    told = check("SELECT MEASURE(revenue) FROM orders", "revenue")
+    assert " ".join(told["sql"].split()) == "SELECT SUM(amount) AS revenue FROM orders WHERE status <> 3"
+    assert told["said"] == ["By the definition of revenue (dictionary.yaml, line 5)."]
+    forgotten = check("SELECT SUM(amount) FROM orders", "What is the revenue?")
+    assert forgotten["mended"] == ["revenue by its definition"]
+    assert "status <> 3" in forgotten["sql"]
+    assert "no defined metric" in check("SELECT MEASURE(profit) FROM orders")["problems"][0]
+    added = check("SELECT AVG(id) FROM orders")
+    assert "orders.id is an id" in added["problems"][0]
+    assert added["told"]
+    again = check("SELECT AVG(id) FROM orders", told=True)
+    assert "orders.id is an id" in again["said"][0]
+    assert check("SELECT amount, email FROM orders")["sql"].split() == ["SELECT", "amount", "FROM", "orders"]
+    for sql in ("SELECT email FROM orders", "SELECT emial FROM orders", "SELECT MAX(email) FROM orders"):
+        for is_told in (False, True):
+            assert "must not be shown" in check(sql, told=is_told)["problems"][0]
+
+
+@pytest.mark.usefixtures("described")
+def test_an_r_session_is_described_by_the_dictionary(piped):
+    columns, types = "amount\x1demail", "numeric\x1dcharacter"
+    survey = ["4.3.1\x1fx\x1fC\x1f", f"orders\x1fR data.frame\x1f2\x1f{columns}\x1f{types}\x1f"]
+    told = piped("describe", {"question": "Describe orders", "level": "stats", "survey": survey, "details": []})
+    assert "[EUR]" in told["context"]
+    assert "restricted: not to be shown" in told["context"]
+
+
 def test_link_and_redact(piped):
     told = piped("link", {"question": "amount by bob@example.org", "ddl": DDL, "dialect": "sqlite"})
     assert told["question"] == "amount by [email]"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import duckdb
 import pandas as pd
+import polars as pl
 import pytest
 
-from rsql_magic.context import describe
+from rsql_magic.context import describe, gather
 from rsql_magic.errors import BadInput
 from rsql_magic.knowledge import Dictionary
-from rsql_magic.sql import Column, Table
+from rsql_magic.sql import Column, Table, ddl
 
 pytestmark = pytest.mark.usefixtures("without_r")
 
@@ -62,3 +64,57 @@ def test_a_wrong_data_dictionary_says_what_is_wrong(tmp_path, text, message):
         Dictionary.load(path)
     with pytest.raises(BadInput, match="cannot be read"):
         Dictionary.load(tmp_path / "none.yaml")
+
+
+RESTRICTED = """
+tables:
+  visits:
+    columns:
+      code: {display: restricted, values: {Qqalpha: one, Qqbeta: two}, examples: [Qqgamma]}
+      score: {display: restricted, kind: quantity, range: [771000, 779000]}
+      site: {description: Where it was.}
+"""
+ROWS = {"code": ["Qqalpha", "Qqbeta", "Qqgamma"] * 20, "score": range(771_234, 771_294), "site": ["N", "S", "W"] * 20}
+FRAMES = {
+    "plain": lambda f: f,
+    "its index": lambda f: f.set_index("code"),
+    "two of its indexes": lambda f: f.set_index(["code", "score"]),
+    "categories": lambda f: f.astype({"code": "category"}),
+    "pivoted": lambda f: f.pivot_table(index="site", columns="code", values="score", aggfunc="count"),
+    "counted": lambda f: pd.crosstab(f.site, f.code),
+    "other case": lambda f: f.rename(columns=str.upper),
+    "one column": lambda f: f["code"],
+    "in part": lambda f: f[["site", "code"]].head(50),
+    "polars": lambda f: pl.DataFrame(ROWS),
+    "lazy": lambda f: pl.LazyFrame(ROWS),
+    "arrow": lambda f: pl.DataFrame(ROWS).to_arrow(),
+    "DuckDB": duckdb.from_df,
+}
+
+
+@pytest.mark.parametrize("level", ["names", "stats", "sample"])
+@pytest.mark.parametrize("name", ["visits", "some_of_them"])
+@pytest.mark.parametrize("make", FRAMES.values(), ids=FRAMES)
+def test_values_of_a_restricted_column_leave_at_no_level(make, name, level):
+    dictionary, frame = Dictionary.read(RESTRICTED, "dictionary.yaml"), make(pd.DataFrame(ROWS))
+    told = describe(frame, name, level, dictionary=dictionary, budget=2000)
+    told += gather(f"What is in {name} by code and score?", {name: frame}, level=level, dictionary=dictionary).text
+    assert not [value for value in ("Qqalpha", "Qqbeta", "Qqgamma", "7712") if value in told]
+
+
+def test_a_frame_of_another_name_is_described_by_the_table_it_was_most_likely_taken_from():
+    dictionary = Dictionary.read(RESTRICTED, "dictionary.yaml")
+    told = describe(pd.DataFrame(ROWS), "df2", dictionary=dictionary)
+    assert "Where it was." in told
+    assert told.count("restricted: not to be shown") == 2
+    other = describe(
+        pd.DataFrame({"site": ["a"], "code": [1], "x": [1], "y": [2], "z": [3]}), "df3", dictionary=dictionary
+    )
+    assert "Where it was." not in other
+    assert other.count("restricted: not to be shown") == 1
+
+
+def test_listed_values_of_a_restricted_column_are_not_told_of_tables():
+    table = Table("visits", tuple(Column(name, "TEXT") for name in ROWS))
+    told = ddl(Dictionary.read(RESTRICTED, "dictionary.yaml").describe(table), "sample")
+    assert "code TEXT, -- restricted: not to be shown" in told

@@ -11,11 +11,11 @@ from sqlglot import exp
 from rsql_magic.sql.autofix.broken_query import Fix
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse
 from rsql_magic.sql.layout import laid_out
-from rsql_magic.sql.linking.words import stems
 from rsql_magic.sql.metrics.dimensions import Limits, keys_of
 from rsql_magic.sql.metrics.expand import expand
 from rsql_magic.sql.metrics.figures import FigureReader
-from rsql_magic.sql.metrics.inlining import Inlined, call_of, conjuncts, is_link, parsed, tables_of
+from rsql_magic.sql.metrics.inlining import Inlined, call_of, conjuncts, is_link, parsed
+from rsql_magic.sql.metrics.named import named_metrics
 from rsql_magic.sql.metrics.paths import NotByDefinition, Paths
 from rsql_magic.sql.metrics.restricted import RestrictedOutputs, figures_of
 from rsql_magic.sql.validate.resolve import resolve
@@ -46,39 +46,6 @@ class Findings(NamedTuple):
     computes: tuple[Definition, ...] = ()  # The metrics that it computes by their definition
 
 
-def named_metrics(question: str, catalog: Catalog) -> list[Definition]:
-    """The metrics that a question names, by name, label or synonym; of two names one inside the other, the longer.
-
-    Example:
-        >>> from rsql_magic.sql import Catalog, Definition, Definitions
-        >>> rate, refunds = (Definition(name, "metric", "1", "t") for name in ("refund_rate", "refunds"))
-        >>> catalog = Catalog(definitions=Definitions((rate, refunds)))
-        >>> [one.name for one in named_metrics("What is the refund rate by region?", catalog)]
-        ['refund_rate']
-    """
-    if not catalog.definitions.metrics:
-        return []
-    said = stems(question)
-    found: list[tuple[int, int, Definition]] = []
-    for one in catalog.definitions.metrics:
-        for phrase in phrases_of(one):
-            words = tuple(stems(phrase))
-            places = (at for at in range(len(said) - len(words) + 1) if tuple(said[at : at + len(words)]) == words)
-            found += [(at, at + len(words), one) for at in places if words]
-    kept = [
-        (start, one)
-        for start, end, one in found
-        if not any(a <= start and end <= b and (b - a) > (end - start) for a, b, _ in found)
-    ]
-    return list({one.name: one for _, one in sorted(kept, key=lambda pair: pair[0])}.values())
-
-
-def with_tables_of_metrics(tables: Sequence[Table], question: str, catalog: Catalog) -> list[Table]:
-    """Tables with those that the metrics of a question are computed over, each once."""
-    more = (table for one in named_metrics(question, catalog) for table in tables_of(one, catalog))
-    return list({table.full_name: table for table in (*more, *tables)}.values() if catalog.definitions else tables)
-
-
 def without_restricted(sql: str, dialect: str, catalog: Catalog) -> Fix | None:
     """A query without the restricted columns that it shows; None where nothing else would be left.
 
@@ -100,11 +67,6 @@ def without_restricted(sql: str, dialect: str, catalog: Catalog) -> Fix | None:
         return None
     said = tuple(f"{table}.{column.name} is left out, as it is restricted" for table, column in outputs.restricted())
     return Fix(laid_out(made, dialect), said)
-
-
-def phrases_of(one: Definition) -> list[str]:
-    """What people call a definition."""
-    return [one.name.replace("_", " "), *([one.label] if one.label else []), *one.synonyms]
 
 
 def findings(sql: str, dialect: str, catalog: Catalog, question: str = "") -> Findings:

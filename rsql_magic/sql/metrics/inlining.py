@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
 
@@ -61,6 +61,42 @@ class Base:
     def conditions(self) -> frozenset[str]:
         """Its conditions as texts, to compare."""
         return frozenset(one.sql() for one in self.where)
+
+
+class PlainMetric(NamedTuple):
+    """A metric that is one figure of one column: the figure as ``sum``, ``mean`` or ``median``."""
+
+    function: str
+    table: Table
+    column: str
+    conditions: tuple[tuple[str, str], ...]  # the columns that its conditions are on, each behind its table
+
+
+def plain_metric(metric: Definition, catalog: Catalog) -> PlainMetric | None:
+    """A metric as one figure of one column; None where it is more.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from rsql_magic.sql import Catalog, Definition, Definitions
+        >>> shop = Catalog.from_ddl("CREATE TABLE orders (amount INT, status INT)", "duckdb")
+        >>> revenue = Definition("revenue", "metric", "SUM(amount)", "orders", where=("status <> 3",))
+        >>> plain_metric(revenue, replace(shop, definitions=Definitions((revenue,)))).conditions
+        (('orders', 'status'),)
+    """
+    kinds = {exp.Sum: "sum", exp.Avg: "mean", exp.Median: "median"}
+    try:
+        base = Inlined.of(catalog).base(metric) if metric.table else None
+    except NotByDefinition:
+        return None
+    if (
+        base is None
+        or not isinstance(base.expression, tuple(kinds))
+        or not isinstance(base.expression.this, exp.Column)
+    ):
+        return None
+    columns = ((column.table, column.name) for condition in base.where for column in condition.find_all(exp.Column))
+    function = next(name for kind, name in kinds.items() if isinstance(base.expression, kind))
+    return PlainMetric(function, base.table, base.expression.this.name, tuple(dict.fromkeys(columns)))
 
 
 class Inlined:
