@@ -73,12 +73,26 @@ def check_schema(dictionary: Dictionary, catalog: Catalog) -> list[Misfit]:
             found.append(Misfit("M04", message, entry.line, level="schema", table=entry.name))
         else:
             found += _check_table(entry, table, catalog.dialect)
+    found += _check_told_by(dictionary, catalog)
     described = {table.full_name for table in stored.values()}
     if others := [table.full_name for table in catalog if table.full_name not in described]:
         more = ", …" if len(others) > 5 else ""
         message = f"{len(others):,} of the database's tables are not described: {', '.join(others[:5])}{more}"
         found.append(Misfit("M03", message, error=False, level="schema"))
     return found
+
+
+def _check_told_by(dictionary: Dictionary, catalog: Catalog) -> Iterator[Misfit]:
+    """Times and dimensions of metrics that no table has."""
+    tables, definitions = dictionary.applied(catalog.tables, catalog.dialect)
+    named = {name.casefold(): table for table in tables for name in (table.name, table.full_name)}
+    for metric in definitions.metrics:
+        for text in filter(None, (metric.time, *metric.dimensions)):
+            table, _, name = text.rpartition(".")
+            among = [one] if table and (one := named.get(table.casefold())) else [] if table else tables
+            if not any(one.column(name) or definitions.of_row(one.full_name, name) for one in among):
+                message = f"{metric.name} is told by {text}, which is not there"
+                yield Misfit("M02", message, _line_in(metric.source, "line"), level="schema", table=metric.table)
 
 
 def _check_table(entry: DescribedTable, table: Table, dialect: str) -> Iterator[Misfit]:

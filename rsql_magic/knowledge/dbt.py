@@ -364,7 +364,17 @@ class _Project:
             where,
             model.column(time),
             grain if grain in _GRAINS else "",
+            self._told_by(model),
         )
+
+    def _told_by(self, model: _Model) -> tuple[str, ...]:
+        """What a metric over a model may be told by: dimensions and entities, its own and those it leads to."""
+        reached = [model]
+        for at in reached:
+            foreign = {str(each["name"]) for each in _listed(at.entry.get("entities"))} - at.unique
+            reached += [one for one in self.models.values() if one not in reached and foreign & one.unique]
+        found = ((at, at.column(name) or name) for at in reached for name in at.expressions)
+        return tuple(dict.fromkeys(name if at is model else f"{at.table}.{name}" for at, name in found))
 
     def _where(self, text: str, model: _Model, time: str) -> str:
         """A filter of dbt's as SQL over the columns of the model's table and of those that it leads to."""

@@ -225,8 +225,15 @@ class Dictionary:
             for each in self.relationships
             if each.left.casefold() in called and each.right.casefold() in called
         )
+
+        def stored_as(column: str) -> str:
+            table, _, name = column.rpartition(".")
+            return f"{called.get(table.casefold(), table)}.{name}" if table else name
+
         named = tuple(
-            replace(each, table=called[each.table.casefold()]) if each.table else each
+            replace(each, table=called[each.table.casefold()], dimensions=tuple(map(stored_as, each.dimensions)))
+            if each.table
+            else each
             for each in self.named_in.get(dialect, self.named)
             if not each.table or each.table.casefold() in called
         )

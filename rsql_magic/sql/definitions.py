@@ -98,10 +98,17 @@ def stated_definition(one: Definition) -> str:
         one.description,
         f"also called {', '.join(one.synonyms)}" if one.synonyms else "",
         f"time {one.time}{f' by {one.grain} or longer' if one.grain else ''}" if one.time else "",
-        f"by {', '.join(one.dimensions)} only" if one.dimensions else "",
+        f"by {', '.join(one.dimensions[:_SHOWN])}{_more(one.dimensions)} only" if one.dimensions else "",
     ]
     name = one.calls if one.kind == "metric" else f"{one.table}.{one.name}"
     return f"{name}: {'; '.join(part for part in parts if part)}"
+
+
+_SHOWN = 12  # of the dimensions of a metric
+
+
+def _more(dimensions: tuple[str, ...]) -> str:
+    return f" and {len(dimensions) - _SHOWN:,} more" if len(dimensions) > _SHOWN else ""
 
 
 @dataclass(frozen=True, slots=True)

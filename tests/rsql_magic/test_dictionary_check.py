@@ -131,6 +131,21 @@ def test_what_does_not_fit_is_told_at_three_levels(shop):
     }
 
 
+def test_what_a_metric_is_told_by_is_looked_for(shop):
+    text = """tables:
+  orders:
+    derived: {late: amount > 5}
+    metrics:
+      takings: {expression: SUM(amount), time: placd, dimensions: [status, customers.country, late, customers.town, x]}
+"""
+    Path("dictionary.yaml").write_text(text, encoding="utf-8")
+    with open_engine(shop) as engine:
+        found = [each for each in check_dictionary("dictionary.yaml", engine) if each.error]
+    assert [(each.code, each.line, each.message) for each in found] == [
+        ("M02", 5, f"takings is told by {name}, which is not there") for name in ("placd", "customers.town", "x")
+    ]
+
+
 def found_above(connection) -> int:
     ((count,),) = connection.execute(
         "SELECT count(*) FROM orders WHERE amount > 1.5 * (SELECT avg(amount) FROM orders)"

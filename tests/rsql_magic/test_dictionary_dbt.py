@@ -7,6 +7,7 @@ import json
 import random
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import yaml
 from rsql_magic.errors import BadInput
 from rsql_magic.knowledge import Dictionary
 from rsql_magic.knowledge.dbt_filters import Unresolved, fill_in
-from rsql_magic.sql import Definition, Relationship
+from rsql_magic.sql import Catalog, Definition, Relationship, expand
 
 FOLDER = Path(__file__).parent.parent / "dictionaries"
 SHOP = FOLDER / "dbt_shop.yml"
@@ -332,3 +333,61 @@ def test_changed_documents_are_read_or_refused_and_nothing_else(manifest):
         except BadInput:
             pass
     assert read > 500
+
+
+SALES = """
+semantic_models:
+  - name: sales
+    model: ref('sales')
+    defaults: {agg_time_dimension: sold_on}
+    entities:
+      - {name: sale, type: primary, expr: id}
+      - {name: customer, type: foreign, expr: customer_id}
+    dimensions:
+      - {name: channel, type: categorical}
+      - {name: is_big, type: categorical, expr: amount > 100}
+      - {name: sold_on, type: time, expr: sold_at, type_params: {time_granularity: day}}
+    measures: [{name: amount, agg: sum}]
+  - name: customers
+    model: ref('customers')
+    entities: [{name: customer, type: primary, expr: id}]
+    dimensions: [{name: segment, type: categorical}]
+metrics:
+  - {name: revenue, type: simple, time_granularity: month, type_params: {measure: amount}}
+"""
+TABLES = """
+CREATE TABLE customers (id INTEGER PRIMARY KEY, segment VARCHAR, phone VARCHAR);
+CREATE TABLE sales (
+  id INTEGER PRIMARY KEY, customer_id INTEGER, channel VARCHAR, clerk VARCHAR, amount DOUBLE, sold_at TIMESTAMP
+);
+"""
+
+
+def test_a_metric_is_told_by_the_dimensions_of_its_model_and_of_those_it_leads_to():
+    """MetricFlow knows no other columns, and no shorter periods than that of the time dimension."""
+    notes = Dictionary.read(SALES, "metrics.yml")
+    [revenue] = [one for one in notes.named if one.kind == "metric"]
+    assert (revenue.grain, revenue.time) == ("day", "sold_at")
+    assert revenue.dimensions == (
+        "id", "customer_id", "channel", "is_big", "sold_at", "customers.id", "customers.segment",
+    )  # fmt: skip
+    bare = Catalog.from_ddl(TABLES, "duckdb")
+    tables, definitions = notes.applied(bare.tables, "duckdb")
+    shop = replace(bare, tables=tables, definitions=definitions)
+    of = "FROM sales s JOIN customers c ON c.id = s.customer_id GROUP BY 1"
+
+    def problem(key: str) -> str:
+        return expand(f"SELECT {key}, MEASURE(revenue) {of}", "duckdb", shop).problem
+
+    for key in (
+        "channel",
+        "is_big",
+        "c.segment",
+        "c.id",
+        "DATE_TRUNC('month', metric_time)",
+        "CAST(s.sold_at AS DATE)",
+    ):
+        assert problem(key) == ""
+    for key in ("clerk", "c.phone"):
+        assert "can be told by" in problem(key)
+    assert "goes by hour" in problem("DATE_TRUNC('hour', metric_time)")

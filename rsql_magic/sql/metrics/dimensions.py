@@ -332,5 +332,9 @@ def _starts(moment: datetime) -> str:
     return "year" if moment.month == 1 else "quarter" if moment.month % 3 == 1 else "month"
 
 
+_SHOWN = 12
+
+
 def _listed(names: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    shown = [*names[:_SHOWN], *([f"{len(names) - _SHOWN:,} more"] if len(names) > _SHOWN else [])]
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
