@@ -341,7 +341,7 @@ class AnswerWriter:
         # A model that may look can tell the values themselves.
         of_frames = self._looking is None and self.gathered.has_frames and not question.attached
         described = [self.gathered.text, wanted(question.way, question.text, of_frames=of_frames)]
-        if self._defined and (definitions := self._defined.stated):
+        if self.dictionary and self._defined and (definitions := self._defined.stated):
             described.insert(1, fence("definitions", self._defined.source, definitions))
         described += [prompts.render("documents")] if self.library and self.hits else []
         attached = (fence(piece.kind, piece.name, piece.text) for piece in question.attached)
@@ -417,7 +417,7 @@ class AnswerWriter:
         blocks, dialect = blocks_of(text), self.catalog.dialect if self.catalog else ""
         wrong = check_code(blocks, dialect, self.question.text if self.gathered.has_frames else None)
         wrong = [*(wrong or self._unknown(blocks)), *self._wrong_in_r(blocks)]
-        return wrong or (self._defined.against(blocks) if self._defined else [])
+        return wrong or (self._defined.against(blocks) if self.dictionary and self._defined else [])
 
     # What the dictionary defines of the frames, where there is one.
     @cached_property
@@ -493,7 +493,7 @@ class AnswerWriter:
             f"{redacted} value{'' if redacted == 1 else 's'} redacted" if redacted else "",
             "ended at the longest answer the model may give" if cut else "",
             checked.note if checked.count else "",
-            self._defined.unsure if self._defined else "",
+            self._defined.unsure if self.dictionary and self._defined else "",
             self._fit_said() if self.library else "",
         )
         return Answer(
