@@ -1,3 +1,4 @@
+from .presets import OFFLINE as OFFLINE
 from .presets import PRESETS as PRESETS
 from .presets import Preset as Preset
 from .presets import presets_table as presets_table

@@ -57,6 +57,8 @@ def _per_model(rpm: int = 0, rpd: int = 0, tpm: int = 0, zone: str = "") -> tupl
     return tuple(row for row in rows if row.amount)
 
 
+OFFLINE = "offline"  # the provider, and the model, of fixed rules; it only writes
+
 PRESETS: dict[str, Preset] = {
     "groq": Preset(
         "https://api.groq.com/openai/v1",

@@ -225,6 +225,7 @@ class Settings:
     """Everything ``rsql.toml`` and the environment say."""
 
     default_model: str = ""
+    offline: bool = True  # whether the model of fixed rules is served beside those of keys
     keys: tuple[KeySettings, ...] = ()
     pool: PoolSettings = field(default_factory=PoolSettings)
     caller: CallerLimits = field(default_factory=CallerLimits)

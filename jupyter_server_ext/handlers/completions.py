@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from tornado.iostream import StreamClosedError
 
+from jupyter_server_ext.config import OFFLINE
 from jupyter_server_ext.errors import NoCapacity, RsqlGatewayError, UnknownModel
 from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler, plain_error
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.handlers.requests import Read
     from jupyter_server_ext.messages import ChatRequest
 
-OFFLINE = "offline"  # the model of fixed rules, which only writes
 
 # Silence in a stream after which a comment is due, by which clients tell a slow model from a lost connection.
 HEARTBEAT_SECONDS = 10.0

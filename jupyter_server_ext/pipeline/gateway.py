@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from jupyter_server_ext.config import CallerLimits, KeySettings, Settings, with_preset
+from jupyter_server_ext.config import OFFLINE, CallerLimits, KeySettings, Settings, with_preset
 from jupyter_server_ext.errors import RsqlGatewayError, UnknownModel
 from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.keys import KeyPool, KeyQueue, MemoryWindows
@@ -88,6 +88,10 @@ class Gateway:
         self._idempotency = IdempotencyStore(self.accounting.ledger, self._state.locks)
         self.queue = KeyQueue(self.pool, settings.pool)
         self.upstream = KeyRotatingTransport(self.queue, settings.pool, self._transport_of)
+        # The model of fixed rules beside those of keys: for whoever names it, and never in place of another.
+        rules = KeyPool([with_preset(KeySettings(OFFLINE))], windows=MemoryWindows(jitter, clock=clock), clock=clock)
+        self._rules_queue = KeyQueue(rules, settings.pool)
+        self._rules = KeyRotatingTransport(self._rules_queue, settings.pool, self._transport_of)
 
     async def complete(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Waiting | bytes]:
         """Answer one request, in ten steps, each a method of this name.
@@ -205,17 +209,19 @@ class Gateway:
         return self._listen(context, self._flights.share(flight, lambda: self._call(context, key)), "shared")
 
     def _hold(self, context: RequestContext) -> AbstractAsyncContextManager[Hold]:
-        job, providers = context.job, self.pool.keys.providers
-        context.expected = self.upstream.expected(job)
+        job, upstream = context.job, self._upstream_of(context.job.request.model)
+        providers = {OFFLINE} if upstream is self._rules else self.pool.keys.providers
+        context.expected = upstream.expected(job)
         return self.accounting.hold(job.caller, job.request.model, providers, context.expected)
 
     async def _send(self, context: RequestContext, hold: Hold) -> AsyncGenerator[Waiting]:
         """Yields news until the answer is there."""
         job, started = context.job, partial(context.begin_attempt, hold)
-        if not job.request.stream or (not job.request.whole and await self.upstream.lease_now(job)):
-            context.answer = await self.upstream.answer(job, started)
+        upstream = self._upstream_of(job.request.model)
+        if not job.request.stream or (not job.request.whole and await upstream.lease_now(job)):
+            context.answer = await upstream.answer(job, started)
             return
-        sending = asyncio.create_task(self.upstream.answer(job, started))
+        sending = asyncio.create_task(upstream.answer(job, started))
         try:
             # An answer that comes soon needs no news before it.
             await asyncio.wait({sending}, timeout=_PATIENCE)
@@ -231,6 +237,10 @@ class Gateway:
                 await (await sending).aclose()  # an answer that came too late to be given
             raise
         context.answer = sending.result()
+
+    def _upstream_of(self, model: str) -> KeyRotatingTransport:
+        by_rules = model == OFFLINE and self._settings.offline and model not in self.pool.keys.models()
+        return self._rules if by_rules else self.upstream
 
     async def _pass_on(self, context: RequestContext, parts: list[bytes] | None) -> AsyncGenerator[bytes]:
         # Yields parts, which are kept in ``parts`` too, unless that is None.
@@ -323,7 +333,9 @@ class Gateway:
         return models if not default or default in models else [default, *models]
 
     def offline_models(self) -> list[str]:
-        """Models that the embedded model answers."""
+        """Models that the embedded model answers: those of its keys, or the one beside them."""
+        if self._upstream_of(OFFLINE) is self._rules:
+            return [OFFLINE]
         keys = [key.settings for key in self.pool.keys if key.settings.provider == "offline"]
         return list(dict.fromkeys(model for key in keys for model in key.models))
 
@@ -360,7 +372,7 @@ class Gateway:
         """Refuse what waits and close all connections."""
         if self._checking is not None:
             self._checking.cancel()
-        await self.queue.close()
+        await asyncio.gather(self.queue.close(), self._rules_queue.close())
         await self.accounting.ledger.close()
         await self._state.counters.close()
         await self.cache.close()

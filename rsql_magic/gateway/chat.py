@@ -188,6 +188,11 @@ class Chat:
         """Whether the gateway announces that fixed rules answer for this model."""
         return (model or "default") in self._client().offline_models
 
+    @property
+    def rules(self) -> str:
+        """A model for which fixed rules answer; empty where the gateway has none."""
+        return min((name for name in self._client().offline_models if name != "default"), default="")
+
     def take(self, turn: Turn, instead_of: Sequence[Turn] = ()) -> None:
         """Remember a turn at its place, in place of those that it replaces."""
         self.forget(instead_of)

@@ -414,6 +414,11 @@ class ReplayFile:
                 hint = "Record the file again."
                 raise BadInput(f"Line {number} of {self.path} is not a recorded answer.", hint=hint) from None
 
+    @property
+    def offline_models(self) -> frozenset[str]:
+        """The models asked for that fixed rules answered."""
+        return frozenset(model for each in self._answers.values() if (model := each["done"].get("offline")))
+
     def get(self, key: str) -> dict[str, Any] | None:
         """The answer kept under the key, or None when it is to be asked for; ``replay:`` refuses an unknown key."""
         if (answer := self._answers.get(key)) is None and self.mode == "replay":
@@ -445,8 +450,8 @@ class ReplayingClient:
 
     @property
     def offline_models(self) -> frozenset[str]:
-        """Those of the client."""
-        return self.client.offline_models if self.client else frozenset()
+        """Those of the client, or of what was recorded: prompts differ by them."""
+        return self.client.offline_models if self.client else self.file.offline_models
 
     def stream(self, messages: Sequence[Message], **options: Unpack[StreamOptions]) -> Generator[Event, None, None]:
         """As ``LLMClient.stream``; a replayed answer comes as one ``Text``."""
@@ -455,6 +460,7 @@ class ReplayingClient:
             yield Text(known["text"])
             done: dict[str, Any] = known["done"]
             value = {**done.get("rsql", {}), "cached": True, "replayed": True}
+            done = {name: value for name, value in done.items() if name != "offline"}
             yield Done(**{**done, "rsql": value, "calls": tuple(ToolCall(**call) for call in done.get("calls", ()))})
             return
         if self.client is None:
@@ -466,5 +472,7 @@ class ReplayingClient:
             elif isinstance(event, Done):
                 kept = {name: getattr(event, name) for name in ("usage", "rsql", "finish_reason", "model")}
                 calls = {"calls": [asdict(call) for call in event.calls]} if event.calls else {}
-                self.file.put(key, "".join(pieces), kept | calls)
+                model = options.get("model") or "default"
+                offline = {"offline": model} if model in self.offline_models else {}
+                self.file.put(key, "".join(pieces), kept | calls | offline)
             yield event

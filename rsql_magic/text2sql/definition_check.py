@@ -18,6 +18,7 @@ class DefinitionCheck:
     dialect: str
     catalog: Callable[[], Catalog]
     question: str
+    reading: Callable[[], str] = str  # the question as fixed rules read it, empty where they do not understand it
     told: str = field(default="", init=False)  # the draft whose breaches the model was told
     proposed: Fix | None = field(default=None, init=False)  # that draft with its metric put in by rule
     forbidden: list[str] = field(default_factory=list, init=False)  # what the last draft showed and must not show
@@ -50,20 +51,30 @@ class DefinitionCheck:
         if not breaches or self.told or not may_repair:
             return []
         self.told, self.proposed = sql, by_definition(statement, self.dialect, catalog, self.question)
+        if (self.proposed is None or self.proposed.restructured) and (read := self._read()):
+            self.proposed = read
         return breaches
 
     def instead(self, sql: str, *, failed: bool, check: Callable[[str], list[str]]) -> Fix | None:
         """What stands in place of the last draft, where it failed or goes against the dictionary still.
 
-        It is the draft that was told, with its metric put in by rule, or as it was where nothing better passed.
+        It is the draft that was told, with its metric put in by rule; the question as fixed rules read it; or the draft
+        as it was, where nothing better passed.
         """
         from rsql_magic.sql import Fix
 
-        if not self.told or not (failed or self.breaches(sql)):
+        if not (failed or (self.told and self.breaches(sql))):
             return None
-        if self.proposed is not None and not check(self.proposed.sql):
-            return self.proposed
-        return Fix(self.told) if failed and not check(self.told) else None
+        for fix in filter(None, (self.proposed, self._read())):
+            if not check(fix.sql):
+                return fix
+        return Fix(self.told) if failed and self.told and not check(self.told) else None
+
+    def _read(self) -> Fix | None:
+        from rsql_magic.sql import Fix
+
+        read = self.reading()
+        return Fix(read, ("the question as fixed rules read it",), restructured=True) if read else None
 
     def breaches(self, sql: str) -> list[str]:
         """What in a draft goes against the dictionary, one sentence each."""

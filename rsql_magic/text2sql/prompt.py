@@ -359,11 +359,11 @@ class SchemaPrompt:
             listed += f"\n\n{prompts.render('proposed', sql=proposed)}"
         return prompts.render("repair", sql=sql, problems=listed, context=more)
 
-    def as_values(self) -> dict[str, Any]:
-        """What the last message asks and all of them tell, as values, for the model of fixed rules."""
+    def as_values(self, *, anew: bool = False) -> dict[str, Any]:
+        """What the last message asks and all of them tell, or the question ``anew``, for the model of fixed rules."""
         from rsql_magic.sql import as_stated_definition, as_stated_in_ddl
 
-        sql, problems, more = self._failed
+        sql, problems, more = ("", (), []) if anew else self._failed
         tables = {table.full_name: table for table in (*self._tables, *more)}
         return {
             "task": "repair" if sql else "sql",

@@ -39,9 +39,13 @@ class QuestionFacts:
         if not self.catalog.definitions.named:
             return ()
         shown = {name.casefold() for table in self.tables for name in (table.name, table.full_name)}
-        named = named_metrics(self.question, self.catalog)
-        others = [one for one in self.catalog.definitions.named if one not in named]
-        return (*named, *(one for one in others if one.table.casefold() in shown))[:_MOST_DEFINITIONS]
+        others = [one for one in self.catalog.definitions.named if one not in self.named]
+        return (*self.named, *(one for one in others if one.table.casefold() in shown))[:_MOST_DEFINITIONS]
+
+    @cached_property
+    def named(self) -> list[Definition]:
+        """The metrics that the question names."""
+        return named_metrics(self.question, self.catalog)
 
     @property
     def metrics(self) -> list[Definition]:

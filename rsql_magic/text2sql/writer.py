@@ -31,11 +31,13 @@ from rsql_magic.text2sql.drafts import (
     DraftResult,
     Native,
     compared,
+    is_decided,
     is_doubtful,
     read_draft,
     was_corrected,
     write_sql,
 )
+from rsql_magic.text2sql.reading import RuleReading
 from rsql_magic.text2sql.results import Attempt, QueryRunner, SQLResult, Timings
 from rsql_magic.tools import Looking
 
@@ -86,8 +88,10 @@ class Writer:
         self._native = Native(prompt.engine, prompt.dialect)
         self._runner = QueryRunner(prompt.engine, self._native, prompt.options, lambda: prompt.catalog, self.confirm)
         self._checks = DraftCheck(prompt.dialect, lambda: prompt.catalog, self._compiled)
+        self._reading = RuleReading(prompt, self._checks, self._runner)
         self._literals = literals.LiteralCheck(prompt, self._runner.looked_up)
-        self._defined = DefinitionCheck(prompt.dialect, lambda: prompt.catalog, prompt.options.question)
+        asked = prompt.dialect, lambda: prompt.catalog, prompt.options.question
+        self._defined = DefinitionCheck(*asked, reading=lambda: self._reading.sql)
 
     def run(self) -> SQLResult:
         """Take the question through all steps.
@@ -186,10 +190,18 @@ class Writer:
         """The draft whose rows most drafts give, where several are wanted; further ones are asked for here."""
         rows = self._rows.get(first.draft.sql)
         most = 1 if first.problems or rows is None or self._prompt.is_offline else self._options.drafts
-        if rows is None or most == 1 or not (most or is_doubtful(self._options.question, attempts, rows.df)):
+        if rows is None or most == 1:
+            return first, None
+        result, read = DraftResult(first.draft, rows.df), self._reading.result
+        is_clear = is_decided([result, read], 2) if read else not is_doubtful(self._options.question, attempts, rows.df)
+        if is_clear and not most:
             return first, None
         self._comparing = True
-        vote = compared(DraftResult(first.draft, rows.df), most or DOUBTFUL, self._further)
+
+        def further(number: int) -> DraftResult | None:
+            return read if read and number == 1 else self._further(number - (read is not None))
+
+        vote = compared(result, most or DOUBTFUL, further)
         return (first if vote.winner.draft is first.draft else replace(first, draft=vote.winner.draft)), vote
 
     def _weigh(self, result: SQLResult, vote: Vote, *, corrected: bool) -> None:
@@ -316,27 +328,28 @@ class Writer:
 
     def _doubts(self, sql: str, statement: str) -> list[str]:
         """Why a query that runs may be wrong: a message to the model once, and a note where it insists."""
-        unsure = self._literals.unsure(sql)
+        unsure, doubts = self._literals.unsure(sql), self._reading.doubts(self._rows.get(sql))
         if self._options.level == "names":
-            joins = [note.text for note in join_notes(statement, self._dialect, self._prompt.catalog)]
-            self._notes[sql] = [*map(str, unsure), *joins]
-            return []
-        found = literals.comparisons(statement, self._dialect, self._prompt.catalog)
-        doubts = literals.misread(found, self._engine.dialect, self._runner.looked_up)
-        doubts += literals.doubts(found, self._engine.dialect, self._runner.looked_up)
-        native = self._native.of(statement, self._prompt.catalog)
-        asked = (self._engine.dialect, self._prompt.catalog, self._runner.number, self._options.question)
-        notes = join_notes(native, *asked)
-        said = [one for one in unsure if not any(str(one.comparison) in doubt for doubt in doubts)]
-        self._notes[sql] = [*(doubts or literals.out_of_range(found)), *map(str, said), *(note.text for note in notes)]
-        doubts += [str(one) for one in said if self._options.level == "sample" and not one.is_personal]
-        doubts += [note.text for note in notes if note.is_doubt]
+            notes = join_notes(statement, self._dialect, self._prompt.catalog)
+            self._notes[sql] = [*map(str, unsure), *(note.text for note in notes)]
+        else:
+            found = literals.comparisons(statement, self._dialect, self._prompt.catalog)
+            wrong = literals.misread(found, self._engine.dialect, self._runner.looked_up)
+            wrong += literals.doubts(found, self._engine.dialect, self._runner.looked_up)
+            native = self._native.of(statement, self._prompt.catalog)
+            asked = (self._engine.dialect, self._prompt.catalog, self._runner.number, self._options.question)
+            notes = join_notes(native, *asked)
+            said = [one for one in unsure if not any(str(one.comparison) in doubt for doubt in wrong)]
+            joins = [note.text for note in notes]
+            self._notes[sql] = [*(wrong or literals.out_of_range(found)), *map(str, said), *joins]
+            told = [str(one) for one in said if self._options.level == "sample" and not one.is_personal]
+            doubts = [*wrong, *told, *(note.text for note in notes if note.is_doubt), *doubts]
         if self._doubted or not doubts or not self._may_repair:
             return []
         self._doubted = sql
         unused = tuple(dict.fromkeys(note.table for note in notes if note.instead))
         instead = next((note.instead for note in notes if note.instead), "")
-        if instead and not self._checks.read(instead)[1]:
+        if instead and self._options.level != "names" and not self._checks.read(instead)[1]:
             self._proposed[sql] = Fix(instead, unused, proposal_only=True)
         return doubts
 
@@ -344,7 +357,7 @@ class Writer:
         """The message that asks for a correction, with what rules would make of the draft's joins."""
         self.screen.restart(f"repairing: {problems[0]}")
         proposed = self._proposed.get(sql)
-        return self._prompt.repair(self._literals.told(sql), problems, proposed.sql if proposed else "")
+        return self._prompt.repair(self._literals.told(sql), problems, proposed.sql if proposed else self._reading.sql)
 
     def _result(self, last: Round, attempts: Sequence[Round]) -> SQLResult:
         return SQLResult(

@@ -1,0 +1,71 @@
+"""A question for a defined metric as fixed rules read it, beside what the model writes.
+
+The gateway's ``offline`` model reads a question from its first word to its last, or says that it cannot. Where it reads
+one that names a metric, its query is a second opinion that costs nothing: proposed to the model where its own draft
+fails or finds other rows, and put in where the model writes no query at all. The model decides, as rules may misread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+from rsql_magic.errors import QueryFailed, QueryRejected, RsqlError
+from rsql_magic.gateway import Reply
+from rsql_magic.text2sql.drafts import Draft, DraftResult, is_decided, read_draft
+
+if TYPE_CHECKING:
+    from rsql_magic.databases import Rows
+    from rsql_magic.gateway import StreamOptions
+    from rsql_magic.text2sql.drafts import DraftCheck
+    from rsql_magic.text2sql.prompt import SchemaPrompt
+    from rsql_magic.text2sql.results import QueryRunner
+
+_OTHERWISE = "The query finds other rows than the one below, which is how fixed rules read the question."
+
+
+@dataclass(eq=False)
+class RuleReading:
+    """How fixed rules read one question."""
+
+    _prompt: SchemaPrompt
+    _checks: DraftCheck
+    _runner: QueryRunner
+
+    @cached_property
+    def sql(self) -> str:
+        """The query; empty where the question names no metric, they do not understand it, or there are none."""
+        prompt, options = self._prompt, self._prompt.options
+        model = prompt.entry.chat.rules if prompt.catalog.is_described and not prompt.is_offline else ""
+        if not model or not prompt.facts.named:
+            return ""
+        described = partial(prompt.as_values, anew=True)
+        asked: StreamOptions = {"model": model, "timeout": options.silence, "described": described}
+        reply = Reply()
+        try:
+            with closing(prompt.entry.stream(list(prompt.linked.messages), reply, **asked)) as events:
+                deque(events, 0)
+            sql = self._checks.defined(read_draft(reply).sql)[0]
+            return "" if self._checks.read(sql)[1] else sql
+        except RsqlError:  # what the model writes is not lost for it
+            return ""
+
+    @cached_property
+    def result(self) -> DraftResult | None:
+        """What the query finds."""
+        if not self.sql:
+            return None
+        try:
+            statement, _ = self._checks.read(self.sql)
+            return DraftResult(Draft(self.sql), self._runner.run(statement).df)
+        except (QueryFailed, QueryRejected):
+            return None
+
+    def doubts(self, rows: Rows | None) -> list[str]:
+        """What there is to say where a draft found other rows than the query does."""
+        if rows is None or self.result is None or is_decided([DraftResult(Draft(""), rows.df), self.result], 2):
+            return []
+        return [_OTHERWISE]
