@@ -18,11 +18,11 @@ from traitlets import Unicode
 from traitlets.config import Configurable
 
 from jupyter_server_ext.config import REDIS_URLS, SCOPES, cache_bytes, unsendable
-from jupyter_server_ext.documents import Documents
 from jupyter_server_ext.errors import CannotOpen, ConfigError
 from jupyter_server_ext.handlers import ROUTES, AppContext, BodyBudget, BodyReader, Conversations, Metrics, Ratings
 from jupyter_server_ext.identity import Authenticator, BadTokens, KeyIdentity, Policy, VirtualKeys, behind_proxy
 from jupyter_server_ext.keys import MemoryWindows
+from jupyter_server_ext.knowledge import Documents, SharedTexts
 from jupyter_server_ext.ledger import Instance, Ledger, PromptVault
 from jupyter_server_ext.limits import Limits, MemoryCounters
 from jupyter_server_ext.messages import Caller, as_name
@@ -133,6 +133,7 @@ def build_app(
         limits=limits,
         accounting=accounting,
         documents=Documents(accounting.ledger, settings.documents),
+        shared=SharedTexts(accounting.ledger, settings.documents),
         runtime=runtime,
         overrides=overrides,
         tenants=Tenants(runtime, groups),

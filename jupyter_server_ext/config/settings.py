@@ -187,8 +187,10 @@ class DocumentSettings:
     """How much tenants may share."""
 
     most_per_tenant: int = 500  # documents
-    mb_per_tenant: float = 50.0  # megabytes of their text
-    default_days: float = 0.0  # days until a document is deleted, where nobody says; 0 keeps it
+    mb_per_tenant: float = 50.0  # megabytes of all that one shares
+    dictionaries_per_tenant: int = 10
+    examples_per_tenant: int = 300  # questions with the SQL that answers them
+    default_days: float = 0.0  # days until something is deleted, where nobody says; 0 keeps it
     most_days: float = 0.0  # the longest; 0 for any time
 
 

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from tornado.http1connection import HTTP1Connection
 
     from jupyter_server_ext.config import Settings
-    from jupyter_server_ext.documents import Documents
     from jupyter_server_ext.handlers.chat import Conversations, Ratings
     from jupyter_server_ext.handlers.completions import RelayHandler
     from jupyter_server_ext.handlers.reading import BodyReader
     from jupyter_server_ext.handlers.requests import BodyBudget
     from jupyter_server_ext.handlers.routes import Route
     from jupyter_server_ext.identity import Authenticator, HubAccess, Policy, VirtualKeys
+    from jupyter_server_ext.knowledge import Documents, SharedTexts
     from jupyter_server_ext.limits import Limits
     from jupyter_server_ext.pipeline import Accounting, Gateway
     from jupyter_server_ext.tenants import LimitOverrides, RuntimeSettings, Tenants
@@ -473,6 +473,7 @@ class AppContext:
     limits: Limits  # what callers have left
     accounting: Accounting  # the ledger, prices and budgets
     documents: Documents  # what tenants share
+    shared: SharedTexts  # the same of dictionaries and examples
     runtime: RuntimeSettings  # the settings in force, with what was changed at run time
     overrides: LimitOverrides  # limits among them, as administrators change them
     tenants: Tenants  # the same of tenants

@@ -292,6 +292,7 @@ class Stats(GatewayHandler):
         await self.app.limits.refresh(asker)
         cost = await self.app.accounting.cost_today(asker, {key.provider for key in self.app.settings.keys})
         offline = self.app.policy.models(asker, self.app.gateway.offline_models())
+        shared = await self.app.shared.counts(asker)
         of_key = {}
         if asker.key:  # limits that the virtual key has of its own
             left = self.app.limits.stats_of_key(asker) | self.app.accounting.spent_by_key(asker)
@@ -306,6 +307,8 @@ class Stats(GatewayHandler):
                 "privacy_floor": rules.privacy_floor,
                 "system_prompt": rules.system_prompt,
                 "documents": await self.app.documents.count(asker),
+                "dictionaries": shared.get("dictionary", 0),
+                "examples": shared.get("example", 0),
                 "may_share": bool(asker.scopes & {"instructor", "admin"}),
                 # ``default`` where a request may name none.
                 "offline_models": [*offline, "default"] if self.default_model() in offline else offline,

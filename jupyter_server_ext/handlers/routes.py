@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.handlers import admin, chat, completions, documents, home, keys, responses, tenants
+from jupyter_server_ext.handlers import admin, chat, completions, home, keys, knowledge, responses, tenants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +79,9 @@ _DOCUMENT = _schema(
 _SEARCH = _schema(
     "query", query=_TEXT, documents={"type": "array", "items": _TEXT}, most={"type": "integer", "minimum": 1}
 )
+_KEPT: dict[str, Any] = {"tenant": _TEXT, "days": {"type": "number"}}
+_DICTIONARY = _schema("name", "text", name=_TEXT, text=_TEXT, **_KEPT)
+_EXAMPLE = _schema("question", "sql", question=_TEXT, sql=_TEXT, dialect=_TEXT, **_KEPT)
 _RULES: dict[str, Any] = {
     "weight": {"type": ["number", "null"], "exclusiveMinimum": 0},
     "models": {"type": ["array", "null"], "items": _TEXT},
@@ -102,9 +105,13 @@ ROUTES = (
     Route("v1/embeddings", completions.Embeddings, _EMBEDDINGS),
     Route("v1/{other:completions}", completions.Unsupported),
     Route("chat", chat.PlainChat, _CHAT),
-    Route("documents", documents.AllDocuments, _DOCUMENT),
-    Route("documents/{name:.+}", documents.OneDocument),
-    Route("search", documents.Search, _SEARCH),
+    Route("documents", knowledge.AllDocuments, _DOCUMENT),
+    Route("documents/{name:.+}", knowledge.OneDocument),
+    Route("search", knowledge.Search, _SEARCH),
+    Route("dictionaries", knowledge.AllDictionaries, _DICTIONARY),
+    Route("dictionaries/{name:.+}", knowledge.OneDictionary),
+    Route("examples", knowledge.AllExamples, _EXAMPLE),
+    Route("examples/{name:[^/]+}", knowledge.OneExample),
     Route("status", home.Status),
     Route("stats", home.Stats),
     Route("feedback", chat.Feedback, _RATING),

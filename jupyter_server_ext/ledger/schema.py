@@ -22,7 +22,7 @@ from jupyter_server_ext.ledger.files import open_private
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0007"
+_HEAD = "0008"
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
 # How long a server or a network may be silent before a connection is given up; a URL may say otherwise.
 _PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
@@ -198,6 +198,23 @@ document_passages = sa.Table(
     *_columns(sa.Integer, "first_line", "last_line"),
     *_columns(sa.Text, "text"),
     sa.Index("document_passages_document", "document"),
+)
+
+
+# Dictionaries and examples that tenants share.
+shared_texts = sa.Table(
+    "shared_texts",
+    metadata,
+    sa.Column("id", _SHORT, primary_key=True),
+    *_columns(_NAME, "tenant"),
+    *_columns(_SHORT, "kind"),
+    *_columns(_NAME, "name"),
+    *_columns(sa.Text, "text"),
+    *_columns(sa.BigInteger, "bytes"),
+    *_columns(_HASH, "digest"),
+    *_columns(sa.Float, "added"),
+    sa.Column("expires", sa.Float),
+    sa.UniqueConstraint("tenant", "kind", "name", name="shared_texts_once"),
 )
 
 

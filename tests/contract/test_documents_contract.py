@@ -9,8 +9,8 @@ from itertools import count
 import pytest
 import sqlalchemy as sa
 
-from jupyter_server_ext.documents import NewDocument, SharedPassage
-from jupyter_server_ext.documents.store import SqlDocuments
+from jupyter_server_ext.knowledge import NewDocument, SharedPassage
+from jupyter_server_ext.knowledge.store import SqlDocuments
 from jupyter_server_ext.ledger import SqlLedgerStore
 
 _names = count()

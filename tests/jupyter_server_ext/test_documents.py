@@ -7,8 +7,8 @@ import pytest
 
 from jupyter_server_ext.config import DocumentSettings, Secret, Settings, StorageSettings
 from jupyter_server_ext.config.settings import ApiKeySettings
-from jupyter_server_ext.documents import read_document
 from jupyter_server_ext.errors import BadRequest
+from jupyter_server_ext.knowledge import read_document
 
 pytestmark = pytest.mark.asyncio
 RULES = {"name": "rules.md", "text": "# Bins\n\nBroken glass goes into the yellow bin."}

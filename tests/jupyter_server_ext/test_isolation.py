@@ -35,6 +35,13 @@ CLASSES = {
     "POST documents": TEACHES,
     "DELETE documents/{name}": TEACHES,
     "POST search": OWN,
+    "GET dictionaries": OWN,
+    "POST dictionaries": TEACHES,
+    "GET dictionaries/{name}": OWN,
+    "DELETE dictionaries/{name}": TEACHES,
+    "GET examples": OWN,
+    "POST examples": TEACHES,
+    "DELETE examples/{name}": TEACHES,
     "GET status": OWN,
     "GET stats": OWN,
     "POST feedback": OWN,
@@ -148,6 +155,10 @@ async def fill(gateway, world):
         ids["id"], ids["token"] = made.json()["id"], made.json()["key"]
         document = {"name": "notes.md", "text": f"# Bins\n\nGlass goes to {mark}."}
         assert (await send(gateway, teacher, "POST", "documents", document)).status_code == 201
+        dictionary = {"name": "shop.yaml", "text": f"tables: {{{mark}: {{}}}}"}
+        assert (await send(gateway, teacher, "POST", "dictionaries", dictionary)).status_code == 201
+        example = await send(gateway, teacher, "POST", "examples", {"question": f"{mark}?", "sql": f"SELECT '{mark}'"})
+        ids["example"] = example.json()["name"]
         rules = {"system_prompt": f"Always say {mark}.", "limits": {"requests_per_day": 10_000}}
         changed = await send(gateway, teacher, "PATCH", f"admin/api/tenants/{quote(name, safe='')}", rules)
         assert changed.status_code == 200, changed.text
@@ -174,6 +185,8 @@ def bodies(world, other):
         "v1/{other}": {},
         "chat": {"message": "What did we say?", "session_id": "s1"},
         "documents": {"name": "notes.md", "text": "taken", "tenant": other},
+        "dictionaries": {"name": "shop.yaml", "text": "taken: {}", "tenant": other},
+        "examples": {"question": f"{world.mark(other)}?", "sql": "SELECT 'taken'", "tenant": other},
         "search": {"query": "Where does glass go?", "documents": ["notes.md"]},
         "feedback": {"request_id": ids["request"], "rating": "down"},
         "keys": {"name": "mine", "owner": other, "tenant": other},
@@ -188,7 +201,8 @@ def bodies(world, other):
 def address(world, path, other):
     """The address by which a route would give away what is another tenant's."""
     ids = world.ids[other]
-    name = "notes.md" if path.startswith("documents") else other
+    shared = {"documents": "notes.md", "dictionaries": "shop.yaml", "examples": ids["example"]}
+    name = shared.get(path.partition("/")[0], other)
     given = {
         "name": quote(name, safe=""),
         "id": {"keys": ids["id"], "admin/api/api-keys": ids["id"], "admin/api/changes": ids["change"]}.get(
@@ -201,7 +215,7 @@ def address(world, path, other):
         "action": "pause",
     }
     query = {
-        "documents/{name}": f"?tenant={quote(other, safe='')}",
+        **{f"{kind}/{{name}}": f"?tenant={quote(other, safe='')}" for kind in shared},
         "admin/api/usage": f"?since=2000-01-01&tenant={quote(other, safe='')}",
         "admin/api/changes": f"?tenant={quote(other, safe='')}",
     }
@@ -218,11 +232,15 @@ async def all_of(gateway, world, tenant):
         (teacher, "admin/api/changes"),
         (teacher, "admin/api/usage"),
         (student, "documents"),
+        (student, "dictionaries"),
+        (student, "dictionaries/shop.yaml"),
+        (student, "examples"),
         (student, "keys"),
         (student, "v1/models"),
     ]
     found = [(await send(gateway, token, "GET", path)).json() for token, path in read]
     stats = (await send(gateway, student, "GET", "stats")).json()
+    assert (stats["dictionaries"], stats["examples"]) == (1, 1)
     passages = (await send(gateway, student, "POST", "search", {"query": "glass bins taken"})).json()
     feedback = (await send(gateway, "owner-token", "GET", "admin/api/feedback")).json()
     return [*found, stats["limits"], stats["cost"], stats["documents"], passages, feedback]

@@ -166,7 +166,7 @@ def test_a_ledger_of_the_first_version_is_taken_over(url, tmp_path):
         db.execute("DROP TABLE api_keys")
         db.execute("DROP TABLE forgotten")
         db.execute("DROP TABLE changes")
-        for table in ("document_passages", "documents", "document_words"):
+        for table in ("shared_texts", "document_passages", "documents", "document_words"):
             db.execute(f"DROP TABLE {table}")
         db.execute("UPDATE alembic_version SET version_num = '0001'")
     db.close()

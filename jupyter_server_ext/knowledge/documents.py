@@ -1,7 +1,4 @@
-"""Documents of tenants: who reads which, how much there may be, and for how long."""
-
-# A caller reads the documents of its tenant and those for everyone, which have no tenant. Nothing else is ever read:
-# the tenants are decided here, from the caller alone, and stand in every statement of the store.
+"""Documents of tenants, and the passages that a search finds."""
 
 from __future__ import annotations
 
@@ -10,17 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, NotPermitted
+from jupyter_server_ext.knowledge.access import end_of, tenant_written, tenants_read, whose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jupyter_server_ext.config import DocumentSettings
-    from jupyter_server_ext.documents.store import SqlDocuments
-    from jupyter_server_ext.documents.values import Found, NewDocument, SharedDocument
+    from jupyter_server_ext.knowledge.store import SqlDocuments
+    from jupyter_server_ext.knowledge.values import Found, NewDocument, SharedDocument
     from jupyter_server_ext.ledger import Ledger, SqlLedgerStore
     from jupyter_server_ext.messages import Caller
-
-_DAY = 86_400.0
 
 
 class NoSuchDocument(BadRequest):
@@ -45,30 +41,27 @@ class Documents:
             BadRequest: It would be kept for too long.
             LedgerUnavailable: There is no database (404), or it cannot be written (503).
         """
-        tenant = self._writes(caller, sent.tenant)
-        days = self.settings.default_days if sent.days is None else sent.days
-        if days < 0 or (self.settings.most_days and not 0 < days <= self.settings.most_days):
-            raise BadRequest(f"'days' must be more than 0 and at most {self.settings.most_days:g}.", param="days")
-        now = self.clock()
-        expires = now + days * _DAY if days else None
+        tenant, now = tenant_written(caller, sent.tenant), self.clock()
+        expires = end_of(self.settings, sent.days, now)
         most, most_bytes = self.settings.most_per_tenant, int(self.settings.mb_per_tenant * 1e6)
         kept = await self.ledger.write(
             lambda store: _of(store).put(sent, tenant, now=now, expires=expires, most=most, most_bytes=most_bytes)
         )
         if isinstance(kept, str):
-            raise NotPermitted(f"{_whose(tenant)} may be {kept} in all. Delete some first.", code="documents_full")
+            words = f"The documents of {whose(tenant)} may be {kept} in all. Delete some first."
+            raise NotPermitted(words, code="documents_full")
         return kept
 
     async def all(self, caller: Caller) -> list[SharedDocument]:
         """The documents that a caller may search; none without a database."""
         if not self.ledger.keeps:
             return []
-        return await self.ledger.ask(lambda store: _of(store).all(_reads(caller), self.clock()))
+        return await self.ledger.ask(lambda store: _of(store).all(tenants_read(caller), self.clock()))
 
     async def count(self, caller: Caller) -> int:
         """How many a caller may search; none while they cannot be read."""
         try:
-            return await self.ledger.ask(lambda store: _of(store).count(_reads(caller), self.clock()))
+            return await self.ledger.ask(lambda store: _of(store).count(tenants_read(caller), self.clock()))
         except LedgerUnavailable:
             return 0
 
@@ -78,42 +71,23 @@ class Documents:
             return []
         now = self.clock()
         return await self.ledger.ask(
-            lambda store: _of(store).search(_reads(caller), question, now=now, names=names, most=most)
+            lambda store: _of(store).search(tenants_read(caller), question, now=now, names=names, most=most)
         )
 
-    async def remove(self, caller: Caller, name: str, tenant: str | None = None) -> None:
-        """Remove a document of a tenant, the caller's when None.
+    async def remove(self, caller: Caller, name: str, tenant: str | None = None) -> str:
+        """Remove a document of a tenant, the caller's when None; whose it was.
 
         Raises:
             NotPermitted: It is another tenant's.
             NoSuchDocument: There is none of that name.
         """
-        whose = self._writes(caller, tenant)
-        if not await self.ledger.write(lambda store: _of(store).remove(whose, name)):
+        of = tenant_written(caller, tenant)
+        if not await self.ledger.write(lambda store: _of(store).remove(of, name)):
             raise NoSuchDocument("There is no such document. GET documents lists them.")
-
-    @staticmethod
-    def _writes(caller: Caller, tenant: str | None) -> str:
-        """The tenant whose documents are to be changed, if the caller may do that."""
-        wanted = caller.tenant if tenant is None else tenant
-        if "admin" in caller.scopes:
-            return wanted
-        if "instructor" not in caller.scopes or wanted != caller.tenant:
-            raise NotPermitted("These documents are not yours to change. Ask your administrator.")
-        if not caller.tenant:
-            raise NotPermitted("You are in no group, and what is for everyone is your administrator's to change.")
-        return wanted
-
-
-def _reads(caller: Caller) -> tuple[str, ...]:
-    return (caller.tenant, "") if caller.tenant else ("",)
-
-
-def _whose(tenant: str) -> str:
-    return f"The documents of {tenant}" if tenant else "The documents for everyone"
+        return of
 
 
 def _of(store: SqlLedgerStore) -> SqlDocuments:
-    from jupyter_server_ext.documents.store import SqlDocuments
+    from jupyter_server_ext.knowledge.store import SqlDocuments
 
     return SqlDocuments(store.engine)

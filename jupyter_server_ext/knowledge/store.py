@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from jupyter_server_ext.documents.values import Found, NewDocument, SharedDocument
-from jupyter_server_ext.ledger import document_passages, documents
+from jupyter_server_ext.knowledge.values import Found, NewDocument, SharedDocument
+from jupyter_server_ext.ledger import document_passages, documents, shared_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +44,11 @@ class SqlDocuments:
         """Keep a document in place of the tenant's one of that name; what its quota lacks where it does not fit."""
         size = sum(passage.size for passage in sent.passages)
         with self._engine.begin() as db:
-            _take_turns(db, tenant)
+            take_turns(db, tenant)
             _delete(db, documents.c.expires <= now)
             _delete(db, documents.c.tenant == tenant, documents.c.name == sent.name)
-            used = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(documents.c.bytes), 0))
-            count, held = db.execute(used.where(documents.c.tenant == tenant)).one()
-            if count >= most or held + size > most_bytes:
+            count = db.execute(sa.select(sa.func.count()).where(documents.c.tenant == tenant)).scalar() or 0
+            if count >= most or held_bytes(db, tenant) + size > most_bytes:
                 db.rollback()
                 return f"{most:,} documents" if count >= most else f"{most_bytes / 1e6:,.0f} MB"
             row = {"tenant": tenant, "name": sent.name, "bytes": size, "added": now, "expires": expires}
@@ -143,7 +142,16 @@ def _good(now: float) -> sa.ColumnElement[bool]:
     return sa.or_(documents.c.expires.is_(None), documents.c.expires > now)
 
 
-def _take_turns(db: sa.Connection, tenant: str) -> None:
+def held_bytes(db: sa.Connection, tenant: str) -> int:
+    """How much a tenant shares, of every kind."""
+    sums = (
+        sa.select(sa.func.sum(table.c.bytes)).where(table.c.tenant == tenant) for table in (documents, shared_texts)
+    )
+    return sum(int(db.execute(query).scalar() or 0) for query in sums)
+
+
+def take_turns(db: sa.Connection, tenant: str) -> None:
+    """Let no other transaction change what this tenant shares until this one ends."""
     if db.dialect.name == "postgresql":
         db.execute(sa.text("SELECT pg_advisory_xact_lock(:lock, hashtext(:tenant))"), {"lock": _LOCK, "tenant": tenant})
     else:

@@ -1,0 +1,14 @@
+from .documents import Documents as Documents
+from .texts import Kind as Kind
+from .texts import NewText as NewText
+from .texts import SharedText as SharedText
+from .texts import SharedTexts as SharedTexts
+from .texts import etag_of as etag_of
+from .texts import examples_of as examples_of
+from .texts import read_dictionary as read_dictionary
+from .texts import read_example as read_example
+from .values import Found as Found
+from .values import NewDocument as NewDocument
+from .values import SharedDocument as SharedDocument
+from .values import SharedPassage as SharedPassage
+from .values import read_document as read_document
