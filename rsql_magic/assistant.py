@@ -30,7 +30,9 @@ from rsql_magic.databases import Connections, executed_by, keep_values
 from rsql_magic.display import Screen, charts
 from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery, QueryFailed, RsqlError, Stopped
 from rsql_magic.gateway import INTERRUPTED, Chat, GatewayLocator, is_batch
+from rsql_magic.knowledge import SharedKnowledge
 from rsql_magic.options import DICTIONARIES
+from rsql_magic.redaction import redact
 from rsql_magic.sql import Table
 from rsql_magic.text2sql import (
     QueryOptions,
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from rsql_magic.context import Context, Piece
     from rsql_magic.databases import Engine, MainThreadExecutor
     from rsql_magic.gateway import LLMClient, Message
-    from rsql_magic.knowledge import Dictionary, Library
+    from rsql_magic.knowledge import Dictionary, Library, SharedDictionary
     from rsql_magic.options import LookFirst
     from rsql_magic.sql import Catalog, Privacy
     from rsql_magic.study import Kind, Study, StudyWriter
@@ -64,29 +66,47 @@ W = TypeVar("W", bound=AnswerWriter)
 
 
 class DictionaryInUse:
-    """What people wrote about the data of one notebook: in a file that was given, or in one beside the notebook.
+    """What people wrote about the data of one notebook: in a file beside it or elsewhere, and in what a group shares.
 
-    The file is read anew when it has changed. Without one, a question costs a look at a few names.
+    The file is read anew when it has changed, and goes before what is shared. Without one, a question costs a look at a
+    few names.
     """
 
-    def __init__(self, connections: Connections) -> None:
-        self.note = ""  # what there is to say of it, without a full stop; empty where there is none
-        self._connections = connections
+    def __init__(self, connections: Connections, shared: SharedKnowledge) -> None:
+        self._note = ""
+        self._connections, self._shared = connections, shared
+        self._shared_state: tuple[SharedDictionary, ...] = ()
         self._path: str | None = ""  # empty for one beside the notebook, None for none at all
         self._state: tuple[str, int, int] | None = None  # path, time of change and size of what was read
         self._dictionary: Dictionary | None = None
+        self._own: Dictionary | None = None  # that of the file alone
+        self._own_note = ""
 
     def current(self) -> Dictionary | None:
         """The dictionary as it is now; the connections' tables are described by it."""
         names = DICTIONARIES if self._path == "" else filter(None, [self._path])
         state = next(filter(None, map(self._stamp, names)), None)
-        if state != self._state:
-            self._state = state
-            self._dictionary, self.note = self._read(state[0]) if state else (None, "")
-            if self._path and not state:
-                self.note = f"the dictionary {self._path} is no longer there"
+        shared = () if self._path is None else self._shared.dictionaries()
+        if (state, shared) != (self._state, self._shared_state):
+            if state != self._state:
+                self._own, self._own_note = self._read(state[0]) if state else (None, "")
+            self._state, self._shared_state = state, shared
+            self._dictionary, notes = (self._own, list[str]())
+            if shared:
+                from rsql_magic.knowledge import shared_and_own
+
+                self._dictionary, notes = shared_and_own(self._own, shared)
+            gone = f"the dictionary {self._path} is no longer there" if self._path and not state else ""
+            first = self._own_note or gone
+            notes = [each if first or number else f"described by {each}" for number, each in enumerate(notes)]
+            self._note = "; ".join(filter(None, [first, *notes]))
             self._connections.describe(self._dictionary)
         return self._dictionary
+
+    @property
+    def note(self) -> str:
+        """What there is to say of it, without a full stop; empty where there is nothing."""
+        return "; ".join(filter(None, [self._note, "" if self._path is None else self._shared.trouble]))
 
     @property
     def path(self) -> str:
@@ -165,7 +185,8 @@ class Assistant:
         self.documents = DocumentsInReach(self.settings, self.locator)
         self.values_folder = values  # where the values of databases are indexed; None for nowhere
         self._asked = ""  # the database that was asked last, as turns name it
-        self.dictionary = DictionaryInUse(self.connections)
+        self.shared = SharedInReach(self.locator)
+        self.dictionary = DictionaryInUse(self.connections, self.shared.knowledge)
 
     def close(self) -> None:
         """Close connections and the client; the embedded gateway ends."""
@@ -489,7 +510,7 @@ class Assistant:
         named = f"{engine.name} {id(engine)}"
         entry = talk.entry(asked, snapshot.origin, task="sql_ai", whole=whole, connection=named, level=level)
         engine = executed_by(engine, executor) if executor else engine
-        examples = read_verified(verified_paths(self._environ))
+        examples = [*read_verified(verified_paths(self._environ)), *self.shared.examples()]
         turns = [turn for turn in entry.earlier if turn.connection == named]
         log = engine.query_log() if self.settings.query_log else ()
         earlier = earlier_queries(snapshot.cells, turns, Path(), log)
@@ -552,6 +573,67 @@ class DocumentsInReach:
         bound = question.about_error or question.attached or question.way not in {None, "words"}
         may = self._settings.documents == "auto" and question.context and question.document_tokens and not bound
         return self.library if may and (DOCUMENTS.exists() or self._locator.shared_documents) else None
+
+
+class SharedInReach:
+    """The dictionaries and examples of a notebook's group, by the gateway, and what is shared with it from here."""
+
+    def __init__(self, locator: GatewayLocator) -> None:
+        self._locator = locator
+        self.knowledge = SharedKnowledge(self._gateway)
+
+    # The gateway where it shares dictionaries and examples; none is started to find out.
+    def _gateway(self) -> LLMClient | None:
+        locator = self._locator
+        if not locator.is_within_reach() or locator.unknown_policy() or not locator.knows_dictionaries:
+            return None
+        return locator.gateway
+
+    def examples(self) -> list[Verified]:
+        """The questions that instructors promoted for one's group, and those for everyone."""
+        return [Verified(one.question, one.sql, one.dialect, one.source) for one in self.knowledge.examples()]
+
+    def promote(self, result: SQLResult | None) -> str:
+        """Share a question and its SQL as an example with one's group; gives the group's name.
+
+        Raises:
+            BadInput: There is no result, or it holds what must not be shared.
+            GatewayError: The gateway keeps none, or not from you.
+        """
+        if result is None:
+            raise BadInput("There is no result to share.", hint="Ask with %%sql_ai first.")
+        if found := redact(f"{result.question}\n{result.sql}")[1]:
+            reason = f"The question or its SQL holds what looks like {', '.join(sorted(found))}."
+            raise BadInput(reason, hint="Ask without it, and share that.")
+        return self.knowledge.promote(self._locator.gateway, result.question, result.sql, result.dialect)
+
+    def share_dictionary(self, path: str) -> str:
+        """Share the dictionary of a file with one's group; says so, and what of it cannot be computed.
+
+        Raises:
+            BadInput: The file cannot be read, or cannot be used as a dictionary.
+            GatewayError: The gateway keeps none, or not from you.
+        """
+        from rsql_magic.knowledge import check_file, read_text
+
+        file = Path(path).expanduser()
+        if file.is_dir():
+            raise BadInput(f"{path} is a folder.", hint="Share a file: of a dbt project target/manifest.json.")
+        text = read_text(file, path)
+        dictionary, problems = check_file(text, path)
+        errors = [problem for problem in problems if problem.error]
+        if dictionary is None or errors:
+            first = f": {errors[0].message}" if errors else ""
+            where = f" (line {errors[0].line})" if errors and errors[0].line else ""
+            hint = f"%rsql dictionary check {path} lists all that is wrong."
+            raise BadInput(f"{path} cannot be used, and is not shared{first}{where}.", hint=hint)
+        owner = self.knowledge.share(self._locator.gateway, file.name, text)
+        unusable = f"; cannot be computed: {', '.join(dictionary.refused)}" if dictionary.refused else ""
+        return f"Shared {file.name} with {owner}{unusable}."
+
+    def unshare_dictionary(self, name: str) -> None:
+        """Delete a dictionary of one's group."""
+        self.knowledge.unshare(self._locator.gateway, name)
 
 
 @cache

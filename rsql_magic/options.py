@@ -34,8 +34,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "search": ("WORDS", "Search the documents, without a model."),
     "dictionary": (
-        "[PATH | on | off | init [PATH] | check [PATH]]",
-        "What people wrote about the data: use a file, draft one from the connection, check it against the database.",
+        "[PATH | on | off | init [PATH] | check [PATH] | share [PATH] | unshare NAME]",
+        "What people wrote about the data: use a file, draft one, check it against the database, share it witha group.",
     ),
     "values": ("[WORD]", "Which columns hold a word, and how they write it; without one, what the value index covers."),
     "chat": ("", "The chat panel, below the cell."),
@@ -44,7 +44,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reset": ("", "Forget the conversation."),
     "refresh": ("", "Read the tables of all connections anew."),
     "transpile": ("[--from DIALECT] --to DIALECT SQL", "Write a query in another dialect, without a model."),
-    "verify": ("[--user]", "Keep the last question and its SQL as checked; questions like it are shown them."),
+    "verify": (
+        "[--user | --group]",
+        "Keep the last question and its SQL as checked, for questions like it; --group shares it with your group.",
+    ),
     "doctor": ("", "Look at everything a question needs, and say what to do where something is wrong."),
     "help": ("[COMMAND]", "This; or one command."),
 }

@@ -91,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     parser_of_run.add_argument("--on", metavar="DATABASE", help="for a query: a URL, or a DuckDB or SQLite file")
     parser_of_run.add_argument("--output", "-o", metavar="FILE", help="where the notebook goes; over itself without it")
     parser_of_run.add_argument("--max-rows", type=int, metavar="N", help="for a query: most rows printed")
-    _about_dictionaries(command("dictionary", _dictionary, "draft a dictionary of a database, or check one against it"))
+    what = "draft a dictionary of a database, check one against it, or share one with your group"
+    _about_dictionaries(command("dictionary", _dictionary, what))
     command("status", _report(reports.status), "the gateway: where it is, its keys, queue and models")
     for name in ("stats", "usage"):
         command(name, _report(reports.limits), "your limits, tokens and money")
@@ -170,7 +171,7 @@ def _doctor(assistant: Assistant, _: argparse.Namespace) -> None:
 
 
 def _about_dictionaries(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("check", "init"), help="what to do")
+    parser.add_argument("action", choices=("check", "init", "share"), help="what to do; share: with your group")
     parser.add_argument(
         "file", nargs="?", default=DICTIONARIES[0], help=f"the dictionary; {DICTIONARIES[0]} without it"
     )
@@ -180,6 +181,9 @@ def _about_dictionaries(parser: argparse.ArgumentParser) -> None:
 # Draft a dictionary, or show what does not fit; an error in it makes the command fail.
 def _dictionary(assistant: Assistant, options: argparse.Namespace) -> None:
     engine = None
+    if options.action == "share":
+        sys.stdout.write(f"{assistant.shared.share_dictionary(options.file)}\n")
+        return
     if options.on:
         _refuse_no_database(assistant, options.on, "rsql dictionary --help")
         engine, _ = assistant.connections.engine(options.on, {}, "")

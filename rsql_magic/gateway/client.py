@@ -44,6 +44,9 @@ _RESTART_PAUSES = (0.5, 1.0, 2.0)  # seconds; a gateway starts within one
 # What an answer can do without: reasoning models refuse the first, some servers the second, small models the others.
 OPTIONAL = ("temperature", "seed", "tools", "response_format")
 
+_QUICK = 5.0  # seconds, for what a question can do without
+_UNCHANGED = 304
+_LARGEST = 8 << 20  # bytes
 _MONTH = 30 * 24 * 3600.0  # seconds
 _TOO_LONG = re.compile(r"context|maximum (?:prompt|input) length|(?:prompt|input|request) is too (?:long|large)", re.I)
 # How a refusal of these is worded, where it does not name them.
@@ -228,6 +231,23 @@ class LLMClient:
     def get(self, path: str, *, timeout: float | None = None) -> Any:
         """The JSON at a path below the base URL, such as ``status`` or ``v1/models``."""
         return self._json("GET", path, timeout=timeout)
+
+    def get_changed(self, path: str, tag: str) -> tuple[Any, str]:
+        """The JSON at a path with its ``ETag``, or None where it has this tag still; at most 8 MB."""
+        request = self._built("GET", path, _QUICK, headers={"If-None-Match": tag} if tag else {})
+        with self._sent(request) as response:
+            found = response.headers.get("ETag", "")
+            if response.status_code == _UNCHANGED:
+                return None, tag
+            body = b""
+            for part in response.iter_bytes():
+                body += part
+                if len(body) > _LARGEST:
+                    raise GatewayError(f"{path} is larger than {_LARGEST >> 20} MB.", hint="Share less.")
+            try:
+                return json.loads(body), found
+            except ValueError:
+                raise not_a_gateway(self.url, response.status_code) from None
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Post JSON to a path below the base URL and give back the JSON of the reply."""

@@ -226,6 +226,7 @@ class GatewayLocator:
         self._policy_known = False
         self.knows_documents = False  # whether the gateway is one that can share documents
         self.shared_documents = 0  # how many it shares with this caller
+        self.knows_dictionaries = False  # whether it can share dictionaries and examples, too
         self.address: Address | None = None  # where the gateway is, once it was found
 
     @cached_property
@@ -321,6 +322,7 @@ class GatewayLocator:
         documents = policy.get("documents")
         self.knows_documents = isinstance(documents, int)
         self.shared_documents = documents if isinstance(documents, int) else 0
+        self.knows_dictionaries = isinstance(policy.get("dictionaries"), int)
         offline = policy.get("offline_models")
         self.gateway.offline_models = frozenset(map(str, offline if isinstance(offline, list) else ()))
         self._policy_known = True

@@ -14,9 +14,14 @@ from .documents.shared import SharedDocuments as SharedDocuments
 from .documents.store import Stored as Stored
 from .drafting import draft as draft
 from .marked_yaml import read_text as read_text
+from .merging import defined_in_both as defined_in_both
+from .merging import merged as merged
 from .queries import EarlierQuery as EarlierQuery
 from .queries import QueryEvidence as QueryEvidence
 from .queries import SeenJoin as SeenJoin
+from .shared import SharedDictionary as SharedDictionary
+from .shared import SharedKnowledge as SharedKnowledge
+from .shared import shared_and_own as shared_and_own
 from .value_store import BLOCKS as BLOCKS
 from .value_store import END as END
 from .value_store import VALUES as VALUES

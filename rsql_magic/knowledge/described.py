@@ -59,6 +59,7 @@ class DescribedColumn:
     fields: tuple[DescribedColumn, ...] = ()
     references: str = ""  # the column that it points to: ``planes.tailnum``
     line: int = 0
+    file: str = ""  # what it is written in, where that is another file than the dictionary's
 
     def has(self, *constraints: Constraint) -> bool:
         """Whether it has one of these constraints; a primary key is required, and unique where it is the only one."""

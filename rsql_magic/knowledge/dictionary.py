@@ -199,7 +199,8 @@ class Dictionary:
         if (known := self._meanings.get(id(entry))) is not None:
             return known
         synonyms = tuple(dict.fromkeys((*entry.synonyms, *_label(entry.label, entry.name))))
-        meaning = Meaning(entry.measure, entry.values, synonyms, entry.restricted, place(self.name, entry.line))
+        source = place(entry.file or self.name, entry.line)
+        meaning = Meaning(entry.measure, entry.values, synonyms, entry.restricted, source)
         return self._meanings.setdefault(id(entry), meaning)
 
     def applied(self, tables: Sequence[Table], dialect: str = "") -> tuple[tuple[Table, ...], Definitions]:

@@ -72,6 +72,7 @@ class Commands:
             raise BadInput(f"Neither a variable nor the environment has {name}.", hint="Name what holds the token.")
         try:
             self.screen.say(f"Connected to {locator.use(url, str(token))}.")
+            self.assistant.shared.knowledge.expire()
         except GatewayUnreachable as error:
             error.hint = "Check the URL." + (f" {locator.address} stays in use." if locator.address else "")
             raise
@@ -128,7 +129,8 @@ class Commands:
         catalog = engine.catalog(settings.privacy)
         log = engine.query_log() if settings.query_log else ()
         earlier = earlier_queries(self.snapshot.cells, (), Path(), log)
-        evidence = evidence_of(read_verified(verified_paths()), earlier, catalog)
+        examples = [*read_verified(verified_paths()), *self.assistant.shared.examples()]
+        evidence = evidence_of(examples, earlier, catalog)
         self.screen.show(reports.catalog(catalog, rest, evidence))
 
     def _docs(self, rest: str) -> None:
@@ -168,6 +170,13 @@ class Commands:
             self._draft_dictionary(path or DICTIONARIES[0])
         elif word == "check":
             self._check_dictionary(path or used.path)
+        elif word == "share":
+            self._share_dictionary(path or used.path)
+        elif word == "unshare":
+            if not path:
+                raise BadInput("A dictionary to take back needs its name.", hint="%rsql dictionary lists them.")
+            self.assistant.shared.unshare_dictionary(path)
+            self.screen.say(f"{path} is no longer shared.")
         else:
             if word in {"on", "off"} and not path:
                 used.use("" if word == "on" else None)
@@ -183,6 +192,11 @@ class Commands:
         self.screen.say(
             f"Drafted {file}{f' {on}' if on else ''}, with {marks}. %rsql dictionary check tells what is left."
         )
+
+    def _share_dictionary(self, path: str) -> None:
+        if not path:
+            raise BadInput("There is no dictionary to share.", hint="%rsql dictionary share PATH.")
+        self.screen.say(f"{self.assistant.shared.share_dictionary(path)} Notebooks find it within a minute.")
 
     def _check_dictionary(self, path: str) -> None:
         if not path:
@@ -248,8 +262,12 @@ class Commands:
         self.screen.say(reports.transpile(sql, read, given["--to"]))
 
     def _verify(self, rest: str) -> None:
-        if rest not in {"", "--user"}:
-            raise BadInput(f"%rsql verify does not know {rest}.", hint="%rsql verify, or %rsql verify --user.")
+        if rest not in {"", "--user", "--group"}:
+            hint = "%rsql verify, %rsql verify --user, or %rsql verify --group."
+            raise BadInput(f"%rsql verify does not know {rest}.", hint=hint)
+        if rest == "--group":
+            self.screen.say(f"Shared with {self.assistant.shared.promote(self.assistant.last_result)}.")
+            return
         self.screen.say(f"Kept in {self.assistant.verify(user=rest == '--user')}.")
 
     def _doctor(self, _: str) -> None:

@@ -47,7 +47,7 @@ def earlier_queries(
 
 def evidence_of(examples: Iterable[Verified], earlier: Iterable[EarlierQuery], catalog: Catalog) -> QueryEvidence:
     """What verified questions and further queries tell of the tables."""
-    verified = (EarlierQuery(one.sql, one.dialect, one.question, "a verified question") for one in examples)
+    verified = (EarlierQuery(one.sql, one.dialect, one.question, one.source) for one in examples)
     return QueryEvidence.of([*verified, *earlier], catalog)
 
 

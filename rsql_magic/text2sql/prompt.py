@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
 from functools import cached_property
@@ -55,6 +55,7 @@ class Verified:
     question: str
     sql: str
     dialect: str = ""
+    source: str = "a verified question"
 
 
 def verified_paths(environ: Mapping[str, str] | None = None) -> tuple[Path, Path]:
@@ -88,12 +89,16 @@ def drop_verified(one: Verified, path: Path) -> None:
 
 
 def _write_verified(known: Iterable[Verified], path: Path) -> None:
-    lines = (json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in known)
+    lines = (json.dumps(_entry_of(one), ensure_ascii=False) + "\n" for one in known)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(lines), encoding="utf-8")
     except OSError as error:
         raise BadInput(f"{path} cannot be written: {error.strerror}.", hint="%rsql verify --user keeps it.") from None
+
+
+def _entry_of(one: Verified) -> dict[str, str]:
+    return {"question": one.question, "sql": one.sql, "dialect": one.dialect}
 
 
 def read_verified(files: Iterable[Path]) -> list[Verified]:

@@ -22,6 +22,7 @@ models = ["slow", "dear"]
 [hub]
 cache_max_age = 1
 admin_groups = ["teachers"]
+instructor_groups = ["instructors"]
 [storage]
 ledger = "sqlite:///rsql.db"
 [tenants.stats101]

@@ -249,3 +249,40 @@ def test_a_key_for_scripts_works_without_the_hub_and_ends_when_revoked(hub, kern
     assert hub.ask(f"keys/{key['id']}", tokens["bob"], "DELETE").status_code == 404
     assert "Revoked ci" in kernels["ada"].run(f"%rsql keys revoke {key['id']}")
     assert hub.ask("stats", text).status_code == 401
+
+
+def test_an_instructor_sets_the_own_group_from_a_notebooks_token_and_no_other(hub, tokens, provider):
+    hub.api("POST", "groups/instructors")
+    hub.api("POST", "groups/instructors/users", {"users": ["cyd"]})
+    wait_until(lambda: hub.ask("admin/api/tenants", tokens["cyd"]).status_code == 200, 3)
+    try:
+        told = hub.ask("admin/api/tenants", tokens["cyd"]).json()["tenants"]
+        assert [(one["name"], one["sources"]) for one in told] == [("lab", ["hub"])], "a role is no tenant"
+        lab, path = {"system_prompt": "Think of the lab.", "models": ["dear"]}, "admin/api/tenants/lab"
+        assert hub.ask(path, tokens["cyd"], "PATCH", json=lab).status_code == 200
+        assert [one["id"] for one in hub.ask("v1/models", tokens["cyd"]).json()["data"]] == ["dear"]
+        for beyond in ({"models": ["slow"]}, {"weight": 9}):
+            assert hub.ask(path, tokens["cyd"], "PATCH", json=beyond).status_code == 403
+        assert hub.ask("admin/api/tenants/stats101", tokens["cyd"], "PATCH", json=lab).status_code == 404
+        assert hub.ask("stats", tokens["ada"]).json()["system_prompt"] == "Give hints, not solutions."
+        change = hub.ask("admin/api/changes", tokens["cyd"]).json()["changes"][0]
+        assert hub.ask(f"admin/api/changes/{change['id']}/undo", tokens["cyd"], "POST").status_code == 200
+        assert len(hub.ask("v1/models", tokens["cyd"]).json()["data"]) == 2
+    finally:
+        hub.ask("admin/api/tenants/lab", tokens["boss"], "DELETE")
+        hub.api("DELETE", "groups/instructors")
+
+
+def test_a_tenant_is_made_of_a_group_of_the_hub_while_the_gateway_runs(hub, tokens):
+    hub.api("POST", "users/hal")
+    hub.api("POST", "groups/choir")
+    hub.api("POST", "groups/choir/users", {"users": ["hal"]})
+    hal = hub.token("hal", scopes=["access:services!service=rsql"])
+    assert hub.ask("stats", hal).json()["tenant"] == "choir"
+    refused = hub.ask("admin/api/tenants/chior", tokens["boss"], "PATCH", json={"weight": 2})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "unknown_tenant")
+    changed = hub.ask("admin/api/tenants/choir", tokens["boss"], "PATCH", json={"system_prompt": "Sing."})
+    assert changed.json()["sources"] == ["administrator"]
+    assert hub.ask("stats", hal).json()["system_prompt"] == "Sing."
+    assert hub.ask("admin/api/tenants/choir", tokens["boss"], "DELETE").status_code == 200
+    assert hub.ask("stats", hal).json()["system_prompt"] == ""
