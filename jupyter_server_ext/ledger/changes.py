@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 PERSONAL = ("callers", "member")
 """Kinds of things whose names are callers'; forgetting a caller removes their lines."""
 
+_MOST_LINES = 10_000  # in memory
 _LOCK = 7_715_103  # any number; two that change something take turns
 
 
@@ -52,20 +54,22 @@ DID = "did"
 
 
 class MemoryChanges:
-    """The trail until the end of the process."""
+    """The trail until the end of the process, as far as its newest lines reach back."""
 
     def __init__(self) -> None:
-        self._lines: list[Change] = []
+        self._lines: deque[Change] = deque(maxlen=_MOST_LINES)
+        self._state: dict[Thing, str] = {}
         self._number = 0
 
     def add(self, changes: Sequence[Change]) -> bool:
         """Add lines, all or none; False where something is no longer what a line says it was before."""
-        state = self.state()
-        if any(state.get(one.thing, "") != one.before for one in changes if one.kind != DID):
+        if any(self._state.get(one.thing, "") != one.before for one in changes if one.kind != DID):
             return False
         for one in changes:
             self._number += 1
             self._lines.append(replace(one, number=self._number))
+            if one.kind != DID:
+                self._state[one.thing] = one.after
         return True
 
     def newest(self) -> int:
@@ -74,8 +78,7 @@ class MemoryChanges:
 
     def state(self) -> Mapping[Thing, str]:
         """How everything is now that was ever changed and is not as it was at first."""
-        last = {one.thing: one.after for one in self._lines if one.kind != DID}
-        return {thing: after for thing, after in last.items() if after}
+        return {thing: after for thing, after in self._state.items() if after}
 
     def by_id(self, change_id: str) -> list[Change]:
         """The lines of one request, in order."""
@@ -88,8 +91,14 @@ class MemoryChanges:
 
     def forget(self, caller: str) -> None:
         """Drop what is about a caller, and the caller's name from what it changed."""
-        kept = (one for one in self._lines if not (one.kind in PERSONAL and one.name == caller))
-        self._lines = [replace(one, caller="") if one.caller == caller else one for one in kept]
+        self._state = {thing: text for thing, text in self._state.items() if not _is_about(thing, caller)}
+        kept = (one for one in self._lines if not _is_about(one.thing, caller))
+        named = (replace(one, caller="") if one.caller == caller else one for one in kept)
+        self._lines = deque(named, maxlen=_MOST_LINES)
+
+
+def _is_about(thing: Thing, caller: str) -> bool:
+    return thing.kind in PERSONAL and thing.name == caller
 
 
 class SqlChanges:

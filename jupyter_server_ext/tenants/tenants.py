@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.config import TenantSettings
-from jupyter_server_ext.errors import BadRequest, NotPermitted
+from jupyter_server_ext.errors import BadRequest, LimitExceeded, NotPermitted
 from jupyter_server_ext.ledger import Thing
 from jupyter_server_ext.messages import is_name
 from jupyter_server_ext.tenants.overrides import check_limits
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from jupyter_server_ext.tenants.rules import Rules
     from jupyter_server_ext.tenants.runtime import RuntimeSettings, State
 
+_MOST_A_DAY = 500  # changes of one tenant, beyond which its instructors have to wait
+_DAY = 86_400.0
 _MOST_TENANTS = 1_000  # with rules that were given at run time
 _MOST_MEMBERS = 10_000  # that were put into tenants by hand
 
@@ -118,6 +120,8 @@ class Tenants:
         await self._check(caller, name)
         given = _read(name, rules)
         kind = "tenant" if "admin" in caller.scopes else "course"
+        if kind == "course":
+            await self._check_pace(name)
         thing = Thing(kind, name)
 
         def edit(state: State) -> State:
@@ -136,6 +140,8 @@ class Tenants:
         """
         await self._check(caller, name)
         things = [Thing("course", name)]
+        if "admin" not in caller.scopes:
+            await self._check_pace(name)
         if "admin" in caller.scopes:
             things += [Thing("tenant", name), *(Thing("member", member) for member in self._members(name))]
         await self.runtime.change(lambda _: {thing: {} for thing in things}, caller.name)
@@ -193,11 +199,20 @@ class Tenants:
             ChangedSince: It cannot be taken back any more.
         """
         own = self.scope(caller)
+        if own is not None:
+            await self._check_pace(own)
 
         def may(line: Change) -> bool:
             return own is None or (line.kind == "course" and line.name == own)
 
         return await self.runtime.undo(change_id, caller.name, may)
+
+    async def _check_pace(self, name: str) -> None:
+        """Refuse instructors of one tenant more changes a day than a trail should have to keep."""
+        lines = await self.runtime.history(name, None, _MOST_A_DAY)
+        if len(lines) == _MOST_A_DAY and (wait := lines[-1].at + _DAY - self.runtime.clock()) > 0:
+            words = f"Your group was changed {_MOST_A_DAY:,} times within a day. Try again later."
+            raise LimitExceeded(words, retry_after=wait)
 
     def _members(self, name: str) -> dict[str, Rules]:
         state = self.runtime.state.items()

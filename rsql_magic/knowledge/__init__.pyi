@@ -16,6 +16,7 @@ from .drafting import draft as draft
 from .marked_yaml import read_text as read_text
 from .merging import defined_in_both as defined_in_both
 from .merging import merged as merged
+from .queries import VERIFIED_HERE as VERIFIED_HERE
 from .queries import EarlierQuery as EarlierQuery
 from .queries import QueryEvidence as QueryEvidence
 from .queries import SeenJoin as SeenJoin

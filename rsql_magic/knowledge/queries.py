@@ -25,6 +25,9 @@ _MOST, _LONGEST = 300, 20_000
 _MOST_KEYS = 5
 
 
+VERIFIED_HERE = "a verified question"  # the source of one's own; others are a group's
+
+
 @dataclass(frozen=True, slots=True)
 class EarlierQuery:
     """A query that somebody ran or kept."""

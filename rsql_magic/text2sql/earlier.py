@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import as_cells
-from rsql_magic.knowledge import EarlierQuery, QueryEvidence
+from rsql_magic.knowledge import VERIFIED_HERE, EarlierQuery, QueryEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -47,8 +47,10 @@ def earlier_queries(
 
 def evidence_of(examples: Iterable[Verified], earlier: Iterable[EarlierQuery], catalog: Catalog) -> QueryEvidence:
     """What verified questions and further queries tell of the tables."""
-    verified = (EarlierQuery(one.sql, one.dialect, one.question, one.source) for one in examples)
-    return QueryEvidence.of([*verified, *earlier], catalog)
+    verified = [EarlierQuery(one.sql, one.dialect, one.question, one.source) for one in examples]
+    # One's own first, as of many only the first are read.
+    own = [one for one in verified if one.source == VERIFIED_HERE]
+    return QueryEvidence.of([*own, *earlier, *(one for one in verified if one.source != VERIFIED_HERE)], catalog)
 
 
 def of_cells(cells: Sequence[Any]) -> Iterator[EarlierQuery]:

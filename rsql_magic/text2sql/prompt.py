@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic import prompts
 from rsql_magic.context import asks_for_chart, asks_of_now
 from rsql_magic.errors import BadInput, UnknownName
-from rsql_magic.knowledge import QueryEvidence
+from rsql_magic.knowledge import VERIFIED_HERE, QueryEvidence
 from rsql_magic.sql import Catalog, count_tokens, ddl, fence, functions, stems
 from rsql_magic.text2sql.earlier import evidence_of
 from rsql_magic.tools import DatabaseView, of_database
@@ -55,7 +55,7 @@ class Verified:
     question: str
     sql: str
     dialect: str = ""
-    source: str = "a verified question"
+    source: str = VERIFIED_HERE
 
 
 def verified_paths(environ: Mapping[str, str] | None = None) -> tuple[Path, Path]:

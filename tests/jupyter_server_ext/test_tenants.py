@@ -327,6 +327,7 @@ def test_limits_that_an_older_version_decided_are_the_first_lines_of_the_trail(t
     decided = {"caller": {"requests_per_minute": 2}, "tenants": {"stats": {"usd_per_day": 1}}, "callers": {"ada": {}}}
     with sqlite3.connect(tmp_path / "ledger.db") as db:
         db.execute("DROP TABLE changes")
+        db.execute("DROP TABLE shared_texts")
         db.execute("UPDATE alembic_version SET version_num = '0006'")
         db.execute("INSERT INTO decisions VALUES ('limits', ?, 5.0, 'owner')", [json.dumps(decided)])
     db.close()
@@ -348,6 +349,21 @@ def test_a_caller_is_placed_by_name_where_it_has_no_other_tenant():
     assert runtime.placed(Caller("ada", "law")).tenant == "law"
     assert "instructor" not in runtime.placed(Caller("ada", key="k1")).scopes
     assert runtime.placed(Caller("bob")) == Caller("bob")
+
+
+@pytest.mark.asyncio
+async def test_instructors_of_one_group_fill_no_trail(gateway, monkeypatch):
+    monkeypatch.setattr("jupyter_server_ext.tenants.tenants._MOST_A_DAY", 5)
+    async with gateway() as running:
+        path = "admin/api/tenants/stats"
+        sent = [await send(running, "PATCH", path, {"system_prompt": f"{n}"}, "tia-token") for n in range(7)]
+        assert [reply.status_code for reply in sent] == [200] * 5 + [429] * 2
+        change = (await send(running, "GET", "admin/api/changes?limit=1")).json()["changes"][0]["id"]
+        assert (await send(running, "POST", f"admin/api/changes/{change}/undo", token="tia-token")).status_code == 429
+        assert (await send(running, "DELETE", path, token="tia-token")).status_code == 429
+        assert (await send(running, "PATCH", path, {"weight": 2})).status_code == 200
+        other = await send(running, "PATCH", "admin/api/tenants/law", {"system_prompt": "x"}, "eve-token")
+        assert other.status_code == 200
 
 
 # Routes
