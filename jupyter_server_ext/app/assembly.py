@@ -89,7 +89,7 @@ def build_app(
     own = ((key.key, Caller(key.name, key.tenant, frozenset(key.scopes))) for key in settings.api_keys)
     state = open_state(settings)
     policy, limits = Policy(settings), Limits(settings, counters=state.counters)
-    accounting = build_accounting(settings, state.counters, tenants_change=hub is not None)
+    accounting = build_accounting(settings, state.counters)
     runtime = RuntimeSettings(settings, accounting.ledger)
     access = None
     if hub:  # loading the hub's side takes a moment
@@ -153,7 +153,11 @@ def _put_in_force(policy: Policy, pool: KeyPool, limits: Limits, accounting: Acc
     policy.configure(settings)
     limits.configure(settings)
     pool.keys.limit_concurrency(settings.everyone.concurrency)
-    if accounting.budgets is not None:
+    if accounting.budgets is None and limits_money(settings):  # from here on money is counted
+        accounting.budgets = Budgets(
+            settings, clock=time.time, zone=settings.storage.time_zone, counters=limits.counters
+        )
+    elif accounting.budgets is not None:
         accounting.budgets.configure(settings)
 
 
@@ -216,17 +220,14 @@ def with_ledger(settings: Settings, folder: Path) -> Settings:
     return replace(settings, storage=replace(settings.storage, ledger=url))
 
 
-def build_accounting(
-    settings: Settings, counters: Counters | None = None, *, tenants_change: bool = False
-) -> Accounting:
+def build_accounting(settings: Settings, counters: Counters | None = None) -> Accounting:
     """Ledger, prices and budgets as configured; what the ledger says was spent this month is spent."""
-    # With ``tenants_change`` money may come to be limited while it runs.
     stored = settings.storage
     vault = PromptVault(stored.prompt_keys) if stored.prompt_keys else None
     store = open_ledger(stored)
     ledger = Ledger(store, keep_days=stored.retention_days, anchor=stored.anchor, anchor_key=stored.anchor_key)
     budgets = None
-    if store is not None or tenants_change or limits_money(settings):  # an administrator may limit money any time
+    if store is not None or limits_money(settings):
         budgets = Budgets(settings, clock=time.time, zone=stored.time_zone, counters=counters)
         by_keys = store.spent_by_keys(budgets.month) if store is not None else {}
         spent: dict[tuple[str, str], dict[str, int]] = {}  # by caller and tenant, and by day

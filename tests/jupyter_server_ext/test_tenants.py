@@ -278,6 +278,19 @@ async def test_what_is_changed_at_one_gateway_holds_at_the_others(gateway):
         following.cancel()
 
 
+@pytest.mark.parametrize("ledger", ["memory://", None])
+@pytest.mark.asyncio
+async def test_a_budget_that_is_set_while_it_runs_holds_also_where_money_was_not_counted(gateway, url, ledger):
+    async with gateway(ledger or url) as running:
+        assert (await running.ask()).status_code == 200
+        await send(running, "PATCH", "admin/api/tenants/stats", {"limits": {"usd_per_day": 0}})
+        refused = await running.ask()
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "budget_exceeded")
+        assert (await running.ask(token="bob-token")).status_code == 200
+        await send(running, "PATCH", "admin/api/tenants/stats", {"limits": {"usd_per_day": None}})
+        assert (await running.ask()).status_code == 200
+
+
 @pytest.mark.asyncio
 async def test_two_gateways_that_change_one_tenant_lose_neither_change(url):
     """The second sees what the first decided, though nobody told it."""
