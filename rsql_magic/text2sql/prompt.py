@@ -295,7 +295,7 @@ class SchemaPrompt:
         return [catalog.get(name) or _unknown_table(name, catalog) for name in self.options.tables]
 
     def _linked(self, catalog: Catalog) -> list[Table]:
-        from rsql_magic.sql import link, with_tables_of_metrics
+        from rsql_magic.sql import definition_tokens, link, with_tables_of_metrics
 
         def held() -> dict[str, set[str]]:
             if self.engine.values is None or self.options.level == "names":
@@ -308,7 +308,10 @@ class SchemaPrompt:
         earlier = [turn.question for turn in self.entry.earlier[-2:] if turn.task == "sql_ai"]
         asked = "\n".join([self._question, *reversed(earlier)])
         evidence = self.evidence.for_linking if self.evidence.tables else None
-        tables = link(asked, catalog, self.options.schema_tokens, evidence, held)
+        budget = self.options.schema_tokens
+        if catalog.definitions.named:
+            budget -= definition_tokens(catalog, budget)
+        tables = link(asked, catalog, budget, evidence, held)
         return with_tables_of_metrics(tables, self._question, catalog) if catalog.is_described else tables
 
     def context(self, tables: Sequence[Table] = (), *, brief: bool = True) -> str:

@@ -6,19 +6,27 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rsql_magic.sql import StoredValue, fence, find_values, named_metrics, stated_definition, validate
+from rsql_magic.sql import (
+    StoredValue,
+    definition_tokens,
+    fence,
+    find_values,
+    named_metrics,
+    stated_definition,
+    told_definitions,
+    validate,
+)
 from rsql_magic.text2sql.prompt import resembling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rsql_magic.databases import ValueKeeper
-    from rsql_magic.sql import Catalog, Definition, Table
+    from rsql_magic.sql import Catalog, Definition, Table, ToldDefinitions
     from rsql_magic.text2sql.prompt import Verified
     from rsql_magic.text2sql.query_options import QueryOptions
 
 _MOST_VALUES = 10
-_MOST_DEFINITIONS = 30
 
 
 @dataclass(frozen=True)
@@ -34,13 +42,15 @@ class QuestionFacts:
     index: ValueKeeper | None = None  # the index of the connection's values
 
     @cached_property
+    def told(self) -> ToldDefinitions:
+        """The definitions that the prompt has room for, within their part of the tokens for tables."""
+        budget = definition_tokens(self.catalog, self.options.schema_tokens)
+        return told_definitions(self.question, self.catalog, self.tables, budget)
+
+    @property
     def definitions(self) -> tuple[Definition, ...]:
         """Metrics that the question names, then the definitions of the tables that are shown."""
-        if not self.catalog.definitions.named:
-            return ()
-        shown = {name.casefold() for table in self.tables for name in (table.name, table.full_name)}
-        others = [one for one in self.catalog.definitions.named if one not in self.named]
-        return (*self.named, *(one for one in others if one.table.casefold() in shown))[:_MOST_DEFINITIONS]
+        return self.told.definitions if self.catalog.definitions.named else ()
 
     @cached_property
     def named(self) -> list[Definition]:

@@ -141,6 +141,8 @@ def _definitions(prompt: SchemaPrompt) -> Iterator[Sent]:
         why = "named in the question" if one.name in named else f"of {one.table}, which is shown"
         tokens = count_tokens(stated_definition(one))
         yield one.kind, one.name, f"{tokens:,}", f"{why} ({one.source})" if one.source else why
+    if left_out := prompt.facts.told.left_out:
+        yield "definition", f"{left_out:,} more", "0", "left out: the tokens for tables leave no room for them"
 
 
 def _values(prompt: SchemaPrompt) -> Iterator[Sent]:
