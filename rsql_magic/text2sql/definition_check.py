@@ -27,7 +27,7 @@ class DefinitionCheck:
 
     def put_in(self, sql: str) -> str:
         """A draft with its metrics, filters and derived values as SQL, as it is where that cannot be."""
-        if not self.catalog().is_described:
+        if not self.catalog().definitions.named:
             return sql
         from rsql_magic.sql import expand
 

@@ -149,7 +149,7 @@ class Writer:
                 retries=retries,
                 mend=self.mend,
                 anew=self._prompt.anew,
-                defined=self._defined.put_in,
+                defined=self._defined.put_in if self._prompt.catalog.definitions.named else str,
             )
             try:
                 rounds = drafts.drive(steps, self._reply)
