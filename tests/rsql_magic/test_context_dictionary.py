@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import duckdb
 import pandas as pd
 import polars as pl
 import pytest
 
 from rsql_magic.context import describe, gather
-from rsql_magic.errors import BadInput
+from rsql_magic.databases import open_engine
+from rsql_magic.errors import BadInput, RsqlError
 from rsql_magic.knowledge import Dictionary
 from rsql_magic.sql import Column, Table, ddl
+from rsql_magic.tools import DatabaseView, of_database
 
 pytestmark = pytest.mark.usefixtures("without_r")
 
@@ -118,3 +122,30 @@ def test_listed_values_of_a_restricted_column_are_not_told_of_tables():
     table = Table("visits", tuple(Column(name, "TEXT") for name in ROWS))
     told = ddl(Dictionary.read(RESTRICTED, "dictionary.yaml").describe(table), "sample")
     assert "code TEXT, -- restricted: not to be shown" in told
+
+
+@pytest.mark.parametrize("level", ["names", "stats", "sample"])
+def test_no_tool_tells_a_value_of_a_restricted_column(level):
+    connection = duckdb.connect()
+    connection.register("frame", pd.DataFrame(ROWS))
+    connection.execute("CREATE TABLE visits AS SELECT * FROM frame")
+    asked = [
+        {"table": "visits"}, {"column": "visits.code"}, {"column": "visits.code", "like": "Qq"}, {"column": "score"},
+        *({"sql": sql} for sql in (
+            "SELECT code FROM visits", "SELECT * FROM visits", "SELECT MAX(code) AS x FROM visits",
+            "SELECT v FROM visits v",
+            "SELECT site FROM visits WHERE code = 'Qqalpha'", "SELECT site, SUM(score) FROM visits GROUP BY 1",
+            "WITH a AS (SELECT score AS s FROM visits) SELECT s FROM a", "SELECT COLUMNS('c.*') FROM visits",
+        )),
+    ]  # fmt: skip
+    with open_engine(connection) as engine:
+        engine.dictionary = Dictionary.read(RESTRICTED, "dictionary.yaml")
+        view = DatabaseView(engine, engine.catalog(level), level)
+        told = []
+        for tool in of_database(view):
+            for arguments in asked:
+                if set(arguments) <= set(tool.parameters):
+                    with contextlib.suppress(RsqlError):
+                        told.append(tool.run(arguments))
+    assert told
+    assert not [value for value in ("Qqalpha", "Qqbeta", "Qqgamma", "7712") if value in "\n".join(told)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
-from rsql_magic.sql import Catalog, Definition, by_definition, expand, findings, stated_definition
+from rsql_magic.sql import Catalog, Definition, Definitions, by_definition, expand, findings, stated_definition
 from tests import defined_shop
 from tests.many_cases import check_each
 
@@ -241,6 +241,32 @@ def test_a_derived_value_may_be_a_dimension():
     assert said(by_hand("c.birth_year < 1960"), catalog) == ""
     assert "customers.birth_year" in said(by_hand("c.birth_year"), catalog)
     assert "customers.birth_year" in said(by_measure("c.birth_year"), catalog)
+
+
+CONDITIONS = [
+    ("amount > 5", ["5 < amount", "NOT amount <= 5", "(amount > 5)"]),
+    ("amount BETWEEN 5 AND 9", ["amount >= 5 AND amount <= 9", "9 >= amount AND 5 <= amount"]),
+    ("name NOT LIKE 'x%'", ["NOT name LIKE 'x%'", "NOT (name LIKE 'x%')"]),
+    ("status NOT IN (3, 4)", ["status <> 3 AND status <> 4", "NOT status IN (4, 3)", "status != 4 AND 3 <> status"]),
+    ("amount <> paid", ["paid <> amount", "NOT paid = amount"]),
+    ("name IS NOT NULL", ["NOT name IS NULL"]),
+]
+
+
+@pytest.mark.parametrize(("condition", "others"), CONDITIONS)
+def test_a_condition_is_the_same_however_it_is_written(condition, others):
+    bare = Catalog.from_ddl("CREATE TABLE t (amount INT, paid INT, name TEXT, status INT)", "duckdb")
+    metric = Definition("total", "metric", "SUM(amount)", "t", "duckdb", where=(condition,))
+    catalog = replace(bare, definitions=Definitions((metric,)))
+    for other in (condition, *others):
+        for sql in (
+            f"SELECT SUM(x.amount) FROM t x WHERE {other}",
+            f"SELECT SUM(amount) FILTER (WHERE {other}) FROM t",
+        ):
+            found = findings(sql, "duckdb", catalog, "What is the total?")
+            assert [one.name for one in found.computes] == ["total"], other
+    wrong = findings(f"SELECT SUM(amount) FROM t WHERE NOT ({condition})", "duckdb", catalog, "What is the total?")
+    assert wrong.computes == ()
 
 
 def test_no_mend_goes_beyond_a_definition():

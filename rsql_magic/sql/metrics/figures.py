@@ -158,8 +158,10 @@ class FigureReader:
 
     def _kept_apart(self, part: exp.Expr) -> tuple[str, set[str]]:
         """A column and the values it must not have: ``x <> 1``, ``NOT x IN (1, 2)``."""
-        if isinstance(part, exp.NEQ) and isinstance(_bare(part.expression), exp.Literal):
-            return self.value(part.this), {self.value(part.expression)}
+        if isinstance(part, exp.NEQ):
+            left, right = _literal_last(part.this, part.expression)
+            if isinstance(_bare(right), exp.Literal):
+                return self.value(left), {self.value(right)}
         inner = _bare(part.this) if isinstance(part, exp.Not) else part
         if isinstance(part, exp.Not) and isinstance(inner, exp.In) and inner.expressions:
             return self.value(inner.this), {self.value(one) for one in inner.expressions}
@@ -186,8 +188,10 @@ class FigureReader:
         return f"not {self._condition(node)}"
 
     def _compared(self, kind: type[exp.Expr], left: exp.Expr, right: exp.Expr) -> str:
-        if kind is exp.EQ and isinstance(_bare(right), exp.Literal):
-            return self._one_of(left, [self.value(right)])
+        if kind is exp.EQ:
+            left, right = _literal_last(left, right)
+            if isinstance(_bare(right), exp.Literal):
+                return self._one_of(left, [self.value(right)])
         if kind in _SWAPPED:
             kind, left, right = _SWAPPED[kind], right, left
         sides = [self.value(left), self.value(right)]
@@ -233,10 +237,13 @@ class FigureReader:
         if isinstance(node, _CONDITIONS):
             return self._condition(node)
         parts = []
+        negated = "not " if node.args.get("negate") else ""  # NOT LIKE is one node
         for name, child in sorted(node.args.items()):
+            if name == "negate":
+                continue
             children = child if isinstance(child, list) else [child]
             parts += [f"{name}={self.value(c) if isinstance(c, exp.Expression) else c}" for c in children if c]
-        return f"{type(node).__name__}({', '.join(parts)})".casefold()
+        return f"{negated}{type(node).__name__}({', '.join(parts)})".casefold()
 
 
 def _bare(node: exp.Expr) -> exp.Expr:
@@ -246,6 +253,10 @@ def _bare(node: exp.Expr) -> exp.Expr:
             break
         node = node.this
     return node
+
+
+def _literal_last(left: exp.Expr, right: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
+    return (right, left) if isinstance(_bare(left), exp.Literal) else (left, right)
 
 
 def _is_one(node: exp.Expr) -> bool:
