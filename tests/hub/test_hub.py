@@ -274,15 +274,16 @@ def test_an_instructor_sets_the_own_group_from_a_notebooks_token_and_no_other(hu
 
 
 def test_a_tenant_is_made_of_a_group_of_the_hub_while_the_gateway_runs(hub, tokens):
-    hub.api("POST", "users/hal")
+    hub.api("POST", "users/ira")
     hub.api("POST", "groups/choir")
-    hub.api("POST", "groups/choir/users", {"users": ["hal"]})
-    hal = hub.token("hal", scopes=["access:services!service=rsql"])
-    assert hub.ask("stats", hal).json()["tenant"] == "choir"
+    hub.api("POST", "groups/choir/users", {"users": ["ira"]})
+    ira = hub.token("ira", scopes=["access:services!service=rsql"])
+    assert hub.ask("stats", ira).json()["tenant"] == "choir"
     refused = hub.ask("admin/api/tenants/chior", tokens["boss"], "PATCH", json={"weight": 2})
     assert (refused.status_code, refused.json()["error"]["code"]) == (404, "unknown_tenant")
     changed = hub.ask("admin/api/tenants/choir", tokens["boss"], "PATCH", json={"system_prompt": "Sing."})
     assert changed.json()["sources"] == ["administrator"]
-    assert hub.ask("stats", hal).json()["system_prompt"] == "Sing."
+    assert hub.ask("stats", ira).json()["system_prompt"] == "Sing."
     assert hub.ask("admin/api/tenants/choir", tokens["boss"], "DELETE").status_code == 200
-    assert hub.ask("stats", hal).json()["system_prompt"] == ""
+    assert hub.ask("stats", ira).json()["system_prompt"] == ""
+    hub.api("DELETE", "groups/choir")
