@@ -167,7 +167,7 @@ class Gateway:
         caller, asked = context.job.caller, context.request.model
         with contextlib.suppress(UnknownModel):
             admitted = self._policy.apply(caller, context.request)
-            if self.pool.keys.serves(admitted.model):
+            if self.pool.keys.serves(admitted.model) or self._upstream_of(admitted.model) is self._rules:
                 context.admit(admitted, keep_prompt=context.rules.keep_prompts)
                 return
         named = context.rules.models

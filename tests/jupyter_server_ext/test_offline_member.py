@@ -8,8 +8,10 @@ from contextlib import aclosing
 import httpx
 import pytest
 
-from jupyter_server_ext.config import KeySettings, Secret, Settings
+from jupyter_server_ext.config import KeySettings, Secret, Settings, TenantSettings
+from jupyter_server_ext.errors import UnknownModel
 from jupyter_server_ext.handlers.requests import chat_request
+from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.messages import Caller, ChatRequest
 from jupyter_server_ext.pipeline import Gateway
 from jupyter_server_ext.pipeline.cache import cache_key
@@ -91,3 +93,37 @@ async def test_a_malformed_member_is_refused_with_its_place(served, wrong, words
     assert reply.status_code == 400
     assert "'rsql'" in reply.json()["error"]["message"]
     assert words in reply.json()["error"]["message"]
+
+
+@pytest.mark.asyncio
+async def test_beside_the_models_of_keys_it_answers_whoever_names_it_and_counts_as_no_key():
+    def provider(request):
+        raise AssertionError("a provider was asked")
+
+    key = KeySettings("groq", key=Secret("k"), models=("m",))
+    settings = Settings(keys=(key,), default_model="m")
+    gateway = Gateway(settings, transport=httpx.MockTransport(provider))
+    reply = await _answered(gateway, "offline")
+    assert "middle value" in reply["choices"][0]["message"]["content"]
+    assert gateway.offline_models() == ["offline"]
+    assert gateway.models() == ["m"]
+    assert [row["provider"] for row in gateway.status()["pool"]] == ["groq"]
+    assert sum(gateway.status()["keys"].values()) == 1
+    await gateway.close()
+
+
+@pytest.mark.asyncio
+async def test_it_can_be_left_out_and_tenants_may_have_it_or_not():
+    key = KeySettings("groq", key=Secret("k"), models=("m",))
+    without = Gateway(Settings(keys=(key,), offline=False))
+    assert without.offline_models() == []
+    with pytest.raises(UnknownModel):
+        await _answered(without, "offline")
+    await without.close()
+    own = TenantSettings("stats101", models=("m",))
+    gateway = Gateway(Settings(keys=(key,)), policy=Policy(Settings(tenants=(own,))))
+    request = chat_request({**BODY, "model": "offline"}, {}, default_model="", request_id="r1")
+    with pytest.raises(UnknownModel):
+        async with aclosing(gateway.complete(Caller("ada", tenant="stats101"), request)) as pieces:
+            await anext(pieces)
+    await gateway.close()
