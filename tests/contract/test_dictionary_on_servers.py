@@ -103,6 +103,11 @@ def server(name: str, request: pytest.FixtureRequest, path: Path) -> Iterator[An
         with made.connect() as connection:
             connection.exec_driver_sql("DROP DATABASE IF EXISTS described_shop")
             connection.exec_driver_sql("CREATE DATABASE described_shop")
+            if name == "mariadb":  # whose account sees what other tests left on the server
+                connection.exec_driver_sql("CREATE OR REPLACE USER describer IDENTIFIED BY 'described'")
+                connection.exec_driver_sql("GRANT ALL ON described_shop.* TO describer")
+                base = sa.make_url(base).set(username="describer", password="described")
+                base = base.render_as_string(hide_password=False).rstrip("/")
         made.dispose()
         url = f"{base}/described_shop".replace("postgresql://", "postgresql+psycopg://")
     engine = sa.create_engine(url)
