@@ -192,7 +192,8 @@ class Writer:
         most = 1 if first.problems or rows is None or self._prompt.is_offline else self._options.drafts
         if rows is None or most == 1:
             return first, None
-        result, read = DraftResult(first.draft, rows.df), self._reading.result
+        result = DraftResult(first.draft, rows.df)
+        read = self._reading.result if self._prompt.catalog.definitions.named else None
         is_clear = is_decided([result, read], 2) if read else not is_doubtful(self._options.question, attempts, rows.df)
         if is_clear and not most:
             return first, None
@@ -328,7 +329,9 @@ class Writer:
 
     def _doubts(self, sql: str, statement: str) -> list[str]:
         """Why a query that runs may be wrong: a message to the model once, and a note where it insists."""
-        unsure, doubts = self._literals.unsure(sql), self._reading.doubts(self._rows.get(sql))
+        unsure = self._literals.unsure(sql)
+        is_defined = self._prompt.catalog.definitions.named
+        doubts = self._reading.doubts(self._rows.get(sql)) if is_defined else []
         if self._options.level == "names":
             notes = join_notes(statement, self._dialect, self._prompt.catalog)
             self._notes[sql] = [*map(str, unsure), *(note.text for note in notes)]
