@@ -13,7 +13,7 @@ import pytest
 
 from jupyter_server_ext.config import CallerLimits, KeySettings, Secret, Settings, StorageSettings, TenantSettings
 from jupyter_server_ext.config.settings import ApiKeySettings, ServerSettings
-from jupyter_server_ext.config.toml_file import read_settings
+from jupyter_server_ext.config.toml_file import PROFILES, read_settings
 from jupyter_server_ext.errors import ConfigError, NotPermitted
 from jupyter_server_ext.ledger import Ledger, opened
 from jupyter_server_ext.messages import Caller
@@ -410,6 +410,15 @@ async def test_a_route_of_the_file_that_is_none_is_refused_at_the_start(served):
     with pytest.raises(ConfigError, match="no route 'serach'"):
         async with served(Settings(routes=(("serach", CallerLimits()),))):
             pass
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.asyncio
+async def test_every_profile_limits_routes_that_there_are(served, profile, tmp_path):
+    text = f'profile = "{profile}"\n[storage]\nledger = "sqlite:///{tmp_path}/ledger.db"'
+    async with served(read_settings(text, {})) as running:
+        statuses = [(await send(running, "POST", "search", {"query": "x"}, "ada-token")).status_code for _ in range(61)]
+        assert statuses == [200] * 60 + [429 if profile == "production" else 200]
 
 
 def test_limits_of_routes_and_origins_are_read_from_the_file():
