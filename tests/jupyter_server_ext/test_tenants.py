@@ -15,10 +15,11 @@ from jupyter_server_ext.config import CallerLimits, KeySettings, Secret, Setting
 from jupyter_server_ext.config.settings import ApiKeySettings, ServerSettings
 from jupyter_server_ext.config.toml_file import PROFILES, read_settings
 from jupyter_server_ext.errors import ConfigError, NotPermitted
-from jupyter_server_ext.ledger import Ledger, opened
+from jupyter_server_ext.ledger import Ledger, Thing, opened
 from jupyter_server_ext.messages import Caller
 from jupyter_server_ext.tenants import RuntimeSettings
 from jupyter_server_ext.tenants.rules import bounded, check_bounds, overlaid
+from jupyter_server_ext.tenants.runtime import ChangedSince
 
 ADMIN = "owner-token"
 PEOPLE = (
@@ -296,8 +297,6 @@ async def test_two_gateways_that_change_one_tenant_lose_neither_change(url):
     """The second sees what the first decided, though nobody told it."""
     with opened(url, instance="one") as one, opened(url, instance="two") as two:
         here, there = (RuntimeSettings(Settings(), Ledger(store)) for store in (one, two))
-        from jupyter_server_ext.ledger import Thing
-
         lab = Thing("tenant", "lab")
         for number, runtime in enumerate((here, there) * 5):
             await runtime.change(
@@ -354,8 +353,6 @@ def test_limits_that_an_older_version_decided_are_the_first_lines_of_the_trail(t
 
 def test_a_caller_is_placed_by_name_where_it_has_no_other_tenant():
     runtime = RuntimeSettings(Settings(), Ledger(None))
-    from jupyter_server_ext.ledger import Thing
-
     asyncio.run(runtime.change(lambda _: {Thing("member", "ada"): {"tenant": "lab", "instructor": True}}, "owner"))
     placed = runtime.placed(Caller("ada"))
     assert (placed.tenant, placed.scopes, placed.as_known) == ("lab", {"chat", "instructor"}, Caller("ada"))
@@ -474,3 +471,55 @@ async def test_pages_of_configured_origins_may_ask_with_a_token_and_never_with_c
             for method in ("GET", "OPTIONS"):
                 reply = await asked_from(running, other, method)
                 assert "access-control-allow-origin" not in reply.headers
+
+
+# Generated changes at two gateways
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.asyncio
+async def test_after_any_changes_and_undos_both_gateways_have_what_a_plain_table_has(url, seed):
+    """A table of things and a list of what each change did stand against the store; nothing is lost or made up."""
+    draw = random.Random(seed)
+    things = [Thing(kind, name) for kind in ("tenant", "course", "callers", "limits") for name in ("tenant", "caller")]
+    table: dict[Thing, dict] = {}
+    done: list[tuple[str, dict[Thing, tuple[dict, dict]]]] = []  # each change: its id, and before and after by thing
+    with opened(url, instance="one") as one, opened(url, instance="two") as two:
+        gateways = [RuntimeSettings(Settings(), Ledger(store)) for store in (one, two)]
+        for _ in range(60):
+            runtime = draw.choice(gateways)
+            if done and draw.random() < 0.3:
+                number, told = draw.choice(done)
+                fits = all(table.get(thing, {}) == after for thing, (_, after) in told.items())
+                try:
+                    lines = await runtime.undo(number, "x")
+                except ChangedSince:
+                    assert not fits
+                    continue
+                assert fits
+                told = {thing: (after, before) for thing, (before, after) in told.items()}
+            else:
+                wanted = {
+                    thing: _generated_rules(draw, thing.kind) for thing in draw.sample(things, draw.randint(1, 3))
+                }
+                lines = await runtime.change(lambda _, w=wanted: w, "x")
+                told = {t: (table.get(t, {}), rules) for t, rules in wanted.items() if table.get(t, {}) != rules}
+                assert {line.thing for line in lines} == told.keys()
+            table |= {thing: after for thing, (_, after) in told.items()}
+            if lines:
+                done.append((lines[0].id, told))
+            for gateway in gateways:
+                await gateway.catch_up()
+                assert gateway.state == {thing: rules for thing, rules in table.items() if rules}
+        again = RuntimeSettings(Settings(), Ledger(one))
+        again.recall()
+        assert again.settings == gateways[0].settings == gateways[1].settings
+        assert len(await again.history(None, None, 1_000)) == sum(len(told) for _, told in done)
+
+
+def _generated_rules(draw, kind):
+    limits = {"requests_per_day": draw.choice([None, 0, 5])} if draw.random() < 0.7 else {}
+    if kind in {"callers", "limits"}:
+        return limits
+    rules = {"models": draw.sample(["m", "n"], 1), "limits": limits, "system_prompt": draw.choice(["a", "b"])}
+    return {name: value for name, value in rules.items() if value and draw.random() < 0.7}
