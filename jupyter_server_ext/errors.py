@@ -41,6 +41,7 @@ class RsqlGatewayError(Exception):
         retry_after: float | None = None,  # seconds until a repeat can succeed
         code: str | None = None,  # machine-readable code, when it differs from the class's
         status: int | None = None,  # HTTP status, when it differs from the class's
+        recorded: str | None = None,  # what the ledger keeps, when the message quotes others
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -48,6 +49,7 @@ class RsqlGatewayError(Exception):
         self.retry_after = retry_after
         self.code = code or type(self).code
         self.status = status or type(self).status
+        self.recorded = message if recorded is None else recorded
 
     def as_json(self, request_id: str) -> dict[str, Any]:
         """The error in OpenAI's shape, with the request's id and when to come back."""
@@ -89,7 +91,9 @@ class UnknownModel(RsqlGatewayError):
 
 
 class LimitExceeded(RsqlGatewayError):
-    """The caller's own limit, budget or quota is used up."""
+    """The caller's own limit, budget or quota is used up; ``limit`` names its kind, such as ``tenant requests day``."""
+
+    limit: str = ""
 
     status, code, type = 429, "rate_limit_exceeded", "rate_limit_error"
 

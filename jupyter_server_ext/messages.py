@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from msgspec import Struct
 
+from jupyter_server_ext.questions import Question
+
 if TYPE_CHECKING:
     from jupyter_server_ext.config import CallerLimits
 
 # What a request is for; the kernel side names it in the header ``X-RSQL-Task``.
-Task = Literal["ask", "sql_ai", "chat", "batch", "other"]
+Task = Literal["ask", "sql_ai", "repair", "study", "chat", "batch", "other"]
 
 # Results for which no provider was asked.
 CacheResult = Literal["", "hit", "miss", "shared", "bypass", "repeat"]
@@ -26,6 +28,9 @@ CacheResult = Literal["", "hit", "miss", "shared", "bypass", "repeat"]
 request under way, was passed by on demand; or an earlier answer was repeated for the same Idempotency-Key."""
 
 WITHOUT_PROVIDER: frozenset[CacheResult] = frozenset({"hit", "shared", "repeat"})
+
+# How a request ended, as people count it.
+Outcome = Literal["success", "failure", "timeout", "refused", "cancelled"]
 
 Json = Mapping[str, Any]
 
@@ -146,12 +151,25 @@ class Usage(Struct, frozen=True):
         return self.prompt_tokens + self.completion_tokens
 
 
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One person's word on one answer: ``rating`` from 1 to 5, ``at`` in Unix time."""
+
+    request_id: str
+    caller: str
+    rating: int
+    comment: str
+    at: float
+    tenant: str = ""
+
+
 class Weighed(Struct, frozen=True):
     """Measures of a body so large that it should not be gone through again."""
 
     characters: int = 0  # length of all that is read, as ``characters`` counts it
     letters: int = 0  # length of the messages, or of what is embedded, as JSON
     size: int = 0  # bytes of the body as JSON
+    question: Question = Question()  # what it asks
     prompt_hash: str = ""  # hash of the messages, or of what is embedded
     system: int = 0  # where the first message ends in the JSON of all, if it is the system's and text; else 0
     last: int = 0  # bytes of the last message
@@ -179,6 +197,8 @@ class ChatRequest:
     fingerprint: str = ""  # hash of the body as the caller sent it, to tell a repeat from another request
     # Whether a stream is passed on only when all of it is there; one that breaks is then asked for again.
     whole: bool = False
+    client_id: str = ""  # the caller's own ``X-Request-Id``
+    traceparent: str = ""  # the caller's place in a trace, as W3C's Trace Context writes it
     # What is known of a large body, whose large fields are JSON texts (``msgspec.Raw``); None for others.
     weighed: Weighed | None = None
 
@@ -220,6 +240,18 @@ class Entry(Struct, frozen=True):
     prompt_hash: str = ""  # tells whether two requests asked the same
     prompt: bytes | None = None  # their text, encrypted, where the tenant's policy keeps it
     api_key: str = ""
+    session: str = ""  # the caller's conversation, where it names one
+    client_id: str = ""  # the caller's own id of the request
+    trace: str = ""  # id of the trace that it is a part of
+    question: str = ""  # hash of the question's normal form
+    tables: str = ""  # tables and frames that were described, with commas between
+    error_text: str = ""  # what the error said, without secrets and without the caller's words
+    answer: bytes | None = None  # the answer, encrypted, where the tenant's policy keeps it
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended."""
+        return outcome_of(self.status)
 
     @property
     def counts(self) -> bool:
@@ -228,6 +260,22 @@ class Entry(Struct, frozen=True):
             return False
         refused = 400 <= self.status < 500 and self.status not in {404, 429, 499}
         return self.status in {0, 200} or self.usage.total_tokens > 0 or refused
+
+
+def outcome_of(status: int) -> Outcome:
+    """How a request ended, by the status that its caller saw.
+
+    Example:
+        >>> [outcome_of(status) for status in (200, 429, 504, 499, 502, 0)]
+        ['success', 'refused', 'timeout', 'cancelled', 'failure', 'failure']
+    """
+    if 200 <= status < 300:
+        return "success"
+    if status in {408, 504}:
+        return "timeout"
+    if status == 499:
+        return "cancelled"
+    return "refused" if 400 <= status < 500 else "failure"
 
 
 def wants_usage(request: ChatRequest) -> bool:

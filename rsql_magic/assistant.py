@@ -29,7 +29,7 @@ from rsql_magic.context import LEVELS, Mentions, python_frames, r_frames
 from rsql_magic.databases import Connections, executed_by, keep_values
 from rsql_magic.display import Screen, charts
 from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery, QueryFailed, RsqlError, Stopped
-from rsql_magic.gateway import INTERRUPTED, Chat, GatewayLocator, is_batch
+from rsql_magic.gateway import INTERRUPTED, Chat, GatewayLocator, cell, is_batch
 from rsql_magic.knowledge import SharedKnowledge
 from rsql_magic.options import DICTIONARIES
 from rsql_magic.redaction import redact
@@ -263,6 +263,7 @@ class Assistant:
         way = way_of(question.text, [table.name for table in tables], elsewhere)
         return replace(question, way=way, said=way_said(way, name, slash=slash)) if way else question
 
+    @cell("ask")
     def ask(
         self,
         question: NotebookQuestion,
@@ -297,6 +298,7 @@ class Assistant:
             screen.show(answer.shown(footer=self.settings.usage_line))
         return answer
 
+    @cell("study")
     def study(
         self,
         question: NotebookQuestion,
@@ -417,6 +419,7 @@ class Assistant:
         asked = filled(text, snapshot, self.settings, level, catalog=lambda: self._catalog(level), attached=attached)
         return asked, unfilled(text, snapshot.namespace)
 
+    @cell("sql_ai")
     def sql_ai(
         self,
         question: str,

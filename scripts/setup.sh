@@ -31,6 +31,7 @@ if [ "$purpose" = test ]; then
   need mariadb-server /usr/sbin/mariadbd
   need redis-server redis-server
   need haproxy /usr/sbin/haproxy
+  need prometheus promtool
   need curl curl
   need git git
   need procps pgrep

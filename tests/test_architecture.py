@@ -17,7 +17,7 @@ ARROWS = {
     " → databases, display → gateway → context → knowledge → sql, prompts → redaction → config, options, errors"
     " → plain_text",
     "jupyter_server_ext": "app → handlers → pipeline → knowledge, upstream, identity, offline → tenants → ledger"
-    " → keys, limits → redis → config → messages, errors, http_client",
+    " → keys, limits → redis → traces → config → messages, errors, http_client → questions, logs",
 }
 """Highest first. A room or module imports only what stands behind a later arrow."""
 

@@ -8,7 +8,7 @@ import platform
 import re
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,12 +25,14 @@ from jupyter_server_ext.keys import MemoryWindows
 from jupyter_server_ext.knowledge import Documents, SharedTexts
 from jupyter_server_ext.ledger import Instance, Ledger, PromptVault
 from jupyter_server_ext.limits import Limits, MemoryCounters
-from jupyter_server_ext.messages import Caller, as_name
+from jupyter_server_ext.logs import hide, keep_clean
+from jupyter_server_ext.messages import Caller, Secret, as_name
 from jupyter_server_ext.pipeline import (
     Accounting,
     AnswerCache,
     Budgets,
     Gateway,
+    KeyChanges,
     Price,
     Prices,
     State,
@@ -40,9 +42,9 @@ from jupyter_server_ext.pipeline import (
 from jupyter_server_ext.tenants import KnownGroups, LimitOverrides, RuntimeSettings, Tenants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from jupyter_server_ext.config import HubSettings, Secret, Settings, StorageSettings
+    from jupyter_server_ext.config import HubSettings, Settings, StorageSettings
     from jupyter_server_ext.http_client import httpx
     from jupyter_server_ext.identity import HubAccess, HubPlace, Identity
     from jupyter_server_ext.keys import KeyPool
@@ -110,11 +112,24 @@ def build_app(
         if name not in paths:
             raise ConfigError(f"There is no route '{name}' for [limits.routes]. docs/gateway.md lists them.")
     overrides = LimitOverrides(runtime, groups, paths)
-    runtime.apply = partial(_put_in_force, policy, gateway.pool, limits, accounting)
+    key_changes = KeyChanges(gateway.pool, runtime)
+    runtime.apply = partial(_put_in_force, policy, gateway, limits, key_changes)
     runtime.recall()
+    hide(secret.reveal() for secret in [*_secrets_of(settings), *(token for token, _ in tokens)])
+    keep_clean()
     # With Redis the other gateways, or Redis itself, know what was used.
     if state.link is None:
         _restore(gateway.pool, limits, overrides)
+
+    def spent() -> Iterable[tuple[str, str, float]]:  # there may be budgets only later
+        return accounting.budgets.used() if accounting.budgets is not None else ()
+
+    metrics = Metrics(gateway.status, spent, lambda: accounting.ledger.waiting)
+    accounting.observe = metrics.executions.observe
+    if settings.telemetry.endpoint and settings.telemetry.sample > 0:
+        from jupyter_server_ext.traces import Traces
+
+        accounting.traces = Traces(settings.telemetry)
     server = settings.server
     # One body of the largest size must always fit, whatever else is configured.
     per_caller = max(server.sending_per_caller_mb, server.max_body_mb)
@@ -138,8 +153,9 @@ def build_app(
         overrides=overrides,
         tenants=Tenants(runtime, groups),
         conversations=Conversations(),
-        ratings=Ratings(),
-        metrics=Metrics(gateway.status),
+        ratings=Ratings(accounting.ledger),
+        key_changes=key_changes,
+        metrics=metrics,
         routes=ROUTES,
         base=base,
         bodies=BodyBudget(int(1e6 * per_caller), int(1e6 * max(server.sending_mb, 2 * server.max_body_mb))),
@@ -148,11 +164,27 @@ def build_app(
     )
 
 
-def _put_in_force(policy: Policy, pool: KeyPool, limits: Limits, accounting: Accounting, settings: Settings) -> None:
+def _secrets_of(value: object) -> Iterator[Secret]:
+    # All keys, tokens and passwords of the settings.
+    if isinstance(value, Secret):
+        yield value
+    elif is_dataclass(value):
+        for one in fields(value):
+            yield from _secrets_of(getattr(value, one.name))
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _secrets_of(part)
+
+
+def _put_in_force(
+    policy: Policy, gateway: Gateway, limits: Limits, key_changes: KeyChanges, settings: Settings
+) -> None:
     # Have other limits and rules of tenants, everywhere they are kept.
+    accounting = gateway.accounting
+    key_changes.take_over()
     policy.configure(settings)
     limits.configure(settings)
-    pool.keys.limit_concurrency(settings.everyone.concurrency)
+    gateway.pool.keys.limit_concurrency(settings.everyone.concurrency)
     if accounting.budgets is None and limits_money(settings):  # from here on money is counted
         accounting.budgets = Budgets(
             settings, clock=time.time, zone=settings.storage.time_zone, counters=limits.counters
@@ -225,7 +257,13 @@ def build_accounting(settings: Settings, counters: Counters | None = None) -> Ac
     stored = settings.storage
     vault = PromptVault(stored.prompt_keys) if stored.prompt_keys else None
     store = open_ledger(stored)
-    ledger = Ledger(store, keep_days=stored.retention_days, anchor=stored.anchor, anchor_key=stored.anchor_key)
+    ledger = Ledger(
+        store,
+        keep_days=stored.retention_days,
+        text_days=stored.keep_text_days,
+        anchor=stored.anchor,
+        anchor_key=stored.anchor_key,
+    )
     budgets = None
     if store is not None or limits_money(settings):
         budgets = Budgets(settings, clock=time.time, zone=stored.time_zone, counters=counters)

@@ -35,7 +35,7 @@ from jupyter_server_ext.config import Secret, load_settings
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers import installed_version
 from jupyter_server_ext.identity import HubPlace
-from jupyter_server_ext.upstream import FORMAT_VARIABLE, use_json
+from jupyter_server_ext.logs import keep_clean, use_json, wants_json
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -128,8 +128,9 @@ class GatewayCommand(RSQLGatewayApp, JupyterApp):
         # Tornado logs for itself; its lines are to look like, and go where, the application's go.
         tornado.parent = self.log
         tornado.setLevel(cast("int", self.log_level))  # or a line is made of every request, for a handler that drops it
-        if os.environ.get(FORMAT_VARIABLE) == "json":
+        if wants_json():
             use_json(self.log.handlers)
+        keep_clean(self.log.handlers, always=True)
 
     def update_config(self, config: Any) -> None:
         """Take a configuration, of the command line or a file; a wrong value ends the program with one line."""

@@ -99,7 +99,7 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
     # Before the first request: it would wait half a second.
     warm_prices(app.accounting.prices, app.settings)
     await app.gateway.start()
-    following = asyncio.create_task(app.runtime.follow(), name="rsql-changes")
+    following = asyncio.create_task(app.follow(), name="rsql-changes")
     ready(listening.url(sockets[0].getsockname()[1], app.base))
     await _first(signalled.wait(), *([listening.until()] if listening.until else []))
     watching.cancel()

@@ -19,6 +19,7 @@ from .settings import Secret as Secret
 from .settings import ServerSettings as ServerSettings
 from .settings import Settings as Settings
 from .settings import StorageSettings as StorageSettings
+from .settings import TelemetrySettings as TelemetrySettings
 from .settings import TenantSettings as TenantSettings
 from .settings import Unit as Unit
 from .settings import VirtualKeySettings as VirtualKeySettings

@@ -15,6 +15,7 @@ SCOPES = MappingProxyType(
     {
         "chat": "ask models; see the gateway's state and one's own figures",
         "instructor": "see and set one's own group, and share with it; an administrator has it for every group",
+        "metrics": "read the figures for Prometheus, and nothing else",
         "admin": "see and check the keys; see, change and reset limits; see what everybody used, and forget it",
     }
 )
@@ -106,7 +107,8 @@ class TenantSettings:
     """The policy of one group.
 
     ``fallbacks`` says whether another model may answer when the one asked for cannot; ``cache`` whether answers are
-    given again (None: as ``[cache]`` has it); ``keep_prompts`` whether the ledger holds what was asked, encrypted.
+    given again (None: as ``[cache]`` has it); ``keep_prompts`` and ``keep_answers`` whether the ledger holds what was
+    asked and answered, encrypted.
     """
 
     name: str
@@ -117,6 +119,7 @@ class TenantSettings:
     fallbacks: bool = False
     cache: bool | None = None
     keep_prompts: bool = False
+    keep_answers: bool = False
     limits: CallerLimits = field(default_factory=CallerLimits)
 
 
@@ -134,6 +137,7 @@ class StorageSettings:
     instance: str = ""  # this gateway's name in the ledger, its own among all that share it; the host's when empty
     time_zone: str = "UTC"  # whose midnight begins a day of the ledger and of budgets
     retention_days: int = 0  # entries are deleted when they are older; 0 keeps them
+    keep_text_days: int = 30  # prompts and answers are deleted when they are older; 0 keeps them as long as entries
     # What prompts are encrypted with where a policy keeps them: the first encrypts, all decrypt.
     prompt_keys: tuple[Secret, ...] = ()
     instances: int = 1  # how many gateways share ``state``, for a start without it; it tells otherwise
@@ -195,6 +199,16 @@ class DocumentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TelemetrySettings:
+    """Whether and where requests are sent as traces."""
+
+    endpoint: str = ""  # of a collector that takes OTLP over HTTP; empty for no traces
+    sample: float = 0.1  # the share of requests that are traced, from 0 to 1
+    content: bool = False  # whether spans have the text of messages where a group's policy keeps prompts
+    service: str = "rsql-gateway"  # the name that traces are found by
+
+
+@dataclass(frozen=True, slots=True)
 class HubSettings:
     """How callers of a JupyterHub are known."""
 
@@ -245,6 +259,7 @@ class Settings:
     hub: HubSettings = field(default_factory=HubSettings)
     virtual_keys: VirtualKeySettings = field(default_factory=VirtualKeySettings)
     documents: DocumentSettings = field(default_factory=DocumentSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
 
 
 MOST_WHOLE = 1_000_000_000_000_000  # the largest whole number in settings; every store can count with it

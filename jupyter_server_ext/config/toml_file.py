@@ -125,7 +125,7 @@ def _settings(file: TomlTable) -> s.Settings:
     file.only(
         [
             *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks"),
-            *("storage", "prices", "cache", "server", "hub", "virtual_keys", "documents"),
+            *("storage", "prices", "cache", "server", "hub", "virtual_keys", "documents", "telemetry"),
         ]
     )
     limits = file.table("limits")
@@ -149,6 +149,7 @@ def _settings(file: TomlTable) -> s.Settings:
         hub=s.HubSettings(**file.table("hub").fields(s.HubSettings)),
         virtual_keys=_virtual_keys(file.table("virtual_keys")),
         documents=_documents(file.table("documents")),
+        telemetry=_telemetry(file.table("telemetry")),
     )
     served = {model for key in settings.keys for model in key.models}
     known = bool(settings.keys) and all(key.models for key in settings.keys)
@@ -184,6 +185,15 @@ def _virtual_keys(table: TomlTable) -> s.VirtualKeySettings:
         words = f"'default_days' in {table.title} is above 'most_days'. Make it {keys.most_days:g}."
         table.refuse("default_days", words)
     return dataclasses.replace(keys, default_days=keys.most_days)
+
+
+def _telemetry(table: TomlTable) -> s.TelemetrySettings:
+    telemetry = s.TelemetrySettings(**table.fields(s.TelemetrySettings))
+    if telemetry.endpoint and not telemetry.endpoint.startswith(("http://", "https://")):
+        table.refuse("endpoint", f"'endpoint' in {table.title} must be a URL such as http://127.0.0.1:4318.")
+    if not 0 <= telemetry.sample <= 1:
+        table.refuse("sample", f"'sample' in {table.title} must be from 0 to 1.")
+    return telemetry
 
 
 def _documents(table: TomlTable) -> s.DocumentSettings:

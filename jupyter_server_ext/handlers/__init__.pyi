@@ -1,5 +1,4 @@
 from .base import AppContext as AppContext
-from .base import Metrics as Metrics
 from .base import installed_version as installed_version
 from .base import log_request as log_request
 from .chat import Conversations as Conversations
@@ -8,6 +7,7 @@ from .connections import BoundedServer as BoundedServer
 from .connections import FewWords as FewWords
 from .connections import most_connections as most_connections
 from .connections import patient as patient
+from .figures import Metrics as Metrics
 from .home import NoRoute as NoRoute
 from .reading import BodyReader as BodyReader
 from .requests import BodyBudget as BodyBudget

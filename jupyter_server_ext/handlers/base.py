@@ -10,37 +10,42 @@ from copy import copy
 from dataclasses import dataclass, field
 from http.client import responses
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from tornado.iostream import StreamClosedError
 from tornado.log import access_log, app_log
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from jupyter_server_ext.errors import BadRequest, NoCapacity, NotAuthenticated, RsqlGatewayError
+from jupyter_server_ext.errors import BadRequest, NoCapacity, NotAuthenticated, NotPermitted, RsqlGatewayError
+from jupyter_server_ext.handlers.parameters import check_names
 from jupyter_server_ext.handlers.requests import IncomingBody
+from jupyter_server_ext.handlers.shapes import description_of
 from jupyter_server_ext.identity import open_to_all, scope_of
+from jupyter_server_ext.ledger import Page
+from jupyter_server_ext.logs import current_request
 from jupyter_server_ext.messages import Caller, is_name
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from prometheus_client.core import Metric
     from tornado.http1connection import HTTP1Connection
 
     from jupyter_server_ext.config import Settings
     from jupyter_server_ext.handlers.chat import Conversations, Ratings
     from jupyter_server_ext.handlers.completions import RelayHandler
+    from jupyter_server_ext.handlers.figures import Metrics
     from jupyter_server_ext.handlers.reading import BodyReader
     from jupyter_server_ext.handlers.requests import BodyBudget
     from jupyter_server_ext.handlers.routes import Route
     from jupyter_server_ext.identity import Authenticator, HubAccess, Policy, VirtualKeys
     from jupyter_server_ext.knowledge import Documents, SharedTexts
+    from jupyter_server_ext.ledger import SqlAnalytics
     from jupyter_server_ext.limits import Limits
-    from jupyter_server_ext.pipeline import Accounting, Gateway
+    from jupyter_server_ext.pipeline import Accounting, Gateway, KeyChanges
     from jupyter_server_ext.tenants import LimitOverrides, RuntimeSettings, Tenants
+
+T = TypeVar("T")
 
 # The handlers are plain tornado: in a Jupyter Server they stand beside its own without its per-request work, which
 # would halve what one core serves, and alone they need no Jupyter Server at all.
@@ -49,12 +54,15 @@ _NO_BOUND = 1 << 62  # of tornado, which would close the connection without a re
 _SMALL_BODY = 256_000  # bytes; of routes that do not ask a model
 _PREFLIGHT_SECONDS = 600  # for which a browser remembers what a page of another origin may send
 # Headers that such a page may send and read; never a cookie or what stands for one.
-_SENT = "Authorization, Content-Type, Idempotency-Key, If-None-Match, traceparent, X-Request-Id, X-RSQL-Task"
+_SENT = ", ".join(
+    (
+        *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"),
+        *("traceparent", "X-Request-Id", "X-RSQL-Session", "X-RSQL-Task"),
+    )
+)
 _EXPOSED = "ETag, Retry-After, x-request-id, X-RSQL-Session"
 _PATIENCE_SECONDS = 1.0  # with the body of a request that is refused anyway
 _PATIENCE_BYTES = 32_000_000  # likewise; who sends more is answered in the middle
-# From a cached answer to a long one behind a queue.
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
 class JsonHandler(RequestHandler):
@@ -179,6 +187,7 @@ class GatewayHandler(JsonHandler):
     async def prepare(self) -> None:
         """Check the method, the caller and the size of the body before any of it is read."""
         self.app.metrics.under_way += 1
+        current_request.set(self.request_id)
         # From here on ``ended`` is called once, however the request ends.
         self._counted = True
         self.connection.set_max_body_size(_NO_BOUND)  # it is bounded here, with a reply
@@ -221,6 +230,10 @@ class GatewayHandler(JsonHandler):
         if scope:
             self.caller = await self.app.auth.caller(self, scope)
             await self.app.limits.admit(self.caller, self.route)
+        self._described = description_of(getattr(self, str(self.request.method).lower(), None))
+        known = () if self._described is None else self._described.parameters
+        if known or self.route.startswith("admin/"):
+            check_names(self.request.query_arguments, known)
         self.incoming.announce(self.caller)
 
     def _give_up(self) -> None:
@@ -288,6 +301,39 @@ class GatewayHandler(JsonHandler):
         if self.caller is None:
             raise NotAuthenticated("This route does not know who asks.")
         return self.caller
+
+    def query(self) -> dict[str, Any]:
+        """The values of what this route takes in its address, as ``described`` names them.
+
+        Raises:
+            BadRequest: A value is wrong.
+        """
+        known = self._described.parameters if self._described is not None else ()
+        return {one.name: one.value(self.get_query_argument(one.name, None)) for one in known}
+
+    def page(self) -> Page:
+        """Which part of a list is wanted, by ``limit`` and ``after``.
+
+        Raises:
+            BadRequest: One of them is wrong.
+        """
+        asked = self.query()
+        return Page.after(asked["after"], asked["limit"])
+
+    def tenant_seen(self) -> str | None:
+        """The group whose figures are asked for, by ``tenant``; an instructor sees the own one only; None for all.
+
+        Raises:
+            NotPermitted: It is another group than an instructor's.
+        """
+        own, asked = self.app.tenants.scope(self.asker), self.query().get("tenant")
+        if own is not None and asked not in (None, own):
+            raise NotPermitted("You see your own group only.", param="tenant")
+        return own if own is not None else asked
+
+    async def analyze(self, question: Callable[[SqlAnalytics], T]) -> T:
+        """What the ledger's sums and rankings say; see ``Ledger.analyze``."""
+        return await self.app.accounting.ledger.analyze(question)
 
     def default_model(self) -> str:
         """The configured model, if the caller may use it; else the first of the caller's; empty for none."""
@@ -365,99 +411,6 @@ def plain_error(status: int) -> RsqlGatewayError:
     return kind(message, code=code, status=status)
 
 
-class Metrics:
-    """The figures of one gateway for Prometheus, in a registry of its own.
-
-    ``status`` is ``Gateway.status``, read when somebody asks for the figures.
-    """
-
-    # Names follow ``rsql_<noun>_<unit>``. No label holds a caller, a token, a key or text of a request.
-
-    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
-        registry = self._registry = CollectorRegistry()  # not the global one: a process may hold two gateways
-        self._requests = Counter(
-            "rsql_requests", "Requests answered, by route and HTTP status.", ["route", "status"], registry=registry
-        )
-        words = "Time from a request's headers to the end of its answer."
-        self._seconds = Histogram(
-            "rsql_request_duration_seconds", words, ["route"], buckets=_SECONDS, registry=registry
-        )
-        self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
-        under_way = Gauge("rsql_requests_under_way", "Requests not yet answered.", registry=registry)
-        under_way.set_function(lambda: self.under_way)
-        self.under_way = 0  # requests that have come and are not answered
-        self.ended_so_far = 0
-        self._idle: asyncio.Future[None] | None = None
-        self._feedback = Counter(
-            "rsql_feedback", "Answers that people rated, by rating.", ["rating"], registry=registry
-        )
-        registry.register(_Status(status))
-
-    def ended(self, route: str, status: int, seconds: float) -> None:
-        """A request was answered."""
-        self.under_way -= 1
-        self.ended_so_far += 1
-        # The end of the gateway waits for this.
-        if self._idle is not None and not self.under_way and not self._idle.done():
-            self._idle.set_result(None)
-        counted = self._counted.get((route, status))
-        if counted is None:  # finding a label costs more than counting
-            counted = self._requests.labels(route, str(status)), self._seconds.labels(route)
-            self._counted[route, status] = counted
-        counted[0].inc()
-        counted[1].observe(seconds)
-
-    async def idle(self) -> None:
-        """Return when nothing is under way."""
-        if self.under_way:
-            self._idle = asyncio.get_running_loop().create_future()
-            await self._idle
-
-    def rated(self, rating: int) -> None:
-        """Somebody rated an answer from 1 to 5."""
-        self._feedback.labels(str(rating)).inc()
-
-    def text(self) -> bytes:
-        """All figures, in Prometheus' text format."""
-        return generate_latest(self._registry)
-
-
-class _Status:
-    """Figures that are read from the gateway's status when they are asked for."""
-
-    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
-        self._status = status
-
-    def collect(self) -> Iterator[Metric]:
-        status = self._status()
-        keys = GaugeMetricFamily("rsql_keys", "Keys of providers, by state.", labels=["state"])
-        for state, number in status.get("keys", {}).items():
-            keys.add_metric([state], number)
-        yield keys
-        checks = GaugeMetricFamily("rsql_check_ok", "1 when this part works, else 0.", labels=["check"])
-        for part, word in status.get("checks", {}).items():
-            checks.add_metric([part], float(word == "ok"))
-        yield checks
-        if cache := status.get("cache"):
-            results = CounterMetricFamily(
-                "rsql_cache_requests", "Requests answered, by what the cache did.", labels=["result"]
-            )
-            for result in ("hit", "miss", "shared", "bypass"):
-                results.add_metric([result], cache[result])
-            yield results
-            saved = "What cached answers would have cost."
-            yield CounterMetricFamily("rsql_cache_saved_dollars", saved, cache["saved_usd"])
-            yield GaugeMetricFamily("rsql_cache_answers", "Answers in the cache.", value=cache["answers"])
-            yield GaugeMetricFamily("rsql_cache_bytes", "Size of the answers in the cache.", value=cache["bytes"])
-        queue = status.get("queue", {})
-        yield GaugeMetricFamily("rsql_queue_length", "Requests waiting for a key.", value=queue.get("length", 0))
-        wait = queue.get("expected_wait_seconds") or 0.0
-        yield GaugeMetricFamily("rsql_queue_wait_seconds", "Expected wait of the next request.", value=wait)
-
-    def describe(self) -> Iterator[Metric]:
-        return iter(())
-
-
 _LAST_WORDS_SECONDS = 2.0  # that answers may take to end when the gateway does
 
 
@@ -484,9 +437,16 @@ class AppContext:
     base: str  # the path they are below, with a slash at both ends
     bodies: BodyBudget  # how much is held of bodies that come in
     reader: BodyReader  # reads them
+    key_changes: KeyChanges  # what administrators did to keys
     hub: HubAccess | None = None  # the JupyterHub whose service this is, if any
     # What is being answered, to be ended with a word when the gateway ends.
     under_way: set[RelayHandler] = field(default_factory=set)
+    started: float = field(default_factory=time.monotonic)
+
+    async def follow(self) -> None:
+        """Follow what administrators do at other gateways of the same ledger, for ever."""
+        ledger = self.accounting.ledger
+        await asyncio.gather(self.runtime.follow(), self.conversations.follow(ledger))
 
     async def close(self) -> None:
         """End what is open; what is being answered ends with an error that says so."""
@@ -495,6 +455,8 @@ class AppContext:
             await asyncio.wait(ending, timeout=_LAST_WORDS_SECONDS)
         self.reader.close()
         await self.gateway.close()
+        if self.accounting.traces is not None:
+            await asyncio.to_thread(self.accounting.traces.close)
 
 
 def health(app: AppContext) -> Mapping[str, Any]:

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import time
 from collections import OrderedDict, deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.handlers import requests
+from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
+from jupyter_server_ext.handlers import requests, shapes
 from jupyter_server_ext.handlers.base import GatewayHandler
 from jupyter_server_ext.handlers.completions import RelayHandler
+from jupyter_server_ext.handlers.shapes import described
 from jupyter_server_ext.identity import needs_scope
-from jupyter_server_ext.messages import is_name, without_controls
+from jupyter_server_ext.messages import Rating, is_name, without_controls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jupyter_server_ext.handlers.requests import Read
+    from jupyter_server_ext.ledger import Ledger, Page, SqlLedgerStore
 
 
 class PlainChat(RelayHandler):
     """A question with what it is about, and earlier turns by name."""
 
     @needs_scope("chat")
+    @described(shapes.ChatReply)
     async def post(self) -> None:
         """Answer one message. With the ``session_id`` of a reply the next message continues it.
 
@@ -43,6 +47,8 @@ class PlainChat(RelayHandler):
         session = named or self.app.conversations.new_id(repeatable)
         earlier = self.app.conversations.of(self.asker.name, session)
         request = self.chat_request(_with_earlier(read, earlier), sent=body)
+        task = request.task if "X-RSQL-Task" in self.request.headers else "chat"
+        request = replace(request, session_id=session, task=task)
         self.set_header("X-RSQL-Session", session)
         texts: list[str] = []
         plain, listen = partial(_plain, session, texts), partial(_listen, texts)
@@ -118,6 +124,11 @@ def _text(completion: object, part: str) -> str:
 
 
 Message = dict[str, str]
+_FOLLOW_SECONDS = 2.0  # between two looks at what was deleted at other gateways
+
+
+def _deleted_since(at: float, store: SqlLedgerStore) -> list[tuple[str, str, float]]:
+    return store.notes.deleted_conversations(at)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -162,9 +173,23 @@ class Conversations:
         while len(self._kept) > self.callers:
             self._kept.popitem(last=False)
 
-    def forget(self, caller: str) -> None:
-        """Forget all of a caller."""
-        self._kept.pop(caller, None)
+    def forget(self, caller: str, session: str | None = None) -> None:
+        """Forget all of a caller, or one conversation."""
+        if session is None:
+            self._kept.pop(caller, None)
+        elif sessions := self._kept.get(caller):
+            sessions.pop(session, None)
+
+    async def follow(self, ledger: Ledger, seconds: float = _FOLLOW_SECONDS) -> None:
+        """Forget what is deleted at other gateways, for ever."""
+        since = time.time()
+        while ledger.keeps:
+            await asyncio.sleep(seconds)
+            before = since - _FOLLOW_SECONDS  # whose clock may differ a little
+            since = time.time()
+            with suppress(LedgerUnavailable):
+                for caller, session, _ in await ledger.ask(partial(_deleted_since, before)):
+                    self.forget(caller, session)
 
     def _recent(self, messages: Sequence[Message]) -> list[Message]:
         # Whole turns from the end that fit; none when even the last is too long.
@@ -181,40 +206,47 @@ _WORDS = {"up": 5, "down": 1}
 _LONGEST_COMMENT = 4_000  # characters
 
 
-@dataclass(frozen=True, slots=True)
-class Rating:
-    """One person's word on one answer: ``rating`` from 1 to 5, ``at`` in Unix time."""
-
-    request_id: str
-    caller: str
-    rating: int
-    comment: str
-    at: float
-
-
 class Ratings:
-    """The latest ratings, in memory; ``metrics`` counts them all."""
+    """What people think of answers: in the ledger, and without one the latest in memory."""
 
-    def __init__(self, most: int = 1_000) -> None:
+    def __init__(self, ledger: Ledger, most: int = 1_000) -> None:
+        self._ledger = ledger
         self._latest: deque[Rating] = deque(maxlen=most)
 
-    def add(self, rating: Rating) -> None:
-        """Keep it, and let the oldest go when there are too many."""
-        self._latest.append(rating)
+    async def add(self, rating: Rating) -> None:
+        """Keep it, in place of an earlier one of the same request.
+
+        Raises:
+            LedgerUnavailable: It cannot be kept now.
+        """
+        if self._ledger.keeps:
+            await self._ledger.write(lambda store: store.notes.rate(rating))
+        else:
+            self.forget_request(rating.request_id)
+            self._latest.append(rating)
 
     def forget(self, caller: str) -> None:
-        """Drop a caller's ratings."""
+        """Drop a caller's ratings from memory; ``SqlLedgerStore.forget`` drops those of the ledger."""
         self._latest = deque((one for one in self._latest if one.caller != caller), maxlen=self._latest.maxlen)
 
-    def latest(self) -> list[Rating]:
-        """The latest first."""
-        return list(reversed(self._latest))
+    def forget_request(self, request_id: str) -> None:
+        """Drop the rating of one request from memory."""
+        kept = (one for one in self._latest if one.request_id != request_id)
+        self._latest = deque(kept, maxlen=self._latest.maxlen)
+
+    async def latest(self, page: Page, tenant: str | None = None) -> Sequence[Rating]:
+        """The latest first, of everybody or of one tenant; one more than the page has where there are more."""
+        if self._ledger.keeps:
+            return await self._ledger.ask(lambda store: store.notes.ratings(page, tenant))
+        own = [one for one in self._latest if tenant in (None, one.tenant)]
+        return list(reversed(own))[: page.limit]
 
 
 class Feedback(GatewayHandler):
     """``POST feedback``."""
 
     @needs_scope("chat")
+    @described(shapes.ThanksReply)
     async def post(self) -> None:
         """Rate an answer, by its request id: ``up``, ``down``, or 1 to 5; with a comment if you like."""
         body = requests.json_object(self.body)
@@ -228,6 +260,7 @@ class Feedback(GatewayHandler):
         if not is_name(request_id) or not await self.app.accounting.knows(request_id, self.asker):
             words = "There is no request of yours with this id. It is in the header x-request-id of an answer."
             raise BadRequest(words, param="request_id", code="unknown_request", status=404)
-        self.app.ratings.add(Rating(request_id, self.asker.name, number, comment, time.time()))
+        who = self.asker
+        await self.app.ratings.add(Rating(request_id, who.name, number, comment, time.time(), who.tenant))
         self.app.metrics.rated(number)
         self.reply({"status": "thanks", "request_id": request_id, "rating": number})

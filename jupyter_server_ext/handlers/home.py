@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from html import escape
 from pathlib import Path
@@ -14,15 +13,14 @@ from tornado.web import HTTPError
 
 from jupyter_server_ext.config import CallerLimits
 from jupyter_server_ext.errors import BadRequest, NotAuthenticated, NotPermitted
-from jupyter_server_ext.handlers import keys
-from jupyter_server_ext.handlers.base import GatewayHandler, health, installed_version
-from jupyter_server_ext.identity import needs_scope, open_to_all, scope_of
+from jupyter_server_ext.handlers import keys, shapes
+from jupyter_server_ext.handlers.base import GatewayHandler, health
+from jupyter_server_ext.handlers.openapi import openapi, operations
+from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.identity import needs_scope, open_to_all
 from jupyter_server_ext.tenants import check_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jupyter_server_ext.handlers.routes import Route
     from jupyter_server_ext.messages import Caller
 
 _WHOLE, _MONEY = ("requests_per_day",), ("usd_per_day", "usd_per_month")  # limits that the form asks for
@@ -34,6 +32,7 @@ class Home(GatewayHandler):
     """The root: for programs as ``health``, for people a page."""
 
     @open_to_all
+    @described(shapes.HealthReply)
     async def get(self) -> None:
         """Whether the gateway can answer; in a browser that is logged in to the hub, your own use and keys, too."""
         state = health(self.app)
@@ -45,6 +44,7 @@ class Home(GatewayHandler):
             await self._show_own()
 
     @open_to_all
+    @described("text/html")
     async def post(self) -> None:
         """Make or revoke a virtual API key, from the form of the page."""
         form = {name: values[-1] for name, values in parse_qs(self.body.decode("utf-8", "replace")).items()}
@@ -116,6 +116,7 @@ class Returned(GatewayHandler):
     """``oauth_callback``: a browser comes back from the hub."""
 
     @open_to_all
+    @described("text/html")
     async def get(self) -> None:
         """The hub sends browsers here after the login; begins a session and goes on to the page."""
         hub = self.app.hub
@@ -162,64 +163,11 @@ def _of(current: int, limit: int | None) -> str:
     return f"{current:,}" + ("" if limit is None else f" of {limit:,}")
 
 
-_METHODS = ("get", "post", "delete")  # of routes; the others are aliases of these
-_TEXT = {"type": "string"}
-
-
-def operations(routes: tuple[Route, ...]) -> Iterator[tuple[Route, str, str, str]]:
-    """Each method of each route: route, method, scope (empty for none), what it does."""
-    for route in routes:
-        # Of several names for one method, such as put and patch, one is shown.
-        for name in _METHODS:
-            method = getattr(route.handler, name)
-            scope = scope_of(method)
-            if scope is not None:
-                yield route, name.upper(), scope, inspect.getdoc(method) or ""
-
-
-def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
-    """The routes as an OpenAPI 3.1 document: https://spec.openapis.org/oas/v3.1.0."""
-    paths: dict[str, dict[str, Any]] = {}
-    for route, method, scope, doc in operations(routes):
-        summary, _, more = doc.partition("\n\n")
-        operation: dict[str, Any] = {"summary": summary, "description": more, "responses": _RESPONSES}
-        operation["security"] = [{"token": [scope]}] if scope else []
-        operation["parameters"] = [{"name": n, "in": "path", "required": True, "schema": _TEXT} for n in route.names]
-        if route.body:
-            form = {"schema": {"type": "object", **route.body}}
-            operation["requestBody"] = {"required": True, "content": {"application/json": form}}
-        paths.setdefault(f"/{route.path}", {})[method.lower()] = operation
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "rsql gateway", "version": installed_version()},
-        "paths": paths,
-        "components": {
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": {"Error": _ERROR},
-        },
-    }
-
-
-_ERROR_FIELDS = {
-    **dict.fromkeys(("message", "type", "code"), _TEXT),
-    "param": {"type": ["string", "null"]},
-    "request_id": _TEXT,
-    "retry_after": {"type": "number", "description": "Seconds."},
-}
-_ERROR = {"type": "object", "properties": {"error": {"type": "object", "properties": _ERROR_FIELDS}}}
-_RESPONSES = {
-    "200": {"description": "The answer."},
-    "default": {
-        "description": "An error.",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-    },
-}
-
-
 class OpenApi(GatewayHandler):
     """``GET openapi.json``."""
 
     @needs_scope("chat")
+    @described(dict[str, Any])
     def get(self) -> None:
         """This gateway's routes as an OpenAPI document."""
         self.reply(openapi(self.app.routes))
@@ -229,6 +177,7 @@ class Docs(GatewayHandler):
     """``GET docs``."""
 
     @needs_scope("chat")
+    @described("text/html")
     def get(self) -> None:
         """This gateway's routes as a page."""
 
@@ -244,6 +193,7 @@ class Health(GatewayHandler):
     """``health``: no token, nothing that is not for everybody."""
 
     @open_to_all
+    @described(shapes.HealthReply)
     def get(self) -> None:
         """Whether the gateway can answer: 200, or 503 when no key can serve any more or it is about to end."""
         state = health(self.app)
@@ -273,6 +223,7 @@ class Status(GatewayHandler):
     """``GET status``."""
 
     @needs_scope("chat")
+    @described(dict[str, Any])
     def get(self) -> None:
         """Keys by state, the queue, models, and the least that your group lets out of a kernel."""
         state = {name: value for name, value in self.app.gateway.status().items() if name != "pool"}
@@ -286,6 +237,7 @@ class Stats(GatewayHandler):
     """``GET stats``."""
 
     @needs_scope("chat")
+    @described(dict[str, Any])
     async def get(self) -> None:
         """Your own use: requests and tokens per period with what is left, requests under way, money."""
         asker, rules = self.asker, self.app.policy.of(self.asker)
@@ -320,8 +272,12 @@ class Stats(GatewayHandler):
 class PrometheusMetrics(GatewayHandler):
     """``GET metrics``."""
 
-    @needs_scope("chat")
+    @needs_scope("metrics")
+    @described("text/plain")
     def get(self) -> None:
-        """Figures for Prometheus, in its text format."""
+        """Figures for Prometheus, in its text format: for administrators, and with the scope ``metrics``, all of them.
+
+        Others see those that name no model, group or key.
+        """
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-        self.finish(self.app.metrics.text())
+        self.finish(self.app.metrics.text(detailed=bool(self.asker.scopes & {"metrics", "admin"})))

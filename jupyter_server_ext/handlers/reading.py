@@ -23,6 +23,7 @@ from jupyter_server_ext.errors import BadRequest, RsqlGatewayError, TooLarge
 from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.requests import Read
 from jupyter_server_ext.messages import Weighed, characters
+from jupyter_server_ext.questions import question_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,6 +185,7 @@ def _taken_apart(body: bytes, shape: Shape) -> tuple[_ReadBody, bytes]:
         prompt_hash=hashlib.sha256(as_json).hexdigest(),
         system=1 + len(msgspec.json.encode(messages[0])) if leads else 0,
         last=len(msgspec.json.encode(messages[-1])) if messages else 0,
+        question=question_of(messages),
     )
     reply = _ReadBody(weighed=weighed, fingerprint=requests.fingerprint_of(sent))
     texts: list[bytes] = []

@@ -23,6 +23,8 @@ CacheWish = Literal["", "use", "bypass", "never"]
 _KEY_FIELD = re.compile(r"api[-_]?key", re.IGNORECASE)
 _SESSION = re.compile(r"[\w.:@+-]{1,128}")
 _REPEAT_KEY = re.compile(r"[ -~]{1,255}")
+_CLIENT_ID = re.compile(r"[!-~]{1,128}")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)")
 _TASKS = frozenset(get_args(Task))
 _MOST_TOKENS = 2**31 - 1  # what no counter overflows at, here or at a provider
 _MOST_CHOICES = 128  # as OpenAI allows
@@ -198,6 +200,8 @@ def chat_request(
         interactive=task != "batch",
         cache=cache,
         max_age=max_age,
+        client_id=client_id_of(headers),
+        traceparent=traceparent_of(headers),
         repeat_key=repeat_key(headers),
         fingerprint=fingerprint,
         whole=wants_whole(headers, task),
@@ -222,7 +226,16 @@ def embeddings_request(
     task: Task = task_of(headers)
     interactive = task != "batch"
     return ChatRequest(
-        model, body, task=task, request_id=request_id, interactive=interactive, embeds=True, weighed=weighed
+        model,
+        body,
+        task=task,
+        request_id=request_id,
+        session_id=session_of(headers.get("X-RSQL-Session", "")),
+        interactive=interactive,
+        embeds=True,
+        client_id=client_id_of(headers),
+        traceparent=traceparent_of(headers),
+        weighed=weighed,
     )
 
 
@@ -261,6 +274,25 @@ def task_of(headers: Mapping[str, str]) -> Task:
     """What the client says the request is for; ``other`` for clients that know nothing of it."""
     task = headers.get("X-RSQL-Task", "").lower()
     return task if task in _TASKS else "other"  # type: ignore[return-value]  # checked against the literal's values
+
+
+def client_id_of(headers: Mapping[str, str]) -> str:
+    """The client's own id of the request, empty where it has none that can be written down."""
+    given = headers.get("X-Request-Id", "")
+    return given if _CLIENT_ID.fullmatch(given) else ""
+
+
+def traceparent_of(headers: Mapping[str, str]) -> str:
+    """The client's place in a trace (https://www.w3.org/TR/trace-context/), empty where there is none that is valid.
+
+    Example:
+        >>> traceparent_of({"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})[3:35]
+        '0af7651916cd43dd8448eb211c80319c'
+        >>> traceparent_of({"traceparent": "00-00000000000000000000000000000000-b7ad6b7169203331-01"})
+        ''
+    """
+    given = headers.get("traceparent", "").strip()
+    return given[:55] if _TRACEPARENT.match(given) else ""
 
 
 def wants_whole(headers: Mapping[str, str], task: Task) -> bool:

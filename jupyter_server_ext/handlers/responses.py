@@ -14,6 +14,7 @@ from jupyter_server_ext.errors import BadRequest
 from jupyter_server_ext.handlers.completions import RelayHandler
 from jupyter_server_ext.handlers.requests import check_amount
 from jupyter_server_ext.handlers.response_events import EventTranslator, ResponseFrame, response_of
+from jupyter_server_ext.handlers.shapes import described
 from jupyter_server_ext.identity import needs_scope
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Responses(RelayHandler):
     """``POST v1/responses``."""
 
     @needs_scope("chat")
+    @described(dict[str, Any])
     async def post(self) -> None:
         """Answer as OpenAI's Responses API does, as a stream of its events or whole. Functions are the only tools."""
         read = await self.read_body(chat_body)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.handlers import admin, chat, completions, home, keys, knowledge, responses, tenants
+from jupyter_server_ext.handlers import admin, analytics, chat, completions, home, keys, knowledge, responses, tenants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,9 +32,9 @@ class Route:
         return _PARAMETER.sub(r"{\1}", self.pattern)
 
     @property
-    def names(self) -> list[str]:
-        """What varies in it."""
-        return [found[1] for found in _PARAMETER.finditer(self.pattern)]
+    def variables(self) -> dict[str, str]:
+        """What varies in it, with its form where it has one."""
+        return {found[1]: found[2] or "" for found in _PARAMETER.finditer(self.pattern)}
 
     @property
     def regex(self) -> str:
@@ -64,6 +64,9 @@ _EMBEDDINGS = _schema("input", "model", input=_TEXT_OR_LIST, model=_TEXT) | _OPE
 _CONTEXT = {"type": ["string", "object", "array"]}
 _CHAT = _schema("message", message=_TEXT, context=_CONTEXT, session_id=_TEXT, model=_TEXT, stream=_TRUTH)
 _LIMITS = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
+_LIMITS_ANY = {"type": "object"}
+_BY_NAME = {"type": "object", "additionalProperties": {"type": ["object", "null"]}}
+_LIMITS_OF = _schema(caller=_LIMITS_ANY, tenant=_LIMITS_ANY, everyone=_LIMITS_ANY, callers=_BY_NAME, tenants=_BY_NAME)
 _NEW_KEY: dict[str, Any] = {"name": _TEXT, "days": {"type": "number"}, "limits": _LIMITS, "scopes": {"type": "array"}}
 _OWN_KEY = _schema("name", **_NEW_KEY)
 _KEY_OF_ANYBODY = _schema("owner", "name", owner=_TEXT, tenant=_TEXT, **_NEW_KEY)
@@ -92,6 +95,7 @@ _RULES: dict[str, Any] = {
 }
 _TENANT = _schema("name", name=_TEXT, **_RULES)
 _MEMBER = _schema("caller", caller=_TEXT, instructor=_TRUTH)
+_NAME = _schema("name", name=_TEXT)
 _STARS = {"oneOf": [{"enum": ["up", "down"]}, {"type": "integer", "minimum": 1, "maximum": 5}]}
 _RATING = _schema("request_id", "rating", request_id=_TEXT, rating=_STARS, comment=_TEXT)
 
@@ -115,6 +119,8 @@ ROUTES = (
     Route("status", home.Status),
     Route("stats", home.Stats),
     Route("feedback", chat.Feedback, _RATING),
+    Route("conversations", analytics.OwnConversations),
+    Route("conversations/{id:[^/]+}", analytics.OwnConversation, _NAME),
     Route("metrics", home.PrometheusMetrics),
     Route("keys", keys.OwnKeys, _OWN_KEY),
     Route("keys/{id:[^/]+}", keys.OwnKey),
@@ -127,7 +133,7 @@ ROUTES = (
     Route("admin/api/keys/{key:[^/]+}/{action:pause|resume|retire}", admin.OneKey),
     Route("admin/api/api-keys", keys.AllKeys, _KEY_OF_ANYBODY),
     Route("admin/api/api-keys/{id:[^/]+}", keys.OneKeyOfAll),
-    Route("admin/api/limits", admin.LimitsInForce),
+    Route("admin/api/limits", admin.LimitsInForce, _LIMITS_OF),
     Route("admin/api/tenants", tenants.AllTenants, _TENANT),
     Route("admin/api/tenants/{name:[^/]+}", tenants.OneTenant, _schema(**_RULES)),
     Route("admin/api/tenants/{name:[^/]+}/members", tenants.Members, _MEMBER),
@@ -139,7 +145,21 @@ ROUTES = (
     Route("admin/api/requests/{id:[^/]+}", admin.OneRequest),
     Route("admin/api/feedback", admin.FeedbackList),
     Route("admin/api/usage", admin.UsageSums),
-    Route("admin/api/errors", admin.Errors),
+    Route("admin/api/errors", analytics.Errors),
+    Route("admin/api/metrics", analytics.HourlyMetrics),
+    Route("admin/api/stats", analytics.StatsOfAll),
+    Route("admin/api/health", analytics.AdminHealth),
+    Route("admin/api/requests", analytics.Executions),
+    Route("admin/api/users", analytics.AllUsers),
+    Route("admin/api/user-activity/{user:[^/]+}", analytics.UserActivity),
+    Route("admin/api/analytics/popular", analytics.Popular),
+    Route("admin/api/analytics/trending", analytics.Trending),
+    Route("admin/api/analytics/stats", analytics.AnalyticsStats),
+    Route("admin/api/analytics/timeseries", analytics.TimeSeries),
+    Route("admin/api/sessions", analytics.Sessions),
+    Route("admin/api/sessions/{id:[^/]+}", analytics.OneSession),
+    Route("admin/api/conversations", analytics.AllConversations),
+    Route("admin/api/conversations/{id:[^/]+}", analytics.OneSession),
     Route("admin/api/users/{name}", admin.OneUser),
 )
 """All routes; docs and openapi.json are made from this."""

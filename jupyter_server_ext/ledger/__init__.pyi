@@ -1,3 +1,4 @@
+from .analytics import SqlAnalytics as SqlAnalytics
 from .api_keys import ApiKey as ApiKey
 from .api_keys import MemoryApiKeys as MemoryApiKeys
 from .api_keys import SqlApiKeys as SqlApiKeys
@@ -12,6 +13,8 @@ from .files import Head as Head
 from .files import Instance as Instance
 from .files import read_anchor as read_anchor
 from .ledger import Ledger as Ledger
+from .notes import SqlNotes as SqlNotes
+from .pages import Page as Page
 from .rows import Used as Used
 from .schema import document_passages as document_passages
 from .schema import documents as documents
@@ -20,5 +23,11 @@ from .spool import SpooledLedgerStore as SpooledLedgerStore
 from .spool import SpoolFile as SpoolFile
 from .sql import SqlLedgerStore as SqlLedgerStore
 from .sql import opened as opened
+from .sums import MOST_HOURS as MOST_HOURS
+from .sums import OUTCOMES as OUTCOMES
+from .sums import TOTAL_KEYS as TOTAL_KEYS
+from .sums import grain_for as grain_for
+from .sums import heat_of as heat_of
+from .sums import quantile as quantile
 from .vault import AnswerVault as AnswerVault
 from .vault import PromptVault as PromptVault

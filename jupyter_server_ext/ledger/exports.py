@@ -16,16 +16,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FORMATS = ("csv", "parquet")
-_KINDS = {"String": "VARCHAR", "Integer": "INTEGER", "BigInteger": "BIGINT", "Float": "DOUBLE", "Boolean": "BOOLEAN"}
+_KINDS = {
+    "String": "VARCHAR",
+    "Text": "VARCHAR",
+    "Integer": "INTEGER",
+    "BigInteger": "BIGINT",
+    "Float": "DOUBLE",
+    "Boolean": "BOOLEAN",
+}
+
+_CAME_LATER = ("api_key", "session", "client_id", "trace", "question", "tables", "error_text")
 
 
 @cache
 def _types() -> dict[str, str]:
-    """The columns of an export, with their types in Parquet; the virtual key came last into the ledger."""
+    """The columns of an export, with their types in Parquet; those come last that came last into the ledger."""
     from jupyter_server_ext.ledger.reader import EXPORTED
 
     types = {column.name: _KINDS[type(column.type).__name__] for column in EXPORTED}
-    return types | {"api_key": types.pop("api_key")}
+    return types | {name: types.pop(name) for name in _CAME_LATER}
 
 
 def export(rows: Iterable[dict[str, Any]], path: Path, form: str) -> int:

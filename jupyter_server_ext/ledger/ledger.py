@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 from tornado.log import app_log
 
-from jupyter_server_ext.errors import LedgerUnavailable, RsqlGatewayError
+from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, RsqlGatewayError
 from jupyter_server_ext.ledger.files import add_line, line_of, read_anchor
 from jupyter_server_ext.messages import as_name
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jupyter_server_ext.config import Secret
+    from jupyter_server_ext.ledger.analytics import SqlAnalytics
     from jupyter_server_ext.ledger.api_keys import ApiKey
     from jupyter_server_ext.ledger.changes import Thing
     from jupyter_server_ext.ledger.rows import Used
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 _A_DAY = 86_400.0
 _TIDY_SECONDS = 3_600.0  # between two deletions of what is old
+_FOLD_SECONDS = 5.0  # between two additions to what administrators look at
+_FOLD_FIRST = 1_000  # entries that are added to it before a question is answered
 _PATIENCE_SECONDS = 2.5  # that a request waits for its entry while nothing can be written
 
 
@@ -86,6 +89,7 @@ class Ledger:
         *,
         retry_seconds: float = 1.0,  # pause before a failed write is tried again
         keep_days: int = 0,  # entries are deleted when they are older; 0 keeps them
+        text_days: int = 0,  # prompts and answers are deleted from entries that are older; 0 keeps them as long
         anchor: str = "",  # file for the chain's ends; empty for none, and they are in the log only
         anchor_key: Secret | None = None,  # what they are signed with
         clock: Callable[[], float] = time.time,  # Unix time
@@ -93,11 +97,13 @@ class Ledger:
         self._store = store
         self.keeps = store is not None
         self._keep_days = keep_days
+        self._text_days = text_days
         self._anchor = Path(anchor) if anchor else None
         self._anchor_key = anchor_key.reveal() if anchor_key else ""
         self._anchored = ""
         self._clock = clock
         self._tidying: asyncio.Task[None] | None = None
+        self._folding: asyncio.Task[None] | None = None
         self._retry_seconds = retry_seconds
         # One writer: entries of a chain follow each other, and a group commits while the next gathers.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rsql-ledger")
@@ -123,6 +129,14 @@ class Ledger:
             return "unavailable"
         return "degraded" if self._store is not None and self._store.is_away else "ok"
 
+    @property
+    def waiting(self) -> tuple[int, float]:
+        """How many entries are still to be written, and for how many seconds the first of them has waited."""
+        queued = [queue[0].since for queue in (self._begun, self._ended) if queue]
+        if not queued:
+            return 0, 0.0
+        return len(self._begun) + len(self._ended), asyncio.get_running_loop().time() - min(queued)
+
     def used(self, since: float, *, exact: float) -> list[Used]:
         """What was used from a Unix time on, oldest first, before ``exact`` by the minute; read before serving."""
         return list(self._store.used(since, exact=exact)) if self._store is not None else []
@@ -146,11 +160,7 @@ class Ledger:
             LedgerUnavailable: Records cannot be written now.
         """
         if self.failure:
-            raise self._unavailable()
-
-    def _unavailable(self) -> LedgerUnavailable:
-        msg = "The gateway cannot record requests at the moment, so it takes none. Tell its administrator."
-        return LedgerUnavailable(msg, retry_after=self._retry_seconds)
+            raise _unavailable(self._retry_seconds)
 
     def begin(self, entry: Entry) -> asyncio.Future[None] | None:
         """Note that a request is under way; the future is done when that is on disk, None where nothing is kept."""
@@ -168,6 +178,7 @@ class Ledger:
         if self._writer is None:
             self._writer = loop.create_task(self._write(), name="rsql-ledger")
             self._tidying = loop.create_task(self._tidy_for_ever(), name="rsql-retention")
+            self._folding = loop.create_task(_fold_for_ever(self), name="rsql-sums")
         self._wake.set()
         return waiting
 
@@ -195,6 +206,8 @@ class Ledger:
             raise LedgerUnavailable(msg, status=404, code="no_ledger")
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, question, self._store)
+        except BadRequest:
+            raise
         except Exception as error:  # any failure of any driver, whose words may name hosts and paths
             raise LedgerUnavailable("The ledger cannot be read at the moment. Try again later.") from error
 
@@ -212,8 +225,9 @@ class Ledger:
         self._wake.set()
         if self._writer is not None:
             await self._writer
-        if self._tidying is not None:
-            self._tidying.cancel()
+        for task in (self._tidying, self._folding):
+            if task is not None:
+                task.cancel()
         if self._store is not None:
             if self._writer is not None:
                 await self.write_head()
@@ -224,7 +238,25 @@ class Ledger:
         """Delete what is older than it should be, in chunks beside the writing of entries; return how many entries."""
         now = self._clock()
         await self.ask(lambda store: store.drop_answers(now))
+        # What is deleted must be in the sums.
+        await self.ask(lambda store: store.analytics.fold())
+        await self.ask(lambda store: store.analytics.drop_old(now, self._keep_days))
+        if self._text_days:
+            await self.ask(lambda store: store.drop_texts(now - self._text_days * _A_DAY))
         return await self.ask(lambda store: store.expire(now - self._keep_days * _A_DAY)) if self._keep_days else 0
+
+    async def analyze(self, question: Callable[[SqlAnalytics], T]) -> T:
+        """What the sums and lists for administrators say, with all that was written until a moment ago.
+
+        Raises:
+            LedgerUnavailable: There is no ledger (404), or it cannot be read (503).
+        """
+
+        def answer(store: SqlLedgerStore) -> T:
+            store.analytics.fold(_FOLD_FIRST)
+            return question(store.analytics)
+
+        return await self.ask(answer)
 
     async def _tidy_for_ever(self) -> None:
         while True:
@@ -304,7 +336,7 @@ class Ledger:
             # A request waits twice, for its beginning and its end: the patience is with the ledger, and not with each.
             waited = now - min(waiting.since, self._failed_since)
             if waited >= _PATIENCE_SECONDS and not waiting.done.done():
-                waiting.end(self._unavailable())
+                waiting.end(_unavailable(self._retry_seconds))
                 if waiting.entry.status == 200:  # which the caller does not see
                     waiting.entry = replace(waiting.entry, status=LedgerUnavailable.status, error="ledger_unavailable")
 
@@ -318,6 +350,18 @@ class Ledger:
             self._store.finish(ended, still_open)
         elif still_open:
             self._store.begin(still_open)
+
+
+def _unavailable(seconds: float) -> LedgerUnavailable:
+    msg = "The gateway cannot record requests at the moment, so it takes none. Tell its administrator."
+    return LedgerUnavailable(msg, retry_after=seconds)
+
+
+async def _fold_for_ever(ledger: Ledger) -> None:
+    while True:
+        with suppress(LedgerUnavailable):  # health tells
+            await ledger.ask(lambda store: store.analytics.fold())
+        await asyncio.sleep(_FOLD_SECONDS)
 
 
 def _not_recordable(entry: Entry, refused: Mapping[tuple[str, int], str]) -> NotRecordable | None:

@@ -8,18 +8,21 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from jupyter_server_ext.ledger.analytics import SqlAnalytics
 from jupyter_server_ext.ledger.api_keys import SqlApiKeys
 from jupyter_server_ext.ledger.changes import SqlChanges
 from jupyter_server_ext.ledger.files import Head
+from jupyter_server_ext.ledger.notes import SqlNotes
 from jupyter_server_ext.ledger.rows import GENESIS, Used, day_of, entry_of, problems_of
 from jupyter_server_ext.ledger.schema import chains, decisions, entries, kept_answers, totals
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterable, Iterator
 
     from jupyter_server_ext.messages import Entry
 
-EXPORTED = tuple(c for c in entries.columns if c.name not in {"prompt", "content_hash", "chain_hash"})
+EXPORTED = tuple(c for c in entries.columns if c.name not in {"prompt", "answer", "content_hash", "chain_hash"})
 _UNKNOWN_SECONDS = 60.0  # that an answer may go on at a provider after a crash
 _tokens = entries.c.prompt_tokens + entries.c.completion_tokens
 # As ``Entry.counts``.
@@ -43,6 +46,8 @@ _USED = (
 
 class SqlLedgerReader:
     """Reads the ledger's tables. Methods block."""
+
+    _write_turn: threading.Lock | None = None  # SQLite lets one write at a time
 
     def __init__(self, engine: sa.Engine, instance: str, zone: str = "UTC") -> None:
         self._engine = engine  # the database
@@ -201,6 +206,20 @@ class SqlLedgerReader:
     def changes(self) -> SqlChanges:
         """What was changed at run time, in the same database."""
         return SqlChanges(self._engine)
+
+    @property
+    def analytics(self) -> SqlAnalytics:
+        """What administrators look at, in the same database."""
+        return SqlAnalytics(self._engine, self._write_turn)
+
+    def unfolded(self) -> int:
+        """How many entries of this gateway are in no sum yet."""
+        return self.analytics.unfolded(self._instance)
+
+    @property
+    def notes(self) -> SqlNotes:
+        """Feedback and conversations, in the same database."""
+        return SqlNotes(self._engine)
 
     def _start_of_chain(self, db: sa.Connection) -> tuple[int, str]:
         """Number and hash before the oldest entry of this gateway."""

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from jupyter_server_ext.ledger.ledger import RowsRefused
 from jupyter_server_ext.ledger.schema import entries
+from jupyter_server_ext.ledger.sums import TOTAL_KEYS
 from jupyter_server_ext.messages import WITHOUT_PROVIDER, Entry, Usage, as_name
 
 if TYPE_CHECKING:
@@ -28,20 +29,21 @@ if TYPE_CHECKING:
 GENESIS = "0" * 64  # what the first entry of an instance is linked to
 
 # Hashed where they say something, as older entries have none of them.
-_LATER = {"cache": "", "saved_nanodollars": 0, "api_key": ""}
-_NOT_HASHED = {"forgotten", "content_hash", "chain_hash", "prompt", *_LATER}  # a prompt can be dropped; its hash stays
+_LATER_TEXTS = ("session", "client_id", "trace", "question", "tables", "error_text")
+_LATER: dict[str, Any] = {"cache": "", "saved_nanodollars": 0, "api_key": "", **dict.fromkeys(_LATER_TEXTS, "")}
+# Texts can be dropped; the hash of the prompt stays.
+_NOT_HASHED = {"forgotten", "content_hash", "chain_hash", "prompt", "answer", *_LATER}
 _hashed = itemgetter(*(column.name for column in entries.columns if column.name not in _NOT_HASHED))
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 # The columns of a forgotten caller's entry.
 NAMELESS: dict[str, Any] = {
-    **dict.fromkeys(("caller", "tenant", "prompt_hash", "api_key"), ""),
+    **dict.fromkeys(("caller", "tenant", "prompt_hash", "api_key", *_LATER_TEXTS), ""),
     "prompt": None,
+    "answer": None,
     "forgotten": True,
 }
 _UNNAMED = {name: value for name, value in NAMELESS.items() if name != "forgotten"}
-
-TOTAL_KEYS = ("day", "caller", "tenant", "model", "task")  # what a total is kept for
 
 # What it sums.
 TOTAL_SUMS = (
@@ -74,11 +76,11 @@ def day_of(at: float, zone: ZoneInfo) -> str:
 _USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens", "estimated")
 _BEGUN = (
     *("request_id", "attempt", "caller", "tenant", "task", "model", "key"),
-    *("cost_nanodollars", "prompt_hash", "api_key"),
+    *("cost_nanodollars", "prompt_hash", "api_key", "session", "client_id", "trace", "question", "tables"),
 )
 _ENDED = (
     *("status", "error", "attempts", "queue_seconds", "upstream_seconds", "first_token_seconds", "duration_seconds"),
-    *("cache", "saved_nanodollars", "prompt"),
+    *("cache", "saved_nanodollars", "prompt", "error_text", "answer"),
 )
 _begun = attrgetter(*_BEGUN, *(f"usage.{name}" for name in _USAGE))
 _ended = attrgetter(*_ENDED)
@@ -110,17 +112,26 @@ def added_to_totals(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """What entries add to the totals, those with the same keys together."""
     sums: dict[tuple[str, ...], dict[str, int]] = {}
     for row in rows:
-        key = tuple(row[name] for name in TOTAL_KEYS)
+        key = (row["day"], row["caller"], row["tenant"], model_of(row), row["task"])
         total = sums.setdefault(key, dict.fromkeys(TOTAL_SUMS, 0))
         for name, amount in _amounts(row).items():
             total[name] += amount
     return [dict(zip(TOTAL_KEYS, key, strict=True)) | total for key, total in sums.items()]
 
 
+def model_of(row: Mapping[str, Any]) -> str:
+    """The model that an entry counts for: none where there was no such model, as anybody can make up names."""
+    return "" if row["error"] in {"model_not_found", "model_gone"} else row["model"]
+
+
+def is_request(row: Mapping[str, Any]) -> bool:
+    """Whether an entry stands for a request, and not for a try of it that was followed by others."""
+    return row["attempts"] > 0 or not row["key"] or row["status"] == 0
+
+
 def _amounts(row: dict[str, Any]) -> dict[str, int]:
     """What one entry adds to its totals; a request counts once, however many attempts it took."""
-    # Entries of attempts that were followed by others have 0 attempts.
-    last = row["attempts"] > 0 or not row["key"] or row["status"] == 0
+    last = is_request(row)
     return {
         "requests": int(last),
         "errors": int(last and not 200 <= row["status"] < 300),
@@ -189,6 +200,7 @@ _OUTAGE = (
 _OF_A_ROW = ("22", "23", "54")  # PostgreSQL's classes: data, constraints, and what is too long or too many
 _MOST = 1_000_000_000_000_000  # of tokens or nano-dollars, so that sums of thousands fit a column, too
 _SHORT = {"request_id": 64, "error": 64, "prompt_hash": 64, "task": 16, "api_key": 16, "cache": 8}
+_SHORT |= {"session": 128, "client_id": 128, "trace": 32, "question": 32, "tables": 255, "error_text": 1000}
 _NAMES = ("caller", "tenant", "model", "key", *_SHORT)
 
 

@@ -3,6 +3,7 @@
 # ``requests_open`` holds what was begun and has not ended; ``entries`` is append-only; ``totals`` are kept, not
 # scanned, so that a day with a million entries is read in one row per caller and model. ``kept_answers`` are those that
 # a repeat with the same Idempotency-Key gets again; ``changes`` are what administrators changed at run time;
+# ``series``, ``rankings`` and ``sessions`` are what administrators look at, folded from entries by ``series.py``.
 # ``forgotten`` says by a hash whose entries are not to be named, however late they arrive.
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ import sqlalchemy as sa
 
 from jupyter_server_ext.errors import CannotOpen, ConfigError
 from jupyter_server_ext.ledger.files import open_private
+from jupyter_server_ext.ledger.sums import SERIES_COUNTS, SERIES_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0008"
+_HEAD = "0009"
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
 # How long a server or a network may be silent before a connection is given up; a URL may say otherwise.
 _PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
 _BUSY_SECONDS = 5.0  # for which a process waits for another one that writes to the same file
 metadata = sa.MetaData()
-_NAME, _HASH, _SHORT = sa.String(255), sa.String(64), sa.String(16)
+_NAME, _HASH, _SHORT, _SCOPE = sa.String(255), sa.String(64), sa.String(16), sa.String(262)
 _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
@@ -50,7 +52,15 @@ def _request_columns() -> list[sa.Column[Any]]:
         *_columns(sa.BigInteger, "cost_nanodollars"),
         *_columns(_HASH, "prompt_hash"),
         sa.Column("api_key", _SHORT, nullable=False, server_default=""),
+        *_later(sa.String(128), "session", "client_id"),
+        *_later(sa.String(32), "trace", "question"),
+        *_later(_NAME, "tables"),
     ]
+
+
+def _later(kind: sa.types.TypeEngine[Any], *names: str) -> list[sa.Column[Any]]:
+    """Columns that came when there were rows, which have nothing in them."""
+    return [sa.Column(name, kind, nullable=False, server_default="") for name in names]
 
 
 # A change of these tables comes with a migration in ``migrations/``, where their history is. An entry's hash is over
@@ -65,6 +75,9 @@ requests_open = sa.Table(
 )
 
 _by_key = sa.text("api_key <> ''")
+_failed = sa.text("status >= 400 OR status = 0")
+_with_text = sa.text("prompt IS NOT NULL OR answer IS NOT NULL")
+_in_session = sa.text("session <> ''")
 entries = sa.Table(
     "entries",
     metadata,
@@ -83,12 +96,20 @@ entries = sa.Table(
     sa.Column("cache", sa.String(8), nullable=False, server_default=""),
     sa.Column("saved_nanodollars", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("prompt", sa.LargeBinary),
+    *_later(sa.Text(), "error_text"),
+    sa.Column("answer", sa.LargeBinary),
     *_columns(_HASH, "content_hash", "chain_hash"),
     sa.PrimaryKeyConstraint("instance", "number"),
     sa.UniqueConstraint("request_id", "attempt", name="entries_once"),
     sa.Index("entries_caller_at", "caller", "at"),
     sa.Index("entries_at", "at"),
     sa.Index("entries_api_key", "api_key", "day", sqlite_where=_by_key, postgresql_where=_by_key),
+    sa.Index(
+        "entries_failed", "at", "error", "caller", "tenant", "model", sqlite_where=_failed, postgresql_where=_failed
+    ),
+    sa.Index("entries_text", "at", sqlite_where=_with_text, postgresql_where=_with_text),
+    sa.Index("entries_question_text", "question", "at", sqlite_where=_with_text, postgresql_where=_with_text),
+    sa.Index("entries_session", "session", "at", sqlite_where=_in_session, postgresql_where=_in_session),
 )
 
 totals = sa.Table(
@@ -101,6 +122,74 @@ totals = sa.Table(
     *_columns(sa.BigInteger, "prompt_tokens", "completion_tokens", "cached_tokens", "cost_nanodollars"),
     sa.Column("saved_nanodollars", sa.BigInteger, nullable=False, server_default="0"),
     sa.PrimaryKeyConstraint("day", "caller", "tenant", "model", "task"),
+    sa.Index("totals_caller", "caller", "day"),
+)
+
+# What administrators look at, folded from the entries beside their writing (``series.py``): sums of time, of five
+# minutes, an hour and a day; what is asked for most; conversations; and how far each chain is folded.
+series = sa.Table(
+    "series",
+    metadata,
+    *_columns(sa.Integer, "grain"),
+    *_columns(sa.BigInteger, "start"),
+    *_columns(_NAME, "tenant", "model"),
+    *_columns(_SHORT, "task"),
+    *_columns(sa.BigInteger, *SERIES_COUNTS),
+    *_columns(sa.Float, *SERIES_SECONDS),
+    sa.PrimaryKeyConstraint("grain", "start", "tenant", "model", "task"),
+)
+
+# ``scope`` is empty for everyone, else a tenant with ``tenant:`` before its name. ``heat`` is a
+# number of times that it was asked for, each of which counts half as much with every week since.
+rankings = sa.Table(
+    "rankings",
+    metadata,
+    *_columns(_SHORT, "kind"),
+    *_columns(_SCOPE, "scope"),
+    *_columns(_NAME, "name"),
+    *_columns(sa.BigInteger, "requests", "failed", "tokens", "cost_nanodollars"),
+    *_columns(sa.Float, "first_at", "last_at", "heat"),
+    *_columns(_SHORT, "task"),
+    *_columns(_NAME, "tables"),
+    sa.PrimaryKeyConstraint("kind", "scope", "name"),
+    sa.Index("rankings_requests", "kind", "scope", "requests", "name"),
+    sa.Index("rankings_heat", "kind", "scope", "heat", "name"),
+    sa.Index("rankings_last", "kind", "scope", "last_at", "name"),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    *_columns(_NAME, "caller"),
+    *_columns(sa.String(128), "session"),
+    *_columns(_NAME, "tenant"),
+    *_columns(_SHORT, "task"),
+    *_columns(sa.BigInteger, "requests", "failed", "tokens", "cost_nanodollars"),
+    *_columns(sa.Float, "first_at", "last_at"),
+    *_columns(_NAME, "name"),
+    sa.Column("deleted_at", sa.Float),
+    sa.PrimaryKeyConstraint("caller", "session"),
+    sa.Index("sessions_last", "last_at", "caller", "session"),
+    sa.Index("sessions_deleted", "deleted_at"),
+)
+
+folded = sa.Table(
+    "folded",
+    metadata,
+    sa.Column("instance", _NAME, primary_key=True),
+    *_columns(sa.BigInteger, "number"),
+)
+
+feedback = sa.Table(
+    "feedback",
+    metadata,
+    sa.Column("request_id", _HASH, primary_key=True),
+    *_columns(_NAME, "caller", "tenant"),
+    *_columns(sa.Integer, "rating"),
+    *_columns(sa.Text, "comment"),
+    *_columns(sa.Float, "at"),
+    sa.Index("feedback_at", "at", "request_id"),
+    sa.Index("feedback_caller", "caller"),
 )
 
 # Where each instance's hash chain starts now: retention moves the start forward, and verification begins there.

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from jupyter_server_ext.ledger.analytics import SqlAnalytics
     from jupyter_server_ext.ledger.api_keys import SqlApiKeys
     from jupyter_server_ext.ledger.changes import SqlChanges
     from jupyter_server_ext.ledger.files import Head
+    from jupyter_server_ext.ledger.notes import SqlNotes
     from jupyter_server_ext.ledger.rows import ForgottenCallers
 
 T = TypeVar("T")
@@ -254,6 +256,18 @@ class SpooledLedgerStore(SqlLedgerStore):
     def changes(self) -> SqlChanges:
         """See ``SqlLedgerStore.changes``."""
         return cast("SqlChanges", _Soon(super().changes, self._soon))
+
+    @property
+    def analytics(self) -> SqlAnalytics:
+        """See ``SqlLedgerStore.analytics``; it may take longer than the patience, which is for its first word."""
+        if self._is_silent:
+            raise TimeoutError
+        return super().analytics
+
+    @property
+    def notes(self) -> SqlNotes:
+        """See ``SqlLedgerStore.notes``."""
+        return cast("SqlNotes", _Soon(super().notes, self._soon))
 
     def _soon(self, question: Callable[[], T]) -> T:
         """The database's answer within the patience: a question to one that hangs keeps a thread from all others."""

@@ -11,14 +11,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from contextlib import closing, contextmanager, nullcontext
 from functools import lru_cache
 from itertools import takewhile
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -26,7 +25,6 @@ from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.ledger.reader import SqlLedgerReader
 from jupyter_server_ext.ledger.rows import (
     NAMELESS,
-    TOTAL_KEYS,
     TOTAL_SUMS,
     ForgottenCallers,
     added_to_totals,
@@ -44,16 +42,21 @@ from jupyter_server_ext.ledger.schema import (
     chains,
     decisions,
     entries,
+    feedback,
     forgotten,
     kept_answers,
     migrate,
     open_engine,
+    rankings,
     requests_open,
+    sessions,
     totals,
 )
+from jupyter_server_ext.ledger.statements import Prepared, deferred_fsync, insert_into
+from jupyter_server_ext.ledger.sums import TOTAL_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from jupyter_server_ext.ledger.files import Instance
     from jupyter_server_ext.messages import Entry
@@ -92,7 +95,8 @@ class SqlLedgerStore(SqlLedgerReader):
         self._held = held
         self._is_sqlite = self._engine.dialect.name == "sqlite"
         # SQLite lets one write at a time, and a thread that waits for it looks again more and more rarely.
-        self._turn_to_write = threading.Lock() if self._is_sqlite else nullcontext()
+        self._write_turn = threading.Lock() if self._is_sqlite else None
+        self._turn_to_write = self._write_turn or nullcontext()
         self._at_hand: sa.Connection | None = None
         try:
             with at_start(self._engine):
@@ -240,12 +244,16 @@ class SqlLedgerStore(SqlLedgerReader):
             db.execute(sa.delete(kept_answers).where(kept_answers.c.caller == caller))
             db.execute(sa.delete(api_keys).where(api_keys.c.owner == caller))
             db.execute(sa.update(decisions).where(decisions.c.caller == caller).values(caller=""))
+            db.execute(sa.delete(feedback).where(feedback.c.caller == caller))
             # Read within the transaction that the first write began, so that nothing is added in between.
             sums = sa.select(totals).where(own).order_by(*totals.primary_key).with_for_update()
             rows = [dict(row) for row in db.execute(sums).mappings()]
             db.execute(sa.delete(totals).where(own))
             if rows:
                 self._add_sums(db, [row | {"caller": ""} for row in rows])
+        with self.analytics.folding() as db:
+            db.execute(sa.delete(sessions).where(sessions.c.caller == caller))
+            db.execute(sa.delete(rankings).where(rankings.c.kind == "caller", rankings.c.name == caller))
         return gone
 
     def _forget_some(self, caller: str, chunk: int) -> int:
@@ -281,13 +289,27 @@ class SqlLedgerStore(SqlLedgerReader):
                 db.execute(_put(db.dialect.name, chains, ("first_number", "first_hash")), start)
             return len(run)
 
+    def drop_texts(self, before: float, *, chunk: int = 200) -> int:
+        """Delete prompts and answers of what was begun before a Unix time, in chunks; return of how many entries."""
+        gone = 0
+        old = sa.select(entries.c.instance, entries.c.number).where(entries.c.at < before, _WITH_TEXT).limit(chunk)
+        while True:
+            with self._turn_to_write, self._engine.begin() as db:
+                rows = [{"of": row.instance, "at_number": row.number} for row in db.execute(old)]
+                if rows:
+                    _DROP_TEXT.run(db, rows)
+            gone += len(rows)
+            if len(rows) < chunk:
+                return gone
+            time.sleep(_PAUSE)
+
     # What else is kept
 
     def keep_answer(self, name: str, caller: str, answer: bytes, until: float) -> None:
         """Keep an answer for repeats until a Unix time; the first one of a name stays."""
         row = {"name": name, "caller": caller, "answer": answer, "until": until}
         with self._engine.begin() as db:
-            db.execute(_insert_into(db.dialect.name, kept_answers).on_conflict_do_nothing(), row)
+            db.execute(insert_into(db.dialect.name, kept_answers).on_conflict_do_nothing(), row)
 
     def drop_answers(self, before: float, *, chunk: int = 500) -> int:
         """Delete kept answers whose time was over before a Unix time; return how many."""
@@ -324,69 +346,14 @@ def opened(url: str, *, instance: str) -> closing[SqlLedgerStore]:
     return closing(SqlLedgerStore(url, instance=instance))
 
 
-@contextmanager
-def deferred_fsync(db: sa.Connection) -> Iterator[None]:
-    """A transaction whose end does not wait for the disk, where that is SQLite's to decide."""
-    # What it writes survives ``kill -9`` at once, and a power cut as soon as any other transaction has ended.
-    connection: Any = db.connection.driver_connection if db.dialect.name == "sqlite" else None
-    if connection is not None:
-        connection.execute("PRAGMA synchronous=NORMAL").close()
-    try:
-        with db.begin():
-            yield
-    finally:
-        if connection is not None:
-            connection.execute("PRAGMA synchronous=FULL").close()
-
-
 # Statements -----------------------------------------------------------------------------------------------------------
-
-
-class Prepared:
-    """A statement without results or with few, run for rows of plain values."""
-
-    def __init__(self, make: Callable[[str], sa.ClauseElement]) -> None:
-        self._make = make  # the statement for a dialect's name
-        self._compiled: dict[str, tuple[str, Callable[[Row], Any]]] = {}
-
-    def run(self, db: sa.Connection, rows: Sequence[Row]) -> Any:
-        """Run it for each of these rows, at one go."""
-        if db.dialect.name not in self._compiled:
-            compiled: Any = self._make(db.dialect.name).compile(dialect=db.dialect)
-            self._compiled[db.dialect.name] = str(compiled), _picker(compiled.positiontup)
-        text, values = self._compiled[db.dialect.name]
-        # A lone row, the usual case, needs no list.
-        given = values(rows[0]) if len(rows) == 1 else [values(row) for row in rows]
-        if db.dialect.name != "sqlite":
-            return db.exec_driver_sql(text, given)
-        cursor = cast("sqlite3.Cursor", db.connection.cursor())
-        try:
-            return cursor.execute(text, given) if len(rows) == 1 else cursor.executemany(text, given)
-        except sqlite3.Error as error:
-            # As if SQLAlchemy had run it, so that callers know one family of errors.
-            raise sa.exc.DBAPIError.instance(text, None, error, sqlite3.Error) from error
-
-
-def _insert_into(dialect: str, table: sa.Table) -> Any:
-    """The dialect's INSERT, which knows ON CONFLICT."""
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
 def _put(dialect: str, table: sa.Table, names: Iterable[str], *, added: bool = False) -> Any:
     """The INSERT of a row; of one that is there, the values of these names are replaced, or added to."""
-    insert = _insert_into(dialect, table)
+    insert = insert_into(dialect, table)
     values = {name: table.c[name] + insert.excluded[name] if added else insert.excluded[name] for name in names}
     return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)
-
-
-def _picker(names: Sequence[str] | None) -> Callable[[Row], Any]:
-    """What a driver is given of a row: values by place, or the row where it takes them by name."""
-    if names is None:
-        return lambda row: row
-    pick = itemgetter(*names)
-    return pick if len(names) > 1 else lambda row: (pick(row),)
 
 
 # PostgreSQL only: wait for others with this ``lock`` and ``name``, until the end of the transaction. All that follows
@@ -421,6 +388,16 @@ _BLANK = Prepared(
         .values({name: sa.bindparam(name) for name in NAMELESS})
     )
 )
+
+# Drop an entry's texts. Row: ``of`` and ``at_number``.
+_DROP_TEXT = Prepared(
+    lambda _: (
+        sa.update(entries)
+        .where(entries.c.instance == sa.bindparam("of"), entries.c.number == sa.bindparam("at_number"))
+        .values(prompt=sa.null(), answer=sa.null())
+    )
+)
+_WITH_TEXT = sa.text("(prompt IS NOT NULL OR answer IS NOT NULL)")  # as the index has it
 
 # The number and the hash of the newest entry. Row: ``instance``.
 _LAST_LINK = Prepared(

@@ -57,6 +57,7 @@ class Need(NamedTuple):
 
 
 class _Refusal(NamedTuple):
+    limit: str  # its kind, such as ``tenant requests day``
     wait: float
     sentence: str
 
@@ -88,7 +89,7 @@ class LimitScope:
             if unit == "tokens" and counter.limit is not None and need.prompt > counter.limit:
                 limit = f"{_TITLES[self.kind]} of {counter.limit:,} {unit} per {period}"
                 sentence = f"This question has about {need.prompt:,} tokens. {limit} is less; shorten it."
-                yield _Refusal(math.inf, sentence)
+                yield _Refusal(f"{self.kind} {unit} {period}", math.inf, sentence)
 
     def demands(self, need: Need) -> list[Demand]:
         """What the request needs."""
@@ -99,10 +100,13 @@ class LimitScope:
         limit = short.counter.limit or 0
         if short.counter == self.slots:
             wait = self.typical_seconds / limit if limit else math.inf
-            return _Refusal(wait, f"{_TITLES[self.kind]} of {limit:,} requests at once is reached.")
+            return _Refusal(
+                f"{self.kind} concurrency", wait, f"{_TITLES[self.kind]} of {limit:,} requests at once is reached."
+            )
         for (unit, period), counter in self.counters.items():
             if counter == short.counter:
-                return _Refusal(short.wait, f"{_TITLES[self.kind]} of {limit:,} {unit} per {period} is reached.")
+                kind = f"{self.kind} {unit} {period}"
+                return _Refusal(kind, short.wait, f"{_TITLES[self.kind]} of {limit:,} {unit} per {period} is reached.")
         return None
 
 
@@ -146,8 +150,12 @@ class LimitCharges:
             # The refusal that lasts longest: before its end nothing else matters.
             worst = max(refusals, key=attrgetter("wait"))
             if math.isinf(worst.wait):
-                raise LimitExceeded(worst.sentence)
-            raise LimitExceeded(f"{worst.sentence} Try again in {in_words(worst.wait)}.", retry_after=worst.wait)
+                error = LimitExceeded(worst.sentence)
+            else:
+                again = f"Try again in {in_words(worst.wait)}."
+                error = LimitExceeded(f"{worst.sentence} {again}", retry_after=worst.wait)
+            error.limit = worst.limit
+            raise error
         return self
 
     def settle(self, usage: Usage) -> None:

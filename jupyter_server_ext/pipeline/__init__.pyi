@@ -1,6 +1,9 @@
 from .cache import AnswerCache as AnswerCache
 from .gateway import Gateway as Gateway
 from .gateway import State as State
+from .key_changes import KeyAction as KeyAction
+from .key_changes import KeyChanges as KeyChanges
+from .money import NANODOLLARS as NANODOLLARS
 from .money import Budgets as Budgets
 from .money import Price as Price
 from .money import Prices as Prices

@@ -168,7 +168,7 @@ class Gateway:
         with contextlib.suppress(UnknownModel):
             admitted = self._policy.apply(caller, context.request)
             if self.pool.keys.serves(admitted.model) or self._upstream_of(admitted.model) is self._rules:
-                context.admit(admitted, keep_prompt=context.rules.keep_prompts)
+                context.admit(admitted)
                 return
         named = context.rules.models
         own = [name for name in named or self.models() if self.pool.keys.serves(name)]
@@ -268,8 +268,11 @@ class Gateway:
         if end.cache:
             self.cache.count(end.cache, end.saved)
         request = context.request
-        if request.repeat_key and end.cache != "repeat" and (body := end.body()):
-            await self._idempotency.keep(context.job.caller.name, request, body)
+        repeatable = request.repeat_key and end.cache != "repeat"
+        if (repeatable or context.keeps_answer) and (body := end.body()):
+            context.answered(body)
+            if repeatable:
+                await self._idempotency.keep(context.job.caller.name, request, body)
         await context.write()
         return end.last(b'"rsql":' + msgspec.json.encode(context.metadata()))
 
@@ -295,7 +298,8 @@ class Gateway:
                 async with aclosing(self._send(context, hold)) as waiting:
                     async for news in waiting:
                         yield news
-                async with aclosing(self._pass_on(context, parts if key or context.request.repeat_key else None)) as on:
+                keeps = bool(key or context.request.repeat_key or context.keeps_answer)
+                async with aclosing(self._pass_on(context, parts if keeps else None)) as on:
                     async for part in on:
                         yield part
             result = UpstreamResult(context, parts)

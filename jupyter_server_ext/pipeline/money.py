@@ -24,7 +24,7 @@ from jupyter_server_ext.limits import Counter, Demand, MemoryCounters, Shortfall
 from jupyter_server_ext.messages import Caller, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from jupyter_server_ext.config import Settings
     from jupyter_server_ext.limits import Counters
@@ -244,7 +244,9 @@ class Budgets:
         charges = []
         for got in await self._counters.take([Demand(counter, estimate) for counter in self._of(caller)]):
             if isinstance(got, Shortfall):
-                raise _refusal(got.counter, self._spent(got.counter), estimate, self._now())
+                refusal = _refusal(got.counter, self._spent(got.counter), estimate, self._now())
+                refusal.limit = f"{got.counter.id.partition(':')[0].partition('/')[0]} usd"
+                raise refusal
             charges.append(got)
         hold = Hold(estimate)
         try:
@@ -283,6 +285,19 @@ class Budgets:
         limits = caller.limits or CallerLimits()
         counter = _counter((f"key:{caller.key}", limits), period, _name(period, self._now()))
         return None if counter.limit is None else self._spent(counter)
+
+    def used(self) -> Iterator[tuple[str, str, float]]:
+        """Of everyone and of each tenant that has a budget: whose, ``day`` or ``month``, and the part that is spent."""
+        owners = [
+            ("everyone", self._settings.everyone),
+            *((f"tenant:{name}", own) for name, own in self._tenants.items()),
+        ]
+        now = self._now()
+        for owner in owners:
+            for kind in PERIODS:
+                spent = self._spent(_counter(owner, kind, _name(kind, now)))
+                if spent.limit:
+                    yield owner[0], kind, spent.amount / spent.limit
 
     def _spent(self, counter: Counter) -> Spent:
         return Spent(self._counters.use(counter).used, counter.limit)

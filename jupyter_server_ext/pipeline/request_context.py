@@ -16,19 +16,24 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from jupyter_server_ext.errors import LedgerUnavailable, RsqlGatewayError, UpstreamFailed
+from jupyter_server_ext.errors import LedgerUnavailable, LimitExceeded, RsqlGatewayError, UpstreamFailed
 from jupyter_server_ext.ledger import Ledger
+from jupyter_server_ext.logs import scrubbed
 from jupyter_server_ext.messages import WITHOUT_PROVIDER, CacheResult, Caller, ChatRequest, Entry, Usage, wants_usage
 from jupyter_server_ext.pipeline.cache import Cached, as_body, as_events, with_member
 from jupyter_server_ext.pipeline.money import NANODOLLARS, PERIODS, Budgets, Hold, Prices
+from jupyter_server_ext.questions import question_of
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from jupyter_server_ext.config import TenantSettings
-    from jupyter_server_ext.ledger import PromptVault, SqlLedgerStore
+    from jupyter_server_ext.ledger import Page, PromptVault, SqlLedgerStore
+    from jupyter_server_ext.traces import Traces
     from jupyter_server_ext.upstream import Answer, Job
+
+_LONGEST_ERROR = 500  # letters of what an error says
 
 
 class RequestContext:
@@ -42,6 +47,8 @@ class RequestContext:
         self.request = job.request  # the request, as the policy has it
         self.answer: Answer | None = None  # the provider's answer, once it has begun
         self.status, self.error = 499, "caller_left"  # unless it ends in another way
+        self.error_text = ""
+        self.limit = ""  # what refused it, if a limit did
         self.cache: CacheResult = ""
         self.saved = 0
         self.expected = Usage()  # what it will likely take; a provider is asked with so much reserved
@@ -51,24 +58,49 @@ class RequestContext:
         self.in_flight = False  # whether a provider is being asked in its name
         self.has_begun = False  # whether the caller has got a part of the answer
         self.has_left = False  # whether the caller is served or gone
+        self._place = accounting.traces.place(job.request.traceparent) if accounting.traces is not None else None
+        self._tries: list[Entry] = []  # those that were followed by others, of a request that is traced
+        if self._place is not None:
+            entry = replace(entry, trace=f"{self._place.trace:032x}")
         self._entry = entry  # what the ledger knows of it at the start
         self._accounting = accounting  # where the entry goes, and what usage costs
         self._ledger = accounting.ledger if accounting.ledger.keeps else None
+        # Whether anybody is told how it ends.
+        self._is_watched = accounting.ledger.keeps or accounting.observe is not None or self._place is not None
         self._clock = clock  # seconds, monotonic
         self._start = clock()
         self._first_token: float | None = None
         self._begun: asyncio.Future[None] | None = None
         self._is_written = False
-        self._keeps_prompt = False
+        self._keeps_prompt = self.keeps_answer = False
+        self._kept_answer: bytes | None = None
 
-    def admit(self, request: ChatRequest, *, keep_prompt: bool) -> None:
-        """Go on with the request as the policy has it; ``keep_prompt`` puts its text into the entry, encrypted."""
+    def admit(self, request: ChatRequest) -> None:
+        """Go on with the request as the policy has it, which may keep its text and the answer's, encrypted."""
         self.request = self.job.request = request
-        self._keeps_prompt = keep_prompt
+        self._keeps_prompt = self.rules.keep_prompts
+        self.keeps_answer = self.rules.keep_answers and not request.embeds and self._accounting.vault is not None
+
+    def answered(self, body: bytes | None) -> None:
+        """Keep the text of the answer, where the policy does."""
+        if self.keeps_answer and body is not None and self._accounting.vault is not None:
+            self._kept_answer = self._accounting.vault.seal(answer_of(body))
 
     def failed(self, error: RsqlGatewayError) -> None:
         """Note that it ends with an error."""
-        self.status, self.error = error.status, error.code
+        self.status, self.error, self.error_text = error.status, error.code, scrubbed(error.recorded)[:_LONGEST_ERROR]
+        self.limit = error.limit if isinstance(error, LimitExceeded) else ""
+
+    def _observe(self, entry: Entry) -> None:
+        if self._accounting.observe is not None:
+            self._accounting.observe(entry, self.limit)
+
+    def _trace(self, entry: Entry) -> None:
+        if self._place is not None and self._accounting.traces is not None:
+            trace = self.job.trace
+            known = {one.key: one.provider for one in trace.failed} | {trace.key: trace.provider}
+            content = self.rules.keep_prompts
+            self._accounting.traces.export(self._place, entry, self._tries, known, self.request, content=content)
 
     def begin(self, number: int, usage: Usage, cost: int) -> None:
         """Note in the ledger that a try is on its way, with its reservations: after a crash these count."""
@@ -85,12 +117,17 @@ class RequestContext:
         for failed in trace.failed[-1:]:
             cost = self._accounting.prices.cost(failed.usage, failed.model, failed.provider)
             self.wasted += cost
-            if self._ledger is not None:
+            if self._is_watched:
                 seconds = {"upstream_seconds": failed.seconds, "duration_seconds": failed.seconds}
                 same = {name: getattr(failed, name) for name in ("status", "key", "model", "usage")}
                 known = {"attempt": failed.number, "attempts": 0, "error": failed.reason, "cost_nanodollars": cost}
+                known["error_text"] = scrubbed(failed.words)[:_LONGEST_ERROR]
                 entry = replace(self._entry, at=self._now() - failed.seconds, **same, **known, **seconds)
-                self._ledger.note(entry)
+                self._observe(entry)
+                if self._place is not None:
+                    self._tries.append(entry)
+                if self._ledger is not None:
+                    self._ledger.note(entry)
         self.begin(trace.attempts, self.expected, hold.amount)
 
     async def pass_on(self) -> None:
@@ -127,7 +164,7 @@ class RequestContext:
         if self._is_written:
             return
         self._is_written = True
-        if self._ledger is None:
+        if not self._is_watched:
             return
         trace, now = self.job.trace, self._clock()
         known: dict[str, Any] = {} if self.billed is None else {"usage": self.billed, "cost_nanodollars": self.cost}
@@ -135,6 +172,8 @@ class RequestContext:
             self._entry,
             status=self.status,
             error=self.error,
+            error_text=self.error_text,
+            answer=self._kept_answer,
             cache=self.cache,
             saved_nanodollars=self.saved,
             key=trace.key,
@@ -148,7 +187,10 @@ class RequestContext:
             prompt=self._accounting.seal(self.request) if self._keeps_prompt else None,
             **known,
         )
-        await self._ledger.finish(entry)
+        self._observe(entry)
+        self._trace(entry)
+        if self._ledger is not None:
+            await self._ledger.finish(entry)
 
     def metadata(self) -> dict[str, Any]:
         """The member ``rsql`` of the last event, or of the body."""
@@ -244,6 +286,8 @@ class Accounting:
     prices: Prices = field(default_factory=Prices)  # what usage costs
     budgets: Budgets | None = None  # what callers may spend; None holds nothing
     vault: PromptVault | None = None  # encrypts the prompts that are kept; None keeps none
+    observe: Callable[[Entry, str], None] | None = None  # told each entry, and the kind of limit that refused it
+    traces: Traces | None = None  # where a sample of requests is sent as traces; None for nowhere
     _recent: OrderedDict[str, str] = field(default_factory=OrderedDict)  # callers by request
 
     async def knows(self, request_id: str, caller: Caller) -> bool:
@@ -267,8 +311,9 @@ class Accounting:
             api_key=caller.key,
             task=request.task,
             model=request.model,
-            prompt_hash=_prompt_hash(request) if self.ledger.keeps else "",
         )
+        if self.ledger.keeps:
+            entry = replace(entry, **_particulars(request))
         self.ledger.check()
         self._recent[request.request_id] = caller.name
         if len(self._recent) > _RECENT:
@@ -338,15 +383,22 @@ class Accounting:
     def _today(self, store: SqlLedgerStore) -> str:
         return store.day(time.time())
 
-    async def usage(self, since: str = "", tenant: str | None = None) -> list[dict[str, Any]]:
+    async def usage(self, since: str = "", tenant: str | None = None, page: Page | None = None) -> list[dict[str, Any]]:
         """The ledger's sums per day, caller, tenant, model and task, since a day such as ``2026-11-21``, or today.
 
-        Of one tenant, or of all when None.
+        Of one tenant, or of all when None. Of a page there is one row more where others follow.
 
         Raises:
             LedgerUnavailable: There is no ledger, or it cannot be read.
         """
-        sums = await self.ledger.ask(lambda store: store.totals(since=since or self._today(store), tenant=tenant))
+
+        def asked(store: SqlLedgerStore) -> list[dict[str, Any]]:
+            first = since or self._today(store)
+            return (
+                store.totals(since=first, tenant=tenant) if page is None else store.analytics.usage(page, first, tenant)
+            )
+
+        sums = await self.ledger.ask(asked)
         return [
             {name: value for name, value in total.items() if not name.endswith("_nanodollars")}
             | {"cost_usd": _usd(total["cost_nanodollars"]), "saved_usd": _usd(total["saved_nanodollars"])}
@@ -358,13 +410,39 @@ class Accounting:
         return None if self.vault is None else self.vault.seal(msgspec.json.encode(request.body.get("messages")))
 
     def prompt(self, entry: Entry) -> dict[str, Any]:
-        """The messages of a request, where they were kept and can be read."""
-        opened = self.vault.open(entry.prompt) if self.vault is not None and entry.prompt is not None else None
-        return {} if opened is None else {"messages": msgspec.json.decode(opened)}
+        """The messages of a request and its answer, where they were kept and can be read."""
+        texts = {"messages": entry.prompt, "answer": entry.answer}
+        opened = {name: self.opened(sealed) for name, sealed in texts.items()}
+        return {name: msgspec.json.decode(text) for name, text in opened.items() if text is not None}
+
+    def opened(self, sealed: bytes | None) -> bytes | None:
+        """A text that was kept, as JSON; None where it cannot be read."""
+        return None if self.vault is None or sealed is None else self.vault.open(sealed)
 
 
 def _usd(nanodollars: int | None) -> float | None:
     return None if nanodollars is None else nanodollars / NANODOLLARS
+
+
+def answer_of(body: bytes) -> bytes:
+    """The message of an answer's first choice, as JSON; of an answer of another form, all of it."""
+    with suppress(msgspec.DecodeError, LookupError, TypeError):
+        return msgspec.json.encode(msgspec.json.decode(body)["choices"][0]["message"])
+    return body
+
+
+def _particulars(request: ChatRequest) -> dict[str, str]:
+    """What the entry says of a request beside what it is for."""
+    weighed = request.weighed
+    asked = question_of(request.body.get("messages")) if weighed is None else weighed.question
+    return {
+        "prompt_hash": _prompt_hash(request),
+        "session": request.session_id,
+        "client_id": request.client_id,
+        "trace": request.traceparent[3:35],
+        "question": asked.hash,
+        "tables": asked.tables,
+    }
 
 
 def _prompt_hash(request: ChatRequest) -> str:

@@ -11,6 +11,7 @@
 #     tenant     a tenant                     its rules, by administrators
 #     course     a tenant                     its rules, by its instructors, within the bounds of the others
 #     member     a caller                     the tenant that an administrator put it in, and whether it teaches there
+#     key        a key's public id            whether it is paused, retired or was resumed
 
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, TypeVar
 from jupyter_server_ext.config import CallerLimits, TenantSettings
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
 from jupyter_server_ext.ledger import DID, Change, MemoryChanges, Thing
+from jupyter_server_ext.logs import log
 from jupyter_server_ext.messages import Caller, as_name
 from jupyter_server_ext.tenants.rules import Rules, bounded, overlaid
 
@@ -214,6 +216,7 @@ class RuntimeSettings:
     async def note(self, what: str, caller: str, tenant: str = "") -> None:
         """Add a line about what has no state, such as ``paused the key groq-1``; nothing where it cannot be kept."""
         line = Change(secrets.token_hex(6), self.clock(), caller, DID, as_name(what), tenant)
+        log.warning("administrator_change", what=line.name, administrator=caller)
         with suppress(LedgerUnavailable):  # what was done is done
             await self._write(lambda store: store.add([line]))
 
@@ -243,6 +246,9 @@ class RuntimeSettings:
 
     async def _add(self, lines: list[Change]) -> bool:
         added = await self._write(lambda store: store.add(lines))
+        for line in lines if added else ():
+            what = f"{line.kind} {line.name}"
+            log.warning("administrator_change", what=what, change=line.id, administrator=line.caller)
         await self.catch_up()
         return added
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from jupyter_server_ext.http_client import httpx
+from jupyter_server_ext.logs import log
 from jupyter_server_ext.messages import Usage, wants_usage
 
-from .failures import Failure, broken, log
+from .failures import Failure, broken
 from .openai import Expectation, checked
 from .sse import Completion, EventReader, ReportedUsage, StreamError, Unusable, read_completion
 

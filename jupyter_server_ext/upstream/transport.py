@@ -24,10 +24,11 @@ import msgspec
 from jupyter_server_ext.errors import BadRequest, NoCapacity, RsqlGatewayError, UnknownModel
 from jupyter_server_ext.http_client import httpx
 from jupyter_server_ext.keys import QueuedRequest
+from jupyter_server_ext.logs import log
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 
 from .answers import Answer, BodyAnswer, StreamAnswer, read_all
-from .failures import Failure, broken, log
+from .failures import Failure, broken
 from .openai import Expectation, OpenAIProvider, provider_of
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class FailedTry(NamedTuple):
     reason: str  # what kind of failure it was
     seconds: float  # how long it took
     usage: Usage  # what it had written all the same
+    words: str = ""  # what happened, without the caller's words
 
 
 @dataclass(slots=True)
@@ -128,7 +130,8 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             trace, status = job.trace, outcome.status if outcome.status >= 400 else outcome.as_error().status
             tried = trace.attempts, trace.key, trace.provider, trace.model
             seconds = self._pool.clock() - trace.upstream_start
-            trace.failed.append(FailedTry(*tried, status, outcome.kind, seconds, trace.wasted))
+            words = " ".join(filter(None, (outcome.consequence.words, outcome.detail)))
+            trace.failed.append(FailedTry(*tried, status, outcome.kind, seconds, trace.wasted, words))
             at_address = self._pool.keys.at_address(lease.key.settings.base_url)
             able = (key for key in self._pool.keys if key.serves(model) and not (key.paused or key.retired))
             plan.failed(lease, outcome, at_address, frozenset(key.id for key in able))

@@ -26,3 +26,4 @@ from .events import Waiting as Waiting
 from .events import usage_of as usage_of
 from .locator import GatewayLocator as GatewayLocator
 from .locator import is_batch as is_batch
+from .traces import cell as cell

@@ -307,8 +307,8 @@ class Entry:
     def stream(
         self, messages: Sequence[Message], reply: Reply, **options: Unpack[StreamOptions]
     ) -> Generator[Event, None, None]:
-        """Send messages for this question, as `Chat.stream` does."""
-        options["task"] = self.task
+        """Send messages for this question, as `Chat.stream` does, for its own task where no other is named."""
+        options.setdefault("task", self.task)
         return self.chat.stream(messages, reply, **options)
 
     def history(self) -> list[dict[str, str]]:

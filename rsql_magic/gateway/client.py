@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import socket
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ from urllib.parse import urlsplit
 from rsql_magic.errors import GatewayError, GatewayUnreachable
 from rsql_magic.gateway.events import Silence, read_events
 from rsql_magic.gateway.refusals import error_of, not_a_gateway
+from rsql_magic.gateway.traces import Asked
 from rsql_magic.redaction import redact
 
 if TYPE_CHECKING:
@@ -57,11 +60,17 @@ _SAID = {
 _TOKENS = re.compile(r"(\d[\d,]{2,}) ?tokens?\b")
 
 
+@cache
+def _session() -> str:
+    """The name by which a gateway knows what this process asks as one session; it says nothing of anybody."""
+    return f"nb-{secrets.token_hex(8)}"
+
+
 class StreamOptions(TypedDict, total=False):
     """Options of a request for a stream; those of the last group are fields of its body."""
 
     model: str | None  # None for the gateway's default
-    task: str  # what the request is for: ``ask``, ``sql_ai``, ``chat``
+    task: str  # what the request is for: ``ask``, ``sql_ai``, ``repair``, ``study``, ``chat``
     timeout: float | None  # most seconds without a byte, when it differs from the client's
     heard: Callable[[str], None]  # called with each line, also of those that are no event; may raise
     described: Described  # what the messages state, as values; sent only where fixed rules answer
@@ -179,7 +188,7 @@ class LLMClient:
         if (described := options.get("described")) is not None and (model or "default") in self.offline_models:
             body["rsql"] = described()
         task = options.get("task", "ask") if self._interactive else "batch"
-        headers = {"Content-Type": "application/json", "X-RSQL-Task": task}
+        headers = {"Content-Type": "application/json", "X-RSQL-Task": task, "X-RSQL-Session": _session()}
         # Halves of characters, as bytes that are no text leave behind, become question marks.
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         request = self._built("POST", "v1/chat/completions", options.get("timeout"), content=content, headers=headers)
@@ -200,6 +209,9 @@ class LLMClient:
 
         if (stop := current()) is not None:
             request.extensions["trace"] = stop.trace
+        asked = Asked()
+        if asked.traceparent:
+            request.headers["traceparent"] = asked.traceparent
         try:
             response = self._reply(self._http if stop is None else self._unshared, request)
             try:
@@ -215,6 +227,8 @@ class LLMClient:
         except (httpx.TransportError, httpx.InvalidURL) as error:
             reason = f"No gateway answers at {self.url} ({type(error).__name__})."
             raise GatewayUnreachable(reason, hint="%rsql doctor finds out why.") from error
+        finally:
+            asked.end(sys.exc_info()[1])
 
     # The reply; after a proxy's reply that no gateway is behind it, as in a restart, that of a moment later.
     def _reply(self, http: httpx.Client, request: httpx.Request) -> httpx.Response:

@@ -100,6 +100,7 @@ class StudyWriter(AnswerWriter):
     def _send(self, messages: list[Message], **options: Unpack[StreamOptions]) -> Reply:
         form = {"name": self.kind, "schema": schema(self.kind, self.count)}
         options["response_format"] = {"type": "json_schema", "json_schema": form}
+        options["task"] = "study"
         return super()._send(messages, **options)
 
     def as_values(self) -> dict[str, Any]:

@@ -257,6 +257,8 @@ class Writer:
         reply = Reply()
         self._replies.append(reply)
         first: StreamOptions = {"model": self._options.model, "timeout": self._options.silence}
+        if self._drafts and not self._comparing:
+            first["task"] = "repair"
         options = {**first, "described": self._prompt.as_values, **options}
         with self._timed("write"), closing(self._entry.stream(messages, reply, **options)) as events:
             for event in events:

@@ -21,6 +21,7 @@ from jupyter_server_ext.config.settings import ApiKeySettings
 from jupyter_server_ext.errors import RsqlGatewayError
 from jupyter_server_ext.handlers import Metrics
 from jupyter_server_ext.messages import Caller, Usage
+from jupyter_server_ext.pipeline import KeyChanges
 
 OWNER = Caller("owner", scopes=frozenset({"chat", "admin"}))
 KEYS = (
@@ -39,6 +40,12 @@ def pytest_asyncio_loop_factories(item):
 class FakeKeyring:
     def __init__(self):
         self.done = []
+
+    def __iter__(self):
+        return iter([SimpleNamespace(id="groq-1")])
+
+    def get(self, key):
+        return key
 
     def pause(self, key):
         self.done.append(("pause", key))
@@ -130,7 +137,8 @@ def served():
         gateway.limits = app.limits
         real = app.gateway
         if fake:
-            app = dataclasses.replace(app, gateway=gateway, metrics=Metrics(gateway.status))
+            changes = KeyChanges(gateway.pool, app.runtime)
+            app = dataclasses.replace(app, gateway=gateway, metrics=Metrics(gateway.status), key_changes=changes)
         server = HTTPServer(web_application(app))
         socket, port = bind_unused_port()
         server.add_socket(socket)

@@ -32,6 +32,7 @@ TABLES = (
     settings.HubSettings,
     settings.VirtualKeySettings,
     settings.DocumentSettings,
+    settings.TelemetrySettings,
 )
 FIELDS = [(table, field) for table in TABLES for field in dataclasses.fields(table)]
 
@@ -110,14 +111,14 @@ def test_every_code_that_a_caller_may_see_is_there(code):
 
 def test_every_figure_for_prometheus_is_there():
     gateway = Gateway(Settings())
-    families = text_string_to_metric_families(Metrics(gateway.status).text().decode())
+    families = text_string_to_metric_families(Metrics(gateway.status).text(detailed=True).decode())
 
     told = {family.name for family in families if not family.name.endswith("_created")}
     assert told == {name.removesuffix("_total") for name in re.findall(r"`(rsql_\w+)(?:\{[^`]*\})?`", "\n".join(ROWS))}
 
 
 def test_the_page_names_nothing_that_is_gone():
-    known = {field.name for _, field in FIELDS} | {"default_model", "profile", "rpm", "rpd", "tpm", "tpd"}
+    known = {field.name for _, field in FIELDS} | {"default_model", "offline", "profile", "rpm", "rpd", "tpm", "tpd"}
     for line in re.findall(r"(?<=\| setting \| default \| \|\n\|---\|---\|---\|\n)((?:\|.*\n)+)", PAGE):
         for cell in line.splitlines():
             names = set(re.findall(r"`(\w+)`", cell.split(" | ")[0]))

@@ -18,6 +18,7 @@ from jupyter_server_ext.handlers.home import operations
 pytestmark = pytest.mark.asyncio
 
 OPEN, OWN, TEACHES, ADMIN = "open to all", "the caller's own", "the instructor's own tenant", "administrators only"
+FIGURES = "figures without names"
 CLASSES = {
     "GET ": OPEN,
     "POST ": OPEN,
@@ -45,7 +46,7 @@ CLASSES = {
     "GET status": OWN,
     "GET stats": OWN,
     "POST feedback": OWN,
-    "GET metrics": OWN,
+    "GET metrics": FIGURES,
     "GET keys": OWN,
     "POST keys": OWN,
     "DELETE keys/{id}": OWN,
@@ -76,7 +77,28 @@ CLASSES = {
     "GET admin/api/requests/{id}": ADMIN,
     "GET admin/api/feedback": ADMIN,
     "GET admin/api/usage": TEACHES,
-    "GET admin/api/errors": ADMIN,
+    "PUT admin/api/limits": ADMIN,
+    "PATCH admin/api/limits": ADMIN,
+    "PUT admin/api/tenants/{name}": TEACHES,
+    "PATCH admin/api/tenants/{name}": TEACHES,
+    "GET conversations": OWN,
+    "PATCH conversations/{id}": OWN,
+    "DELETE conversations/{id}": OWN,
+    "GET admin/api/errors": TEACHES,
+    "GET admin/api/metrics": TEACHES,
+    "GET admin/api/stats": ADMIN,
+    "GET admin/api/health": ADMIN,
+    "GET admin/api/requests": ADMIN,
+    "GET admin/api/users": TEACHES,
+    "GET admin/api/user-activity/{user}": ADMIN,
+    "GET admin/api/analytics/popular": TEACHES,
+    "GET admin/api/analytics/trending": TEACHES,
+    "GET admin/api/analytics/stats": TEACHES,
+    "GET admin/api/analytics/timeseries": TEACHES,
+    "GET admin/api/sessions": ADMIN,
+    "DELETE admin/api/sessions/{id}": ADMIN,
+    "GET admin/api/conversations": ADMIN,
+    "DELETE admin/api/conversations/{id}": ADMIN,
     "DELETE admin/api/users/{name}": ADMIN,
 }
 """What a caller reaches by each method of each route."""
@@ -85,7 +107,7 @@ CLASSES = {
 async def test_every_route_is_classified():
     scopes = {f"{method} {route.path}": scope for route, method, scope, _ in operations(ROUTES)}
     assert scopes.keys() == CLASSES.keys()
-    marked = {OPEN: "", OWN: "chat", TEACHES: "instructor", ADMIN: "admin"}
+    marked = {OPEN: "", OWN: "chat", TEACHES: "instructor", ADMIN: "admin", FIGURES: "metrics"}
     assert {name: marked[CLASSES[name]] for name in scopes} == scopes
 
 
@@ -189,6 +211,7 @@ def bodies(world, other):
         "examples": {"question": f"{world.mark(other)}?", "sql": "SELECT 'taken'", "tenant": other},
         "search": {"query": "Where does glass go?", "documents": ["notes.md"]},
         "feedback": {"request_id": ids["request"], "rating": "down"},
+        "conversations/{id}": {"name": "taken"},
         "keys": {"name": "mine", "owner": other, "tenant": other},
         "admin/api/api-keys": {"name": "k", "owner": "x", "tenant": other},
         "admin/api/limits": {"tenants": {other: {"requests_per_day": 0}}},
@@ -205,10 +228,14 @@ def address(world, path, other):
     name = shared.get(path.partition("/")[0], other)
     given = {
         "name": quote(name, safe=""),
-        "id": {"keys": ids["id"], "admin/api/api-keys": ids["id"], "admin/api/changes": ids["change"]}.get(
-            path.partition("/{")[0], ids["request"]
-        ),
+        "id": {
+            "keys": ids["id"],
+            "admin/api/api-keys": ids["id"],
+            "admin/api/changes": ids["change"],
+            "conversations": "s1",
+        }.get(path.partition("/{")[0], ids["request"]),
         "caller": quote(f"guest-{world.mark(other)}", safe=""),
+        "user": quote(f"student-{world.mark(other)}", safe=""),
         "model": "m",
         "other": "completions",
         "key": "sim-1",
@@ -219,6 +246,12 @@ def address(world, path, other):
         "admin/api/usage": f"?since=2000-01-01&tenant={quote(other, safe='')}",
         "admin/api/changes": f"?tenant={quote(other, safe='')}",
     }
+    # Figures are asked for by the other's name half of the time, and of all otherwise.
+    by_tenant = ["metrics", "users", "errors", "analytics/popular", "analytics/trending", "analytics/stats"]
+    if path.removeprefix("admin/api/") in [*by_tenant, "analytics/timeseries"] and world.draw.random() < 0.5:
+        return f"{path}?tenant={quote(other, safe='')}"
+    if path.endswith(("popular", "trending")):
+        return f"{path}?kind={world.draw.choice(['question', 'table', 'caller'])}"
     return path.format(**given) + query.get(path, "")
 
 
@@ -231,6 +264,9 @@ async def all_of(gateway, world, tenant):
         (teacher, f"admin/api/tenants/{quoted}/members"),
         (teacher, "admin/api/changes"),
         (teacher, "admin/api/usage"),
+        (teacher, "admin/api/users"),
+        (teacher, "admin/api/analytics/popular?kind=question"),
+        (student, "conversations"),
         (student, "documents"),
         (student, "dictionaries"),
         (student, "dictionaries/shop.yaml"),
@@ -269,7 +305,7 @@ async def test_no_caller_reaches_what_is_another_tenants_at_any_route(served, ur
                 for role, token in callers.items():
                     other = world.draw.choice(others)
                     path = address(world, route.path, other)
-                    body = bodies(world, other).get(route.path) if method == "POST" else None
+                    body = bodies(world, other).get(route.path) if method in {"POST", "PUT", "PATCH"} else None
                     reply = await send(gateway, token, method, path, body)
                     where = f"{method} {path} by a {role} of {tenant}"
                     assert reply.status_code < 500, where

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -149,38 +148,6 @@ def test_what_was_used_counts_from_its_end(store):
     for exact in (0.0, 1e9):
         assert [row.at for row in store.used(0.0, exact=exact)][-1] == 360.0
     assert [row.at for row in store.used(0.0, exact=0.0)] == [200.0, 250.0, 360.0]
-
-
-def test_a_ledger_of_the_first_version_is_taken_over(url, tmp_path):
-    store = SqlLedgerStore(url, instance="one")
-    store.finish([entry(1), entry(2)])
-    store.close()
-    with sqlite3.connect(tmp_path / "ledger.db") as db:
-        db.execute("DROP INDEX entries_api_key")
-        db.execute("ALTER TABLE requests_open DROP COLUMN api_key")
-        for column in ("cache", "saved_nanodollars", "prompt", "api_key"):
-            db.execute(f"ALTER TABLE entries DROP COLUMN {column}")
-        db.execute("ALTER TABLE totals DROP COLUMN saved_nanodollars")
-        db.execute("DROP TABLE kept_answers")
-        db.execute("DROP TABLE decisions")
-        db.execute("DROP TABLE api_keys")
-        db.execute("DROP TABLE forgotten")
-        db.execute("DROP TABLE changes")
-        for table in ("shared_texts", "document_passages", "documents", "document_words"):
-            db.execute(f"DROP TABLE {table}")
-        db.execute("UPDATE alembic_version SET version_num = '0001'")
-    db.close()
-    store = SqlLedgerStore(url, instance="one")
-    store.finish([entry(3, cache="hit", saved_nanodollars=5, attempts=0)])
-    assert store.verify() == []
-    assert [e.cache for e in store.read()] == ["hit", "", ""]
-    store.close()
-    with sqlite3.connect(tmp_path / "ledger.db") as db:
-        db.execute("UPDATE entries SET cache = '' WHERE number = 3")
-    db.close()
-    store = SqlLedgerStore(url, instance="one")
-    assert store.verify() != []
-    store.close()
 
 
 # The group commit

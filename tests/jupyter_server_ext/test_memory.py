@@ -164,7 +164,7 @@ def resident() -> int:
 @pytest.mark.timeout(7200)
 async def test_memory_stays_flat_over_very_many_requests(served, url, monkeypatch):
     """Bodies, streams, repeats, refusals and strangers in turn, each caller with words of its own."""
-    monkeypatch.setattr("jupyter_server_ext.upstream.failures.Log._is_due", lambda *_: False)
+    monkeypatch.setattr("jupyter_server_ext.logs.Log._is_due", lambda *_: False)
     settings = Settings(
         keys=(KeySettings("groq", Secret("k" * 20), base_url="http://provider.example/v1", models=("m",), name="k1"),),
         default_model="m",

@@ -172,7 +172,7 @@ async def survive(number, seed):
 @pytest.fixture
 def quiet(monkeypatch):
     """No lines of the log: each would be another."""
-    monkeypatch.setattr("jupyter_server_ext.upstream.failures.Log._is_due", lambda *_: False)
+    monkeypatch.setattr("jupyter_server_ext.logs.Log._is_due", lambda *_: False)
 
 
 @pytest.mark.usefixtures("quiet")

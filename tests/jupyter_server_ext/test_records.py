@@ -217,7 +217,7 @@ async def test_an_administrator_sees_what_was_used_and_what_failed(paying):
         (ada,) = [total for total in usage if total["caller"] == "ada"]
         assert (ada["requests"], ada["prompt_tokens"], ada["cost_usd"]) == (2, 2000, 2 * COST / 1e9)
         assert (await gateway.get("admin/api/usage", ADMIN)).json()["usage"] == usage
-        assert (await gateway.get("admin/api/usage?since=9998-01-01", ADMIN)).json() == {"usage": []}
+        assert (await gateway.get("admin/api/usage?since=9998-01-01", ADMIN)).json() == {"usage": [], "next": None}
         errors = (await gateway.get("admin/api/errors?limit=5", ADMIN)).json()["errors"]
         assert {(error["caller"], error["model"]) for error in errors} == {("bob", "bad")}
         assert [error["status"] for error in errors if error["attempts"]] == [502]
@@ -261,7 +261,7 @@ async def test_forget_me_takes_back_what_was_decided_and_said(paying, url):
         assert (await gateway.client.delete("admin/api/users/ada", headers=head)).json()["complete"]
         limits = (await gateway.get("admin/api/limits", ADMIN)).json()
         assert limits["decided"] == {"callers": {"bob": {"requests_per_day": 7}}, "everyone": {"requests_per_day": 99}}
-        assert (await gateway.get("admin/api/feedback", ADMIN)).json() == {"feedback": []}
+        assert (await gateway.get("admin/api/feedback", ADMIN)).json() == {"feedback": [], "next": None}
         assert (await gateway.get("stats")).json()["limits"]["day"]["current"] == 0
     with sqlite3.connect(url.removeprefix("sqlite:///")) as db:
         kept = "\n".join(db.iterdump())

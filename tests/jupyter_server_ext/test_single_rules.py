@@ -29,11 +29,12 @@ from jupyter_server_ext.keys.windows.window import TimeWindow
 from jupyter_server_ext.limits.counters import scope_of
 from jupyter_server_ext.limits.limits import duration as header_duration
 from jupyter_server_ext.limits.limits import in_words
+from jupyter_server_ext.logs import Log
 from jupyter_server_ext.messages import Caller, ChatRequest
 from jupyter_server_ext.pipeline.cache import as_body, cache_key
 from jupyter_server_ext.redis.client import address_of
 from jupyter_server_ext.upstream.connection import Unpacking
-from jupyter_server_ext.upstream.failures import Log, classify, duration
+from jupyter_server_ext.upstream.failures import classify, duration
 from jupyter_server_ext.upstream.openai import Lengths
 from jupyter_server_ext.upstream.sse import EventReader
 

@@ -7,9 +7,11 @@ import json
 import random
 import sqlite3
 from dataclasses import fields
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+from ledger_entries import older_ledger
 
 from jupyter_server_ext.config import CallerLimits, KeySettings, Secret, Settings, StorageSettings, TenantSettings
 from jupyter_server_ext.config.settings import ApiKeySettings, ServerSettings
@@ -334,13 +336,9 @@ async def test_an_instructor_sees_the_use_of_the_own_group_only(gateway):
 
 def test_limits_that_an_older_version_decided_are_the_first_lines_of_the_trail(tmp_path):
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    with opened(url, instance="one"):
-        pass
+    older_ledger(url, "0006", [], "one", ZoneInfo("UTC"))
     decided = {"caller": {"requests_per_minute": 2}, "tenants": {"stats": {"usd_per_day": 1}}, "callers": {"ada": {}}}
     with sqlite3.connect(tmp_path / "ledger.db") as db:
-        db.execute("DROP TABLE changes")
-        db.execute("DROP TABLE shared_texts")
-        db.execute("UPDATE alembic_version SET version_num = '0006'")
         db.execute("INSERT INTO decisions VALUES ('limits', ?, 5.0, 'owner')", [json.dumps(decided)])
     db.close()
     with opened(url, instance="one") as store:

@@ -181,7 +181,11 @@ REFUSED = {
     "caller's key without name": ('[[api_keys]]\nkey = "x"', 1, "needs a 'name'"),
     "caller's key empty": ('[[api_keys]]\nname = "a"\nkey = "${EMPTY}"', 3, "is empty"),
     "caller's key twice": ('[[api_keys]]\nname="a"\nkey="x"\n[[api_keys]]\nname="b"\nkey="x"', 6, "the same 'key'"),
-    "unknown scope": ('[[api_keys]]\nname="a"\nkey="x"\nscopes=["root"]', 4, "may hold: chat, instructor, admin"),
+    "unknown scope": (
+        '[[api_keys]]\nname="a"\nkey="x"\nscopes=["root"]',
+        4,
+        "may hold: chat, instructor, metrics, admin",
+    ),
     "counts": ('[[keys]]\nprovider = "ollama"\ncounts = "late"', 3, "'arrival' or 'end'"),
     "privacy floor": ('[tenants.a]\nprivacy_floor = "all"', 2, "names, stats, sample"),
     "weight 0": ("[tenants.a]\nweight = 0", 2, "more than 0"),

@@ -1,0 +1,194 @@
+"""What administrators ask of the ledger: sums of time, what is asked most, who asks, what failed."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from jupyter_server_ext.ledger.schema import entries, rankings, series, totals
+from jupyter_server_ext.ledger.series import drop_old, fold_some, scope_of_tenant, unfolded_entries
+from jupyter_server_ext.ledger.statements import deferred_fsync
+from jupyter_server_ext.ledger.sums import DAY, FINE, HOUR, SERIES_COUNTS, SERIES_SECONDS, grain_for
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+    from jupyter_server_ext.ledger.pages import Page
+
+    Row = dict[str, Any]
+
+_FOLD_LOCK = 7_715_104  # any number; gateways that fold take turns
+_SUMS = (*SERIES_COUNTS, *SERIES_SECONDS)
+_SHOWN = [c for c in entries.columns if c.name not in {"prompt", "answer", "content_hash", "chain_hash", "forgotten"}]
+_GROUPS = ("tenant", "model", "task")
+_PAUSE = 0.005  # seconds between two groups that are folded, in which entries that wait are written
+
+
+class SqlAnalytics:
+    """Sums and lists for administrators. Methods block."""
+
+    def __init__(self, engine: sa.Engine, turn: threading.Lock | None = None) -> None:
+        self._engine = engine
+        self._turn: AbstractContextManager[Any] = turn or nullcontext()  # SQLite's one write at a time
+
+    # Folding
+
+    @contextmanager
+    def folding(self) -> Iterator[sa.Connection]:
+        """A transaction beside which nobody else folds."""
+        # What a power cut takes back is folded again, so that nothing waits for the disk.
+        with self._turn, self._engine.connect() as db, deferred_fsync(db):
+            if db.dialect.name == "postgresql":
+                db.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _FOLD_LOCK})
+            else:
+                db.exec_driver_sql("BEGIN IMMEDIATE")
+            yield db
+
+    def fold(self, most: int | None = None, *, at_once: int = 500) -> int:
+        """Fold entries into sums and rankings, all that there are or so many; return how many.
+
+        They are folded in groups of ``at_once``, between which others may write.
+        """
+        done = 0
+        while most is None or done < most:
+            with self.folding() as db:
+                some = fold_some(db, at_once)
+            done += some
+            if some < at_once:
+                break
+            time.sleep(_PAUSE)
+        return done
+
+    def drop_old(self, now: float, keep_days: int) -> None:
+        """Delete sums and ranks that are too old to be asked for."""
+        with self.folding() as db:
+            drop_old(db, now, keep_days)
+
+    def unfolded(self, instance: str) -> int:
+        """How many entries of one gateway are in no sum yet."""
+        with self._engine.connect() as db:
+            return unfolded_entries(db, instance)
+
+    # Sums of time
+
+    def sums(self, now: float, hours: float, *, by: Iterable[str] = (), tenant: str | None = None) -> list[Row]:
+        """Sums of the last hours until a Unix time, for each group of ``by``.
+
+        Groups are of ``start``, ``tenant``, ``model`` and ``task``. The first slot counts whole: of five minutes, of an
+        hour for more than 12 hours, of a day for more than 168.
+        """
+        grain = grain_for(hours)
+        return self._sums(grain, int((now - hours * 3600) // grain) * grain, by, tenant)
+
+    def sums_of_slots(self, now: float, hours: float, step: int, tenant: str | None = None) -> list[Row]:
+        """Sums of the last hours by slots of ``step`` seconds, the oldest first, without those that had no requests.
+
+        Slots are no finer than sums are kept for so many hours.
+        """
+        grain = max(grain_for(hours), *(grain for grain in (FINE, HOUR, DAY) if grain <= max(step, FINE)))
+        return self._sums(grain, int((now - hours * 3600) // grain) * grain, ("start",), tenant)
+
+    def sums_of_all(self, tenant: str | None = None) -> Row:
+        """Sums of all time."""
+        return next(iter(self._sums(DAY, 0, (), tenant)), dict.fromkeys(_SUMS, 0))
+
+    def _sums(self, grain: int, since: int, by: Iterable[str], tenant: str | None) -> list[Row]:
+        groups = [series.c[name] for name in by]
+        query = sa.select(*groups, *(sa.func.sum(series.c[name]).label(name) for name in _SUMS))
+        query = query.where(series.c.grain == grain, series.c.start >= since)
+        if tenant is not None:
+            query = query.where(series.c.tenant == tenant)
+        if groups:
+            query = query.group_by(*groups).order_by(*groups)
+        with self._engine.connect() as db:
+            rows = [dict(row) for row in db.execute(query).mappings()]
+        # PostgreSQL sums whole numbers as decimals; of no rows the sum is null.
+        whole = dict.fromkeys(SERIES_COUNTS, int) | dict.fromkeys(SERIES_SECONDS, float)
+        return [row | {name: kind(row[name] or 0) for name, kind in whole.items()} for row in rows]
+
+    # Rankings
+
+    def ranked(
+        self, kind: str, page: Page, *, tenant: str | None = None, by: str = "requests", name: str | None = None
+    ) -> list[Row]:
+        """What is asked for most, by ``requests``, by ``heat`` or by ``last_at``, of everyone or of one tenant."""
+        query = sa.select(rankings).where(rankings.c.kind == kind, rankings.c.scope == scope_of_tenant(tenant))
+        query = query if name is None else query.where(rankings.c.name == name)
+        with self._engine.connect() as db:
+            return [dict(row) for row in db.execute(page.of(query, rankings.c[by], rankings.c.name)).mappings()]
+
+    def count_ranked(self, kind: str, *, since: float = 0.0, tenant: str | None = None) -> int:
+        """How many different questions, tables or callers there were since a Unix time."""
+        query = sa.select(sa.func.count()).select_from(rankings)
+        query = query.where(rankings.c.kind == kind, rankings.c.scope == scope_of_tenant(tenant))
+        if since:
+            query = query.where(rankings.c.last_at >= since)
+        with self._engine.connect() as db:
+            return int(db.execute(query).scalar_one())
+
+    def kept_prompts(self, questions: Iterable[str]) -> dict[str, bytes]:
+        """The latest prompt that is kept of each of these questions, encrypted as it is."""
+        found: dict[str, bytes] = {}
+        with self._engine.connect() as db:
+            for name in questions:
+                query = sa.select(entries.c.prompt).where(entries.c.question == name, entries.c.prompt.is_not(None))
+                prompt = db.execute(query.order_by(entries.c.at.desc()).limit(1)).scalar()
+                if prompt is not None:
+                    found[name] = prompt
+        return found
+
+    # Executions
+
+    def executions(self, page: Page, *, failed: bool = False, **wanted: str | None) -> list[Row]:
+        """Entries without their texts, the latest first; ``wanted`` are columns and the values that they must have."""
+        query = sa.select(*_SHOWN).where(sa.not_(entries.c.forgotten))
+        if failed:
+            query = query.where(sa.text("(status >= 400 OR status = 0)"))
+        if wanted.get("session") is not None:
+            query = query.where(sa.text("session <> ''"))  # as the index has it
+        for name, value in wanted.items():
+            if value is not None:
+                query = query.where(entries.c[name] == value)
+        ordered = page.of(query, entries.c.at, entries.c.instance, entries.c.number)
+        with self._engine.connect() as db:
+            return [dict(row) for row in db.execute(ordered).mappings()]
+
+    def usage(self, page: Page, since: str, tenant: str | None = None) -> list[Row]:
+        """Sums per day, caller, tenant, model and task, from a day on, the latest first."""
+        query = sa.select(totals).where(totals.c.day >= since)
+        query = query if tenant is None else query.where(totals.c.tenant == tenant)
+        query = page.of(query, *totals.primary_key.columns)
+        with self._engine.connect() as db:
+            return [dict(row) for row in db.execute(query).mappings()]
+
+    def days_of(self, caller: str, since: str, tenant: str | None = None) -> list[Row]:
+        """A caller's sums by day, from a day such as ``2026-11-01`` on, the latest first."""
+        names = ("requests", "errors", "cache_hits", "prompt_tokens", "completion_tokens", "cost_nanodollars")
+        query = sa.select(totals.c.day, *(sa.func.sum(totals.c[name]).label(name) for name in names))
+        query = query.where(totals.c.caller == caller, totals.c.day >= since)
+        query = query if tenant is None else query.where(totals.c.tenant == tenant)
+        with self._engine.connect() as db:
+            rows = db.execute(query.group_by(totals.c.day).order_by(totals.c.day.desc())).mappings()
+            return [{name: value if name == "day" else int(value) for name, value in row.items()} for row in rows]
+
+    # The database
+
+    def state(self) -> Row:
+        """What database it is, how long a question takes it in milliseconds, and its size in bytes."""
+        start = time.perf_counter()
+        with self._engine.connect() as db:
+            db.execute(sa.text("SELECT 1")).scalar()
+            milliseconds = (time.perf_counter() - start) * 1000
+            if db.dialect.name == "postgresql":
+                size = db.execute(sa.text("SELECT pg_database_size(current_database())")).scalar()
+            else:
+                pages, each = (db.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("page_count", "page_size"))
+                size = int(pages or 0) * int(each or 0)
+            version = ".".join(map(str, db.dialect.server_version_info or ()))
+        known = {"kind": db.dialect.name, "version": version, "bytes": int(size or 0)}
+        return known | {"milliseconds": round(milliseconds, 2)}

@@ -1,0 +1,90 @@
+"""What people say beside asking: feedback, and names of conversations."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from jupyter_server_ext.ledger.schema import entries, feedback, sessions
+from jupyter_server_ext.messages import Rating
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jupyter_server_ext.ledger.pages import Page
+
+
+class SqlNotes:
+    """Feedback and names of conversations in the ledger's database. Methods block."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    # Feedback
+
+    def rate(self, rating: Rating) -> None:
+        """Keep a rating; a later one of the same request takes its place."""
+        with self._engine.begin() as db:
+            db.execute(sa.delete(feedback).where(feedback.c.request_id == rating.request_id))
+            db.execute(sa.insert(feedback), asdict(rating))
+
+    def ratings(self, page: Page, tenant: str | None = None) -> Sequence[Rating]:
+        """Ratings, the latest first."""
+        query = sa.select(feedback)
+        if tenant is not None:
+            query = query.where(feedback.c.tenant == tenant)
+        with self._engine.connect() as db:
+            return [
+                Rating(**row) for row in db.execute(page.of(query, feedback.c.at, feedback.c.request_id)).mappings()
+            ]
+
+    # Conversations
+
+    def conversations(
+        self, page: Page, *, caller: str | None = None, tenant: str | None = None, task: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Conversations and the sums of their requests, the latest first."""
+        query = sa.select(sessions).where(sessions.c.deleted_at.is_(None))
+        for column, wanted in ((sessions.c.caller, caller), (sessions.c.tenant, tenant), (sessions.c.task, task)):
+            if wanted is not None:
+                query = query.where(column == wanted)
+        ordered = page.of(query, sessions.c.last_at, sessions.c.caller, sessions.c.session)
+        with self._engine.connect() as db:
+            return [dict(row) for row in db.execute(ordered).mappings()]
+
+    def name_conversation(self, caller: str, session: str, name: str) -> bool:
+        """Give a conversation a name; whether there is one."""
+        own = sessions.c.caller == caller, sessions.c.session == session, sessions.c.deleted_at.is_(None)
+        with self._engine.begin() as db:
+            return db.execute(sa.update(sessions).where(*own).values(name=name)).rowcount > 0
+
+    def delete_conversations(
+        self, at: float, session: str, caller: str | None = None, tenant: str | None = None
+    ) -> list[tuple[str, str]]:
+        """Delete the conversation of this id, of everybody where no caller is named, with the texts of its requests.
+
+        ``at`` is the Unix time, until which it is forgotten. What was used and spent stays in the sums.
+
+        Returns:
+            The callers and ids of what was deleted.
+        """
+        own = [sessions.c.session == session, sessions.c.deleted_at.is_(None)]
+        own += [sessions.c.caller == caller] if caller is not None else []
+        own += [sessions.c.tenant == tenant] if tenant is not None else []
+        with self._engine.begin() as db:
+            found = [(row.caller, row.session) for row in db.execute(sa.select(sessions).where(*own))]
+            for owner, name in found:
+                same = sessions.c.caller == owner, sessions.c.session == name
+                db.execute(sa.update(sessions).where(*same).values(deleted_at=at, name=""))
+                texts = sa.text("session <> ''"), entries.c.session == name, entries.c.caller == owner
+                with_text = sa.or_(entries.c.prompt.is_not(None), entries.c.answer.is_not(None))
+                db.execute(sa.update(entries).where(*texts, with_text).values(prompt=None, answer=None))
+        return found
+
+    def deleted_conversations(self, since: float) -> list[tuple[str, str, float]]:
+        """Callers, ids and times of conversations that were deleted at or after a Unix time."""
+        query = sa.select(sessions.c.caller, sessions.c.session, sessions.c.deleted_at)
+        with self._engine.connect() as db:
+            return [tuple(row) for row in db.execute(query.where(sessions.c.deleted_at >= since))]

@@ -1,0 +1,298 @@
+"""What administrators look at, folded from entries, in SQLite and in PostgreSQL."""
+
+from __future__ import annotations
+
+import random
+import threading
+from itertools import count
+from zoneinfo import ZoneInfo
+
+import pytest
+import sqlalchemy as sa
+from ledger_entries import entry, older_ledger
+
+from jupyter_server_ext.errors import BadRequest
+from jupyter_server_ext.ledger import Page, SqlLedgerStore, quantile
+from jupyter_server_ext.messages import Rating, Usage, outcome_of
+
+NOW = 1_700_000_000.0
+HOUR = 3_600.0
+_names = count()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    server, name = request.getfixturevalue("postgresql"), f"analytics{next(_names)}"
+    engine = sa.create_engine(server.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        db.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{server.url}/{name}"
+
+
+@pytest.fixture
+def store(url):
+    opened = SqlLedgerStore(url, instance="one")
+    yield opened
+    opened.close()
+
+
+def requests(seed, many=300):
+    """Requests of ten days, some of them with a failed try before."""
+    chance = random.Random(seed)
+    for number in range(many):
+        known = {
+            "at": NOW - chance.uniform(0, 240 * HOUR),
+            "caller": chance.choice(["ada", "bob", "eve"]),
+            "tenant": chance.choice(["stats101", "art", ""]),
+            "model": chance.choice(["llama", "gpt"]),
+            "task": chance.choice(["ask", "sql_ai", "repair", "chat"]),
+            "status": chance.choice([200, 200, 200, 429, 499, 502, 504, 0]),
+            "duration_seconds": chance.uniform(0, 90),
+            "first_token_seconds": chance.choice([None, 0.5]),
+            "queue_seconds": 0.25,
+            "cost_nanodollars": chance.randrange(1000),
+            "question": chance.choice(["q1", "q2", "q3", ""]),
+            "tables": chance.choice(["flights", "flights,weather", ""]),
+            "session": chance.choice(["s1", "s2", ""]),
+            "usage": Usage(chance.randrange(50), chance.randrange(50), 1),
+            "key": "k",
+        }
+        if chance.random() < 0.2:
+            yield entry(number, **known | {"attempts": 0, "status": 502, "error": "overloaded"})
+            yield entry(number, **known | {"attempt": 2, "attempts": 2})
+        else:
+            yield entry(number, **known)
+
+
+def by_hand(written):
+    sums = {"requests": 0, "retries": 0, "tokens": 0, "cost": 0, "success": 0, "refused": 0, "within_10": 0}
+    for one in written:
+        last = one.attempts > 0 or one.status == 0
+        sums["requests"] += last
+        sums["retries"] += not last
+        sums["tokens"] += one.usage.total_tokens
+        sums["cost"] += one.cost_nanodollars
+        if last and outcome_of(one.status) in sums:
+            sums[outcome_of(one.status)] += 1
+        sums["within_10"] += last and one.outcome == "success" and one.duration_seconds <= 10
+    return sums
+
+
+def told(row):
+    same = {name: row[name] for name in ("requests", "retries", "success", "refused", "within_10")}
+    return same | {"tokens": row["prompt_tokens"] + row["completion_tokens"], "cost": row["cost_nanodollars"]}
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 500])
+def test_sums_are_those_of_the_entries_however_they_are_folded(store, at_once):
+    written = list(requests(at_once, 60 if at_once == 1 else 300))
+    for start in range(0, len(written), 50):
+        store.finish(written[start : start + 50])
+        store.analytics.fold(at_once=at_once)
+    assert told(store.analytics.sums_of_all()) == by_hand(written)
+    assert told(store.analytics.sums_of_all("art")) == by_hand(one for one in written if one.tenant == "art")
+    for hours in (1, 12, 100, 300):
+        grain = 300 if hours <= 12 else 3_600 if hours <= 168 else 86_400
+        since = (NOW - hours * HOUR) // grain * grain
+        (row,) = store.analytics.sums(NOW, hours)
+        assert told(row) == by_hand(one for one in written if one.at >= since)
+    by_model = {row["model"]: told(row) for row in store.analytics.sums(NOW, 300, by=["model"])}
+    assert by_model == {name: by_hand(one for one in written if one.model == name) for name in ("llama", "gpt")}
+    slots = store.analytics.sums_of_slots(NOW, 300, 3_600)
+    assert [row["start"] for row in slots] == sorted(row["start"] for row in slots)
+    assert sum(row["requests"] for row in slots) == by_hand(written)["requests"]
+    assert store.analytics.unfolded("one") == 0
+    assert store.analytics.fold() == 0
+
+
+def test_rankings_count_questions_tables_and_callers(store):
+    written = list(requests(3))
+    store.finish(written)
+    store.analytics.fold(at_once=37)
+    asked = [one for one in written if one.attempts > 0 or one.status == 0]
+    for kind, names in (
+        ("question", lambda one: [one.question]),
+        ("table", lambda one: one.tables.split(",")),
+        ("caller", lambda one: [one.caller]),
+    ):
+        for tenant in (None, "art"):
+            own = [one for one in asked if tenant in (None, one.tenant)]
+            counts = {}
+            for one in own:
+                for name in filter(None, names(one)):
+                    counts[name] = counts.get(name, 0) + 1
+            found = store.analytics.ranked(kind, Page(10), tenant=tenant)
+            assert {row["name"]: row["requests"] for row in found} == counts
+            assert [row["requests"] for row in found] == sorted(counts.values(), reverse=True)
+            assert store.analytics.count_ranked(kind, tenant=tenant) == len(counts)
+
+
+def test_what_is_asked_lately_is_hotter_than_what_was_asked_more_often_before(store):
+    store.finish([entry(n, at=NOW - 40 * 24 * HOUR, question="old") for n in range(50)])
+    store.finish([entry(100 + n, at=NOW - HOUR, question="new") for n in range(5)])
+    store.analytics.fold(at_once=9)
+    assert [row["name"] for row in store.analytics.ranked("question", Page(5))] == ["old", "new"]
+    assert [row["name"] for row in store.analytics.ranked("question", Page(5), by="heat")] == ["new", "old"]
+
+
+def test_conversations_are_listed_named_and_deleted(store):
+    written = list(requests(4))
+    store.finish([*written, entry(900, at=NOW + 1, session="s9", prompt=b"p", answer=b"a")])
+    store.analytics.fold()
+    listed = store.notes.conversations(Page(100))
+    own = {(one.caller, one.session) for one in written if one.session} | {("ada", "s9")}
+    assert {(row["caller"], row["session"]) for row in listed} == own
+    assert listed[0]["session"] == "s9"
+    assert store.notes.name_conversation("ada", "s9", "Delays")
+    assert not store.notes.name_conversation("bob", "s9", "Not his")
+    store.finish([entry(901, at=NOW + 2, session="s9")])
+    store.analytics.fold()
+    assert store.notes.conversations(Page(1), caller="ada")[0]["name"] == "Delays"
+    assert store.notes.delete_conversations(NOW + 3, "s9") == [("ada", "s9")]
+    assert ("ada", "s9") not in {(row["caller"], row["session"]) for row in store.notes.conversations(Page(100))}
+    assert store.notes.deleted_conversations(NOW + 3) == [("ada", "s9", NOW + 3)]
+    assert [(one.prompt, one.answer) for one in store.find("r900")] == [(None, None)]
+    store.finish([entry(902, at=NOW + 4, session="s9")])
+    store.analytics.fold()
+    assert store.notes.conversations(Page(1))[0]["session"] == "s9", "it goes on after it was deleted"
+    assert store.verify() == []
+
+
+def test_pages_bring_every_row_once_while_rows_are_added(store):
+    store.finish([entry(n, at=NOW + n // 3, status=500) for n in range(30)])
+    seen, mark = [], ""
+    while mark is not None:
+        page = Page.after(mark, 4)
+        rows = store.analytics.executions(page, failed=True)
+        mark = page.mark(rows, "at", "instance", "number")
+        seen += [row["request_id"] for row in rows[:4]]
+        store.finish([entry(1000 + len(seen), at=NOW + 99, status=500)])
+    assert seen == [f"r{n}" for n in reversed(range(30))]
+    with pytest.raises(BadRequest):
+        store.notes.ratings(Page.after(Page(1).mark([{"n": "x"}, {"n": "y"}], "n"), 4))
+
+
+def test_a_clock_that_goes_back_an_hour_loses_nothing(store):
+    store.finish([entry(n, at=NOW + n) for n in range(10)])
+    store.analytics.fold()
+    store.finish([entry(100 + n, at=NOW - HOUR + n) for n in range(10)])
+    store.analytics.fold()
+    (row,) = store.analytics.sums(NOW - HOUR + 10, 2)
+    assert row["requests"] == 20
+    rows = store.analytics.executions(Page(50))
+    assert len(rows) == 20
+    assert sum(row["requests"] for row in store.totals(since="")) == 20
+
+
+def test_many_made_up_names_have_one_row(store):
+    """Of models that do not exist, and of those beyond five hundred that do."""
+    store.finish([entry(n, model=f"m{n}", status=404, error="model_not_found", attempts=0, key="") for n in range(700)])
+    store.analytics.fold()
+    assert [total["model"] for total in store.totals(since="")] == [""]
+    assert [row["model"] for row in store.analytics.sums(1000.0, 24, by=["model"])] == [""]
+    store.finish([entry(1000 + n, model=f"m{n}") for n in range(700)])
+    store.analytics.fold()
+    models = {row["model"]: row["requests"] for row in store.analytics.sums(1000.0, 24, by=["model"])}
+    assert len(models) == 501
+    assert models["other"] == 201
+    assert sum(models.values()) == 1400
+
+
+def test_gateways_that_fold_together_count_everything_once(store, url):
+    other = SqlLedgerStore(url, instance="two")
+    mine, theirs = list(requests(5, 200)), [entry(10_000 + n, at=NOW) for n in range(200)]
+    store.finish(mine)
+    other.finish(theirs)
+    threads = [threading.Thread(target=one.analytics.fold, kwargs={"at_once": 11}) for one in (store, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store.analytics.fold()
+    assert told(store.analytics.sums_of_all()) == by_hand([*mine, *theirs])
+    other.close()
+
+
+def test_forgetting_somebody_takes_the_name_out_of_all_of_it(store):
+    store.finish(
+        [entry(n, question="q", session="s", client_id="c", answer=b"a", error_text="ada fell") for n in range(9)]
+    )
+    store.analytics.fold()
+    store.notes.rate(Rating("r1", "ada", 5, "thanks", 1.0))
+    store.finish([entry(20, question="q", session="s")])
+    store.forget("ada", 5000.0)
+    store.analytics.fold()
+    assert store.analytics.ranked("caller", Page(5)) == []
+    assert store.notes.conversations(Page(5)) == []
+    assert store.notes.ratings(Page(5)) == []
+    assert store.analytics.sums_of_all()["requests"] == 10
+    texts = {(row["session"], row["client_id"], row["error_text"]) for row in store.rows()}
+    assert texts == {("", "", "")}
+    assert store.verify() == []
+
+
+def test_texts_and_sums_end_after_their_time(store):
+    store.finish([entry(n, at=NOW - n * 86_400, prompt=b"p", answer=b"a") for n in range(20)])
+    store.analytics.fold()
+    assert store.drop_texts(NOW - 9.5 * 86_400, chunk=3) == 10
+    assert sum(one.prompt is not None for one in store.read()) == 10
+    assert sum(one.answer is not None for one in store.read()) == 10
+    store.analytics.drop_old(NOW, 0)
+    assert store.analytics.sums_of_all()["requests"] == 20
+    assert store.analytics.sums(NOW, 12)[0]["requests"] == 1
+    store.analytics.drop_old(NOW + 400 * 86_400, 0)
+    assert store.analytics.ranked("caller", Page(5)) == []
+    assert store.verify() == []
+
+
+def test_feedback_is_the_same_for_every_gateway(store, url):
+    store.notes.rate(Rating("r1", "ada", 1, "wrong", 1.0, "stats101"))
+    store.notes.rate(Rating("r1", "ada", 5, "right after all", 2.0, "stats101"))
+    other = SqlLedgerStore(url, instance="two")
+    assert other.notes.ratings(Page(5)) == [Rating("r1", "ada", 5, "right after all", 2.0, "stats101")]
+    assert other.notes.ratings(Page(5), tenant="art") == []
+    other.close()
+
+
+@pytest.mark.parametrize("version", ["0001", "0003", "0007"])
+def test_a_ledger_of_an_older_version_is_taken_over_with_its_entries(url, version):
+    old = [entry(n, at=NOW - n * HOUR, status=500 if n % 3 else 200) for n in range(12)]
+    older_ledger(url, version, old, "one", ZoneInfo("UTC"))
+    store = SqlLedgerStore(url, instance="one")
+    assert store.verify() == []
+    store.finish([entry(30, at=NOW + 1, cache="hit", saved_nanodollars=5, attempts=0, session="s")])
+    store.analytics.fold(at_once=5)
+    assert store.analytics.sums_of_all()["requests"] == 13
+    assert len(store.analytics.executions(Page(50), failed=True)) == 8
+    assert store.read()[1] == old[0]
+    assert store.verify() == []
+    with store.engine.begin() as db:
+        db.execute(sa.text("UPDATE entries SET session = 'other' WHERE number = 13"))
+    assert store.verify() != []
+    store.close()
+
+
+def test_the_migrated_tables_are_those_of_the_code(store):
+    """Columns, keys and indexes: what a migration forgets would be missing in old ledgers only."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from jupyter_server_ext.ledger.schema import metadata
+
+    with store.engine.connect() as db:
+        found = compare_metadata(MigrationContext.configure(db), metadata)
+    of_search = ("words", "document_words")  # each database's own
+    assert [one for one in found if not any(name in str(one) for name in of_search)] == []
+
+
+def test_quantiles_are_even_within_a_bucket():
+    row = {"success": 100, **{f"within_{n}": 0 for n in (1, 2, 5, 10, 30, 60)}}
+    row |= {"within_5": 50, "within_10": 90, "within_30": 90, "within_60": 90}
+    assert quantile(row, 0.5) == 5.0
+    assert quantile(row, 0.7) == 7.5
+    assert quantile(row, 0.95) is None
+    assert quantile(row | {"success": 0}, 0.5) is None
