@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 KIND = "document"  # of the fence around a passage
 _SHARED = 0.5  # the share of a sentence's words that its passage must hold
 _TOGETHER = 0.2  # the share that each must hold of several passages that bear a sentence out together
+_SHORT = 300  # characters of an answer without citations whose passage is looked for
+_TELLING = 3  # words that such an answer must have, or a number
 _MARK = re.compile(r"[\[【](\d{1,2}(?:\s*[,;]\s*\d{1,2})*)[\]】](?!\()")
 _CODE = re.compile(r"(`{3,}|~{3,}).*?(?:\1|\Z)|(`+)[^`]+?\2", re.S)
 _SENTENCE_END = re.compile(r"[.!?:;](?=\s)|\n+")
@@ -48,11 +50,12 @@ class Citation:
     number: int  # as it stands in the answer
     passage: Passage
     unborne: tuple[str, ...] = ()  # sentences that it does not bear out
+    found: bool = False  # whether it was found by the answer's words, which cites nothing
 
     @property
     def label(self) -> str:
         """Its number, document, headings and lines."""
-        return f"[{self.number}] {self.passage.label}"
+        return f"[{self.number}] {self.passage.label}{' (found by the answer’s words)' if self.found else ''}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ def with_passages(context: Context, hits: Hits, budget: int) -> Context:
         name = f"{number}: {redact(passage.short)[0]}"
         tokens = count_tokens(fence(KIND, name, text)) + 1
         if tokens > left and pieces:
-            pieces += [Piece(KIND, each.short, reason="over the budget") for each in hits.passages[number - 1 :]]
+            pieces += [
+                Piece(KIND, each.short, reason="over the documents' budget") for each in hits.passages[number - 1 :]
+            ]
             break
         left -= tokens
         found += in_text
@@ -112,9 +117,20 @@ def check_citations(answer: str, passages: Sequence[Passage], question: str = ""
                 unborne[number].append(claim)
                 wrong.append(f"{passage.short} does not say “{one_line(claim, 120)}”.")
                 flawed.update(starts)
-    citations = (Citation(number, passages[number - 1], tuple(unborne[number])) for number in sorted(unborne))
+    citations = [Citation(number, passages[number - 1], tuple(unborne[number])) for number in sorted(unborne)]
+    if not citations and not wrong:
+        citations = _found(answer, passages, asked)
     marked = "".join(f"{char}?" if place in flawed else char for place, char in enumerate(answer))
     return Cited(tuple(citations), tuple(dict.fromkeys(wrong)), marked)
+
+
+def _found(answer: str, passages: Sequence[Passage], asked: AbstractSet[str]) -> list[Citation]:
+    """The first passage that bears a short answer out which cites nothing, as small models write them."""
+    prose = " ".join(_CODE.sub(" ", answer).split())
+    if len(prose) > _SHORT or not (_numbers(prose) - asked or len(set(terms(prose))) >= _TELLING):
+        return []
+    bearing = (number for number, each in enumerate(passages, 1) if _bearing(prose, {number: each}, asked))
+    return [Citation(number, passages[number - 1], found=True) for number in list(bearing)[:1]]
 
 
 def _claims(answer: str) -> Iterator[tuple[str, list[int], set[int]]]:

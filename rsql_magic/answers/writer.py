@@ -343,9 +343,10 @@ class AnswerWriter:
         described = [self.gathered.text, wanted(question.way, question.text, of_frames=of_frames)]
         if self.dictionary and self._defined and (definitions := self._defined.stated):
             described.insert(1, fence("definitions", self._defined.source, definitions))
-        described += [prompts.render("documents")] if self.library and self.hits else []
         attached = (fence(piece.kind, piece.name, piece.text) for piece in question.attached)
-        asked = "\n\n".join([question.text, *attached])
+        # Last of all, where a small model minds it.
+        cite = [prompts.render("documents")] if self.library and self.hits else []
+        asked = "\n\n".join([question.text, *attached, *cite])
         system = prompts.render("ask", lang=LANGUAGES[question.lang])
         user = prompts.render("question", context="\n\n".join(filter(None, described)), question=asked)
         return self.entry.messages(system, user.strip())

@@ -210,6 +210,14 @@ def test_a_citation_that_the_passage_does_not_bear_out_is_marked(answer, wrong):
     assert "?]" in cited.text
 
 
+def test_a_short_answer_without_citations_gets_the_passage_that_says_it():
+    cited = check_citations("24 months.", [BIN, LAB])
+    assert [(each.number, each.found) for each in cited.citations] == [(2, True)]
+    assert "found by the answer’s words" in cited.citations[0].label
+    for other in ("25 months.", "Yes.", "It does not say so.", "The dean is on holiday, the porter says."):
+        assert check_citations(other, [BIN, LAB]).citations == ()
+
+
 def test_a_number_of_the_question_may_stand_in_the_answer():
     assert (
         check_citations("No: they are kept for 24 months, not 12 [1].", [LAB], "Are they kept for 12 months?").wrong

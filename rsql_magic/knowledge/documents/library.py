@@ -123,7 +123,7 @@ class Library:
         if not words:
             raise BadInput("There is nothing to add.", hint="%rsql docs add PATH, a folder, or an address.")
         notes = Notes()
-        read = list(_with_terms(read_all(list(words), notes, progress)))  # before the file is locked
+        read = list(with_terms(read_all(list(words), notes, progress)))  # before the file is locked
         kept = self.store.put(read, now=self.clock())
         self._embed(progress, notes)
         return Added(tuple(kept), tuple(notes.said))
@@ -252,7 +252,7 @@ class Library:
             except BadInput as problem:
                 said.append(f"{each.name} has changed, and what was read before is used: {problem.message}")
         if changed:
-            self.store.put(_with_terms(iter(changed)), now=self.clock())
+            self.store.put(with_terms(iter(changed)), now=self.clock())
             self._embed(lambda *_: None, Notes())
         return said
 
@@ -270,7 +270,8 @@ class Added:
         return sum(each.passages for each in self.documents)
 
 
-def _with_terms(documents: Iterable[Document]) -> Iterator[tuple[Document, list[tuple[str, str]]]]:
+def with_terms(documents: Iterable[Document]) -> Iterator[tuple[Document, list[tuple[str, str]]]]:
+    """Documents, each with the terms of its passages' headings and texts."""
     return ((one, [(headed(each), " ".join(terms(each.text))) for each in one.passages]) for one in documents)
 
 
