@@ -1,0 +1,106 @@
+"""Speed of documents: a search over 100,000 passages, adding 1,000 pages, and what loading the extension costs.
+
+Run by ``make bench``; the limits are those of docs/documents.md.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rsql_magic.knowledge import Library, Passage
+from rsql_magic.knowledge.documents.library import with_terms
+from rsql_magic.knowledge.documents.sources import Document
+
+pytestmark = pytest.mark.bench
+
+PASSAGES, WORDS = 100_000, 100
+QUESTIONS = (
+    "How do I compute the average value of a column in a table?",
+    "plot the mean of a sample per group and test the model",
+    "read a file with text and dates",
+    "kobane of the sugatu",
+)
+
+
+def vocabulary(chance):
+    """Common words of questions first, then 30,000 made ones; they occur as words do, by Zipf's law."""
+    common = "data mean table file value function plot test model read number column row average date text group sample"
+    syllables = [first + second for first in "bcdfgklmnprst" for second in ("a", "e", "i", "o", "u", "an", "er")]
+    made = {"".join(chance.choices(syllables, k=3)) for _ in range(30_000)}
+    return [*common.split(), *sorted(made)]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    chance = random.Random(18)
+    words = vocabulary(chance)
+    weights = [1 / (place + 10) for place in range(len(words))]
+
+    def document(number):
+        texts = (" ".join(chance.choices(words, weights, k=WORDS)) for _ in range(50))
+        passages = (
+            Passage(f"d{number}", (chance.choice(words),), 1 + 9 * i, 9 + 9 * i, t) for i, t in enumerate(texts)
+        )
+        return Document(f"d{number}", f"https://example.org/d{number}", "markdown", "x", tuple(passages))
+
+    made = Library(tmp_path_factory.mktemp("documents") / "documents.db")
+    made.store.put(with_terms(document(number) for number in range(PASSAGES // 50)), now=0.0)
+    return made
+
+
+def test_a_search_over_a_hundred_thousand_passages(library):
+    started = time.perf_counter()
+    assert library.search(QUESTIONS[0]).passages
+    made = time.perf_counter() - started
+    again = Library(library.path)
+    started = time.perf_counter()
+    again.search(QUESTIONS[0])
+    read = time.perf_counter() - started
+    times = []
+    for _ in range(10):
+        for question in QUESTIONS:
+            started = time.process_time()
+            assert again.search(question, most=8).passages
+            times.append(1000 * (time.process_time() - started))
+    size = sum(each.stat().st_size for each in library.path.with_suffix(".index").rglob("*") if each.is_file())
+    median, worst = statistics.median(times), max(times)
+    print(f"\n{PASSAGES:,} passages: {median:.1f} ms a search, at most {worst:.1f} ms; the index, {size / 1e6:.0f} MB,")
+    print(f"is made in {made:.1f} s and read in {1000 * read:.0f} ms")
+    assert median <= 30
+    assert read <= 2
+
+
+def test_adding_a_thousand_pages(tmp_path):
+    chance = random.Random(7)
+    words = vocabulary(chance)
+    paragraph = lambda: " ".join(chance.choices(words, k=80))  # noqa: E731
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    for number in range(1000):
+        body = "".join(f"<h2>Part {part}</h2><p>{paragraph()}</p>" for part in range(5))
+        (pages / f"{number}.html").write_text(f"<title>Page {number}</title><h1>Page {number}</h1>{body}")
+    shown = []
+    library = Library(tmp_path / "documents.db")
+    started = time.perf_counter()
+    added = library.add([str(pages)], lambda *progress: shown.append(progress))
+    seconds = time.perf_counter() - started
+    print(f"\n1,000 pages of 400 words, {added.passages:,} passages: {seconds:.1f} s, a bar of {len(shown):,} steps")
+    assert len(added.documents) == 1000
+    assert len(shown) >= 1000
+    assert seconds <= 60
+
+
+def test_neither_loading_the_extension_nor_a_question_without_documents_imports_them():
+    code = (
+        "import sys; from IPython.core.interactiveshell import InteractiveShell;"
+        "shell = InteractiveShell.instance(); shell.run_cell('%load_ext rsql_magic').raise_error();"
+        "print([name for name in sys.modules if 'documents' in name or name in ('bm25s', 'pypdf')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
