@@ -203,7 +203,7 @@ def test_no_large_request_is_overtaken_for_ever(model, interactive, group):
     waits, taken = waits_of_large_ones(keys, Wish(model, "", 800, interactive=interactive), Wish("m", "", 100))
 
     assert len(waits) >= 6
-    # What is left of the window in which it comes, three for a turn of twenty others and its own, one to save up for it.
+    # The window in which it comes, three for a turn of twenty others and its own, and one to save up for it.
     assert max(waits) <= 5 * 61.0
     assert sorted(waits)[len(waits) // 2] <= 3.1 * 61.0
     assert taken >= 0.93 * 15 * 1000 * (1 if group else 2)
