@@ -356,3 +356,42 @@ async def test_a_generated_client_works(paying, tmp_path, programs):
             await client.get_async_httpx_client().aclose()
         finally:
             sys.path.remove(str(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_what_the_document_allows_is_answered_and_other_queries_are_refused(paying):
+    """Requests that schemathesis makes of the document, right and wrong ones, at every route that is read."""
+    import schemathesis
+    from hypothesis import HealthCheck, Phase, given, seed, settings
+
+    schema = schemathesis.openapi.from_dict(DOCUMENT)
+    head = {"Authorization": f"Bearer {ADMIN}"}
+    async with paying() as gateway:
+        await a_day(gateway)
+        base = gateway.url.rstrip("/")
+
+        def try_one(operation, mode, allowed):
+            strategy = operation.as_strategy(generation_mode=mode)
+
+            @seed(7)
+            @settings(max_examples=12, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+            @given(case=strategy)
+            def check(case):
+                reply = case.call(base_url=base, headers=head)
+                assert reply.status_code in allowed, (case.path, case.query, reply.text)
+                if reply.status_code == 200:
+                    case.validate_response(reply, checks=[schemathesis.checks.response_schema_conformance])
+
+            check()
+
+        def try_all():
+            for found in schema.get_all_operations():
+                operation = found.ok()
+                if operation.method.upper() == "GET" and operation.path.startswith("/admin/api/"):
+                    # 404 of what has no such id, 400 of a mark that no page had.
+                    try_one(operation, schemathesis.GenerationMode.POSITIVE, {200, 400, 404})
+                    if operation.query:
+                        try_one(operation, schemathesis.GenerationMode.NEGATIVE, {200, 400, 401, 403, 404})
+
+        await asyncio.to_thread(try_all)
