@@ -16,7 +16,7 @@ from jupyter_server_ext.handlers.base import GatewayHandler, health, installed_v
 from jupyter_server_ext.handlers.parameters import HOURS, PAGED, TENANT, USER, choice, text_of, whole
 from jupyter_server_ext.handlers.shapes import described
 from jupyter_server_ext.identity import needs_scope
-from jupyter_server_ext.ledger import OUTCOMES, Page, grain_for, heat_of, quantile
+from jupyter_server_ext.ledger import MOST_HOURLY, OUTCOMES, Page, grain_for, heat_of, quantile
 from jupyter_server_ext.messages import as_name, outcome_of
 from jupyter_server_ext.pipeline import NANODOLLARS
 from jupyter_server_ext.questions import text_of as question_text
@@ -43,7 +43,7 @@ class HourlyMetrics(GatewayHandler):
     async def get(self) -> None:
         """Requests of the last hours: how they ended, their times, tokens and cost, also by model, task and group.
 
-        The first slot counts whole: five minutes for up to 12 hours, an hour for up to 168, a day for more.
+        The first slot counts whole: five minutes for up to 12 hours, an hour for up to 72, a day for more.
         """
         asked, now = self.query(), time.time()
         hours, tenant = asked["hours"], self.tenant_seen()
@@ -66,7 +66,7 @@ class TimeSeries(GatewayHandler):
         """
         asked, now = self.query(), time.time()
         hours, tenant = asked["hours"], self.tenant_seen()
-        step = max(_STEPS[asked["step"]], grain_for(hours))
+        step = max(_STEPS[asked["step"]], grain_for(hours, hourly=MOST_HOURLY))
         rows = await self.analyze(lambda known: known.sums_of_slots(now, hours, step, tenant))
         slots: dict[int, list[Mapping[str, Any]]] = {}
         for row in rows:

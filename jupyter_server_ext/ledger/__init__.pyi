@@ -23,6 +23,7 @@ from .spool import SpooledLedgerStore as SpooledLedgerStore
 from .spool import SpoolFile as SpoolFile
 from .sql import SqlLedgerStore as SqlLedgerStore
 from .sql import opened as opened
+from .sums import MOST_HOURLY as MOST_HOURLY
 from .sums import MOST_HOURS as MOST_HOURS
 from .sums import OUTCOMES as OUTCOMES
 from .sums import TOTAL_KEYS as TOTAL_KEYS

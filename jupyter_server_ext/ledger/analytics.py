@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from jupyter_server_ext.ledger.schema import entries, rankings, series, totals
 from jupyter_server_ext.ledger.series import drop_old, fold_some, scope_of_tenant, unfolded_entries
 from jupyter_server_ext.ledger.statements import deferred_fsync
-from jupyter_server_ext.ledger.sums import DAY, FINE, HOUR, SERIES_COUNTS, SERIES_SECONDS, grain_for
+from jupyter_server_ext.ledger.sums import DAY, FINE, HOUR, MOST_HOURLY, SERIES_COUNTS, SERIES_SECONDS, grain_for
 
 if TYPE_CHECKING:
     import threading
@@ -80,7 +80,7 @@ class SqlAnalytics:
         """Sums of the last hours until a Unix time, for each group of ``by``.
 
         Groups are of ``start``, ``tenant``, ``model`` and ``task``. The first slot counts whole: of five minutes, of an
-        hour for more than 12 hours, of a day for more than 168.
+        hour for more than 12 hours, of a day for more than 72.
         """
         grain = grain_for(hours)
         return self._sums(grain, int((now - hours * 3600) // grain) * grain, by, tenant)
@@ -90,7 +90,9 @@ class SqlAnalytics:
 
         Slots are no finer than sums are kept for so many hours.
         """
-        grain = max(grain_for(hours), *(grain for grain in (FINE, HOUR, DAY) if grain <= max(step, FINE)))
+        grain = max(
+            grain_for(hours, hourly=MOST_HOURLY), *(grain for grain in (FINE, HOUR, DAY) if grain <= max(step, FINE))
+        )
         return self._sums(grain, int((now - hours * 3600) // grain) * grain, ("start",), tenant)
 
     def sums_of_all(self, tenant: str | None = None) -> Row:

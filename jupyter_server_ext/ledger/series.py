@@ -3,7 +3,7 @@
 # Entries are folded a few hundred at a time, in the order of their chains and each exactly once: how far a chain is
 # folded stands in the same transaction. So writing an entry costs nothing more, a clock that goes back loses nothing,
 # and a question over a million requests reads some thousand rows. What an older version has written is folded at the
-# first start. Half a day is read by five minutes, a week by the hour, and more by the day.
+# first start. Half a day is read by five minutes, three days by the hour, and more by the day.
 #
 # Names are anybody's to make up, so of a day only the first models have rows of their own.
 

@@ -18,15 +18,19 @@ SERIES_COUNTS = (
 SERIES_SECONDS = ("queue_seconds", "first_token_seconds", "upstream_seconds", "duration_seconds")
 
 FINE, HOUR, DAY = 300, 3_600, 86_400  # seconds of a slot
+MOST_HOURLY = 168  # hours that are shown by the hour
 MOST_HOURS = 8_784  # that can be asked for: a leap year
 _HALF_LIFE = 7.0 * DAY  # after which having been asked for counts half as much
 _EPOCH = 1_767_225_600.0  # 2026; a float takes a thousand half-lives after it
 _MOST_HALVES = 1_000.0
 
 
-def grain_for(hours: float) -> int:
-    """The width of slots in seconds from which so many hours are summed: few rows, and an error of a slot at most."""
-    return FINE if hours <= 12 else HOUR if hours <= 168 else DAY
+def grain_for(hours: float, *, hourly: float = 72) -> int:
+    """The width of slots in seconds from which so many hours are summed: few rows, and an error of a slot at most.
+
+    Five minutes for half a day, an hour for ``hourly`` hours, a day for more.
+    """
+    return FINE if hours <= 12 else HOUR if hours <= hourly else DAY
 
 
 def heat_at(at: float) -> float:

@@ -95,8 +95,8 @@ def test_sums_are_those_of_the_entries_however_they_are_folded(store, at_once):
         store.analytics.fold(at_once=at_once)
     assert told(store.analytics.sums_of_all()) == by_hand(written)
     assert told(store.analytics.sums_of_all("art")) == by_hand(one for one in written if one.tenant == "art")
-    for hours in (1, 12, 100, 300):
-        grain = 300 if hours <= 12 else 3_600 if hours <= 168 else 86_400
+    for hours in (1, 12, 60, 100, 300):
+        grain = 300 if hours <= 12 else 3_600 if hours <= 72 else 86_400
         since = (NOW - hours * HOUR) // grain * grain
         (row,) = store.analytics.sums(NOW, hours)
         assert told(row) == by_hand(one for one in written if one.at >= since)
