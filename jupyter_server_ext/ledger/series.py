@@ -72,7 +72,7 @@ def scope_of_tenant(tenant: str | None) -> str:
     return "" if tenant is None else f"tenant:{tenant}"
 
 
-def fold_some(db: sa.Connection, most: int = 500) -> int:
+def fold_some(db: sa.Connection, most: int = 200) -> int:
     """Fold entries that are not folded yet, at most so many; return how many. Others must not fold meanwhile."""
     rows = _unfolded(db, most)
     if rows:
