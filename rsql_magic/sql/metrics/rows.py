@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rsql_magic.sql.metrics.paths import ToOne
 
 TIME = "metric_time"  # the time of each metric, as its definition has it
-_KEYS = "groups_told"
+_KEYS = "all_groups"
 
 
 class _Rows:
