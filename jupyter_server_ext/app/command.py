@@ -245,6 +245,11 @@ def main(argv: list[str] | None = None) -> None:
             from jupyter_server_ext.app.subcommands import run
 
             sys.exit(run(words[1:]))
+        if words[:1] == ["config"]:
+            from jupyter_server_ext.app.subcommands import check_config
+
+            check_config(words[1:])
+            return
         if words[:1] == ["sizing"]:
             from jupyter_server_ext.app.subcommands import size
 

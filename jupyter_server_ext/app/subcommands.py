@@ -1,4 +1,4 @@
-"""``jupyter rsql ledger`` looks at the records without a gateway, ``jupyter rsql sizing`` at what keys can serve."""
+"""``rsql ledger`` reads the records, ``rsql config`` an rsql.toml; ``jupyter rsql sizing`` says what keys can serve."""
 
 from __future__ import annotations
 
@@ -211,3 +211,40 @@ def size(words: Sequence[str]) -> None:
     settings = load_settings(options.gateway_config, os.environ)
     wanted = ClassDemand(**{name: max(1, getattr(options, name)) for name in _WANTED})
     print("\n".join(report(settings, wanted)))  # noqa: T201
+
+
+def check_config(words: Sequence[str]) -> None:
+    """``rsql config check``: read an rsql.toml as a gateway does, and print what it would serve, without secrets.
+
+    Raises:
+        ConfigError: The file is missing, or says something that is not understood.
+    """
+    parser = argparse.ArgumentParser("rsql config", description="Check the rsql.toml of a gateway.")
+    parser.add_argument("action", choices=("check",), help="read it as a gateway does")
+    parser.add_argument("file", nargs="?", help="the rsql.toml; RSQL_CONFIG without it")
+    options = parser.parse_args(words)
+    print("\n".join(described_settings(load_settings(options.file, os.environ))))  # noqa: T201
+
+
+def described_settings(settings: Settings) -> Iterable[str]:
+    """What a gateway with these settings would serve, a line each, without secrets.
+
+    Example:
+        >>> from jupyter_server_ext.config import KeySettings, Settings
+        >>> next(iter(described_settings(Settings(keys=(KeySettings("groq", name="one"),)))))
+        'key one: groq, openai/gpt-oss-120b'
+    """
+    for key in map(with_preset, settings.keys):
+        limits = ", ".join(f"{limit.amount:,} {limit.unit} in {limit.seconds:g} s" for limit in key.limits)
+        yield f"key {key.name}: {key.provider}, {', '.join(key.models) or 'any model'}{f'; {limits}' if limits else ''}"
+    if settings.default_model:
+        yield f"default model: {settings.default_model}"
+    yield f"callers of the file: {len(settings.api_keys):,}"
+    yield f"tenants: {', '.join(tenant.name for tenant in settings.tenants) or 'none'}"
+    for what in ("state", "ledger", "cache"):
+        yield f"{what}: {_without_password(getattr(settings.storage, what)) or 'by default'}"
+
+
+def _without_password(url: str) -> str:
+    scheme, found, rest = url.partition("://")
+    return f"{scheme}{found}{'…@' if '@' in rest else ''}{rest.rpartition('@')[2]}"

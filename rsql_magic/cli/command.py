@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rsql_magic import reports
 from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.assistant import Assistant
-from rsql_magic.cli import r, terminal
+from rsql_magic.cli import admin, r, terminal
 from rsql_magic.context import Piece
 from rsql_magic.databases import check_dictionary, draft_dictionary
 from rsql_magic.display import TerminalScreen, table_plain
@@ -49,8 +49,8 @@ _MAGIC = re.compile(r"%rsql (status|stats|usage|models|doctor)\b")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, by default the process's; gives its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["ledger"]:
-        return _ledger(words[1:])
+    if words[:1] in (["ledger"], ["config"]):
+        return _of_the_gateway(words)
     if (options := _parser().parse_args(words)).gateway:
         os.environ["RSQL_GATEWAY_URL"] = options.gateway
     assistant = Assistant()
@@ -100,7 +100,15 @@ def _parser() -> argparse.ArgumentParser:
     command("doctor", _doctor, "look at everything a question needs")
     terminal.monitor_options(command("monitor", terminal.monitor, "the gateway and your limits, live, until Ctrl-C"))
     ledger = commands.add_parser("ledger", help="verify or export the records of a gateway on this machine")
-    ledger.set_defaults(run=lambda *_: _ledger([]))  # after --gateway, which is none of its options
+    ledger.set_defaults(run=lambda *_: _of_the_gateway(["ledger"]))  # after --gateway, which is none of its options
+    config = commands.add_parser("config", help="check the rsql.toml of a gateway, and say what it makes of it")
+    config.set_defaults(run=lambda *_: _of_the_gateway(["config"]))
+    admin.keys_options(
+        command("keys", admin.keys, "for administrators: the gateway's keys; pause, resume, retire or check them")
+    )
+    admin.load_options(
+        command("load", admin.load, "for administrators: ask as many users would, and tell what they saw")
+    )
     command("r-file", r.r_file, "print where rsql.R is, which R can source()")
     command("check", r.check, "check a query for a program: JSON in, JSON out")
     command("link", r.link, "choose tables for a question, for a program: JSON in, JSON out")
@@ -110,8 +118,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 # The gateway's own command, in a process of its own: the two packages share no code.
-def _ledger(words: Sequence[str]) -> int:
-    command = [sys.executable, "-P", "-m", "jupyter_server_ext", "ledger", *words]
+def _of_the_gateway(words: Sequence[str]) -> int:
+    command = [sys.executable, "-P", "-m", "jupyter_server_ext", *words]
     return subprocess.run(command, check=False).returncode  # noqa: S603  (the user's own words, to our own program)
 
 

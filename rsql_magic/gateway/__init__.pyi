@@ -17,6 +17,7 @@ from .client import StreamOptions as StreamOptions
 from .client import context_exceeded as context_exceeded
 from .drafts import Block as Block
 from .drafts import blocks_of as blocks_of
+from .events import Done as Done
 from .events import Event as Event
 from .events import Reply as Reply
 from .events import Text as Text

@@ -12,6 +12,7 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 from rich.console import Console
 
@@ -488,3 +489,78 @@ def test_a_field_that_may_be_a_function_is_no_answer_where_nobody_can_be_asked(p
     assert "a function of that name would be called" in wrong["problems"][0]
     fine = piped("check", {"sql": "SELECT (q).a FROM t q", "dialect": "postgres", "ddl": tables})
     assert fine == {"sql": "SELECT (q).a FROM t q"}
+
+
+# For administrators
+
+KEYS = {
+    "states": {"ready": 1, "cooling": 1},
+    "keys": [
+        {
+            "key": "groq-1",
+            "provider": "groq",
+            "state": "ready",
+            "limits": [{"unit": "requests", "used": 4, "limit": 30}],
+        },
+        {"key": "groq-2", "provider": "groq", "state": "cooling", "ready_in": 12.0, "reason": "429", "limits": []},
+    ],
+}
+
+
+def test_keys_are_listed_with_what_is_left_and_why_they_rest(rsql, gateway):
+    gateway.paths["admin/api/keys"] = KEYS
+    code, out, _ = rsql("keys")
+    assert code == 0
+    assert "26 of 30 requests" in out
+    assert "cooling, ready in 12 s: 429" in out
+
+
+def test_a_key_is_paused_by_its_name_and_a_mistyped_one_is_refused(rsql, gateway):
+    gateway.paths |= {"admin/api/keys": KEYS, "admin/api/keys/groq-2/pause": {"key": "groq-2", "action": "pause"}}
+    assert rsql("keys", "pause", "groq-2")[0] == 0
+    assert gateway.calls.count("admin/api/keys/groq-2/pause") == 1
+    code, _, error = rsql("keys", "pause", "groq-3")
+    assert code == 1
+    assert "There are groq-1, groq-2." in error
+    assert "Which key?" in rsql("keys", "retire")[2]
+
+
+def test_keys_are_tried(rsql, gateway):
+    tried = [{"key": "a", "ok": True, "seconds": 0.25}, {"key": "b", "ok": False, "reason": "refused"}]
+    gateway.paths["admin/health-check"] = {"keys": tried}
+    out = rsql("keys", "check")[1]
+    assert "works in 0.25 s" in out
+    assert "refused" in out
+
+
+def test_load_tells_what_users_saw(rsql, gateway):
+    gateway.replies = ["yes"] * 6 + [httpx.Response(429, json={"error": {"message": "Too many."}})] * 200
+    code, out, error = rsql("load", "--users", "3", "--seconds", "1", "--pause", "0.2")
+    assert code == 0
+    assert "real requests, which count" in error
+    assert "6 (" in out
+    assert "median" in out
+    assert "Too many." in out
+    asked = [request["messages"][0]["content"] for request in gateway.requests]
+    assert len(set(asked)) == len(asked) > 6
+
+
+@pytest.mark.parametrize("words", [("--users", "0"), ("--users", "501"), ("--seconds", "0"), ("--pause", "-1")])
+def test_a_load_out_of_range_is_refused(rsql, gateway, words):
+    assert rsql("load", *words)[0] == 1
+    assert gateway.requests == []
+
+
+def test_a_configuration_is_checked_and_its_secrets_are_not_shown(tmp_path, capfd):
+    file = tmp_path / "rsql.toml"
+    file.write_text(
+        '[[keys]]\nprovider = "groq"\nkey = "gsk-hidden"\n[storage]\nledger = "postgresql://me:hidden@db/rsql"\n'
+    )
+    assert cli.main(["config", "check", str(file)]) == 0
+    out = capfd.readouterr().out
+    assert "key groq-1: groq" in out
+    assert "postgresql://…@db/rsql" in out
+    assert "hidden" not in out
+    file.write_text("[[keyz]]\n")
+    assert cli.main(["config", "check", str(file)]) == 1
+    assert "keyz" in capfd.readouterr().err
