@@ -41,6 +41,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "chat": ("", "The chat panel, below the cell."),
     "history": ("[--save FILE]", "The conversation so far; with --save as a page of Markdown in a file."),
     "thread": ("[NAME]", "Go on in the conversation of this name; without one, list those there are."),
+    "replay": (
+        "[PATH | on | off | strict | diff]",
+        "Keep answers in a file and take them from there; strict: ask for nothing else; diff: what has changed.",
+    ),
     "reset": ("", "Forget the conversation."),
     "refresh": ("", "Read the tables of all connections anew."),
     "transpile": ("[--from DIALECT] --to DIALECT SQL", "Write a query in another dialect, without a model."),

@@ -21,6 +21,7 @@ from rsql_magic.context import Piece
 from rsql_magic.databases import check_dictionary, draft_dictionary
 from rsql_magic.display import TerminalScreen, table_plain
 from rsql_magic.errors import BadInput, CodeFailed, GatewayUnreachable, LimitReached, QueryRejected, RsqlError, Stopped
+from rsql_magic.gateway import ReplayFile
 from rsql_magic.options import ASK, DICTIONARIES, SQL_AI
 from rsql_magic.plain_text import printable
 from rsql_magic.text2sql import given
@@ -90,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     parser_of_run.add_argument("file", help="a notebook (.ipynb), a query (.sql), or - for a query on standard input")
     parser_of_run.add_argument("--on", metavar="DATABASE", help="for a query: a URL, or a DuckDB or SQLite file")
     parser_of_run.add_argument("--output", "-o", metavar="FILE", help="where the notebook goes; over itself without it")
+    what = "for a notebook: keep answers in this file and take them from there; strict:FILE asks for nothing else, "
+    parser_of_run.add_argument("--replay", metavar="FILE", help=f"{what}record:FILE asks for all anew")
     parser_of_run.add_argument("--max-rows", type=int, metavar="N", help="for a query: most rows printed")
     what = "draft a dictionary of a database, check one against it, or share one with your group"
     _about_dictionaries(command("dictionary", _dictionary, what))
@@ -209,11 +212,21 @@ def _dictionary(assistant: Assistant, options: argparse.Namespace) -> None:
 # `rsql run`: a notebook or a query from a file, without a person.
 def _run(assistant: Assistant, options: argparse.Namespace) -> None:
     if options.file.endswith(".ipynb"):
+        if options.replay:
+            _replay_from(ReplayFile.named(options.replay))
         _notebook(_existing(options.file), Path(options.output or options.file))
     elif options.file == "-" or options.file.endswith(".sql"):
         _query(assistant, options)
     else:
         raise BadInput(f"{options.file!r} is neither a notebook nor a query.", hint="Its name ends in .ipynb or .sql.")
+
+
+# Have the kernel use a recording; a broken one is told before anything runs.
+def _replay_from(file: ReplayFile) -> None:
+    if file.mode != "record":
+        file.opened()
+    mode = "" if file.mode == "auto" else f"{file.mode}:"
+    os.environ["RSQL_REPLAY"] = f"{mode}{file.path}"  # absolute, as the notebook runs in its own folder
 
 
 def _refuse_no_database(assistant: Assistant, target: str, where: str) -> None:

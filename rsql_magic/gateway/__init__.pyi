@@ -27,4 +27,5 @@ from .events import Waiting as Waiting
 from .events import usage_of as usage_of
 from .locator import GatewayLocator as GatewayLocator
 from .locator import is_batch as is_batch
+from .replay import ReplayFile as ReplayFile
 from .traces import cell as cell

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.gateway.client import LLMClient, Message, StreamOptions
     from rsql_magic.gateway.events import Event
-    from rsql_magic.gateway.locator import ReplayingClient
+    from rsql_magic.gateway.replay import ReplayingClient
     from rsql_magic.sql import Privacy
 
 Task = Literal["ask", "sql_ai", "chat"]
@@ -309,6 +309,7 @@ class Entry:
     ) -> Generator[Event, None, None]:
         """Send messages for this question, as `Chat.stream` does, for its own task where no other is named."""
         options.setdefault("task", self.task)
+        options["question"] = self.question
         return self.chat.stream(messages, reply, **options)
 
     def history(self) -> list[dict[str, str]]:

@@ -71,6 +71,7 @@ class StreamOptions(TypedDict, total=False):
 
     model: str | None  # None for the gateway's default
     task: str  # what the request is for: ``ask``, ``sql_ai``, ``repair``, ``study``, ``chat``
+    question: str  # as a person asked it; not sent
     timeout: float | None  # most seconds without a byte, when it differs from the client's
     heard: Callable[[str], None]  # called with each line, also of those that are no event; may raise
     described: Described  # what the messages state, as values; sent only where fixed rules answer

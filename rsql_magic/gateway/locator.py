@@ -1,4 +1,4 @@
-"""The way to the gateway: found in the environment, or started here at first use; batch runs and replayed answers."""
+"""The way to the gateway: found in the environment, or started here at first use."""
 
 # In this order:
 # 1. `%rsql connect URL` or RSQL_GATEWAY_URL (with RSQL_GATEWAY_TOKEN). What was named is never passed over.
@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -19,24 +18,21 @@ import sys
 import tempfile
 import time
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from rsql_magic.context import LEVELS
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable
-from rsql_magic.gateway.client import LLMClient, ModelRecords, body_fields
-from rsql_magic.gateway.events import Done, Text, ToolCall
+from rsql_magic.gateway.client import LLMClient, ModelRecords
+from rsql_magic.gateway.replay import ReplayFile, ReplayingClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
-    from typing import Unpack
+    from collections.abc import Callable, Mapping, Sequence
 
     from rsql_magic.config import Rsql
-    from rsql_magic.gateway.client import Message, StreamOptions
-    from rsql_magic.gateway.events import Event
+    from rsql_magic.gateway.client import Message
     from rsql_magic.sql import Privacy
 
 How = Literal["chosen", "environment", "hub", "server", "embedded"]
@@ -228,6 +224,7 @@ class GatewayLocator:
         self.shared_documents = 0  # how many it shares with this caller
         self.knows_dictionaries = False  # whether it can share dictionaries and examples, too
         self.address: Address | None = None  # where the gateway is, once it was found
+        self._set_aside: ReplayFile | None = None  # a recording that was turned off
 
     @cached_property
     def embedded(self) -> Embedded:
@@ -235,15 +232,31 @@ class GatewayLocator:
         return Embedded(self._environ, self._settings.start_timeout)
 
     @cached_property
-    def _replay(self) -> ReplayFile | None:
+    def replay(self) -> ReplayFile | None:
+        """The recording in use: that of ``RSQL_REPLAY``, until another is set."""
         return ReplayFile.from_environ(self._environ)
+
+    def stop_replaying(self) -> None:
+        """Ask for all answers from now on; the recording is kept for ``go_on_replaying``."""
+        self._set_aside, self.replay = self.replay or self._set_aside, None
+
+    def go_on_replaying(self) -> None:
+        """Use the recording that was in use last, and ask for what it does not hold."""
+        file = self.replay or self._set_aside or ReplayFile.from_environ(self._environ)
+        if file is None:
+            raise BadInput("There is no recording to go on with.", hint="%rsql replay answers.jsonl.")
+        self.replay = file if file.mode == "auto" else ReplayFile(file.path).opened()
+
+    @property
+    def _only_replays(self) -> bool:
+        return self.replay is not None and self.replay.mode == "replay"
 
     @property
     def client(self) -> LLMClient | ReplayingClient:
-        """The client to ask: the gateway's, behind the file of ``RSQL_REPLAY`` where there is one."""
-        if self._replay is None:
+        """The client to ask: the gateway's, behind the recording where there is one."""
+        if self.replay is None:
             return self.gateway
-        return ReplayingClient(None if self._replay.mode == "replay" else self.gateway, self._replay)
+        return ReplayingClient(None if self._only_replays else self.gateway, self.replay, self._floor or "")
 
     @property
     def gateway(self) -> LLMClient:
@@ -293,7 +306,10 @@ class GatewayLocator:
 
     def most(self, level: Privacy) -> Privacy:
         """A privacy level, lowered to what the gateway's policy allows as far as that is known."""
-        return min(level, self._floor or level, key=LEVELS.index)
+        floor = self._floor
+        if self.replay is not None and self._only_replays and self.replay.floor in LEVELS:
+            floor = cast("Privacy", self.replay.floor)  # the gateway's when it was recorded
+        return min(level, floor or level, key=LEVELS.index)
 
     def with_prompt(self, messages: Sequence[Message]) -> list[Message]:
         """Messages as the gateway passes them on: what its policy adds stands in front, as far as that is known."""
@@ -306,7 +322,7 @@ class GatewayLocator:
 
     def learn_policy(self) -> None:
         """Ask the gateway once how much data its policy lets leave, what it adds to requests, and what answers them."""
-        if self._policy_known or (self._replay is not None and self._replay.mode == "replay"):
+        if self._policy_known or self._only_replays:
             return
         try:
             policy = self.gateway.get("stats", timeout=5.0)
@@ -344,20 +360,6 @@ class GatewayLocator:
         self._gateway = self.address = None
 
 
-# Batch runs: whether a cell runs without a person, and the file of answers with which a notebook runs again.
-# RSQL_REPLAY names that file:
-# - `answers.jsonl` replays what the file knows, asks for the rest and adds it.
-# - `replay:answers.jsonl` only replays; a question that the file does not know is an error.
-# - `record:answers.jsonl` asks everything again and writes the file anew.
-# The key of an answer is a hash of all that was sent, the date left out: when the data that a prompt describes changes,
-# the old answer no longer fits, and `replay:` reports that.
-
-Mode = Literal["auto", "replay", "record"]
-
-# The date, and the time zone beside it, whose name changes with summer time.
-_TODAY = re.compile(r' ?today="[^"]*"(?: time_zone="[^"]*")?')
-
-
 def is_batch(shell: Any, environ: Mapping[str, str]) -> bool:
     """Whether this cell runs without a person; ``RSQL_BATCH`` wins over what the shell's kernel says."""
     if value := environ.get("RSQL_BATCH", "").strip().lower():
@@ -365,116 +367,3 @@ def is_batch(shell: Any, environ: Mapping[str, str]) -> bool:
     # nbconvert, nbclient and papermill tell the kernel that nobody can answer `input()`.
     kernel = getattr(shell, "kernel", None)
     return kernel is not None and not getattr(kernel, "_allow_stdin", True)
-
-
-def key_of(messages: Sequence[Mapping[str, Any]], model: str | None, **params: Any) -> str:
-    """The hash of messages, model and parameters under which an answer is kept; the date in a prompt does not count."""
-    import hashlib
-
-    text = json.dumps([list(map(dict, messages)), model, params], sort_keys=True, ensure_ascii=False, default=str)
-    # In JSON the quotes around an attribute of the prompt are escaped, and the date would not be found.
-    return hashlib.sha256(_TODAY.sub("", text.replace('\\"', '"')).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-@dataclass
-class ReplayFile:
-    """A file of answers, one JSON object a line: ``{"key", "text", "done"}``; for the modes see this module."""
-
-    path: Path
-    mode: Mode = "auto"
-    _answers: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> ReplayFile | None:
-        """The file that ``RSQL_REPLAY`` names, or None."""
-        if not (value := environ.get("RSQL_REPLAY", "").strip()):
-            return None
-        head, colon, rest = value.partition(":")
-        if colon and re.fullmatch(r"[a-z]{2,}", head) and head not in {"replay", "record"}:
-            hint = "It is record: or replay:, or neither."
-            raise BadInput(f"RSQL_REPLAY begins with {head}:, which is none.", hint=hint)
-        mode: Mode = "replay" if head == "replay" else "record" if head == "record" else "auto"
-        return cls(Path(value if mode == "auto" else rest), mode).opened()
-
-    def opened(self) -> ReplayFile:
-        """The same file, read (or begun anew when recording)."""
-        if self.mode == "record":
-            self._write("", "w")
-        elif self.path.exists():
-            self._read()
-        elif self.mode == "replay":
-            hint = "Record it first: RSQL_REPLAY=record:FILE."
-            raise BadInput(f"RSQL_REPLAY names {self.path}, which does not exist.", hint=hint)
-        return self
-
-    def _read(self) -> None:
-        for number, line in enumerate(self.path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-            try:
-                answer = json.loads(line)
-                self._answers[answer["key"]] = answer
-            except (ValueError, KeyError, TypeError):
-                hint = "Record the file again."
-                raise BadInput(f"Line {number} of {self.path} is not a recorded answer.", hint=hint) from None
-
-    @property
-    def offline_models(self) -> frozenset[str]:
-        """The models asked for that fixed rules answered."""
-        return frozenset(model for each in self._answers.values() if (model := each["done"].get("offline")))
-
-    def get(self, key: str) -> dict[str, Any] | None:
-        """The answer kept under the key, or None when it is to be asked for; ``replay:`` refuses an unknown key."""
-        if (answer := self._answers.get(key)) is None and self.mode == "replay":
-            reason = f"{self.path} holds no answer to this question: the question, the data or the prompt has changed."
-            raise BadInput(reason, hint="Record it again with RSQL_REPLAY=record:FILE.")
-        return answer if self.mode != "record" else None
-
-    def put(self, key: str, text: str, done: Mapping[str, Any]) -> None:
-        """Keep an answer, at once on disk."""
-        answer = {"key": key, "text": text, "done": dict(done)}
-        self._answers[key] = answer
-        self._write(json.dumps(answer, ensure_ascii=False) + "\n", "a")
-
-    def _write(self, text: str, mode: Literal["a", "w"]) -> None:
-        try:
-            with self.path.open(mode, encoding="utf-8", errors="replace") as file:
-                file.write(text)
-        except OSError as error:
-            hint = "Name another file."
-            raise BadInput(f"RSQL_REPLAY: {self.path} cannot be written: {error.strerror}.", hint=hint) from None
-
-
-@dataclass
-class ReplayingClient:
-    """A client that knows earlier answers from a file (``RSQL_REPLAY``) and asks only for the others."""
-
-    client: LLMClient | None
-    file: ReplayFile
-
-    @property
-    def offline_models(self) -> frozenset[str]:
-        """Those of the client, or of what was recorded: prompts differ by them."""
-        return self.client.offline_models if self.client else self.file.offline_models
-
-    def stream(self, messages: Sequence[Message], **options: Unpack[StreamOptions]) -> Generator[Event, None, None]:
-        """As ``LLMClient.stream``; a replayed answer comes as one ``Text``."""
-        key = key_of(messages, options.get("model"), **body_fields(options))
-        if known := self.file.get(key):
-            yield Text(known["text"])
-            done: dict[str, Any] = known["done"]
-            value = {**done.get("rsql", {}), "cached": True, "replayed": True}
-            done = {name: value for name, value in done.items() if name != "offline"}
-            yield Done(**{**done, "rsql": value, "calls": tuple(ToolCall(**call) for call in done.get("calls", ()))})
-            return
-        if self.client is None:
-            raise GatewayUnreachable("There is no gateway to ask.", hint="%rsql connect names one.")
-        pieces = []
-        for event in self.client.stream(messages, **options):
-            if isinstance(event, Text):
-                pieces.append(event.text)
-            elif isinstance(event, Done):
-                kept = {name: getattr(event, name) for name in ("usage", "rsql", "finish_reason", "model")}
-                calls = {"calls": [asdict(call) for call in event.calls]} if event.calls else {}
-                model = options.get("model") or "default"
-                offline = {"offline": model} if model in self.offline_models else {}
-                self.file.put(key, "".join(pieces), kept | calls | offline)
-            yield event

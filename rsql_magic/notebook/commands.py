@@ -15,6 +15,7 @@ from rsql_magic.assistant import ending
 from rsql_magic.databases import check_dictionary, draft_dictionary, keep_values
 from rsql_magic.display import safe_markdown
 from rsql_magic.errors import BadInput, ConnectionProblem, GatewayUnreachable
+from rsql_magic.gateway import ReplayFile
 from rsql_magic.options import COMMANDS, DICTIONARIES, KEY_LIMITS, KEY_OPTIONS, help_text
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from rsql_magic.answers import NotebookSnapshot
     from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen
-    from rsql_magic.gateway import Chat
+    from rsql_magic.gateway import Chat, GatewayLocator
 
 
 _REPORTS = {"status": reports.status, "usage": reports.usage, "stats": reports.usage, "models": reports.models}
@@ -241,6 +242,22 @@ class Commands:
             )
         )
 
+    def _replay(self, rest: str) -> None:
+        locator, word = self.assistant.locator, rest.strip("'\"")
+        if word == "off":
+            locator.stop_replaying()
+        elif word == "diff":
+            self.screen.say(_differences(_recording(locator)))
+            return
+        elif word == "on":
+            locator.go_on_replaying()
+        elif word == "strict":
+            file = _recording(locator)
+            locator.replay = ReplayFile(file.path, "replay").opened()
+        elif word:
+            locator.replay = ReplayFile.named(word).opened()
+        self.screen.say(f"{locator.replay}." if locator.replay else "No answers are recorded or replayed.")
+
     def _reset(self, _: str) -> None:
         turns = len(self.assistant.chat)
         self.assistant.chat.reset()
@@ -277,6 +294,21 @@ class Commands:
         if name and name not in COMMANDS:
             raise BadInput(f"There is no %rsql {name}.", hint="%rsql help lists the commands.")
         self.screen.say(help_text(name))
+
+
+def _recording(locator: GatewayLocator) -> ReplayFile:
+    if locator.replay is None:
+        raise BadInput("No recording is in use.", hint="%rsql replay answers.jsonl.")
+    return locator.replay
+
+
+# How the questions of this session differ from the recorded ones.
+def _differences(file: ReplayFile) -> str:
+    parts = []
+    for request in file.missed:
+        changed = file.differences(request) or ["not recorded before, and nothing like it"]
+        parts.append("\n".join([f"{request.task or 'ask'}: {request.question}", *(f"  {line}" for line in changed)]))
+    return "\n\n".join(parts) or "All that was asked in this session was recorded before."
 
 
 def _number(text: str) -> float:

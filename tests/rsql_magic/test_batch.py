@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +14,7 @@ from rsql_magic.display import usage_line
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import Reply, Text, is_batch, usage_of
 from rsql_magic.gateway.events import Done
-from rsql_magic.gateway.locator import ReplayFile, ReplayingClient, key_of
+from rsql_magic.gateway.replay import RecordedRequest, ReplayFile, ReplayingClient, first_key_of, key_of
 
 ASK = [{"role": "user", "content": 'today="2026-01-01" how many?'}]
 
@@ -71,7 +74,7 @@ def test_a_replayed_answer_tells_no_time_so_that_two_replays_look_the_same(clien
 
 
 def test_a_mistyped_way_of_replaying_is_no_file(tmp_path):
-    with pytest.raises(BadInput, match="It is record: or replay:, or neither"):
+    with pytest.raises(BadInput, match="It is record:, strict: or replay:, or neither"):
         opened(f"replya:{tmp_path}/a.jsonl")
 
 
@@ -126,3 +129,223 @@ def test_the_file_is_plain_json(client, gateway, tmp_path):
 def test_a_file_that_cannot_be_written_is_said(tmp_path):
     with pytest.raises(BadInput, match="cannot be written"):
         ReplayFile.from_environ({"RSQL_REPLAY": f"record:{tmp_path / 'none' / 'answers.jsonl'}"})
+
+
+# What a recording is like.
+
+
+def request(words="How many flights?", *, model="llama", context="flights: 10 rows", **parameters):
+    asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"{context}\n{words}"}]
+    return RecordedRequest(asked, model, {"temperature": 0, "seed": 1, **parameters}, words, "ask")
+
+
+def recorded(path, *requests, mode=""):
+    file = ReplayFile.named(f"{mode}{path}").opened()
+    for each in requests:
+        file.put(each, f"An answer to {each.question}", {"usage": {}, "finish_reason": "stop", "model": "llama"})
+    return file
+
+
+def lines(path):
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def test_a_line_can_be_read_by_a_person(tmp_path):
+    path = tmp_path / "a.jsonl"
+    recorded(path, request())
+    (line,) = map(json.loads, lines(path))
+    assert list(line)[:5] == ["question", "task", "model", "parameters", "text"]
+    assert (line["question"], line["parameters"]) == ("How many flights?", {"temperature": 0, "seed": 1})
+
+
+def test_the_order_is_that_of_questions_and_not_of_asking(tmp_path):
+    words = [f"Question {number}?" for number in range(8)]
+    for number in range(3):
+        random.Random(number).shuffle(words)
+        recorded(tmp_path / f"{number}.jsonl", *map(request, words))
+    assert len({(tmp_path / f"{number}.jsonl").read_bytes() for number in range(3)}) == 1
+
+
+def test_nothing_is_written_where_nothing_changed(tmp_path):
+    path = tmp_path / "a.jsonl"
+    recorded(path, request("a"), request("b"))
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    recorded(path, request("b"))
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_recording_anew_keeps_the_lines_of_answers_that_say_the_same(client, gateway, tmp_path):
+    path = tmp_path / "a.jsonl"
+    gateway.replies = ["42", "42", "43"]
+    written = []
+    for number in range(3):
+        gateway.headers["x-request-id"] = f"req-{number}"
+        answers(ReplayingClient(client, opened(f"record:{path}")))
+        written.append(path.read_bytes())
+    assert written[0] == written[1] != written[2]
+
+
+def test_two_branches_merge(tmp_path):
+    base, ours, theirs = (tmp_path / f"{name}.jsonl" for name in ("base", "ours", "theirs"))
+    recorded(base, request("about b"), request("about d"), request("about f"))
+    for path, words in ((ours, "about c"), (theirs, "about e")):
+        path.write_bytes(base.read_bytes())
+        recorded(path, request(words))
+    subprocess.run(["git", "merge-file", str(ours), str(base), str(theirs)], check=True)
+    merged = ReplayFile.named(f"strict:{ours}").opened()
+    assert [json.loads(line)["question"][-1] for line in lines(ours)] == list("bcdef")
+    assert all(merged.get(request(f"about {letter}")) for letter in "bcdef")
+
+
+def test_runs_that_write_at_once_lose_nothing(tmp_path):
+    path = tmp_path / "a.jsonl"
+
+    def run(number):
+        file = opened(path)
+        for each in range(12):
+            file.put(request(f"{number}: {each % 10}"), "42", {})
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(run, range(5)))
+    assert len(lines(path)) == 50
+    assert "50 recorded answers" in str(opened(f"strict:{path}"))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_runs_that_record_anew_at_once_keep_what_both_asked(tmp_path):
+    one = recorded(tmp_path / "a.jsonl", request("1"), mode="record:")
+    two = recorded(tmp_path / "a.jsonl", request("2"), mode="record:")
+    one.put(request("3"), "42", {})
+    two.put(request("4"), "42", {})
+    assert [json.loads(line)["question"] for line in lines(tmp_path / "a.jsonl")] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (request(model="qwen"), "model: llama → qwen"),
+        (request(temperature=0.7), "parameter temperature: 0 → 0.7"),
+        (request(max_tokens=9), "parameter max_tokens: default → 9"),
+        (request(context="flights: 12 rows"), "-flights: 10 rows\n+flights: 12 rows"),
+        (request("How many of the flights?"), "question: How many flights? → How many of the flights?"),
+    ],
+)
+def test_strict_says_what_changed(tmp_path, now, said):
+    recorded(tmp_path / "a.jsonl", request(), request("Something else entirely"))
+    with pytest.raises(BadInput) as refused:
+        opened(f"strict:{tmp_path}/a.jsonl").get(now)
+    assert said in str(refused.value)
+    assert "Something else" not in str(refused.value)
+    assert str(refused.value).endswith("Record it again with RSQL_REPLAY=record:FILE.")
+
+
+def test_strict_says_where_nothing_is_like_it(tmp_path):
+    recorded(tmp_path / "a.jsonl", request())
+    with pytest.raises(BadInput, match="and none to one like it"):
+        opened(f"strict:{tmp_path}/a.jsonl").get(request("Wie groß ist ein Pinguin?"))
+
+
+def test_a_long_difference_is_cut(tmp_path):
+    recorded(tmp_path / "a.jsonl", request(context="\n".join(map(str, range(100)))))
+    with pytest.raises(BadInput, match=r"… 1[0-9]{2} more lines"):
+        opened(f"strict:{tmp_path}/a.jsonl").get(request(context="\n".join(f"x{n}" for n in range(100))))
+
+
+def test_a_recording_of_the_first_version_is_replayed_and_added_to(tmp_path):
+    path, asked = tmp_path / "a.jsonl", request()
+    old = {"key": first_key_of(asked.messages, asked.model, **asked.parameters), "text": "10", "done": {"usage": {}}}
+    path.write_text(json.dumps(old) + "\n", encoding="utf-8")
+    assert opened(f"replay:{path}").get(asked)["text"] == "10"
+    recorded(path, request("Another"))
+    assert json.loads(lines(path)[0]) == old
+    with pytest.raises(BadInput, match="and none to one like it"):
+        opened(f"strict:{path}").get(request("Which?"))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"key": "a", "text": "b", "done": {}, "version": 3}', "newer rsql .version 3, known is 2"),
+        ("<<<<<<< ours", "a merge that was not finished"),
+        ('{"key": "a", "text": "b", "done": {}, "version": 2}', "not a recorded answer"),
+        ('{"key": 1, "text": "b", "done": {}}', "not a recorded answer"),
+        ('{"key": "a", "text": "b"', "not a recorded answer"),
+        ("[]", "not a recorded answer"),
+        ("[" * 100_000, "not a recorded answer"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path, line, words):
+    path = tmp_path / "a.jsonl"
+    recorded(path, request())
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    before = path.read_bytes()
+    with pytest.raises(BadInput, match=f"Line 2 of .*{words}"):
+        opened(path)
+    assert path.read_bytes() == before
+
+
+def test_a_folder_is_no_recording(tmp_path):
+    with pytest.raises(BadInput, match="is a folder"):
+        opened(tmp_path)
+
+
+def test_keys_do_not_depend_on_time_machine_run_or_counters(tmp_path, monkeypatch):
+    """Prompts of the same data, on generated days, machines and runs."""
+
+    def prompt(chance, folder):
+        address, process, cell = (chance.randrange(2**20, 2**40) for _ in range(3))
+        block, day = f"{chance.randrange(2**32):08x}", f"2026-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
+        return (
+            f'<session today="{day}" time_zone="{chance.choice(["CET", "CEST"])}">\n<data kind="frame" id="{block}">\n'
+            f'a = <Model at {address:#x}>, from {folder}/shop.duckdb\n  File "/tmp/ipykernel_{process}/{cell}.py"\n'
+            f"Cell In[{cell}], line 3\n/opt/{cell}/lib/python3.11/site-packages/pandas/core.py\n</data {block}>"
+        )
+
+    keys = set()
+    for seed in range(30):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        keys.add(request(context=prompt(random.Random(seed), folder)).key)
+    assert len(keys) == 1
+    assert request(context="a = 1").key != request(context="a = 2").key
+
+
+def test_the_privacy_of_the_gateway_holds_when_it_is_replayed(assistant, client, gateway, tmp_path):
+    path = tmp_path / "a.jsonl"
+    gateway.replies = ["42"]
+    gateway.paths["stats"] = {"privacy_floor": "names"}
+    assistant.locator._environ = {"RSQL_REPLAY": str(path)}
+    assistant.locator.learn_policy()
+    list(assistant.locator.client.stream(ASK))
+    again = type(assistant)(environ={"RSQL_REPLAY": f"strict:{path}"})
+    assert again.locator.most("sample") == "names"
+
+
+def test_a_notebook_turns_a_recording_on_and_off(sales, gateway, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sales.run_line_magic("rsql", "replay answers.jsonl")
+    gateway.replies = ["Two regions.", "Two regions, again.", "Three."]
+    question = "What regions are there?"
+    for command in ("", "%rsql replay on", "%rsql replay off"):
+        sales.run(command)
+        sales.run(f"%ask {question}")
+    assert len(gateway.requests) == 2
+    sales.run_line_magic("rsql", "replay on")
+    sales.run_line_magic("rsql", "replay strict")
+    sales.run(f"%ask {question}")
+    with pytest.raises(BadInput, match="question: What regions are there"):
+        sales.run("%ask What regions are there now?")
+    assert len(gateway.requests) == 2
+    capsys.readouterr()
+    sales.run_line_magic("rsql", "replay diff")
+    assert "→ What regions are there now?" in capsys.readouterr().out
+    sales.run_line_magic("rsql", "replay")
+    assert "1 recorded answer; nothing else is asked" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["replay strict", "replay diff", "replay on"])
+def test_without_a_recording_there_is_none_to_replay(ip, command):
+    with pytest.raises(BadInput, match="recording"):
+        ip.run_line_magic("rsql", command)

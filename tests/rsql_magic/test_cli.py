@@ -564,3 +564,18 @@ def test_a_configuration_is_checked_and_its_secrets_are_not_shown(tmp_path, capf
     file.write_text("[[keyz]]\n")
     assert cli.main(["config", "check", str(file)]) == 1
     assert "keyz" in capfd.readouterr().err
+
+
+def test_a_notebook_runs_with_a_recording(programs, rsql, tmp_path, monkeypatch):
+    monkeypatch.setenv("RSQL_REPLAY", "")
+    monkeypatch.chdir(tmp_path)
+    path = notebook(tmp_path, "import os; print(os.environ['RSQL_REPLAY'])")
+    (tmp_path / "a.jsonl").write_text("nonsense\n", encoding="utf-8")
+    for given, code, words in (
+        ("record:b.jsonl", 0, f"record:{tmp_path}/b.jsonl"),
+        ("c.jsonl", 0, f"{tmp_path}/c.jsonl"),
+        ("strict:none.jsonl", 1, "does not exist"),
+        ("a.jsonl", 1, "Line 1 of"),
+    ):
+        ended, _, err = rsql("run", str(path), "-o", "done.ipynb", "--replay", given)
+        assert (ended, words in (err or (tmp_path / "done.ipynb").read_text())) == (code, True), given

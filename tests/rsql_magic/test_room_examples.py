@@ -15,8 +15,9 @@ from rsql_magic.errors import GatewayError
 from rsql_magic.gateway import Waiting, blocks_of
 from rsql_magic.gateway.client import OPTIONAL, ModelRecords, refused_parameter
 from rsql_magic.gateway.events import parse_sse, repeats
-from rsql_magic.gateway.locator import base_url, key_of
+from rsql_magic.gateway.locator import base_url
 from rsql_magic.gateway.refusals import error_of
+from rsql_magic.gateway.replay import key_of
 from rsql_magic.notebook.line import _plainly, misread
 from rsql_magic.panel import messages
 from rsql_magic.panel.outputs import coloured, mathml

@@ -1,0 +1,103 @@
+"""Notebooks that run without a person: the same outputs again, whatever else the machine does."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from servers import free_port
+
+from .conftest import TOKEN
+
+CELLS = (
+    "%load_ext rsql_magic",
+    "import duckdb\nimport pandas as pd\nrows = 200_000\n"
+    "sales = pd.DataFrame({'region': ['N', 'S', 'E', 'W'] * (rows // 4), 'amount': range(rows)})\n"
+    "con = duckdb.connect('shop.duckdb')\n"
+    "_ = con.execute(\"CREATE OR REPLACE TABLE orders AS SELECT i AS id, 'shop ' || (i % 7) AS shop, i % 90 AS total"
+    ' FROM range(300000) t(i)")',
+    "class Model:\n    pass\nmodel, data = Model(), object()",
+    "%%ask\nWhat is in sales?",
+    "%%ask\nmean amount by region of sales",
+    "%%sql_ai con -o totals\nHow many orders by shop?",
+    "%%sql_ai con --plot bar\naverage total by shop in orders",
+    "%%ask\nonly for region N: how many rows does sales have?",
+    "totals",
+)
+
+
+def outputs(folder, **environ):
+    """The outputs of all cells, run in a kernel of its own in a folder of its own."""
+    folder.mkdir()
+    if (recording := environ.pop("recording", None)) is not None:
+        shutil.copy(recording, folder / "answers.jsonl")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
+    with client.setup_kernel(env={**os.environ, **environ, "HOME": str(folder)}):
+        for number, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, number)
+    return json.dumps([cell.outputs for cell in notebook.cells], sort_keys=True)
+
+
+def burn(seconds):
+    """Keep a core busy."""
+    import time
+
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(number * number for number in range(10_000))
+
+
+@contextmanager
+def load(processes):
+    """A machine that is busy."""
+    burning = [multiprocessing.get_context("spawn").Process(target=burn, args=(600,)) for _ in range(processes)]
+    for each in burning:
+        each.start()
+    try:
+        yield
+    finally:
+        for each in burning:
+            each.terminate()
+            each.join()
+
+
+@pytest.fixture(scope="module")
+def recording(jupyter, tmp_path_factory):
+    """Answers that were recorded at a gateway, and what the notebook showed when it was replayed at rest."""
+    folder = tmp_path_factory.mktemp("recorded")
+    gateway = {"RSQL_GATEWAY_URL": f"{jupyter}rsql/", "RSQL_GATEWAY_TOKEN": TOKEN}
+    outputs(folder / "first", RSQL_REPLAY="record:answers.jsonl", **gateway)
+    file = folder / "first" / "answers.jsonl"
+    return file, outputs(folder / "again", recording=file, **away())
+
+
+def away():
+    """Nothing but the recording answers."""
+    return {"RSQL_GATEWAY_URL": f"http://127.0.0.1:{free_port()}/rsql/", "RSQL_REPLAY": "strict:answers.jsonl"}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.sweep)])
+def test_a_notebook_that_is_replayed_gives_the_same_bytes_under_load(recording, tmp_path, times):
+    """In other kernels, other folders, two at a time, and beside them as many busy processes as there are cores."""
+    file, shown = recording
+    assert shown.count('"text/markdown"') >= 5
+    with load(os.cpu_count() or 2), ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(outputs, tmp_path / str(n), recording=file, **away()) for n in range(times)]
+        assert {run.result() for run in runs} == {shown}
+
+
+@pytest.mark.timeout(300)
+def test_a_recording_made_under_load_is_the_same_file(recording, jupyter, tmp_path):
+    gateway = {"RSQL_GATEWAY_URL": f"{jupyter}rsql/", "RSQL_GATEWAY_TOKEN": TOKEN}
+    with load(os.cpu_count() or 2):
+        outputs(tmp_path / "run", recording=recording[0], RSQL_REPLAY="record:answers.jsonl", **gateway)
+    assert (tmp_path / "run" / "answers.jsonl").read_bytes() == recording[0].read_bytes()
