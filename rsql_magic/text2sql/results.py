@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +21,7 @@ from rsql_magic.display import (
 from rsql_magic.errors import BadInput, QueryFailed, QueryRejected
 from rsql_magic.gateway import Usage
 from rsql_magic.plain_text import printable
+from rsql_magic.text2sql.row_order import in_one_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,8 @@ class QueryRunner:
             QueryFailed: The database refused or stopped it.
         """
         native = self.native.of(statement, self.catalog())
-        return self.engine.run(native, max_rows=self.options.max_rows, timeout=self.options.timeout)
+        rows = self.engine.run(native, max_rows=self.options.max_rows, timeout=self.options.timeout)
+        return rows if rows.truncated else replace(rows, df=in_one_order(rows.df, native, self.engine.dialect))
 
     def plan(self, statement: str) -> Plan:
         """The database's plan of a statement.

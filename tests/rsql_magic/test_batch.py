@@ -8,6 +8,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from rsql_magic.display import usage_line
@@ -15,6 +16,7 @@ from rsql_magic.errors import BadInput
 from rsql_magic.gateway import Reply, Text, is_batch, usage_of
 from rsql_magic.gateway.events import Done
 from rsql_magic.gateway.replay import RecordedRequest, ReplayFile, ReplayingClient, first_key_of, key_of
+from rsql_magic.text2sql.row_order import in_one_order
 
 ASK = [{"role": "user", "content": 'today="2026-01-01" how many?'}]
 
@@ -349,3 +351,32 @@ def test_a_notebook_turns_a_recording_on_and_off(sales, gateway, tmp_path, capsy
 def test_without_a_recording_there_is_none_to_replay(ip, command):
     with pytest.raises(BadInput, match="recording"):
         ip.run_line_magic("rsql", command)
+
+
+def test_groups_come_in_one_order_whatever_order_the_database_gives_them_in():
+    made = pd.DataFrame({"shop": ["a", "b", "c", None, "e"], "n": [2, 2, 9, 2, 1], "at": [1.5, 0.5, 2.0, 3.0, None]})
+    asked = {
+        "SELECT shop, n, at FROM t GROUP BY ALL": None,
+        "SELECT DISTINCT shop, n, at FROM t": None,
+        "SELECT shop, n, at FROM t UNION SELECT shop, n, at FROM u": None,
+        "SELECT shop, count(*) AS n, min(x) AS at FROM t GROUP BY shop ORDER BY n": ("n", True),
+        "SELECT shop, count(*), min(x) FROM t GROUP BY shop ORDER BY count(*) DESC": ("n", False),
+        "SELECT shop, count(*) AS n, min(x) AS at FROM t GROUP BY 1 ORDER BY 2 DESC LIMIT 9": ("n", False),
+    }
+    for sql, by in asked.items():
+        found = []
+        for seed in range(8):
+            frame = made.sample(frac=1, random_state=seed)
+            frame = frame.sort_values(by[0], ascending=by[1]) if by else frame
+            found.append(in_one_order(frame.reset_index(drop=True), sql, "duckdb"))
+            assert by is None or found[-1][by[0]].to_list() == frame[by[0]].to_list()
+        assert all(each.equals(found[0]) for each in found), sql
+        assert (found[0].dtypes == made.dtypes).all()
+    shuffled = made.sample(frac=1, random_state=3)
+    for sql in (
+        "SELECT * FROM t",
+        "SELECT shop FROM t ORDER BY n",
+        "SELECT shop FROM t GROUP BY 1 ORDER BY sum(x)",
+        "?",
+    ):
+        assert in_one_order(shuffled, sql, "duckdb") is shuffled
