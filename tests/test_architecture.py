@@ -16,8 +16,8 @@ ARROWS = {
     "rsql_magic": "notebook → cli → panel → reports → assistant → study → answers, text2sql → tools"
     " → databases, display → gateway → context → knowledge → sql, prompts → redaction → config, options, errors"
     " → plain_text",
-    "jupyter_server_ext": "app → handlers → pipeline → knowledge, upstream, identity, offline → tenants → ledger"
-    " → keys, limits → redis → traces → config → messages, errors, http_client → questions, logs",
+    "jupyter_server_ext": "app → handlers → pipeline → knowledge, upstream, identity, offline, webhooks → tenants"
+    " → ledger → keys, limits → redis → traces → config → messages, errors, http_client → questions, logs",
 }
 """Highest first. A room or module imports only what stands behind a later arrow."""
 

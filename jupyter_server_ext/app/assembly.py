@@ -40,6 +40,7 @@ from jupyter_server_ext.pipeline import (
     limits_money,
 )
 from jupyter_server_ext.tenants import KnownGroups, LimitOverrides, RuntimeSettings, Tenants
+from jupyter_server_ext.webhooks import Watch, Webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.keys import KeyPool
     from jupyter_server_ext.ledger import SqlLedgerStore
     from jupyter_server_ext.limits import Counters
+    from jupyter_server_ext.messages import Entry
     from jupyter_server_ext.pipeline import RedisAnswers
 
 _A_DAY = 86_400.0
@@ -125,7 +127,10 @@ def build_app(
         return accounting.budgets.used() if accounting.budgets is not None else ()
 
     metrics = Metrics(gateway.status, spent, lambda: accounting.ledger.waiting)
-    accounting.observe = metrics.executions.observe
+    tenants = Tenants(runtime, groups)
+    webhooks = Webhooks(tenants, settings.webhooks, accounting.vault)
+    watch = Watch(webhooks.tell, gateway.status, spent, zone=settings.storage.time_zone)
+    accounting.observe = partial(_observe, metrics, watch)
     if settings.telemetry.endpoint and settings.telemetry.sample > 0:
         from jupyter_server_ext.traces import Traces
 
@@ -151,7 +156,9 @@ def build_app(
         shared=SharedTexts(accounting.ledger, settings.documents),
         runtime=runtime,
         overrides=overrides,
-        tenants=Tenants(runtime, groups),
+        tenants=tenants,
+        webhooks=webhooks,
+        watch=watch,
         conversations=Conversations(),
         ratings=Ratings(accounting.ledger),
         key_changes=key_changes,
@@ -162,6 +169,11 @@ def build_app(
         reader=BodyReader(),
         hub=access,
     )
+
+
+def _observe(metrics: Metrics, watch: Watch, entry: Entry, limit: str) -> None:
+    metrics.executions.observe(entry, limit)
+    watch.ended(entry, limit)
 
 
 def _secrets_of(value: object) -> Iterator[Secret]:

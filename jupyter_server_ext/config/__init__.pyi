@@ -23,6 +23,7 @@ from .settings import TelemetrySettings as TelemetrySettings
 from .settings import TenantSettings as TenantSettings
 from .settings import Unit as Unit
 from .settings import VirtualKeySettings as VirtualKeySettings
+from .settings import WebhookSettings as WebhookSettings
 from .settings import cache_bytes as cache_bytes
 from .settings import unsendable as unsendable
 from .toml_file import load_settings as load_settings

@@ -209,6 +209,15 @@ class TelemetrySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """Where webhooks may lead."""
+
+    # Hosts and networks that are not public, such as ``alerts.internal`` or ``10.1.0.0/16``, which webhooks of
+    # administrators may reach; those of a group never may.
+    allow_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HubSettings:
     """How callers of a JupyterHub are known."""
 
@@ -260,6 +269,7 @@ class Settings:
     virtual_keys: VirtualKeySettings = field(default_factory=VirtualKeySettings)
     documents: DocumentSettings = field(default_factory=DocumentSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
 
 
 MOST_WHOLE = 1_000_000_000_000_000  # the largest whole number in settings; every store can count with it

@@ -126,6 +126,7 @@ def _settings(file: TomlTable) -> s.Settings:
         [
             *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks"),
             *("storage", "prices", "cache", "server", "hub", "virtual_keys", "documents", "telemetry"),
+            "webhooks",
         ]
     )
     limits = file.table("limits")
@@ -150,6 +151,7 @@ def _settings(file: TomlTable) -> s.Settings:
         virtual_keys=_virtual_keys(file.table("virtual_keys")),
         documents=_documents(file.table("documents")),
         telemetry=_telemetry(file.table("telemetry")),
+        webhooks=s.WebhookSettings(**file.table("webhooks").fields(s.WebhookSettings)),
     )
     served = {model for key in settings.keys for model in key.models}
     known = bool(settings.keys) and all(key.models for key in settings.keys)

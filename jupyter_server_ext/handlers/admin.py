@@ -198,6 +198,7 @@ class OneUser(GatewayHandler):
         keys = await app.accounting.ledger.ask(lambda store: store.api_keys.all(name))
         await app.runtime.forget(name)
         gone = await app.accounting.ledger.ask(lambda store: store.forget(name, now))
+        await app.webhooks.forget(name)
         for keeper in (app.auth, app.conversations, app.ratings):
             keeper.forget(name)
         complete = await app.limits.forget(name, [key.id for key in keys])

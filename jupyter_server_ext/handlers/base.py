@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.limits import Limits
     from jupyter_server_ext.pipeline import Accounting, Gateway, KeyChanges
     from jupyter_server_ext.tenants import LimitOverrides, RuntimeSettings, Tenants
+    from jupyter_server_ext.webhooks import Watch, Webhooks
 
 T = TypeVar("T")
 
@@ -430,6 +431,8 @@ class AppContext:
     runtime: RuntimeSettings  # the settings in force, with what was changed at run time
     overrides: LimitOverrides  # limits among them, as administrators change them
     tenants: Tenants  # the same of tenants
+    webhooks: Webhooks  # who is told of what
+    watch: Watch  # sees it
     conversations: Conversations  # turns of ``POST chat``
     ratings: Ratings  # what people think of answers
     metrics: Metrics  # figures for Prometheus
@@ -444,9 +447,10 @@ class AppContext:
     started: float = field(default_factory=time.monotonic)
 
     async def follow(self) -> None:
-        """Follow what administrators do at other gateways of the same ledger, for ever."""
+        """Follow what administrators do at other gateways of the same ledger, and tell webhooks, for ever."""
         ledger = self.accounting.ledger
-        await asyncio.gather(self.runtime.follow(), self.conversations.follow(ledger))
+        telling = self.webhooks.run(self.watch.look)
+        await asyncio.gather(self.runtime.follow(), self.conversations.follow(ledger), telling)
 
     async def close(self) -> None:
         """End what is open; what is being answered ends with an error that says so."""

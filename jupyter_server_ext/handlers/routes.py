@@ -6,7 +6,18 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.handlers import admin, analytics, chat, completions, home, keys, knowledge, responses, tenants
+from jupyter_server_ext.handlers import (
+    admin,
+    analytics,
+    chat,
+    completions,
+    home,
+    keys,
+    knowledge,
+    responses,
+    tenants,
+    webhooks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,6 +106,7 @@ _RULES: dict[str, Any] = {
 }
 _TENANT = _schema("name", name=_TEXT, **_RULES)
 _MEMBER = _schema("caller", caller=_TEXT, instructor=_TRUTH)
+_WEBHOOK = _schema("url", url=_TEXT, events={"type": "array", "items": _TEXT}, tenant=_TEXT)
 _NAME = _schema("name", name=_TEXT)
 _STARS = {"oneOf": [{"enum": ["up", "down"]}, {"type": "integer", "minimum": 1, "maximum": 5}]}
 _RATING = _schema("request_id", "rating", request_id=_TEXT, rating=_STARS, comment=_TEXT)
@@ -160,6 +172,10 @@ ROUTES = (
     Route("admin/api/sessions/{id:[^/]+}", analytics.OneSession),
     Route("admin/api/conversations", analytics.AllConversations),
     Route("admin/api/conversations/{id:[^/]+}", analytics.OneSession),
+    Route("admin/api/webhooks", webhooks.AllWebhooks, _WEBHOOK),
+    Route("admin/api/webhooks/{id:[^/]+}", webhooks.OneWebhook),
+    Route("admin/api/webhooks/{id:[^/]+}/test", webhooks.TriedWebhook),
+    Route("admin/api/webhooks/{id:[^/]+}/deliveries/{delivery:[^/]+}/retry", webhooks.RetriedDelivery),
     Route("admin/api/users/{name}", admin.OneUser),
 )
 """All routes; docs and openapi.json are made from this."""

@@ -19,6 +19,7 @@ from .rows import Used as Used
 from .schema import document_passages as document_passages
 from .schema import documents as documents
 from .schema import shared_texts as shared_texts
+from .schema import webhook_deliveries as webhook_deliveries
 from .spool import SpooledLedgerStore as SpooledLedgerStore
 from .spool import SpoolFile as SpoolFile
 from .sql import SqlLedgerStore as SqlLedgerStore

@@ -24,7 +24,7 @@ from jupyter_server_ext.ledger.sums import SERIES_COUNTS, SERIES_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0009"
+_HEAD = "0010"
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
 # How long a server or a network may be silent before a connection is given up; a URL may say otherwise.
 _PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
@@ -304,6 +304,27 @@ shared_texts = sa.Table(
     *_columns(sa.Float, "added"),
     sa.Column("expires", sa.Float),
     sa.UniqueConstraint("tenant", "kind", "name", name="shared_texts_once"),
+)
+
+# What is to be told to webhooks, and what came of it.
+webhook_deliveries = sa.Table(
+    "webhook_deliveries",
+    metadata,
+    sa.Column("id", _HASH, primary_key=True),
+    *_columns(_SHORT, "webhook"),
+    *_columns(_HASH, "event"),
+    *_columns(_NAME, "caller"),
+    *_columns(sa.Text, "body"),
+    *_columns(sa.Float, "made", "until", "due"),
+    *_columns(_SHORT, "state"),
+    *_columns(sa.Integer, "attempts"),
+    sa.Column("tried", sa.Float),
+    sa.Column("status", sa.Integer),
+    *_columns(sa.Text, "reason"),
+    *_columns(_HASH, "lease"),
+    *_columns(sa.Float, "leased"),
+    sa.Index("webhook_deliveries_due", "state", "due"),
+    sa.Index("webhook_deliveries_webhook", "webhook", "made"),
 )
 
 

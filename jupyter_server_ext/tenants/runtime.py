@@ -10,6 +10,7 @@
 #     routes     a route                      limits of each caller on it
 #     tenant     a tenant                     its rules, by administrators
 #     course     a tenant                     its rules, by its instructors, within the bounds of the others
+#     webhook    its id                       where what is told (``webhooks/``)
 #     member     a caller                     the tenant that an administrator put it in, and whether it teaches there
 #     key        a key's public id            whether it is paused, retired or was resumed
 
@@ -42,6 +43,7 @@ State = dict[Thing, Rules]
 
 GENERAL = ("caller", "tenant", "everyone")
 _OF_TENANTS = ("tenant", "course")
+_WITH_TENANT = ("member", "webhook")  # things whose rules say whose they are
 _FOLLOW_SECONDS = 2.0  # between two looks at what other gateways have changed
 _TRIES = 5  # of a change that others come before
 _TEACHES = frozenset({"instructor"})
@@ -241,8 +243,8 @@ class RuntimeSettings:
     def _tenant_of(self, thing: Thing, rules: Rules) -> str:
         if thing.kind in _OF_TENANTS:
             return thing.name
-        member = rules or self.state.get(thing, {})
-        return str(member["tenant"]) if thing.kind == "member" else ""
+        own = rules or self.state.get(thing, {})
+        return str(own["tenant"]) if thing.kind in _WITH_TENANT else ""
 
     async def _add(self, lines: list[Change]) -> bool:
         added = await self._write(lambda store: store.add(lines))

@@ -33,6 +33,7 @@ TABLES = (
     settings.VirtualKeySettings,
     settings.DocumentSettings,
     settings.TelemetrySettings,
+    settings.WebhookSettings,
 )
 FIELDS = [(table, field) for table in TABLES for field in dataclasses.fields(table)]
 

@@ -99,6 +99,12 @@ CLASSES = {
     "DELETE admin/api/sessions/{id}": ADMIN,
     "GET admin/api/conversations": ADMIN,
     "DELETE admin/api/conversations/{id}": ADMIN,
+    "GET admin/api/webhooks": TEACHES,
+    "POST admin/api/webhooks": TEACHES,
+    "GET admin/api/webhooks/{id}": TEACHES,
+    "DELETE admin/api/webhooks/{id}": TEACHES,
+    "POST admin/api/webhooks/{id}/test": TEACHES,
+    "POST admin/api/webhooks/{id}/deliveries/{delivery}/retry": TEACHES,
     "DELETE admin/api/users/{name}": ADMIN,
 }
 """What a caller reaches by each method of each route."""
@@ -184,6 +190,8 @@ async def fill(gateway, world):
         rules = {"system_prompt": f"Always say {mark}.", "limits": {"requests_per_day": 10_000}}
         changed = await send(gateway, teacher, "PATCH", f"admin/api/tenants/{quote(name, safe='')}", rules)
         assert changed.status_code == 200, changed.text
+        webhook = await send(gateway, teacher, "POST", "admin/api/webhooks", {"url": f"https://{mark}.example.org/"})
+        ids["webhook"] = webhook.json()["id"]
         member = {"caller": f"guest-{mark}", "instructor": True}
         await send(gateway, "owner-token", "POST", f"admin/api/tenants/{quote(name, safe='')}/members", member)
         reply = await send(gateway, student, "POST", "chat", {"message": f"What is {mark}?", "session_id": "s1"})
@@ -217,6 +225,7 @@ def bodies(world, other):
         "admin/api/limits": {"tenants": {other: {"requests_per_day": 0}}},
         "admin/api/tenants": {"name": other, **rules},
         "admin/api/tenants/{name}": rules,
+        "admin/api/webhooks": {"url": "https://hooks.example.org/", "tenant": other},
         "admin/api/tenants/{name}/members": {"caller": "intruder", "instructor": True},
     }
 
@@ -232,9 +241,11 @@ def address(world, path, other):
             "keys": ids["id"],
             "admin/api/api-keys": ids["id"],
             "admin/api/changes": ids["change"],
+            "admin/api/webhooks": ids["webhook"],
             "conversations": "s1",
         }.get(path.partition("/{")[0], ids["request"]),
         "caller": quote(f"guest-{world.mark(other)}", safe=""),
+        "delivery": "msg_1",
         "user": quote(f"student-{world.mark(other)}", safe=""),
         "model": "m",
         "other": "completions",
@@ -264,6 +275,7 @@ async def all_of(gateway, world, tenant):
         (teacher, f"admin/api/tenants/{quoted}/members"),
         (teacher, "admin/api/changes"),
         (teacher, "admin/api/usage"),
+        (teacher, "admin/api/webhooks"),
         (teacher, "admin/api/users"),
         (teacher, "admin/api/analytics/popular?kind=question"),
         (student, "conversations"),

@@ -1,0 +1,73 @@
+"""Webhooks: made, listed, deleted, tried and told again; an instructor those of the own group."""
+
+from __future__ import annotations
+
+from jupyter_server_ext.errors import BadRequest
+from jupyter_server_ext.handlers import requests, shapes
+from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.parameters import whole
+from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.identity import needs_scope
+
+_LINES = whole("limit", "How many deliveries at most.", least=1, most=1000, default=100)
+
+
+class AllWebhooks(GatewayHandler):
+    """``admin/api/webhooks``."""
+
+    @needs_scope("instructor")
+    @described(shapes.WebhooksReply)
+    def get(self) -> None:
+        """The webhooks: all for an administrator, those of the own group for an instructor."""
+        self.reply({"webhooks": self.app.webhooks.all(self.asker)})
+
+    @needs_scope("instructor")
+    @described(shapes.NewWebhook, status=201)
+    async def post(self) -> None:
+        """Make a webhook for a ``url``, with ``events`` (all where none are named); its secret is shown this once.
+
+        With a ``tenant`` it is told what concerns that group only; an instructor's always is of the own group.
+        """
+        body = requests.json_object(self.body)
+        events = body.get("events") or []
+        if not isinstance(events, list) or not all(isinstance(one, str) for one in events):
+            raise BadRequest("'events' must be a list of names.", param="events")
+        url, tenant = requests.required_text(body, "url"), requests.optional_text(body, "tenant")
+        self.reply(await self.app.webhooks.make(self.asker, url, events, tenant), status=201)
+
+
+class OneWebhook(GatewayHandler):
+    """``admin/api/webhooks/{id}``."""
+
+    @needs_scope("instructor")
+    @described(shapes.WebhookLog, _LINES)
+    async def get(self, webhook: str) -> None:
+        """A webhook, and what was told to it within a week, the newest first."""
+        self.reply(await self.app.webhooks.log(self.asker, webhook, self.query()["limit"]))
+
+    @needs_scope("instructor")
+    @described(shapes.DeletedWebhook)
+    async def delete(self, webhook: str) -> None:
+        """Delete a webhook, with what is yet to be told to it; undoing the change makes it again."""
+        await self.app.webhooks.remove(self.asker, webhook)
+        self.reply({"deleted": webhook})
+
+
+class TriedWebhook(GatewayHandler):
+    """``POST admin/api/webhooks/{id}/test``."""
+
+    @needs_scope("instructor")
+    @described(shapes.WebhookDelivery)
+    async def post(self, webhook: str) -> None:
+        """Send an event ``webhook.test`` at once, and tell what came of it."""
+        self.reply(await self.app.webhooks.test(self.asker, webhook))
+
+
+class RetriedDelivery(GatewayHandler):
+    """``POST admin/api/webhooks/{id}/deliveries/{delivery}/retry``."""
+
+    @needs_scope("instructor")
+    @described(shapes.WebhookDelivery)
+    async def post(self, webhook: str, delivery: str) -> None:
+        """Send a delivery again at once, by the same ``webhook-id``, and tell what came of it."""
+        self.reply(await self.app.webhooks.retry(self.asker, webhook, delivery))
