@@ -280,7 +280,7 @@ class Assistant:
         # checks R code, where this thread cannot.
         screen = screen or Screen()
         self._begin(new, chat)
-        with ending(screen):
+        with ending(screen), self.locator.telling(screen.waiting):
             screen.status("reading")
             self.locator.learn_policy()
             if (engine := self._engine) and executor and self.connections.is_bound("", snapshot.namespace):
@@ -313,7 +313,7 @@ class Assistant:
         # The model decides how many items there are where `count` is None.
         screen = screen or Screen()
         self._begin(new)
-        with ending(screen):
+        with ending(screen), self.locator.telling(screen.waiting):
             self.locator.learn_policy()
             writer = self._study_writer(question, snapshot, kind, count, screen)
             writer.entry.begin()
@@ -441,7 +441,7 @@ class Assistant:
         # thread must not; `confirm` asks the person whether to go on with something costly.
         screen, snapshot = screen or Screen(), snapshot or NotebookSnapshot()
         self._begin(new, chat)
-        with ending(screen), self.connections.working():
+        with ending(screen), self.locator.telling(screen.waiting), self.connections.working():
             self.locator.learn_policy()
             prompt, choice, hint = self._prompt(
                 question, connection, snapshot, options, chat, linked=linked, executor=executor

@@ -92,6 +92,13 @@ class Rsql(Configurable):
     )
     timeout = Float(120.0, min=0.001, help="Most seconds without a word from the gateway before a request is given up.")
 
+    batch_deadline = Float(
+        None,
+        allow_none=True,
+        min=0.0,
+        help="Most seconds a question waits for limits, and for a gateway that is away, where nobody watches. None: an "
+        "hour, and 5 s for a gateway that has not answered yet.",
+    )
     answer_tokens = Integer(
         0, min=0, help="Most tokens an answer may have, sent as max_tokens; 0 leaves it to the gateway and the model."
     )

@@ -84,6 +84,10 @@ class Screen:
     def status(self, word: str) -> None:
         """What is being done now: linking, writing, checking, repairing, running."""
 
+    def waiting(self, words: str) -> None:
+        """What a run without a person waits for."""
+        self.status(words)
+
     def write(self, text: str) -> None:
         """The next piece of the answer."""
 
@@ -117,10 +121,18 @@ class BatchScreen(Screen):
     """One final output, nothing before it."""
 
     draws = True
+    _waits = ""  # the id of the output that says what is waited for
+
+    def waiting(self, words: str) -> None:
+        """Publish what is waited for, until the output takes its place."""
+        update, self._waits = bool(self._waits), self._waits or uuid.uuid4().hex
+        bundle = {"text/markdown": f"*{plain_markdown(words)}*", "text/plain": unlinked(words)}
+        _publish(bundle, {}, transient={"display_id": self._waits}, update=update)
 
     def show(self, shown: CellOutput) -> None:
         """Publish the output."""
-        _publish(shown.bundle(), shown.metadata)
+        waited = {"transient": {"display_id": self._waits}, "update": True} if self._waits else {}
+        _publish(shown.bundle(), shown.metadata, **waited)
 
     def also(self, bundle: Bundle) -> None:
         """Publish one more output."""
@@ -147,6 +159,10 @@ class NotebookScreen(BatchScreen):
         """Draw the word below what is there; a new one at once, as a long wait may follow."""
         changed, self._word = word != self._word, word
         self._draw(now=changed)
+
+    def waiting(self, words: str) -> None:
+        """As ``status``."""
+        self.status(words)
 
     def write(self, text: str) -> None:
         """Add to the text; the first words are drawn at once."""
@@ -207,6 +223,12 @@ class TerminalScreen(Screen):
             self._err.write(f"\r\x1b[K{' '.join(printable(word).split())} …")
             self._err.flush()
             self._transient = True
+
+    def waiting(self, words: str) -> None:
+        """A line of its own, also where it is no terminal: a log shows why a run took long."""
+        self._wipe()
+        self._err.write(f"{' '.join(printable(words).split())}\n")
+        self._err.flush()
 
     def write(self, text: str) -> None:
         """Print the piece."""

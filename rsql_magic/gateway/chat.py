@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.gateway.client import LLMClient, Message, StreamOptions
     from rsql_magic.gateway.events import Event
+    from rsql_magic.gateway.patience import WaitingClient
     from rsql_magic.gateway.replay import ReplayingClient
     from rsql_magic.sql import Privacy
 
@@ -94,7 +95,7 @@ class Chat:
 
     def __init__(
         self,
-        client: Callable[[], LLMClient | ReplayingClient],
+        client: Callable[[], LLMClient | WaitingClient | ReplayingClient],
         *,
         history_tokens: int = 1000,
         clock: Callable[[], float] = time.monotonic,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -72,6 +73,7 @@ class StreamOptions(TypedDict, total=False):
     model: str | None  # None for the gateway's default
     task: str  # what the request is for: ``ask``, ``sql_ai``, ``repair``, ``study``, ``chat``
     question: str  # as a person asked it; not sent
+    repeat_key: str  # the same for each attempt to ask the same, which is then answered and paid for once
     timeout: float | None  # most seconds without a byte, when it differs from the client's
     heard: Callable[[str], None]  # called with each line, also of those that are no event; may raise
     described: Described  # what the messages state, as values; sent only where fixed rules answer
@@ -192,6 +194,8 @@ class LLMClient:
         headers = {"Content-Type": "application/json", "X-RSQL-Task": task, "X-RSQL-Session": _session()}
         # Halves of characters, as bytes that are no text leave behind, become question marks.
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        if repeat := options.get("repeat_key"):  # another body, such as one without a refused field, is another request
+            headers["Idempotency-Key"] = f"{repeat}-{hashlib.sha256(content).hexdigest()[:16]}"
         request = self._built("POST", "v1/chat/completions", options.get("timeout"), content=content, headers=headers)
         waits = request.extensions["timeout"]
         waits["read"] = min(waits["read"], self._silence.lost_after)

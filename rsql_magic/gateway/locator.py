@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
@@ -26,10 +26,11 @@ from urllib.parse import urlsplit, urlunsplit
 from rsql_magic.context import LEVELS
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable
 from rsql_magic.gateway.client import LLMClient, ModelRecords
+from rsql_magic.gateway.patience import Patience, WaitingClient
 from rsql_magic.gateway.replay import ReplayFile, ReplayingClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rsql_magic.config import Rsql
     from rsql_magic.gateway.client import Message
@@ -224,6 +225,8 @@ class GatewayLocator:
         self.shared_documents = 0  # how many it shares with this caller
         self.knows_dictionaries = False  # whether it can share dictionaries and examples, too
         self.address: Address | None = None  # where the gateway is, once it was found
+        # How long a batch run waits; None where a person decides.
+        self.patience = None if interactive else Patience(lambda: self._settings.batch_deadline)
         self._set_aside: ReplayFile | None = None  # a recording that was turned off
 
     @cached_property
@@ -252,11 +255,21 @@ class GatewayLocator:
         return self.replay is not None and self.replay.mode == "replay"
 
     @property
-    def client(self) -> LLMClient | ReplayingClient:
+    def client(self) -> LLMClient | WaitingClient | ReplayingClient:
         """The client to ask: the gateway's, behind the recording where there is one."""
         if self.replay is None:
-            return self.gateway
-        return ReplayingClient(None if self._only_replays else self.gateway, self.replay, self._floor or "")
+            return self._asked
+        return ReplayingClient(None if self._only_replays else self._asked, self.replay, self._floor or "")
+
+    @property
+    def _asked(self) -> LLMClient | WaitingClient:
+        return self.gateway if self.patience is None else WaitingClient(lambda: self.gateway, self.patience)
+
+    @contextmanager
+    def telling(self, tell: Callable[[str], None]) -> Iterator[None]:
+        """Until the end of the block, say by this function what a batch run waits for."""
+        with self.patience.telling(tell) if self.patience else nullcontext():
+            yield
 
     @property
     def gateway(self) -> LLMClient:
@@ -324,14 +337,7 @@ class GatewayLocator:
         """Ask the gateway once how much data its policy lets leave, what it adds to requests, and what answers them."""
         if self._policy_known or self._only_replays:
             return
-        try:
-            policy = self.gateway.get("stats", timeout=5.0)
-        except GatewayUnreachable:
-            raise
-        except GatewayError as error:
-            if error.status >= 500:  # it may have a policy that it cannot tell now
-                raise
-            policy = None  # another kind of endpoint
+        policy = self._told_policy() if self.patience is None else self.patience.until_answered(self._told_policy)
         policy = policy if isinstance(policy, dict) else {}
         floor, prompt = policy.get("privacy_floor"), policy.get("system_prompt")
         self._floor, self._prompt = (floor if floor in LEVELS else None), (prompt if isinstance(prompt, str) else "")
@@ -342,6 +348,17 @@ class GatewayLocator:
         offline = policy.get("offline_models")
         self.gateway.offline_models = frozenset(map(str, offline if isinstance(offline, list) else ()))
         self._policy_known = True
+
+    def _told_policy(self) -> Any:
+        try:
+            return self.gateway.get("stats", timeout=5.0)
+        except GatewayUnreachable:
+            raise
+        except GatewayError as error:
+            # It may have a policy that it cannot tell now; where nobody watches a limit can be waited for.
+            if error.status >= 500 or (self.patience is not None and error.status == 429):
+                raise
+            return None  # another kind of endpoint
 
     def unknown_policy(self) -> str:
         """Learn the policy where only looking needs it: why it is not known, empty when it is."""
