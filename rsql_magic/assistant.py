@@ -469,7 +469,7 @@ class Assistant:
             result.notes = (*result.notes, *self._news(unread))
             screen.show(result.shown(footer=self.settings.usage_line))
             if result.drawing:
-                screen.also(charts.bundle(result.drawing, png=screen.draws))
+                screen.also(charts.bundle(result.drawing, png=screen.draws, svg=self.batch))
         return result
 
     def sql_preview(

@@ -92,6 +92,12 @@ class Rsql(Configurable):
     )
     timeout = Float(120.0, min=0.001, help="Most seconds without a word from the gateway before a request is given up.")
 
+    on_error = CaselessStrEnum(
+        ["raise", "warn", "skip"],
+        "raise",
+        help="What an error of a question does. raise: it stops the run; warn: its cell shows it, and the run goes on; "
+        "skip: the run goes on and nothing is shown. --on-error wins.",
+    )
     batch_deadline = Float(
         None,
         allow_none=True,

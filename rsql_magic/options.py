@@ -134,6 +134,12 @@ _LOOK = Option(
     more="Default: `Rsql.look`. See [Looking first](#looking-first).",
     command=True,
 )
+_ON_ERROR = Option(
+    ("--on-error",),
+    "What an error does: stop the run, be shown while the run goes on, or nothing.",
+    choices=("raise", "warn", "skip"),
+    more="Default: `Rsql.on_error`. See [Errors in a run](#errors-in-a-run).",
+)
 _NEW = Option(("--new",), "Forget the conversation first.", 0)
 _SHOW_CONTEXT = Option(
     ("--show-context",), "Print exactly what would be sent and its tokens, and send nothing.", 0, command=True
@@ -183,6 +189,7 @@ ASK = (
     _SHOW_CONTEXT,
     replace(_LOOK, command=False),  # of the command's question there is nothing to look at
     Option(("--timeout",), "Most seconds without a word from the gateway.", metavar="S", type=float),
+    _ON_ERROR,
     HELP,
 )
 
@@ -261,6 +268,7 @@ SQL_AI = (
         " compiled here.",
     ),
     _PRIVACY,
+    _ON_ERROR,
     _NEW,
     _SHOW_CONTEXT,
     HELP,

@@ -224,14 +224,15 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) else str(value)
 
 
-def bundle(drawn: Spec, *, png: bool = True) -> dict[str, Any]:
-    """Representations of a chart: Vega-Lite for notebooks, and a PNG where ``vl-convert-python`` is installed."""
+def bundle(drawn: Spec, *, png: bool = True, svg: bool = False) -> dict[str, Any]:
+    """Representations of a chart: Vega-Lite for notebooks, and pictures where ``vl-convert-python`` is installed."""
     plain = f"<{drawn['mark']['type']} chart of {len(drawn['data']['values']):,} rows>"
     shown = {_VEGALITE_5: drawn, "text/plain": plain}
     if not png or find_spec("vl_convert") is None:
         return shown
     import vl_convert
 
+    shown |= {"image/svg+xml": str(vl_convert.vegalite_to_svg(drawn))} if svg else {}
     return {**shown, "image/png": b64encode(vl_convert.vegalite_to_png(drawn, scale=1.5)).decode("ascii")}
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rsql_magic.text2sql import SQLResult
 
 T = TypeVar("T", bound="Showable")
+Given = TypeVar("Given")
 
 # Kinds of usage error that JupySQL makes of what a database said of a query.
 _JUPYSQL_QUERY_ERRORS = frozenset({"RuntimeError", "TableNotFoundError"})
@@ -90,6 +91,12 @@ class RsqlMagics(Magics):
             _print(help_of(self.ask))
             return None
         check_name(options.output or read.target)
+        return self._by_on_error(read, lambda: self._answered(read, cell, local_ns))
+
+    def _answered(
+        self, read: Line, cell: str | None, local_ns: Mapping[str, Any] | None
+    ) -> Answer | Study | SQLResult | None:
+        options = read.options
         # first: what {{name}} tells follows the policy too
         unsure = self.assistant.locator.unknown_policy() if options.show_context else ""
         snapshot = self.session.cell_snapshot(local_ns)
@@ -186,14 +193,18 @@ class RsqlMagics(Magics):
 
         The question stands below the first line. "df << question" keeps the frame, as in JupySQL.
         """
-        from rsql_magic.text2sql import given
-
         snapshot = self.session.cell_snapshot(local_ns)
         read = read_line(self.sql_ai, line, cell=cell is not None, takes_connection=self._takes(snapshot, cell))
         if (options := read.options).help:
             _print(help_of(self.sql_ai))
             return None
         check_name(options.output or read.target)
+        return self._by_on_error(read, lambda: self._queried(read, line, cell, snapshot))
+
+    def _queried(self, read: Line, line: str, cell: str | None, snapshot: NotebookSnapshot) -> SQLResult | None:
+        from rsql_magic.text2sql import given
+
+        options = read.options
         # What was read as a connection may stand where the kind of a chart does.
         as_kind = read.connection and re.search(rf"--plot\s+{re.escape(read.connection)}(?:\s|$)", line)
         if options.plot and as_kind and not self._takes(snapshot, None)(read.connection):
@@ -217,6 +228,23 @@ class RsqlMagics(Magics):
         for path in files:
             result.save(path)
         return self._shown(result, silent=silent)
+
+    # What a question gives; an error stops the run, or is shown, or passed over, as the line or the settings say. Then
+    # the variable of `-o` is None, so that no later cell takes an earlier value for this answer.
+    def _by_on_error(self, read: Line, answer: Callable[[], Given]) -> Given | None:
+        how = read.options.on_error or self.settings.on_error
+        try:
+            return answer()
+        except RsqlError as error:
+            if how == "raise" or isinstance(error, KeyboardInterrupt):
+                raise
+            if how == "warn":
+                from rsql_magic.display import CellOutput, plain_markdown
+
+                words = f"⚠ {type(error).__name__}: {error}"
+                self._screen().show(CellOutput(plain_markdown(words), words))
+            self.session.keep(read.options.output or read.target, None)
+            return None
 
     # The result, whose display is the cell's output already; nothing for a cell that ends in a semicolon.
     # What `x = %ask …` kept without a display is shown by the next cell that says `x`.

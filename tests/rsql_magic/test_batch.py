@@ -8,11 +8,12 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import httpx
 import pandas as pd
 import pytest
 
 from rsql_magic.display import usage_line
-from rsql_magic.errors import BadInput
+from rsql_magic.errors import BadInput, Stopped, UnknownModel
 from rsql_magic.gateway import Reply, Text, is_batch, usage_of
 from rsql_magic.gateway.events import Done
 from rsql_magic.gateway.replay import RecordedRequest, ReplayFile, ReplayingClient, first_key_of, key_of
@@ -380,3 +381,42 @@ def test_groups_come_in_one_order_whatever_order_the_database_gives_them_in():
         "?",
     ):
         assert in_one_order(shuffled, sql, "duckdb") is shuffled
+
+
+def refused():
+    return httpx.Response(404, json={"error": {"message": "No such model.", "code": "model_not_found"}})
+
+
+@pytest.mark.parametrize("magic", ["ask", "sql_ai"])
+def test_an_error_does_to_the_run_what_the_line_or_the_settings_say(sales, assistant, gateway, capsys, magic):
+    def run(options=""):
+        gateway.replies = [refused()]
+        sales.user_ns["x"] = 1
+        sales.run(f"%%{magic} -o x {options}\nHow many rows has sales?")
+        return capsys.readouterr().out, sales.user_ns["x"]
+
+    for options in ("", "--on-error raise"):
+        with pytest.raises(UnknownModel):
+            run(options)
+        assert sales.user_ns["x"] == 1
+    capsys.readouterr()
+    shown, kept = run("--on-error warn")
+    assert "UnknownModel: No such model." in shown
+    assert kept is None
+    assert run("--on-error skip") == ("", None)
+    assistant.settings.on_error = "skip"
+    assert run() == ("", None)
+    with pytest.raises(UnknownModel):
+        run("--on-error raise")
+    with pytest.raises(BadInput, match="on-error"):
+        run("--on-error shrug")
+
+
+def test_a_stop_stops_whatever_is_set(sales, assistant, monkeypatch):
+    def stop(*_, **__):
+        raise Stopped("Stopped.")
+
+    assistant.settings.on_error = "skip"
+    monkeypatch.setattr(assistant, "ask", stop)
+    with pytest.raises(Stopped):
+        sales.run("%ask hello")
