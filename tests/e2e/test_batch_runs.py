@@ -6,12 +6,16 @@ import json
 import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from servers import free_port
 
 from .conftest import TOKEN
@@ -101,3 +105,70 @@ def test_a_recording_made_under_load_is_the_same_file(recording, jupyter, tmp_pa
     with load(os.cpu_count() or 2):
         outputs(tmp_path / "run", recording=recording[0], RSQL_REPLAY="record:answers.jsonl", **gateway)
     assert (tmp_path / "run" / "answers.jsonl").read_bytes() == recording[0].read_bytes()
+
+
+@pytest.fixture
+def gateway(tmp_path):
+    """Starts and kills a gateway at one address."""
+    port, running = free_port(), []
+    config = tmp_path / "rsql.toml"
+    config.write_text('default_model = "offline"\n[[keys]]\nprovider = "offline"\n', encoding="utf-8")
+
+    class Gateway:
+        def __init__(self):
+            self.environ = {"RSQL_GATEWAY_URL": f"http://127.0.0.1:{port}/rsql/", "RSQL_GATEWAY_TOKEN": TOKEN}
+
+        def start(self):
+            words = [sys.executable, "-m", "jupyter_server_ext", f"--port={port}", f"--gateway-config={config}"]
+            running.append(subprocess.Popen(words, env={**os.environ, "JUPYTER_TOKEN": TOKEN}, cwd=tmp_path))
+
+        def kill(self):
+            while running:
+                process = running.pop()
+                process.kill()
+                process.wait(20)
+
+    made = Gateway()
+    yield made
+    made.kill()
+
+
+def code_cells(*sources):
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+
+
+@pytest.mark.timeout(180)
+def test_a_run_outlives_its_gateway(gateway, tmp_path):
+    notebook = code_cells(
+        "%load_ext rsql_magic\nimport pandas as pd\nsales = pd.DataFrame({'a': range(9)})",
+        *["%%ask\nWhat is in sales?"] * 2,
+    )
+    gateway.start()
+    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}})
+    explicit = "%config Rsql.batch_deadline = 100"  # the gateway may take longer than 5 s to start on a busy machine
+    notebook.cells[0].source += f"\n{explicit}"
+    with client.setup_kernel(env={**os.environ, **gateway.environ}), ThreadPoolExecutor(1) as pool:
+        for number in range(2):
+            client.execute_cell(notebook.cells[number], number)
+        gateway.kill()
+        later = pool.submit(lambda: (time.sleep(6), gateway.start()))
+        begun = time.monotonic()
+        client.execute_cell(notebook.cells[2], 2)
+        later.result()
+    assert time.monotonic() - begun >= 6
+    first, second = (cell.outputs for cell in notebook.cells[1:])
+    assert [output.output_type for output in second] == ["display_data"]
+    assert "9 rows" in second[0].data["text/markdown"]
+    assert first[0].data["text/markdown"].split("<sub>")[0] == second[0].data["text/markdown"].split("<sub>")[0]
+
+
+@pytest.mark.timeout(120)
+def test_no_gateway_at_start_fails_the_cell_within_ten_seconds(gateway, tmp_path):
+    notebook = code_cells("%load_ext rsql_magic", "%%ask\nWhat is a left join?")
+    client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}})
+    with client.setup_kernel(env={**os.environ, **gateway.environ}):
+        client.execute_cell(notebook.cells[0], 0)
+        begun = time.monotonic()
+        with pytest.raises(CellExecutionError, match="No gateway answered within 5 s of the start"):
+            client.execute_cell(notebook.cells[1], 1)
+    assert time.monotonic() - begun < 10
