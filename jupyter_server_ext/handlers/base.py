@@ -458,6 +458,7 @@ class AppContext:
         if ending:
             await asyncio.wait(ending, timeout=_LAST_WORDS_SECONDS)
         self.reader.close()
+        await self.webhooks.close()
         await self.gateway.close()
         if self.accounting.traces is not None:
             await asyncio.to_thread(self.accounting.traces.close)

@@ -48,6 +48,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 5.0, 4 * 3600.0, 3.0  # seconds between 
 _GONE = 410  # by Standard Webhooks, a receiver that wants no more of it
 _LEASE_SECONDS = 60.0  # that a gateway has for one delivery; several times what sending may take
 _LOOK_SECONDS = 2.0  # between two looks at what is due
+_GATHER_SECONDS = 0.05  # for which events are gathered before they are put into the outbox
 _KEPT_SECONDS = 7 * _A_DAY  # for which the log reaches back
 _TIDY_SECONDS = 3600.0
 _AT_ONCE, _AT_ONCE_EACH = 16, 2  # deliveries that a gateway sends, in all and to one webhook
@@ -232,12 +233,16 @@ class Webhooks:
         """Tell events, for ever; ``look`` is called every two seconds, to find some."""
         try:
             while True:
-                if self._known():
-                    look()
-                    await self.work()
+                try:
+                    if self._known():
+                        look()
+                        await self.work()
+                except Exception:  # noqa: BLE001 - one fault must not end the telling of all others
+                    app_log.error("rsql: webhooks are told with a delay.", exc_info=True)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_SECONDS):
                         await self._wake.wait()
+                await asyncio.sleep(_GATHER_SECONDS)  # others may come, and go together
                 self._wake.clear()
         finally:
             for task in self._sending:
@@ -256,6 +261,12 @@ class Webhooks:
         while self._sending:
             await asyncio.wait([*self._sending])
 
+    async def close(self) -> None:
+        """Leave in the outbox what is not sent yet, for another gateway or the next start."""
+        for task in self._sending:
+            task.cancel()
+        await self._put()
+
     async def _put(self) -> None:
         while self._pending:
             some = list(self._pending)
@@ -263,8 +274,8 @@ class Webhooks:
             wanted = [one for one in some if one.webhook not in full]
             if wanted:
                 await self._kept.first(lambda outbox: outbox.add(wanted))  # noqa: B023 - awaited here
-            for _ in some:
-                self._pending.popleft()
+            put = {one.id for one in some}  # others may have come, or been forgotten, meanwhile
+            self._pending = deque(one for one in self._pending if one.id not in put)
             if full:
                 app_log.warning(
                     "rsql: %d webhooks have %d deliveries waiting and get no more.", len(full), _MOST_WAITING

@@ -271,6 +271,36 @@ async def test_a_secret_is_encrypted_where_there_are_keys_for_that(world):
     assert (await other.test(ADMIN, made["id"]))["reason"].startswith("its secret cannot be read")
 
 
+@pytest.mark.parametrize("world", ["sqlite", "postgresql"], indirect=True)
+async def test_what_was_told_just_before_the_end_is_sent_by_the_next(world):
+    receiver = Receiver()
+    ending, next_one = world.gateway(), world.gateway(receiver)
+    await ending.make(ADMIN, URL, [], "")
+    ending.tell(retired())
+    await ending.close()
+    await world.pass_by([next_one])
+    assert [body["type"] for _, body, _ in receiver.got] == ["key.retired"]
+
+
+async def test_a_fault_of_one_look_ends_nothing(world):
+    receiver, looks = Receiver(), []
+    hooks = world.gateway(receiver)
+    await hooks.make(ADMIN, URL, [], "")
+
+    def look():
+        looks.append(1)
+        hooks.tell(retired(f"key-{len(looks)}"))
+        if len(looks) == 1:
+            raise RuntimeError("a fault")
+
+    running = asyncio.create_task(hooks.run(look))
+    while len(receiver.got) < 2:
+        await asyncio.sleep(0.02)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert {body["data"]["key"] for _, body, _ in receiver.got} >= {"key-1", "key-2"}
+
+
 async def test_who_is_forgotten_is_in_no_delivery(world):
     hooks = world.gateway(Receiver(*[500] * 9))
     made = await hooks.make(ADMIN, URL, [], "")

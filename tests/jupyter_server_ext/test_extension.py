@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from types import SimpleNamespace
@@ -91,6 +92,18 @@ async def test_kernels_are_handed_the_address_and_a_token_that_can_only_ask(jp_s
 
     await jp_serverapp.extension_manager.stop_all_extensions()
     assert "RSQL_SERVER_TOKEN" not in os.environ
+
+
+async def test_it_tells_webhooks_until_it_stops(jp_serverapp):
+    await jp_serverapp.extension_manager.start_all_extensions()
+
+    def telling():
+        return [task for task in asyncio.all_tasks() if task.get_name() == "rsql-webhooks"]
+
+    assert len(telling()) == 1
+    await jp_serverapp.extension_manager.stop_all_extensions()
+    await asyncio.sleep(0)
+    assert telling() == []
 
 
 async def test_cookies_open_what_only_shows(jp_fetch):
