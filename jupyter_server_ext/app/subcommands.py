@@ -232,7 +232,7 @@ def described_settings(settings: Settings) -> Iterable[str]:
     Example:
         >>> from jupyter_server_ext.config import KeySettings, Settings
         >>> next(iter(described_settings(Settings(keys=(KeySettings("groq", name="one"),)))))
-        'key one: groq, openai/gpt-oss-120b'
+        'key one: groq, any model; 30 requests in 60 s, 1,000 requests in 86400 s, 6,000 tokens in 60 s'
     """
     for key in map(with_preset, settings.keys):
         limits = ", ".join(f"{limit.amount:,} {limit.unit} in {limit.seconds:g} s" for limit in key.limits)
