@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 import threading
+from _thread import start_new_thread
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from rsql_magic.errors import ConnectionProblem, QueryFailed, QueryRejected, RsqlError, Stopped
@@ -419,18 +420,40 @@ def user_function_refused(name: str, what: str, hint: str) -> QueryRejected:
 
 
 def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Result:
-    """Do something in a thread, so that Ctrl-C reaches this one within a moment; ``stop`` makes the work end."""
+    """Do something in a thread, so that Ctrl-C reaches this one within a moment; ``stop`` makes the work end.
+
+    Whenever Ctrl-C comes, the work has ended or never begins when `KeyboardInterrupt` is raised: nobody else may use a
+    connection before.
+    """
     # Python handles a signal between two steps of the main thread, and a driver that waits in C code takes none. The
-    # main thread does not wait for good either: the system may hand the signal to any other thread.
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
-        try:
-            while not wait([future], timeout=0.05).done:  # people notice a tenth of a second
-                pass
-        except KeyboardInterrupt:
+    # main thread does not wait for good either: the system may hand the signal to any other thread. `Thread.start` and
+    # `Future` take several steps, and a signal between two of them leaves their locks taken; these here take one each.
+    results: list[Result] = []
+    errors: list[BaseException] = []
+    begun, ended = Lock(), Lock()
+
+    def settle() -> None:
+        if begun.acquire(blocking=False):
+            try:
+                results.append(work())
+            except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+                errors.append(error)
+            ended.release()
+
+    ended.acquire()
+    try:
+        start_new_thread(settle, ())
+        while not ended.acquire(timeout=0.05):  # people notice a tenth of a second
+            pass
+    except KeyboardInterrupt:
+        if not begun.acquire(blocking=False):
             stop()
-            raise
-        return future.result()
+            while not (results or errors):
+                ended.acquire(timeout=0.05)
+        raise
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def driver_message(error: BaseException) -> str:

@@ -58,7 +58,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def provider():
     with panel_lab.provider() as provider:
-        provider.answers |= {"mean": (RICH, 0.0), "slowly": ("word " * 2000, 0.02)}
+        provider.answers |= {"mean": (RICH, 0.0), "slowly": ("word " * 8000, 0.02)}
         yield provider
 
 
@@ -526,7 +526,7 @@ def test_a_lost_connection_is_told_and_what_was_missed_comes_after_it(other, lin
     other.page.wait_for_timeout(3_000)  # nothing that waits for the kernel says otherwise
     assert "The connection is lost" in banner.inner_text()
     before = len(turn.locator(".rsql-said").inner_text())
-    line.broken = False
+    line.broken = False  # it is tried again after longer and longer pauses; the answer takes longer than them
     banner.wait_for(state="hidden", timeout=60_000)
     wait_until(lambda: len(other.turns.last.locator(".rsql-said").inner_text()) > before + 500, 10)
     other.panel.get_by_label("Stop", exact=True).click()
@@ -543,10 +543,10 @@ def test_the_theme_is_the_notebooks(chat):
     page.get_by_role("menuitem", name="Settings").click()
     page.locator(".lm-Menu-item", has_text="Theme").first.hover()
     page.locator(".lm-Menu-item", has_text="JupyterLab Dark").first.click()
-    wait_until(lambda: colours() != light, 10)
-    dark = colours()
-    assert _brightness(dark[0]) < 60
-    assert _brightness(dark[1]) > 190
+    wait_until(lambda: _brightness(colours()[0]) < 60, 10)
+    assert _brightness(light[0]) > 190
+    wait_until(lambda: _brightness(colours()[1]) > 190, 10)
+    assert _brightness(light[1]) < 60
     page.set_viewport_size({"width": 720, "height": 900})
     page.wait_for_timeout(300)
     overflow = chat.panel.evaluate("node => node.scrollWidth - node.clientWidth")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import sqlite3
 import sys
 import threading
+import time
 from contextlib import closing
 from decimal import Decimal
 
@@ -15,6 +17,7 @@ import pytest
 
 from rsql_magic.context import Catalog
 from rsql_magic.databases import Rows, open_engine
+from rsql_magic.databases.base import interruptible
 from rsql_magic.errors import BadInput, ConnectionProblem, QueryFailed, QueryRejected
 
 # What can be opened
@@ -533,3 +536,32 @@ def test_the_progress_bar_comes_back_where_a_stop_hits_its_setting():
     with _without_progress_bar(connection):
         assert not connection.shown
     assert connection.shown
+
+
+def test_a_stop_at_any_step_leaves_no_work_behind():
+    """Ctrl-C at each line of the main thread, also while the thread that does the work starts."""
+    for step in range(1, 20):
+        asked, running, seen = threading.Event(), [], itertools.count(1)
+
+        def work(asked=asked, running=running):
+            running.append("begun")
+            asked.wait(10)
+            running.append("ended")
+
+        def each_line(_frame, event, _argument, seen=seen, asked=asked, step=step):
+            if event == "line" and not asked.is_set() and next(seen) == step:
+                raise KeyboardInterrupt
+            return each_line
+
+        sys.settrace(each_line)
+        try:
+            interruptible(work, asked.set)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        assert running in ([], ["begun", "ended"]), step
+        if running == []:
+            time.sleep(0.01)
+            assert running == []
+    assert running == ["begun", "ended"]  # the last steps came after the beginning
