@@ -37,7 +37,7 @@ quick: setup-check ## the tests without programs (servers, browsers, kernels, R)
 
 test: setup-test check ## every test: unit, contract, end to end
 	$(python) -m pytest $(parallel) -m $(usual) $(unit)
-	$(python) -m pytest $(waiting) -m $(usual) tests/contract tests/clients tests/e2e tests/hub tests/ha
+	$(python) -m pytest $(waiting) -m $(usual) tests/hub tests/e2e tests/ha tests/clients tests/contract
 
 test-all: setup-test check ## make test, and the full sweeps of generated cases that it samples
 	$(python) -m pytest --timeout 0 -m "not bench and not programs and not distributions and not spark"

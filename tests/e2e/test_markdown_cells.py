@@ -114,7 +114,7 @@ def flip(page, cards):
 
 
 def worst():
-    return known()[:12] + [reply(seed, SERVER) for seed in range(20)]
+    return known()[:8] + [reply(seed, SERVER) for seed in range(8)]
 
 
 @pytest.mark.parametrize("front_end", panel_lab.FRONT_ENDS)

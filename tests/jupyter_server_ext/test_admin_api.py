@@ -378,7 +378,7 @@ async def test_what_the_document_allows_is_answered_and_other_queries_are_refuse
             strategy = operation.as_strategy(generation_mode=mode)
 
             @seed(7)
-            @settings(max_examples=12, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+            @settings(max_examples=6, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
             @given(case=strategy)
             def check(case):
                 reply = case.call(base_url=base, headers=head)

@@ -124,7 +124,7 @@ def a_run_with_faults(url, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["json", "text"])
+@pytest.mark.parametrize("form", ["json", pytest.param("text", marks=pytest.mark.sweep)])
 def test_a_run_with_faults_has_a_line_for_each_and_no_secret_in_any(form, tmp_path, programs):
     with http_server(Provider) as port, running(tmp_path, form, port) as (url, lines):
         ids, made = a_run_with_faults(url, tmp_path)

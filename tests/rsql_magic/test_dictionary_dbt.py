@@ -326,13 +326,13 @@ def changed(value: Any, dice: random.Random) -> Any:
 
 def test_changed_documents_are_read_or_refused_and_nothing_else(manifest):
     dice, read = random.Random(2), 0
-    for _ in range(1500):
+    for _ in range(300):
         try:
             Dictionary.of(changed(dice.choice([document(), manifest, MANIFEST]), dice), "shop")
             read += 1
         except BadInput:
             pass
-    assert read > 500
+    assert read > 100
 
 
 SALES = """

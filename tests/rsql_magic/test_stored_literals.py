@@ -211,13 +211,13 @@ def test_planted_wrong_literals_are_corrected(generated):
     base, values = generated
     rng, missed, wrong, tried = random.Random(12), [], [], 0
     templates = ["label = '{}'", "label IN ('{}', 'nothing at all')", "label <> '{}'", "NOT label = '{}'"]
-    for value in rng.sample(values, 60):
+    for value in rng.sample(values, 25):
         for form in wrong_forms(value, rng):
             sql = f"SELECT count(*) FROM things WHERE {rng.choice(templates).format(form)}"
             fixed, tried = base.fixed(sql), tried + 1
             missed += [form] if fixed == sql else []
             wrong += [form] if fixed not in {sql, sql.replace(form, value)} else []
-    assert tried > 300
+    assert tried > 125
     assert wrong == []
     assert len(missed) <= 0.01 * tried, missed
 
