@@ -153,9 +153,7 @@ def mariadb() -> Iterator[Server]:
         root = ["--skip-test-db", "--auth-root-authentication-method=normal"]
         _finish([install, "--no-defaults", f"--datadir={data}", *root, *quick], folder)
         options = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder}/socket"]
-        options += [
-            f"--tmpdir={folder}"
-        ]  # in the common one, a server that starts removes what others need
+        options += [f"--tmpdir={folder}"]  # in the common one, a server that starts removes what others need
         options += [f"--init-file={folder}/users.sql", "--skip-log-bin", "--skip-name-resolve"]
         small = ["--innodb-buffer-pool-size=32M", *quick]
         with _running([server, "--no-defaults", f"--datadir={data}", *options, *small], folder, port) as process:

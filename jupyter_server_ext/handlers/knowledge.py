@@ -15,9 +15,11 @@ from jupyter_server_ext.handlers.parameters import TENANT
 from jupyter_server_ext.handlers.shapes import described
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.knowledge import (
+    Meaning,
     SharedDocument,
     etag_of,
     examples_of,
+    of_length_one,
     read_dictionary,
     read_document,
     read_example,
@@ -74,15 +76,29 @@ class Search(GatewayHandler):
     @needs_scope("chat")
     @described(shapes.PassagesReply)
     async def post(self) -> None:
-        """The passages of your group's documents that hold the words of ``query``, the best first."""
+        """The passages of your group's documents that hold the words of ``query``, the best first.
+
+        With a ``meaning``, the ``model`` and the ``vector`` that it made of the query, those near it are found as well;
+        ``models`` are those whose vectors the documents have.
+        """
         body = requests.json_object(self.body)
         query, names, most = requests.required_text(body, "query"), body.get("documents", []), body.get("most", 10)
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names) and len(names) <= 1000):
             raise BadRequest("'documents' must be a list of up to 1,000 names.", param="documents")
         if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= _MOST_FOUND:
             raise BadRequest(f"'most' must be a whole number from 1 to {_MOST_FOUND}.", param="most")
-        found = await self.app.documents.search(self.asker, query[:_LONGEST_QUESTION], names, most)
-        self.reply({"passages": found})
+        meaning = _meaning(body.get("meaning"))
+        documents, asked = self.app.documents, query[:_LONGEST_QUESTION]
+        found = await documents.search(self.asker, asked, names, most, meaning)
+        self.reply({"passages": found, "models": await documents.models(self.asker)})
+
+
+def _meaning(sent: object) -> Meaning | None:
+    try:
+        meaning = msgspec.convert(sent, Meaning | None)
+    except msgspec.ValidationError as wrong:
+        raise BadRequest(f"'meaning' has a 'model' and a 'vector' ({wrong}).", param="meaning") from None
+    return meaning and Meaning(meaning.model, of_length_one(meaning.vector))
 
 
 class SharedTextHandler(GatewayHandler):
@@ -194,7 +210,7 @@ class OneExample(SharedTextHandler):
 
 
 def _shown(shared: SharedDocument | SharedText) -> dict[str, Any]:
-    own = ("passages",) if isinstance(shared, SharedDocument) else ("digest",)
+    own = ("passages", "model") if isinstance(shared, SharedDocument) else ("digest",)
     fields = {name: getattr(shared, name) for name in ("name", "tenant", "bytes", *own)}
     expires = None if shared.expires is None else _date(shared.expires)
     return {**fields, "added": _date(shared.added), "expires": expires}

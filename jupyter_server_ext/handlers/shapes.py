@@ -508,6 +508,7 @@ class DocumentRow(TypedDict):
     bytes: int
     added: str
     expires: str | None
+    model: str | None
 
 
 class DocumentsReply(TypedDict):
@@ -555,6 +556,7 @@ class PassagesReply(TypedDict):
     """``search``."""
 
     passages: list[Object]
+    models: list[str]
 
 
 class ChatReply(TypedDict):

@@ -1,4 +1,6 @@
 from .documents import Documents as Documents
+from .meanings import Meaning as Meaning
+from .meanings import of_length_one as of_length_one
 from .texts import Kind as Kind
 from .texts import NewText as NewText
 from .texts import SharedText as SharedText

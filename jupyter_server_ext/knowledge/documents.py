@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jupyter_server_ext.config import DocumentSettings
+    from jupyter_server_ext.knowledge.meanings import Meaning
     from jupyter_server_ext.knowledge.store import SqlDocuments
     from jupyter_server_ext.knowledge.values import Found, NewDocument, SharedDocument
     from jupyter_server_ext.ledger import Ledger, SqlLedgerStore
@@ -65,14 +66,25 @@ class Documents:
         except LedgerUnavailable:
             return 0
 
-    async def search(self, caller: Caller, question: str, names: Sequence[str] = (), most: int = 10) -> list[Found]:
-        """The passages that a caller may read and that hold words of a question; none without a database."""
+    async def search(
+        self, caller: Caller, question: str, names: Sequence[str] = (), most: int = 10, meaning: Meaning | None = None
+    ) -> list[Found]:
+        """The passages that a caller may read and that hold words of a question, or mean what it means.
+
+        There are none without a database.
+        """
         if not self.ledger.keeps:
             return []
-        now = self.clock()
+        now, reads = self.clock(), tenants_read(caller)
         return await self.ledger.ask(
-            lambda store: _of(store).search(tenants_read(caller), question, now=now, names=names, most=most)
+            lambda store: _of(store).search(reads, question, now=now, names=names, most=most, meaning=meaning)
         )
+
+    async def models(self, caller: Caller) -> list[str]:
+        """The models whose vectors the documents have that a caller may search."""
+        if not self.ledger.keeps:
+            return []
+        return await self.ledger.ask(lambda store: _of(store).models(tenants_read(caller), self.clock()))
 
     async def remove(self, caller: Caller, name: str, tenant: str | None = None) -> str:
         """Remove a document of a tenant, the caller's when None; whose it was.

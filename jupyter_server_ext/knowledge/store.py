@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from jupyter_server_ext.knowledge.meanings import differing, fused, nearest, signs_of
 from jupyter_server_ext.knowledge.values import Found, NewDocument, SharedDocument
-from jupyter_server_ext.ledger import document_passages, documents, shared_texts
+from jupyter_server_ext.knowledge.word_search import PASSAGES, by_words
+from jupyter_server_ext.ledger import document_passages, documents, passage_signs, shared_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jupyter_server_ext.knowledge.meanings import Meaning
+
 _JOINT = " › "  # between the headings of a path
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
-_MOST_WORDS = 30  # of a question
-_LONGEST_WORD = 60  # characters
-# Words that say nothing of what is asked, as PostgreSQL's English leaves out too.
-_SMALL = frozenset(
-    re.findall(
-        r"\w+",
-        "a about an and any are as at be by can do does for from has have how i if in into is it its many me much my"
-        " no not of on or our should that the their there they this to was we what when where which who why with"
-        " you your",
-    )
-)
+_DEEP = 100  # places of each ranking that are fused
+_RESCORED = 400  # passages whose vectors are compared, of all whose signs are
 _LOCK = 7_715_102  # with a tenant's hash: two that write for one tenant take turns
 
 
@@ -52,6 +45,7 @@ class SqlDocuments:
                 db.rollback()
                 return f"{most:,} documents" if count >= most else f"{most_bytes / 1e6:,.0f} MB"
             row = {"tenant": tenant, "name": sent.name, "bytes": size, "added": now, "expires": expires}
+            row["model"] = sent.model or None
             number = secrets.token_hex(8)
             db.execute(documents.insert(), {"id": number, "passages": len(sent.passages), **row})
             rows = [
@@ -63,15 +57,25 @@ class SqlDocuments:
                     "first_line": passage.first,
                     "last_line": passage.last,
                     "text": passage.text,
+                    "vector": passage.vector or None,
                 }
                 for passage in sent.passages
             ]
-            db.execute(document_passages.insert(), rows)
-        return SharedDocument(sent.name, tenant, len(sent.passages), size, now, expires)
+            if not sent.model:
+                db.execute(document_passages.insert(), rows)
+            else:
+                numbered = document_passages.insert().returning(document_passages.c.id, sort_by_parameter_order=True)
+                ids = db.execute(numbered, rows).scalars().all()
+                signs = [
+                    {"passage": id_, "signs": _as_kept(db, signs_of(one.vector)), "document": number, "tenant": tenant}
+                    for id_, one in zip(ids, sent.passages, strict=True)
+                ]
+                db.execute(passage_signs.insert(), signs)
+        return SharedDocument(sent.name, tenant, len(sent.passages), size, now, expires, sent.model or None)
 
     def all(self, tenants: Sequence[str], now: float) -> list[SharedDocument]:
         """The documents of tenants, by name."""
-        columns = (documents.c[name] for name in ("name", "tenant", "passages", "bytes", "added", "expires"))
+        columns = (documents.c[name] for name in ("name", "tenant", "passages", "bytes", "added", "expires", "model"))
         query = sa.select(*columns).where(documents.c.tenant.in_(tenants), _good(now))
         with self._engine.connect() as db:
             return [SharedDocument(*row) for row in db.execute(query.order_by(documents.c.name, documents.c.tenant))]
@@ -87,55 +91,69 @@ class SqlDocuments:
         with self._engine.begin() as db:
             return _delete(db, documents.c.tenant == tenant, documents.c.name == name) > 0
 
-    def search(
-        self, tenants: Sequence[str], question: str, *, now: float, names: Sequence[str] = (), most: int = 10
-    ) -> list[Found]:
-        """The passages of tenants' documents that hold words of a question, the best first."""
-        asked = (word[:_LONGEST_WORD] for word in _WORD.findall(question.lower()) if word not in _SMALL)
-        words = list(dict.fromkeys(asked))[:_MOST_WORDS]
-        if not words or not tenants:
-            return []
+    def models(self, tenants: Sequence[str], now: float) -> list[str]:
+        """The models that gave the passages of tenants' documents vectors."""
+        query = sa.select(documents.c.model).distinct().where(documents.c.tenant.in_(tenants), _good(now))
         with self._engine.connect() as db:
-            rank, condition, given = _matching(db.dialect.name, words)
-            part = document_passages.c
-            query = (
-                sa.select(
-                    documents.c.name,
-                    part.tenant,
-                    part.text,
-                    part.heading,
-                    part.first_line,
-                    part.last_line,
-                    part.part,
-                    sa.text(f"{rank} AS score"),
-                )
-                .select_from(document_passages.join(documents, documents.c.id == part.document))
-                .where(part.tenant.in_(tenants), documents.c.tenant == part.tenant, _good(now), sa.text(condition))
-                .order_by(sa.text("score DESC"), part.id)
-                .limit(most)
-            )
-            if db.dialect.name == "sqlite":
-                query = query.join(sa.text("document_words"), sa.text("document_words.rowid = document_passages.id"))
-            query = query.where(documents.c.name.in_(names)) if names else query
-            rows = db.execute(query, given).all()
-        return [_found(row) for row in rows]
+            return sorted(db.execute(query.where(documents.c.model.is_not(None))).scalars())
+
+    def search(
+        self,
+        tenants: Sequence[str],
+        question: str,
+        *,
+        now: float,
+        names: Sequence[str] = (),
+        most: int = 10,
+        meaning: Meaning | None = None,
+    ) -> list[Found]:
+        """The passages of tenants' documents that hold words of a question or mean what it means, the best first."""
+        if not tenants:
+            return []
+        of_them = [documents.c.tenant.in_(tenants), _good(now)]
+        of_them += [documents.c.name.in_(names)] if names else []
+        allowed = [document_passages.c.tenant.in_(tenants), *of_them]
+        with self._engine.connect() as db:
+            scores = by_words(db, question, allowed, _DEEP if meaning else most)
+            if meaning and (near := _by_meaning(db, meaning, [passage_signs.c.tenant.in_(tenants), *of_them])):
+                scores = fused([*scores], near)
+            best = dict(list(scores.items())[:most])
+            columns = ("id", "tenant", "text", "heading", "first_line", "last_line", "part")
+            query = sa.select(documents.c.name, *(document_passages.c[name] for name in columns))
+            query = query.select_from(PASSAGES).where(document_passages.c.id.in_(best), *allowed)
+            found = {row.id: _found(row, best[row.id]) for row in db.execute(query)}
+        return [found[number] for number in best]
 
 
-def _found(row: Any) -> Found:
-    name, tenant, text, heading, first, last, part, score = row
-    path = tuple(filter(None, heading.split(_JOINT)))
-    return Found(name, tenant, text, path, first, last, part, float(score))
+def _by_meaning(db: sa.Connection, meaning: Meaning, allowed: Sequence[sa.ColumnElement[bool]]) -> list[int]:
+    """The passages whose vectors are the nearest to a question's, the best first."""
+    signs, asked = passage_signs.c.signs, _as_kept(db, signs_of(meaning.vector))
+    if db.dialect.name == "sqlite":
+        db.connection.driver_connection.create_function("differing", 2, differing, deterministic=True)  # type: ignore[union-attr]
+        apart = sa.func.differing(signs, asked)
+    else:
+        apart = sa.func.bit_count(signs.op("#")(sa.cast(asked, signs.type)))
+    few = (
+        sa.select(passage_signs.c.passage)
+        .join(documents, documents.c.id == passage_signs.c.document)
+        .where(*allowed, documents.c.model == meaning.model, sa.func.length(signs) == len(asked))
+        .order_by(apart, passage_signs.c.passage)
+        .limit(_RESCORED)
+    )
+    part = document_passages.c
+    rows = db.execute(sa.select(part.id, part.vector).where(part.id.in_(few))).all()
+    same_size = [(number, vector) for number, vector in rows if len(vector) == len(meaning.vector)]
+    return nearest(meaning.vector, same_size, _DEEP) if same_size else []
 
 
-def _matching(dialect: str, words: Sequence[str]) -> tuple[str, str, dict[str, Any]]:
-    """How well a passage matches, whether it does, and the values of both; headings count more."""
-    if dialect == "sqlite":
-        # Each word is quoted, so none is an operator. FTS5's bm25 is the smaller the better.
-        quoted = " OR ".join('"' + word.replace('"', "") + '"' for word in words)
-        return "-bm25(document_words, 2.0, 1.0)", "document_words MATCH :asked", {"asked": quoted}
-    asked = " | ".join(re.sub(r"\W", "", word) for word in words)
-    query = "to_tsquery('english', :asked)"
-    return f"ts_rank(words, {query}, 1)", f"words @@ {query}", {"asked": asked}
+def _as_kept(db: sa.Connection, signs: bytes) -> bytes | str:
+    """Signs as the database keeps them: bytes, or PostgreSQL's bits."""
+    return signs if db.dialect.name == "sqlite" else "".join(f"{byte:08b}" for byte in signs)
+
+
+def _found(row: Any, score: float) -> Found:
+    path = tuple(filter(None, row.heading.split(_JOINT)))
+    return Found(row.name, row.tenant, row.text, path, row.first_line, row.last_line, row.part, score)
 
 
 def _good(now: float) -> sa.ColumnElement[bool]:
@@ -160,5 +178,6 @@ def take_turns(db: sa.Connection, tenant: str) -> None:
 
 def _delete(db: sa.Connection, *conditions: sa.ColumnElement[bool]) -> int:
     gone = sa.select(documents.c.id).where(*conditions)
+    db.execute(sa.delete(passage_signs).where(passage_signs.c.document.in_(gone)))
     db.execute(sa.delete(document_passages).where(document_passages.c.document.in_(gone)))
     return db.execute(sa.delete(documents).where(*conditions)).rowcount

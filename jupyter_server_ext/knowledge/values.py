@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest
+from jupyter_server_ext.knowledge.meanings import of_length_one
 from jupyter_server_ext.messages import is_name
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ class SharedPassage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first: int = 0  # line; 0 where there are none to count
     last: int = 0
     part: str = ""  # such as ``page 3``
+    vector: bytes = b""  # of half precision, in JSON as Base64; empty without
 
     @property
     def size(self) -> int:
         """Bytes."""
-        return len(self.text.encode()) + sum(len(heading.encode()) for heading in self.path)
+        return len(self.text.encode()) + sum(len(heading.encode()) for heading in self.path) + len(self.vector)
 
 
 class NewDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +46,7 @@ class NewDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str = ""  # Markdown or plain text, to be split here
     tenant: str | None = None  # whose it is; None for the caller's, empty for everyone's
     days: float | None = None  # until it is deleted; None for the configured number
+    model: str = ""  # that the passages' vectors are of; empty without
 
 
 class SharedDocument(msgspec.Struct, frozen=True):
@@ -55,6 +58,7 @@ class SharedDocument(msgspec.Struct, frozen=True):
     bytes: int
     added: float  # Unix time
     expires: float | None  # Unix time; None for never
+    model: str | None = None  # that gave its passages vectors
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -94,6 +98,11 @@ def read_document(body: bytes) -> NewDocument:
         raise BadRequest("The document holds no text. Send 'text', or 'passages' with a 'text' each.", param="text")
     if len(passages) > _MOST_PASSAGES:
         raise BadRequest(f"A document may have {_MOST_PASSAGES:,} passages. Split it.", param="passages")
+    if len({len(one.vector) for one in passages}) > 1 or bool(sent.model) != bool(passages[0].vector):
+        words = "Either every passage has a 'vector' of the same size, and the document a 'model', or none has."
+        raise BadRequest(words, param="vector")
+    if not is_name(sent.model):
+        raise BadRequest("'model' may have 1 to 255 characters, and no control characters.", param="model")
     return msgspec.structs.replace(sent, passages=passages, text="")
 
 
@@ -104,7 +113,8 @@ def _cleaned(passage: SharedPassage) -> SharedPassage:
     path = tuple(" ".join(_CONTROLS.sub(" ", heading).split())[:200] for heading in passage.path[:8])
     first, last = (max(0, min(line, 2_000_000_000)) for line in (passage.first, passage.last))
     part = " ".join(_CONTROLS.sub(" ", passage.part).split())[:40]
-    return SharedPassage(_CONTROLS.sub("", passage.text), path, first, last, part)
+    vector = of_length_one(passage.vector) if passage.vector else b""
+    return SharedPassage(_CONTROLS.sub("", passage.text), path, first, last, part, vector)
 
 
 def split(text: str) -> Iterator[SharedPassage]:

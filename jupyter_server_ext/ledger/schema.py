@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from jupyter_server_ext.errors import CannotOpen, ConfigError
 from jupyter_server_ext.ledger.files import open_private
@@ -24,7 +25,7 @@ from jupyter_server_ext.ledger.sums import SERIES_COUNTS, SERIES_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0010"
+_HEAD = "0011"
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
 # How long a server or a network may be silent before a connection is given up; a URL may say otherwise.
 _PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
@@ -272,6 +273,7 @@ documents = sa.Table(
     *_columns(sa.BigInteger, "bytes"),
     *_columns(sa.Float, "added"),
     sa.Column("expires", sa.Float),
+    sa.Column("model", _NAME),
     sa.UniqueConstraint("tenant", "name", name="documents_once"),
 )
 
@@ -286,7 +288,19 @@ document_passages = sa.Table(
     *_columns(_HASH, "part"),
     *_columns(sa.Integer, "first_line", "last_line"),
     *_columns(sa.Text, "text"),
+    sa.Column("vector", sa.LargeBinary),
     sa.Index("document_passages_document", "document"),
+)
+
+# The signs of passages' vectors, apart from them: all of a tenant's are read by a search for what is meant.
+passage_signs = sa.Table(
+    "passage_signs",
+    metadata,
+    sa.Column("passage", _NUMBER, primary_key=True, autoincrement=False),
+    *_columns(_SHORT, "document"),
+    *_columns(_NAME, "tenant"),
+    *_columns(sa.LargeBinary().with_variant(postgresql.BIT(varying=True), "postgresql"), "signs"),
+    sa.Index("passage_signs_document", "document"),
 )
 
 

@@ -10,8 +10,10 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, closing
 
 import pytest
+import servers
 
 from rsql_magic.knowledge import Library, Passage
 from rsql_magic.knowledge.documents.library import with_terms
@@ -73,6 +75,55 @@ def test_a_search_over_a_hundred_thousand_passages(library):
     print(f"is made in {made:.1f} s and read in {1000 * read:.0f} ms")
     assert median <= 30
     assert read <= 2
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_search_over_a_hundred_thousand_shared_passages(kind, tmp_path):
+    """What a gateway's database does for one question of a group with so many passages, of 384 numbers each."""
+    import numpy as np
+
+    from jupyter_server_ext.knowledge import Meaning, NewDocument, SharedPassage, of_length_one
+    from jupyter_server_ext.knowledge.store import SqlDocuments
+    from jupyter_server_ext.ledger import SqlLedgerStore
+
+    chance, draw = random.Random(18), np.random.default_rng(18)
+    words = vocabulary(chance)
+    weights = [1 / (place + 10) for place in range(len(words))]
+    centres = draw.normal(size=(400, 384))  # passages are about something: vectors lie in heaps
+    rows = (centres[draw.integers(400, size=PASSAGES)] + 0.7 * draw.normal(size=(PASSAGES, 384))).astype("<f2")
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype("<f2")
+    with ExitStack() as stack:
+        url = f"sqlite:///{tmp_path}/l.db"
+        if kind == "postgresql":
+            url = stack.enter_context(servers.postgresql()).url + "/postgres"
+        ledger = stack.enter_context(closing(SqlLedgerStore(url, instance="one")))
+        store = SqlDocuments(ledger.engine)
+        for first in range(0, PASSAGES, 2000):
+            texts = [" ".join(chance.choices(words, weights, k=WORDS)) for _ in range(2000)]
+            sent = enumerate(zip(texts, rows[first : first + 2000], strict=True), first)
+            passages = tuple(SharedPassage(text, ("A",), 1, 2, str(n), row.tobytes()) for n, (text, row) in sent)
+            new = NewDocument(f"d{first}", passages, model="m")
+            store.put(new, "x", now=0.0, expires=None, most=10**6, most_bytes=10**12)
+        with ledger.engine.begin() as db:
+            db.exec_driver_sql("ANALYZE")  # as PostgreSQL does itself within a minute
+        times, by_words, found = [], [], []
+        for number in range(40):
+            question = QUESTIONS[number % len(QUESTIONS)]
+            asked = of_length_one(
+                (rows[number * 997].astype(float) + draw.normal(size=384) / 20).astype("<f2").tobytes()
+            )
+            started = time.perf_counter()
+            assert store.search(["x"], question, now=1.0, most=25)
+            by_words.append(1000 * (time.perf_counter() - started))
+            started = time.perf_counter()
+            near = store.search(["x"], "", now=1.0, most=10, meaning=Meaning("m", asked))
+            times.append(1000 * (time.perf_counter() - started))
+            exact = np.argsort(-(rows.astype(np.float32) @ np.frombuffer(asked, "<f2").astype(np.float32)))[:10]
+            found.append(len({int(each.part) for each in near} & {*exact.tolist()}) / 10)
+    words_ms, median = statistics.median(by_words), statistics.median(times)
+    print(f"\n{kind}: {PASSAGES:,} shared passages: {words_ms:.0f} ms by words, at most {max(by_words):.0f};")
+    print(f"{median:.0f} ms by meaning, at most {max(times):.0f}; of the ten nearest {statistics.mean(found):.3f}")
+    assert statistics.mean(found) >= 0.95
 
 
 def test_adding_a_thousand_pages(tmp_path):

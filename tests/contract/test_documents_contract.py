@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import struct
 import threading
 from itertools import count
 
 import pytest
 import sqlalchemy as sa
 
-from jupyter_server_ext.knowledge import NewDocument, SharedPassage
+from jupyter_server_ext.knowledge import Meaning, NewDocument, SharedPassage, of_length_one
 from jupyter_server_ext.knowledge.store import SqlDocuments
 from jupyter_server_ext.ledger import SqlLedgerStore
 
@@ -33,8 +34,19 @@ def store(request, tmp_path):
     ledger.close()
 
 
-def document(name, *texts, path=("Rules",)):
-    return NewDocument(name, tuple(SharedPassage(text, path, 1, 2, "page 1") for text in texts))
+def document(name, *texts, path=("Rules",), vectors=None, model="m"):
+    given = vectors or [b""] * len(texts)
+    passages = (SharedPassage(text, path, 1, 2, "page 1", each) for text, each in zip(texts, given, strict=True))
+    return NewDocument(name, tuple(passages), model=model if vectors else "")
+
+
+def vector(draw, size=48):
+    return of_length_one(struct.pack(f"<{size}e", *(draw.gauss(0, 1) for _ in range(size))))
+
+
+def alike(one, other):
+    numbers = [struct.unpack(f"<{len(each) // 2}e", each) for each in (one, other)]
+    return sum(a * b for a, b in zip(*numbers, strict=True))
 
 
 def put(store, sent, tenant, *, now=0.0, expires=None, most=100, most_bytes=1_000_000):
@@ -64,6 +76,24 @@ def test_a_heading_counts_more_than_a_word_of_the_text(store):
     assert names(store.search(["x"], "waste", now=1.0)) == ["a.md", "b.md"]
 
 
+def test_among_thousands_with_some_of_its_words_the_passage_with_all_is_first(store):
+    """More than are ranked: those are chosen by rare words, or by several together."""
+    draw, common = random.Random(9), ["table", "value", "column", "figure", "average"]
+    for first in range(0, 6000, 2000):
+        texts = [" ".join(["filler", *draw.choices(common, k=2), f"word{n}"]) for n in range(first, first + 2000)]
+        put(store, document(f"{first}.md", *texts), "x", most_bytes=10**9)
+    put(store, document("all.md", "filler filler table value column figure average"), "x", most_bytes=10**9)
+    put(store, document("rare.md", "a xylophone in a table", "a xylophone"), "x", most_bytes=10**9)
+    if store._engine.dialect.name == "postgresql":  # as it does itself within a minute
+        with store._engine.begin() as db:
+            db.exec_driver_sql("ANALYZE document_passages")
+    assert names(store.search(["x"], " ".join(common), now=1.0, most=5))[0] == "all.md"
+    found = store.search(["x"], "xylophone table", now=1.0, most=5)
+    assert {each.text for each in found[:2]} == {"a xylophone in a table", "a xylophone"}
+    assert store.search(["x"], "which table has word77", now=1.0)[0].text.endswith("word77")
+    assert len(store.search(["x"], "table", now=1.0, most=50)) == 50
+
+
 def test_of_ten_thousand_answers_none_has_another_tenants_text(store):
     """Tenants share all their words but one, and half of their documents' names."""
     draw = random.Random(18)
@@ -72,21 +102,23 @@ def test_of_ten_thousand_answers_none_has_another_tenants_text(store):
     for tenant in tenants:
         for number in range(12):
             texts = [" ".join([f"of{tenant}x", *draw.choices(words, k=30)]) for _ in range(4)]
-            put(store, document(f"doc{number}" if number % 2 else f"{tenant}{number}", *texts), tenant)
+            vectors = [vector(draw) for _ in texts] if number % 3 else None
+            put(store, document(f"doc{number}" if number % 2 else f"{tenant}{number}", *texts, vectors=vectors), tenant)
     answers = 0
     while answers < 10_000:
         tenant = draw.choice(tenants)
         reads = [tenant, ""] if tenant else [""]
         asked = " ".join([*draw.choices(words, k=4), f"of{draw.choice(tenants)}x"])
         chosen = draw.choice([(), (), (f"doc{draw.randrange(12)}",)])
-        found = store.search(reads, asked, now=1.0, names=chosen, most=50)
+        meaning = draw.choice([None, Meaning("m", vector(draw)), Meaning("other", vector(draw))])
+        found = store.search(reads, asked, now=1.0, names=chosen, most=50, meaning=meaning)
         answers += len(found)
         for each in found:
             assert each.tenant in reads
             assert each.text.split()[0] == f"of{each.tenant}x"
         if draw.random() < 0.02:  # what is removed and written meanwhile changes nothing of that
             store.remove(tenant, f"doc{draw.randrange(12)}")
-            put(store, document("doc1", f"of{tenant}x word1 word2"), tenant)
+            put(store, document("doc1", f"of{tenant}x word1 word2", vectors=[vector(draw)]), tenant)
 
 
 def test_what_is_removed_is_found_no_more(store):
@@ -98,6 +130,34 @@ def test_what_is_removed_is_found_no_more(store):
     assert names(store.search(["y"], "xylophone", now=1.0)) == ["a.md"]
     with store._engine.connect() as db:
         assert db.execute(sa.text("SELECT count(*) FROM document_passages WHERE tenant = 'x'")).scalar() == 0
+
+
+def test_what_means_the_same_is_found_without_its_words(store):
+    draw = random.Random(4)
+    vectors = [vector(draw) for _ in range(300)]
+    for first in range(0, 300, 50):
+        texts = [f"passage {number}" for number in range(first, first + 50)]
+        put(store, document(f"{first}.md", *texts, vectors=vectors[first : first + 50]), "x")
+    put(store, document("words.md", "a xylophone"), "x")
+    put(store, document("small.md", "something", vectors=[vector(draw, 20)]), "x")  # of another size
+    put(store, document("other.md", "something", vectors=[vector(draw)], model="other"), "x")
+    assert store.models(["x"], 1.0) == ["m", "other"]
+    assert store.models(["y"], 1.0) == []
+    for _ in range(20):
+        asked = vector(draw)
+        nearest = sorted(range(300), key=lambda number: -alike(asked, vectors[number]))
+        found = store.search(["x"], "nothing of that", now=1.0, most=10, meaning=Meaning("m", asked))
+        assert [each.text for each in found] == [f"passage {number}" for number in nearest[:10]]
+        both = store.search(["x"], "xylophone", now=1.0, most=2, meaning=Meaning("m", asked))
+        assert {each.text for each in both} == {"a xylophone", f"passage {nearest[0]}"}
+        named = store.search(["x"], "nothing", now=1.0, names=["50.md"], most=1, meaning=Meaning("m", asked))
+        assert named[0].text == f"passage {next(number for number in nearest if 50 <= number < 100)}"
+    store.remove("x", "50.md")
+    found = store.search(["x"], "nothing", now=1.0, most=50, meaning=Meaning("m", vectors[60]))
+    assert found
+    assert not {each.text for each in found} & {f"passage {number}" for number in range(50, 100)}
+    with store._engine.connect() as db:
+        assert db.execute(sa.text("SELECT count(*) FROM passage_signs")).scalar() == 252
 
 
 def test_a_document_replaces_the_one_of_its_name(store):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+from base64 import b64encode
+
 import msgspec
 import pytest
 
@@ -19,6 +22,13 @@ PEOPLE = (
     ApiKeySettings("bob", Secret("bob-token")),
     ApiKeySettings("nil", Secret("nil-token"), scopes=("chat", "instructor")),
 )
+
+
+ONE = b64encode(struct.pack("<4e", 1, -1, 0.5, 0)).decode()
+
+
+def meant(*vectors):
+    return {"text": "", "model": "m", "passages": [{"text": "x", "vector": vector} for vector in vectors]}
 
 
 @pytest.fixture
@@ -79,6 +89,16 @@ async def test_what_is_for_everyone_an_administrator_shares(shared):
         ("tom-token", {"passages": [{"text": "x"}]}, 400, "invalid_request"),
         ("tom-token", {"text": "", "passages": [{"txt": "x"}]}, 400, "invalid_request"),
         ("tom-token", {"text": "", "passages": [{"text": "x" * 20_001}]}, 400, "invalid_request"),
+        ("tom-token", {"text": "", "passages": [{"text": "x", "vector": ONE}]}, 400, "invalid_request"),
+        ("tom-token", {"model": "m"}, 400, "invalid_request"),
+        ("tom-token", meant(ONE, ""), 400, "invalid_request"),
+        ("tom-token", meant(ONE, ONE + ONE), 400, "invalid_request"),
+        ("tom-token", meant("AAA"), 400, "invalid_request"),
+        ("tom-token", meant("AAAA"), 400, "invalid_request"),
+        ("tom-token", meant("AAAAAA=="), 400, "invalid_request"),  # zeros
+        ("tom-token", meant("AHwAfA=="), 400, "invalid_request"),  # infinite
+        ("tom-token", meant("AH4AfA=="), 400, "invalid_request"),  # no numbers
+        ("tom-token", meant("ADwA" * 8192), 400, "invalid_request"),
         ("tom-token", {"days": -1}, 400, "invalid_request"),
         ("tom-token", {"text": 7}, 400, "invalid_request"),
     ],
@@ -89,6 +109,22 @@ async def test_who_may_not_or_sends_something_else_is_told(shared, token, body, 
         assert reply.status_code == status
         assert reply.json()["error"]["code"] == code
         assert (await gateway.get("documents", "tom-token")).json()["documents"] == []
+
+
+async def test_passages_are_found_by_vectors_that_callers_send(shared):
+    async with shared() as gateway:
+        assert (await put(gateway, "tom-token", **meant(ONE))).status_code == 201
+        [listed] = (await gateway.get("documents", "ada-token")).json()["documents"]
+        assert listed["model"] == "m"
+        reply = (await gateway.ask({"query": "felines"}, "ada-token", "search")).json()
+        assert reply == {"passages": [], "models": ["m"]}
+        meaning = {"model": "m", "vector": ONE}
+        assert [each["text"] for each in await search(gateway, "ada-token", "felines", meaning=meaning)] == ["x"]
+        assert await search(gateway, "ada-token", "felines", meaning=meaning | {"model": "n"}) == []
+        assert await search(gateway, "eve-token", "felines", meaning=meaning) == []
+        for wrong in ("m", {}, {"model": "m"}, {"model": "m", "vector": "AHwAfA=="}, meaning | {"more": 1}):
+            refused = await gateway.ask({"query": "felines", "meaning": wrong}, "ada-token", "search")
+            assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
 
 
 async def test_a_document_is_deleted_by_its_group_alone(shared):

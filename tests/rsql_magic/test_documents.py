@@ -7,13 +7,14 @@ import json
 import random
 import socket
 import sqlite3
+from base64 import b64decode
 from contextlib import suppress
 
 import httpx
 import pytest
 
 from rsql_magic.errors import BadInput, UnknownName
-from rsql_magic.knowledge import Embedder, Library
+from rsql_magic.knowledge import Embedder, Library, SharedDocuments
 from rsql_magic.knowledge.documents import formats
 from rsql_magic.knowledge.documents.formats import KINDS, Notes, sections
 from rsql_magic.knowledge.documents.passages import MOST, Section, split
@@ -329,6 +330,38 @@ def test_passages_are_found_by_meaning_too(library, tmp_path):
     assert library.search("feline").passages[0].document == "cats.txt"
     library.embedder = None
     assert library.search("feline").passages == ()
+
+
+def test_shared_passages_are_found_by_the_vectors_that_were_sent_with_them(library, tmp_path):
+    """A gateway that tells which models its documents have vectors of."""
+    posted = []
+
+    class Gateway:
+        def get(self, path):
+            return {"documents": []}
+
+        def post(self, path, body):
+            posted.append((path, body))
+            if path == "documents":
+                return {"tenant": "x"}
+            place = {"document": "cats.txt", "path": [], "first": 1, "last": 1, "part": "", "tenant": "x"}
+            return {"passages": [{**place, "text": "A cat sleeps."}] if "meaning" in body else [], "models": ["m"]}
+
+    library.embedder = Embedder("m", lambda texts: [[3.0, 4.0] for _ in texts])
+    library.shared = SharedDocuments(Gateway())
+    (tmp_path / "cats.txt").write_text("A cat sleeps.")
+    library.add(["cats.txt"])
+    library.push("cats.txt")
+    [(_, sent)] = posted
+    assert (sent["model"], len(b64decode(sent["passages"][0]["vector"]))) == ("m", 4)
+    library.remove("cats.txt")
+    assert [each.text for each in library.search("felines").passages] == ["A cat sleeps."]
+    assert [("meaning" in body) for _, body in posted[1:]] == [False, True]
+    library.search("felines")
+    assert [("meaning" in body) for _, body in posted[3:]] == [True]
+    library.embedder = Embedder("n", lambda texts: [[1.0] for _ in texts])
+    library.search("felines")
+    assert [("meaning" in body) for _, body in posted[4:]] == [False]
 
 
 def test_a_model_that_fails_leaves_the_words(library, tmp_path):

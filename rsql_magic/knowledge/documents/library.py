@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,7 +155,11 @@ class Library:
         meant = [each for each in self.named([name]) if not each.owner]
         if not meant or self.shared is None:
             raise UnknownName(f"There is no document {name} beside the notebook.", hint="%rsql docs add it first.")
-        owners = [self.shared.put(each.name, self.store.of_document(each)) for each in meant]
+        model = self.embedder.model if self.embedder else ""
+        owners = [
+            self.shared.put(each.name, self.store.of_document(each), model, self.store.vectors_of(each, model))
+            for each in meant
+        ]
         return meant, owners[-1]
 
     def search(self, question: str, names: Sequence[str] = (), most: int = 5) -> Hits:
@@ -172,53 +177,70 @@ class Library:
         meant, words = self.named(names) if names else None, terms(question)
         if not words:
             return Hits((), 0.0, tuple(notes))
-        own = self._own(question, words, meant, notes, most)
-        ranked = [own, self._shared(question, meant, notes, most * _WIDER)]
+        embedded = cache(lambda: self._embedded(question, notes))  # by a request, which not every search needs
+        own = self._own(embedded, words, meant, most)
+        ranked = [own, self._shared(question, embedded, meant, notes, most * _WIDER)]
         best = _spread(fused(*ranked) if all(ranked) else ranked[0] or ranked[1], most)
         weights = {word: self._words.weight(word) if self._words else 1.0 for word in dict.fromkeys(words)}
         return Hits(tuple(best), max((_fit(weights, each) for each in best), default=0.0), tuple(notes))
 
     def _own(
-        self, question: str, words: Sequence[str], meant: Sequence[Stored] | None, notes: list[str], most: int
+        self, embedded: Callable[[], bytes], words: Sequence[str], meant: Sequence[Stored] | None, most: int
     ) -> list[Passage]:
         """The best of the notebook's own passages."""
         within = None if meant is None else {each.id for each in meant if not each.owner}
         if not self.path.exists() or within == set() or (index := self._word_index()) is None:
             return []
         scores = dict(index.ranked(set(words), within, _DEEP))
-        by_meaning = self._by_meaning(question, within, notes)
+        by_meaning = self._by_meaning(embedded, within)
         best = fused(list(scores), by_meaning) if by_meaning else list(scores)
         found = self.store.passages(best[: most * _WIDER])
         return [found[number].scored(scores.get(number, 0.0)) for number in best if number in found]
 
-    def _shared(self, question: str, meant: Sequence[Stored] | None, notes: list[str], most: int) -> list[Passage]:
+    def _shared(
+        self,
+        question: str,
+        embedded: Callable[[], bytes],
+        meant: Sequence[Stored] | None,
+        notes: list[str],
+        most: int,
+    ) -> list[Passage]:
         """The best of the passages that the gateway shares."""
         names = [each.name for each in meant or () if each.owner]
         if self.shared is None or (meant is not None and not names):
             return []
+        model, shared = self.embedder.model if self.embedder else "", self.shared
         try:
-            return self.shared.search(question, names, most)
+            found = [] if model in shared.models else shared.search(question, names, most)
+            if model in shared.models and (vector := embedded()):  # `models` are known after the first search
+                found = shared.search(question, names, most, (model, vector))
         except RsqlError as problem:
             notes.append(f"the gateway's documents were not searched: {problem.message.rstrip('.')}")
             return []
+        return found
 
     def _word_index(self) -> WordIndex | None:
         if self._words is None or self._words.stamp != self.store.stamp():
             self._words = WordIndex.of(self.store)
         return self._words
 
-    def _by_meaning(self, question: str, within: set[int] | None, notes: list[str]) -> list[int]:
+    def _embedded(self, question: str, notes: list[str]) -> bytes:
+        """The vector of a question; empty without a model, or where it fails."""
+        if self.embedder is None:
+            return b""
+        try:
+            return packed(self.embedder.embed([question])[0])
+        except RsqlError as problem:
+            notes.append(problem.message)
+            return b""
+
+    def _by_meaning(self, embedded: Callable[[], bytes], within: set[int] | None) -> list[int]:
         if self.embedder is None:
             return []
         index = self._meanings
         if index is None or (index.stamp, index.model) != (self.store.stamp(), self.embedder.model):
             index = self._meanings = MeaningIndex.of(self.store, self.embedder.model)
-        if index is None:
-            return []
-        try:
-            vector = self.embedder.embed([question])[0]
-        except RsqlError as problem:
-            notes.append(problem.message)
+        if index is None or not (vector := embedded()):
             return []
         return index.ranked(self.store, vector, within, _DEEP)
 

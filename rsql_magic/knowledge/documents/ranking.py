@@ -295,13 +295,11 @@ class MeaningIndex:
             return None
         return cls(np.array(ids), np.array(documents), np.stack(signs), stamp, model)
 
-    def ranked(
-        self, store: DocumentStore, vector: Iterable[float], within: AbstractSet[int] | None, most: int
-    ) -> list[int]:
-        """The passages nearest to a vector."""
+    def ranked(self, store: DocumentStore, vector: bytes, within: AbstractSet[int] | None, most: int) -> list[int]:
+        """The passages nearest to a vector, as it is `packed`."""
         import numpy as np
 
-        asked = np.array(list(vector), dtype=np.float32)
+        asked = np.frombuffer(vector, dtype=np.float16).astype(np.float32)
         bits = np.packbits(asked > 0)
         if len(bits) != self.signs.shape[1]:
             return []

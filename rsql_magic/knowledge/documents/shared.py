@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from base64 import b64encode
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -36,6 +37,7 @@ class SharedDocuments:
     """What the caller of a gateway may search there, and share."""
 
     routes: Routes
+    models: set[str] = field(default_factory=set)  # whose vectors they had when they were searched last
 
     def documents(self) -> list[Stored]:
         """All that the caller may search; none where the gateway knows no documents."""
@@ -52,21 +54,32 @@ class SharedDocuments:
                 return []
             raise
 
-    def search(self, question: str, names: Sequence[str], most: int) -> list[Passage]:
-        """The passages that hold words of a question, the best first; of all documents where there are no names."""
-        found = self.routes.post(
-            "search", {"query": question[:4000], "documents": [*names][:1000], "most": min(most, 50)}
-        )
+    def search(
+        self, question: str, names: Sequence[str], most: int, meaning: tuple[str, bytes] | None = None
+    ) -> list[Passage]:
+        """The passages that hold words of a question, the best first; of all documents where there are no names.
+
+        With a model's name and the vector that it gave the question, those that mean what it means as well.
+        """
+        asked: dict[str, Any] = {"query": question[:4000], "documents": [*names][:1000], "most": min(most, 50)}
+        if meaning:
+            asked["meaning"] = {"model": meaning[0], "vector": b64encode(meaning[1]).decode()}
+        found = self.routes.post("search", asked)
         try:
+            self.models.clear()
+            self.models.update(str(name) for name in found.get("models", ()))
             return [_passage(one) for one in found["passages"]]
         except (KeyError, TypeError, ValueError):
             raise GatewayError("The gateway's search gave something else than passages.", hint="Upgrade it.") from None
 
-    def put(self, name: str, passages: Sequence[Passage]) -> str:
-        """Share a document with the caller's group; whose it is now."""
-        fields = ("text", "path", "first", "last", "part")
-        sent = [{field: getattr(one, field) for field in fields} for one in passages]
-        return _owner(self.routes.post("documents", {"name": name, "passages": sent}))
+    def put(self, name: str, passages: Sequence[Passage], model: str = "", vectors: Sequence[bytes] = ()) -> str:
+        """Share a document with the caller's group, with vectors that a model gave its passages; whose it is now."""
+        names = ("text", "path", "first", "last", "part")
+        sent = [{name: getattr(one, name) for name in names} for one in passages]
+        if not vectors:
+            return _owner(self.routes.post("documents", {"name": name, "passages": sent}))
+        meant = [{**one, "vector": b64encode(each).decode()} for one, each in zip(sent, vectors, strict=True)]
+        return _owner(self.routes.post("documents", {"name": name, "passages": meant, "model": model}))
 
     def remove(self, document: Stored) -> None:
         """Delete one of the group's documents, or one for everyone."""

@@ -173,6 +173,15 @@ class DocumentStore:
             ).fetchall()
         return [_passage(row) for row in rows]
 
+    def vectors_of(self, document: Stored, model: str) -> list[bytes]:
+        """The vectors of a document's passages in order; none unless all have one."""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT CASE WHEN model = ? THEN vector END FROM passage WHERE document = ? ORDER BY id",
+                (model, document.id),
+            ).fetchall()
+        return [vector for (vector,) in rows] if all(vector for (vector,) in rows) else []
+
     # Vectors of a model that embeds.
 
     def without_vector(self, model: str, most: int) -> list[tuple[int, Passage]]:
