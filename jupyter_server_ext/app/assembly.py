@@ -19,8 +19,25 @@ from traitlets.config import Configurable
 
 from jupyter_server_ext.config import REDIS_URLS, SCOPES, cache_bytes, unsendable
 from jupyter_server_ext.errors import CannotOpen, ConfigError
-from jupyter_server_ext.handlers import ROUTES, AppContext, BodyBudget, BodyReader, Conversations, Metrics, Ratings
-from jupyter_server_ext.identity import Authenticator, BadTokens, KeyIdentity, Policy, VirtualKeys, behind_proxy
+from jupyter_server_ext.handlers import (
+    ROUTES,
+    AppContext,
+    BodyBudget,
+    BodyReader,
+    Conversations,
+    LineReader,
+    Metrics,
+    Ratings,
+)
+from jupyter_server_ext.identity import (
+    Authenticator,
+    BadTokens,
+    KeyIdentity,
+    KnownCallers,
+    Policy,
+    VirtualKeys,
+    behind_proxy,
+)
 from jupyter_server_ext.keys import MemoryWindows
 from jupyter_server_ext.knowledge import Documents, SharedTexts
 from jupyter_server_ext.ledger import Instance, Ledger, PromptVault
@@ -31,7 +48,10 @@ from jupyter_server_ext.pipeline import (
     Accounting,
     AnswerCache,
     Budgets,
+    Files,
     Gateway,
+    JobRunner,
+    Jobs,
     KeyChanges,
     Price,
     Prices,
@@ -90,7 +110,7 @@ def build_app(
             raise ConfigError(f"'key' of '{key.name}' in [[api_keys]] is the server's own token. Make another one.")
     for words in without_effect(settings):
         app_log.warning("rsql: %s", words)
-    own = ((key.key, Caller(key.name, key.tenant, frozenset(key.scopes))) for key in settings.api_keys)
+    own = [(key.key, Caller(key.name, key.tenant, frozenset(key.scopes))) for key in settings.api_keys]
     state = open_state(settings)
     policy, limits = Policy(settings), Limits(settings, counters=state.counters)
     accounting = build_accounting(settings, state.counters)
@@ -135,6 +155,8 @@ def build_app(
         from jupyter_server_ext.traces import Traces
 
         accounting.traces = Traces(settings.telemetry)
+    jobs = Jobs(Files(accounting.ledger, settings.jobs, accounting.vault), settings.jobs)
+    reader = BodyReader()
     server = settings.server
     # One body of the largest size must always fit, whatever else is configured.
     per_caller = max(server.sending_per_caller_mb, server.max_body_mb)
@@ -154,6 +176,14 @@ def build_app(
         accounting=accounting,
         documents=Documents(accounting.ledger, settings.documents),
         shared=SharedTexts(accounting.ledger, settings.documents),
+        jobs=jobs,
+        runner=JobRunner(
+            jobs,
+            gateway,
+            LineReader(gateway, policy, settings.default_model, reader),
+            KnownCallers(keys, runtime.placed, {caller.name: caller for _, caller in [*tokens, *own]}).now,
+            webhooks.tell,
+        ),
         runtime=runtime,
         overrides=overrides,
         tenants=tenants,
@@ -166,7 +196,7 @@ def build_app(
         routes=ROUTES,
         base=base,
         bodies=BodyBudget(int(1e6 * per_caller), int(1e6 * max(server.sending_mb, 2 * server.max_body_mb))),
-        reader=BodyReader(),
+        reader=reader,
         hub=access,
     )
 

@@ -39,7 +39,7 @@ class GatewayExtension(RSQLGatewayApp, ExtensionApp):
 
     app: AppContext | None = None
     _kernel_token: Secret
-    _telling: asyncio.Task[None] | None = None
+    _working: tuple[asyncio.Task[None], ...] = ()
 
     def initialize_handlers(self) -> None:
         """Add the routes; with a wrong configuration, one line in the log and routes that say so."""
@@ -72,8 +72,8 @@ class GatewayExtension(RSQLGatewayApp, ExtensionApp):
         if self.app is not None:
             prices, settings = self.app.accounting.prices, self.app.settings
             asyncio.get_running_loop().run_in_executor(None, warm_prices, prices, settings)
-            telling = self.app.webhooks.run(self.app.watch.look)
-            self._telling = asyncio.get_running_loop().create_task(telling, name="rsql-webhooks")
+            work = {"webhooks": self.app.webhooks.run(self.app.watch.look), "jobs": self.app.runner.run()}
+            self._working = tuple(asyncio.create_task(one, name=f"rsql-{name}") for name, one in work.items())
 
     async def stop_extension(self) -> None:
         """Close connections to providers, and take back what kernels were handed."""
@@ -81,8 +81,8 @@ class GatewayExtension(RSQLGatewayApp, ExtensionApp):
         if os.environ.get(_TOKEN) == self._kernel_token.reveal():
             os.environ.pop(_URL, None)
             os.environ.pop(_TOKEN, None)
-        if self._telling is not None:
-            self._telling.cancel()
+        for task in self._working:
+            task.cancel()
         if self.app is not None:
             await self.app.close()
 

@@ -199,6 +199,21 @@ class DocumentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class JobSettings:
+    """What callers may leave to be answered from spare quota, and how it is worked off."""
+
+    at_once: int = 32  # lines that a gateway asks at the same time
+    attempts: int = 8  # how often a line is tried that a provider fails to answer
+    per_caller: int = 20  # jobs of one caller that have not ended
+    lines: int = 100_000  # of one job
+    line_mb: float = 1.0  # megabytes of a line
+    file_mb: float = 200.0  # megabytes of a file
+    mb_per_caller: float = 1000.0  # megabytes of all files of one caller, results included
+    files_per_caller: int = 200
+    days: float = 30.0  # that files are kept, and the longest that a job may take
+
+
+@dataclass(frozen=True, slots=True)
 class TelemetrySettings:
     """Whether and where requests are sent as traces."""
 
@@ -268,6 +283,7 @@ class Settings:
     hub: HubSettings = field(default_factory=HubSettings)
     virtual_keys: VirtualKeySettings = field(default_factory=VirtualKeySettings)
     documents: DocumentSettings = field(default_factory=DocumentSettings)
+    jobs: JobSettings = field(default_factory=JobSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
 

@@ -126,7 +126,7 @@ def _settings(file: TomlTable) -> s.Settings:
         [
             *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks"),
             *("storage", "prices", "cache", "server", "hub", "virtual_keys", "documents", "telemetry"),
-            "webhooks",
+            *("webhooks", "jobs"),
         ]
     )
     limits = file.table("limits")
@@ -150,6 +150,7 @@ def _settings(file: TomlTable) -> s.Settings:
         hub=s.HubSettings(**file.table("hub").fields(s.HubSettings)),
         virtual_keys=_virtual_keys(file.table("virtual_keys")),
         documents=_documents(file.table("documents")),
+        jobs=s.JobSettings(**_positive(file.table("jobs"), s.JobSettings, *s.JobSettings.__dataclass_fields__)),
         telemetry=_telemetry(file.table("telemetry")),
         webhooks=s.WebhookSettings(**file.table("webhooks").fields(s.WebhookSettings)),
     )

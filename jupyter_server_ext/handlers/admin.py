@@ -197,6 +197,7 @@ class OneUser(GatewayHandler):
         app, now = self.app, time.time()
         keys = await app.accounting.ledger.ask(lambda store: store.api_keys.all(name))
         await app.runtime.forget(name)
+        await app.jobs.forget(name)
         gone = await app.accounting.ledger.ask(lambda store: store.forget(name, now))
         await app.webhooks.forget(name)
         for keeper in (app.auth, app.conversations, app.ratings):

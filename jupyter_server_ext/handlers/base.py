@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.knowledge import Documents, SharedTexts
     from jupyter_server_ext.ledger import SqlAnalytics
     from jupyter_server_ext.limits import Limits
-    from jupyter_server_ext.pipeline import Accounting, Gateway, KeyChanges
+    from jupyter_server_ext.pipeline import Accounting, Gateway, JobRunner, Jobs, KeyChanges
     from jupyter_server_ext.tenants import LimitOverrides, RuntimeSettings, Tenants
     from jupyter_server_ext.webhooks import Watch, Webhooks
 
@@ -338,9 +338,7 @@ class GatewayHandler(JsonHandler):
 
     def default_model(self) -> str:
         """The configured model, if the caller may use it; else the first of the caller's; empty for none."""
-        wanted = self.app.settings.default_model
-        served = [wanted] if wanted else []
-        return next(iter(self.app.policy.models(self.asker, [*served, *self.app.gateway.models()])), "")
+        return default_model_of(self.asker, self.app.policy, self.app.gateway, self.app.settings.default_model)
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Awaitable[None]:  # type: ignore[override]
         """Send the end of the reply, with the caller's limits in its headers."""
@@ -381,6 +379,12 @@ class GatewayHandler(JsonHandler):
     def client_left(self) -> bool:
         """Whether the client's connection is closed."""
         return self.connection.stream.closed()
+
+
+def default_model_of(caller: Caller, policy: Policy, gateway: Gateway, wanted: str) -> str:
+    """The wanted model, if a caller may use it; else the first of the caller's; empty for none."""
+    served = [wanted] if wanted else []
+    return next(iter(policy.models(caller, [*served, *gateway.models()])), "")
 
 
 def log_request(handler: RequestHandler) -> None:
@@ -428,6 +432,8 @@ class AppContext:
     accounting: Accounting  # the ledger, prices and budgets
     documents: Documents  # what tenants share
     shared: SharedTexts  # the same of dictionaries and examples
+    jobs: Jobs  # files of requests that wait for spare quota
+    runner: JobRunner  # works them off
     runtime: RuntimeSettings  # the settings in force, with what was changed at run time
     overrides: LimitOverrides  # limits among them, as administrators change them
     tenants: Tenants  # the same of tenants
@@ -447,16 +453,17 @@ class AppContext:
     started: float = field(default_factory=time.monotonic)
 
     async def follow(self) -> None:
-        """Follow what administrators do at other gateways of the same ledger, and tell webhooks, for ever."""
+        """Follow what administrators do at other gateways of the same ledger, tell webhooks, and work, for ever."""
         ledger = self.accounting.ledger
         telling = self.webhooks.run(self.watch.look)
-        await asyncio.gather(self.runtime.follow(), self.conversations.follow(ledger), telling)
+        await asyncio.gather(self.runtime.follow(), self.conversations.follow(ledger), telling, self.runner.run())
 
     async def close(self) -> None:
         """End what is open; what is being answered ends with an error that says so."""
         ending = [task for answer in self.under_way if (task := answer.end_early()) is not None]
         if ending:
             await asyncio.wait(ending, timeout=_LAST_WORDS_SECONDS)
+        await self.runner.close()
         self.reader.close()
         await self.webhooks.close()
         await self.gateway.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server_ext.handlers import (
     admin,
     analytics,
+    batches,
     chat,
     completions,
     home,
@@ -107,6 +108,15 @@ _RULES: dict[str, Any] = {
 _TENANT = _schema("name", name=_TEXT, **_RULES)
 _MEMBER = _schema("caller", caller=_TEXT, instructor=_TRUTH)
 _WEBHOOK = _schema("url", url=_TEXT, events={"type": "array", "items": _TEXT}, tenant=_TEXT)
+_BATCH = _schema(
+    "input_file_id",
+    "endpoint",
+    input_file_id=_TEXT,
+    endpoint=_TEXT,
+    completion_window=_TEXT,
+    metadata={"type": ["object", "null"]},
+    output_expires_after={"type": ["object", "null"]},
+)
 _NAME = _schema("name", name=_TEXT)
 _STARS = {"oneOf": [{"enum": ["up", "down"]}, {"type": "integer", "minimum": 1, "maximum": 5}]}
 _RATING = _schema("request_id", "rating", request_id=_TEXT, rating=_STARS, comment=_TEXT)
@@ -119,6 +129,12 @@ ROUTES = (
     Route("v1/models/{model}", completions.OneModel),
     Route("v1/responses", responses.Responses, _RESPONSE),
     Route("v1/embeddings", completions.Embeddings, _EMBEDDINGS),
+    Route("v1/files", batches.AllFiles),
+    Route("v1/files/{id:[^/]+}", batches.OneFile),
+    Route("v1/files/{id:[^/]+}/content", batches.FileContent),
+    Route("v1/batches", batches.AllBatches, _BATCH),
+    Route("v1/batches/{id:[^/]+}", batches.OneBatch),
+    Route("v1/batches/{id:[^/]+}/cancel", batches.CancelledBatch),
     Route("v1/{other:completions}", completions.Unsupported),
     Route("chat", chat.PlainChat, _CHAT),
     Route("documents", knowledge.AllDocuments, _DOCUMENT),
@@ -172,6 +188,9 @@ ROUTES = (
     Route("admin/api/sessions/{id:[^/]+}", analytics.OneSession),
     Route("admin/api/conversations", analytics.AllConversations),
     Route("admin/api/conversations/{id:[^/]+}", analytics.OneSession),
+    Route("admin/api/jobs", batches.AllJobs),
+    Route("admin/api/jobs/{id:[^/]+}", batches.OneJob),
+    Route("admin/api/jobs/{id:[^/]+}/{action:cancel|retry}", batches.ChangedJob),
     Route("admin/api/webhooks", webhooks.AllWebhooks, _WEBHOOK),
     Route("admin/api/webhooks/{id:[^/]+}", webhooks.OneWebhook),
     Route("admin/api/webhooks/{id:[^/]+}/test", webhooks.TriedWebhook),

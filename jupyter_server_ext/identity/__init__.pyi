@@ -1,6 +1,7 @@
 from .auth import Authenticator as Authenticator
 from .auth import BadTokens as BadTokens
 from .auth import Identity as Identity
+from .auth import IdentityUnavailable as IdentityUnavailable
 from .auth import Policy as Policy
 from .auth import behind_proxy as behind_proxy
 from .auth import needs_scope as needs_scope
@@ -9,4 +10,5 @@ from .auth import scope_of as scope_of
 from .hub import HubAccess as HubAccess
 from .place import HubPlace as HubPlace
 from .virtual_keys import KeyIdentity as KeyIdentity
+from .virtual_keys import KnownCallers as KnownCallers
 from .virtual_keys import VirtualKeys as VirtualKeys

@@ -21,7 +21,7 @@ from jupyter_server_ext.ledger import ApiKey, MemoryApiKeys
 from jupyter_server_ext.messages import Caller
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from tornado.web import RequestHandler
 
@@ -142,7 +142,15 @@ class VirtualKeys:
             key = await self._read(lambda store: store.find(digest))
         except LedgerUnavailable as error:
             raise IdentityUnavailable("Virtual keys cannot be checked at the moment. Try again in 5 s.") from error
-        if key is None or key.expires <= self.clock():
+        return None if key is None else await self._caller_of(key)
+
+    async def caller_with(self, key_id: str) -> Caller | None:
+        """The caller that the key of this public id stands for now, as ``caller_by``."""
+        found = next((key for key in await self._read(lambda store: store.all(None)) if key.id == key_id), None)
+        return None if found is None else await self._caller_of(found)
+
+    async def _caller_of(self, key: ApiKey) -> Caller | None:
+        if key.expires <= self.clock():
             return None
         if key.tenant is not None:
             return Caller(key.owner, key.tenant, key.scopes, key=key.id, limits=key.limits)
@@ -220,6 +228,31 @@ class KeyIdentity:
         if token.startswith(PREFIX):
             return await self._keys.caller_by(token)
         return await self._others.caller_of(handler) if self._others else None
+
+
+@dataclass(frozen=True)
+class KnownCallers:
+    """Callers who asked for something earlier, as they are now, without a token of theirs."""
+
+    keys: VirtualKeys
+    placed: Callable[[Caller], Caller]  # the caller in the tenant that an administrator put it in
+    known: Mapping[str, Caller]  # those of the configuration, by name
+
+    async def now(self, name: str, tenant: str, key: str) -> Caller | None:
+        """A caller by its name and tenant of then, and the virtual key that it used; None where it may ask no more.
+
+        Raises:
+            IdentityUnavailable: The keys, or the hub, cannot be read now.
+        """
+        caller: Caller | None
+        if key:
+            caller = await self.keys.caller_with(key)
+        elif name in self.known or self.keys.owner is None or ":" in name:  # a service of the hub is no user of it
+            caller = self.known.get(name, Caller(name, tenant))
+        else:
+            owner = await self.keys.owner(name, "")
+            caller = owner.caller if owner is not None else None
+        return self.placed(caller) if caller is not None and "chat" in caller.scopes else None
 
 
 def _digest(text: str) -> str:

@@ -18,6 +18,10 @@ from .pages import Page as Page
 from .rows import Used as Used
 from .schema import document_passages as document_passages
 from .schema import documents as documents
+from .schema import job_file_pieces as job_file_pieces
+from .schema import job_files as job_files
+from .schema import job_lines as job_lines
+from .schema import jobs as jobs
 from .schema import passage_signs as passage_signs
 from .schema import shared_texts as shared_texts
 from .schema import webhook_deliveries as webhook_deliveries

@@ -54,6 +54,11 @@ class SqlLedgerReader:
         self._instance = instance  # name of this gateway, whose chain ``head`` is the end of
         self._zone = ZoneInfo(zone)  # time zone whose midnight begins a day
 
+    @property
+    def instance(self) -> str:
+        """The name of this gateway, which no other living one of the ledger has."""
+        return self._instance
+
     def day(self, at: float) -> str:
         """The calendar day of a Unix time in the ledger's zone, ``2026-11-21``."""
         return day_of(at, self._zone)

@@ -25,7 +25,7 @@ from jupyter_server_ext.ledger.sums import SERIES_COUNTS, SERIES_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0011"
+_HEAD = "0012"
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
 # How long a server or a network may be silent before a connection is given up; a URL may say otherwise.
 _PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
@@ -79,6 +79,7 @@ _by_key = sa.text("api_key <> ''")
 _failed = sa.text("status >= 400 OR status = 0")
 _with_text = sa.text("prompt IS NOT NULL OR answer IS NOT NULL")
 _in_session = sa.text("session <> ''")
+_leased = sa.text("lease <> ''")
 entries = sa.Table(
     "entries",
     metadata,
@@ -339,6 +340,73 @@ webhook_deliveries = sa.Table(
     *_columns(sa.Float, "leased"),
     sa.Index("webhook_deliveries_due", "state", "due"),
     sa.Index("webhook_deliveries_webhook", "webhook", "made"),
+)
+
+
+# Files that callers sent for jobs, in pieces of whole lines. What a job wrote is a file, too, which has no pieces: its
+# lines are those of the job.
+job_files = sa.Table(
+    "job_files",
+    metadata,
+    sa.Column("id", _HASH, primary_key=True),
+    *_columns(_NAME, "caller", "tenant", "name"),
+    *_columns(_SHORT, "purpose", "state"),
+    *_columns(sa.BigInteger, "bytes", "lines"),
+    *_columns(sa.Integer, "pieces"),
+    *_columns(sa.Float, "made"),
+    sa.Column("expires", sa.Float),
+    *_columns(_HASH, "job"),
+    sa.Index("job_files_caller", "caller", "made"),
+    sa.Index("job_files_expires", "expires"),
+)
+
+job_file_pieces = sa.Table(
+    "job_file_pieces",
+    metadata,
+    *_columns(_HASH, "file"),
+    *_columns(sa.Integer, "number", "lines"),
+    *_columns(sa.LargeBinary, "content"),
+    sa.PrimaryKeyConstraint("file", "number"),
+)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", _HASH, primary_key=True),
+    *_columns(_NAME, "caller", "tenant"),
+    *_columns(_SHORT, "api_key"),
+    *_columns(_HASH, "endpoint", "input"),
+    *_columns(_SHORT, "completion_window", "state"),
+    *_columns(sa.Float, "made", "expires"),
+    *(sa.Column(name, sa.Float) for name in ("stopping", "ended", "kept_seconds")),
+    *_columns(_HASH, "stopped_for"),
+    *_columns(sa.Integer, "piece", "pieces"),
+    *_columns(sa.BigInteger, "read", "total", "done", "failed"),
+    *_columns(sa.BigInteger, "prompt_tokens", "completion_tokens", "cost_nanodollars"),
+    *_columns(sa.Text, "metadata", "waits_for"),
+    *_columns(sa.Boolean, "told"),
+    sa.Index("jobs_state", "state", "made"),
+    sa.Index("jobs_caller", "caller", "made"),
+)
+
+# One line of a job's file: where it stands, who works on it, and what came of it, as the results have it.
+job_lines = sa.Table(
+    "job_lines",
+    metadata,
+    *_columns(_HASH, "job"),
+    *_columns(sa.Integer, "number", "piece", "start", "length"),
+    sa.Column("digest", _HASH),
+    *_columns(_SHORT, "state"),
+    *_columns(sa.Integer, "attempts"),
+    *_columns(sa.Float, "due"),
+    *_columns(_NAME, "lease"),
+    *_columns(sa.Float, "leased"),
+    *_columns(sa.Integer, "size"),
+    sa.Column("result", sa.LargeBinary),
+    sa.PrimaryKeyConstraint("job", "number"),
+    sa.UniqueConstraint("job", "digest", name="job_lines_once"),
+    sa.Index("job_lines_state", "job", "state", "number"),
+    sa.Index("job_lines_lease", "lease", sqlite_where=_leased, postgresql_where=_leased),
 )
 
 

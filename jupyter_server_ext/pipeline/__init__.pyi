@@ -1,6 +1,15 @@
 from .cache import AnswerCache as AnswerCache
 from .gateway import Gateway as Gateway
 from .gateway import State as State
+from .jobs.files import Files as Files
+from .jobs.files import Upload as Upload
+from .jobs.jobs import Jobs as Jobs
+from .jobs.runner import JobRunner as JobRunner
+from .jobs.runner import LineRequest as LineRequest
+from .jobs.values import ENDPOINTS as ENDPOINTS
+from .jobs.values import BatchJob as BatchJob
+from .jobs.values import Line as Line
+from .jobs.values import StoredFile as StoredFile
 from .key_changes import KeyAction as KeyAction
 from .key_changes import KeyChanges as KeyChanges
 from .money import NANODOLLARS as NANODOLLARS

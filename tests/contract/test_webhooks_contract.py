@@ -222,7 +222,7 @@ async def test_a_group_is_told_what_is_its_own_and_sees_and_makes_no_other(world
     everything = await hooks.make(ADMIN, URL, [], "")
     assert (theirs["tenant"], theirs["events"]) == (
         "lab",
-        ["budget.threshold", "limit.reached", "request.failed"],
+        ["budget.threshold", "job.finished", "limit.reached", "request.failed"],
     )
     assert [one["id"] for one in hooks.all(TEACHER)] == [theirs["id"]]
     for tenant, events in (("law", []), ("", ["key.retired"])):
@@ -234,7 +234,7 @@ async def test_a_group_is_told_what_is_its_own_and_sees_and_makes_no_other(world
     for _ in range(20):
         await world.pass_by([hooks])
     own = (await hooks.log(TEACHER, theirs["id"], 100))["deliveries"]
-    assert len(own) == 3
+    assert len(own) == 4
     assert len((await hooks.log(ADMIN, everything["id"], 100))["deliveries"]) == 3 * len(EVENTS)
     for act in (hooks.remove, hooks.test):
         with pytest.raises(BadRequest) as refused:

@@ -259,7 +259,8 @@ async def test_no_administrators_route_answers_a_wrong_token(paying):
     ]
     async with paying() as gateway:
         for path, method in routes:
-            where = address(path).replace("{key}", "sim-1").replace("{action}", "pause").replace("{name}", "ada")
+            action = "cancel" if "jobs" in path else "pause"
+            where = address(path).replace("{key}", "sim-1").replace("{action}", action).replace("{name}", "ada")
             for token, status in (("bad-token", 401), ("bob-token", 403), ("", 401)):
                 headers = {"Authorization": f"Bearer {token}"} if token else {}
                 reply = await gateway.client.request(method, where, headers=headers)
@@ -287,13 +288,22 @@ async def test_replies_have_the_shapes_of_the_document(paying, url):
         request_id = await a_day(gateway)
         made = await gateway.ask({"url": "https://hooks.example.org/"}, path="admin/api/webhooks", token=ADMIN)
         webhook = made.json()
+        headers = {"Authorization": f"Bearer {ADMIN}"}
+        form = {"file": ("a.jsonl", b"{}")}
+        sent = await gateway.client.post("v1/files", data={"purpose": "batch"}, files=form, headers=headers)
+        file = sent.json()
+        body = {"input_file_id": file["id"], "endpoint": "/v1/embeddings"}
+        job = (await gateway.ask(body, path="v1/batches", token=ADMIN)).json()
         document = (await gateway.get("openapi.json")).json()
         components = strict(document["components"])
         for path, methods in document["paths"].items():
-            if "get" not in methods or path in {"/oauth_callback", "/v1/{other}", "/dictionaries/{name}"}:
+            elsewhere = {"/oauth_callback", "/v1/{other}", "/dictionaries/{name}", "/v1/files/{id}/content"}
+            if "get" not in methods or path in elsewhere:
                 continue
             operation = methods["get"]
-            known = webhook["id"] if path.startswith("/admin/api/webhooks/") else request_id
+            names = {"/admin/api/webhooks/": webhook["id"], "/admin/api/jobs/": job["id"], "/v1/batches/": job["id"]}
+            names["/v1/files/"] = file["id"]
+            known = next((name for start, name in names.items() if path.startswith(start)), request_id)
             where = address(path, request_id=known).replace("{model}", "m").replace("{name}", "stats101")
             some = [one for one in operation["parameters"] if one["in"] == "query" and "default" in one["schema"]]
             query = "&".join(f"{one['name']}={one['schema']['default']}" for one in some)

@@ -94,16 +94,16 @@ async def test_kernels_are_handed_the_address_and_a_token_that_can_only_ask(jp_s
     assert "RSQL_SERVER_TOKEN" not in os.environ
 
 
-async def test_it_tells_webhooks_until_it_stops(jp_serverapp):
+async def test_it_tells_webhooks_and_works_off_jobs_until_it_stops(jp_serverapp):
     await jp_serverapp.extension_manager.start_all_extensions()
 
-    def telling():
-        return [task for task in asyncio.all_tasks() if task.get_name() == "rsql-webhooks"]
+    def working():
+        return {task.get_name() for task in asyncio.all_tasks()} & {"rsql-webhooks", "rsql-jobs"}
 
-    assert len(telling()) == 1
+    assert working() == {"rsql-webhooks", "rsql-jobs"}
     await jp_serverapp.extension_manager.stop_all_extensions()
     await asyncio.sleep(0)
-    assert telling() == []
+    assert working() == set()
 
 
 async def test_cookies_open_what_only_shows(jp_fetch):

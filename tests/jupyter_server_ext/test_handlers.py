@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio
 
 
 def filled(path: str) -> str:
-    path = path.replace("{action}", "pause").replace("{other}", "completions")
+    path = path.replace("{action}", "cancel" if "jobs" in path else "pause").replace("{other}", "completions")
     return re.sub(r"\{\w+\}", "x", path)
 
 

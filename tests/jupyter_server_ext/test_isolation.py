@@ -29,6 +29,15 @@ CLASSES = {
     "GET v1/models/{model}": OWN,
     "POST v1/responses": OWN,
     "POST v1/embeddings": OWN,
+    "GET v1/files": OWN,
+    "POST v1/files": OWN,
+    "GET v1/files/{id}": OWN,
+    "DELETE v1/files/{id}": OWN,
+    "GET v1/files/{id}/content": OWN,
+    "GET v1/batches": OWN,
+    "POST v1/batches": OWN,
+    "GET v1/batches/{id}": OWN,
+    "POST v1/batches/{id}/cancel": OWN,
     "POST v1/{other}": OWN,
     "GET v1/{other}": OWN,
     "POST chat": OWN,
@@ -99,6 +108,9 @@ CLASSES = {
     "DELETE admin/api/sessions/{id}": ADMIN,
     "GET admin/api/conversations": ADMIN,
     "DELETE admin/api/conversations/{id}": ADMIN,
+    "GET admin/api/jobs": TEACHES,
+    "GET admin/api/jobs/{id}": TEACHES,
+    "POST admin/api/jobs/{id}/{action}": TEACHES,
     "GET admin/api/webhooks": TEACHES,
     "POST admin/api/webhooks": TEACHES,
     "GET admin/api/webhooks/{id}": TEACHES,
@@ -174,6 +186,23 @@ async def send(gateway, token, method, path, body=None):
     return await gateway.client.request(method, gateway.url + path, headers=headers, content=content)
 
 
+async def job_of(gateway, token, mark):
+    """A job that has ended, with its file and its results; all of them hold the mark."""
+    asked = {"model": "m", "messages": [{"role": "user", "content": mark}]}
+    line = {"custom_id": mark, "method": "POST", "url": "/v1/chat/completions", "body": asked}
+    headers = {"Authorization": f"Bearer {token}"}
+    form = {"file": (f"{mark}.jsonl", msgspec.json.encode(line))}
+    sent = await gateway.client.post("v1/files", data={"purpose": "batch"}, files=form, headers=headers)
+    body = {"input_file_id": sent.json()["id"], "endpoint": "/v1/chat/completions", "metadata": {"mark": mark}}
+    job = (await send(gateway, token, "POST", "v1/batches", body)).json()
+    for _ in range(9):
+        await gateway.app.runner.step()
+        await gateway.app.runner.idle()
+    done = (await send(gateway, token, "GET", f"v1/batches/{job['id']}")).json()
+    assert done["status"] == "completed", done
+    return body["input_file_id"], job["id"], done["output_file_id"]
+
+
 async def fill(gateway, world):
     """Have everything that the routes can make for each tenant."""
     for name in world.tenants:
@@ -190,6 +219,7 @@ async def fill(gateway, world):
         rules = {"system_prompt": f"Always say {mark}.", "limits": {"requests_per_day": 10_000}}
         changed = await send(gateway, teacher, "PATCH", f"admin/api/tenants/{quote(name, safe='')}", rules)
         assert changed.status_code == 200, changed.text
+        ids["file"], ids["job"], ids["output"] = await job_of(gateway, student, mark)
         webhook = await send(gateway, teacher, "POST", "admin/api/webhooks", {"url": f"https://{mark}.example.org/"})
         ids["webhook"] = webhook.json()["id"]
         member = {"caller": f"guest-{mark}", "instructor": True}
@@ -225,6 +255,7 @@ def bodies(world, other):
         "admin/api/limits": {"tenants": {other: {"requests_per_day": 0}}},
         "admin/api/tenants": {"name": other, **rules},
         "admin/api/tenants/{name}": rules,
+        "v1/batches": {"input_file_id": ids["file"], "endpoint": "/v1/chat/completions"},
         "admin/api/webhooks": {"url": "https://hooks.example.org/", "tenant": other},
         "admin/api/tenants/{name}/members": {"caller": "intruder", "instructor": True},
     }
@@ -242,6 +273,9 @@ def address(world, path, other):
             "admin/api/api-keys": ids["id"],
             "admin/api/changes": ids["change"],
             "admin/api/webhooks": ids["webhook"],
+            "admin/api/jobs": ids["job"],
+            "v1/batches": ids["job"],
+            "v1/files": world.draw.choice([ids["file"], ids["output"]]),
             "conversations": "s1",
         }.get(path.partition("/{")[0], ids["request"]),
         "caller": quote(f"guest-{world.mark(other)}", safe=""),
@@ -250,7 +284,7 @@ def address(world, path, other):
         "model": "m",
         "other": "completions",
         "key": "sim-1",
-        "action": "pause",
+        "action": "retry" if "jobs" in path else "pause",
     }
     query = {
         **{f"{kind}/{{name}}": f"?tenant={quote(other, safe='')}" for kind in shared},
@@ -258,7 +292,7 @@ def address(world, path, other):
         "admin/api/changes": f"?tenant={quote(other, safe='')}",
     }
     # Figures are asked for by the other's name half of the time, and of all otherwise.
-    by_tenant = ["metrics", "users", "errors", "analytics/popular", "analytics/trending", "analytics/stats"]
+    by_tenant = ["metrics", "users", "jobs", "errors", "analytics/popular", "analytics/trending", "analytics/stats"]
     if path.removeprefix("admin/api/") in [*by_tenant, "analytics/timeseries"] and world.draw.random() < 0.5:
         return f"{path}?tenant={quote(other, safe='')}"
     if path.endswith(("popular", "trending")):
@@ -277,6 +311,9 @@ async def all_of(gateway, world, tenant):
         (teacher, "admin/api/usage"),
         (teacher, "admin/api/webhooks"),
         (teacher, "admin/api/users"),
+        (teacher, "admin/api/jobs"),
+        (student, "v1/files"),
+        (student, "v1/batches"),
         (teacher, "admin/api/analytics/popular?kind=question"),
         (student, "conversations"),
         (student, "documents"),
