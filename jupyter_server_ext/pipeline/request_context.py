@@ -102,17 +102,21 @@ class RequestContext:
             content = self.rules.keep_prompts
             self._accounting.traces.export(self._place, entry, self._tries, known, self.request, content=content)
 
-    def begin(self, number: int, usage: Usage, cost: int) -> None:
-        """Note in the ledger that a try is on its way, with its reservations: after a crash these count."""
+    def begin(self, number: int, usage: Usage, cost: int) -> asyncio.Future[None] | None:
+        """Note in the ledger that a try is on its way, with its reservations: after a crash these count.
+
+        The future is done when that is on disk.
+        """
         if self._ledger is not None:
             trace = self.job.trace
             known = {"usage": usage, "cost_nanodollars": cost, "key": trace.key}
             model = trace.model or self.request.model
             entry = replace(self._entry, at=self._now(), attempt=number, model=model, **known)
             self._begun = self._ledger.begin(entry)
+        return self._begun
 
-    def begin_attempt(self, hold: Hold) -> None:
-        """Begin the entry of the next try, and complete that of the failed one before it."""
+    def begin_attempt(self, hold: Hold) -> asyncio.Future[None] | None:
+        """Begin the entry of the next try, and complete that of the failed one before it; see ``begin``."""
         trace = self.job.trace
         for failed in trace.failed[-1:]:
             cost = self._accounting.prices.cost(failed.usage, failed.model, failed.provider)
@@ -128,7 +132,7 @@ class RequestContext:
                     self._tries.append(entry)
                 if self._ledger is not None:
                     self._ledger.note(entry)
-        self.begin(trace.attempts, self.expected, hold.amount)
+        return self.begin(trace.attempts, self.expected, hold.amount)
 
     async def pass_on(self) -> None:
         """Note that a part of the answer goes out; the first one waits until the begun entry is on disk."""

@@ -34,6 +34,8 @@ from .openai import Expectation, OpenAIProvider, provider_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Started = Callable[[], asyncio.Future[None] | None]
+
     from jupyter_server_ext.config import PoolSettings
     from jupyter_server_ext.keys import Cost, Key, KeyQueue, Lease
 
@@ -107,10 +109,10 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         answer = await self.answer(self._job_of(request))
         return httpx.Response(200, headers=answer.headers, stream=answer, request=request)
 
-    async def answer(self, job: Job, started: Callable[[], object] = lambda: None) -> Answer:
+    async def answer(self, job: Job, started: Started = lambda: None) -> Answer:
         """The answer from the first key and model that give one, up to its first content or wholly, as is asked for.
 
-        ``started`` is called at each try, before the request is sent.
+        ``started`` is called at each try, before the request is sent; what nobody watches waits for what it returns.
 
         Raises:
             RsqlGatewayError: None did; the error says why the last one failed.
@@ -238,13 +240,19 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             waits.append((wait, model))
         return min(waits, key=lambda row: row[0])[1]
 
-    async def _attempt(self, job: Job, lease: Lease, started: Callable[[], object]) -> Answer | Failure:
+    async def _attempt(self, job: Job, lease: Lease, started: Started) -> Answer | Failure:
         trace = job.trace
         trace.attempts += 1
         trace.key, trace.model, trace.upstream_start = lease.key.id, lease.model, lease.at
         trace.provider = lease.key.settings.provider
         patience = self._patience(job, lease.model)
-        started()
+        begun = started()
+        if begun is not None and not job.request.interactive:  # a kill must not lose the record of what was bought
+            try:
+                await begun
+            except BaseException:
+                lease.unused()
+                raise
         provider = provider_of(lease.key.settings.provider)
         body = provider.body(job.request.body, lease.model, stream=job.request.stream)
         request = provider.request(lease.key, "/embeddings" if job.request.embeds else "/chat/completions", body)

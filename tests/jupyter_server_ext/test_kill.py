@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 
 import httpx
 import pytest
+from gateway_program import gateway
 from simulated_provider import SimulatedProvider
 
 from jupyter_server_ext.ledger import opened
@@ -63,21 +61,6 @@ async def load(url, seen, first):
 
     async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20) as client:
         await asyncio.gather(*(one(client) for _ in range(16)))
-
-
-@contextlib.asynccontextmanager
-async def gateway(config):
-    environment = {**os.environ, "JUPYTER_TOKEN": "owner-token"}
-    command = [sys.executable, "-P", "-m", "jupyter_server_ext", "--port", "0", "--gateway-config", str(config)]
-    pipes = {"stdout": subprocess.PIPE, "text": True}
-    process = await asyncio.to_thread(subprocess.Popen, command, env=environment, **pipes)
-    try:
-        line = await asyncio.to_thread(process.stdout.readline)
-        yield process, line.split()[-1]
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 async def figures(url):
