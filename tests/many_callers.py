@@ -90,6 +90,7 @@ class Town:
     Args:
         accounts: What the provider allows each key; several keys may share one.
         callers: How many callers.
+        tenants: How many tenants they belong to: each but the last has one of them; 0 for none.
         prompt: Tokens that a prompt has, four characters each.
         completion: Tokens of an answer.
         travel: Seconds to the provider.
@@ -112,6 +113,7 @@ class Town:
 
     accounts: Sequence[Account]
     callers: int = 20
+    tenants: int = 0
     prompt: Callable[[Dice], int] = lambda dice: 25
     completion: Callable[[Dice], int] = lambda dice: 30
     travel: tuple[float, float] = (0.0, 0.02)
@@ -183,7 +185,8 @@ class Town:
         self.asked.append(one)
         self.under_way += 1
         try:
-            answer = await transport.answer(Job(Caller(caller), ChatRequest("m", body), one.deadline))
+            tenant = f"t{min(int(caller[1:]), self.tenants - 1)}" if self.tenants else ""
+            answer = await transport.answer(Job(Caller(caller, tenant), ChatRequest("m", body), one.deadline))
             async for _ in answer:
                 pass
             await answer.aclose()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from bisect import insort
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from jupyter_server_ext.keys.windows.projection import EPSILON
+from jupyter_server_ext.keys.turns import LEAST_WEIGHT, Tenant, TurnsOfTenants, tenant_of
 from jupyter_server_ext.keys.windows.usage import Cost
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from jupyter_server_ext.keys.pool import Lease
     from jupyter_server_ext.messages import Caller
@@ -30,9 +29,9 @@ class ModelQueue:
     # self-clocked fair queueing scheme for broadband applications", 1994).
 
     def __init__(self, turns: float = 0.0) -> None:
-        self.people = DeficitRoundRobin()
-        self.batch = DeficitRoundRobin()
-        self.turns = turns  # how many turns each of its callers would have had by now, as in the other queues
+        self.people = TurnsOfTenants()
+        self.batch = TurnsOfTenants()
+        self.turns = turns  # how many turns a tenant of weight 1 would have had by now, as in the other queues
         self._turn = 0
         self._held: QueuedRequest | None = None
         self._count = self._prompt = self._completion = 0  # of all that wait
@@ -44,11 +43,6 @@ class ModelQueue:
         return bool(self.people) or bool(self.batch)
 
     @property
-    def callers(self) -> int:
-        """How many callers wait."""
-        return self.people.callers + self.batch.callers
-
-    @property
     def place(self) -> tuple[bool, float]:
         """The queue where this is least is served next: first those that hold their heads, then by their next turns."""
         is_held = self._held is not None and self._held is self.head()
@@ -56,14 +50,14 @@ class ModelQueue:
 
     @property
     def next_turn(self) -> float:
-        """When it is served next, in turns of one caller."""
+        """When it is served next, in turns of a tenant of weight 1."""
         return self.turns + 1.0 / max(LEAST_WEIGHT, self.people.weight + self.batch.weight)
 
     def hold_head(self, head: QueuedRequest) -> None:
         """Keep the turn for a head that can't start yet: queues that others join don't come before it any more."""
         self._held = head
 
-    def flows(self, request: QueuedRequest) -> DeficitRoundRobin:
+    def flows(self, request: QueuedRequest) -> TurnsOfTenants:
         """The flows that a request of this kind is in."""
         return self.people if request.interactive else self.batch
 
@@ -74,7 +68,7 @@ class ModelQueue:
 
     def remove(self, request: QueuedRequest) -> None:
         """Take out a request that no longer waits; twice is harmless."""
-        if self.flows(request).remove(request):
+        if self.flows(request).drop(request):
             self._tally(request, -1)
 
     def usual(self, also: QueuedRequest | None = None) -> Cost:
@@ -90,13 +84,13 @@ class ModelQueue:
 
     def ahead_of(self, request: QueuedRequest) -> int:
         """How many requests will be served before this new one, if nothing else comes."""
-        ahead = 0 if request.again else self.flows(request).ahead_of(request.caller.name, request.weight)
+        ahead = 0 if request.again else self.flows(request).ahead_of(request)
         people_first = _BATCH_TURN - 1 - self._turn % _BATCH_TURN
         if request.interactive:
             return ahead + min(len(self.batch), 1 + (ahead - people_first) // (_BATCH_TURN - 1))
         return ahead + min(len(self.people), people_first + ahead * (_BATCH_TURN - 1))
 
-    def _next(self) -> DeficitRoundRobin:
+    def _next(self) -> TurnsOfTenants:
         return self.batch if self.batch and (self._is_batch_turn or not self.people) else self.people
 
     @property
@@ -108,7 +102,7 @@ class ModelQueue:
         return self._next().head()
 
     def heads(self) -> Iterator[QueuedRequest]:
-        """The first requests of all callers, in the order of their turns."""
+        """The first requests of all callers, in the order of their tenants' turns and of theirs in each."""
         first = self._next()
         return chain(first.heads(), (self.people if first is self.batch else self.batch).heads())
 
@@ -127,7 +121,7 @@ class ModelQueue:
         rest = self.people if head.interactive is False else self.batch
         return [
             request
-            for request in (*self.flows(head).next_heads(1), *rest.next_heads(0))
+            for request in (*self.flows(head).next_heads(1), *(rest.next_heads(0) if rest else ()))
             if self.can_backfill(request, head)
         ]
 
@@ -216,11 +210,6 @@ class ModelQueues:
         return self.joined.total() - self.joined[model]
 
 
-LOOK_AHEAD = 8  # callers whose smaller requests may use what the head cannot
-LEAST_WEIGHT = 0.01  # of a tenant, so that 0 starves nobody
-_FEW_FLOWS = 64  # of callers that have gone, kept without a look whether their rounds are over
-
-
 @dataclass(slots=True, eq=False)
 class QueuedRequest:
     """One request that waits for a key."""
@@ -243,168 +232,7 @@ class QueuedRequest:
     position: int = 0
     eta: float = 0.0
     granted: asyncio.Future[Lease] | None = field(default=None, repr=False)  # its lease, when it has one
+    tenant: Tenant = field(init=False, repr=False)  # whose turns it takes
 
-
-class Flow(NamedTuple):
-    """The place of one caller: the round it is served in next, in the order of numbers, and its credit."""
-
-    round: int
-    number: int
-    name: str
-    credit: float
-
-
-def _after(flow: Flow, weight: float, served: int = 1) -> Flow:
-    # A flow after so many of its requests: in the first round in which its credit covers another.
-    weight = max(LEAST_WEIGHT, weight)
-    credit = flow.credit - served
-    rounds = max(0, math.ceil((1.0 - credit) / weight - EPSILON))
-    return flow._replace(round=flow.round + rounds, credit=credit + rounds * weight)
-
-
-class DeficitRoundRobin:
-    """The flows of callers that wait: the pure rule, without time."""
-
-    # In each round a flow's credit grows by the weight of its tenant, and it is served while its credit covers the
-    # request at its head (M. Shreedhar, G. Varghese, "Efficient fair queueing using deficit round robin", 1995). A
-    # caller that leaves keeps its round, as in start-time fair queueing (P. Goyal, H. M. Vin, H. Cheng, 1996): where a
-    # round takes longer than any request waits, it would otherwise be luck which caller is served twice and which never
-    # is. So a caller that was served in a round and comes back in it is served in the next one, behind those not served
-    # yet.
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, deque[QueuedRequest]] = {}
-        self._order: list[Flow] = []  # of callers that wait, sorted
-        self._flows: dict[str, Flow] = {}  # also of callers that have gone: their next ones
-        self._round = 0
-        self._number = 0
-        self._most_flows = _FEW_FLOWS
-        self._weights: dict[str, float] = {}
-        self.weight = 0.0  # the weights of all callers that wait, together
-
-    def __len__(self) -> int:
-        return sum(len(line) for line in self._waiting.values())
-
-    def __bool__(self) -> bool:
-        return bool(self._order)
-
-    @property
-    def callers(self) -> int:
-        """How many callers wait."""
-        return len(self._order)
-
-    def push(self, request: QueuedRequest) -> None:
-        """Put a request behind the others of its caller, or before all if it comes again."""
-        name = request.caller.name
-        if name not in self._waiting:
-            self._waiting[name] = deque()
-            self.expect(request)
-            self._number += 1
-            self._flows[name] = self._entry(name, request.weight)
-            insort(self._order, self._flows[name])
-        if request.again:
-            self._order.remove(self._flows[name])
-            self._flows[name] = self._flows[name]._replace(round=self._round, number=0, credit=1.0)
-            insort(self._order, self._flows[name])
-            self._waiting[name].appendleft(request)
-        else:
-            self._waiting[name].append(request)
-
-    def expect(self, request: QueuedRequest) -> None:
-        """Count the weight of a caller that waits or is about to."""
-        name = request.caller.name
-        if name not in self._weights:
-            self._weights[name] = request.weight
-            self.weight += request.weight
-
-    def copy(self) -> DeficitRoundRobin:
-        """The same callers with the same requests."""
-        flows = DeficitRoundRobin()
-        flows._waiting = {name: line.copy() for name, line in self._waiting.items()}
-        flows._order, flows._flows = self._order.copy(), self._flows.copy()
-        flows._round, flows._number = self._round, self._number
-        flows._weights, flows.weight = self._weights.copy(), self.weight
-        return flows
-
-    def head(self) -> QueuedRequest:
-        """The request whose turn it is."""
-        return self._waiting[self._order[0].name][0]
-
-    def serve(self, request: QueuedRequest) -> None:
-        """Take out a request that is served, at the expense of its caller's credit."""
-        name = request.caller.name
-        line, flow = self._waiting[name], self._flows[name]
-        line.remove(request)  # mostly the first
-        self._round = self._order[0].round
-        self._order.remove(flow)  # mostly the first
-        self._flows[name] = _after(flow, (line[0] if line else request).weight)
-        if line:
-            insort(self._order, self._flows[name])
-        else:
-            self._leave(name)
-
-    def heads(self) -> Iterator[QueuedRequest]:
-        """The first requests of all callers, in the order of their turns."""
-        return (self._waiting[flow.name][0] for flow in self._order)
-
-    def next_heads(self, passed: int) -> list[QueuedRequest]:
-        """The first requests of the callers whose turns come next, after so many."""
-        return [self._waiting[flow.name][0] for flow in self._order[passed : passed + LOOK_AHEAD]]
-
-    def remove(self, request: QueuedRequest) -> bool:
-        """Take out a request that no longer waits; whether it was there."""
-        line = self._waiting.get(request.caller.name)
-        if line is None or request not in line:
-            return False
-        line.remove(request)
-        if not line:
-            self._order.remove(self._flows[request.caller.name])
-            self._leave(request.caller.name)
-        return True
-
-    def lines(self) -> Iterable[Sequence[QueuedRequest]]:
-        """The requests of each caller."""
-        return self._waiting.values()
-
-    def waiting(self, name: str) -> int:
-        """How many requests of a caller wait."""
-        return len(self._waiting.get(name, ()))
-
-    def ahead_of(self, name: str, weight: float) -> int:
-        """How many requests will be served before a new one of this caller, if nothing else comes."""
-        own = self.waiting(name)
-        flow = self._flows[name] if own else self._entry(name, weight)
-        last = _after(flow, weight, own).round
-        return own + sum(
-            self._served_by(other, last - (other.number > flow.number)) for other in self._order if other.name != name
-        )
-
-    def order(self) -> Iterator[QueuedRequest]:
-        """All requests in the order of their turns, if nothing else comes."""
-        flows = self.copy()
-        while flows:
-            request = flows.head()
-            flows.serve(request)
-            yield request
-
-    def _entry(self, name: str, weight: float) -> Flow:
-        """The flow of a caller that comes now."""
-        flow = self._flows.get(name)
-        if flow is None or flow.round < self._round:
-            flow = _after(Flow(self._round - 1, 0, name, 0.0), weight, served=0)
-        return flow._replace(number=self._number)
-
-    def _leave(self, name: str) -> None:
-        # Forget a caller that waits no more; its flow is kept until its round is over.
-        del self._waiting[name]
-        self.weight = self.weight - self._weights.pop(name) if self._order else 0.0
-        if len(self._flows) > self._most_flows:
-            self._flows = {name: flow for name, flow in self._flows.items() if flow.round >= self._round}
-            self._most_flows = 2 * len(self._flows) + _FEW_FLOWS
-
-    def _served_by(self, flow: Flow, last: int) -> int:
-        if last < flow.round:
-            return 0
-        line = self._waiting[flow.name]
-        gains = (last - flow.round) * max(LEAST_WEIGHT, line[0].weight)
-        return min(len(line), math.floor(flow.credit + gains + EPSILON))
+    def __post_init__(self) -> None:
+        self.tenant = tenant_of(self.caller)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections import defaultdict
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ from jupyter_server_ext.errors import NoCapacity
 from jupyter_server_ext.keys.model_queue import ModelQueue, ModelQueues, QueuedRequest
 from jupyter_server_ext.keys.pool import Busy, KeyPool, Lease
 from jupyter_server_ext.keys.shares import Shares
+from jupyter_server_ext.keys.turns import LEAST_WEIGHT, Line
 from jupyter_server_ext.keys.wait_estimate import Schedules
 from jupyter_server_ext.keys.windows.usage import Cost, Reservation
 from jupyter_server_ext.messages import Caller, Waiting
@@ -90,7 +93,7 @@ class KeyQueue:
         """Seconds until a new caller's request for ``model`` could start; None when it could not."""
         queue = self._queues.waiting.get(model)
         newcomer = QueuedRequest(Caller(""), model, Cost(), queue.usual() if queue else Cost())
-        wait = self._schedules.wait(newcomer, queue.callers if queue else 0)
+        wait = self._schedules.wait(newcomer)
         return round(wait, 3) if math.isfinite(wait) else None
 
     def news(self, request: QueuedRequest) -> Waiting:
@@ -112,19 +115,17 @@ class KeyQueue:
 
     def _hold(self, request: QueuedRequest) -> float:
         # Seconds for which a request leaves what there is to callers that have had less; 0 for most.
-        name, now = request.caller.name, self.pool.clock()
-        return self._shares.hold(name, request.model, request.weight, request.usual, now)
+        return self._shares.hold(request, self.pool.clock())
 
     def _asks(self, request: QueuedRequest) -> None:
         if not request.again:
-            now = self.pool.clock()
-            self._shares.asks(request.caller.name, request.model, request.weight, request.usual, now)
+            self._shares.asks(request, self.pool.clock())
 
     async def _take(self, request: QueuedRequest, reservations: Reserved) -> Lease | Busy:
         name, model, now = request.caller.name, request.model, self.pool.clock()
         got = await self.pool.lease(model, request.cost, request.avoid, tuple(reservations.values()), name)
         if not isinstance(got, Busy):
-            self._shares.took(name, model, request.weight, request.usual, now)
+            self._shares.took(request, now)
         return got
 
     async def _wait(self, request: QueuedRequest) -> Lease:
@@ -170,7 +171,8 @@ class KeyQueue:
             self._schedules.forget(request.model)
 
     def _make_room(self, request: QueuedRequest) -> None:
-        # If the queue is full, refuse the newest request of the caller with most waiting; that may be this one.
+        # If the queue is full, refuse the newest request of the caller with most waiting, of the tenant with most for
+        # its weight; that may be this one.
         full = len(self._queues) >= self._settings.queue_length
         if not full and self._queues.size + request.size <= self._settings.queue_megabytes * 1e6:
             return
@@ -178,8 +180,15 @@ class KeyQueue:
             "Too many requests are waiting. Try again later.", code="queue_full", retry_after=_finite(self.eta(request))
         )
         flows = [one for queue in self._queues.waiting.values() for one in (queue.people, queue.batch)]
-        longest = max((line for one in flows for line in one.lines()), key=len, default=())
-        if len(longest) <= 1 + sum(one.waiting(request.caller.name) for one in flows):
+        own = request.tenant
+        loads = defaultdict(float, {own: 1.0 / max(LEAST_WEIGHT, request.weight)})
+        for tenant, load in chain.from_iterable(one.loads() for one in flows):
+            loads[tenant] += load
+        heaviest = max(loads, key=lambda tenant: (loads[tenant], tenant == own))
+        lines = [line for one in flows for line in one.lines_of(heaviest)]
+        longest = max(lines, key=len, default=Line())
+        mine = sum(len(line) for line in lines if line[0].caller.name == request.caller.name)
+        if heaviest == own and len(longest) <= 1 + mine:
             raise refusal
         self._refuse(longest[-1], refusal)
 

@@ -3,8 +3,8 @@
 # Turns are fair among the callers that wait. A caller with many requests is alone in the queue when the others pause:
 # it would take the whole window at once, and the next to ask waits until that is over. So:
 #
-# - A caller that has used less than an equal share of the last window, by the weight of its tenant, starts as soon as
-#   there is room.
+# - A caller that has used less than its share of the last window starts as soon as there is room. Tenants share by
+#   their weights, and each divides its share equally among those of its callers that have lately asked.
 # - A caller that has used more starts only where that leaves room for the others: at every moment up to the end of the
 #   window, what is left then, with all that will have been given back, has to cover the requests that are expected by
 #   then of callers below their shares, but for a second that they may wait.
@@ -31,6 +31,8 @@ from jupyter_server_ext.keys.windows.usage import Cost, Offer, WindowSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from jupyter_server_ext.keys.model_queue import QueuedRequest
+    from jupyter_server_ext.keys.turns import Tenant
     from jupyter_server_ext.keys.windows.memory import MemoryWindows
 
     Candidates = Callable[[str], list[tuple[float, Offer]]]
@@ -89,11 +91,15 @@ class Division:
             if habits.of(now)
             and (other == model or any(s.id in self.windows for one in shares.candidates(other) for s, _ in one.needs))
         ]
-        self._weights: dict[str, float] = {}
+        self._weights: dict[Tenant, float] = {}
+        self._callers: defaultdict[Tenant, set[str]] = defaultdict(set)
         for other in self.neighbours:
-            self._weights |= {name: habit.weight for name, habit in shares.habits[other].of(now).items()}
+            for name, habit in shares.habits[other].of(now).items():
+                self._weights[habit.tenant] = habit.weight
+                self._callers[habit.tenant].add(name)
         self._weight = sum(self._weights.values())
-        self.until = now + _FRESH + _FRESH_PER_CALLER * len(self._weights)
+        self._known = sum(map(len, self._callers.values()))
+        self.until = now + _FRESH + _FRESH_PER_CALLER * self._known
         self.keeps = False  # whether anything is kept for any caller
         self._frees: dict[str, list[tuple[float, float]]] | None = None
 
@@ -108,20 +114,23 @@ class Division:
             used += most
         return used
 
-    def share(self, caller: str, weight: float) -> float:
-        """A caller's equal share of the window, in usual requests; it counts, whether or not it is known by now."""
-        return max(1.0, self.capacity * weight / (self._weight - self._weights.get(caller, 0.0) + weight))
+    def share(self, caller: str, tenant: Tenant, weight: float) -> float:
+        """A caller's part of its tenant's share of the window, in usual requests; both count, if known or not."""
+        weights = self._weight - self._weights.get(tenant, 0.0) + weight
+        callers = self._callers.get(tenant, ())
+        return max(1.0, self.capacity * weight / weights / (len(callers) + (caller not in callers)))
 
-    def is_shared(self, caller: str) -> bool:
-        """Whether there is anything to divide between a caller and others."""
-        others = len(self._weights) - (caller in self._weights)
+    def is_shared(self, request: QueuedRequest) -> bool:
+        """Whether there is anything to divide between its caller and others."""
+        others = self._known - (request.caller.name in self._callers.get(request.tenant, ()))
         return others > 0 and math.isfinite(self.capacity) and self.span > 0
 
-    def is_over(self, caller: str, weight: float, now: float) -> bool:
-        """Whether a caller has used more than its share."""
-        if not self.is_shared(caller):
+    def is_over(self, request: QueuedRequest, now: float) -> bool:
+        """Whether its caller has used more than its share."""
+        if not self.is_shared(request):
             return False
-        most = self.share(caller, weight) + _OVER - EPSILON
+        caller = request.caller.name
+        most = self.share(caller, request.tenant, request.weight) + _OVER - EPSILON
         # The first costs little, and mostly decides.
         return self.used(caller) >= most and self.used(caller, now) >= most
 
@@ -134,7 +143,7 @@ class Division:
         """What is expected of callers below their shares; turns take care of requests beyond that."""
         waiting, rate, variance = 0, 0.0, 0.0
         for name, habit in self._shares.habits[self.model].of(now).items():
-            share = self.share(name, habit.weight)
+            share = self.share(name, habit.tenant, habit.weight)
             if self.used(name, now) + habit.waiting < share - EPSILON:
                 waiting += habit.waiting
                 comes = min(habit.rate(now), share / self.span)
@@ -142,15 +151,16 @@ class Division:
                 variance += comes * habit.at_once
         return _Expected(waiting, rate, variance)
 
-    def credit(self, caller: str, weight: float, now: float) -> WindowProjection:
-        """What a caller has left of its share, in usual requests, as it will be."""
+    def credit(self, request: QueuedRequest, now: float) -> WindowProjection:
+        """What its caller has left of its share, in usual requests, as it will be."""
         if self._frees is None:
             self._frees = defaultdict(list)
             for candidate in self.candidates:
                 for spec, need in islice(candidate.short, 1):
                     for name, seconds, amount in self._shares.windows.window(spec).frees(now):
                         self._frees[name].append((seconds, amount / need))
-        left = self.share(caller, weight) + _OVER - self.used(caller, now)
+        caller = request.caller.name
+        left = self.share(caller, request.tenant, request.weight) + _OVER - self.used(caller, now)
         return WindowProjection(math.inf, left, self.span, sorted(self._frees.get(caller, ())))
 
     @cached_property
@@ -196,14 +206,15 @@ class Shares:
         self._offers = offers  # the keys for a model: seconds until each may be used, and its windows
         self._divisions: dict[str, Division] = {}
 
-    def asks(self, caller: str, model: str, weight: float, usual: Cost, now: float) -> None:
+    def asks(self, request: QueuedRequest, now: float) -> None:
         """A caller asks for a model."""
+        model = request.model
         habits = self.habits.get(model)
         if habits is None:
             if len(self.habits) >= _MOST_MODELS:
                 self.habits = {name: one for name, one in self.habits.items() if one.of(now)}
             habits = self.habits[model] = Habits()
-        habits.ask(caller, weight, usual, now)
+        habits.ask(request, now)
 
     def waits(self, caller: str, model: str, more: int, now: float) -> None:
         """So many more requests of a caller wait for a model, or so many less."""
@@ -219,20 +230,20 @@ class Shares:
             known = self._divisions[model] = Division(self, model, now)
         return known
 
-    def hold(self, caller: str, model: str, weight: float, usual: Cost, now: float) -> float:
+    def hold(self, request: QueuedRequest, now: float) -> float:
         """Seconds for which a request has to leave what there is to others; 0 where it may start."""
-        division = self.division(model, now)
-        if not division.is_over(caller, weight, now):
+        division = self.division(request.model, now)
+        if not division.is_over(request, now):
             return 0.0
-        size, at = division.size(usual), now - division.at
+        size, at = division.size(request.usual), now - division.at
         opens = division.spare.opens(size, at)
         return min(opens - at, max(_AGAIN, division.until - now)) if opens > at else 0.0
 
-    def took(self, caller: str, model: str, weight: float, usual: Cost, now: float) -> None:
+    def took(self, request: QueuedRequest, now: float) -> None:
         """A request has started."""
-        division = self.division(model, now)
-        if division.keeps and division.is_over(caller, weight, now):
-            division.spare.take(division.size(usual), now - division.at)
+        division = self.division(request.model, now)
+        if division.keeps and division.is_over(request, now):
+            division.spare.take(division.size(request.usual), now - division.at)
 
     def candidates(self, model: str) -> Iterable[_SharedKey]:
         """How a usual request for a model may be served."""
@@ -260,6 +271,7 @@ _LEARN = 0.1  # of a request, in what one usually takes
 class Habit:
     """One caller's requests for one model."""
 
+    tenant: Tenant = ("", "")
     weight: float = 1.0
     at: float = 0.0
     waiting: int = 0
@@ -335,8 +347,9 @@ class Habits:
         """What a request takes, on average."""
         return Cost(round(self._usual[0]), round(self._usual[1]))
 
-    def ask(self, caller: str, weight: float, usual: Cost, now: float) -> None:
-        """A caller asks for something that will likely take so much."""
+    def ask(self, request: QueuedRequest, now: float) -> None:
+        """A caller asks for something."""
+        caller, usual = request.caller.name, request.usual
         if len(self._callers) >= self._most:
             self.of(now)
             self._most = 2 * len(self._callers) + _FEW
@@ -345,7 +358,7 @@ class Habits:
         habit = self._callers.get(caller)
         if habit is None:
             habit = self._callers[caller] = Habit(at=now)
-        habit.weight = weight
+        habit.tenant, habit.weight = request.tenant, request.weight
         habit.ask(now)
 
     def wait(self, caller: str, more: int, now: float) -> None:

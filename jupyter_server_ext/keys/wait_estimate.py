@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from jupyter_server_ext.keys.model_queue import LOOK_AHEAD, ModelQueue, ModelQueues, QueuedRequest
+from jupyter_server_ext.keys.model_queue import ModelQueue, ModelQueues, QueuedRequest
+from jupyter_server_ext.keys.turns import LOOK_AHEAD
 from jupyter_server_ext.keys.windows.projection import EPSILON, SURELY_OVER, WindowProjection
 from jupyter_server_ext.keys.windows.usage import Cost, WindowSpec
 from jupyter_server_ext.messages import Caller, Waiting
@@ -254,7 +256,8 @@ class WaitEstimate:
     def _backfill(self, head: QueuedRequest, at: float) -> None:
         """Predict the start of a newcomer that may start before the head, as it takes less."""
         if self._own.can_backfill(self._newcomer, head) and self._fits(self._newcomer, at):
-            soon = min(self._gone + self._own.callers, self._gone + LOOK_AHEAD, self._places)
+            next_ones = sum(1 for _ in islice(self._own.heads(), LOOK_AHEAD))
+            soon = min(self._gone + next_ones, self._places)
             self.starts += [at] * (soon - len(self.starts))
 
     def _fits(self, request: QueuedRequest, at: float) -> bool:
@@ -278,13 +281,13 @@ class WaitEstimate:
         # What a request has to leave to others once its caller has had its share; remembered.
         division = self._shares.division(request.model, self._now)
         hold = _NO_HOLD
-        if division.is_shared(request.caller.name):
+        if division.is_shared(request):
             if request.model not in self._spares:
                 self._spares[request.model] = division.spare.later(self._now - division.at)
             if division.keeps:
                 name = request.caller.name, request.model
                 if name not in self._credits:
-                    self._credits[name] = division.credit(name[0], request.weight, self._now)
+                    self._credits[name] = division.credit(request, self._now)
                 spare, size = self._spares[request.model], division.size(request.usual)
                 hold = _Hold(self._credits[name], spare, size, SURELY_OVER * division.span)
         self._holds[request] = hold
@@ -386,7 +389,7 @@ class Schedules:
         # The schedule of requests like this one, for so many places at least.
         model = request.model
         size = request.usual.prompt + request.usual.completion if self._pool.counts_tokens(model) else 0
-        is_over = self._shares.division(model, now).is_over(request.caller.name, request.weight, now)
+        is_over = self._shares.division(model, now).is_over(request, now)
         kind = request.avoid, round(math.log(max(1, size), _LIKE)), is_over
         schedules = self._known.get(model, {})
         known = schedules.get(kind)

@@ -30,12 +30,12 @@ class Wish:
     tokens: int
     weight: float = 1.0
     interactive: bool = True
+    tenant: str = ""
 
     def queued(self, deadline: float = math.inf) -> QueuedRequest:
         cost = Cost(self.tokens // 2, self.tokens - self.tokens // 2)
-        return QueuedRequest(
-            Caller(self.caller), self.model, cost, cost, deadline, weight=self.weight, interactive=self.interactive
-        )
+        who = Caller(self.caller, tenant=self.tenant)
+        return QueuedRequest(who, self.model, cost, cost, deadline, weight=self.weight, interactive=self.interactive)
 
 
 def key(number: int, *limits: Limit, group: str = "", models: tuple[str, ...] = ()) -> KeySettings:
@@ -68,7 +68,9 @@ def some_mix(seed: int, *, tokens: bool) -> tuple[list[KeySettings], list[Wish]]
     for _ in range(dice.randint(5, 60)):
         caller = dice.randint(0, 8)
         weight = (0.5, 1.0, 2.0)[caller % 3]
-        wishes.append(Wish(dice.choice(models), f"c{caller}", dice.choice(sizes), weight, dice.random() < 0.8))
+        tenant = f"t{caller % 3}" if seed % 2 and caller > 1 else ""
+        one = Wish(dice.choice(models), f"c{caller}", dice.choice(sizes), weight, dice.random() < 0.8, tenant)
+        wishes.append(one)
     return keys, wishes
 
 

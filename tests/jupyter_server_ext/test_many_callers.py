@@ -314,6 +314,7 @@ def test_any_pool_of_keys(  # noqa: PLR0917
     town = Town(
         accounts,
         callers=callers,
+        tenants=seed % 4,
         completion=lambda dice: dice.randint(5, 25),
         travel=(0.0, travel),
         length=(0.0, length),

@@ -16,7 +16,8 @@ from virtual_time import run
 from jupyter_server_ext.config import KeySettings, Limit, PoolSettings, Secret
 from jupyter_server_ext.errors import NoCapacity, UnknownModel
 from jupyter_server_ext.keys import Cost, KeyPool, KeyQueue, Lease, MemoryWindows, QueuedRequest
-from jupyter_server_ext.keys.model_queue import DeficitRoundRobin, ModelQueue
+from jupyter_server_ext.keys.model_queue import ModelQueue
+from jupyter_server_ext.keys.turns import TurnsOfTenants
 from jupyter_server_ext.messages import Caller, Usage
 
 SIZES = (("large", 950), ("small", 100))
@@ -24,7 +25,7 @@ SETTINGS = PoolSettings(queue_deadline_seconds=600.0, queue_length=1000)
 
 
 def queued(name: str = "ada", **options) -> QueuedRequest:
-    return QueuedRequest(Caller(name), "m", options.pop("cost", Cost()), **options)
+    return QueuedRequest(Caller(name, tenant=options.pop("tenant", "")), "m", options.pop("cost", Cost()), **options)
 
 
 def key(n: int = 1, *, rpm: int = 30, **options) -> KeySettings:
@@ -36,7 +37,7 @@ def pool_of(loop, *keys: KeySettings, at_once: int | None = None) -> KeyPool:
     return KeyPool(keys, windows=MemoryWindows(0.25, clock=loop.time), clock=loop.time, at_once=at_once)
 
 
-def names(turns: DeficitRoundRobin | ModelQueue) -> list[str]:
+def names(turns: TurnsOfTenants | ModelQueue) -> list[str]:
     order = []
     while turns:
         head = turns.head()
@@ -46,7 +47,7 @@ def names(turns: DeficitRoundRobin | ModelQueue) -> list[str]:
 
 
 def test_callers_take_turns_however_much_they_ask():
-    turns = DeficitRoundRobin()
+    turns = TurnsOfTenants()
     for name in ["greedy"] * 5 + ["ada", "ada", "bob"]:
         turns.push(queued(name))
 
@@ -54,7 +55,7 @@ def test_callers_take_turns_however_much_they_ask():
 
 
 def test_who_was_served_in_a_round_and_comes_back_waits_for_the_next():
-    turns = DeficitRoundRobin()
+    turns = TurnsOfTenants()
     for name in ("ada", "bob", "eve"):
         turns.push(queued(name))
     turns.serve(turns.head())
@@ -65,28 +66,32 @@ def test_who_was_served_in_a_round_and_comes_back_waits_for_the_next():
     assert names(turns) == ["eve", "new", "bob", "ada"]
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=40),
-    st.sampled_from("abcde"),
-    st.fixed_dictionaries({name: st.sampled_from([0.0, 0.3, 1.0, 2.5]) for name in "abcde"}),
+WEIGHTS = st.sampled_from([0.0, 0.3, 1.0, 2.5])
+PLACES = st.builds(  # the tenant of each caller, and the weight of each tenant, or of each caller without one
+    lambda tenants, weights: {name: {"tenant": t, "weight": weights[t or name]} for name, t in tenants.items()},
+    st.fixed_dictionaries({name: st.sampled_from(["", "x", "y"]) for name in "abcde"}),
+    st.fixed_dictionaries(dict.fromkeys("abcdexy", WEIGHTS)),
 )
-def test_the_number_ahead_is_the_number_served_before(events, newcomer, weights):
-    turns = DeficitRoundRobin()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=40), st.sampled_from("abcde"), PLACES)
+def test_the_number_ahead_is_the_number_served_before(events, newcomer, places):
+    turns = TurnsOfTenants()
     for name, is_push in events:
         if is_push:
-            turns.push(queued(name, weight=weights[name]))
+            turns.push(queued(name, **places[name]))
         elif turns:
             turns.serve(turns.head())
-    last = queued(newcomer, weight=weights[newcomer])
-    ahead = turns.ahead_of(newcomer, last.weight)
+    last = queued(newcomer, **places[newcomer])
+    ahead = turns.ahead_of(last)
     turns.push(last)
 
     assert list(turns.order()).index(last) == ahead
 
 
 def test_who_comes_again_is_next():
-    turns = DeficitRoundRobin()
+    turns = TurnsOfTenants()
     for name in ("ada", "bob", "eve"):
         turns.push(queued(name))
     turns.serve(turns.head())
@@ -97,7 +102,7 @@ def test_who_comes_again_is_next():
 
 
 def test_weights_are_shares():
-    turns = DeficitRoundRobin()
+    turns = TurnsOfTenants()
     for _ in range(60):
         turns.push(queued("double", weight=2.0))
         turns.push(queued("single", weight=1.0))
@@ -108,18 +113,67 @@ def test_weights_are_shares():
     assert served == {"double": 40, "single": 20, "half": 10}
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([0.0, 0.3, 1.0, 2.5])), max_size=40))
-def test_the_order_that_is_predicted_is_the_order_of_serving(requests):
-    weights = dict(requests)
-    turns = DeficitRoundRobin()
-    for name, _ in requests:
-        turns.push(queued(name, weight=weights[name]))
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from("abcde"), max_size=40), PLACES)
+def test_the_order_that_is_predicted_is_the_order_of_serving(callers, places):
+    turns = TurnsOfTenants()
+    for name in callers:
+        turns.push(queued(name, **places[name]))
 
     predicted = [t.caller.name for t in turns.order()]
+    heads = [t.caller.name for t in turns.heads()]
 
+    assert sorted(heads) == sorted(set(callers)), "the first request of each caller"
+    assert [t.caller.name for t in turns.next_heads(0)][:1] == heads[:1] == predicted[:1]
+    assert sorted(t.caller.name for t in turns.next_heads(0)) == sorted(heads)
     assert predicted == names(turns)
-    assert Counter(predicted) == Counter(name for name, _ in requests)
+    assert Counter(predicted) == Counter(callers)
+
+
+def test_a_tenant_of_forty_callers_has_the_turns_of_one():
+    turns = TurnsOfTenants()
+    for _ in range(40):
+        turns.push(queued("ada", tenant="seminar"))
+        turns.push(queued("eve"))  # a tenant of her own
+        for n in range(40):
+            turns.push(queued(f"c{n}", tenant="lecture", weight=2.0))
+
+    served = Counter(names(turns)[:160])
+
+    assert served["ada"] == served["eve"] == 40
+    assert {served[f"c{n}"] for n in range(40)} == {2}, "what a tenant gets is divided equally"
+
+
+def test_a_tenant_has_no_name_in_common_with_a_caller():
+    turns = TurnsOfTenants()
+    for caller in ("lecture", "lecture", "lecture"):
+        turns.push(queued(caller))
+    turns.push(queued("ada", tenant="lecture"))
+
+    assert names(turns) == ["lecture", "ada", "lecture", "lecture"]
+
+
+def test_a_new_weight_of_a_tenant_holds_for_what_waits():
+    turns = TurnsOfTenants()
+    for _ in range(20):
+        turns.push(queued("ada", tenant="seminar"))
+        turns.push(queued("bob", tenant="lecture"))
+    turns.push(queued("bob", tenant="lecture", weight=3.0))
+
+    assert turns.weight == 4.0
+    assert Counter(names(turns)[:12]) == {"ada": 4, "bob": 8}, "the first turn was had with the weight of then"
+
+
+def test_the_turns_of_a_tenant_that_has_left_are_remembered():
+    turns = TurnsOfTenants()
+    for name in ("ada", "bob"):
+        turns.push(queued(name, tenant="lecture"))
+    turns.serve(turns.head())
+    turns.serve(turns.head())
+    for name in ("bob", "new"):
+        turns.push(queued(name, tenant="lecture"))
+
+    assert names(turns) == ["new", "bob"]
 
 
 def test_people_go_before_batch_work_which_does_not_starve():
@@ -137,12 +191,12 @@ def test_people_go_before_batch_work_which_does_not_starve():
 
 
 def test_a_request_that_leaves_is_passed_over():
-    turns = DeficitRoundRobin()
+    turns = TurnsOfTenants()
     first, second = queued("ada"), queued("bob")
     turns.push(first)
     turns.push(second)
-    turns.remove(first)
-    turns.remove(first)
+    turns.drop(first)
+    turns.drop(first)
 
     assert turns.head() is second
     assert len(turns) == 1
@@ -396,6 +450,26 @@ def test_a_full_queue_refuses_the_newest_of_whoever_has_most():
     assert first.code == second.code == "queue_full"
     assert modest_waits
     assert second.retry_after > 0
+
+
+def test_a_full_queue_refuses_those_of_the_tenant_with_most_for_its_weight():
+    async def main(loop):
+        queue = KeyQueue(pool_of(loop, key(rpm=1)), replace(SETTINGS, queue_length=12))
+        (await queue.lease(queued())).settle(Usage())
+        places = [{"name": f"c{n % 8}", "tenant": "lecture"} for n in range(9)]
+        places += [{"name": "eve", "tenant": "seminar", "weight": 4.0}] * 3
+        tasks = [asyncio.ensure_future(queue.lease(queued(deadline=2000.0, **place))) for place in places]
+        await asyncio.sleep(0.01)
+        newcomer = asyncio.ensure_future(queue.lease(queued("eve", tenant="seminar", weight=4.0, deadline=2000.0)))
+        await asyncio.sleep(0.01)
+        refused = [n for n, task in enumerate(tasks) if task.done()]
+        with pytest.raises(NoCapacity):
+            await queue.lease(queued("c8", tenant="lecture", deadline=2000.0))
+        for task in (*tasks, newcomer):
+            task.cancel()
+        return refused
+
+    assert run(main) == [8], "not eve's, though she has most, but the second of a caller of the lecture"
 
 
 def test_bodies_that_wait_are_bounded_in_bytes():

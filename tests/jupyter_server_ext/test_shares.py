@@ -16,9 +16,10 @@ from many_callers import Town
 from simulated_provider import Account
 
 from jupyter_server_ext.config import PoolSettings
-from jupyter_server_ext.keys import Cost, MemoryWindows
+from jupyter_server_ext.keys import Cost, MemoryWindows, QueuedRequest
 from jupyter_server_ext.keys.shares import Habits, Shares
 from jupyter_server_ext.keys.windows.usage import Offer, WindowSpec
+from jupyter_server_ext.messages import Caller
 from rsql_magic.config import Rsql
 
 pytestmark = pytest.mark.usefixtures("simulation")
@@ -135,6 +136,10 @@ def test_all_kinds_of_neighbours(case, headers, kind):
     assert town.sent_of_permitted() >= least
 
 
+def of(caller: str, tenant: str = "", weight: float = 1.0) -> QueuedRequest:
+    return QueuedRequest(Caller(caller, tenant=tenant), "m", Cost(), weight=weight)
+
+
 def shares_of(windows: MemoryWindows, *amounts: int) -> Shares:
     ways = [(0.0, Offer(f"k{n}", (WindowSpec(f"k{n}", "requests", amount, 60.0),))) for n, amount in enumerate(amounts)]
     return Shares(windows, lambda model: ways)
@@ -143,25 +148,25 @@ def shares_of(windows: MemoryWindows, *amounts: int) -> Shares:
 def test_a_caller_alone_need_leave_nothing():
     shares = shares_of(MemoryWindows(), 30)
     for second in range(40):
-        shares.asks("ada", "m", 1.0, Cost(), second)
+        shares.asks(of("ada"), second)
 
-    assert not shares.hold("ada", "m", 1.0, Cost(), 40.0)
+    assert not shares.hold(of("ada"), 40.0)
 
 
 def test_an_unlimited_key_is_not_divided():
     windows = MemoryWindows()
     shares = Shares(windows, lambda model: [(0.0, Offer("k", ()))])
     for name in ("ada", "bob"):
-        shares.asks(name, "m", 1.0, Cost(), 0.0)
+        shares.asks(of(name), 0.0)
 
-    assert not shares.division("m", 0.0).is_shared("ada")
-    assert not shares.hold("ada", "m", 1.0, Cost(), 0.0)
+    assert not shares.division("m", 0.0).is_shared(of("ada"))
+    assert not shares.hold(of("ada"), 0.0)
 
 
 def test_a_caller_who_waits_is_known_as_well_as_before():
     habits = Habits()
     for second in range(0, 70, 7):
-        habits.ask("ada", 1.0, Cost(), float(second))
+        habits.ask(of("ada"), float(second))
     habits.wait("ada", 1, 63.0)
     before = habits.of(63.0)["ada"].rate(63.0)
 
@@ -172,13 +177,13 @@ def test_a_caller_who_waits_is_known_as_well_as_before():
 def test_who_asks_for_several_at_once_is_expected_again_for_a_while():
     habits = Habits()
     for _ in range(5):
-        habits.ask("ada", 1.0, Cost(), 0.0)
+        habits.ask(of("ada"), 0.0)
     habits.wait("ada", 5, 0.0)
     assert habits.of(30.0)["ada"].rate(30.0) > 0
     habits.wait("ada", -5, 30.0)
     assert habits.of(69.0)["ada"].rate(69.0) > 0, "its answers came late"
     assert not habits.of(71.0)["ada"].rate(71.0)
-    habits.ask("ada", 1.0, Cost(), 72.0)
+    habits.ask(of("ada"), 72.0)
     assert habits.of(72.0)["ada"].rate(72.0) > 0
 
 
@@ -204,7 +209,7 @@ def test_who_asks_for_several_at_once_is_remembered_until_it_comes_back_and_betw
     habits = Habits()
     for occasion in (0.0, 30.0, 60.0):
         for _ in range(5):
-            habits.ask("ada", 1.0, Cost(), occasion)
+            habits.ask(of("ada"), occasion)
         assert "ada" in habits.of(occasion + 29.0)
 
     habit = habits.of(60.0)["ada"]
@@ -215,7 +220,7 @@ def test_who_asks_for_several_at_once_is_remembered_until_it_comes_back_and_betw
 def test_who_always_asks_is_not_forgotten_while_its_answers_are_on_their_way():
     habits = Habits()
     for number in range(200):
-        habits.ask("bob", 1.0, Cost(), 0.05 * number)
+        habits.ask(of("bob"), 0.05 * number)
 
     assert "bob" in habits.of(13.0)
 
@@ -224,17 +229,29 @@ def test_who_always_asks_is_not_forgotten_while_its_answers_are_on_their_way():
 def test_a_share_is_the_same_before_a_caller_is_known_and_after(known):
     shares = shares_of(MemoryWindows(), 30)
     for name in known:
-        shares.asks(name, "m", 1.0, Cost(), 0.0)
+        shares.asks(of(name), 0.0)
     division = shares.division("m", 0.0)
 
-    assert division.is_shared("bob")
-    assert division.share("bob", 1.0) == 15.0
+    assert division.is_shared(of("bob"))
+    assert division.share("bob", ("", "bob"), 1.0) == 15.0
+
+
+def test_a_tenant_divides_its_share_among_those_who_ask():
+    shares = shares_of(MemoryWindows(), 80)
+    for caller in [of("ada", "seminar"), of("eve")] + [of(f"c{n}", "lecture", 2.0) for n in range(9)]:
+        shares.asks(caller, 0.0)
+    division = shares.division("m", 0.0)
+
+    assert division.share("ada", ("seminar", ""), 1.0) == division.share("eve", ("", "eve"), 1.0) == 20.0
+    assert division.share("c0", ("lecture", ""), 2.0) == pytest.approx(40 / 9)
+    assert division.share("new", ("lecture", ""), 2.0) == 4.0, "with the one that asks now"
+    assert division.share("new", ("other", ""), 1.0) == 16.0
 
 
 def test_who_is_silent_for_four_of_its_pauses_has_left():
     habits = Habits()
     for second in range(0, 70, 7):
-        habits.ask("ada", 1.0, Cost(), float(second))
+        habits.ask(of("ada"), float(second))
 
     assert "ada" in habits.of(80.0)
     assert "ada" not in habits.of(100.0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from many_callers import Asked, Town
+from many_callers import Asked, Town, jain
 from simulated_provider import Account
 from virtual_time import run
 
@@ -31,15 +31,17 @@ class Campus(Town):
     Args:
         weights: Of each tenant.
         members: Callers of each tenant.
-        at_once: Requests that each of them has open all the time; a weight is a share of what waits.
+        at_once: Requests that each tenant has open all the time, divided among its callers; a weight is a share of
+            what waits.
         patience: Seconds that requests wait; each of them in turn.
     """
 
     weights: tuple[float, ...] = (1.0, 2.0, 4.0)
-    members: int = 4
-    at_once: int = 12
+    members: tuple[int, ...] = (4, 4, 4)
+    at_once: int = 48
     patience: tuple[float, ...] = (600.0,)
     answered: Counter[int] = field(default_factory=Counter)  # by tenant
+    by_caller: Counter[str] = field(default_factory=Counter)
     by_model: Counter[str] = field(default_factory=Counter)
 
     def _key(self, number: int) -> Any:
@@ -53,11 +55,10 @@ class Campus(Town):
         async def main(loop: Any) -> None:
             self.now = loop.time
             queue, transport = self.gateway()
-            everybody = [(tenant, n) for n in range(self.members) for tenant in range(len(self.weights))]
             tasks = [
-                asyncio.ensure_future(self._insist(transport, *who, at_once))
-                for at_once in range(self.at_once)
-                for who in everybody
+                asyncio.ensure_future(self._insist(transport, tenant, number % members, number // members))
+                for number in range(self.at_once)
+                for tenant, members in enumerate(self.members)
             ]
             await asyncio.sleep(self.seconds)
             self.in_time = self.admitted.total()
@@ -72,14 +73,16 @@ class Campus(Town):
     async def _insist(self, transport: Any, tenant: int, member: int, number: int) -> None:
         while True:
             patience = self.patience[(member + number) % len(self.patience)]
-            await self._once(transport, tenant, member, MODELS[member % 2], patience)
+            model = MODELS[(member if self.members[tenant] > 1 else number) % 2]
+            await self._once(transport, tenant, member, model, patience)
             number += 1
 
     async def _once(self, transport: Any, tenant: int, member: int, model: str, patience: float) -> None:
         body = {"messages": [{"role": "user", "content": "x" * 100}]}
         one = Asked(f"{tenant}-{member}", self.now(), self.now() + patience)
         self.asked.append(one)
-        job = Job(Caller(one.caller), ChatRequest(model, body), one.deadline, weight=self.weights[tenant])
+        caller = Caller(one.caller, tenant=f"t{tenant}")
+        job = Job(caller, ChatRequest(model, body), one.deadline, weight=self.weights[tenant])
         try:
             answer = await transport.answer(job)
             async for _ in answer:
@@ -92,6 +95,7 @@ class Campus(Town):
             one.answered = self.now()
             if one.answered > SETTLED:
                 self.answered[tenant] += 1
+                self.by_caller[one.caller] += 1
                 self.by_model[model] += 1
 
 
@@ -112,6 +116,19 @@ def test_weights_hold_across_models_and_providers(kind):
     assert max(share) <= 1.05 * min(share)
     assert campus.by_model["large"] == pytest.approx(campus.by_model["small"], rel=0.05)
     assert sum(one.refused < one.deadline for one in campus.asked) <= 0.005 * len(campus.asked), "all may wait"
+
+
+@pytest.mark.parametrize("members", [(1, 40), pytest.param((40, 1, 5), marks=pytest.mark.sweep)], ids=str)
+@pytest.mark.parametrize("kind", ["rolling", pytest.param("bucket", marks=pytest.mark.sweep)])
+def test_a_tenant_of_many_callers_has_no_more_than_one_of_few(kind, members):
+    campus = Campus(orgs(kind, rpm=20), weights=(1.0,) * len(members), members=members, at_once=80).go(minutes=15)
+
+    assert campus.refused == 0
+    answered = [campus.answered[tenant] for tenant in range(len(members))]
+    assert max(answered) <= 1.05 * min(answered)
+    of_many = [count for caller, count in campus.by_caller.items() if caller.startswith(f"{members.index(40)}-")]
+    assert jain(of_many) >= 0.97
+    assert campus.used() >= 0.95
 
 
 CAMPUSES = given(
@@ -138,7 +155,8 @@ def test_mixed_deadlines_cost_nothing_on_many_campuses(kind, rpm, weights, patie
 
 
 def deadlines_cost_nothing(kind, rpm, weights, patience, seed):
-    campus = Campus(orgs(kind, rpm=rpm), weights=weights, patience=patience, seed=seed).go(minutes=4)
+    members = (4, 1, 12)[: len(weights)]
+    campus = Campus(orgs(kind, rpm=rpm), weights=weights, members=members, patience=patience, seed=seed).go(minutes=4)
 
     assert campus.refused == 0
     no = [one for one in campus.asked if one.refused < campus.seconds]
