@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import platform
 import re
@@ -27,6 +28,7 @@ from jupyter_server_ext.handlers import (
     Conversations,
     LineReader,
     Metrics,
+    Overviews,
     Ratings,
 )
 from jupyter_server_ext.identity import (
@@ -38,9 +40,9 @@ from jupyter_server_ext.identity import (
     VirtualKeys,
     behind_proxy,
 )
-from jupyter_server_ext.keys import MemoryWindows
+from jupyter_server_ext.keys import Headroom, MemoryWindows
 from jupyter_server_ext.knowledge import Documents, SharedTexts
-from jupyter_server_ext.ledger import Instance, Ledger, PromptVault
+from jupyter_server_ext.ledger import GIVEN_BACK, Instance, Ledger, PromptVault
 from jupyter_server_ext.limits import Limits, MemoryCounters
 from jupyter_server_ext.logs import hide, keep_clean
 from jupyter_server_ext.messages import Caller, Secret, as_name
@@ -134,7 +136,7 @@ def build_app(
         if name not in paths:
             raise ConfigError(f"There is no route '{name}' for [limits.routes]. docs/gateway.md lists them.")
     overrides = LimitOverrides(runtime, groups, paths)
-    key_changes = KeyChanges(gateway.pool, runtime)
+    key_changes = KeyChanges(gateway.pool, runtime, accounting.vault)
     runtime.apply = partial(_put_in_force, policy, gateway, limits, key_changes)
     runtime.recall()
     hide(secret.reveal() for secret in [*_secrets_of(settings), *(token for token, _ in tokens)])
@@ -193,6 +195,8 @@ def build_app(
         ratings=Ratings(accounting.ledger),
         key_changes=key_changes,
         metrics=metrics,
+        headroom=Headroom(),
+        overviews=Overviews(),
         routes=ROUTES,
         base=base,
         bodies=BodyBudget(int(1e6 * per_caller), int(1e6 * max(server.sending_mb, 2 * server.max_body_mb))),
@@ -244,7 +248,7 @@ def _restore(pool: KeyPool, limits: Limits, overrides: LimitOverrides) -> None:
     used = ledger.used(unix - longest, exact=unix - _EXACT_SECONDS)
     pool.restore(used, unix)
     keys = {key.id: key.limits for key in ledger.api_keys()}
-    limits.restore(used, unix, day_from=overrides.reset_at(), keys=keys)
+    limits.restore(used, unix, day_from=overrides.reset_at(), keys=keys, callers_from=overrides.given_back_at())
 
 
 def _authenticator(
@@ -314,7 +318,9 @@ def build_accounting(settings: Settings, counters: Counters | None = None) -> Ac
         for total in store.totals(since=budgets.month) if store is not None else ():
             days = spent.setdefault((total["caller"], total["tenant"]), {})
             days[total["day"]] = days.get(total["day"], 0) + total["cost_nanodollars"]
-        budgets.restore(spent, by_keys)
+        changed = ledger.changed()[1] if store is not None else {}
+        back = {thing.name: json.loads(text)["days"] for thing, text in changed.items() if thing.kind == GIVEN_BACK}
+        budgets.restore(spent, by_keys, back)
     own = {name: Price(price.input, price.output, price.cached_input) for name, price in settings.prices.models}
     prices = Prices(own, worst=Price(settings.prices.worst_input, settings.prices.worst_output))
     return Accounting(ledger, prices=prices, budgets=budgets, vault=vault)

@@ -72,7 +72,11 @@ class GatewayExtension(RSQLGatewayApp, ExtensionApp):
         if self.app is not None:
             prices, settings = self.app.accounting.prices, self.app.settings
             asyncio.get_running_loop().run_in_executor(None, warm_prices, prices, settings)
-            work = {"webhooks": self.app.webhooks.run(self.app.watch.look), "jobs": self.app.runner.run()}
+            work = {
+                "webhooks": self.app.webhooks.run(self.app.watch.look),
+                "jobs": self.app.runner.run(),
+                "headroom": self.app.remember_headroom(),
+            }
             self._working = tuple(asyncio.create_task(one, name=f"rsql-{name}") for name, one in work.items())
 
     async def stop_extension(self) -> None:

@@ -1,3 +1,5 @@
+from .effective import EffectiveSetting as EffectiveSetting
+from .effective import effective as effective
 from .presets import OFFLINE as OFFLINE
 from .presets import PRESETS as PRESETS
 from .presets import Preset as Preset
@@ -28,5 +30,6 @@ from .settings import WebhookSettings as WebhookSettings
 from .settings import cache_bytes as cache_bytes
 from .settings import unsendable as unsendable
 from .toml_file import load_settings as load_settings
+from .toml_file import read_key as read_key
 from .toml_file import read_tenant as read_tenant
 from .toml_values import merged_tables as merged_tables

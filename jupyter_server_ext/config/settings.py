@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from jupyter_server_ext.messages import Secret as Secret  # noqa: PLC0414  (for the door)
 from jupyter_server_ext.messages import unsendable as unsendable  # noqa: PLC0414
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # What a token may do. Every route names its scope from this table, and the docs list it.
 SCOPES = MappingProxyType(
@@ -286,6 +289,7 @@ class Settings:
     jobs: JobSettings = field(default_factory=JobSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # where each was read, by name
 
 
 MOST_WHOLE = 1_000_000_000_000_000  # the largest whole number in settings; every store can count with it

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.config import settings as s
+from jupyter_server_ext.config.effective import origins_of
 from jupyter_server_ext.config.presets import PRESETS
 from jupyter_server_ext.config.toml_values import Source, TomlTable, line_numbers, merged_tables
 from jupyter_server_ext.errors import ConfigError
@@ -106,19 +107,24 @@ def read_settings(text: str, environment: Mapping[str, str], name: str = "rsql.t
         line = found[1] if found and found[1] else text.count("\n") + 1
         raise ConfigError(f"{name}, line {line}: not TOML: {_AT_LINE.sub('', str(error))}.") from None
     source = Source(name, line_numbers(text), environment)
-    return _settings(TomlTable(source, (), "the file", _with_profile(source, values)))
+    both, profile = _with_profile(source, values)
+    settings = _settings(TomlTable(source, (), "the file", both))
+    where = origins_of(profile, {}, "profile") | origins_of(values, source.lines, Path(name).name)
+    return dataclasses.replace(settings, origins=where)
 
 
-def _with_profile(source: Source, values: dict[str, Any]) -> dict[str, Any]:
-    """What the file says, over the profile that it or RSQL_PROFILE names."""
+def _with_profile(source: Source, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the file says, over the profile that it or RSQL_PROFILE names; and the profile's own values."""
     name = values.pop("profile", "") or source.environment.get("RSQL_PROFILE", "")
     if name and name not in PROFILES:
         there_are = f"must be one of: {', '.join(PROFILES)}."
         if ("profile",) not in source.lines:
             raise ConfigError(f"RSQL_PROFILE {there_are}")
         source.refuse(("profile",), f"'profile' {there_are}")
-    profile = Path(__file__).parent / "profiles" / f"{name}.toml"
-    return merged_tables(tomllib.loads(profile.read_text(encoding="utf-8")), values) if name else values
+    if not name:
+        return values, {}
+    profile = tomllib.loads((Path(__file__).parent / "profiles" / f"{name}.toml").read_text(encoding="utf-8"))
+    return merged_tables(profile, values), profile
 
 
 def _settings(file: TomlTable) -> s.Settings:
@@ -395,6 +401,15 @@ def read_tenant(name: str, values: object, where: str) -> s.TenantSettings:
     if not isinstance(values, dict):
         source.refuse((), "it must be a table.")
     return _tenant(TomlTable(source, (), "the table", values), name)
+
+
+def read_key(values: Mapping[str, Any], where: str) -> s.KeySettings:
+    """A key that stands somewhere else than in the file, in the form of ``[[keys]]``; ``${NAME}`` reads nothing.
+
+    Raises:
+        ConfigError: With the place and what was expected.
+    """
+    return _key(TomlTable(Source(where, {}, {}), (), "the key", values))
 
 
 def _fallbacks(table: TomlTable) -> tuple[tuple[str, tuple[str, ...]], ...]:

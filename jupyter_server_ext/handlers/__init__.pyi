@@ -10,6 +10,7 @@ from .connections import most_connections as most_connections
 from .connections import patient as patient
 from .figures import Metrics as Metrics
 from .home import NoRoute as NoRoute
+from .overview import Overviews as Overviews
 from .reading import BodyReader as BodyReader
 from .requests import BodyBudget as BodyBudget
 from .routes import ROUTES as ROUTES

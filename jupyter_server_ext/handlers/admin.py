@@ -13,11 +13,14 @@ import msgspec
 from jupyter_server_ext.errors import BadRequest
 from jupyter_server_ext.handlers import shapes
 from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.keys import public_fields
+from jupyter_server_ext.handlers.overview import explained
 from jupyter_server_ext.handlers.parameters import AFTER, PAGED, TENANT, choice, day, whole
 from jupyter_server_ext.handlers.requests import json_object
 from jupyter_server_ext.handlers.shapes import described
 from jupyter_server_ext.identity import needs_scope
-from jupyter_server_ext.ledger import FORMATS, TOTAL_KEYS, export
+from jupyter_server_ext.ledger import FORMATS, TOTAL_KEYS, Page, Thing, export
+from jupyter_server_ext.messages import Caller
 
 if TYPE_CHECKING:
     from jupyter_server_ext.messages import Entry
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 _PARQUET = "application/vnd.apache.parquet"
 _CHUNK = 256 * 1024  # bytes of a file between two looks at who else waits
+_DAY = 86_400.0
 _ROWS = whole("limit", "How many rows at most.", least=1, most=10_000, default=1_000)
 
 
@@ -143,7 +147,41 @@ class Keys(GatewayHandler):
     def get(self) -> None:
         """Every key by its public id: state, limits as configured and as learnt, what is used."""
         status = self.app.gateway.status()
-        self.reply({"states": status.get("keys", {}), "keys": status.get("pool", [])})
+        rows = [dict(row) | explained(row) for row in status.get("pool", [])]
+        self.reply({"states": status.get("keys", {}), "keys": rows})
+
+    @needs_scope("admin")
+    @described(shapes.NewKeyReply, status=201)
+    async def post(self) -> None:
+        """Add a provider's key, in the form of ``[[keys]]``: its ``provider`` and ``key``, and any of the rest.
+
+        It is used at once, also by other gateways with the same ledger. ``lasts`` is false where it ends with this
+        gateway, as there are no ``prompt_keys`` to encrypt it with.
+        """
+        name = await self.app.key_changes.add(json_object(self.body), self.asker.name)
+        self.reply({"key": name, "lasts": self.app.key_changes.lasts}, status=201)
+
+
+class AddedKey(GatewayHandler):
+    """``DELETE admin/api/keys/{key}``."""
+
+    @needs_scope("admin")
+    @described(shapes.DeletedDocument)
+    async def delete(self, key: str) -> None:
+        """Remove a key that was added at run time; undoing the change brings it back."""
+        await self.app.key_changes.remove(key, self.asker.name)
+        self.reply({"deleted": key})
+
+
+class CheckedKey(GatewayHandler):
+    """``POST admin/api/keys/{key}/check``."""
+
+    @needs_scope("admin")
+    @described(shapes.KeyCheck)
+    async def post(self, key: str) -> None:
+        """Try a key with the cheapest call, and tell what came of it."""
+        (told,) = await self.app.gateway.check_keys(key)
+        self.reply(told)
 
 
 class OneKey(GatewayHandler):
@@ -184,8 +222,54 @@ class UsageSums(GatewayHandler):
         self.reply({"usage": rows[: page.limit], "next": page.mark(rows, *TOTAL_KEYS)})
 
 
+class GivenBack(GatewayHandler):
+    """``POST admin/api/users/{name}/reset``."""
+
+    @needs_scope("admin")
+    @described(shapes.GivenBackReply)
+    async def post(self, name: str) -> None:
+        """Forget what counts against somebody's own limits and budgets, at once; a group's stay.
+
+        ``complete`` is false when Redis is away, which counts too: then it is to be repeated.
+        """
+        app, days = self.app, {}
+        if app.accounting.ledger.keeps:
+            month = time.strftime("%Y-%m-01", time.gmtime(time.time() - _DAY))
+            rows = await app.accounting.ledger.ask(lambda store: store.analytics.days_of(name, month))
+            days = {row["day"]: row["cost_nanodollars"] for row in rows}
+        complete = await app.limits.forget(name)
+        await app.overrides.remember_given_back(name, days, self.asker.name)
+        self.reply({"user": name, "complete": complete})
+
+
 class OneUser(GatewayHandler):
-    """``DELETE admin/api/users/{name}``."""
+    """``GET`` and ``DELETE admin/api/users/{name}``."""
+
+    @needs_scope("admin")
+    @described(shapes.UserReply)
+    async def get(self, name: str) -> None:
+        """What somebody has used of the limits and budgets, those of their own, and their virtual keys."""
+        app = self.app
+        caller = await self._caller(name)
+        await app.limits.refresh(caller)
+        keys = await app.virtual_keys.of(name)
+        self.reply(
+            {
+                "user": name,
+                "tenant": caller.tenant,
+                **app.limits.stats(caller),
+                "cost": await app.accounting.cost_today(caller, {key.provider for key in app.settings.keys}),
+                "decided": app.runtime.state.get(Thing("callers", name)),
+                "keys": [public_fields(key) for key in keys],
+            }
+        )
+
+    async def _caller(self, name: str) -> Caller:
+        # With the group of the last request, as only the hub knows who is in which.
+        latest = []
+        if self.app.accounting.ledger.keeps:
+            latest = await self.analyze(lambda known: known.executions(Page(1), caller=name))
+        return self.app.runtime.placed(Caller(name, latest[0]["tenant"] if latest else ""))
 
     @needs_scope("admin")
     @described(shapes.ForgottenReply)

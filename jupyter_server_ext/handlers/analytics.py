@@ -51,7 +51,7 @@ class HourlyMetrics(GatewayHandler):
         rows = await self.analyze(lambda known: known.sums(now, hours, by=groups, tenant=tenant))
         parts = {f"{name}s": _by_name(rows, name) for name in groups}
         since = (now - hours * 3600) // grain_for(hours) * grain_for(hours)
-        self.reply({"hours": hours, "since": since, "total": _rates(_summed(rows)), **parts})
+        self.reply({"hours": hours, "since": since, "total": rates(summed(rows)), **parts})
 
 
 class TimeSeries(GatewayHandler):
@@ -71,7 +71,7 @@ class TimeSeries(GatewayHandler):
         slots: dict[int, list[Mapping[str, Any]]] = {}
         for row in rows:
             slots.setdefault(row["start"] // step * step, []).append(row)
-        series = [{"start": start, **_rates(_summed(own))} for start, own in sorted(slots.items())]
+        series = [{"start": start, **rates(summed(own))} for start, own in sorted(slots.items())]
         self.reply({"hours": hours, "seconds": step, "series": series})
 
 
@@ -232,8 +232,8 @@ class StatsOfAll(GatewayHandler):
             users = {"all_time": known.count_ranked("caller")}
             users |= {"last_day": known.count_ranked("caller", since=now - _A_DAY)}
             return {
-                "all_time": _rates(known.sums_of_all()),
-                **{f"last_{name}": _rates(_summed(rows)) for name, rows in lately.items()},
+                "all_time": rates(known.sums_of_all()),
+                **{f"last_{name}": rates(summed(rows)) for name, rows in lately.items()},
                 "users": users,
             }
 
@@ -265,8 +265,8 @@ class AdminHealth(GatewayHandler):
             except LedgerUnavailable:
                 database["status"] = "unavailable"
         waiting, lag = ledger.waiting
-        rates, queue = _rates(_summed(sums)), status.get("queue", {})
-        answered = rates["success"] + rates["failure"] + rates["timeout"]
+        lately, queue = rates(summed(sums)), status.get("queue", {})
+        answered = lately["success"] + lately["failure"] + lately["timeout"]
         self.reply(
             {
                 **{name: state[name] for name in ("status", "version", "checks")},
@@ -277,8 +277,8 @@ class AdminHealth(GatewayHandler):
                     "under_way": app.metrics.under_way,
                     "queue_length": queue.get("length", 0),
                     "expected_wait_seconds": queue.get("expected_wait_seconds"),
-                    "p95_seconds": rates["p95_seconds"],
-                    "error_rate": round(1 - rates["success"] / answered, 4) if answered else None,
+                    "p95_seconds": lately["p95_seconds"],
+                    "error_rate": round(1 - lately["success"] / answered, 4) if answered else None,
                     "memory_bytes": _memory(),
                     "uptime_seconds": round(time.monotonic() - app.started, 1),
                 },
@@ -334,6 +334,20 @@ class OwnConversations(GatewayHandler):
         """Your own conversations and sessions, the latest first."""
         rows, mark = await conversations_of(self, self.page(), self.asker.name)
         self.reply({"conversations": rows, "next": mark})
+
+    @needs_scope("chat")
+    @described(shapes.DeletedReply)
+    async def delete(self) -> None:
+        """Delete all that you have said: conversations, the texts that are kept of your requests, and ratings.
+
+        That you asked, and what it cost, stays in the records.
+        """
+        now, name, ledger = time.time(), self.asker.name, self.app.accounting.ledger
+        await self.analyze(bool)
+        found = await ledger.write(lambda store: store.notes.delete_all(now, name))
+        self.app.conversations.forget(name)
+        self.app.ratings.forget(name)
+        self.reply({"deleted": len(found)})
 
 
 class OwnConversation(GatewayHandler):
@@ -423,11 +437,12 @@ def _by_name(rows: Iterable[Mapping[str, Any]], name: str) -> list[dict[str, Any
     parts: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         parts.setdefault(row[name], []).append(row)
-    named = [{"name": value, **_rates(_summed(own))} for value, own in parts.items()]
+    named = [{"name": value, **rates(summed(own))} for value, own in parts.items()]
     return sorted(named, key=lambda row: (-row["requests"], row["name"]))
 
 
-def _summed(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def summed(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """One row of sums of several."""
     total: dict[str, Any] = {}
     for row in rows:
         for name, value in row.items():
@@ -436,7 +451,7 @@ def _summed(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return total
 
 
-def _rates(sums: Mapping[str, Any]) -> dict[str, Any]:
+def rates(sums: Mapping[str, Any]) -> dict[str, Any]:
     """Sums as administrators see them; averages are None where there is nothing to take them of."""
     requests, success = sums.get("requests", 0), sums.get("success", 0)
 

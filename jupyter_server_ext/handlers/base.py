@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from jupyter_server_ext.handlers.chat import Conversations, Ratings
     from jupyter_server_ext.handlers.completions import RelayHandler
     from jupyter_server_ext.handlers.figures import Metrics
+    from jupyter_server_ext.handlers.overview import Overviews
     from jupyter_server_ext.handlers.reading import BodyReader
     from jupyter_server_ext.handlers.requests import BodyBudget
     from jupyter_server_ext.handlers.routes import Route
     from jupyter_server_ext.identity import Authenticator, HubAccess, Policy, VirtualKeys
+    from jupyter_server_ext.keys import Headroom
     from jupyter_server_ext.knowledge import Documents, SharedTexts
     from jupyter_server_ext.ledger import SqlAnalytics
     from jupyter_server_ext.limits import Limits
@@ -442,6 +444,8 @@ class AppContext:
     conversations: Conversations  # turns of ``POST chat``
     ratings: Ratings  # what people think of answers
     metrics: Metrics  # figures for Prometheus
+    headroom: Headroom  # what keys had left over the last hours
+    overviews: Overviews  # what the console shows first
     routes: tuple[Route, ...]  # what is served, for the docs
     base: str  # the path they are below, with a slash at both ends
     bodies: BodyBudget  # how much is held of bodies that come in
@@ -456,7 +460,14 @@ class AppContext:
         """Follow what administrators do at other gateways of the same ledger, tell webhooks, and work, for ever."""
         ledger = self.accounting.ledger
         telling = self.webhooks.run(self.watch.look)
-        await asyncio.gather(self.runtime.follow(), self.conversations.follow(ledger), telling, self.runner.run())
+        following = self.runtime.follow(), self.conversations.follow(ledger)
+        await asyncio.gather(*following, telling, self.runner.run(), self.remember_headroom())
+
+    async def remember_headroom(self) -> None:
+        """Remember what keys have left, for ever."""
+        while True:
+            self.headroom.look(self.gateway.status().get("pool", ()))
+            await asyncio.sleep(self.headroom.every)
 
     async def close(self) -> None:
         """End what is open; what is being answered ends with an error that says so."""

@@ -1,115 +1,36 @@
-"""What people and programs see of the gateway: its state, its routes, and with a hub one's own use and keys."""
+"""What people and programs see of the gateway: its state, its routes, its figures."""
 
 from __future__ import annotations
 
 import re
 from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from typing import Any
 
-from tornado.template import Loader
 from tornado.web import HTTPError
 
-from jupyter_server_ext.config import CallerLimits
-from jupyter_server_ext.errors import BadRequest, NotAuthenticated, NotPermitted
-from jupyter_server_ext.handlers import keys, shapes
+from jupyter_server_ext.errors import NotPermitted
+from jupyter_server_ext.handlers import shapes
 from jupyter_server_ext.handlers.base import GatewayHandler, health
+from jupyter_server_ext.handlers.console import page_of, show_app
 from jupyter_server_ext.handlers.openapi import openapi, operations
 from jupyter_server_ext.handlers.shapes import described
 from jupyter_server_ext.identity import needs_scope, open_to_all
-from jupyter_server_ext.tenants import check_limits
-
-if TYPE_CHECKING:
-    from jupyter_server_ext.messages import Caller
-
-_WHOLE, _MONEY = ("requests_per_day",), ("usd_per_day", "usd_per_month")  # limits that the form asks for
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-_PAGES = Loader(str(Path(__file__).parent / "pages"))
 
 
 class Home(GatewayHandler):
-    """The root: for programs as ``health``, for people a page."""
+    """The root: for programs as ``health``, for people the page of their own use."""
 
     @open_to_all
     @described(shapes.HealthReply)
     async def get(self) -> None:
-        """Whether the gateway can answer; in a browser that is logged in to the hub, your own use and keys, too."""
-        state = health(self.app)
-        if "text/html" not in self.request.headers.get("Accept", ""):
+        """Whether the gateway can answer; in a browser the page of your own use, keys and conversations."""
+        if "text/html" in self.request.headers.get("Accept", ""):
+            await show_app(self, "own")
+        else:
+            state = health(self.app)
             self.reply(state, status=503 if state["status"] == "unavailable" else 200)
-        elif self.app.hub is None:
-            self.show("status", state=state)
-        else:
-            await self._show_own()
-
-    @open_to_all
-    @described("text/html")
-    async def post(self) -> None:
-        """Make or revoke a virtual API key, from the form of the page."""
-        form = {name: values[-1] for name, values in parse_qs(self.body.decode("utf-8", "replace")).items()}
-        if self.app.hub is None or not self.app.hub.browsers.may_change(self, form.get("_xsrf", "")):
-            raise NotPermitted("This form was not sent from the gateway's page. Open the page again.")
-        self.request.headers["X-XSRFToken"] = form["_xsrf"]  # where scripts of pages put it
-        caller = await self._session()
-        if caller is None:
-            raise NotAuthenticated("The login has ended. Open the page again.")
-        if "revoke" in form:
-            key = await self.app.virtual_keys.revoke(form["revoke"], caller.name)
-            self.app.auth.forget(key.owner)
-            self.redirect(self.app.base, status=303)  # with 303 a reload of the page sends no form again
-        else:
-            await self._make(caller, form)
 
     head = get
-
-    async def _make(self, caller: Caller, form: dict[str, str]) -> None:
-        try:
-            days = float(form["days"]) if form.get("days") else None
-            given = {
-                name: (int if name in _WHOLE else float)(form[name]) for name in (*_WHOLE, *_MONEY) if form.get(name)
-            }
-        except ValueError:
-            raise BadRequest("Days, requests and dollars must be numbers.", param="days") from None
-        limits = CallerLimits(**check_limits("limits", given))
-        key, text = await self.app.virtual_keys.make(caller, form.get("name", ""), days=days, limits=limits)
-        self.show("new_key", key=keys.public_fields(key), text=text.reveal(), base=self.app.base)
-
-    async def _show_own(self) -> None:
-        # Send the caller's page; a browser without a session is sent to the hub.
-        try:
-            caller = await self._session()
-        except NotPermitted as error:
-            self.show("refused", status=403, message=error.message)
-            return
-        if caller is None:
-            assert self.app.hub is not None  # noqa: S101 - or this page is not shown
-            self.redirect(self.app.hub.browsers.begin(self, self.app.base))
-            return
-        self.caller = caller
-        # Other gateways on the same Redis have counted since.
-        await self.app.limits.refresh(caller)
-        own = [keys.public_fields(key) for key in await self.app.virtual_keys.of(caller.name)]
-        cost = await self.app.accounting.cost_today(caller, {key.provider for key in self.app.settings.keys})
-        token = self.app.hub.browsers.page_token(self) if self.app.hub else ""
-        service = _service(health(self.app), self.app.gateway.status())
-        tables = [("Service", service), ("Your use", _use(caller, self.app.limits.stats(caller), cost))]
-        self.show("own", tables=tables, keys=own, token=token)
-
-    async def _session(self) -> Caller | None:
-        try:
-            return await self.app.auth.caller(self, "chat")
-        except NotAuthenticated:
-            return None
-
-    def show(self, page: str, status: int = 200, **values: Any) -> None:
-        """Send a page of ``pages/``."""
-        # It loads nothing, and no other page may frame it and have its buttons clicked.
-        self.set_status(status)
-        self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.set_header("Content-Security-Policy", _POLICY)
-        self.set_header("Referrer-Policy", "no-referrer")  # the address may hold the code of a login
-        self.finish(page_of(page, **values))
 
 
 class Returned(GatewayHandler):
@@ -129,38 +50,6 @@ class Returned(GatewayHandler):
             raise NotPermitted("The hub did not confirm the login. Open the page again.")
         hub.browsers.remember(self, token)
         self.redirect(path)
-
-
-def page_of(name: str, **values: Any) -> bytes:
-    """A page of ``pages/``, with its values escaped."""
-    return _PAGES.load(f"{name}.html").generate(**values)
-
-
-def _service(state: Any, status: dict[str, Any]) -> list[tuple[str, str]]:
-    states = ", ".join(f"{count} {state}" for state, count in status.get("keys", {}).items() if count)
-    queue = status.get("queue", {})
-    wait = queue.get("expected_wait_seconds")
-    expected = f", {wait:.0f} s to wait" if wait else ""
-    return [
-        ("status", f"{state['status']} (version {state['version']})"),
-        ("keys", states or "none"),
-        ("queue", f"{queue.get('length', 0)} waiting{expected}"),
-    ]
-
-
-def _use(caller: Caller, stats: dict[str, Any], cost: dict[str, float | None]) -> list[tuple[str, str]]:
-    rows = [("you", caller.name), ("group", caller.tenant or "none")]
-    for kind in ("limits", "tokens"):
-        unit = "requests" if kind == "limits" else kind
-        rows += [(f"{unit} this {period}", _of(use["current"], use["limit"])) for period, use in stats[kind].items()]
-    if cost["today"] is not None:
-        limit = "" if cost["limit"] is None else f" of ${cost['limit']:.2f}"
-        rows.append(("money today", f"${cost['today']:.4f}{limit}"))
-    return rows
-
-
-def _of(current: int, limit: int | None) -> str:
-    return f"{current:,}" + ("" if limit is None else f" of {limit:,}")
 
 
 class OpenApi(GatewayHandler):

@@ -12,6 +12,7 @@ from jupyter_server_ext.handlers import (
     batches,
     chat,
     completions,
+    console,
     home,
     keys,
     knowledge,
@@ -79,6 +80,8 @@ _LIMITS = {"type": "object", "additionalProperties": {"type": "integer", "minimu
 _LIMITS_ANY = {"type": "object"}
 _BY_NAME = {"type": "object", "additionalProperties": {"type": ["object", "null"]}}
 _LIMITS_OF = _schema(caller=_LIMITS_ANY, tenant=_LIMITS_ANY, everyone=_LIMITS_ANY, callers=_BY_NAME, tenants=_BY_NAME)
+_PROVIDERS_KEY: dict[str, Any] = {"name": _TEXT, "base_url": _TEXT, "models": {"type": "array", "items": _TEXT}}
+_NEW_PROVIDER_KEY = _schema("provider", provider=_TEXT, key=_TEXT, **_PROVIDERS_KEY) | {"additionalProperties": True}
 _NEW_KEY: dict[str, Any] = {"name": _TEXT, "days": {"type": "number"}, "limits": _LIMITS, "scopes": {"type": "array"}}
 _OWN_KEY = _schema("name", **_NEW_KEY)
 _KEY_OF_ANYBODY = _schema("owner", "name", owner=_TEXT, tenant=_TEXT, **_NEW_KEY)
@@ -144,6 +147,9 @@ ROUTES = (
     Route("dictionaries/{name:.+}", knowledge.OneDictionary),
     Route("examples", knowledge.AllExamples, _EXAMPLE),
     Route("examples/{name:[^/]+}", knowledge.OneExample),
+    Route("me", console.Me),
+    Route("admin", console.Console),
+    Route("assets/{version:[0-9a-f]+}/{file:[A-Za-z0-9_./-]+}", console.Asset),
     Route("status", home.Status),
     Route("stats", home.Stats),
     Route("feedback", chat.Feedback, _RATING),
@@ -157,7 +163,12 @@ ROUTES = (
     Route("docs", home.Docs),
     Route("admin/health-check", admin.HealthCheck),
     Route("admin/reset-daily-limits", admin.ResetDailyLimits),
-    Route("admin/api/keys", admin.Keys),
+    Route("admin/api/overview", console.Overview),
+    Route("admin/api/headroom", console.HeadroomOfKeys),
+    Route("admin/api/settings", console.SettingsInForce),
+    Route("admin/api/keys", admin.Keys, _NEW_PROVIDER_KEY),
+    Route("admin/api/keys/{key:[^/]+}", admin.AddedKey),
+    Route("admin/api/keys/{key:[^/]+}/check", admin.CheckedKey),
     Route("admin/api/keys/{key:[^/]+}/{action:pause|resume|retire}", admin.OneKey),
     Route("admin/api/api-keys", keys.AllKeys, _KEY_OF_ANYBODY),
     Route("admin/api/api-keys/{id:[^/]+}", keys.OneKeyOfAll),
@@ -195,6 +206,7 @@ ROUTES = (
     Route("admin/api/webhooks/{id:[^/]+}", webhooks.OneWebhook),
     Route("admin/api/webhooks/{id:[^/]+}/test", webhooks.TriedWebhook),
     Route("admin/api/webhooks/{id:[^/]+}/deliveries/{delivery:[^/]+}/retry", webhooks.RetriedDelivery),
+    Route("admin/api/users/{name:[^/]+}/reset", admin.GivenBack),
     Route("admin/api/users/{name}", admin.OneUser),
 )
 """All routes; docs and openapi.json are made from this."""

@@ -127,14 +127,9 @@ class Browsers:
         return token if token and (opens or hmac.compare_digest(self.page_token(handler), given)) else ""
 
     def page_token(self, handler: RequestHandler) -> str:
-        """What a form of a page sends along, to show that it is that page's."""
+        """What the scripts of a page send along, to show that they are that page's."""
         token = self._token(handler)
         return hmac.new(self._secret.encode(), token.encode(), "sha256").hexdigest() if token else ""
-
-    def may_change(self, handler: RequestHandler, page_token: str) -> bool:
-        """Whether a form was sent from a page of this session."""
-        expected = self.page_token(handler)
-        return bool(expected) and hmac.compare_digest(expected, page_token)
 
     def begin(self, handler: RequestHandler, path: str) -> str:
         """Begin a login that comes back to ``path``, which a cookie remembers; where to send the browser."""

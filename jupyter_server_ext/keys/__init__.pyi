@@ -1,3 +1,4 @@
+from .headroom import Headroom as Headroom
 from .key import Key as Key
 from .key import Rate as Rate
 from .model_queue import QueuedRequest as QueuedRequest

@@ -86,6 +86,7 @@ class Key:
     settings: KeySettings  # what was configured, presets filled in
     id: str  # the public id, the only form in which the key appears anywhere
     shared: tuple[WindowSpec, ...] = ()  # windows that a request takes from whatever the key
+    added: bool = False  # whether an administrator added it at run time
     paused: bool = False
     retired: str = ""  # why
     retired_by_hand: bool = False
@@ -147,6 +148,7 @@ class Key:
             "quota_group": self.settings.quota_group or None,
             "state": state,
             "limits": [],
+            **({"added": True} if self.added else {}),
         }
         for name, report in reports.items():
             spec = specs[name]
@@ -231,9 +233,14 @@ class Keyring:
         return found
 
     def configure(self, keys: Iterable[KeySettings]) -> None:
-        """Have exactly these keys. Those there are already keep their name, health and counts; requests go on."""
+        """Have exactly these keys, and those that were added at run time.
+
+        Those there are already keep their name, health and counts; requests go on.
+        """
         wanted = {identity(settings): settings for settings in keys}
         for key in self:
+            if key.added:
+                continue
             settings = wanted.pop(identity(key.settings), None)
             if settings is None:
                 del self._keys[key.id]
@@ -244,14 +251,14 @@ class Keyring:
             self.add(settings)
         self._changed()
 
-    def add(self, settings: KeySettings) -> Key:
-        """Add a key while running. Its public id is its name, or its provider's with a number."""
+    def add(self, settings: KeySettings, *, added: bool = False) -> Key:
+        """Add a key, ``added`` by an administrator. Its public id is its name, or its provider's with a number."""
         names = [settings.name] if settings.name else []
         if not names and not settings.key.reveal():
             names = [settings.provider]
         numbered = (f"{settings.name or settings.provider}-{number}" for number in count(1))
         public = next(name for name in chain(names, numbered) if name not in self._keys)
-        key = self._keys[public] = Key(settings, public, self._shared)
+        key = self._keys[public] = Key(settings, public, self._shared, added)
         self._changed()
         return key
 

@@ -3,6 +3,8 @@ from .api_keys import ApiKey as ApiKey
 from .api_keys import MemoryApiKeys as MemoryApiKeys
 from .api_keys import SqlApiKeys as SqlApiKeys
 from .changes import DID as DID
+from .changes import GIVEN_BACK as GIVEN_BACK
+from .changes import NEW_KEY as NEW_KEY
 from .changes import Change as Change
 from .changes import MemoryChanges as MemoryChanges
 from .changes import SqlChanges as SqlChanges

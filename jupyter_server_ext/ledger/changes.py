@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-PERSONAL = ("callers", "member")
+GIVEN_BACK = "given back"
+"""The kind of what a caller was given back of the limits: ``at``, and the nano-dollars of ``days`` until then."""
+
+PERSONAL = ("callers", "member", GIVEN_BACK)
 """Kinds of things whose names are callers'; forgetting a caller removes their lines."""
 
 _MOST_LINES = 10_000  # in memory
@@ -51,6 +54,8 @@ class Change:
 
 
 DID = "did"
+NEW_KEY = "new key"
+"""The kind of a provider's key that was added at run time; ``sealed`` in its rules is the key, encrypted."""
 
 
 class MemoryChanges:

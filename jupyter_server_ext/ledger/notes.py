@@ -83,6 +83,21 @@ class SqlNotes:
                 db.execute(sa.update(entries).where(*texts, with_text).values(prompt=None, answer=None))
         return found
 
+    def delete_all(self, at: float, caller: str) -> list[str]:
+        """Delete all that a caller has said: conversations, texts of requests, ratings; the ids of the conversations.
+
+        ``at`` is the Unix time. What was used and spent stays, as do the entries without their texts.
+        """
+        own = sessions.c.caller == caller, sessions.c.deleted_at.is_(None)
+        with self._engine.begin() as db:
+            found = list(db.execute(sa.select(sessions.c.session).where(*own)).scalars())
+            db.execute(sa.update(sessions).where(*own).values(deleted_at=at, name=""))
+            with_text = sa.or_(entries.c.prompt.is_not(None), entries.c.answer.is_not(None))
+            texts = sa.update(entries).where(entries.c.caller == caller, with_text)
+            db.execute(texts.values(prompt=None, answer=None))
+            db.execute(sa.delete(feedback).where(feedback.c.caller == caller))
+        return found
+
     def deleted_conversations(self, since: float) -> list[tuple[str, str, float]]:
         """Callers, ids and times of conversations that were deleted at or after a Unix time."""
         query = sa.select(sessions.c.caller, sessions.c.session, sessions.c.deleted_at)

@@ -287,16 +287,18 @@ class Limits:
         *,
         day_from: float = 0.0,  # from which on limits per day count, as they were reset then
         keys: Mapping[str, CallerLimits] | None = None,  # limits that virtual API keys have of their own, by id
+        callers_from: Mapping[str, float] | None = None,  # the same as ``day_from``, of one caller and all periods
     ) -> None:
         """Count what the ledger remembers, oldest first; all times are Unix time."""
         for row in used:
             if not row.counted:
                 continue
             age = max(0.0, unix - row.at)
+            given_back = row.at < (callers_from or {}).get(row.caller, 0.0)
             caller = Caller(row.caller, row.tenant, key=row.api_key, limits=(keys or {}).get(row.api_key))
             for scope in self._scopes(caller):
-                if scope.kind == "caller" and not row.caller:
-                    continue  # a caller that was forgotten
+                if scope.kind == "caller" and (given_back or not row.caller):
+                    continue  # not those of a caller that was forgotten, either
                 for (unit, period), counter in scope.counters.items():
                     if age < counter.seconds and not (period == "day" and row.at < day_from):
                         amount = row.counted if unit == "requests" else row.counted_tokens

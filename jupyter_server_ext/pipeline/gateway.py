@@ -358,9 +358,14 @@ class Gateway:
             "pool": keys["list"],
         }
 
-    async def check_keys(self) -> list[dict[str, Any]]:
-        """Try each key with the cheapest call there is."""
-        return await asyncio.gather(*(self.upstream.check(key) for key in self.pool.keys))
+    async def check_keys(self, key: str | None = None) -> list[dict[str, Any]]:
+        """Try each key, or the one with this public id, with the cheapest call there is.
+
+        Raises:
+            BadRequest: There is no such key.
+        """
+        wanted = self.pool.keys if key is None else [self.pool.keys.get(key)]
+        return await asyncio.gather(*(self.upstream.check(one) for one in wanted))
 
     def reload(self, settings: Settings) -> None:
         """Have the keys of another configuration from now on; requests under way and waiting go on."""

@@ -213,17 +213,22 @@ class Budgets:
         return f"{self._now():%Y-%m-01}"
 
     def restore(
-        self, spent: Mapping[tuple[str, str], Mapping[str, int]], by_keys: Mapping[str, Mapping[str, int]] | None = None
+        self,
+        spent: Mapping[tuple[str, str], Mapping[str, int]],
+        by_keys: Mapping[str, Mapping[str, int]] | None = None,
+        given_back: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:
         """Take over what the ledger remembers.
 
         Args:
             spent: (caller, tenant) to nano-dollars by day, such as ``{"2026-11-21": 5}``, for this month.
             by_keys: The same by virtual key.
+            given_back: Of callers, what does not count against their own budgets, by day.
         """
+        back = {caller: dict(days) for caller, days in (given_back or {}).items()}
         for (caller, tenant), days in spent.items():
             for owner in self._owners(Caller(caller, tenant)):
-                self._restore(owner, days)
+                self._restore(owner, _less(days, back.get(caller, {})) if owner[0] == f"caller:{caller}" else days)
         for key, days in (by_keys or {}).items():
             self._restore((f"key:{key}", CallerLimits()), days)  # its limits come with the requests that use it
 
@@ -314,6 +319,16 @@ class Budgets:
 
     def _caller(self, caller: Caller) -> _Owner:
         return f"caller:{caller.name}", self._callers.get(caller.name, self._settings.caller)
+
+
+def _less(days: Mapping[str, int], back: dict[str, int]) -> dict[str, int]:
+    # Amounts by day without what is given back, which is used up by that: a caller may have spent in several groups.
+    left = {}
+    for day, amount in days.items():
+        given = min(amount, back.get(day, 0))
+        left[day] = amount - given
+        back[day] = back.get(day, 0) - given
+    return left
 
 
 _Owner = tuple[str, CallerLimits]  # the owner of a budget, as its counters are named, and what may be spent

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.config import MOST, MOST_WHOLE, CallerLimits
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.ledger import Thing
+from jupyter_server_ext.ledger import GIVEN_BACK, Thing
 from jupyter_server_ext.messages import is_name
 from jupyter_server_ext.tenants.runtime import GENERAL
 
@@ -80,6 +80,18 @@ class LimitOverrides:
         if runtime.ledger.keeps:
             await runtime.ledger.write(lambda store: store.decide(_RESET, str(now), caller, now))
         await runtime.note("reset the limits per day", caller)
+
+    async def remember_given_back(self, name: str, days: Mapping[str, int], caller: str) -> None:
+        """What counted against a caller's limits was forgotten now; a restart counts nothing of it.
+
+        ``days`` are the nano-dollars that the caller has spent until now, by day of this month.
+        """
+        given = {"at": self.runtime.clock(), "days": dict(days)}
+        await self.runtime.change(lambda _: {Thing(GIVEN_BACK, name): given}, caller)
+
+    def given_back_at(self) -> dict[str, float]:
+        """Callers whose limits were given back, with the Unix time of the last time."""
+        return {thing.name: rules["at"] for thing, rules in self.runtime.state.items() if thing.kind == GIVEN_BACK}
 
     def reset_at(self) -> float:
         """When limits per day were reset last, in Unix time; before serving, as it blocks."""

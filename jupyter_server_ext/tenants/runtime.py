@@ -11,8 +11,10 @@
 #     tenant     a tenant                     its rules, by administrators
 #     course     a tenant                     its rules, by its instructors, within the bounds of the others
 #     webhook    its id                       where what is told (``webhooks/``)
+#     given back a caller                     when what counted against the limits was forgotten
 #     member     a caller                     the tenant that an administrator put it in, and whether it teaches there
 #     key        a key's public id            whether it is paused, retired or was resumed
+#     new key    a key's public id            a provider's key that was added, encrypted
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_server_ext.config import CallerLimits, TenantSettings
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
-from jupyter_server_ext.ledger import DID, Change, MemoryChanges, Thing
+from jupyter_server_ext.ledger import DID, GIVEN_BACK, Change, MemoryChanges, Thing
 from jupyter_server_ext.logs import log
 from jupyter_server_ext.messages import Caller, as_name
 from jupyter_server_ext.tenants.rules import Rules, bounded, overlaid
@@ -201,7 +203,7 @@ class RuntimeSettings:
         found = await self._read(lambda store: store.by_id(change_id))
         if not found or not all(map(may, found)):
             raise NoSuchChange("There is no such change. GET admin/api/changes lists them.", param="id")
-        if any(line.kind == DID for line in found):
+        if any(line.kind in {DID, GIVEN_BACK} for line in found):
             raise ChangedSince("This cannot be taken back.")
         await self.catch_up()
         if any(self._texts.get(line.thing, "") != line.after for line in found):

@@ -1,4 +1,4 @@
-"""Browsers log in through the hub, see their own page, and make and revoke keys there; other pages cannot."""
+"""Browsers log in through the hub, and their page asks the routes; other pages of the same origin cannot."""
 
 from __future__ import annotations
 
@@ -20,6 +20,17 @@ def logged_in(hub, name):
     return browser
 
 
+def page_token(browser, address):
+    """What a page tells its scripts to send along."""
+    return re.search(r'<meta name="rsql-token" content="(\w+)">', browser.get(address).text)[1]
+
+
+def by_script(hub, browser, method, path, token=None, **options):
+    """What a script of a page of this origin gets, with the page's token or without."""
+    headers = {"Accept": "application/json", "Sec-Fetch-Dest": "empty", **({"X-XSRFToken": token} if token else {})}
+    return browser.request(method, hub.gateway + path, headers=headers, follow_redirects=False, **options)
+
+
 @pytest.fixture
 def ada(hub):
     browser = logged_in(hub, "ada")
@@ -33,10 +44,15 @@ def test_a_browser_is_sent_to_the_hub_and_back(hub, ada):
     assert page.status_code == 200
     assert str(page.url) == hub.gateway
     assert len(page.history) >= 3  # the hub's login, its grant, and back
-    assert "<th>you<td>ada" in page.text
-    assert "<th>group<td>stats101" in page.text
-    assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+    policy = page.headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
     assert ada.get(hub.gateway).history == []  # the session goes on
+    me = by_script(hub, ada, "GET", "me", page_token(ada, hub.gateway)).json()
+    assert (me["caller"], me["tenant"], me["scopes"]) == ("ada", "stats101", ["chat"])
+    assert me["hub"] == {name: f"{hub.url}hub/{name}" for name in ("home", "token", "logout", "logo")}
+    assert ada.get(f"{hub.url}hub/logo").headers["content-type"].startswith("image/")
 
 
 def test_without_a_login_there_is_only_the_hubs_login_page(hub):
@@ -47,39 +63,36 @@ def test_without_a_login_there_is_only_the_hubs_login_page(hub):
     assert httpx.get(hub.gateway, trust_env=False).json()["status"] == "ok"  # a program's look
 
 
-def test_a_key_is_made_on_the_page_and_shown_once(hub, ada):
-    page = ada.get(hub.gateway)
-    token = re.search(r'name="_xsrf" value="([^"]+)"', page.text)[1]
-    wanted = {"requests_per_day": "9", "usd_per_day": "", "usd_per_month": "2.5"}
-    shown = ada.post(hub.gateway, data={"_xsrf": token, "name": "from the page", "days": "1", **wanted})
-    key = re.search(r"<code>(rsql_[\w-]+)</code>", shown.text)[1]
-    page = ada.get(hub.gateway)
-    told = hub.ask("stats", key).json()
+def test_a_key_is_made_by_the_page_and_revoked(hub, ada):
+    token = page_token(ada, hub.gateway)
+    wanted = {"name": "from the page", "days": 1, "limits": {"requests_per_day": 9, "usd_per_month": 2.5}}
+    made = by_script(hub, ada, "POST", "keys", token, json=wanted).json()
+    told = hub.ask("stats", made["key"]).json()
     assert told["caller"] == "ada"
-    assert {name: one["limit"] for name, one in told["key"]["limits"].items()} == {
-        "requests_per_day": 9,
-        "usd_per_month": 2.5,
-    }
-    assert "from the page" in page.text
-    assert key not in page.text
+    assert {name: one["limit"] for name, one in told["key"]["limits"].items()} == wanted["limits"]
+    listed = by_script(hub, ada, "GET", "keys", token)
+    assert "from the page" in listed.text
+    assert made["key"] not in listed.text
 
-    key_id = re.findall(r'name="revoke" value="(\w+)"', page.text)[-1]
-    ada.post(hub.gateway, data={"_xsrf": token, "revoke": key_id})
-    assert hub.ask("stats", key).status_code == 401
+    assert by_script(hub, ada, "DELETE", f"keys/{made['id']}", token).status_code == 200
+    assert hub.ask("stats", made["key"]).status_code == 401
 
 
 def test_what_another_page_of_the_origin_sends_is_refused(hub, ada):
     ada.get(hub.gateway)
-    script = {"Accept": "*/*", "Sec-Fetch-Dest": "empty"}
-    frame = {"Accept": "text/html", "Sec-Fetch-Dest": "iframe"}
-
-    assert ada.get(f"{hub.gateway}stats", headers=script, follow_redirects=False).status_code == 401
-    assert "<th>you" not in ada.get(hub.gateway, headers=script, follow_redirects=False).text
-    assert "<th>you" not in ada.get(hub.gateway, headers=frame, follow_redirects=False).text
-    for forged in ({}, {"_xsrf": ""}, {"_xsrf": "0" * 64}):
-        assert ada.post(hub.gateway, data={**forged, "name": "stolen"}).status_code == 403
-    assert ada.post(f"{hub.gateway}keys", json={"name": "stolen"}).status_code == 401
-    assert "stolen" not in ada.get(hub.gateway).text
+    others = logged_in(hub, "bob")
+    stolen = page_token(others, hub.gateway)
+    others.close()
+    for forged in (None, "0" * 64, stolen):
+        assert by_script(hub, ada, "GET", "stats", forged).status_code == 401
+        assert by_script(hub, ada, "POST", "keys", forged, json={"name": "stolen"}).status_code == 401
+        assert by_script(hub, ada, "DELETE", "conversations", forged).status_code == 401
+    # A script or a frame gets no page with a token to repeat: it is sent to the hub's login.
+    for kind in ("empty", "iframe", "script"):
+        headers = {"Accept": "text/html", "Sec-Fetch-Dest": kind}
+        for path in ("", "admin"):
+            assert "rsql-token" not in ada.get(hub.gateway + path, headers=headers, follow_redirects=False).text
+    assert "stolen" not in by_script(hub, ada, "GET", "keys", page_token(ada, hub.gateway)).text
 
 
 def test_a_login_that_was_not_begun_here_begins_no_session(hub):
@@ -91,9 +104,13 @@ def test_a_login_that_was_not_begun_here_begins_no_session(hub):
 
 def test_an_administrators_browser_opens_administrators_routes(hub, ada):
     with contextlib.closing(logged_in(hub, "boss")) as boss:
-        boss.get(hub.gateway)
+        token = page_token(boss, f"{hub.gateway}admin")
         assert boss.get(f"{hub.gateway}admin/api/keys").status_code == 200
-    ada.get(hub.gateway)
+        assert by_script(hub, boss, "GET", "admin/api/overview", token).json()["status"] == "ok"
+        assert by_script(hub, boss, "POST", "admin/health-check").status_code == 401
+        assert by_script(hub, boss, "POST", "admin/health-check", token).status_code == 200
+        assert by_script(hub, boss, "GET", "me", token).json()["hub"]["admin"] == f"{hub.url}hub/admin"
+    assert by_script(hub, ada, "GET", "admin/api/overview", page_token(ada, f"{hub.gateway}admin")).status_code == 403
     assert ada.get(f"{hub.gateway}admin/api/keys").status_code == 403
 
 

@@ -56,7 +56,8 @@ def asking(question, **more):
 
 
 def address(path, user="ada", request_id="none"):
-    return path.strip("/").replace("{user}", user).replace("{id}", request_id)
+    known = {"user": user, "id": request_id, "version": "0", "file": "app.js"}
+    return re.sub(r"\{(\w+)\}", lambda found: known.get(found[1], found[0]), path.strip("/"))
 
 
 async def a_day(gateway):

@@ -21,7 +21,9 @@ OPEN, OWN, TEACHES, ADMIN = "open to all", "the caller's own", "the instructor's
 FIGURES = "figures without names"
 CLASSES = {
     "GET ": OPEN,
-    "POST ": OPEN,
+    "GET admin": OPEN,
+    "GET assets/{version}/{file}": OPEN,
+    "GET me": OWN,
     "GET health": OPEN,
     "GET oauth_callback": OPEN,
     "POST v1/chat/completions": OWN,
@@ -63,7 +65,13 @@ CLASSES = {
     "GET docs": OWN,
     "POST admin/health-check": ADMIN,
     "POST admin/reset-daily-limits": ADMIN,
+    "GET admin/api/overview": TEACHES,
+    "GET admin/api/headroom": ADMIN,
+    "GET admin/api/settings": ADMIN,
     "GET admin/api/keys": ADMIN,
+    "POST admin/api/keys": ADMIN,
+    "DELETE admin/api/keys/{key}": ADMIN,
+    "POST admin/api/keys/{key}/check": ADMIN,
     "POST admin/api/keys/{key}/{action}": ADMIN,
     "GET admin/api/api-keys": ADMIN,
     "POST admin/api/api-keys": ADMIN,
@@ -91,6 +99,7 @@ CLASSES = {
     "PUT admin/api/tenants/{name}": TEACHES,
     "PATCH admin/api/tenants/{name}": TEACHES,
     "GET conversations": OWN,
+    "DELETE conversations": OWN,
     "PATCH conversations/{id}": OWN,
     "DELETE conversations/{id}": OWN,
     "GET admin/api/errors": TEACHES,
@@ -117,7 +126,9 @@ CLASSES = {
     "DELETE admin/api/webhooks/{id}": TEACHES,
     "POST admin/api/webhooks/{id}/test": TEACHES,
     "POST admin/api/webhooks/{id}/deliveries/{delivery}/retry": TEACHES,
+    "GET admin/api/users/{name}": ADMIN,
     "DELETE admin/api/users/{name}": ADMIN,
+    "POST admin/api/users/{name}/reset": ADMIN,
 }
 """What a caller reaches by each method of each route."""
 
@@ -252,6 +263,7 @@ def bodies(world, other):
         "conversations/{id}": {"name": "taken"},
         "keys": {"name": "mine", "owner": other, "tenant": other},
         "admin/api/api-keys": {"name": "k", "owner": "x", "tenant": other},
+        "admin/api/keys": {"provider": "groq", "key": "gsk-taken"},
         "admin/api/limits": {"tenants": {other: {"requests_per_day": 0}}},
         "admin/api/tenants": {"name": other, **rules},
         "admin/api/tenants/{name}": rules,
@@ -285,6 +297,8 @@ def address(world, path, other):
         "other": "completions",
         "key": "sim-1",
         "action": "retry" if "jobs" in path else "pause",
+        "version": "0",
+        "file": "app.js",
     }
     query = {
         **{f"{kind}/{{name}}": f"?tenant={quote(other, safe='')}" for kind in shared},

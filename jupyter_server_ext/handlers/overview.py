@@ -1,0 +1,244 @@
+"""What an administrator sees first: how answers are doing, what is wrong now, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from jupyter_server_ext.errors import LedgerUnavailable
+from jupyter_server_ext.handlers.analytics import rates, summed
+from jupyter_server_ext.handlers.base import health
+from jupyter_server_ext.ledger import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from jupyter_server_ext.handlers.base import AppContext
+    from jupyter_server_ext.handlers.shapes import FindingRow, OverviewReply
+    from jupyter_server_ext.ledger import SqlAnalytics
+
+LOOK_SECONDS = 2.0  # between two looks; all who look get the same one
+_SLOT = 300  # seconds, of the ledger's finest sums
+_SHOWN_HOURS = 3  # of the curve
+_HOUR, _DAY_HOURS = 3_600, 24
+_CAUSES = 100  # failed requests of which the commonest reason is named
+_FEW = 5  # failed or refused requests that may be anybody's bad luck
+_MANY_FAILED, _MANY_REFUSED = 0.05, 0.2  # parts of all requests
+_LONG_WAIT = 10.0  # seconds
+_LONG_LAG = 10.0  # seconds that entries wait to be written
+_NEARLY_SPENT = 0.8  # of a budget
+
+_WHY = {
+    "credential": ("Its provider does not accept it any more.", "Add a new key, then retire this one."),
+    "rate_limit": ("Its provider says that it is used too often.", "It comes back by itself; another key shortens it."),
+    "quota_exhausted": ("Its quota at the provider is used up.", "Wait for the next day, or add another key."),
+    "overloaded": ("Its provider answers with errors.", "It is tried again by itself. See the provider's status page."),
+    "timeout": ("Its provider did not answer in time.", "It is tried again by itself. See the provider's status page."),
+    "silence": ("Its provider began an answer and fell silent.", "It is tried again by itself."),
+    "connection": ("Its provider cannot be reached.", "Look at the network, the proxy and the address of the key."),
+    "malformed": ("Its provider's answers are damaged.", "Look at the address of the key, and at proxies between."),
+    "cut": ("Its provider's answers break off.", "Look at the network and at proxies between."),
+    "web_page": ("A web page comes in place of answers.", "Look at the address of the key, and at proxies between."),
+}
+_BY_STATE = {
+    "paused": ("An administrator has paused it.", "Resume it to have it used again."),
+    "retired": ("It is not used any more.", "Resume it, or add a new key."),
+    "cooling": ("It rests for a moment after a failure.", "It is tried again by itself."),
+    "exhausted": ("One of its limits for a longer time is used up.", "It is full again by itself, or add another key."),
+}
+
+
+def explained(row: Mapping[str, Any]) -> dict[str, str]:
+    """Why a key rests and what to do, for a row of ``Gateway.status``; empty texts for one that is ready.
+
+    Example:
+        >>> explained({"state": "retired", "reason": "credential"})["do"]
+        'Add a new key, then retire this one.'
+    """
+    state = str(row.get("state", "ready"))
+    why, do = _WHY.get(str(row.get("reason", "")), _BY_STATE.get(state, ("", "")))
+    return {"why": why, "do": do} if state in _BY_STATE else {"why": "", "do": ""}
+
+
+def findings(
+    *,
+    keys: Sequence[Mapping[str, Any]] = (),
+    wait: float | None = None,
+    checks: Mapping[str, str] | None = None,
+    recent: Mapping[str, Any] | None = None,
+    causes: Iterable[str] = (),
+    budgets: Iterable[tuple[str, str, float]] = (),
+    lag: float = 0.0,
+) -> list[FindingRow]:
+    """What is wrong now and what to do about it, the worst first.
+
+    Args:
+        keys: As ``Gateway.status`` has them; none where the reader is not to see keys.
+        wait: Seconds that the next request is expected to wait.
+        checks: States of parts such as ``ledger``, by name.
+        recent: Sums of the last minutes, as ``rates`` makes them.
+        causes: Codes of the latest failed requests.
+        budgets: Whose, ``day`` or ``month``, and the part that is spent.
+        lag: Seconds that entries wait to be written.
+
+    Example:
+        >>> [row["what"] for row in findings(wait=42.0)]
+        ['The next request waits about 42 s for a key.']
+    """
+    found = [
+        *_of_keys(keys),
+        *_of_checks(checks or {}),
+        *_of_requests(recent or {}, list(causes)),
+        *_of_budgets(budgets),
+    ]
+    if wait is not None and wait >= _LONG_WAIT:
+        words = "Add a key, or lower the limits of those who ask most."
+        found.append(_finding("warn", f"The next request waits about {wait:.0f} s for a key.", words, "keys"))
+    if lag >= _LONG_LAG:
+        words = "See its disk or its server; requests go on, and are written when it answers."
+        found.append(_finding("warn", f"Records wait for the database since {lag:.0f} s.", words, "settings"))
+    return sorted(found, key=lambda row: row["level"] != "bad")
+
+
+def _of_keys(keys: Sequence[Mapping[str, Any]]) -> Iterator[FindingRow]:
+    if keys and not any(row.get("state") == "ready" for row in keys):
+        soonest = min((row["ready_in"] for row in keys if "ready_in" in row), default=None)
+        again = "No request is answered until one is added or resumed."
+        if soonest is not None:
+            again = f"The first of them is back in about {soonest:.0f} s; requests wait until then."
+        yield _finding("bad", "No key can answer now.", again, "keys")
+    for row in keys:
+        told = explained(row)
+        lost = row.get("state") == "retired" and row.get("reason") == "credential"
+        if lost or row.get("state") == "exhausted":
+            level = "bad" if lost else "warn"
+            yield _finding(level, f"Key {row['key']}: {told['why']}", told["do"], "keys", row["key"])
+    resting = [row for row in keys if row.get("state") == "cooling" and row.get("reason")]
+    for row in resting[:3]:
+        told = explained(row)
+        yield _finding("warn", f"Key {row['key']} rests. {told['why']}", told["do"], "keys", row["key"])
+
+
+_PARTS = {"ledger": "The database of records", "state": "Redis, where limits are counted,"}
+
+
+def _of_checks(checks: Mapping[str, str]) -> Iterator[FindingRow]:
+    for part, word in checks.items():
+        if part != "keys" and word != "ok":
+            words = "Requests go on meanwhile. Start it again, or look at its log and its disk."
+            yield _finding("bad", f"{_PARTS.get(part, part)} is {word}.", words, "settings")
+
+
+def _of_requests(recent: Mapping[str, Any], causes: list[str]) -> Iterator[FindingRow]:
+    asked = recent.get("requests", 0)
+    failed = recent.get("failure", 0) + recent.get("timeout", 0)
+    if asked and failed >= _FEW and failed / asked >= _MANY_FAILED:
+        common = max({*causes}, key=causes.count, default="")
+        named = f" Most of them: {common}." if common else ""
+        level = "bad" if failed / asked >= 2 * _MANY_REFUSED else "warn"
+        words = "Open the errors: each has its reason, its key and its request."
+        yield _finding(level, f"{failed} of the last {asked} requests failed.{named}", words, "activity", "errors")
+    refused = recent.get("refused", 0)
+    if asked and refused >= _FEW and refused / asked >= _MANY_REFUSED:
+        words = "See whose they are; raise the limit, or leave it as a sign that somebody asks too much."
+        what = f"{refused} of the last {asked} requests were refused, most often by a limit."
+        yield _finding("warn", what, words, "activity", "errors")
+
+
+def _of_budgets(budgets: Iterable[tuple[str, str, float]]) -> Iterator[FindingRow]:
+    for whose, period, part in budgets:
+        if part >= _NEARLY_SPENT:
+            kind, _, name = whose.partition(":")
+            owner = f"course {name}" if kind == "tenant" else "everyone together"
+            time_of = "today" if period == "day" else "this month"
+            words = "Raise the budget, or see who spends it."
+            level, spent = ("bad", "is used up") if part >= 1 else ("warn", f"is {part:.0%} spent")
+            yield _finding(level, f"The budget of {owner} for {time_of} {spent}.", words, "people", name)
+
+
+def _finding(level: str, what: str, do: str, part: str, name: str = "") -> FindingRow:
+    return {"level": level, "what": what, "do": do, "part": part, "name": name}
+
+
+@dataclass(eq=False, repr=False)
+class Overviews:
+    """Overviews of all courses or of one, each made once for all who look at the same moment."""
+
+    _made: dict[str | None, tuple[float, asyncio.Task[OverviewReply]]] = field(default_factory=dict)
+
+    async def of(self, app: AppContext, tenant: str | None) -> OverviewReply:
+        """The overview of a tenant, or of all, not older than two seconds."""
+        now = time.monotonic()
+        until, task = self._made.get(tenant, (0.0, None))
+        if task is None or now >= until:
+            if len(self._made) > 1_000:  # tenants that nobody looks at any more
+                self._made.clear()
+            task = asyncio.create_task(_overview(app, tenant))
+            self._made[tenant] = now + LOOK_SECONDS * 0.9, task
+        return await asyncio.shield(task)
+
+
+async def _overview(app: AppContext, tenant: str | None) -> OverviewReply:
+    now, status = time.time(), app.gateway.status()
+    sums = await _sums(app, tenant, now)
+    queue, state = status.get("queue", {}), health(app)
+    budgets = [] if app.accounting.budgets is None else [*app.accounting.budgets.used()]
+    if tenant is not None:
+        budgets = [one for one in budgets if one[0] == f"tenant:{tenant}"]
+    _, lag = app.accounting.ledger.waiting
+    whole = tenant is None
+    keys = [dict(row) | explained(row) for row in status.get("pool", [])] if whole else []
+    found = findings(
+        keys=keys,
+        wait=queue.get("expected_wait_seconds"),
+        checks=state["checks"] if whole else {},
+        recent=sums["recent"],
+        causes=sums["causes"],
+        budgets=budgets,
+        lag=lag if whole else 0.0,
+    )
+    if whole and not app.accounting.ledger.keeps:
+        words = "Name a 'ledger' in [storage] of the rsql.toml."
+        found.append(_finding("warn", "No records are kept, so there is no history.", words, "settings"))
+    return {
+        "at": now,
+        "status": state["status"],
+        "version": state["version"],
+        "seconds": sums["seconds"],
+        "recent": sums["recent"],
+        "today": sums["today"],
+        "series": sums["series"],
+        "keys": keys,
+        "queue": {name: queue.get(name) for name in ("length", "expected_wait_seconds")},
+        "checks": dict(state["checks"]),
+        "budgets": [{"whose": whose, "period": period, "part": part} for whose, period, part in budgets],
+        "findings": found,
+    }
+
+
+async def _sums(app: AppContext, tenant: str | None, now: float) -> dict[str, Any]:
+    # Of the ledger, which knows of all gateways: the last minutes, the last hours by five minutes, and today.
+    begins = now // _SLOT * _SLOT - _SLOT  # the slot before the current one, which may just have begun
+    local = datetime.fromtimestamp(now, ZoneInfo(app.settings.storage.time_zone))
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+
+    def asked(known: SqlAnalytics) -> dict[str, Any]:
+        slots = known.sums_of_slots(now, _SHOWN_HOURS, _SLOT, tenant)
+        hours = known.sums_of_slots(now, _DAY_HOURS, _HOUR, tenant)
+        failed = known.executions(Page(_CAUSES), failed=True, tenant=tenant)
+        return {
+            "recent": rates(summed(row for row in slots if row["start"] >= begins)),
+            "today": rates(summed(row for row in hours if row["start"] >= midnight)),
+            "series": [{"start": row["start"], **rates(row)} for row in slots],
+            "causes": [row["error"] for row in failed if row["at"] >= begins and row["attempts"]],
+        }
+
+    try:
+        known = await app.accounting.ledger.analyze(asked)
+    except LedgerUnavailable:
+        known = {"recent": None, "today": None, "series": [], "causes": []}
+    return known | {"seconds": now - begins}

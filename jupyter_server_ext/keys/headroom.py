@@ -1,0 +1,63 @@
+"""How much of each key's limits was left, over the last hours; in memory, as it is for looking at."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+_MOST_WINDOWS = 400  # whose past is remembered; of keys that serve many models those that were seen first
+
+
+class LimitOfKey(NamedTuple):
+    """One limit of one key."""
+
+    key: str  # the key's public id
+    model: str  # empty for all models together
+    unit: str  # what is counted
+    seconds: float  # the length of the window; 0 for what is under way at once
+
+
+@dataclass(eq=False, repr=False)
+class Headroom:
+    """The part of each limit that was left at each of the last looks.
+
+    Example:
+        >>> headroom = Headroom(clock=lambda: 60.0)
+        >>> limit = {"unit": "requests", "seconds": 60.0, "used": 3, "limit": 12}
+        >>> headroom.look([{"key": "groq-1", "state": "ready", "limits": [limit]}])
+        >>> [row["points"] for row in headroom.report("groq-1")]
+        [[(60.0, 0.75)]]
+    """
+
+    every: float = 30.0  # seconds between two looks
+    points: int = 360  # looks that are remembered of each limit
+    _: KW_ONLY
+    clock: Callable[[], float] = time.time  # Unix time
+    _past: dict[LimitOfKey, deque[tuple[float, float]]] = field(default_factory=dict)
+
+    def look(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Remember what is left now; ``rows`` are keys as ``Gateway.status`` has them."""
+        now = self.clock()
+        for row in rows:
+            for one in row.get("limits", ()):
+                limit = LimitOfKey(row["key"], one.get("model", ""), one["unit"], one["seconds"])
+                if not one["limit"] or (limit not in self._past and len(self._past) >= _MOST_WINDOWS):
+                    continue
+                left = round(max(0.0, 1 - one["used"] / one["limit"]), 4)
+                self._past.setdefault(limit, deque(maxlen=self.points)).append((now, left))
+        self._drop(now)
+
+    def report(self, key: str | None = None) -> list[dict[str, Any]]:
+        """Each limit with its points of Unix time and the part that was left, oldest first; of one key, or of all."""
+        found = [(limit, past) for limit, past in self._past.items() if key in (None, limit.key)]
+        return [limit._asdict() | {"points": [*past]} for limit, past in sorted(found)]
+
+    def _drop(self, now: float) -> None:
+        # Keys that are gone make room for others.
+        oldest = now - self.every * self.points
+        self._past = {limit: past for limit, past in self._past.items() if past[-1][0] > oldest}

@@ -1,0 +1,101 @@
+// Charts by uPlot, in the colours of the page, with their figures in words for those who do not see them.
+
+import { fill, h } from "./dom.js";
+import { short } from "./format.js";
+
+// A colour of the sheet as the page shows it now; a canvas knows no custom properties.
+function colour(name, part = 1) {
+  const probe = h("span", { vars: { color: `var(${name})` } });
+  document.body.append(probe);
+  const [red, green, blue] = getComputedStyle(probe).color.match(/[\d.]+/g);
+  probe.remove();
+  return `rgba(${red}, ${green}, ${blue}, ${part})`;
+}
+
+const two = (number) => String(number).padStart(2, "0");
+const date = (unix) => new Date(unix * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+
+function clock(unix) {
+  const time = new Date(unix * 1000);
+  return time.getHours() + time.getMinutes() ? `${two(time.getHours())}:${two(time.getMinutes())}` : date(unix);
+}
+
+/**
+ * Draw curves over time into a node, again where it changes its width or the page its colours.
+ * `series`: [{label, colour ("--good"), values, fill}], values beside `times` (Unix time). With `stacked` they add up.
+ * Returns {update(times, series), close()}.
+ */
+export function curves(node, { times, series, words, format = short, height = 220, stacked = false, bars = false, most }) {
+  const place = h("div", { class: "chart", role: "img", "aria-label": words });
+  const legend = h("ul", { class: "legend", "aria-hidden": "true" });
+  fill(node, legend, place);
+  let plot = null;
+  let shown = { times, series };
+
+  function draw() {
+    plot?.destroy();
+    const width = Math.floor(place.clientWidth);
+    if (!width || !window.uPlot) return;
+    const { data, bands } = stackedUp(shown, stacked);
+    const text = colour("--quiet");
+    const grid = { stroke: colour("--line"), width: 1 };
+    const axis = { stroke: text, grid, ticks: { show: false }, font: "11px system-ui", size: 30 };
+    const path = bars ? window.uPlot.paths.bars({ size: [0.8, 40], align: 1 }) : window.uPlot.paths.linear();
+    plot = new window.uPlot({
+      width, height, padding: [8, 8, 0, 0], legend: { show: false }, bands: bars ? undefined : bands,
+      cursor: { y: false, points: { size: 6 } },
+      scales: { x: { time: true }, y: { range: (_, __, top) => [0, most ?? (top > 0 ? top * 1.1 : 1)] } },
+      axes: [{ ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((tick) => (step < 86_400 ? clock(tick) : date(tick))) }, { ...axis, size: 46, values: (_, ticks) => ticks.map((tick) => format(tick)) }],
+      series: [{}, ...order(shown.series, stacked).map((one) => ({
+        label: one.label, stroke: colour(one.colour), width: bars ? 0 : 1.6, paths: path, points: { show: false },
+        fill: one.fill || stacked || bars ? colour(one.colour, bars ? 1 : 0.14) : undefined,
+      }))],
+      hooks: { setCursor: [(self) => tellAt(self.cursor.idx)] },
+    }, data, place);
+  }
+
+  function tellAt(index) {
+    const at = index ?? null;
+    const time = at === null || !shown.times.length ? "" : new Date(shown.times[at] * 1000).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+    fill(legend, shown.series.map((one) => h("li", {}, h("span", { class: "dot", vars: { "--dot": `var(${one.colour})` } }), one.label,
+      at !== null && h("b", {}, one.values[at] === null || one.values[at] === undefined ? "–" : format(one.values[at])))), time && h("li", { class: "legend-time" }, time));
+  }
+
+  const sizes = new ResizeObserver(() => (plot && Math.floor(place.clientWidth) !== plot.width ? draw() : null));
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  sizes.observe(place);
+  dark.addEventListener("change", draw);
+  document.addEventListener("rsql-theme", draw);
+  requestAnimationFrame(draw);
+  tellAt(null);
+  return {
+    update(newTimes, newSeries, newWords) {
+      shown = { times: newTimes, series: newSeries };
+      if (newWords) place.setAttribute("aria-label", newWords);
+      if (plot && plot.series.length === newSeries.length + 1) plot.setData(stackedUp(shown, stacked).data);
+      else draw();
+      if (plot?.cursor.idx === undefined || plot?.cursor.idx === null) tellAt(null);
+    },
+    close() {
+      sizes.disconnect();
+      dark.removeEventListener("change", draw);
+      document.removeEventListener("rsql-theme", draw);
+      plot?.destroy();
+    },
+  };
+}
+
+// Of those that add up the sums are drawn, the largest first, so that each shows above the one before.
+const order = (series, stacked) => (stacked ? [...series].reverse() : series);
+
+function stackedUp({ times, series }, stacked) {
+  if (!stacked) return { data: [times, ...series.map((one) => one.values)], bands: undefined };
+  const sums = [];
+  let below = times.map(() => 0);
+  for (const one of series) {
+    below = below.map((sum, at) => sum + (one.values[at] || 0));
+    sums.push(below);
+  }
+  const bands = series.slice(1).map((_, at) => ({ series: [at + 1, at + 2] }));
+  return { data: [times, ...sums.reverse()], bands };
+}
