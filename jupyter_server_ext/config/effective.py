@@ -98,7 +98,8 @@ def shown(value: Any) -> Any:
     if isinstance(value, Secret):
         return "(set)" if value.reveal() else None
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: shown(getattr(value, field.name)) for field in fields(value)}
+        own = ((field.name, getattr(value, field.name)) for field in fields(value))
+        return {name: shown(one) for name, one in own if not _is_nothing(one)}
     if isinstance(value, frozenset):
         return sorted(map(str, value))
     if isinstance(value, tuple | list):

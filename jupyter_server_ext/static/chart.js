@@ -25,7 +25,7 @@ function clock(unix) {
  * `series`: [{label, colour ("--good"), values, fill}], values beside `times` (Unix time). With `stacked` they add up.
  * Returns {update(times, series), close()}.
  */
-export function curves(node, { times, series, words, format = short, height = 220, stacked = false, bars = false, most }) {
+export function curves(node, { times, series, words, format = short, axis: axisFormat = format, height = 220, stacked = false, bars = false, most }) {
   const place = h("div", { class: "chart", role: "img", "aria-label": words });
   const legend = h("ul", { class: "legend", "aria-hidden": "true" });
   fill(node, legend, place);
@@ -42,10 +42,10 @@ export function curves(node, { times, series, words, format = short, height = 22
     const axis = { stroke: text, grid, ticks: { show: false }, font: "11px system-ui", size: 30 };
     const path = bars ? window.uPlot.paths.bars({ size: [0.8, 40], align: 1 }) : window.uPlot.paths.linear();
     plot = new window.uPlot({
-      width, height, padding: [8, 8, 0, 0], legend: { show: false }, bands: bars ? undefined : bands,
+      width, height, padding: [8, 18, 0, 0], legend: { show: false }, bands: bars ? undefined : bands,
       cursor: { y: false, points: { size: 6 } },
-      scales: { x: { time: true }, y: { range: (_, __, top) => [0, most ?? (top > 0 ? top * 1.1 : 1)] } },
-      axes: [{ ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((tick) => (step < 86_400 ? clock(tick) : date(tick))) }, { ...axis, size: 46, values: (_, ticks) => ticks.map((tick) => format(tick)) }],
+      scales: { x: { time: true, range: (_, low, high) => [low, bars ? high + slotOf(shown.times) : high] }, y: { range: (_, __, top) => [0, most ?? (top > 0 ? top * 1.1 : 1)] } },
+      axes: [{ ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((tick) => (step < 86_400 ? clock(tick) : date(tick))) }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => axisFormat(tick)) }],
       series: [{}, ...order(shown.series, stacked).map((one) => ({
         label: one.label, stroke: colour(one.colour), width: bars ? 0 : 1.6, paths: path, points: { show: false },
         fill: one.fill || stacked || bars ? colour(one.colour, bars ? 1 : 0.14) : undefined,
@@ -84,6 +84,8 @@ export function curves(node, { times, series, words, format = short, height = 22
     },
   };
 }
+
+const slotOf = (times) => (times.length > 1 ? times[1] - times[0] : 86_400);
 
 // Of those that add up the sums are drawn, the largest first, so that each shows above the one before.
 const order = (series, stacked) => (stacked ? [...series].reverse() : series);

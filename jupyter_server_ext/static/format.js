@@ -15,6 +15,9 @@ export function money(value) {
   return `$${value.toFixed(value >= 0.1 ? 2 : value >= 0.001 ? 4 : 6)}`;
 }
 
+/** The same beside an axis: no more digits than are needed. */
+export const moneyAxis = (value) => (value >= 1000 ? `$${compact.format(value)}` : `$${Number(value.toPrecision(2))}`);
+
 /** A length of time. */
 export function seconds(value) {
   if (value === null || value === undefined || value === Infinity) return "–";

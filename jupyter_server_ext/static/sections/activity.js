@@ -3,7 +3,7 @@
 import { ask, quoted } from "../api.js";
 import { curves } from "../chart.js";
 import { fill, h } from "../dom.js";
-import { count, money, OUTCOMES, percent, seconds, short, TASKS, when } from "../format.js";
+import { count, money, moneyAxis, OUTCOMES, percent, seconds, short, TASKS, when } from "../format.js";
 import { back, badge, card, choices, facts, field, head, paged, quiet, table, values } from "../parts.js";
 
 const SPANS = [[12, "12 h"], [24, "24 h"], [168, "7 days"], [720, "30 days"], [8760, "1 year"]];
@@ -71,23 +71,35 @@ async function use(body, { hours, tenant, admin, signal }) {
     ], questions.items, { caption: "Questions lately" }), h("p", { class: "quiet" }, "A question's text is here where the course's policy keeps it; otherwise its task, its tables and a hash.")));
   const slots = everySlot(times);
   const of = (...names) => slots.map((row) => names.reduce((sum, name) => sum + (row?.[name] || 0), 0));
-  const at = slots.map((_, index) => slots.first + index * times.seconds);
+  const at = slots.map((_, index) => slots.first + index * slots.step);
   const charts = [
     curves(drawn, { times: at, stacked: true, bars: true, words: `${count(total.requests)} requests, of which ${count(failed)} failed.`, format: short, series: [
       { label: "answered", colour: "--chart-good", values: of("success") }, { label: "refused", colour: "--chart-warn", values: of("refused", "cancelled") },
       { label: "failed", colour: "--chart-bad", values: of("failure", "timeout") }] }),
-    curves(paid, { times: at, bars: true, words: `${money(total.cost_usd)} in all.`, format: money, series: [{ label: "cost", colour: "--accent", values: of("cost_usd") }] }),
+    curves(paid, { times: at, bars: true, words: `${money(total.cost_usd)} in all.`, format: money, axis: moneyAxis, series: [{ label: "cost", colour: "--accent", values: of("cost_usd") }] }),
   ];
   signal.addEventListener("abort", () => charts.forEach((one) => one.close()));
 }
 
-/** The slots from the first to now, with those in which nobody asked; `first` is when they begin. */
-function everySlot({ series, seconds: step, hours }) {
+const MOST_SLOTS = 64; // more bars than that are too thin to point at
+const ADDED = ["success", "failure", "timeout", "refused", "cancelled", "requests", "cost_usd"];
+
+/** The slots from the first to now, with those in which nobody asked; `first` is when they begin, `step` how wide they are. */
+function everySlot({ series: fine, seconds, hours }) {
+  const step = seconds * Math.ceil((hours * 3600) / seconds / MOST_SLOTS);
+  const sums = new Map();
+  for (const row of fine) {
+    const start = Math.floor(row.start / step) * step;
+    const sum = sums.get(start) || { start };
+    for (const name of ADDED) sum[name] = (sum[name] || 0) + row[name];
+    sums.set(start, sum);
+  }
+  const series = [...sums.values()];
   const now = Math.floor(Date.now() / 1000 / step) * step;
   const first = Math.max(series.length ? series[0].start : now, now - Math.ceil((hours * 3600) / step) * step);
   const known = new Map(series.map((row) => [row.start, row]));
   const slots = Array.from({ length: Math.round((now - first) / step) + 1 }, (_, at) => known.get(first + at * step));
-  return Object.assign(slots, { first });
+  return Object.assign(slots, { first, step });
 }
 
 const sumsTable = (rows, title, open, openable = () => true) => table([

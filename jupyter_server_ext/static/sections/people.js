@@ -2,8 +2,8 @@
 
 import { ask, quoted, send } from "../api.js";
 import { curves } from "../chart.js";
-import { fill, h } from "../dom.js";
-import { ago, count, day, LIMITS, money, percent, short } from "../format.js";
+import { fill, h, icon } from "../dom.js";
+import { ago, count, day, LIMITS, money, moneyAxis, percent, plural, short } from "../format.js";
 import { back, badge, button, card, choices, confirmed, dialog, facts, field, head, paged, quiet, table, tell, use, values } from "../parts.js";
 import { requestsTable } from "./activity.js";
 import { undoOf } from "./keys.js";
@@ -88,7 +88,7 @@ async function oneCourse(view, way, name) {
       tile("Failed", short(total.failure + total.timeout), `${short(total.refused)} refused`)));
     view.append(card("Cost by day, 30 days", drawn));
     const rows = month?.series || [];
-    const chart = curves(drawn, { times: rows.map((row) => row.start), series: [{ label: "cost", colour: "--accent", values: rows.map((row) => row.cost_usd) }], bars: true, format: money, height: 150, words: `${money(rows.reduce((sum, row) => sum + row.cost_usd, 0))} in 30 days.` });
+    const chart = curves(drawn, { times: rows.map((row) => row.start), series: [{ label: "cost", colour: "--accent", values: rows.map((row) => row.cost_usd) }], bars: true, format: money, axis: moneyAxis, height: 150, words: `${money(rows.reduce((sum, row) => sum + row.cost_usd, 0))} in 30 days.` });
     signal.addEventListener("abort", () => chart.close());
   }
   view.append(h("div", { class: "two" }, limitsCard(name, told, again), rulesCard(name, told, admin, again)), membersCard(name, members, admin, again),
@@ -185,7 +185,7 @@ async function oneUser(view, way, name) {
   const { signal } = way;
   const again = () => show(view, way);
   const path = `admin/api/users/${quoted(name)}`;
-  const [told, activity] = await Promise.all([ask(path, { signal }), ask(`admin/api/user-activity/${quoted(name)}`, { query: { limit: 20 }, signal }).catch(() => null)]);
+  const [told, activity] = await Promise.all([ask(path, { signal }), ask(`admin/api/user-activity/${quoted(name)}`, { query: { limit: 10 }, signal }).catch(() => null)]);
   const stopped = told.decided && (told.decided.requests_per_day === 0 || told.decided.requests_per_minute === 0);
   const total = activity?.total;
   const setLimits = async (limits, words) => {
@@ -196,13 +196,15 @@ async function oneUser(view, way, name) {
   const stop = stopped
     ? button("Let ask again", () => setLimits({ requests_per_day: null, requests_per_minute: null }, `${name} may ask again.`), "primary")
     : button("Stop", () => confirmed(`Stop ${name}?`, "No question of theirs is answered from now on, until you let them ask again.", "Stop", () => setLimits({ requests_per_minute: 0 }, `${name} is stopped.`)), "danger");
-  const reset = button("Give today back", () => confirmed(`Give ${name} today back?`, "What counts against their limits and budget is forgotten, at once. What was spent stays in the records and in their course's budget.", "Give back", async () => {
+  const reset = button("Give limits back", () => confirmed(`Give ${name} the limits back?`, "What counts against their own limits and budgets, of today and this month, is forgotten at once. What was spent stays in the records and in the budget of their course.", "Give back", async () => {
     await send(`${path}/reset`);
-    tell(`${name} has all of today's limits again.`);
+    tell(`${name} has all limits again.`);
     await again();
   }));
   fill(view, back("#/people?tab=users", "People"), head(name, total ? `Last seen ${ago(total.last_at)}` : "Never seen", reset, stop));
-  if (stopped) view.append(h("div", { class: "finding bad" }, h("p", { class: "finding-what" }, "This person is stopped."), h("p", { class: "finding-do" }, "No question is answered until you let them ask again.")));
+  if (stopped) view.append(h("div", { class: "finding bad" }, icon("bad", 20), h("p", { class: "finding-what" }, "This person is stopped."), h("p", { class: "finding-do" }, "No question is answered until you let them ask again.")));
+  const trouble = troubleOf(activity?.requests || []);
+  if (trouble) view.append(trouble);
   view.append(h("div", { class: "two" },
     card("What is left", usesOf(told)),
     card("In all", facts([
@@ -212,17 +214,17 @@ async function oneUser(view, way, name) {
       ["Limits of their own", limitsInWords(told.decided) || "none: those of all"],
     ]))));
   const drawn = h("div", {});
+  view.append(card("Requests, the latest first", { beside: h("a", { href: `#/activity?tab=errors&user=${quoted(name)}` }, "Only errors") }, paged(async (after) => {
+    const found = after ? await ask(`admin/api/user-activity/${quoted(name)}`, { query: { limit: 10, after } }) : activity || { requests: [] };
+    return { rows: found.requests, next: found.next };
+  }, (rows) => requestsTable(rows, { admin: true }))));
   view.append(h("div", { class: "two" }, card("Cost by day", drawn), ownLimits(name, told, setLimits)));
   const days = [...(activity?.days || [])].reverse();
   if (days.length) {
-    const chart = curves(drawn, { times: days.map((row) => Date.parse(row.day) / 1000), series: [{ label: "cost", colour: "--accent", values: days.map((row) => row.cost_usd) }], bars: true, format: money, height: 190, words: days.map((row) => `${row.day}: ${money(row.cost_usd)}`).join("; ") });
+    const chart = curves(drawn, { times: days.map((row) => Date.parse(row.day) / 1000), series: [{ label: "cost", colour: "--accent", values: days.map((row) => row.cost_usd) }], bars: true, format: money, axis: moneyAxis, height: 230, words: days.map((row) => `${row.day}: ${money(row.cost_usd)}`).join("; ") });
     signal.addEventListener("abort", () => chart.close());
   } else fill(drawn, quiet("Nothing yet."));
   view.append(
-    card("Requests, the latest first", { beside: h("a", { href: `#/activity?tab=errors&user=${quoted(name)}` }, "Only errors") }, paged(async (after) => {
-      const found = after ? await ask(`admin/api/user-activity/${quoted(name)}`, { query: { limit: 20, after } }) : activity || { requests: [] };
-      return { rows: found.requests, next: found.next };
-    }, (rows) => requestsTable(rows, { admin: true }))),
     card("Virtual keys", { beside: button("New key", () => newApiKey(again, name, told.tenant), "small") }, apiKeysTable(told.keys, again)),
     card("Delete", h("p", { class: "quiet" }, "Everything that names this person goes from the records: requests, conversations, keys and limits. What was spent stays in the sums. This cannot be undone."),
       button("Forget this person", () => confirmed(`Forget ${name}?`, "Everything that names this person is deleted. This cannot be undone.", "Forget", async () => {
@@ -230,6 +232,17 @@ async function oneUser(view, way, name) {
         tell(done.complete ? `${name} is forgotten.` : "Redis is away; forget them again when it is back.", done.complete ? "good" : "bad");
         location.hash = "#/people?tab=users";
       }), "danger")));
+}
+
+/** Why somebody gets no answers, where the latest requests all ended so. */
+function troubleOf(requests) {
+  const asked = requests.filter((row) => row.attempts || !row.key);
+  const last = asked.findIndex((row) => row.outcome === "success");
+  const failed = last === -1 ? asked.length : last;
+  if (failed < 3) return null;
+  const { error, error_text: words, request_id: id } = asked[0];
+  return h("div", { class: "finding bad", role: "status" }, icon("bad", 20), h("p", { class: "finding-what" }, `The last ${plural(failed, "request")} got no answer: ${error}.`), h("p", { class: "finding-do" }, words),
+    h("a", { class: "button small", href: `#/activity/request/${quoted(id)}` }, "Open the last"));
 }
 
 /** What somebody has used of each limit, with what there is no limit for. */

@@ -27,7 +27,7 @@ export async function show(view, { me, signal }) {
     const found = settings.filter((row) => `${row.name} ${row.from}`.toLowerCase().includes(wanted));
     fill(table_, table([
       { title: "Setting", cell: (row) => h("code", {}, row.name) },
-      { title: "Value", cell: (row) => (row.value === null ? h("span", { class: "quiet" }, "none") : typeof row.value === "object" ? JSON.stringify(row.value) : String(row.value)) },
+      { title: "Value", cell: (row) => (row.value === null ? h("span", { class: "quiet" }, "none") : words(row.value)) },
       { title: "From", cell: (row) => (row.from === "default" ? h("span", { class: "quiet" }, "default") : badge(row.from.startsWith("console") ? "info" : "", row.from)) },
     ], found, { caption: "Settings in force", empty: "No setting of this name." }));
   };
@@ -38,6 +38,13 @@ export async function show(view, { me, signal }) {
       await send("admin/reset-daily-limits");
       tell("Limits per day count from zero.");
     }), "danger")));
+}
+
+/** A value as people read it: lists with commas, tables as names and values. */
+function words(value) {
+  if (Array.isArray(value)) return value.map(words).join(typeof value[0] === "object" ? "; " : ", ") || "none";
+  if (value !== null && typeof value === "object") return Object.entries(value).map(([name, one]) => `${name} ${words(one)}`).join(", ");
+  return String(value);
 }
 
 async function verify() {
