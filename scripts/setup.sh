@@ -112,6 +112,13 @@ if [ "$purpose" = spark ]; then
   fi
 fi
 
+# What the console's pages are tested with for people who hear them or have only a keyboard.
+axe=build/npm/node_modules/axe-core/axe.min.js
+if [ "$purpose" = test ] && [ ! -e $axe ]; then
+  say "Installing axe-core …"
+  npm install --prefix build/npm --no-audit --no-fund --no-package-lock --loglevel=error axe-core@4.10.3 >/dev/null
+fi
+
 # JupyterHub's proxy is a Node program; the tests of a whole hub start one.
 proxy=build/npm/node_modules/.bin/configurable-http-proxy
 if [ "$purpose" = test ] && [ ! -x $proxy ]; then

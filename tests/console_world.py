@@ -205,8 +205,8 @@ def world(folder: Path, base: str = "/services/rsql/") -> Iterator[Town]:
         await ended.wait()
         looking.cancel()
         server.stop()
+        await server.close_all_connections()  # of pages that still look
         await app.close()
-        await server.close_all_connections()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()

@@ -58,6 +58,7 @@ function drawFrame() {
     : hasToken() && h("button", { class: "small", on: { click: () => { useToken(""); location.reload(); } } }, "Forget token");
   fill(top, logo, h("div", { class: "top-links" }, links), h("span", { class: "live", id: "live", role: "status" }), theme,
     h("span", { class: "who", title: me.tenant ? `of ${me.tenant}` : "" }, me.caller), out);
+  document.body.classList.toggle("solo", sections().length === 1);
   fill(side, h("ul", {}, sections().map((one) => h("li", {}, h("a", { href: `#/${one.name}`, "data-name": one.name }, icon(one.name), h("span", {}, one.title))))));
 }
 

@@ -49,7 +49,7 @@ export function table(columns, rows, { empty = "Nothing yet.", caption = "", ope
   };
   return h("div", { class: "table", tabindex: "0", role: "region", "aria-label": caption || "Table" },
     h("table", {}, caption && h("caption", { class: "hidden" }, caption),
-      h("thead", {}, h("tr", {}, columns.map((one) => h("th", { class: one.class, scope: "col" }, one.title)))),
+      h("thead", {}, h("tr", {}, columns.map((one) => h("th", { class: one.class, scope: "col" }, one.title || h("span", { class: "hidden" }, "Actions"))))),
       h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((one, at) => cell(one, row, at === 0)))))));
 }
 
@@ -82,15 +82,16 @@ export const trouble = (error) => h("p", { class: "trouble", role: "alert" }, ic
 export const button = (words, act, kind = "", more = {}) =>
   h("button", { type: "button", class: kind, on: { click: (event) => during(event.currentTarget, act) }, ...more }, words);
 
-/** Run something that a button began: it cannot be pressed again meanwhile, and errors are told. */
+/** Run something that a button began: pressing it again does nothing meanwhile, and errors are told. */
 export async function during(pressed, act) {
-  pressed.disabled = true;
+  if (pressed.getAttribute("aria-busy")) return; // it is not disabled, or it would lose the focus
+  pressed.setAttribute("aria-busy", "true");
   try {
     await act();
   } catch (error) {
     if (error.name !== "AbortError") tell(error.message, "bad");
   } finally {
-    pressed.disabled = false;
+    pressed.removeAttribute("aria-busy");
   }
 }
 

@@ -55,7 +55,7 @@ function left(key) {
   return h("div", { class: "stack-tight" }, meter(tight.part, `${percent(tight.part)} left of ${limitWords(tight)}`, { invert: true }), h("span", { class: "quiet" }, `${percent(tight.part)} of ${limitWords(tight)}`));
 }
 
-function actions(key, draw) {
+function actions(key, draw, size = "small") {
   const act = (action, words) => async () => {
     await send(`admin/api/keys/${quoted(key.key)}/${action}`);
     tell(words, "good", undoOf(draw));
@@ -65,11 +65,11 @@ function actions(key, draw) {
     const told = await send(`admin/api/keys/${quoted(key.key)}/check`);
     tell(told.ok ? `${key.key} works: it answered in ${seconds(told.seconds)}.` : `${key.key} does not work: ${told.reason}.`, told.ok ? "good" : "bad");
     await draw();
-  }, "small");
+  }, size);
   const isAway = key.state === "paused" || key.state === "retired";
   return [
     check,
-    isAway ? button("Resume", act("resume", `${key.key} is used again.`), "small") : button("Pause", act("pause", `${key.key} is paused; what is under way goes on.`), "small"),
+    isAway ? button("Resume", act("resume", `${key.key} is used again.`), size) : button("Pause", act("pause", `${key.key} is paused; what is under way goes on.`), size),
   ];
 }
 
@@ -131,7 +131,7 @@ async function one(view, { signal }, id) {
       fill(body, quiet("There is no key of this name any more."));
       return;
     }
-    fill(actionsAt, actions(key, draw), key.state !== "retired" && button("Retire", () => confirmed(`Retire ${id}?`, "It is not used any more until somebody resumes it. What is under way goes on.", "Retire", async () => {
+    fill(actionsAt, actions(key, draw, ""), key.state !== "retired" && button("Retire", () => confirmed(`Retire ${id}?`, "It is not used any more until somebody resumes it. What is under way goes on.", "Retire", async () => {
       await send(`admin/api/keys/${quoted(id)}/retire`);
       tell(`${id} is retired.`, "good", undoOf(draw));
       await draw();

@@ -1,0 +1,325 @@
+"""The console as its people use it: an administrator at work, an instructor, a student, without a mouse, on a phone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from console_world import STRANGE, world
+from e2e import panel_lab
+
+AXE = Path(__file__).parents[2] / "build" / "npm" / "node_modules" / "axe-core" / "axe.min.js"
+SECTIONS = {
+    "overview": "Overview",
+    "activity": "Activity",
+    "activity?tab=errors": "Activity",
+    "activity/request/xss-1": "Request",
+    "keys": "Keys",
+    "keys/groq-1": "groq-1",
+    "people": "People",
+    "people?tab=users": "People",
+    "people?tab=api-keys": "People",
+    "people/course/econometrics": "econometrics",
+    f"people/user/{quote(STRANGE, safe='')}": STRANGE,
+    "webhooks": "Webhooks",
+    "changes": "Changes",
+    "settings": "Settings",
+    "own": "My use",
+}
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory):
+    with world(tmp_path_factory.mktemp("console")) as town:
+        town.send("POST", "admin/health-check", town.tokens["admin"])  # which finds the dead key
+        town.send("POST", "admin/api/webhooks", town.tokens["admin"], {"url": "https://hooks.example.org/a"})
+        yield town
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with panel_lab.chromium() as browser:
+        yield browser
+
+
+class Console:
+    """A page of the console, after a login with somebody's token; ``asked`` has all addresses that it asked."""
+
+    def __init__(self, browser, town, token, part="admin", **options):
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.asked, self.said = [], []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda line: self.said.append(line.text) if line.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.goto(town.url + part)
+        self.page.get_by_label("Token").fill(token)
+        self.page.get_by_role("button", name="Continue").click()
+        self.page.locator("h1").wait_for()
+        self.said.clear()  # the route ``me`` has said 401 before the login
+
+    def open(self, way, title=None):
+        """Go to a section and wait until it is there."""
+        self.page.evaluate("way => { location.hash = way; }", f"#/{way}")
+        if title is not None:
+            self.page.get_by_role("heading", level=1, name=title, exact=True).wait_for()
+            self.page.wait_for_function("() => !document.body.innerText.includes('Loading …')")
+
+    def told(self, words):
+        self.page.locator(".toast").filter(has_text=words).last.wait_for()
+
+    def press(self, name, within=None):
+        (within or self.page).get_by_role("button", name=name, exact=True).first.click()
+
+    def confirm(self, name):
+        self.press(name, self.page.get_by_role("dialog"))
+
+    def close(self):
+        self.context.close()
+
+
+@pytest.fixture(scope="module")
+def admin(browser, town):
+    console = Console(browser, town, town.tokens["admin"], viewport={"width": 1280, "height": 860})
+    yield console
+    console.close()
+
+
+def test_why_one_user_gets_no_answers(admin):
+    admin.open("people?tab=users", "People")
+    admin.page.get_by_label("Name").fill("noor")
+    admin.page.get_by_label("Name").press("Enter")
+    admin.page.get_by_role("heading", name="noor").wait_for()
+
+    finding = admin.page.locator(".finding")
+    assert "The last 9 requests got no answer: model_not_found." in finding.inner_text()
+    assert "There is no model 'gpt-lagre' for you. There are: gpt-small, llama-70b." in finding.inner_text()
+    finding.get_by_role("link", name="Open the last").click()
+    admin.page.get_by_role("heading", name="Request").wait_for()
+    assert admin.page.get_by_text("noor-0").count()
+    assert admin.page.get_by_text("refused 404").count()
+    # And the other way: from the id that the student reads out.
+    admin.open("activity?tab=errors", "Activity")
+    admin.page.get_by_label("Request id").fill("noor-3")
+    admin.page.get_by_label("Request id").press("Enter")
+    admin.page.wait_for_function("() => document.querySelectorAll('tbody tr').length === 1")
+    assert "noor" in admin.page.locator("tbody tr").inner_text()
+
+
+def test_a_student_who_burns_the_budget_is_stopped_and_let_back(admin, town):
+    admin.open("activity", "Activity")
+    who = admin.page.get_by_role("region", name="Users")
+    spent = {row.split("\t")[0]: row for row in who.locator("tbody tr").all_inner_texts()}
+    dearest = max(spent, key=lambda name: float(re.search(r"\$([\d.]+)", spent[name])[1]))
+    assert dearest == "jonas"
+    who.get_by_role("link", name="jonas").click()
+    admin.page.get_by_role("heading", name="jonas").wait_for()
+    assert town.ask("jonas-token").status_code == 200
+
+    admin.press("Stop")
+    admin.confirm("Stop")
+    admin.page.get_by_text("This person is stopped.").wait_for()
+    refused = town.ask("jonas-token")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert town.ask("hugo-token").status_code == 200, "the others of the course go on"
+
+    admin.press("Let ask again")
+    admin.told("may ask again")
+    assert town.ask("jonas-token").status_code == 200
+    admin.page.get_by_role("button", name="Stop", exact=True).wait_for()
+    before = town.send("GET", "admin/api/users/jonas", town.tokens["admin"]).json()["limits"]["day"]["current"]
+    assert before > 0
+    admin.press("Give limits back")
+    admin.confirm("Give back")
+    admin.told("has all limits again")
+    assert town.send("GET", "admin/api/users/jonas", town.tokens["admin"]).json()["limits"]["day"]["current"] == 0
+
+
+def test_what_a_course_cost_last_week(admin, town):
+    admin.open("people", "People")
+    admin.page.get_by_role("link", name="econometrics").click()
+    admin.page.get_by_role("heading", name="econometrics").wait_for()
+    shown = admin.page.locator(".tile").filter(has_text="Cost, 7 days").locator(".tile-value").inner_text()
+    week = town.send("GET", "admin/api/metrics?hours=168&tenant=econometrics", town.tokens["admin"]).json()
+    assert shown == f"${week['total']['cost_usd']:.2f}"
+    assert week["total"]["cost_usd"] > 20
+
+    # A budget from now on, taken back by the toast's button.
+    admin.page.get_by_label("Dollars a day").fill("0.01")
+    admin.page.locator(".card").filter(has_text="Limits and budget").get_by_role("button", name="Save").click()
+    admin.told("The limits of econometrics are set.")
+    refused = town.ask("hugo-token")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "budget_exceeded")
+    admin.page.locator(".toast").last.get_by_role("button", name="Undo").click()
+    admin.told("Taken back.")
+    assert town.ask("hugo-token").status_code == 200
+
+
+def test_a_dead_key_is_replaced(admin, town):
+    admin.open("overview", "Overview")
+    finding = admin.page.locator(".finding").filter(has_text="groq-old")
+    assert "Its provider does not accept it any more." in finding.inner_text()
+    finding.get_by_role("link", name="Open").click()
+    admin.page.get_by_role("heading", name="groq-old").wait_for()
+    admin.page.get_by_text("Add a new key, then retire this one.").wait_for()
+
+    admin.open("keys", "Keys")
+    admin.press("Add a key")
+    dialog = admin.page.get_by_role("dialog")
+    dialog.get_by_label("Provider").fill("groqq")
+    dialog.get_by_label("Key", exact=True).fill("gsk-new-one-12345")
+    admin.confirm("Add")
+    dialog.get_by_role("alert").wait_for()
+    assert "is no preset" in dialog.get_by_role("alert").inner_text(), "what is wrong stays in the form"
+    dialog.get_by_label("Provider").fill("groq")
+    dialog.get_by_label("Name").fill("groq-new")
+    dialog.get_by_label("Address").fill("http://provider.invalid/v1")
+    admin.confirm("Add")
+    admin.told("groq-new is there.")
+    row = admin.page.locator("tbody tr").filter(has_text="groq-new")
+    row.get_by_role("button", name="Check").click()
+    admin.told("groq-new works")
+    assert town.asked[-1] == "gsk-new-one-12345"
+    admin.page.get_by_role("link", name="groq-old").click()
+    admin.page.get_by_role("heading", name="groq-old").wait_for()
+    admin.press("Resume")  # a wrong guess; the provider still refuses it
+    admin.told("groq-old is used again.")
+    admin.press("Check")
+    admin.told("does not work: credential")
+
+    admin.open("changes", "Changes")
+    told = admin.page.locator("tbody tr").filter(has_text="New key groq-new").first.inner_text()
+    assert "gsk-new" not in told
+    assert "sealed" not in told
+    admin.page.locator("tbody tr").filter(has_text="New key groq-new").first.get_by_role("button", name="Undo").click()
+    admin.confirm("Undo")
+    admin.told("Taken back.")
+    names = [row["key"] for row in town.send("GET", "admin/api/keys", town.tokens["admin"]).json()["keys"]]
+    assert "groq-new" not in names
+
+
+def test_names_that_are_scripts_stay_text_and_nothing_comes_from_elsewhere(admin, town):
+    admin.said.clear()
+    for way, title in SECTIONS.items():
+        admin.open(way, title)
+    admin.open("activity", "Activity")
+    assert admin.page.get_by_text(STRANGE, exact=True).count() >= 2
+    assert admin.page.evaluate("window.hacked") is None
+    assert admin.page.locator("main img, main script, main iframe").count() == 0
+    assert all(url.startswith((town.url, "data:")) for url in admin.asked)
+    assert admin.said == []
+    # Even a part of the page that took text for a page would not run it.
+    refused = admin.page.evaluate(
+        "() => { try { document.body.innerHTML = '<p>'; } catch (error) { return error.name; } }"
+    )
+    assert refused == "TypeError"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(admin, scheme):
+    admin.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    found = {}
+    for way, title in list(SECTIONS.items())[:: 1 if scheme == "light" else 3]:
+        admin.open(way, title)
+        found |= {f"{way}: {one['id']}": one["nodes"] for one in violations(admin.page)}
+    admin.open("keys", "Keys")
+    admin.press("Add a key")
+    found |= {f"dialog: {one['id']}": one["nodes"] for one in violations(admin.page)}
+    admin.page.keyboard.press("Escape")
+    assert found == {}
+
+
+def violations(page):
+    """What axe-core finds, with the places."""
+    if not page.evaluate("() => Boolean(window.axe)"):
+        page.evaluate(AXE.read_text(encoding="utf-8"))  # by the debugger, which the page's policy does not bind
+    run = "() => axe.run({resultTypes: ['violations']}).then(found => found.violations)"
+    return [
+        {"id": one["id"], "nodes": [(node["html"][:120], node["failureSummary"]) for node in one["nodes"]]}
+        for one in page.evaluate(run)
+    ]
+
+
+def test_it_is_live_and_works_by_keyboard(admin, town):
+    page = admin.page
+    admin.open("overview", "Overview")
+    page.locator(".live .dot.live").wait_for()
+    today = page.locator(".tile").filter(has_text="Answers a minute").locator(".tile-more")
+    before = int(re.search(r"[\d,]+", today.inner_text())[0].replace(",", ""))
+    assert town.ask("ada-token").status_code == 200
+    page.wait_for_function(
+        "before => Number(document.querySelector('.tile-more').innerText.replace(/\\D/g, '')) > before", arg=before
+    )
+    page.reload()
+    page.locator("h1").wait_for()
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.textContent") == "Skip to the content"
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("() => document.activeElement.textContent") == "Keys":
+            break
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Keys", level=1).wait_for()
+    page.get_by_role("button", name="Add a key").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("() => document.activeElement.name") == "provider"
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    assert page.evaluate("() => document.activeElement.textContent") == "Add a key", "the focus comes back"
+
+
+def test_a_phone_scrolls_down_only(browser, town):
+    phone = Console(browser, town, town.tokens["admin"], viewport={"width": 390, "height": 844})
+    for way, title in SECTIONS.items():
+        phone.open(way, title)
+        assert phone.page.evaluate("() => document.documentElement.scrollWidth") == 390, way
+    phone.close()
+
+
+def test_an_instructor_sees_the_own_course_only(browser, town):
+    teacher = Console(browser, town, town.tokens["teacher"])
+    assert teacher.page.locator(".side a").all_inner_texts() == [
+        *("Overview", "Activity", "People", "Webhooks", "Changes", "My use")
+    ]
+    for way, title in (("overview", "Overview"), ("activity", "Activity"), ("changes", "Changes")):
+        teacher.open(way, title)
+        assert "jonas" not in teacher.page.content()
+    teacher.open("people", "stats101")
+    assert not violations(teacher.page)
+    teacher.page.get_by_label("Requests a day").fill("500")
+    teacher.page.locator(".card").filter(has_text="Limits and budget").get_by_role("button", name="Save").click()
+    teacher.told("The limits of stats101 are set.")
+    teacher.open("people/course/econometrics")
+    teacher.page.get_by_role("alert").filter(has_text="You see your own group only.").wait_for()
+    teacher.open("settings", "Overview")  # there is no such section for them
+    teacher.close()
+
+
+def test_ones_own_page(browser, town):
+    town.send("POST", "chat", "chen-token", {"message": "What is a p-value?", "session_id": "mine"})
+    own = Console(browser, town, "chen-token", part="", viewport={"width": 390, "height": 844})
+    assert own.page.get_by_role("heading", name="My use").count()
+    assert not violations(own.page)
+    own.press("New key")
+    own.page.get_by_label("Name").fill("my script")
+    own.page.get_by_label("Requests a day").fill("3")
+    own.confirm("Make it")
+    text = own.page.locator(".secret").inner_text()
+    assert town.send("GET", "stats", text).json()["key"]["limits"]["requests_per_day"]["limit"] == 3
+    own.press("Close")
+    own.page.locator("tr").filter(has_text="my script").get_by_role("button", name="Revoke").click()
+    own.confirm("Revoke")
+    own.told("my script is revoked.")
+    assert town.send("GET", "stats", text).status_code == 401
+    own.press("Delete my data")
+    own.confirm("Delete")
+    own.told("Deleted: ")
+    assert town.send("GET", "conversations", "chen-token").json()["conversations"] == []
+    own.press("Forget token")
+    own.page.get_by_label("Token").wait_for()
+    own.page.get_by_label("Token").fill("wrong")
+    own.press("Continue")
+    own.page.get_by_role("alert").filter(has_text="This token is not known here.").wait_for()
+    own.close()
