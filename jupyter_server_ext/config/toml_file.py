@@ -107,14 +107,14 @@ def read_settings(text: str, environment: Mapping[str, str], name: str = "rsql.t
         line = found[1] if found and found[1] else text.count("\n") + 1
         raise ConfigError(f"{name}, line {line}: not TOML: {_AT_LINE.sub('', str(error))}.") from None
     source = Source(name, line_numbers(text), environment)
-    both, profile = _with_profile(source, values)
+    both, profile, chosen = _with_profile(source, values)
     settings = _settings(TomlTable(source, (), "the file", both))
-    where = origins_of(profile, {}, "profile") | origins_of(values, source.lines, Path(name).name)
+    where = origins_of(profile, {}, f"profile {chosen}") | origins_of(values, source.lines, Path(name).name)
     return dataclasses.replace(settings, origins=where)
 
 
-def _with_profile(source: Source, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the file says, over the profile that it or RSQL_PROFILE names; and the profile's own values."""
+def _with_profile(source: Source, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """What the file says, over the profile that it or RSQL_PROFILE names; and the profile's own values and name."""
     name = values.pop("profile", "") or source.environment.get("RSQL_PROFILE", "")
     if name and name not in PROFILES:
         there_are = f"must be one of: {', '.join(PROFILES)}."
@@ -122,9 +122,9 @@ def _with_profile(source: Source, values: dict[str, Any]) -> tuple[dict[str, Any
             raise ConfigError(f"RSQL_PROFILE {there_are}")
         source.refuse(("profile",), f"'profile' {there_are}")
     if not name:
-        return values, {}
+        return values, {}, ""
     profile = tomllib.loads((Path(__file__).parent / "profiles" / f"{name}.toml").read_text(encoding="utf-8"))
-    return merged_tables(profile, values), profile
+    return merged_tables(profile, values), profile, name
 
 
 def _settings(file: TomlTable) -> s.Settings:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 PAGES = Loader(str(Path(__file__).parent / "pages"))
 _STATIC = Path(__file__).parents[1] / "static"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_LEAST_GZIPPED = 1_000  # bytes
 _YEAR = 31_536_000  # seconds
 _LOOKS = 30  # events after which a stream asks again who looks; a minute
 # Only files of this gateway, no text of a script within the page, and no text that becomes a page: even a name that
@@ -48,6 +50,7 @@ _POLICY = (
 class _Files(NamedTuple):
     version: str  # a hash of all of them, which is in their address
     contents: Mapping[str, bytes]
+    gzipped: Mapping[str, bytes]
 
 
 @cache
@@ -60,7 +63,8 @@ def _files() -> _Files:
     digest = hashlib.sha256()
     for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return _Files(digest.hexdigest()[:12], contents)
+    gzipped = {name: gzip.compress(content, mtime=0) for name, content in contents.items()}
+    return _Files(digest.hexdigest()[:12], contents, gzipped)
 
 
 class Asset(GatewayHandler):
@@ -75,6 +79,10 @@ class Asset(GatewayHandler):
         if content is None:
             raise BadRequest("There is no such file.", code="not_found", status=404)
         self.set_header("Content-Type", f"{_TYPES[Path(name).suffix]}; charset=utf-8")
+        if len(content) > _LEAST_GZIPPED and "gzip" in self.request.headers.get("Accept-Encoding", ""):
+            self.set_header("Content-Encoding", "gzip")
+            content = files.gzipped[name]
+        self.set_header("Vary", "Accept-Encoding")
         # By this address it never changes: of another version it is another address.
         if version == files.version:
             self.set_header("Cache-Control", f"public, max-age={_YEAR}, immutable")
