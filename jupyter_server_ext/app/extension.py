@@ -13,7 +13,7 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.auth.identity import PasswordIdentityProvider
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.extension.application import ExtensionApp
-from tornado.web import RequestHandler
+from tornado.web import HTTPError, RequestHandler
 
 from jupyter_server_ext.app.assembly import RSQLGatewayApp, build_app, default_folder, owner, warm_prices, with_ledger
 from jupyter_server_ext.config import SCOPES, Secret, load_settings
@@ -142,16 +142,27 @@ class ServerIdentity:
             asking = _as_jupyters(handler)
             asking.current_user = None
             return self._person if asking.check_host() and asking.check_origin() else None
-        if not with_token and handler.request.method not in {"GET", "HEAD"}:
-            return None  # another site can make a browser send cookies, but not read a reply
+        asking = _as_jupyters(handler)
+        # Another site can make a browser send cookies, but neither read a reply nor the cookie that is to be repeated.
+        if not with_token and handler.request.method not in {"GET", "HEAD"} and not _is_of_own_page(asking):
+            return None
         ours = isinstance(provider, PasswordIdentityProvider)
         if ours and with_token:
             return None  # its one token is known already
-        asking = _as_jupyters(handler)
         user = await ensure_async(provider.get_user_cookie(asking) if ours else provider.get_user(asking))
         if user is None or not await ensure_async(self._server.authorizer.is_authorized(asking, user, "write", "rsql")):
             return None
         return self._person if ours else Caller(user.username, scopes=frozenset(SCOPES))
+
+
+def _is_of_own_page(asking: Any) -> bool:
+    # Whether the request repeats the cookie that only pages of this server can read.
+    asking.current_user = None  # whom tornado would ask for; it is not known yet
+    try:
+        RequestHandler.check_xsrf_cookie(asking)  # not Jupyter's, which settings switch off
+    except HTTPError:
+        return False
+    return bool(asking.check_origin())
 
 
 def _as_jupyters(handler: RequestHandler) -> Any:

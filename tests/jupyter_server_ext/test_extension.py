@@ -115,6 +115,22 @@ async def test_cookies_open_what_only_shows(jp_fetch):
     assert status == 401
 
 
+async def test_pages_of_the_server_change_something_by_its_cookies_and_others_do_not(jp_fetch):
+    login = await jp_fetch("api/status")
+    session, mark = login.headers["Set-Cookie"].split(";")[0], "0123456789abcdef"
+    headers = {"Cookie": f"{session}; _xsrf={mark}", "Authorization": ""}
+
+    async def change(**more):
+        return await jp_fetch("rsql", "admin", "health-check", method="POST", body="{}", headers={**headers, **more})
+
+    assert (await change(**{"X-XSRFToken": mark})).code == 200
+    forged = ({}, {"X-XSRFToken": "fedcba9876543210"}, {"X-XSRFToken": mark, "Origin": "https://evil.example"})
+    for more in (*forged, {"Cookie": session, "X-XSRFToken": mark}, {"Cookie": f"_xsrf={mark}", "X-XSRFToken": mark}):
+        assert (await refused(change(**more)))[0] == 401
+    page = await jp_fetch("rsql", "admin", headers={"Accept": "text/html", "Authorization": ""})
+    assert "rsql-token" in page.body.decode()
+
+
 async def test_a_cookie_does_not_help_a_wrong_token(jp_fetch):
     login = await jp_fetch("api/status")
     headers = {"Cookie": login.headers["Set-Cookie"].split(";")[0], "Authorization": "token wrong"}
