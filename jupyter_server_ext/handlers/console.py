@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.handlers.base import AppContext
     from jupyter_server_ext.ledger import Thing
 
-PAGES = Loader(str(Path(__file__).parent / "pages"))
+_PAGES = Loader(str(Path(__file__).parent / "pages"))
 _STATIC = Path(__file__).parents[1] / "static"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _LEAST_GZIPPED = 1_000  # bytes
@@ -126,12 +126,7 @@ def show_page(handler: GatewayHandler, page: str, *, status: int = 200, **values
     handler.set_header("Referrer-Policy", "no-referrer")  # the address may hold the code of a login
     handler.set_header("Cross-Origin-Opener-Policy", "same-origin")
     values = {"base": handler.app.base, "version": _files().version} | values
-    handler.finish(page_of(page, **values))
-
-
-def page_of(name: str, **values: Any) -> bytes:
-    """A page of ``pages/``, with its values escaped."""
-    return PAGES.load(f"{name}.html").generate(**values)
+    handler.finish(_PAGES.load(f"{page}.html").generate(**values))
 
 
 class Me(GatewayHandler):
@@ -185,23 +180,32 @@ class Overview(GatewayHandler):
     async def _stream(self) -> None:
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("X-Accel-Buffering", "no")  # nginx: pass on each event as it comes
-        looks = 0
+        self._work = task = asyncio.current_task()  # which ends when the listener leaves
         try:
-            while not (self.client_left() or self.settings.get("leaving")):
-                self.write(b"data: " + msgspec.json.encode(await self._look()) + b"\n\n")
-                await self.flush()
-                await asyncio.sleep(LOOK_SECONDS)
-                looks += 1
-                if looks % _LOOKS == 0:  # whoever may not look any more sees no more
-                    self.caller = await self.app.auth.caller(self, "instructor")
-        except StreamClosedError:
-            return
+            await self._send_events()
+        except (asyncio.CancelledError, StreamClosedError) as error:
+            if task is None or not self.client_left():
+                raise
+            if isinstance(error, asyncio.CancelledError):
+                task.uncancel()
         except RsqlGatewayError as error:
             if not self._headers_written:
                 raise
             self.write(b"event: error\ndata: " + msgspec.json.encode(error.as_json(self.request_id)) + b"\n\n")
-        if not self._finished and not self.client_left():
+        finally:
+            self._work = None
+        if not self._finished:
             self.finish()
+
+    async def _send_events(self) -> None:
+        looks = 0
+        while not self.settings.get("leaving"):
+            self.write(b"data: " + msgspec.json.encode(await self._look()) + b"\n\n")
+            await self.flush()
+            await asyncio.sleep(LOOK_SECONDS)
+            looks += 1
+            if looks % _LOOKS == 0:  # whoever may not look any more sees no more
+                self.caller = await self.app.auth.caller(self, "instructor")
 
 
 class SettingsInForce(GatewayHandler):

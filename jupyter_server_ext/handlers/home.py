@@ -11,7 +11,7 @@ from tornado.web import HTTPError
 from jupyter_server_ext.errors import NotPermitted
 from jupyter_server_ext.handlers import shapes
 from jupyter_server_ext.handlers.base import GatewayHandler, health
-from jupyter_server_ext.handlers.console import page_of, show_app
+from jupyter_server_ext.handlers.console import show_app, show_page
 from jupyter_server_ext.handlers.openapi import openapi, operations
 from jupyter_server_ext.handlers.shapes import described
 from jupyter_server_ext.identity import needs_scope, open_to_all
@@ -74,8 +74,7 @@ class Docs(GatewayHandler):
             coded = re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", escape(doc), flags=re.S)
             return "".join(f"<p>{paragraph}</p>" for paragraph in coded.split("\n\n"))
 
-        self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.finish(page_of("docs", operations=operations(self.app.routes), in_html=in_html))
+        show_page(self, "docs", operations=operations(self.app.routes), in_html=in_html)
 
 
 class Health(GatewayHandler):
