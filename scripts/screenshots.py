@@ -1,5 +1,7 @@
 """Make the pictures of the README and the docs: real cells, answered in a real JupyterLab by the offline model.
 
+The console's are of a gateway with a past that is played.
+
 Writes ``docs/images/*.png``. Needs Chromium (``apt-get install chromium``) and the packages of ``make setup``.
 """
 
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 from demo import CONFIG, OUT, ROOT, jupyter_server
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 IMAGES = ROOT / "docs" / "images"
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
@@ -76,6 +78,7 @@ def main() -> int:
                 cell.screenshot(path=str(IMAGES / f"{name}.png"))
                 print(IMAGES / f"{name}.png")
             _panel(page)
+            _console(browser)
             browser.close()
     return 0
 
@@ -102,6 +105,35 @@ def _panel(page: Page) -> None:
     panel.locator(".rsql-limited").wait_for()
     page.wait_for_timeout(1000)
     _shot(panel, "panel_quota")
+
+
+def _console(browser: Browser) -> None:
+    """The console of a gateway with a past: a dead key, a student who burns a budget, one who gets no answers."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from console_world import world  # noqa: PLC0415 - on the path from here on
+
+    views = {
+        "console_overview": ("overview", "light", 1280, 1010),
+        "console_person": ("people/user/noor", "light", 1280, 830),
+        "console_activity": ("activity", "dark", 1280, 790),
+        "console_phone": ("overview", "dark", 390, 1180),
+    }
+    with tempfile.TemporaryDirectory() as folder, world(Path(folder)) as town:
+        town.send("POST", "admin/health-check", town.tokens["admin"])
+        for _ in range(8):
+            town.ask(town.tokens["ada"])
+        for name, (way, scheme, width, height) in views.items():
+            context = browser.new_context(
+                viewport={"width": width, "height": height}, color_scheme="dark" if scheme == "dark" else "light"
+            )
+            context.add_init_script(f"sessionStorage.setItem('rsql-token', '{town.tokens['admin']}')")
+            page = context.new_page()
+            page.goto(f"{town.url}admin#/{way}")
+            page.locator(".u-over").first.wait_for()
+            page.wait_for_timeout(1000)
+            page.screenshot(path=str(IMAGES / f"{name}.png"))
+            print(IMAGES / f"{name}.png")
+            context.close()
 
 
 def _shot(panel: Locator, name: str) -> None:

@@ -11,7 +11,7 @@ const SECTIONS = [
   { name: "keys", title: "Keys" },
   { name: "people", title: "People", teaches: true },
   { name: "webhooks", title: "Webhooks", teaches: true },
-  { name: "jobs", title: "Jobs", needs: "jobs" },
+  { name: "jobs", title: "Jobs", teaches: true, needs: "jobs" },
   { name: "changes", title: "Changes", teaches: true },
   { name: "settings", title: "Settings" },
 ];

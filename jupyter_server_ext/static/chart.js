@@ -39,7 +39,7 @@ export function curves(node, { times, series, words, format = short, axis: axisF
     const { data, bands } = stackedUp(shown, stacked);
     const text = colour("--quiet");
     const grid = { stroke: colour("--line"), width: 1 };
-    const axis = { stroke: text, grid, ticks: { show: false }, font: "11px system-ui", size: 30 };
+    const axis = { stroke: text, grid, ticks: { show: false }, font: "11px system-ui", size: 24 };
     const path = bars ? window.uPlot.paths.bars({ size: [0.8, 90], align: 1 }) : window.uPlot.paths.linear();
     plot = new window.uPlot({
       width, height, padding: [8, 18, 0, 0], legend: { show: false }, bands: bars ? undefined : bands,

@@ -21,10 +21,10 @@ export const head = (title, words, ...actions) =>
 export const back = (href, words) => h("a", { class: "back", href }, icon("back", 14), words);
 
 /** A bar of a part of something, which says in words what it shows. */
-export function meter(part, words, { invert = false } = {}) {
+export function meter(part, words, { invert = false, plain = false } = {}) {
   const shown = Math.max(0, Math.min(1, part));
   const used = invert ? 1 - shown : shown;
-  const kind = used >= 1 ? "bad" : used >= 0.8 ? "warn" : "good";
+  const kind = plain ? "good" : used >= 1 ? "bad" : used >= 0.8 ? "warn" : "good";
   return h("div", { class: `meter ${kind}`, role: "img", "aria-label": words, title: words },
     h("span", { vars: { "--part": `${(shown * 100).toFixed(1)}%` } }));
 }

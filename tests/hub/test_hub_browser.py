@@ -7,6 +7,7 @@ import re
 
 import httpx
 import pytest
+from e2e import panel_lab
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Dest": "document"}
 
@@ -112,6 +113,33 @@ def test_an_administrators_browser_opens_administrators_routes(hub, ada):
         assert by_script(hub, boss, "GET", "me", token).json()["hub"]["admin"] == f"{hub.url}hub/admin"
     assert by_script(hub, ada, "GET", "admin/api/overview", page_token(ada, f"{hub.gateway}admin")).status_code == 403
     assert ada.get(f"{hub.gateway}admin/api/keys").status_code == 403
+
+
+def test_the_console_is_a_page_of_the_hub(hub):
+    """In a real browser: the hub's login, its header and its way out, and changes by the session."""
+    with panel_lab.chromium() as chromium:
+        page = chromium.new_page()
+        said = []
+        page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
+        page.goto(f"{hub.gateway}admin")
+        page.get_by_label("Username:").fill("boss")
+        page.get_by_label("Password:").fill("any")
+        page.locator("#login_submit").click()
+        page.get_by_role("heading", name="Overview").wait_for()
+        assert page.url == f"{hub.gateway}admin"
+        logo = page.get_by_role("img", name="JupyterHub")
+        assert logo.evaluate("image => image.complete && image.naturalWidth > 20")
+        links = {link.inner_text(): link.get_attribute("href") for link in page.locator("header a").all()}
+        assert links["Home"] == f"{hub.url}hub/home"
+        assert links["Admin"] == f"{hub.url}hub/admin"
+        page.get_by_role("link", name="Keys", exact=True).click()
+        row = page.locator("tbody tr").filter(has_text="simulated")
+        row.get_by_role("button", name="Pause").click()
+        page.locator(".toast").get_by_role("button", name="Undo").click()
+        page.locator(".toast").filter(has_text="Taken back.").wait_for()
+        assert said == []
+        page.get_by_role("link", name="Logout").click()
+        page.wait_for_url(re.compile("/hub/(login|logout)"))
 
 
 def test_a_forged_host_leads_nowhere_else(hub):
