@@ -80,13 +80,14 @@ async function go() {
   }
   side.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   document.title = `${found.title} · rsql gateway`;
-  const room = h("div", { class: "section" });
+  const room = h("div", { class: "section", "aria-busy": "true" });
   try {
     const section = await import(`./sections/${found.name}.js`);
     if (here.signal.aborted) return;
     fill(view, room);
     window.scrollTo(0, 0);
     await section.show(room, { ...to, signal: here.signal, live });
+    room.removeAttribute("aria-busy");
   } catch (error) {
     if (here.signal.aborted || error.name === "AbortError") return;
     fill(view, head(found.title), trouble(error));

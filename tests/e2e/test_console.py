@@ -30,6 +30,13 @@ SECTIONS = {
 }
 
 
+OPEN = """way => {
+    for (const section of document.querySelectorAll(".section")) section.dataset.old = "1";
+    if (location.hash === way) dispatchEvent(new Event("hashchange"));
+    else location.hash = way;
+}"""
+
+
 @pytest.fixture(scope="module")
 def town(tmp_path_factory):
     with world(tmp_path_factory.mktemp("console")) as town:
@@ -61,9 +68,10 @@ class Console:
         self.said.clear()  # the route ``me`` has said 401 before the login
 
     def open(self, way, title=None):
-        """Go to a section and wait until it is there."""
-        self.page.evaluate("way => { location.hash = way; }", f"#/{way}")
+        """Go to a section and wait until it is there, with what it shows."""
+        self.page.evaluate(OPEN, f"#/{way}")
         if title is not None:
+            self.page.locator(".section:not([data-old]):not([aria-busy])").wait_for()
             self.page.get_by_role("heading", level=1, name=title, exact=True).wait_for()
             self.page.wait_for_function("() => !document.body.innerText.includes('Loading …')")
 
