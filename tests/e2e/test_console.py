@@ -24,6 +24,7 @@ SECTIONS = {
     "people/course/econometrics": "econometrics",
     f"people/user/{quote(STRANGE, safe='')}": STRANGE,
     "webhooks": "Webhooks",
+    "jobs": "Jobs",
     "changes": "Changes",
     "settings": "Settings",
     "own": "My use",
@@ -42,6 +43,7 @@ def town(tmp_path_factory):
     with world(tmp_path_factory.mktemp("console")) as town:
         town.send("POST", "admin/health-check", town.tokens["admin"])  # which finds the dead key
         town.send("POST", "admin/api/webhooks", town.tokens["admin"], {"url": "https://hooks.example.org/a"})
+        town.batch(town.tokens["ada"], 3)
         yield town
 
 
@@ -208,6 +210,17 @@ def test_a_dead_key_is_replaced(admin, town):
     assert "groq-new" not in names
 
 
+def test_a_job_is_seen_with_whose_it_is_and_asked_again(admin):
+    admin.open("jobs", "Jobs")
+    row = admin.page.locator("tbody tr").filter(has_text="ada")
+    row.filter(has_text="3 failed").wait_for()
+    assert "done" in row.inner_text()
+    row.get_by_role("button", name="Ask failed lines again").click()
+    admin.told("The failed lines are asked again.")
+    admin.open("changes", "Changes")
+    assert admin.page.get_by_text("repeated failed lines of the job").count() == 1
+
+
 def test_names_that_are_scripts_stay_text_and_nothing_comes_from_elsewhere(admin, town):
     admin.said.clear()
     for way, title in SECTIONS.items():
@@ -289,9 +302,9 @@ def test_a_phone_scrolls_down_only(browser, town):
 def test_an_instructor_sees_the_own_course_only(browser, town):
     teacher = Console(browser, town, town.tokens["teacher"])
     assert teacher.page.locator(".side a").all_inner_texts() == [
-        *("Overview", "Activity", "People", "Webhooks", "Changes", "My use")
+        *("Overview", "Activity", "People", "Webhooks", "Jobs", "Changes", "My use")
     ]
-    for way, title in (("overview", "Overview"), ("activity", "Activity"), ("changes", "Changes")):
+    for way, title in (("overview", "Overview"), ("activity", "Activity"), ("jobs", "Jobs"), ("changes", "Changes")):
         teacher.open(way, title)
         assert "jonas" not in teacher.page.content()
     teacher.open("people", "stats101")
