@@ -72,7 +72,7 @@ spark: setup-spark ## %%sql_ai on a real Spark, a cluster of two workers and Spa
 distributions: setup-test ## The Littlest JupyterHub and Zero to JupyterHub, from their repositories, with this gateway
 	$(python) -m pytest -m distributions -s --timeout 0 tests/distributions
 
-ha: setup-test ## three gateways behind HAProxy: one is killed, all are restarted, Redis moves
+ha: setup-test ## three gateways behind HAProxy: one is killed, all are restarted, a key dies and the alert is told, Redis moves
 	RSQL_HA_SECONDS=$${RSQL_HA_SECONDS:-10} $(python) -m pytest -s --timeout 0 tests/ha
 
 screenshots: setup-test ## the pictures in docs/images, taken in a real JupyterLab
@@ -87,3 +87,5 @@ release: setup-check ## dist/: sdist and wheel of this version, checked, and tri
 lock: ## resolve the newest versions into requirements.lock
 	uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --all-extras --group dev \
 	  --no-header -q -o requirements.lock --upgrade
+	for part in requirements build; do uv pip compile deploy/docker/$$part.in -c requirements.lock --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o deploy/docker/$$part.txt; done

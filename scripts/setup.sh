@@ -32,6 +32,8 @@ if [ "$purpose" = test ]; then
   need redis-server redis-server
   need haproxy /usr/sbin/haproxy
   need prometheus promtool
+  need prometheus-alertmanager amtool
+  need shellcheck shellcheck
   need curl curl
   need git git
   need procps pgrep

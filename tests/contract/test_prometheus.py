@@ -90,9 +90,9 @@ async def prometheus(tmp_path, port):
     """Prometheus with the configuration of deploy/, which looks at the gateway every second; how to ask it."""
     config = yaml.safe_load((RULES / "prometheus.yml").read_text(encoding="utf-8"))
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    (scrape,) = config["scrape_configs"]
-    scrape["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
-    scrape["authorization"]["credentials_file"] = str(tmp_path / "token")
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "rsql.yml").write_text(json.dumps([{"targets": [f"127.0.0.1:{port}"]}]))
+    config["scrape_configs"][0]["authorization"]["credentials_file"] = str(tmp_path / "token")
     (tmp_path / "token").write_text("scrape-token")
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     shutil.copy(RULES / "rules.yml", tmp_path)

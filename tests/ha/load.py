@@ -61,6 +61,10 @@ class Load:
         """How many had which."""
         return Counter(question.outcome for question in self.questions)
 
+    def reasons(self) -> Counter[tuple[str, str]]:
+        """Why those without an answer have none."""
+        return Counter((question.outcome, question.why) for question in self.questions if question.outcome != "ok")
+
     @contextlib.asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:
         """Each caller asks one question after the other, until the block has ended; the last ones are answered."""

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import time
 
+import httpx
 import sqlalchemy as sa
+from ha.cluster import ADMIN, DEPLOY, until, watch
 from ha.conftest import CLASS
 from ha.load import Load
+from simulated_provider import Fault
 
 SECONDS = float(os.environ.get("RSQL_HA_SECONDS", "0.5"))
 """Least length of each phase of load, which lasts until every gateway that runs has answered."""
 LIMIT = 40  # of the tenant "limited", an hour
+BOARD = json.loads((DEPLOY / "grafana" / "rsql.json").read_text(encoding="utf-8"))
 
 
 def status_by_request(cluster):
@@ -63,7 +69,7 @@ def test_one_of_three_is_killed(cluster):
 
 def test_a_rolling_restart_fails_nobody(cluster):
     load = asked_while(cluster, *[step for gateway in cluster.gateways for step in (gateway.end, gateway.start)])
-    assert load.outcomes().keys() == {"ok"}, [question for question in load.questions if question.outcome != "ok"]
+    assert load.outcomes().keys() == {"ok"}, load.reasons()
     known = status_by_request(cluster)
     assert [question for question in load.questions if known.get(question.request_id) != 200] == []
 
@@ -88,9 +94,47 @@ def test_a_limit_holds_while_one_is_killed(cluster):
     assert load.outcomes()["ok"] + load.outcomes()["cut"] <= LIMIT
 
 
+def test_a_key_dies_and_whoever_is_on_call_is_told(cluster, simulated, tmp_path):
+    """All of it with the configurations of deploy/: every query of the board is answered, and the alert arrives."""
+    with watch(tmp_path, cluster) as seen:
+        until(lambda: len(seen.ask('up{job="rsql"} == 1')) == 3, "Prometheus sees three gateways")
+        assert seen.ask('haproxy_server_status{proxy="gateways", state="UP"} == 1'), "and HAProxy"
+        asyncio.run(Load(cluster.url, ("ada",)).burst(LIMIT + 10))  # some are refused
+        load = Load(cluster.url, CLASS)
+        simulated.always["k2"] = Fault("status", 401, {"error": {"message": "no such key", "code": "invalid_api_key"}})
+
+        async def go():
+            async with load.going_on():
+                await asyncio.to_thread(until, lambda: "RsqlKeyLost" in seen.alerts(), "Alertmanager has the alert")
+                await asyncio.to_thread(until, lambda: unanswered(seen) == [], "the board's queries have answers")
+
+        try:
+            asyncio.run(go())
+        finally:
+            del simulated.always["k2"]
+        until(lambda: seen.told, "the message to whoever is on call")
+        for gateway in cluster.gateways:  # the provider takes the key again
+            checked = httpx.post(
+                f"http://127.0.0.1:{gateway.port}/rsql/admin/health-check", headers={"Authorization": f"token {ADMIN}"}
+            )
+            assert all(one["ok"] for one in checked.json()["keys"])
+        until(lambda: not seen.ask('ALERTS{alertname="RsqlKeyLost"}'), "the end of the alert")
+        (key,) = {one["labels"]["key"] for one in seen.told if one["labels"]["alertname"] == "RsqlKeyLost"}
+
+    assert key == "two"
+    assert load.outcomes().keys() == {"ok"}, load.reasons()  # another key answered what this one was asked
+
+
+def unanswered(seen):
+    """Queries of the board without an answer, within seconds rather than minutes."""
+    targets = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]]
+    queries = [re.sub(r"\[\w+\]", "[30s]", re.sub(r"\$(model|tenant|task)", ".*", one)) for one in targets]
+    return [query for query in queries if not seen.ask(query)]
+
+
 def test_redis_moves_to_its_replica(cluster, redis):
     master, _ = redis
     load = asked_while(cluster, master.process.kill)
-    assert load.outcomes().keys() == {"ok"}, [question for question in load.questions if question.outcome != "ok"]
+    assert load.outcomes().keys() == {"ok"}, load.reasons()
     for gateway in cluster.gateways:
         gateway.wait({"ok"})  # well again, without a restart
