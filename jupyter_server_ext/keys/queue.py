@@ -17,7 +17,7 @@ from jupyter_server_ext.errors import NoCapacity
 from jupyter_server_ext.keys.model_queue import ModelQueue, ModelQueues, QueuedRequest
 from jupyter_server_ext.keys.pool import Busy, KeyPool, Lease
 from jupyter_server_ext.keys.shares import Shares
-from jupyter_server_ext.keys.turns import LEAST_WEIGHT, Line
+from jupyter_server_ext.keys.turns import LEAST_WEIGHT, CallerLine
 from jupyter_server_ext.keys.wait_estimate import Schedules
 from jupyter_server_ext.keys.windows.usage import Cost, Reservation
 from jupyter_server_ext.messages import Caller, Waiting
@@ -186,7 +186,7 @@ class KeyQueue:
             loads[tenant] += load
         heaviest = max(loads, key=lambda tenant: (loads[tenant], tenant == own))
         lines = [line for one in flows for line in one.lines_of(heaviest)]
-        longest = max(lines, key=len, default=Line())
+        longest = max(lines, key=len, default=CallerLine())
         mine = sum(len(line) for line in lines if line[0].caller.name == request.caller.name)
         if heaviest == own and len(longest) <= 1 + mine:
             raise refusal

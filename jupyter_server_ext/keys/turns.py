@@ -66,7 +66,7 @@ def _after(flow: Flow, weight: float, served: int = 1) -> Flow:
     return Flow(flow.round + rounds, flow.number, flow.name, credit + rounds * weight)
 
 
-class Line(deque["QueuedRequest"]):
+class CallerLine(deque["QueuedRequest"]):
     """The requests of one caller, in the order in which they came."""
 
     __slots__ = ()
@@ -104,7 +104,7 @@ class Line(deque["QueuedRequest"]):
         """How many requests will be served before a new one."""
         return len(self)
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[CallerLine]:
         """This one."""
         yield self
 
@@ -116,7 +116,7 @@ class DeficitRoundRobin:
     _weight: Callable[[QueuedRequest], float]  # … and its weight
 
     def __init__(self) -> None:
-        self._waiting: dict[Tenant, Line | DeficitRoundRobin] = {}  # by flow
+        self._waiting: dict[Tenant, CallerLine | DeficitRoundRobin] = {}  # by flow
         self._order: list[Flow] = []  # of flows that wait, sorted
         self._flows: dict[Tenant, Flow] = {}  # also of those that have gone: their next ones
         self._weights: dict[Tenant, float] = {}
@@ -173,7 +173,7 @@ class DeficitRoundRobin:
         """The first requests of all callers, in the order of their turns."""
         for flow in self._order:
             waiting = self._waiting[flow.name]
-            if type(waiting) is Line:  # as most are: saves a generator for each
+            if type(waiting) is CallerLine:  # as most are: saves a generator for each
                 yield waiting[0]
             else:
                 yield from waiting.heads()
@@ -226,13 +226,13 @@ class DeficitRoundRobin:
             flows.serve(request)
             yield request
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[CallerLine]:
         """The requests of each caller."""
         return chain.from_iterable(waiting.lines() for waiting in self._waiting.values())
 
-    def _place(self, request: QueuedRequest) -> Line | DeficitRoundRobin:  # noqa: ARG002
+    def _place(self, request: QueuedRequest) -> CallerLine | DeficitRoundRobin:  # noqa: ARG002
         # Where the requests of a flow are to wait that comes now.
-        return Line()
+        return CallerLine()
 
     def _entry(self, name: Tenant, weight: float) -> Flow:
         # The place of a flow that comes now.
@@ -300,22 +300,22 @@ class TurnsOfTenants(DeficitRoundRobin):
         waiting, most = self._waiting, passed + LOOK_AHEAD
         if len(self._order) < most:
             tenants = [waiting[flow.name] for flow in self._order]
-            if any(type(one) is not Line for one in tenants):
+            if any(type(one) is not CallerLine for one in tenants):
                 heads = chain.from_iterable(zip_longest(*(one.heads() for one in tenants)))
                 return list(islice(filter(None, heads), passed, most))
-        return [one[0] if type(one := waiting[f.name]) is Line else one.head() for f in self._order[passed:most]]
+        return [one[0] if type(one := waiting[f.name]) is CallerLine else one.head() for f in self._order[passed:most]]
 
     def loads(self) -> Iterator[tuple[Tenant, float]]:
         """How many requests of each tenant wait, for a weight of 1."""
         return ((one, len(line) / max(LEAST_WEIGHT, self._weights[one])) for one, line in self._waiting.items())
 
-    def lines_of(self, tenant: Tenant) -> list[Line]:
+    def lines_of(self, tenant: Tenant) -> list[CallerLine]:
         """The requests of each caller of a tenant that wait."""
         return list(self._waiting[tenant].lines()) if tenant in self._waiting else []
 
-    def _place(self, request: QueuedRequest) -> Line | DeficitRoundRobin:
+    def _place(self, request: QueuedRequest) -> CallerLine | DeficitRoundRobin:
         if not request.caller.tenant:
-            return Line()
+            return CallerLine()
         return self._gone.pop(request.tenant) if request.tenant in self._gone else TurnsOfCallers()
 
     def _leave(self, name: Tenant) -> None:
