@@ -30,7 +30,7 @@ from jupyter_server_ext.ledger import opened
 from jupyter_server_ext.messages import Caller, Entry, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 OWNER = Caller("owner", scopes=frozenset({"chat", "admin", "instructor"}))
@@ -39,7 +39,6 @@ COURSES = {
     "econometrics": ["hugo", "ines", "jonas", "kemi"],
     "genomics-lab": ["lars", "mia", "noor"],
 }
-STRANGE = "<img src=x onerror=window.hacked=1>"
 TABLES = {"stats101": "flights,weather", "econometrics": "panel,wages", "genomics-lab": "variants,samples"}
 LIMITS = (Limit(30, "requests", 60.0), Limit(1_000, "requests", 86_400.0), Limit(6_000, "tokens", 60.0))
 DEAD = "key-that-was-revoked"
@@ -108,10 +107,14 @@ def history(now: float, days: int = 8, seed: int = 7) -> list[Entry]:
                 duration_seconds=0.01,
             )
         )
-    strange = {"caller": STRANGE, "model": STRANGE, "session": STRANGE, "error_text": STRANGE, "tables": STRANGE}
-    failed = {"status": 502, "error": "upstream_failed", "attempts": 1, "question": "q-xss"}
-    found.append(Entry("xss-1", now - 50, tenant="stats101", **strange, **failed))
     return sorted(found, key=lambda entry: entry.at)
+
+
+def strange(text: str, number: int, tenant: str) -> Entry:
+    """A request of which every text that anybody can make up is this one."""
+    names = {"caller": text, "model": text, "session": text, "client_id": text, "error_text": text, "tables": text}
+    how = {"status": 502, "error": "upstream_failed", "attempts": 1, "key": text, "question": f"q-{number}"}
+    return Entry(f"xss-{number}", time.time() - 50, tenant=tenant, **names, **how)
 
 
 def _entry(draw: random.Random, who: tuple[str, float, str, str], model: str, usage: Usage, price: int) -> Entry:
@@ -181,10 +184,10 @@ def settings(folder: Path) -> Settings:
 
 
 @contextmanager
-def world(folder: Path, base: str = "/services/rsql/") -> Iterator[Town]:
-    """The gateway with its past, until the block ends."""
+def world(folder: Path, more: Sequence[Entry] = (), base: str = "/services/rsql/") -> Iterator[Town]:
+    """The gateway with its past and ``more``, until the block ends."""
     with opened(f"sqlite:///{folder / 'ledger.db'}", instance="one") as store:
-        store.finish(history(time.time() - 5))
+        store.finish([*history(time.time() - 5), *more])
         store.analytics.fold()
     asked: list[str] = []
 

@@ -12,6 +12,7 @@ function colour(name, part = 1) {
   return `rgba(${red}, ${green}, ${blue}, ${part})`;
 }
 
+const STEPS = [60, 300, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400, 172_800, 604_800, 1_209_600, 2_592_000, 7_776_000];
 const two = (number) => String(number).padStart(2, "0");
 const date = (unix) => new Date(unix * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
 
@@ -45,7 +46,7 @@ export function curves(node, { times, series, words, format = short, axis: axisF
       width, height, padding: [8, 18, 0, 0], legend: { show: false }, bands: bars ? undefined : bands,
       cursor: { y: false, points: { size: 6 } },
       scales: { x: { time: true, range: (_, low, high) => [low, bars ? high + slotOf(shown.times) : high] }, y: { range: (_, __, top) => [0, most ?? (top > 0 ? top * 1.1 : 1)] } },
-      axes: [{ ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((tick) => (step < 86_400 ? clock(tick) : date(tick))) }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => axisFormat(tick)) }],
+      axes: [{ ...axis, space: 70, incrs: STEPS, values: (_, ticks, __, ___, step) => ticks.map((tick) => (step < 86_400 ? clock(tick) : date(tick))) }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => axisFormat(tick)) }],
       series: [{}, ...order(shown.series, stacked).map((one) => ({
         label: one.label, stroke: colour(one.colour), width: bars ? 0 : 1.6, paths: path, points: { show: false },
         fill: one.fill || stacked || bars ? colour(one.colour, bars ? 1 : 0.14) : undefined,

@@ -45,7 +45,9 @@ export function table(columns, rows, { empty = "Nothing yet.", caption = "", ope
   const cell = (column, row, first) => {
     const shown = column.cell(row);
     const inside = first && open ? h("a", { href: open(row) }, shown === "" ? "(none)" : shown) : shown;
-    return h(first ? "th" : "td", { class: column.class, scope: first ? "row" : null, "data-title": column.title }, inside);
+    // One element in each cell: on a phone its column's title stands beside it.
+    const whole = inside instanceof Node ? inside : inside === "" || inside === false || inside === null || inside === undefined ? null : h("span", {}, inside);
+    return h(first ? "th" : "td", { class: column.class, scope: first ? "row" : null, "data-title": column.title }, whole);
   };
   return h("div", { class: "table", tabindex: "0", role: "region", "aria-label": caption || "Table" },
     h("table", {}, caption && h("caption", { class: "hidden" }, caption),

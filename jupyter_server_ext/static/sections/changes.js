@@ -37,8 +37,8 @@ export async function show(view, way) {
 
 function change(row) {
   if (row.kind === "did") return "";
-  const names = [...new Set([...Object.keys(row.before || {}), ...Object.keys(row.after || {})])].filter((name) => name !== "at");
-  const words = (value) => (value === undefined || value === null ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
+  const names = [...new Set([...Object.keys(row.before || {}), ...Object.keys(row.after || {})])].filter((name) => name !== "at" && name !== "made");
+  const words = (value) => (value === undefined || value === null ? "–" : Array.isArray(value) ? value.join(", ") || "none" : typeof value === "object" ? Object.entries(value).map(([name, one]) => `${name.replaceAll("_", " ")} ${words(one)}`).join(", ") : value === "" ? "none" : String(value));
   const changed = names.filter((name) => words(row.before?.[name]) !== words(row.after?.[name]));
   const shown = changed.map((name) => h("div", {}, h("span", { class: "quiet" }, `${name.replaceAll("_", " ")}: `), row.before?.[name] !== undefined && h("s", { class: "quiet" }, words(row.before[name])), row.before?.[name] !== undefined && " ", words(row.after?.[name])));
   return [row.undoes && badge("info", "undo"), shown];

@@ -51,6 +51,7 @@ const state = (key) => badge(KINDS[key.state], STATES[key.state], key.ready_in ?
 
 function left(key) {
   const tight = tightest(key);
+  if (key.state !== "ready") return "";
   if (!tight) return h("span", { class: "quiet" }, "no limit known");
   return h("div", { class: "stack-tight" }, meter(tight.part, `${percent(tight.part)} left of ${limitWords(tight)}`, { invert: true }), h("span", { class: "quiet" }, `${percent(tight.part)} of ${limitWords(tight)}`));
 }

@@ -2,14 +2,14 @@
 
 import { ask, send } from "../api.js";
 import { fill, h } from "../dom.js";
-import { bytes, count, seconds } from "../format.js";
+import { bytes, count, limitWords, seconds } from "../format.js";
 import { badge, button, card, confirmed, facts, field, head, table, tell } from "../parts.js";
 
 export async function show(view, { me, signal }) {
   const [{ settings }, health] = await Promise.all([ask("admin/api/settings", { signal }), ask("admin/api/health", { signal })]);
   const db = health.database;
   const perf = health.performance;
-  const ok = (word) => badge(word === "ok" ? "good" : word === "none" ? "" : "bad", word);
+  const ok = (word) => badge({ ok: "good", none: "", degraded: "warn" }[word] ?? "bad", word);
   fill(view, head("Settings", `rsql ${health.version}, running for ${seconds(perf.uptime_seconds)}`),
     h("div", { class: "two" },
       card("Health", facts([
@@ -43,6 +43,7 @@ export async function show(view, { me, signal }) {
 /** A value as people read it: lists with commas, tables as names and values. */
 function words(value) {
   if (Array.isArray(value)) return value.map(words).join(typeof value[0] === "object" ? "; " : ", ") || "none";
+  if (value?.unit && value.seconds) return `${count(value.amount)} ${limitWords(value)}${value.model ? ` of ${value.model === "*" ? "each model" : value.model}` : ""}`;
   if (value !== null && typeof value === "object") return Object.entries(value).map(([name, one]) => `${name} ${words(one)}`).join(", ");
   return String(value);
 }
