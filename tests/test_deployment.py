@@ -16,7 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from helm_templates import ChartError, rendered
 from servers import free_port, http_server, postgresql, redis
+
+from jupyter_server_ext.config import load_settings
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -87,13 +90,13 @@ def test_every_variable_of_compose_is_in_the_example():
     assert asked - {"RSQL_INSTANCE", "NAME"} == known
 
 
-def test_the_gateways_of_compose_serve_their_configuration():
-    told = run(
-        Path(sys.executable).parent / "rsql", "config", "check", DEPLOY / "compose" / "rsql.toml",
-        env={**os.environ, **SECRETS},
-    )  # fmt: skip
-    assert "offline" in told
-    assert not [secret for secret in ("metrics", "redis", "pg") if f":{secret}@" in told]
+def test_the_gateways_of_compose_read_their_configuration():
+    settings = load_settings(DEPLOY / "compose" / "rsql.toml", SECRETS)
+    assert (settings.default_model, settings.storage.instance, settings.storage.instances) == ("offline", "g1", 3)
+    assert "metrics" in settings.api_keys[0].scopes
+    hosts = re.findall(r"([\w-]+):26379", settings.storage.state)
+    assert hosts == [name for name in SERVICES if name.startswith("sentinel-")]
+    assert "@postgres/" in settings.storage.ledger
 
 
 def test_prometheus_and_haproxy_find_the_services():
@@ -332,3 +335,131 @@ def test_the_unit_is_what_the_script_installs():
     assert "http://127.0.0.1:8899/rsql/health" in script
     seconds = {name: int(n) for name, n in re.findall(r"(TimeoutStopSec|--drain-seconds)=(\d+)", unit) if n.isdigit()}
     assert seconds["TimeoutStopSec"] > seconds["--drain-seconds"]
+
+
+# Kubernetes -----------------------------------------------------------------------------------------------------------
+
+CHART = DEPLOY / "helm" / "rsql"
+STORES = {
+    "state": "redis://:${REDIS_PASSWORD}@redis/0",
+    "ledger": "postgresql://rsql:${POSTGRES_PASSWORD}@postgres/rsql",
+}
+CHOICES = {
+    "one": {},
+    "three": {"replicas": 3, "storage": STORES},
+    "at a hub": {"replicas": 2, "storage": STORES, "hub": {"enabled": True}, "networkPolicy": {"enabled": True}},
+    "everything": {
+        "replicas": 3,
+        "storage": STORES | {"className": "fast", "size": "5Gi"},
+        "image": {"repository": "example/rsql", "digest": f"sha256:{'0' * 64}", "pullSecrets": [{"name": "pull"}]},
+        "networkPolicy": {"enabled": True, "from": [{"namespaceSelector": {"matchLabels": {"of": "proxy"}}}]},
+        "podAnnotations": {"prometheus.io/scrape": "true"},
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "llm", "operator": "Exists"}],
+        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+        "podDisruptionBudget": {"minAvailable": "60%"},
+        "service": {"type": "NodePort", "port": 80},
+        "trustProxy": False,
+        "resources": {},
+    },
+}
+
+
+def by_kind(**values):
+    return {f"{one['kind']} {one['metadata']['name']}": one for one in rendered(CHART, "rsql", **values)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["1.27", ""], ids=["the oldest", "the newest"])
+def test_the_manifests_fit_the_schemas_of_kubernetes(version):
+    import kubernetes_validate
+
+    for choice in CHOICES.values():
+        for one in rendered(CHART, "rsql", **choice):
+            kubernetes_validate.validate(one, version or kubernetes_validate.latest_version(), strict=True)
+    broken = by_kind()["StatefulSet rsql"] | {"replica": 3}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, version or kubernetes_validate.latest_version(), strict=True)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_pods_have_no_rights_and_names_fit_together(choice):
+    found = by_kind(**CHOICES[choice])
+    of_all = found["StatefulSet rsql"]["spec"]
+    pod = of_all["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["automountServiceAccountToken"] is False
+    assert f"USER {pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}" in DOCKERFILE
+    rights = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    assert container["securityContext"] == rights
+    assert {one["mountPath"] for one in container["volumeMounts"]} >= {"/tmp", "/var/lib/rsql"}
+    mounted = {one["name"] for one in container["volumeMounts"]}
+    assert mounted == {one["name"] for one in pod["volumes"]} | {"data"}
+    assert container["envFrom"] == [{"secretRef": {"name": "rsql"}}]
+    assert not [kind for kind in found if kind.startswith("Secret ")], "secrets are made elsewhere"
+    assert pod["terminationGracePeriodSeconds"] > 60
+    labels = of_all["template"]["metadata"]["labels"].items()
+    selectors = [of_all["selector"]["matchLabels"]]
+    selectors += [one["spec"]["selector"] for kind, one in found.items() if kind.startswith("Service ")]
+    assert all(selector.items() <= labels for selector in selectors)
+    assert of_all["serviceName"] == "rsql-each"
+    assert f"Service {of_all['serviceName']}" in found
+    assert ("PodDisruptionBudget rsql" in found) == (choice != "one")
+    assert ("NetworkPolicy rsql" in found) == ("networkPolicy" in CHOICES[choice])
+    path = "/services/rsql/health" if choice == "at a hub" else "/rsql/health"
+    assert container["readinessProbe"]["httpGet"]["path"] == container["startupProbe"]["httpGet"]["path"] == path
+    assert "httpGet" not in container["livenessProbe"], "a provider that is away is no reason to kill"
+
+
+@pytest.mark.parametrize("choice", ["one", "three"])
+def test_the_pods_read_their_configuration(choice, tmp_path):
+    (tmp_path / "rsql.toml").write_text(by_kind(**CHOICES[choice])["ConfigMap rsql"]["data"]["rsql.toml"])
+    settings = load_settings(tmp_path / "rsql.toml", SECRETS)
+    assert settings.default_model == "offline"
+    assert settings.caller.requests_per_minute == 20
+    assert settings.storage.instances == (1 if choice == "one" else 3)
+    assert settings.storage.ledger.startswith("sqlite:" if choice == "one" else "postgresql:")
+
+
+def test_a_configuration_that_changes_starts_new_pods():
+    one, other = (
+        by_kind(config=text)["StatefulSet rsql"]["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+        for text in ('default_model = "offline"', 'default_model = "m"')
+    )
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"replicas": 2}, "Several gateways need storage.state"),
+        ({"replicas": 2, "storage": {"state": "redis://r"}}, "Several gateways need storage.state"),
+        ({"replicas": 0}, "replicas"),
+        ({"replica": 2}, "replica"),
+        ({"existingSecret": ""}, "existingSecret"),
+        ({"image": {"tag": "latest"}}, "tag"),
+        ({"storage": {"ledger": "mysql://m"}}, "ledger"),
+    ],
+)
+def test_values_that_cannot_work_are_refused(values, told):
+    with pytest.raises(ChartError, match=re.escape(told)):
+        rendered(CHART, "rsql", **values)
+
+
+def test_the_chart_has_the_version_of_the_project():
+    about = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert about["version"] == about["appVersion"] == project
+    assert SERVICES["gateway-1"]["image"] == f"rsql-gateway:{project}"
+    assert f"-t rsql-gateway:{project} ." in DOCKERFILE
+
+
+@pytest.mark.skipif(shutil.which("helm") is None, reason="Helm is not installed")
+@pytest.mark.parametrize("choice", CHOICES)
+def test_helm_gives_the_same(choice, tmp_path):
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(CHOICES[choice]))
+    given = run("helm", "template", "rsql", CHART, "-f", tmp_path / "values.yaml")
+    real = {f"{one['kind']} {one['metadata']['name']}": one for one in yaml.safe_load_all(given) if one}
+    assert real == by_kind(**CHOICES[choice])
+    run("helm", "lint", "--strict", CHART, "-f", tmp_path / "values.yaml")
