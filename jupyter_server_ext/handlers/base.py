@@ -25,6 +25,7 @@ from jupyter_server_ext.identity import open_to_all, scope_of
 from jupyter_server_ext.ledger import Page
 from jupyter_server_ext.logs import current_request
 from jupyter_server_ext.messages import Caller, is_name
+from jupyter_server_ext.tenants import change_made
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -63,7 +64,7 @@ _SENT = ", ".join(
         *("traceparent", "X-Request-Id", "X-RSQL-Session", "X-RSQL-Task"),
     )
 )
-_EXPOSED = "ETag, Retry-After, x-request-id, X-RSQL-Session"
+_EXPOSED = "ETag, Retry-After, x-request-id, X-RSQL-Change, X-RSQL-Session"
 _PATIENCE_SECONDS = 1.0  # with the body of a request that is refused anyway
 _PATIENCE_BYTES = 32_000_000  # likewise; who sends more is answered in the middle
 
@@ -353,6 +354,8 @@ class GatewayHandler(JsonHandler):
         # Clients with a kept connection find the next gateway by a new one.
         if self.settings.get("leaving"):
             self.set_header("Connection", "close")
+        if change := change_made.get():
+            self.set_header("X-RSQL-Change", change)
         if self.caller is not None:
             for name, value in self.app.limits.headers(self.caller).items():
                 self.set_header(name, value)

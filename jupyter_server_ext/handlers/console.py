@@ -198,9 +198,12 @@ class Overview(GatewayHandler):
             self.finish()
 
     async def _send_events(self) -> None:
-        looks = 0
+        looks, seen = 0, None
         while not self.settings.get("leaving"):
-            self.write(b"data: " + msgspec.json.encode(await self._look()) + b"\n\n")
+            look = await self._look()
+            # Without news a comment shows both ends that the other is still there.
+            self.write(b": nothing new\n\n" if look is seen else b"data: " + msgspec.json.encode(look) + b"\n\n")
+            seen = look
             await self.flush()
             await asyncio.sleep(LOOK_SECONDS)
             looks += 1

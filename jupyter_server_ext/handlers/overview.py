@@ -168,17 +168,19 @@ def _finding(level: str, what: str, do: str, part: str, name: str = "") -> Findi
 class Overviews:
     """Overviews of all courses or of one, each made once for all who look at the same moment."""
 
+    # Instructors are many, and each looks at another course: theirs are made less often.
+
     _made: dict[str | None, tuple[float, asyncio.Task[OverviewReply]]] = field(default_factory=dict)
 
     async def of(self, app: AppContext, tenant: str | None) -> OverviewReply:
-        """The overview of a tenant, or of all, not older than two seconds."""
+        """The overview of a tenant, not older than ten seconds, or of all, not older than two."""
         now = time.monotonic()
         until, task = self._made.get(tenant, (0.0, None))
         if task is None or now >= until:
             if len(self._made) > 1_000:  # tenants that nobody looks at any more
                 self._made.clear()
             task = asyncio.create_task(_overview(app, tenant))
-            self._made[tenant] = now + LOOK_SECONDS * 0.9, task
+            self._made[tenant] = now + LOOK_SECONDS * (0.9 if tenant is None else 4.9), task
         return await asyncio.shield(task)
 
 

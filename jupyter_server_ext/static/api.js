@@ -43,6 +43,11 @@ async function refusal(reply) {
   return new Refused(reply.status, told.error);
 }
 
+let change = "";
+
+/** The id of the change that the last request has made, by which it is taken back; empty for none. */
+export const changeMade = () => change;
+
 /** Ask a route: `await ask("admin/api/users", {query: {limit: 10}})`. Raises Refused. */
 export async function ask(path, { method = "GET", query = {}, body, signal, as = "json" } = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
@@ -59,6 +64,7 @@ export async function ask(path, { method = "GET", query = {}, body, signal, as =
     throw new Refused(0, { message: "The gateway cannot be reached. Is it running, and are you online?" });
   }
   if (!reply.ok) throw await refusal(reply);
+  if (method !== "GET") change = reply.headers.get("X-RSQL-Change") || "";
   return reply[as]();
 }
 

@@ -2,7 +2,7 @@
 
 import { ask, hasSession, hasToken, part, useToken } from "./api.js";
 import { fill, h, icon } from "./dom.js";
-import { card, field, head, trouble } from "./parts.js";
+import { button, card, field, head, trouble } from "./parts.js";
 
 // Of administrators, and of instructors those that are of a course.
 const SECTIONS = [
@@ -69,7 +69,7 @@ function way() {
   return { name: parts[0] || sections()[0].name, parts: parts.slice(1), query: new URLSearchParams(search || ""), me };
 }
 
-async function go() {
+async function go(changed) {
   const to = way();
   const found = sections().find((one) => one.name === to.name) || sections()[0];
   leave?.abort();
@@ -88,9 +88,11 @@ async function go() {
     window.scrollTo(0, 0);
     await section.show(room, { ...to, signal: here.signal, live });
     room.removeAttribute("aria-busy");
+    if (changed && document.activeElement === document.body) view.focus({ preventScroll: true }); // what had the focus is gone
   } catch (error) {
     if (here.signal.aborted || error.name === "AbortError") return;
-    fill(view, head(found.title), trouble(error));
+    const again = error.status === 401 && button("Log in again", () => location.reload(), "primary");
+    fill(view, head(found.title, "", again), trouble(error));
   }
 }
 

@@ -143,9 +143,12 @@ export function dialog(title, { words, fields = [], send = "Save", danger = fals
 /** Ask before something that cannot be taken back, or hurts. */
 export const confirmed = (title, words, send, act) => dialog(title, { words, send, danger: true, act });
 
+let fieldsMade = 0;
+
 /** One field of a form: {name, label, kind, value, hint, options, required, placeholder}. */
 export function field(one) {
-  const id = `f-${one.name}`;
+  fieldsMade += 1;
+  const id = `f-${one.name}-${fieldsMade}`; // there may be several forms with fields of one name
   const common = { id, name: one.name, required: one.required, "aria-describedby": one.hint ? `${id}-hint` : null };
   let input;
   if (one.kind === "choice") {

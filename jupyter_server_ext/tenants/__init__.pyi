@@ -3,6 +3,7 @@ from .overrides import LimitOverrides as LimitOverrides
 from .overrides import check_limits as check_limits
 from .rules import overlaid as overlaid
 from .runtime import RuntimeSettings as RuntimeSettings
+from .runtime import change_made as change_made
 from .tenants import Tenants as Tenants
 from .tenants import hidden_path as hidden_path
 from .tenants import shown as shown

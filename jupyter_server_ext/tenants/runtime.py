@@ -23,6 +23,7 @@ import json
 import secrets
 import time
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import KW_ONLY, InitVar, dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -48,6 +49,9 @@ _OF_TENANTS = ("tenant", "course")
 _WITH_TENANT = ("member", "webhook")  # things whose rules say whose they are
 _FOLLOW_SECONDS = 2.0  # between two looks at what other gateways have changed
 _TRIES = 5  # of a change that others come before
+change_made: ContextVar[str] = ContextVar("rsql_change", default="")
+"""The id of the change that the request at hand has made, for its reply; empty for none."""
+
 _TEACHES = frozenset({"instructor"})
 
 
@@ -252,6 +256,7 @@ class RuntimeSettings:
         added = await self._write(lambda store: store.add(lines))
         for line in lines if added else ():
             what = f"{line.kind} {line.name}"
+            change_made.set(line.id)
             log.warning("administrator_change", what=what, change=line.id, administrator=line.caller)
         await self.catch_up()
         return added

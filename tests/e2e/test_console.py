@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 from console_world import strange, world
 from e2e import panel_lab, xss
+from e2e.conftest import TOKEN
 
 AXE = Path(__file__).parents[2] / "build" / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 STRANGE = "<img src=x onerror=window.hacked=1>"
@@ -17,10 +18,12 @@ SECTIONS = {
     "activity": "Activity",
     "activity?tab=errors&user=noor": "Activity",
     "activity/request/xss-1": "Request",
+    "activity?tab=ratings": "Activity",
     "keys": "Keys",
     "keys/groq-1": "groq-1",
     "people": "People",
     "people?tab=users": "People",
+    "people?tab=limits": "People",
     "people?tab=api-keys": "People",
     "people/course/econometrics": "econometrics",
     f"people/user/{quote(STRANGE, safe='')}": STRANGE,
@@ -48,6 +51,9 @@ def town(tmp_path_factory):
         town.send("POST", "admin/health-check", town.tokens["admin"])  # which finds the dead key
         town.send("POST", "admin/api/webhooks", town.tokens["admin"], {"url": "https://hooks.example.org/a"})
         town.batch(town.tokens["ada"], 3)
+        answered = town.ask(town.tokens["ada"]).headers["x-request-id"]
+        rating = {"request_id": answered, "rating": 1, "comment": STRANGE}
+        town.send("POST", "feedback", town.tokens["ada"], rating)
         yield town
 
 
@@ -160,6 +166,15 @@ def test_what_a_course_cost_last_week(admin, town):
     assert shown == f"${week['total']['cost_usd']:.2f}"
     assert week["total"]["cost_usd"] > 20
 
+    admin.open("people?tab=limits", "People")
+    admin.page.locator(".card").filter(has_text="Of each course").get_by_label("Dollars a day").fill("0.02")
+    admin.page.locator(".card").filter(has_text="Of each course").get_by_role("button", name="Save").click()
+    admin.told("The limits are set.")
+    assert town.ask("mia-token").json()["error"]["code"] == "budget_exceeded"
+    admin.page.locator(".toast").last.get_by_role("button", name="Undo").click()
+    admin.told("Taken back.")
+    assert town.ask("mia-token").status_code == 200
+    admin.open("people/course/econometrics", "econometrics")
     # A budget from now on, taken back by the toast's button.
     admin.page.get_by_label("Dollars a day").fill("0.01")
     admin.page.locator(".card").filter(has_text="Limits and budget").get_by_role("button", name="Save").click()
@@ -341,6 +356,18 @@ def test_an_instructor_sees_the_own_course_only(browser, town):
     teacher.page.get_by_role("alert").filter(has_text="You see your own group only.").wait_for()
     teacher.open("settings", "Overview")  # there is no such section for them
     teacher.close()
+
+
+def test_in_a_jupyter_server_whoever_is_logged_in_there_is_its_administrator(browser, jupyter):
+    page = browser.new_page()
+    page.goto(f"{jupyter}login?token={TOKEN}")
+    page.goto(f"{jupyter}rsql/admin")
+    page.get_by_role("heading", name="Overview").wait_for()
+    page.get_by_role("link", name="Keys", exact=True).click()
+    page.get_by_role("button", name="Pause").click()
+    page.locator(".toast").filter(has_text="is paused").get_by_role("button", name="Undo").click()
+    page.locator(".toast").filter(has_text="Taken back.").wait_for()
+    page.close()
 
 
 def test_ones_own_page(browser, town):

@@ -113,6 +113,7 @@ class Served:
     gateway: FakeGateway
     app: object
     url: str
+    application: object
 
     async def ask(self, body=None, token="ada-token", path="v1/chat/completions", **options):
         body = {"messages": [{"role": "user", "content": "Hi"}]} if body is None else body
@@ -139,13 +140,14 @@ def served():
         if fake:
             changes = KeyChanges(gateway.pool, app.runtime)
             app = dataclasses.replace(app, gateway=gateway, metrics=Metrics(gateway.status), key_changes=changes)
-        server = HTTPServer(web_application(app))
+        application = web_application(app)
+        server = HTTPServer(application)
         socket, port = bind_unused_port()
         server.add_socket(socket)
         url = f"http://127.0.0.1:{port}{base}"
         try:
             async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
-                yield Served(client, gateway, app, url)
+                yield Served(client, gateway, app, url, application)
         finally:
             server.stop()
             app.reader.close()

@@ -212,6 +212,19 @@ def test_headroom_is_remembered_for_hours_and_of_so_many_limits():
     assert len(headroom.report()) == 400
 
 
+@pytest.mark.asyncio
+async def test_events_end_when_the_gateway_does(keeping):
+    async with keeping() as gateway:
+        headers = {"Authorization": f"Bearer {ADMIN}", "Accept": "text/event-stream"}
+        async with gateway.client.stream("GET", "admin/api/overview", headers=headers) as reply:
+            lines = reply.aiter_lines()
+            await anext(lines)
+            gateway.application.settings["leaving"] = True
+            async with asyncio.timeout(8):
+                assert [line async for line in lines if line.startswith("data")] == []
+        assert gateway.app.metrics.under_way == 0
+
+
 # Keys at run time -----------------------------------------------------------------------------------------------------
 
 
@@ -364,6 +377,19 @@ async def test_what_was_decided_at_run_time_is_from_the_console(keeping):
         assert rows["tenants.stats101.weight"] == (3.0, "console")
         assert rows["tenants.stats101.limits.usd_per_day"] == (4, "console")
         assert rows["keys.1.key"] == ("(set)", "default")
+
+
+@pytest.mark.asyncio
+async def test_a_reply_names_the_change_that_was_made_and_others_do_not(keeping):
+    async with keeping() as gateway:
+        made = await send(gateway, "PATCH", "admin/api/limits", {"caller": {"requests_per_hour": 8}})
+        change = made.headers["X-RSQL-Change"]
+        same = await send(gateway, "PATCH", "admin/api/limits", {"caller": {"requests_per_hour": 8}})
+        read = await gateway.get("admin/api/limits", ADMIN)
+        assert not any("X-RSQL-Change" in reply.headers for reply in (same, read))
+        undone = await send(gateway, "POST", f"admin/api/changes/{change}/undo")
+        assert undone.json()["changes"][0]["undoes"] == change
+        assert undone.headers["X-RSQL-Change"] == undone.json()["changes"][0]["id"]
 
 
 # One's own ------------------------------------------------------------------------------------------------------------

@@ -22,12 +22,13 @@ export async function show(view, way) {
     location.hash = `#/activity${kept.length ? `?${new URLSearchParams(kept)}` : ""}`;
   };
   const spans = tab === "use" && choices("Time", SPANS, hours, (value) => to({ hours: value }));
-  const tabs = choices("What to show", [["use", "Use"], ["errors", "Errors"]], tab, (value) => to({ tab: value }));
+  const tabs = choices("What to show", [["use", "Use"], ["errors", "Errors"], ...(admin ? [["ratings", "Ratings"]] : [])], tab, (value) => to({ tab: value }));
   const words = tenant ? `Of the course ${tenant}` : admin ? "Of everybody" : `Of your course ${me.tenant}`;
   const off = tenant && h("button", { type: "button", class: "small", on: { click: () => to({ course: "" }) } }, "Of everybody");
   fill(view, head("Activity", words, off, spans, tabs));
   const body = h("div", { class: "stack" });
   view.append(body);
+  if (tab === "ratings" && admin) return ratings(body, tenant);
   return tab === "errors" ? errors(body, { me, query, tenant, to }) : use(body, { hours, tenant, admin, signal });
 }
 
@@ -139,6 +140,19 @@ function errors(body, { me, query, tenant, to }) {
     return { rows: found.errors, next: found.next };
   };
   fill(body, card("Find", form), card("Errors, the latest first", paged(load, (rows) => requestsTable(rows, { admin, user: true }))));
+}
+
+function ratings(body, tenant) {
+  const load = async (after) => {
+    const found = await ask("admin/api/feedback", { query: { tenant, after, limit: 50 } });
+    return { rows: found.feedback, next: found.next };
+  };
+  fill(body, card("What people think of answers", paged(load, (rows) => table([
+    { title: "When", class: "tight", cell: (row) => when(row.at) },
+    { title: "Rating", cell: (row) => badge(row.rating >= 4 ? "good" : row.rating <= 2 ? "bad" : "", `${row.rating} of 5`) },
+    { title: "Comment", cell: (row) => row.comment },
+    { title: "Who", cell: (row) => h("a", { href: `#/people/user/${quoted(row.caller)}` }, row.caller || "(forgotten)") },
+  ], rows, { caption: "Ratings", open: (row) => `#/activity/request/${quoted(row.request_id)}`, empty: "Nobody has rated an answer yet." }))));
 }
 
 export function outcome(row) {

@@ -1,6 +1,6 @@
 // The keys of providers: which rest and why, what each has left and had left, and what can be done with them.
 
-import { ask, quoted, send } from "../api.js";
+import { ask, changeMade, quoted, send } from "../api.js";
 import { curves } from "../chart.js";
 import { fill, h } from "../dom.js";
 import { count, limitWords, percent, seconds } from "../format.js";
@@ -74,13 +74,15 @@ function actions(key, draw, size = "small") {
   ];
 }
 
-/** Takes the newest change back. */
-export const undoOf = (draw) => async () => {
-  const { changes } = await ask("admin/api/changes", { query: { limit: 1 } });
-  await send(`admin/api/changes/${quoted(changes[0].id)}/undo`);
-  tell("Taken back.");
-  await draw();
-};
+/** Takes back what was changed just now; null where nothing was. */
+export function undoOf(draw) {
+  const id = changeMade();
+  return id ? async () => {
+    await send(`admin/api/changes/${quoted(id)}/undo`);
+    tell("Taken back.");
+    await draw();
+  } : null;
+}
 
 function add(draw) {
   return dialog("Add a key", {

@@ -15,12 +15,12 @@ export async function show(view, way) {
   if (parts[0] === "course") return oneCourse(view, way, parts[1]);
   if (!admin) return oneCourse(view, way, me.tenant);
   const tab = query.get("tab") || "courses";
-  const tabs = [["courses", "Courses"], ["users", "People"], ["api-keys", "Virtual keys"]];
+  const tabs = [["courses", "Courses"], ["users", "People"], ["limits", "Limits of all"], ["api-keys", "Virtual keys"]];
   const actions = { courses: button("New course", newCourse, "primary"), "api-keys": button("New key", () => newApiKey(() => show(view, way)), "primary") };
   fill(view, head("People", "Courses, people, and the keys that stand for them", choices("What to show", tabs, tab, (value) => { location.hash = `#/people?tab=${value}`; }), actions[tab]));
   const body = h("div", { class: "stack" });
   view.append(body);
-  return { courses, users, "api-keys": apiKeys }[tab](body, way);
+  return { courses, users, limits, "api-keys": apiKeys }[tab](body, way);
 }
 
 // Courses -------------------------------------------------------------------------------------------------------------
@@ -262,6 +262,29 @@ function ownLimits(name, told, setLimits) {
     const changed = Object.fromEntries(Object.entries(given).filter(([limit, value]) => value !== (told.decided?.[limit] ?? null)));
     return Object.keys(changed).length ? setLimits(changed, `The limits of ${name} are set.`) : tell("Nothing has changed.");
   });
+}
+
+// Limits of all -------------------------------------------------------------------------------------------------------
+
+async function limits(body, way) {
+  const again = () => limits(body, way);
+  const told = await ask("admin/api/limits", { signal: way.signal });
+  const scopes = [["caller", "Of each person"], ["tenant", "Of each course"], ["everyone", "Of all together"]];
+  const cards = scopes.map(([scope, title]) => {
+    const now = told.limits[scope];
+    const fields = Object.entries(LIMITS).map(([limit, label]) => ({ name: limit, label, kind: "number", value: now[limit] ?? "", placeholder: "no limit" }));
+    return formCard(title, fields, told.decided[scope] ? "Changed here." : "As it was configured.", async (given) => {
+      const changed = Object.fromEntries(Object.entries(given).filter(([limit, value]) => value !== now[limit]));
+      if (!Object.keys(changed).length) return tell("Nothing has changed.");
+      await send("admin/api/limits", { [scope]: changed }, "PATCH");
+      tell("The limits are set.", "good", undoOf(again));
+      return again();
+    });
+  });
+  const routes = Object.entries(told.limits.routes || {}).map(([name, own]) => ({ name, own }));
+  fill(body, quiet("0 allows nothing, empty is no limit. Courses and people may have limits of their own, which go before these.", told.lasts ? "" : " Changes last until the gateway ends, as there are no records."),
+    h("div", { class: "three" }, cards),
+    routes.length > 0 && card("Of each person on one route", table([{ title: "Route", cell: (row) => h("code", {}, row.name) }, { title: "Limits", cell: (row) => limitsInWords(row.own) }], routes, { caption: "Routes" })));
 }
 
 // Virtual keys --------------------------------------------------------------------------------------------------------
