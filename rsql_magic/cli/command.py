@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rsql_magic import reports
 from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.assistant import Assistant
-from rsql_magic.cli import admin, r, terminal
+from rsql_magic.cli import admin, monitor, r, terminal
 from rsql_magic.context import Piece
 from rsql_magic.databases import check_dictionary, draft_dictionary
 from rsql_magic.display import TerminalScreen, table_plain
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         command(name, _report(reports.limits), "your limits, tokens and money")
     command("models", _report(reports.models), "the models there are")
     command("doctor", _doctor, "look at everything a question needs")
-    terminal.monitor_options(command("monitor", terminal.monitor, "the gateway and your limits, live, until Ctrl-C"))
+    monitor.monitor_options(command("monitor", monitor.monitor, "the gateway and your limits, live, until Ctrl-C"))
     ledger = commands.add_parser("ledger", help="verify or export the records of a gateway on this machine")
     ledger.set_defaults(run=lambda *_: _of_the_gateway(["ledger"]))  # after --gateway, which is none of its options
     config = commands.add_parser("config", help="check the rsql.toml of a gateway, and say what it makes of it")

@@ -13,13 +13,15 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 import httpx
+import msgspec
 import pytest
 from rich.console import Console
 
+from jupyter_server_ext.handlers import shapes
 from rsql_magic import reports
 from rsql_magic.assistant import Assistant
 from rsql_magic.cli import command as cli
-from rsql_magic.cli import r, terminal
+from rsql_magic.cli import monitor, r
 from rsql_magic.cli.terminal import rendered
 from rsql_magic.display import safe_markdown
 from rsql_magic.errors import GatewayUnreachable, LimitReached
@@ -267,18 +269,121 @@ TOLD = {
 }
 
 
+def drawn(look, width=100, **options):
+    """The lines that a terminal shows of a page."""
+    from rich.console import Console
+
+    console = Console(
+        width=width, height=60, file=io.StringIO(), highlight=False, force_terminal=True, color_system=None
+    )
+    console.print(monitor.page(look, NOW, "http://g/rsql/", **options))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
 def test_a_page_of_the_monitor():
-    assert terminal.page(TOLD, NOW, "http://g/rsql/") == [
+    assert drawn(TOLD) == [
         "rsql · http://g/rsql/ · 09:30:00 · Ctrl-C ends",
         "",
+        f"keys      {'█' * 18}{'░' * 6}  3 ready, 1 cooling",
+        "queue     2 waiting, about 2 s",
+        "models    m",
+        "you       ada in stats101",
+        f"requests  {'█' * 12}{'░' * 12}  5 of 10 this minute",
+        "money     $0.12 of $5.00 today",
+    ]
+
+
+RATES = dict.fromkeys(shapes.Rates.__annotations__, 0) | {"queue_seconds": 0.4, "first_token_seconds": None}
+HUB = {
+    "overview": {
+        "at": NOW.timestamp(),
+        "seconds": 420.0,
+        "recent": RATES | {"requests": 90, "success": 84, "failure": 4, "refused": 2},
+        "today": RATES | {"requests": 900, "success": 850, "cost_usd": 12.5},
+        "series": [RATES | {"start": NOW.timestamp() // 300 * 300 - 300, "success": 42}],
+        "keys": [
+            {"key": "groq-1", "state": "ready", "why": "", "limits": [{"unit": "requests", "limit": 30, "used": 15}]},
+            {"key": "groq-2", "state": "retired", "why": "Its provider does not accept it.", "limits": []},
+        ],
+        "budgets": [{"whose": "tenant:stats101", "period": "day", "part": 0.5}],
+        "findings": [
+            {
+                "level": "bad",
+                "what": "Key groq-2 is lost.",
+                "do": "Put another one in its place.",
+                "part": "keys",
+                "name": "groq-2",
+            }
+        ],
+        "status": "degraded",
+        "version": "0.2.0",
+        "queue": {},
+        "checks": {},
+    },
+    "errors": {
+        "errors": [
+            {"at": NOW.timestamp() - 60, "caller": "bob", "model": "m", "error": "timeout", "error_text": "No answer."}
+        ]
+    },
+}
+
+
+def test_the_overview_of_these_tests_is_one_of_a_gateway():
+    assert msgspec.convert(HUB["overview"], shapes.OverviewReply) == HUB["overview"]
+
+
+def test_an_administrator_sees_the_whole_gateway():
+    lines = drawn(TOLD | HUB)
+    assert [line for line in lines if line][1:8] == [
         f"keys     {'█' * 18}{'░' * 6}  3 ready, 1 cooling",
         "queue    2 waiting, about 2 s",
         "models   m",
-        "",
-        "you      ada in stats101",
-        f"requests {'█' * 12}{'░' * 12}  5 of 10 this minute",
-        "money    $0.12 of $5.00 today",
+        f"answers  {'▁' * 22}█▁  12.0 a minute",
+        "errors   4 failure, 2 refused of 90 in 7 min",
+        "waits    0.4 s in the queue",
+        "cost     $12.50 today, 850 answers",
     ]
+    assert f"budget   {'█' * 12}{'░' * 12}  50% of tenant:stats101 this day" in lines
+    assert "●  Key groq-2 is lost." in lines
+    assert "   Put another one in its place." in lines
+    table = next(n for n, line in enumerate(lines) if line.startswith("key "))
+    assert re.split(r" {2,}", lines[table + 1]) == ["groq-2", "retired", "Its provider does not accept it."]
+    assert re.split(r" {2,}", lines[table + 2]) == ["groq-1", "ready", f"{'█' * 12}{'░' * 12} 50%"]
+    assert re.split(r" {2,}", lines[table + 5]) == ["09:29:00", "bob", "m", "timeout: No answer."]
+    assert "you       ada in stats101" in lines, "and the own part"
+
+
+def test_a_page_bears_what_is_not_known_and_what_is_too_much():
+    bare = {"at": NOW.timestamp(), "seconds": 1.0, "recent": None, "today": None, "series": [], "keys": []}
+    lines = drawn({"status": {}, "stats": {}, "overview": bare})
+    assert "answers  no records are kept" in lines
+    assert "Nothing is wrong." in lines
+    many = HUB["overview"] | {"keys": [{"key": f"k{n}", "state": "ready"} for n in range(40)]}
+    assert "and 30 more" in drawn(TOLD | {"overview": many}, keys=10)
+
+
+def test_nothing_of_the_gateways_is_obeyed_by_the_terminal():
+    bad = "[red]x[/] \x1b]52;c;aGk=\x07\x1b[2J\u202e\x9b1A\nend"
+    overview = HUB["overview"] | {
+        "keys": [{"key": bad, "state": bad, "why": bad}],
+        "findings": [{"level": bad, "what": bad, "do": bad}],
+        "budgets": [{"whose": bad, "period": bad, "part": 0.1}],
+    }
+    failed = [{"at": 0.0, "caller": bad, "model": bad, "error": bad, "error_text": bad}]
+    told = TOLD | {"stats": TOLD["stats"] | {"caller": bad}, "overview": overview, "errors": {"errors": failed}}
+    text = "\n".join(drawn(told))
+    assert "[red]x[/]" in text, "no markup either"
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+
+
+def test_who_may_not_see_all_of_it_is_not_asked_again(rsql, gateway):
+    gateway.paths |= {"status": {"keys": {"ready": 1}}, "stats": {}, "admin/api/overview": HUB["overview"]}
+    lines = rsql("monitor", "--every", "0", "--times", "3")[1].splitlines()
+    assert {line.split(" ", 1)[1] for line in lines} == {
+        "ready=1 queue=0 requests_this_minute=0 answers_a_minute=12.0 failed=4 refused=2 cost_today=12.5000"
+    }
+    assert gateway.calls.count("admin/api/errors") == 1
+    assert gateway.calls.count("admin/api/overview") == 3
 
 
 def test_a_gateway_that_goes_away_is_said_and_looked_for_again(rsql, gateway, monkeypatch):

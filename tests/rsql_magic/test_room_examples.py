@@ -7,7 +7,7 @@ import pytest
 
 from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.answers.code_checks import check_blocks, parse_python, unknown_in_python
-from rsql_magic.cli import r, terminal
+from rsql_magic.cli import monitor, r
 from rsql_magic.display import charts
 from rsql_magic.display.screens import on_the_right, texts, texts_by_row
 from rsql_magic.display.tex import tamed
@@ -39,7 +39,7 @@ from rsql_magic.reports import in_words, limit_rows, money, of, queue, status_ro
             limit_rows({"caller": "ada", "limits": {"day": {"current": 3, "limit": 200}}, "cost": {"today": 0.5}}),
             [("you", "ada"), ("requests this day", "3 of 200"), ("money today", "$0.50")],
         ),
-        (terminal.bar(1, 2), "████████████░░░░░░░░░░░░"),
+        (monitor.bar(1, 2), "████████████░░░░░░░░░░░░"),
     ],
 )
 def test_figures_of_a_gateway(report, words):
