@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rsql_magic.sql import Privacy
     from rsql_magic.text2sql import SQLResult
 
-__all__ = ["ChatPanel", "ask", "sql_ai"]
+__all__ = ["ChatPanel", "ask", "map", "sql_ai"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -127,6 +127,58 @@ def sql_ai(
         model=model,
     )
     return assistant.sql_ai(question, connection, snapshot=_snapshot({}), options=options)
+
+
+def map(  # noqa: A001 - as a data frame's method is called; nothing here maps otherwise
+    frame: Any,
+    question: str,
+    returns: Mapping[str, Any] | None = None,
+    *,
+    model: str | None = None,
+    privacy: Privacy | None = None,
+    budget: float | None = None,
+    rows_per_request: int | None = None,
+    concurrency: int = 8,
+    fresh: bool = False,
+    quiet: bool = False,
+) -> Any:
+    """Ask about each row of a frame; the frame with a column for each answer, and ``error`` for why one is missing.
+
+    Equal rows are asked about once. What was answered is kept on this machine for thirty days: a call that was
+    interrupted goes on where it ended.
+
+    Args:
+        frame: A pandas or polars frame, an Arrow table or a relation of DuckDB.
+        question: The question; ``{{column}}`` is what stands in the row.
+        returns: By name ``str``, ``int``, ``float``, ``bool``, ``datetime.date``, or a list of the only texts there may
+            be; None for one text ``answer``.
+        model: Model or alias; None for the configured one.
+        privacy: Must be ``sample``, here or as `Rsql.privacy`: rows are sent to the model.
+        budget: US dollars; requests that might pass it are not sent.
+        rows_per_request: Rows asked about in one request; None for as many as pays.
+        concurrency: Requests at a time.
+        fresh: Whether to ask again what is known.
+        quiet: Whether to print nothing.
+
+    Raises:
+        RsqlError: One of the classes of ``rsql_magic.errors``; ``BadInput`` where a column or type is not right.
+
+    Example:
+        >>> map(reviews, "How does {{text}} sound?", {"mood": ["glad", "angry"]}, privacy="sample")  # doctest: +SKIP
+                           text   mood error
+        0  It works, thank you.   glad  <NA>
+    """
+    from rsql_magic.answers import MapOptions
+    from rsql_magic.display import Screen, TerminalScreen
+    from rsql_magic.notebook import loaded
+    from rsql_magic.reports import progress_bar
+
+    assistant, magics = _assistant(), loaded(_shell())
+    screen = Screen() if quiet else magics.screen() if magics else TerminalScreen(footer=False)
+    level = privacy or assistant.settings.privacy
+    options = MapOptions(model, level, budget, rows_per_request, concurrency, fresh)
+    returns = {"answer": str} if returns is None else returns
+    return assistant.map(frame, question, returns, options, screen=screen, draw=progress_bar(screen.status))
 
 
 def ChatPanel(*, keep: bool = False) -> Panel:  # noqa: N802 - a class, which is imported at its first use

@@ -50,7 +50,7 @@ from rsql_magic.text2sql import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from rsql_magic.answers import Answer
+    from rsql_magic.answers import Answer, MapOptions
     from rsql_magic.context import Context, Piece
     from rsql_magic.databases import Engine, MainThreadExecutor
     from rsql_magic.gateway import LLMClient, Message
@@ -183,6 +183,8 @@ class Assistant:
         self.chat = Chat(lambda: self.locator.client)
         self._notes_shown: set[str] = set()
         self.documents = DocumentsInReach(self.settings, self.locator)
+        cache = environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        self.rows_folder = Path(cache, "rsql")  # where answers about rows are kept
         self.values_folder = values  # where the values of databases are indexed; None for nowhere
         self._asked = ""  # the database that was asked last, as turns name it
         self.shared = SharedInReach(self.locator)
@@ -299,6 +301,34 @@ class Assistant:
         return answer
 
     @cell("study")
+    def map(
+        self,
+        frame: Any,
+        question: str,
+        returns: Mapping[str, Any],
+        options: MapOptions,
+        *,
+        screen: Screen | None = None,
+        draw: Callable[[int, int, str], None] = lambda *_: None,
+    ) -> Any:
+        """The frame with columns that a question about each row gave."""
+        from rsql_magic.answers import RowMap
+
+        screen, dictionary = screen or Screen(), self.dictionary.current()
+        options = replace(options, model=self.settings.resolve(options.model))
+        rows = RowMap(
+            self.locator,
+            screen,
+            self.rows_folder,
+            dictionary.is_restricted if dictionary else lambda _: False,
+            draw,
+            lambda: self.settings.batch_deadline,
+        )
+        with ending(screen):
+            made = rows.of(frame, question, returns, options)
+        screen.end()
+        return made
+
     def study(
         self,
         question: NotebookQuestion,

@@ -184,6 +184,18 @@ ASK = (
         choices=(*WAYS, "summary", "flashcards", "quiz", "exam"),
         more="See [The way a question is answered](#the-way-a-question-is-answered) and [Study cells](#study-cells).",
     ),
+    Option(
+        ("--map",),
+        "Ask about each row of this frame; {{column}} in the question is what stands in the row.",
+        metavar="FRAME",
+        more="See [A question about each row](#a-question-about-each-row).",
+    ),
+    Option(
+        ("--returns",),
+        "The columns that --map adds, and their types: `label: good|bad, score: float`.",
+        metavar="COLUMNS",
+    ),
+    Option(("--budget",), "Most US dollars that --map may spend.", metavar="USD", type=float),
     Option(("--count",), "How many items of study material, 1 to 30.", metavar="N", type=int),
     Option(("--format", "-f"), "How the answer is shown.", choices=("markdown", "text", "json"), command=True),
     _SHOW_CONTEXT,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.handlers.reading import Shape
     from jupyter_server_ext.handlers.requests import Read
     from jupyter_server_ext.messages import ChatRequest
+    from jupyter_server_ext.pipeline import Price
 
 
 # Silence in a stream after which a comment is due, by which clients tell a slow model from a lost connection.
@@ -212,7 +213,8 @@ class ModelList(GatewayHandler):
     def get(self) -> None:
         """Models that the caller may use."""
         models = self.app.policy.models(self.asker, self.app.gateway.models())
-        self.reply({"object": "list", "data": [_model(name) for name in models]})
+        prices = self.app.gateway.prices_of(models)
+        self.reply({"object": "list", "data": [_model(name, prices.get(name)) for name in models]})
 
 
 class OneModel(GatewayHandler):
@@ -224,7 +226,7 @@ class OneModel(GatewayHandler):
         """One model, if the caller may use it."""
         if name not in self.app.policy.models(self.asker, self.app.gateway.models()):
             raise UnknownModel("There is no model of this name for you. GET v1/models lists yours.", param="model")
-        self.reply(_model(name))
+        self.reply(_model(name, self.app.gateway.prices_of([name]).get(name)))
 
 
 class Embeddings(RelayHandler):
@@ -257,8 +259,10 @@ class Unsupported(GatewayHandler):
     get = post
 
 
-def _model(name: str) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "rsql"}
+def _model(name: str, price: Price | None) -> dict[str, object]:
+    """A model in OpenAI's form, with its price, where it is known, as OpenRouter writes it: dollars for one token."""
+    told = {"prompt": f"{price.input / 1e6:.12f}", "completion": f"{price.output / 1e6:.12f}"} if price else None
+    return {"id": name, "object": "model", "created": 0, "owned_by": "rsql", **({"pricing": told} if told else {})}
 
 
 def _ends_early(error: BaseException) -> bool:

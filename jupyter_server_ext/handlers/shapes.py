@@ -513,6 +513,7 @@ class ModelRow(TypedDict):
     object: str
     created: int
     owned_by: str
+    pricing: NotRequired[Object]
 
 
 class ModelsReply(TypedDict):

@@ -2,8 +2,11 @@ from .claims import Checked as Checked
 from .claims import check_claims as check_claims
 from .code_checks import bare_code as bare_code
 from .code_checks import check_in_r as check_in_r
+from .mapping import MapOptions as MapOptions
+from .mapping import RowMap as RowMap
 from .routes import way_of as way_of
 from .routes import way_said as way_said
+from .row_types import parsed_returns as parsed_returns
 from .snapshot import NotebookSnapshot as NotebookSnapshot
 from .snapshot import filled as filled
 from .snapshot import interpolate as interpolate

@@ -27,5 +27,6 @@ from .events import Waiting as Waiting
 from .events import usage_of as usage_of
 from .locator import GatewayLocator as GatewayLocator
 from .locator import is_batch as is_batch
+from .patience import Patience as Patience
 from .replay import ReplayFile as ReplayFile
 from .traces import cell as cell

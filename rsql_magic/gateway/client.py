@@ -301,6 +301,16 @@ class LLMClient:
         """Names of the models this caller may use."""
         return [str(model["id"]) for model in self.get("v1/models", timeout=10.0).get("data", [])]
 
+    def prices(self, model: str | None) -> tuple[float, float] | None:
+        """US dollars for a token that a model reads and for one that it writes; None where no price is told."""
+        try:
+            listed = self.get("v1/models", timeout=10.0).get("data", [])
+            told = {each["id"]: each.get("pricing") for each in listed}
+            pricing = told[model] if model else next(iter(told.values()))
+            return float(pricing["prompt"]), float(pricing["completion"])
+        except (GatewayError, AttributeError, KeyError, StopIteration, TypeError, ValueError):
+            return None
+
 
 # Stopping from another thread.
 

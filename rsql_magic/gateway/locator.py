@@ -265,6 +265,14 @@ class GatewayLocator:
     def _asked(self) -> LLMClient | WaitingClient:
         return self.gateway if self.patience is None else WaitingClient(lambda: self.gateway, self.patience)
 
+    def waiting_client(self, patience: Patience) -> WaitingClient | ReplayingClient:
+        """A client that waits as a batch run does, also where a person watches."""
+        self.gateway  # noqa: B018 - found once, before several threads use it
+        asked = WaitingClient(lambda: self.gateway, patience)
+        if self.replay is None:
+            return asked
+        return ReplayingClient(None if self._only_replays else asked, self.replay, self._floor or "")
+
     @contextmanager
     def telling(self, tell: Callable[[str], None]) -> Iterator[None]:
         """Until the end of the block, say by this function what a batch run waits for."""

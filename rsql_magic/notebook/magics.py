@@ -102,13 +102,15 @@ class RsqlMagics(Magics):
         snapshot = self.session.cell_snapshot(local_ns)
         kind: Kind | None = None if getattr(options, "as") in WAYS else getattr(options, "as")
         _refuse_mixed(options, kind)
+        if options.map:
+            return self._mapped(read, cell, snapshot)
         question, silent = self._asked(read, cell, snapshot, kind)
         with self.assistant.chat.in_thread(options.thread or ""):
             if options.show_context:
                 _print(self._preview(kind, question, snapshot, options).saying(unsure))
                 return None
             if kind:
-                more = {"count": options.count, "new": options.new, "screen": self._screen(silent=silent)}
+                more = {"count": options.count, "new": options.new, "screen": self.screen(silent=silent)}
                 study = self.assistant.study(question, snapshot, kind, **more)
                 self.session.keep(options.output, study)
                 return self._shown(study, silent=silent)
@@ -116,12 +118,12 @@ class RsqlMagics(Magics):
             if question.way == "query":
                 from rsql_magic.notebook import by_query
 
-                more = {"new": options.new, "screen": self._screen(silent=silent), "confirm": self._confirm}
+                more = {"new": options.new, "screen": self.screen(silent=silent), "confirm": self._confirm}
                 result = by_query.answer(question, self.assistant, snapshot, **more)
             if result is not None:
                 self.session.keep(options.output or read.target, result)
                 return self._shown(result, silent=silent)
-            answer = self.assistant.ask(question, snapshot, new=options.new, screen=self._screen(silent=silent))
+            answer = self.assistant.ask(question, snapshot, new=options.new, screen=self.screen(silent=silent))
         self.session.keep(options.output or read.target, answer)
         if answer.ended_by:
             raise answer.ended_by
@@ -130,8 +132,31 @@ class RsqlMagics(Magics):
         if options.run:
             from rsql_magic.notebook.running import run_code
 
-            run_code(answer, question.lang, self._shell, self.assistant, self._screen())
+            run_code(answer, question.lang, self._shell, self.assistant, self.screen())
         return self._shown(answer, silent=silent)
+
+    # `--map`: the frame with the columns that the question about each row gave.
+    def _mapped(self, read: Line, cell: str | None, snapshot: NotebookSnapshot) -> Any:
+        from rsql_magic.answers import MapOptions, parsed_returns
+        from rsql_magic.reports import progress_bar
+
+        options = read.options
+        if options.map not in snapshot.namespace:
+            hint = "Give the name of a data frame of this notebook."
+            raise BadInput(f"There is no frame {options.map}.", hint=hint)
+        text = "\n".join(filter(None, [read.text, (cell or "").strip()]))
+        level = options.privacy or self.settings.privacy
+        screen = self.screen(silent=silenced(text))
+        frame = self.assistant.map(
+            snapshot.namespace[options.map],
+            spoken(text),
+            parsed_returns(options.returns or "answer"),
+            MapOptions(options.model, level, options.budget),
+            screen=screen,
+            draw=progress_bar(screen.status),
+        )
+        self.session.keep(options.output or read.target, frame)
+        return None if silenced(text) or options.output or read.target else frame
 
     # The question, and whether its answer is not shown; study material may be of the whole notebook.
     def _asked(
@@ -221,7 +246,7 @@ class RsqlMagics(Magics):
             shown = self.assistant.sql_preview(question, read.connection, snapshot=snapshot, options=query, chat=afresh)
             _print(shown.saying(unsure))
             return None
-        more = {"new": options.new, "screen": self._screen(silent=silent), "confirm": self._confirm}
+        more = {"new": options.new, "screen": self.screen(silent=silent), "confirm": self._confirm}
         result = self.assistant.sql_ai(asked, read.connection, snapshot=snapshot, options=query, **more)
         kept = result.as_(getattr(options, "as") or "pandas")
         self.session.keep(options.output or read.target, result.sql if kept is None else kept)
@@ -242,7 +267,7 @@ class RsqlMagics(Magics):
                 from rsql_magic.display import CellOutput, plain_markdown
 
                 words = f"⚠ {type(error).__name__}: {error}"
-                self._screen().show(CellOutput(plain_markdown(words), words))
+                self.screen().show(CellOutput(plain_markdown(words), words))
             self.session.keep(read.options.output or read.target, None)
             return None
 
@@ -267,7 +292,7 @@ class RsqlMagics(Magics):
         """Look after the gateway, the models and the conversation."""
         from rsql_magic.notebook.commands import Commands
 
-        snapshot, screen = self.session.cell_snapshot(local_ns), self._screen()
+        snapshot, screen = self.session.cell_snapshot(local_ns), self.screen()
         Commands(self.assistant, snapshot, screen, lambda: self.panel().show(), self.session.keep).run(line)
 
     rsql.__doc__ = f"{rsql.__doc__}\n\n{help_text()}"
@@ -303,7 +328,7 @@ class RsqlMagics(Magics):
             return ERROR_QUESTIONS[text], True
         return text, False
 
-    def _screen(self, *, silent: bool = False) -> Screen:
+    def screen(self, *, silent: bool = False) -> Screen:
         from rsql_magic.display import screens as display
 
         if silent:
@@ -453,6 +478,8 @@ def unload(shell: InteractiveShell) -> None:
 def _refuse_mixed(options: Any, kind: Kind | None) -> None:
     if options.count is not None and not kind:
         raise BadInput("--count is for study material.", hint="Add --as flashcards, for example.")
+    if not options.map and (options.returns or options.budget):
+        raise BadInput("--returns and --budget are for --map.", hint="Name a frame: --map reviews.")
     if getattr(options, "as") == "query" and (options.run or options.insert):
         raise BadInput("--as query runs its query, and inserts no code.", hint="Leave --run and --insert out.")
 

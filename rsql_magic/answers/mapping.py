@@ -1,0 +1,132 @@
+"""``map``: a question about each row of a frame becomes columns of it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.answers.row_frames import RowFrame
+from rsql_magic.answers.row_types import columns_of
+from rsql_magic.answers.rows import DifferentRows, KnownRows, Prices, RowAsker, RowQuestion
+from rsql_magic.errors import BadInput
+from rsql_magic.gateway import Patience
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from rsql_magic.display import Screen
+    from rsql_magic.gateway import GatewayLocator
+    from rsql_magic.sql import Privacy
+
+ERRORS = "error"
+"""The column that says why values are missing."""
+_MOST_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """How rows are asked about."""
+
+    model: str | None = None
+    privacy: Privacy = "stats"
+    budget: float | None = None  # US dollars
+    rows_per_request: int | None = None  # None for as many as pays
+    concurrency: int = 8  # requests at a time
+    fresh: bool = False  # whether what is known from before is asked again
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and not self.budget > 0:
+            raise BadInput(f"A budget of {self.budget!r} allows nothing.", hint="budget=0.50 is half a dollar.")
+        if self.rows_per_request is not None and not 1 <= self.rows_per_request <= 100:
+            raise BadInput("rows_per_request is 1 to 100.", hint="Leave it out to have it chosen.")
+        if not 1 <= self.concurrency <= _MOST_AT_ONCE:
+            raise BadInput(f"concurrency is 1 to {_MOST_AT_ONCE}.", hint="The gateway's own limits hold too.")
+
+
+@dataclass
+class RowMap:
+    """One frame on its way through a model."""
+
+    locator: GatewayLocator
+    screen: Screen
+    folder: Path | None  # where answers are kept; None for nowhere
+    is_restricted: Callable[[str], bool]  # whether a dictionary says that values of a column are not shown
+    draw: Callable[[int, int, str], None]  # a bar
+    deadline: Callable[[], float | None]
+
+    def of(self, frame: Any, text: str, returns: Mapping[str, Any], options: MapOptions) -> Any:
+        """The frame with a column for each of ``returns`` and one that says why values are missing."""
+        told, columns = RowFrame.of(frame), columns_of(returns)
+        for name in (*(each.name for each in columns), ERRORS):
+            if name in told.names:
+                hint = "Drop it, or give the new one another name."
+                raise BadInput(f"The frame has a column {name} already.", hint=hint)
+        question = RowQuestion(text, columns, options.model)
+        names = question.names_within(told.names)
+        self._refuse_what_may_not_leave(names, options.privacy)
+        rows = DifferentRows.of({name: told.values(name) for name in names})
+        patience = Patience(self.deadline)
+        asker = self._asker(question, rows, options, patience)
+        self._announce(asker, len(told), names)
+        with patience.telling(asker.say_waiting):
+            asker.ask()
+        self._sum_up(asker)
+        outcomes = [asker.outcomes[place] for place in rows.places]
+        added = {each.name: (each.kind, [one.values.get(each.name) for one in outcomes]) for each in columns}
+        return told.with_columns({**added, ERRORS: ("str", [one.problem or None for one in outcomes])})
+
+    def _refuse_what_may_not_leave(self, names: list[str], level: Privacy) -> None:
+        if restricted := next(filter(self.is_restricted, names), None):
+            raise BadInput(f"The dictionary restricts {restricted}: its values may not be shown.", hint="Leave it out.")
+        self.locator.learn_policy()
+        if level != "sample":
+            said = ", ".join(names)
+            hint = 'Allow it with --privacy sample (privacy="sample" in Python).'
+            raise BadInput(f"The values of {said} would be sent to the model, and the level is {level}.", hint=hint)
+        if (most := self.locator.most(level)) != "sample":
+            hint = "Ask the administrator, or a model of your own."
+            raise BadInput(f"The gateway's policy lets no rows leave; its level is {most}.", hint=hint)
+
+    def _asker(self, question: RowQuestion, rows: DifferentRows, options: MapOptions, patience: Patience) -> RowAsker:
+        # A recording holds requests: they must not depend on what this machine knows.
+        keeps = self.locator.replay is None and not options.fresh
+        price = self.locator.gateway.prices(question.model) if self.locator.replay is None else None
+        asker = RowAsker(
+            question,
+            rows,
+            lambda messages, **more: self.locator.waiting_client(patience).stream(messages, **more),
+            KnownRows(self.folder / "rows.db" if self.folder and keeps else None),
+            together=options.rows_per_request,
+            at_once=options.concurrency,
+            budget=options.budget,
+            prices=Prices(*price) if price else None,
+            run=secrets.token_hex(8) if options.fresh else "",
+        )
+        patience.pause = asker.pause
+        asker.tell = lambda progress: self.draw(progress.done, progress.rows, progress.said)
+        return asker
+
+    def _announce(self, asker: RowAsker, rows: int, names: list[str]) -> None:
+        requests, tokens, cost = asker.estimate()
+        known = f", {asker.progress.known:,} of them known from before" if asker.progress.known else ""
+        dollars = f", about ${cost:.4f}" if cost is not None else ", at a price that the gateway does not tell"
+        takes = f": {requests:,} requests, about {tokens:,} tokens{dollars}" if requests else ""
+        self.screen.say(
+            f"{asker.progress.rows:,} different rows of {rows:,}{known}{takes}."
+            f" The values of {', '.join(names)} are sent to the model."
+        )
+
+    def _sum_up(self, asker: RowAsker) -> None:
+        progress = asker.progress
+        wrong = sum(bool(one.problem) for one in asker.outcomes.values())
+        tokens = progress.prompt_tokens + progress.completion_tokens
+        cost = f", ${progress.cost_usd:.4f}" if progress.cost_usd is not None else ""
+        self.screen.say(f"{progress.requests:,} requests, {tokens:,} tokens{cost}.")
+        if wrong:
+            self.screen.say(f"{wrong:,} different rows lack a value: the column {ERRORS} says why.")
+        if asker.redacted:
+            self.screen.say(
+                f"{asker.redacted:,} secrets or identifiers of persons were replaced before rows were sent."
+            )

@@ -1,0 +1,456 @@
+"""A question about each row of a frame: equal rows are asked about once, several in a request, within a budget.
+
+Answers are kept on this machine as they come, so that what was interrupted goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import threading
+import time
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic import prompts
+from rsql_magic.answers.row_types import read_rows, schema_of
+from rsql_magic.errors import AnswerCut, BadInput, GatewayError, Stopped
+from rsql_magic.gateway import Reply, Stop, filtered, usage_of
+from rsql_magic.sql import count_tokens, fence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from rsql_magic.answers.row_types import AskedColumn, Read
+    from rsql_magic.gateway import Message, StreamOptions
+
+    Asked = Future[tuple[dict[int, Read], str]]
+    Cells = tuple[Any, ...]
+    Send = Callable[..., Any]  # as ``LLMClient.stream``
+
+_PLACE = re.compile(r"\{\{\s*(.+?)\s*\}\}")
+_LONGEST = 20_000  # characters of a row
+_MOST_TOGETHER = 20  # rows in a request
+_TOKENS_TOGETHER = 2_000  # of the rows in a request
+_ROW_ALONE = frozenset({400, 413, 422})  # statuses that may be the fault of a row
+_ANSWER_TOKENS = 15  # that are expected for each value, before any has come
+_SPARE = 1.25  # by how much a request may be dearer than the dearest until now, a row
+_KEPT_SECONDS = 30 * 86_400.0
+_FORM = "1"  # of what is sent; another one asks anew
+
+
+@dataclass(frozen=True)
+class RowQuestion:
+    """What is asked about each row, and what the answer has to be."""
+
+    text: str  # with ``{{column}}`` for what stands in the row
+    columns: tuple[AskedColumn, ...]
+    model: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that the question names.
+
+        Example:
+            >>> RowQuestion("Is {{title}} about {{ topic }}, or {{title}}?", ()).names
+            ['title', 'topic']
+        """
+        return list(dict.fromkeys(match[1] for match in _PLACE.finditer(self.text)))
+
+    def names_within(self, there: Sequence[str]) -> list[str]:
+        """The columns that the question names, all of which must be there.
+
+        Raises:
+            BadInput: It names none, or one that is not there.
+        """
+        if not self.names:
+            raise BadInput("The question names no column.", hint='Write it like "Is {{review}} a complaint?".')
+        for name in self.names:
+            if name not in there:
+                near = get_close_matches(name, there, 1, 0.4)
+                hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(map(str, there[:20]))}."
+                raise BadInput(f"There is no column {name}.", hint=hint)
+        return self.names
+
+    def messages(self, names: Sequence[str], rows: Sequence[Cells], problem: str = "") -> list[Message]:
+        """A request about some rows; what was wrong with the last answer stands at its end."""
+        # All requests begin alike, so that providers read what they share once.
+        shape = {"row": 1} | {each.name: "…" for each in self.columns}
+        listed = "\n".join(f"- {json.dumps(each.name, ensure_ascii=False)}: {each.said}" for each in self.columns)
+        system = prompts.render("rows", form=json.dumps(shape, ensure_ascii=False), columns=listed)
+        asked = _PLACE.sub(lambda match: f"`{match[1]}`", self.text)
+        numbered = ({"row": n, **dict(zip(names, row, strict=True))} for n, row in enumerate(rows, 1))
+        data = "\n".join(json.dumps(each, ensure_ascii=False) for each in numbered)
+        user = f"Question about each row: {asked}\n\n{fence('rows', 'rows', data)}"
+        if problem:
+            user += f"\n\nYour last answer could not be used: {problem}."
+        return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+    def key(self, names: Sequence[str], row: Cells) -> str:
+        """By what an answer is kept: all that it depends on, as a hash."""
+        what = [_FORM, self.model, self.text, [(one.name, one.kind, one.choices) for one in self.columns], names, row]
+        return hashlib.sha256(json.dumps(what, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class DifferentRows:
+    """The different rows of some columns, and which of them each row of the frame is.
+
+    The column with the fewest values stands first and rows are sorted, so that prompts share their beginnings (Liu et
+    al., "Optimizing LLM Queries in Relational Data Analytics Workloads", MLSys 2025).
+
+    Example:
+        >>> rows = DifferentRows.of({"text": ["b", "a", "b"], "shop": ["x", "x", "x"]})
+        >>> rows.names, rows.different, rows.places
+        (['shop', 'text'], [('x', 'a'), ('x', 'b')], [1, 0, 1])
+    """
+
+    names: list[str]
+    different: list[Cells]
+    places: list[int]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Sequence[Any]]) -> DifferentRows:
+        """Those of columns by name, whose values are plain: texts, numbers, truth values, None."""
+        names = sorted(values, key=lambda name: len(set(map(repr, values[name]))))
+        cells = list(zip(*(values[name] for name in names), strict=True))
+        # 1, 1.0 and True are equal in Python, and other words in a prompt.
+        marks = [tuple(map(repr, row)) for row in cells]
+        different = sorted(dict(zip(marks, cells, strict=True)).items())
+        places = {mark: place for place, (mark, _) in enumerate(different)}
+        return cls(names, [row for _, row in different], [places[mark] for mark in marks])
+
+
+@dataclass
+class Outcome:
+    """What is known of one row: values by column, and why some are missing."""
+
+    values: Mapping[str, Any]
+    problem: str = ""
+
+
+class KnownRows:
+    """Answers about rows, kept in a file of the user's own; a path of None keeps none.
+
+    Only hashes of rows and questions are kept, with the answers. They are deleted after thirty days.
+    """
+
+    def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
+        self._path, self._clock = path, clock
+
+    def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The answers that are known, by key."""
+        if self._path is None or not self._path.exists():
+            return {}
+        with closing(self._open()) as db:
+            query = "SELECT key, answer FROM answers WHERE key IN (SELECT value FROM json_each(?))"
+            return {key: json.loads(answer) for key, answer in db.execute(query, [json.dumps(keys)])}
+
+    def put(self, answers: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Keep answers; on the disk when this returns."""
+        if self._path is None:
+            return
+        rows = [(key, json.dumps(answer, ensure_ascii=False, default=str), self._clock()) for key, answer in answers]
+        with closing(self._open()) as db, db:
+            db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
+
+    def _open(self) -> sqlite3.Connection:
+        assert self._path is not None  # noqa: S101 - both methods have looked
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if new := not self._path.exists():
+                os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
+            db = sqlite3.connect(self._path, timeout=10.0)
+            db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT, at REAL) WITHOUT ROWID")
+            if not new:
+                db.execute("DELETE FROM answers WHERE at < ?", (self._clock() - _KEPT_SECONDS,))
+                db.commit()
+        except (OSError, sqlite3.Error) as wrong:
+            hint = "fresh=True keeps and reads none; XDG_CACHE_HOME names another folder."
+            raise BadInput(f"{self._path} cannot be used: {wrong}.", hint=hint) from None
+        return db
+
+
+@dataclass(frozen=True)
+class Prices:
+    """US dollars for a token that is read, and for one that is written."""
+
+    read: float
+    written: float
+
+
+@dataclass
+class Progress:
+    """How far it is."""
+
+    rows: int  # different ones
+    known: int = 0  # from before
+    done: int = 0  # answered or given up, those from before too
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+    waiting: str = ""
+
+    @property
+    def said(self) -> str:
+        """What stands beside the bar."""
+        cost = f"${self.cost_usd:.4f}" if self.cost_usd is not None else ""
+        return " · ".join(filter(None, [f"{self.requests:,} requests", cost, self.waiting]))
+
+
+@dataclass
+class RowAsker:
+    """Asks about rows until all have an answer or none can be had."""
+
+    question: RowQuestion
+    rows: DifferentRows
+    send: Send
+    known: KnownRows
+    together: int | None = None  # rows in a request; None for as many as pays
+    at_once: int = 8  # requests
+    budget: float | None = None  # US dollars
+    prices: Prices | None = None
+    run: str = ""  # makes answers that a gateway keeps this run's own; empty for any run's
+    tell: Callable[[Progress], None] = lambda _: None
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    redacted: int = 0
+
+    def __post_init__(self) -> None:
+        self.progress = Progress(len(self.rows.different))
+        self._keys = [self.question.key(self.rows.names, row) for row in self.rows.different]
+        self._asked_again: set[int] = set()
+        self._row_cost = 0.0  # of the dearest request until now, for each of its rows
+        self._stop = Stop()
+        self._lock = threading.Lock()
+        kept = self.known.get(self._keys)
+        for place, key in enumerate(self._keys):
+            if key in kept:
+                self._settle(place, Outcome(self._typed(kept[key])))
+        self.progress.known = self.progress.done
+
+    def _typed(self, kept: Mapping[str, Any]) -> dict[str, Any]:
+        return {column.name: column.read(kept.get(column.name)) for column in self.question.columns}
+
+    def say_waiting(self, words: str) -> None:
+        """Have the progress say what is waited for."""
+        self.progress.waiting = words
+
+    def pause(self, seconds: float) -> None:
+        """Wait in a thread that asks, until it is stopped at most.
+
+        Raises:
+            KeyboardInterrupt: It is stopped.
+        """
+        ended = threading.Event()
+        self._stop.ends(ended.set)
+        if ended.wait(seconds):
+            raise KeyboardInterrupt
+        self.progress.waiting = ""
+
+    # What it would take.
+
+    @property
+    def open(self) -> list[int]:
+        """The places of rows that nothing is known of."""
+        return [place for place in range(len(self.rows.different)) if place not in self.outcomes]
+
+    def batches(self) -> list[list[int]]:
+        """DifferentRows by request: as many as halve what each repeats, where they are short."""
+        rows = self.rows.different
+        sizes = {place: len(json.dumps(rows[place], ensure_ascii=False)) / 3 for place in self.open}
+        if not sizes:
+            return []
+        shared = sum(count_tokens(message["content"]) for message in self.question.messages(self.rows.names, []))
+        usual = sorted(sizes.values())[len(sizes) // 2]
+        count = self.together or max(1, min(_MOST_TOGETHER, round(2 * shared / max(usual, 1)), self._fair(len(sizes))))
+        made: list[list[int]] = []
+        left = 0.0
+        for place, size in sizes.items():
+            if not made or len(made[-1]) >= count or (self.together is None and size > left):
+                made.append([])
+                left = float(_TOKENS_TOGETHER)
+            made[-1].append(place)
+            left -= size
+        return made
+
+    def _fair(self, rows: int) -> int:
+        """So few rows in each request that all connections have one."""
+        return max(1, -(-rows // self.at_once))
+
+    def estimate(self) -> tuple[int, int, float | None]:
+        """Requests, tokens and dollars that the open rows take, as far as can be told before."""
+        batches = self.batches()
+        picked = batches[:: max(1, len(batches) // 20)]
+        read = sum(map(self._prompt_tokens, picked)) * len(batches) / max(len(picked), 1)
+        written = float(len(self.open) * self._answer_tokens)
+        cost = None if self.prices is None else read * self.prices.read + written * self.prices.written
+        return len(batches), round(read + written), cost
+
+    @property
+    def _answer_tokens(self) -> int:
+        return 10 + _ANSWER_TOKENS * len(self.question.columns)
+
+    def _prompt_tokens(self, batch: Sequence[int]) -> int:
+        return sum(count_tokens(message["content"]) for message in self._messages(batch))
+
+    def _messages(self, batch: Sequence[int], problem: str = "") -> list[Message]:
+        rows = [self.rows.different[place] for place in batch]
+        return self.question.messages(self.rows.names, rows, problem)
+
+    def _expected(self, batch: Sequence[int]) -> float:
+        """Dollars that a request may cost at most, as far as can be told."""
+        told = 0.0
+        if self.prices:
+            read, written = self._prompt_tokens(batch), 2 * len(batch) * self._answer_tokens
+            told = read * self.prices.read + written * self.prices.written
+        return max(told, _SPARE * self._row_cost * len(batch))
+
+    # Asking.
+
+    def ask(self) -> Progress:
+        """Ask about all rows that nothing is known of.
+
+        Raises:
+            Stopped: Ctrl-C; what was answered is kept.
+            GatewayError: The gateway refuses or fails in a way that is no row's fault; what was answered is kept.
+        """
+        for place in self.open:
+            if sum(len(str(cell)) for cell in self.rows.different[place]) > _LONGEST:
+                self._settle(place, self._without(f"the row is longer than {_LONGEST:,} characters"))
+        waiting = deque((batch, "") for batch in self.batches())
+        running: dict[Asked, list[int]] = {}
+        with ThreadPoolExecutor(self.at_once, thread_name_prefix="rsql-rows") as pool:
+            try:
+                while waiting or running:
+                    self._fill(pool, waiting, running)
+                    done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        waiting.extend(self._taken(running.pop(future), future))
+                    self.tell(self.progress)
+            except BaseException as error:
+                self._stop()
+                wait(running)
+                for future, batch in running.items():  # what was paid for is kept
+                    if not future.cancelled() and future.exception() is None:
+                        self._taken(batch, future)
+                if isinstance(error, KeyboardInterrupt):
+                    raise Stopped(f"Stopped; {self._so_far}.") from None
+                if isinstance(error, GatewayError):
+                    error.hint = f"{error.hint} {self._so_far[0].upper()}{self._so_far[1:]}.".strip()
+                raise
+        return self.progress
+
+    @property
+    def _so_far(self) -> str:
+        answered = f"{self.progress.done:,} of {self.progress.rows:,} different rows are answered"
+        return f"{answered} and kept: the same call goes on with the others"
+
+    def _fill(
+        self, pool: ThreadPoolExecutor, waiting: deque[tuple[list[int], str]], running: dict[Asked, list[int]]
+    ) -> None:
+        """Send as many requests as may run at once, and as the budget allows."""
+        # What a row costs is not known before the first reply; until then one request is the most.
+        blind = self.budget is not None and self.prices is None and not self._row_cost
+        while waiting and len(running) < (1 if blind else self.at_once):
+            batch, problem = waiting[0]
+            batch = [place for place in batch if place not in self.outcomes]
+            if batch and not self._affords(batch, running.values()):
+                if running:  # one that ends may have cost less than was kept for it
+                    return
+                for unpaid, _ in waiting:
+                    for place in unpaid:
+                        if place not in self.outcomes:
+                            why = f"not asked: the budget of ${self.budget:g} does not reach"
+                            self._settle(place, self._without(why))
+                waiting.clear()
+                return
+            waiting.popleft()
+            if batch:
+                future = pool.submit(copy_context().run, self._request, batch, problem)
+                running[future] = batch
+
+    def _affords(self, batch: Sequence[int], running: Iterable[Sequence[int]]) -> bool:
+        if self.budget is None:
+            return True
+        held = sum(map(self._expected, running)) + self._expected(batch)
+        return (self.progress.cost_usd or 0.0) + held <= self.budget
+
+    def _request(self, batch: Sequence[int], problem: str) -> tuple[dict[int, Read], str]:
+        """Ask about some rows; what was said of each by its number, and why nothing of any."""
+        messages, found = filtered(self._messages(batch, problem))
+        keys = "".join(self._keys[place] for place in batch) + problem + self.run
+        form = {"name": "rows", "schema": schema_of(self.question.columns)}
+        options: StreamOptions = {
+            "model": self.question.model,
+            "task": "batch",  # it waits behind people
+            "question": self.question.text,
+            "repeat_key": hashlib.sha256(keys.encode()).hexdigest()[:32],
+            "response_format": {"type": "json_schema", "json_schema": form},
+        }
+        reply = Reply()
+        with self._stop.governs():
+            try:
+                for _ in reply.read(lambda: self.send(messages, **options)):
+                    pass
+            except GatewayError as error:
+                if error.status not in _ROW_ALONE and not isinstance(error, AnswerCut):
+                    raise
+                return {}, error.message.rstrip(".")
+            finally:
+                self._count(reply, sum(found.values()), len(batch))
+        return read_rows(reply.text, self.question.columns, len(batch)), ""
+
+    def _count(self, reply: Reply, redacted: int, rows: int) -> None:
+        usage = usage_of([reply])
+        with self._lock:
+            progress = self.progress
+            progress.requests += 1
+            progress.prompt_tokens += usage.prompt_tokens
+            progress.completion_tokens += usage.completion_tokens
+            self.redacted += redacted
+            if usage.cost_usd is not None:
+                progress.cost_usd = (progress.cost_usd or 0.0) + usage.cost_usd
+                self._row_cost = max(self._row_cost, usage.cost_usd / rows)
+            elif self.budget is not None and reply.done is not None and not usage.cached:
+                hint = "Leave the budget out, or have the administrator set a price."
+                raise BadInput("The gateway names no prices, so that a budget cannot be kept.", hint=hint)
+
+    def _taken(self, batch: list[int], future: Asked) -> Iterator[tuple[list[int], str]]:
+        """Keep what a request gave; the rows that are to be asked about again, each alone, and why."""
+        read, why = future.result()
+        kept = []
+        again: list[tuple[list[int], str]] = []
+        for number, place in enumerate(batch, 1):
+            said = read.get(number)
+            problem = why or ("; ".join(said.problems) if said else "nothing of the form that was asked for was said")
+            if not problem and said:
+                nothing = [name for name, value in said.values.items() if value is None]
+                told = f"{', '.join(nothing)}: the row does not tell" if nothing else ""
+                kept.append((self._keys[place], said.values))
+                self._settle(place, Outcome(said.values, told))
+            elif place in self._asked_again or (why and len(batch) == 1):
+                self._settle(place, Outcome(said.values, problem) if said else self._without(problem))
+            else:
+                self._asked_again.add(place)
+                again.append(([place], problem if said else ""))
+        self.known.put(kept)
+        return iter(again)
+
+    def _without(self, problem: str) -> Outcome:
+        return Outcome({each.name: None for each in self.question.columns}, problem)
+
+    def _settle(self, place: int, outcome: Outcome) -> None:
+        if place not in self.outcomes:
+            self.progress.done += 1
+        self.outcomes[place] = outcome
