@@ -169,6 +169,7 @@ def map(  # noqa: A001 - as a data frame's method is called; nothing here maps o
         0  It works, thank you.   glad  <NA>
     """
     from rsql_magic.answers import MapOptions
+    from rsql_magic.assistant import ending, row_map
     from rsql_magic.display import Screen, TerminalScreen
     from rsql_magic.notebook import loaded
     from rsql_magic.reports import progress_bar
@@ -176,9 +177,12 @@ def map(  # noqa: A001 - as a data frame's method is called; nothing here maps o
     assistant, magics = _assistant(), loaded(_shell())
     screen = Screen() if quiet else magics.screen() if magics else TerminalScreen(footer=False)
     level = privacy or assistant.settings.privacy
-    options = MapOptions(model, level, budget, rows_per_request, concurrency, fresh)
-    returns = {"answer": str} if returns is None else returns
-    return assistant.map(frame, question, returns, options, screen=screen, draw=progress_bar(screen.status))
+    options = MapOptions(assistant.settings.resolve(model), level, budget, rows_per_request, concurrency, fresh)
+    rows = row_map(assistant, screen, progress_bar(screen.status))
+    with ending(screen):
+        made = rows.of(frame, question, {"answer": str} if returns is None else returns, options)
+    screen.end()
+    return made
 
 
 def ChatPanel(*, keep: bool = False) -> Panel:  # noqa: N802 - a class, which is imported at its first use

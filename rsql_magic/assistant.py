@@ -18,6 +18,7 @@ from rsql_magic.answers import (
     NotebookSnapshot,
     Prepared,
     Preview,
+    RowMap,
     filled,
     preview_of,
     unfilled,
@@ -50,7 +51,7 @@ from rsql_magic.text2sql import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from rsql_magic.answers import Answer, MapOptions
+    from rsql_magic.answers import Answer
     from rsql_magic.context import Context, Piece
     from rsql_magic.databases import Engine, MainThreadExecutor
     from rsql_magic.gateway import LLMClient, Message
@@ -301,34 +302,6 @@ class Assistant:
         return answer
 
     @cell("study")
-    def map(
-        self,
-        frame: Any,
-        question: str,
-        returns: Mapping[str, Any],
-        options: MapOptions,
-        *,
-        screen: Screen | None = None,
-        draw: Callable[[int, int, str], None] = lambda *_: None,
-    ) -> Any:
-        """The frame with columns that a question about each row gave."""
-        from rsql_magic.answers import RowMap
-
-        screen, dictionary = screen or Screen(), self.dictionary.current()
-        options = replace(options, model=self.settings.resolve(options.model))
-        rows = RowMap(
-            self.locator,
-            screen,
-            self.rows_folder,
-            dictionary.is_restricted if dictionary else lambda _: False,
-            draw,
-            lambda: self.settings.batch_deadline,
-        )
-        with ending(screen):
-            made = rows.of(frame, question, returns, options)
-        screen.end()
-        return made
-
     def study(
         self,
         question: NotebookQuestion,
@@ -673,6 +646,13 @@ class SharedInReach:
 def of_process() -> Assistant:
     """The one assistant of a process without our magics, such as a script: its embedded gateway is started once."""
     return Assistant()
+
+
+def row_map(assistant: Assistant, screen: Screen, draw: Callable[[int, int, str], None] = lambda *_: None) -> RowMap:
+    """What asks about each row of a frame for a notebook; ``draw`` shows how far it is."""
+    settings, dictionary = assistant.settings, assistant.dictionary.current()
+    restricts = dictionary.restricts if dictionary else lambda _: False
+    return RowMap(assistant.locator, screen, assistant.rows_folder, restricts, draw, lambda: settings.batch_deadline)
 
 
 @contextmanager

@@ -25,13 +25,12 @@ from jupyter_server_ext.pipeline.request_context import Accounting, AnswerEnd, R
 from jupyter_server_ext.upstream import Job, KeyRotatingTransport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
     from jupyter_server_ext.http_client import httpx
     from jupyter_server_ext.keys import Key
     from jupyter_server_ext.limits import Counters
-    from jupyter_server_ext.pipeline.money import Price
     from jupyter_server_ext.pipeline.shared import RedisLocks
     from jupyter_server_ext.redis import RedisCoordinator
 
@@ -336,15 +335,6 @@ class Gateway:
         models = self.pool.keys.models()
         default = self._settings.default_model
         return models if not default or default in models else [default, *models]
-
-    def prices_of(self, models: Iterable[str]) -> dict[str, Price]:
-        """The price of each model, the highest of those that its keys' providers ask; none where one is not known."""
-        prices, found = self.accounting.prices, {}
-        for model in models:
-            providers = {key.settings.provider for key in self.pool.keys.meant_for(model)}
-            if providers and all(prices.known(model, name) for name in providers):
-                found[model] = max((prices.price(model, name) for name in providers), key=lambda one: one.output)
-        return found
 
     def offline_models(self) -> list[str]:
         """Models that the embedded model answers: those of its keys, or the one beside them."""

@@ -10,7 +10,7 @@ from rsql_magic.answers.row_frames import RowFrame
 from rsql_magic.answers.row_types import columns_of
 from rsql_magic.answers.rows import DifferentRows, KnownRows, Prices, RowAsker, RowQuestion
 from rsql_magic.errors import BadInput
-from rsql_magic.gateway import Patience
+from rsql_magic.gateway import Patience, filtered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,6 +58,31 @@ class RowMap:
 
     def of(self, frame: Any, text: str, returns: Mapping[str, Any], options: MapOptions) -> Any:
         """The frame with a column for each of ``returns`` and one that says why values are missing."""
+        told, question, rows = self._asked(frame, text, returns, options)
+        patience = Patience(self.deadline)
+        asker = self._asker(question, rows, options, patience)
+        self._announce(asker, len(told))
+        with patience.telling(asker.say_waiting):
+            asker.ask()
+        self._sum_up(asker)
+        outcomes = [asker.outcomes[place] for place in rows.places]
+        added = {each.name: (each.kind, [one.values.get(each.name) for one in outcomes]) for each in question.columns}
+        return told.with_columns({**added, ERRORS: ("str", [one.problem or None for one in outcomes])})
+
+    def preview(self, frame: Any, text: str, returns: Mapping[str, Any], options: MapOptions) -> str:
+        """The first request that would be sent, as it would leave; no model is asked."""
+        _, question, rows = self._asked(frame, text, returns, options)
+        asker = self._asker(question, rows, options, Patience(self.deadline))
+        self._announce(asker, len(rows.places))
+        batches = asker.batches()
+        messages, _ = filtered(
+            question.messages(rows.names, [rows.different[n] for n in batches[0]] if batches else [])
+        )
+        return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages)
+
+    def _asked(
+        self, frame: Any, text: str, returns: Mapping[str, Any], options: MapOptions
+    ) -> tuple[RowFrame, RowQuestion, DifferentRows]:
         told, columns = RowFrame.of(frame), columns_of(returns)
         for name in (*(each.name for each in columns), ERRORS):
             if name in told.names:
@@ -66,16 +91,7 @@ class RowMap:
         question = RowQuestion(text, columns, options.model)
         names = question.names_within(told.names)
         self._refuse_what_may_not_leave(names, options.privacy)
-        rows = DifferentRows.of({name: told.values(name) for name in names})
-        patience = Patience(self.deadline)
-        asker = self._asker(question, rows, options, patience)
-        self._announce(asker, len(told), names)
-        with patience.telling(asker.say_waiting):
-            asker.ask()
-        self._sum_up(asker)
-        outcomes = [asker.outcomes[place] for place in rows.places]
-        added = {each.name: (each.kind, [one.values.get(each.name) for one in outcomes]) for each in columns}
-        return told.with_columns({**added, ERRORS: ("str", [one.problem or None for one in outcomes])})
+        return told, question, DifferentRows.of({name: told.values(name) for name in names})
 
     def _refuse_what_may_not_leave(self, names: list[str], level: Privacy) -> None:
         if restricted := next(filter(self.is_restricted, names), None):
@@ -108,14 +124,14 @@ class RowMap:
         asker.tell = lambda progress: self.draw(progress.done, progress.rows, progress.said)
         return asker
 
-    def _announce(self, asker: RowAsker, rows: int, names: list[str]) -> None:
+    def _announce(self, asker: RowAsker, rows: int) -> None:
         requests, tokens, cost = asker.estimate()
         known = f", {asker.progress.known:,} of them known from before" if asker.progress.known else ""
         dollars = f", about ${cost:.4f}" if cost is not None else ", at a price that the gateway does not tell"
         takes = f": {requests:,} requests, about {tokens:,} tokens{dollars}" if requests else ""
         self.screen.say(
             f"{asker.progress.rows:,} different rows of {rows:,}{known}{takes}."
-            f" The values of {', '.join(names)} are sent to the model."
+            f" The values of {', '.join(asker.rows.names)} are sent to the model."
         )
 
     def _sum_up(self, asker: RowAsker) -> None:
@@ -127,6 +143,4 @@ class RowMap:
         if wrong:
             self.screen.say(f"{wrong:,} different rows lack a value: the column {ERRORS} says why.")
         if asker.redacted:
-            self.screen.say(
-                f"{asker.redacted:,} secrets or identifiers of persons were replaced before rows were sent."
-            )
+            self.screen.say(f"{asker.redacted:,} secrets or identifiers of persons were replaced before sending.")

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _PLACE = re.compile(r"\{\{\s*(.+?)\s*\}\}")
 _LONGEST = 20_000  # characters of a row
 _MOST_TOGETHER = 20  # rows in a request
+_FEWEST_TOGETHER = 5  # where that pays
 _TOKENS_TOGETHER = 2_000  # of the rows in a request
 _ROW_ALONE = frozenset({400, 413, 422})  # statuses that may be the fault of a row
 _ANSWER_TOKENS = 15  # that are expected for each value, before any has come
@@ -285,8 +286,8 @@ class RowAsker:
         return made
 
     def _fair(self, rows: int) -> int:
-        """So few rows in each request that all connections have one."""
-        return max(1, -(-rows // self.at_once))
+        """So few rows in each request that several are asked at a time, and not so few that it costs twice as much."""
+        return max(_FEWEST_TOGETHER, -(-rows // self.at_once))
 
     def estimate(self) -> tuple[int, int, float | None]:
         """Requests, tokens and dollars that the open rows take, as far as can be told before."""

@@ -93,9 +93,7 @@ class RsqlMagics(Magics):
         check_name(options.output or read.target)
         return self._by_on_error(read, lambda: self._answered(read, cell, local_ns))
 
-    def _answered(
-        self, read: Line, cell: str | None, local_ns: Mapping[str, Any] | None
-    ) -> Answer | Study | SQLResult | None:
+    def _answered(self, read: Line, cell: str | None, local_ns: Mapping[str, Any] | None) -> Any:
         options = read.options
         # first: what {{name}} tells follows the policy too
         unsure = self.assistant.locator.unknown_policy() if options.show_context else ""
@@ -138,6 +136,7 @@ class RsqlMagics(Magics):
     # `--map`: the frame with the columns that the question about each row gave.
     def _mapped(self, read: Line, cell: str | None, snapshot: NotebookSnapshot) -> Any:
         from rsql_magic.answers import MapOptions, parsed_returns
+        from rsql_magic.assistant import ending, row_map
         from rsql_magic.reports import progress_bar
 
         options = read.options
@@ -147,14 +146,15 @@ class RsqlMagics(Magics):
         text = "\n".join(filter(None, [read.text, (cell or "").strip()]))
         level = options.privacy or self.settings.privacy
         screen = self.screen(silent=silenced(text))
-        frame = self.assistant.map(
-            snapshot.namespace[options.map],
-            spoken(text),
-            parsed_returns(options.returns or "answer"),
-            MapOptions(options.model, level, options.budget),
-            screen=screen,
-            draw=progress_bar(screen.status),
-        )
+        rows = row_map(self.assistant, screen, progress_bar(screen.status))
+        asked = snapshot.namespace[options.map], spoken(text), parsed_returns(options.returns or "answer")
+        how = MapOptions(self.settings.resolve(options.model), level, options.budget)
+        if options.show_context:
+            _print(rows.preview(*asked, how))
+            return None
+        with ending(screen):
+            frame = rows.of(*asked, how)
+        screen.end()
         self.session.keep(options.output or read.target, frame)
         return None if silenced(text) or options.output or read.target else frame
 
@@ -329,6 +329,7 @@ class RsqlMagics(Magics):
         return text, False
 
     def screen(self, *, silent: bool = False) -> Screen:
+        """What a cell of this notebook is drawn on."""
         from rsql_magic.display import screens as display
 
         if silent:
