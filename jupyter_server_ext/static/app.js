@@ -15,6 +15,7 @@ const SECTIONS = [
   { name: "changes", title: "Changes", teaches: true },
   { name: "settings", title: "Settings" },
 ];
+const THEME = hasSession() ? "jupyterhub-bs-theme" : "rsql-theme"; // as in theme.js
 const OWN = { name: "own", title: "My use" };
 
 const view = document.getElementById("view");
@@ -24,7 +25,6 @@ let me = null;
 let leave = null; // ends what the section shown has begun
 
 async function start() {
-  setTheme(localStorage.getItem("rsql-theme") || "auto");
   try {
     me = await ask("me");
   } catch (error) {
@@ -106,18 +106,12 @@ function live(word) {
 
 // Light and dark ------------------------------------------------------------------------------------------------------
 
-function setTheme(name) {
-  if (name === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = name;
-  document.dispatchEvent(new Event("rsql-theme"));
-}
-
 function nextTheme() {
-  const dark = getComputedStyle(document.documentElement).colorScheme.split(" ").includes("dark")
-    && (document.documentElement.dataset.theme === "dark" || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches));
-  const name = dark ? "light" : "dark";
-  localStorage.setItem("rsql-theme", name);
-  setTheme(name);
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem(THEME, root.dataset.theme);
+  document.dispatchEvent(new Event("rsql-theme"));
 }
 
 // Without a session ---------------------------------------------------------------------------------------------------

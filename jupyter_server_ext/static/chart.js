@@ -12,6 +12,9 @@ function colour(name, part = 1) {
   return `rgba(${red}, ${green}, ${blue}, ${part})`;
 }
 
+// From here, as the page need not wait for it.
+document.head.append(h("link", { rel: "stylesheet", href: new URL("vendor/uPlot.min.css", import.meta.url).href }));
+
 const STEPS = [60, 300, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400, 172_800, 604_800, 1_209_600, 2_592_000, 7_776_000];
 const two = (number) => String(number).padStart(2, "0");
 const date = (unix) => new Date(unix * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short" });

@@ -329,6 +329,21 @@ def test_it_is_live_and_works_by_keyboard(admin, town):
     assert page.evaluate("() => document.activeElement.textContent") == "Add a key", "the focus comes back"
 
 
+def test_light_and_dark_are_remembered(admin):
+    page = admin.page
+    page.emulate_media(color_scheme="light")
+    ground = "() => getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(ground)
+    page.get_by_role("button", name="Light or dark").click()
+    dark = page.evaluate(ground)
+    assert light != dark
+    page.reload()
+    page.locator("h1").wait_for()
+    assert page.evaluate(ground) == dark
+    page.get_by_role("button", name="Light or dark").click()
+    assert page.evaluate(ground) == light
+
+
 def test_a_phone_scrolls_down_only(browser, town):
     phone = Console(browser, town, town.tokens["admin"], viewport={"width": 390, "height": 844})
     for way, title in SECTIONS.items():

@@ -75,7 +75,7 @@ function tilesOf(now) {
   if (!recent) return [{ name: "Waiting", value: count(waiting), more: wait ? `about ${seconds(wait)} each` : "for a key" }];
   const failed = recent.failure + recent.timeout;
   const share = recent.requests ? failed / recent.requests : 0;
-  const slots = now.series;
+  const slots = everySlot(now).map((one) => one.row);
   const span = `in ${Math.round(minutes)} min`;
   return [
     { name: "Answers a minute", value: (recent.success / minutes).toFixed(recent.success / minutes < 10 ? 1 : 0), more: `${count(today.success)} today`, curve: slots.map((one) => one.success) },
@@ -101,11 +101,19 @@ function updateTile(node, one) {
   }
 }
 
-function slotsOf(now) {
+const EMPTY = { success: 0, failure: 0, timeout: 0, refused: 0, cancelled: 0, requests: 0, queue_seconds: 0, first_token_seconds: 0, cost_usd: 0 };
+
+/** The three hours by five minutes, with those in which nobody asked. */
+function everySlot(now) {
   const known = new Map(now.series.map((one) => [one.start, one]));
   const last = Math.floor(now.at / 300) * 300;
-  const times = Array.from({ length: 36 }, (_, at) => last - 300 * (35 - at));
-  const of = (name) => times.map((at) => known.get(at)?.[name] || 0);
+  return Array.from({ length: 36 }, (_, at) => last - 300 * (35 - at)).map((start) => ({ start, row: known.get(start) || EMPTY }));
+}
+
+function slotsOf(now) {
+  const slots = everySlot(now);
+  const times = slots.map((one) => one.start);
+  const of = (name) => slots.map((one) => one.row[name]);
   const both = (one, other) => of(one).map((value, at) => value + of(other)[at]);
   return {
     times,
