@@ -13,6 +13,7 @@ from jupyter_server_ext.ledger import document_passages, documents
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    Match = tuple[str, str, dict[str, Any]]  # a rank, a condition, and the values of both
     Ways = Sequence[Sequence[str]]
 
 PASSAGES = document_passages.join(documents, documents.c.id == document_passages.c.document)
@@ -30,6 +31,7 @@ _SMALL = frozenset(
 )
 _PLAN = "EXPLAIN (FORMAT JSON) SELECT 1 FROM document_passages"
 _RANKED = 2_000  # passages that are ranked, as far as words are rare enough: of each, all words are looked up
+_TRUSTED = 5 * _RANKED  # passages, of which an estimate is believed
 _ENOUGH = 100  # passages among which the best are
 
 
@@ -39,12 +41,19 @@ def by_words(
     """The passages that hold words of a question and their scores, the best first."""
     asked = (word[:_LONGEST_WORD] for word in _WORD.findall(question.lower()) if word not in _SMALL)
     words = list(dict.fromkeys(asked))[:_MOST_WORDS]
-    sqlite = db.dialect.name == "sqlite"
-    counts = {word: number for word in words if (number := (_counted if sqlite else _estimated)(db, [word]))}
-    ways = narrowed(counts, lambda some: (_counted if sqlite else _estimated)(db, some))
-    if not ways:
-        return {}
-    rank, condition, given = (_fts5 if sqlite else _text_search)(db, counts, ways)
+    count, match = (_counted, _fts5) if db.dialect.name == "sqlite" else (_estimated, _text_search)
+    counts = {word: number for word in words if (number := count(db, [word]))}
+    ways = narrowed(counts, lambda some: count(db, some))
+    found = _ranked(db, match(db, counts, ways), allowed, most) if ways else {}
+    every = [[word] for word in counts]
+    if len(found) < most and {*map(tuple, ways)} != {*map(tuple, every)}:
+        # What is rare in all documents may be in none of these, and an estimate may be wrong.
+        found = _ranked(db, match(db, counts, every), allowed, most)
+    return found
+
+
+def _ranked(db: sa.Connection, match: Match, allowed: Sequence[sa.ColumnElement[bool]], most: int) -> dict[int, float]:
+    rank, condition, given = match
     query = (
         sa.select(document_passages.c.id, sa.text(f"{rank} AS score"))
         .select_from(PASSAGES)
@@ -52,7 +61,7 @@ def by_words(
         .order_by(sa.text("score DESC"), document_passages.c.id)
         .limit(most)
     )
-    if sqlite:
+    if db.dialect.name == "sqlite":
         query = query.join(sa.text("document_words"), sa.text("document_words.rowid = document_passages.id"))
     return {number: float(score) for number, score in db.execute(query, given)}
 
@@ -89,7 +98,7 @@ def narrowed(counts: Mapping[str, int], count: Callable[[Sequence[str]], int]) -
 # How well a passage matches, whether it does, and the values of both. Headings count more.
 
 
-def _fts5(_db: sa.Connection, counts: Mapping[str, int], ways: Ways) -> tuple[str, str, dict[str, Any]]:
+def _fts5(_db: sa.Connection, counts: Mapping[str, int], ways: Ways) -> Match:
     # FTS5's bm25 is the smaller the better. The words of candidates count twice in it, and they are the rare ones.
     candidates = " OR ".join(f"({' AND '.join(map(_quoted, way))})" for way in ways)
     asked = f"({candidates}) AND ({' OR '.join(map(_quoted, counts))})"
@@ -107,7 +116,7 @@ def _quoted(word: str) -> str:
     return '"' + word.replace('"', "") + '"'
 
 
-def _text_search(db: sa.Connection, counts: Mapping[str, int], ways: Ways) -> tuple[str, str, dict[str, Any]]:
+def _text_search(db: sa.Connection, counts: Mapping[str, int], ways: Ways) -> Match:
     # `ts_rank` takes every word for equally rare; here each counts by how rare it is, as in BM25.
     passages = _estimated(db, [])
     given: dict[str, Any] = {"asked": " | ".join(f"({' & '.join(map(_plain, way))})" for way in ways)}
@@ -119,13 +128,18 @@ def _text_search(db: sa.Connection, counts: Mapping[str, int], ways: Ways) -> tu
 
 
 def _estimated(db: sa.Connection, words: Sequence[str]) -> int:
-    """What PostgreSQL's planner expects by its statistics: counting would read as much as ranking."""
-    if words:
-        query = sa.text(f"{_PLAN} WHERE words @@ to_tsquery('english', :asked)")
-        plan = db.execute(query, {"asked": " & ".join(map(_plain, words))}).scalar()
-    else:
+    """What PostgreSQL's planner expects by its statistics; as many as are ranked, and fewer, are counted."""
+    if not words:
         plan = db.execute(sa.text(_PLAN)).scalar()
-    return int(plan[0]["Plan"]["Plan Rows"]) if plan else 0
+        return int(plan[0]["Plan"]["Plan Rows"]) if plan else 0
+    given, where = {"asked": " & ".join(map(_plain, words))}, "WHERE words @@ to_tsquery('english', :asked)"
+    plan = db.execute(sa.text(f"{_PLAN} {where}"), given).scalar()
+    expected = int(plan[0]["Plan"]["Plan Rows"]) if plan else 0
+    if expected > _TRUSTED:
+        return expected
+    counted = f"SELECT count(*) FROM (SELECT 1 FROM document_passages {where} LIMIT {_RANKED + 1}) AS few"  # noqa: S608
+    number = int(db.execute(sa.text(counted), given).scalar() or 0)
+    return number if number <= _RANKED else max(number, expected)
 
 
 def _plain(word: str) -> str:

@@ -90,6 +90,11 @@ def test_among_thousands_with_some_of_its_words_the_passage_with_all_is_first(st
     assert names(store.search(["x"], " ".join(common), now=1.0, most=5))[0] == "all.md"
     found = store.search(["x"], "xylophone table", now=1.0, most=5)
     assert {each.text for each in found[:2]} == {"a xylophone in a table", "a xylophone"}
+    assert store.search(["x"], "nowhere table", now=1.0)
+    rare = [f"zebra table {n}" for n in range(150)]
+    put(store, document("zebra.md", *rare), "y", most_bytes=10**9)
+    found = store.search(["x"], "zebra table", now=1.0)
+    assert len(found) == 10, "what is rare in all is nowhere in these"
     assert store.search(["x"], "which table has word77", now=1.0)[0].text.endswith("word77")
     assert len(store.search(["x"], "table", now=1.0, most=50)) == 50
 
