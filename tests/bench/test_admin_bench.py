@@ -38,6 +38,7 @@ PATHS = [
         "analytics/timeseries?hours=336",
         "analytics/timeseries?hours=8784",
     ),
+    *("overview", "headroom", "settings", "users/user-7"),
     *("sessions", "sessions?user=user-7", "sessions?tenant=group-3", "conversations", "feedback", "changes", "usage"),
 ]
 
