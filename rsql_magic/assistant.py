@@ -470,9 +470,12 @@ class Assistant:
             given_up = values.failure if values is not None else ""
             unread = (*prompt.unread, *filter(None, [self.dictionary.note, given_up]))
             result.notes = (*result.notes, *self._news(unread))
-            screen.show(result.shown(footer=self.settings.usage_line))
-            if result.drawing:
-                screen.also(charts.bundle(result.drawing, png=screen.draws, svg=self.batch))
+            shown = result.shown(footer=self.settings.usage_line)
+            chart = charts.bundle(result.drawing, png=screen.draws, svg=self.batch) if result.drawing else {}
+            together = "image/svg+xml" in chart
+            screen.show(shown.with_pictures(chart) if together else shown)
+            if chart and not together:
+                screen.also(chart)
         return result
 
     def sql_preview(

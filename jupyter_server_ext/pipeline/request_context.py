@@ -210,6 +210,7 @@ class RequestContext:
             "model": trace.model or self.request.model,
             "cached": cached,
             "cost_usd": 0.0 if cached else self._accounting.dollars(self.cost, trace.model, trace.provider),
+            **({} if cached else self._accounting.priced(self.cost, trace.model, trace.provider)),
             "rate_limited": trace.rate_limited,
         } | ({"repeated": True} if self.cache == "repeat" else {})
 
@@ -339,6 +340,14 @@ class Accounting:
     def dollars(self, cost: int, model: str, provider: str) -> float | None:
         """A cost to show: None where the price is not known, or there is none."""
         return cost / NANODOLLARS if cost and self.prices.known(model, provider) else None
+
+    def priced(self, cost: int, model: str, provider: str) -> dict[str, Any]:
+        """How far a cost is known: ``known``, ``free``, or ``assumed`` with what a budget counts for it."""
+        if not cost:
+            return {"price": "free"}
+        if self.prices.known(model, provider):
+            return {"price": "known"}
+        return {"price": "assumed", "assumed_usd": cost / NANODOLLARS}
 
     async def cost_today(self, caller: Caller, providers: Collection[str]) -> dict[str, float | None]:
         """What the caller has spent today, in US dollars: ``today``, ``limit`` and ``remaining``.

@@ -224,8 +224,7 @@ class Answer(Showable):
 
     def shown(self, *, footer: bool = True) -> CellOutput:
         """The finished output of the cell."""
-        about = {"model": self.usage.model, "request_id": self.request_id, "tokens": self.usage.total_tokens}
-        metadata = {"rsql": about}
+        metadata = {"rsql": self.usage.record()}
         line = usage_line(self.usage, notes=self.notes) if footer else ""
         if self.format == "json":
             return CellOutput("", as_json(self.as_dict()), data={"application/json": self.as_dict()}, metadata=metadata)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from rsql_magic import reports
 from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.assistant import Assistant
-from rsql_magic.cli import admin, monitor, r, terminal
+from rsql_magic.cli import admin, monitor, notebooks, r, run_records, terminal
 from rsql_magic.context import Piece
 from rsql_magic.databases import check_dictionary, draft_dictionary
 from rsql_magic.display import TerminalScreen, table_plain
-from rsql_magic.errors import BadInput, CodeFailed, GatewayUnreachable, LimitReached, QueryRejected, RsqlError, Stopped
+from rsql_magic.errors import BadInput, GatewayUnreachable, LimitReached, QueryRejected, RsqlError, Stopped
 from rsql_magic.gateway import ReplayFile
 from rsql_magic.options import ASK, DICTIONARIES, SQL_AI
 from rsql_magic.plain_text import printable
@@ -87,13 +87,18 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     _asking(command)
-    parser_of_run = command("run", _run, "run a notebook, or a query from a file, without a person")
-    parser_of_run.add_argument("file", help="a notebook (.ipynb), a query (.sql), or - for a query on standard input")
+    parser_of_run = command("run", _run, "run notebooks, or a query from a file, without a person")
+    what = "notebooks (.ipynb), or one query (.sql), or - for a query on standard input"
+    parser_of_run.add_argument("files", nargs="+", metavar="FILE", help=what)
     parser_of_run.add_argument("--on", metavar="DATABASE", help="for a query: a URL, or a DuckDB or SQLite file")
-    parser_of_run.add_argument("--output", "-o", metavar="FILE", help="where the notebook goes; over itself without it")
-    what = "for a notebook: keep answers in this file and take them from there; strict:FILE asks for nothing else, "
+    what = "where the notebook goes, over itself without it; for several a folder"
+    parser_of_run.add_argument("--output", "-o", metavar="FILE", help=what)
+    what = "for notebooks: keep answers in this file and take them from there; strict:FILE asks for nothing else, "
     parser_of_run.add_argument("--replay", metavar="FILE", help=f"{what}record:FILE asks for all anew")
     parser_of_run.add_argument("--max-rows", type=int, metavar="N", help="for a query: most rows printed")
+    notebooks.run_options(parser_of_run)
+    what = "list the answers in notebooks: model, request, hashes of prompt and context, tokens, cost"
+    run_records.report_options(command("report", lambda _, options: run_records.report(options), what))
     what = "draft a dictionary of a database, check one against it, or share one with your group"
     _about_dictionaries(command("dictionary", _dictionary, what))
     command("status", _report(reports.status), "the gateway: where it is, its keys, queue and models")
@@ -209,16 +214,19 @@ def _dictionary(assistant: Assistant, options: argparse.Namespace) -> None:
         sys.stdout.write(f"{draft_dictionary(options.file, engine, assistant.settings.privacy)} is drafted.\n")
 
 
-# `rsql run`: a notebook or a query from a file, without a person.
+# `rsql run`: notebooks or a query from a file, without a person.
 def _run(assistant: Assistant, options: argparse.Namespace) -> None:
-    if options.file.endswith(".ipynb"):
+    files = options.files
+    if all(file.endswith(".ipynb") for file in files):
         if options.replay:
             _replay_from(ReplayFile.named(options.replay))
-        _notebook(_existing(options.file), Path(options.output or options.file))
-    elif options.file == "-" or options.file.endswith(".sql"):
+        notebooks.run_notebooks(options)
+    elif len(files) == 1 and (files[0] == "-" or files[0].endswith(".sql")):
         _query(assistant, options)
+    elif wrong := [file for file in files if file != "-" and not file.endswith((".ipynb", ".sql"))]:
+        raise BadInput(f"{wrong[0]!r} is neither a notebook nor a query.", hint="Its name ends in .ipynb or .sql.")
     else:
-        raise BadInput(f"{options.file!r} is neither a notebook nor a query.", hint="Its name ends in .ipynb or .sql.")
+        raise BadInput("A query runs by itself.", hint="Run each .sql file with a call of its own.")
 
 
 # Have the kernel use a recording; a broken one is told before anything runs.
@@ -251,40 +259,9 @@ def _query(assistant: Assistant, options: argparse.Namespace) -> None:
     if not options.on:
         raise BadInput("A query needs a database.", hint="Name it: --on shop.duckdb.")
     _refuse_no_database(assistant, options.on, "rsql run --help")
-    query = sys.stdin.read() if options.file == "-" else _text(_existing(options.file))
+    query = sys.stdin.read() if options.files[0] == "-" else _text(_existing(options.files[0]))
     engine, _ = assistant.connections.engine(options.on, {}, "")
     settings = assistant.settings
     most = options.max_rows or settings.max_rows
     rows = engine.run(query, max_rows=most, timeout=settings.query_timeout)
     sys.stdout.write(f"{table_plain(rows.df, rows=most, columns=settings.shown_columns)}\n\n{rows.count}\n")
-
-
-# Run all cells in the notebook's folder, as nbconvert does, and write what they showed, also when one fails.
-def _notebook(path: Path, output: Path) -> None:
-    import nbformat
-    from jupyter_client.manager import KernelManager
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
-    from nbformat.reader import NotJSONError
-    from traitlets.config import Config
-
-    try:
-        notebook = nbformat.reads(_text(path), as_version=4)  # type: ignore[no-untyped-call]
-    except (NotJSONError, nbformat.ValidationError):
-        raise BadInput(f"{str(path)!r} is not a notebook.", hint="Open it in Jupyter and save it.") from None
-    os.environ.setdefault("RSQL_BATCH", "1")
-    folder = {"metadata": {"path": str(path.resolve().parent)}}
-    # Encryption between kernel and client where Jupyter has it; a kernel warns of a connection without.
-    encrypts = "transport_encryption" in KernelManager.class_trait_names()
-    config = Config({"KernelManager": {"transport_encryption": "auto"}} if encrypts else {})
-    client = NotebookClient(notebook, timeout=None, resources=folder, config=config)
-    try:
-        client.execute()
-    except CellExecutionError as error:
-        reason = f"{error.ename}: {error.evalue}".strip().rstrip(".")
-        raise CodeFailed(f"{path.name} failed: {reason}.", hint=f"{output} shows where.") from None
-    except DeadKernelError:
-        raise CodeFailed(f"{path.name} failed: its kernel died.", hint="It may have run out of memory.") from None
-    finally:
-        output.write_text(nbformat.writes(notebook), encoding="utf-8")  # type: ignore[no-untyped-call]
-    sys.stdout.write(f"{output}: {sum(cell.cell_type == 'code' for cell in notebook.cells)} cells ran\n")

@@ -11,10 +11,11 @@ import sys
 import time
 import uuid
 from abc import ABC, abstractmethod
+from base64 import b64encode
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from rsql_magic.display.markdown import Growing, plain_markdown, safe_markdown
+from rsql_magic.display.markdown import Growing, as_html, plain_markdown, safe_markdown
 from rsql_magic.gateway import Text, Waiting
 from rsql_magic.plain_text import html_text, printable, printable_so_far, unlinked
 
@@ -40,6 +41,14 @@ class CellOutput:
     footer: str = ""  # the usage line, without markup
     data: Mapping[str, Any] = field(default_factory=dict)  # further representations by MIME type
     metadata: Mapping[str, Any] = field(default_factory=dict)  # for programs that read the notebook
+
+    def with_pictures(self, chart: Bundle) -> CellOutput:
+        """This output and a chart as one: exports show one representation of an output, and their HTML has both."""
+        svg = b64encode(chart["image/svg+xml"].encode("utf-8")).decode("ascii")
+        picture = f'<img alt="{html_text(chart["text/plain"])}" src="data:image/svg+xml;base64,{svg}">'
+        pictures = {kind: value for kind, value in chart.items() if kind.startswith("image/")}
+        page = {"text/html": f"{as_html(self.bundle()['text/markdown'])}\n<p>{picture}</p>"}
+        return replace(self, data={**self.data, **page, **pictures})
 
     def bundle(self) -> Bundle:
         """All representations."""
@@ -127,7 +136,8 @@ class BatchScreen(Screen):
         """Publish what is waited for, until the output takes its place."""
         update, self._waits = bool(self._waits), self._waits or uuid.uuid4().hex
         bundle = {"text/markdown": f"*{plain_markdown(words)}*", "text/plain": unlinked(words)}
-        _publish(bundle, {}, transient={"display_id": self._waits}, update=update)
+        about = {"rsql": {"waiting": unlinked(words)}}
+        _publish(bundle, about, transient={"display_id": self._waits}, update=update)
 
     def show(self, shown: CellOutput) -> None:
         """Publish the output."""

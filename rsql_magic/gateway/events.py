@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import AnswerCut, GatewayError, GatewayUnreachable, Stopped
+from rsql_magic.gateway.prompt_keys import hashes_of
 from rsql_magic.gateway.refusals import error_of, not_a_gateway
 
 if TYPE_CHECKING:
@@ -184,15 +185,33 @@ class Usage:
     queue_seconds: float = 0.0  # part of it spent waiting for a free key
     cached: bool = False  # all of it came from a cache
     replayed: bool = False  # all of it came from a file of answers, which has no time
-    cost_usd: float | None = None  # when the gateway has prices
+    cost_usd: float | None = None  # when the gateway has prices for all of it
+    free: bool = False  # nothing was asked for it
     model: str = ""  # that answered last
     request_id: str = ""  # the last one's
     limits: tuple[tuple[str, str], ...] = ()  # what is left of the caller's, by short name
+    prompt_sha256: str = ""  # of the first request's messages, without what differs from run to run
+    context_sha256: str = ""  # of what they say of the data
 
     @property
     def total_tokens(self) -> int:
         """Read and written together."""
         return self.prompt_tokens + self.completion_tokens
+
+    def record(self) -> dict[str, Any]:
+        """What is kept with an output in a notebook's file, so that it can be told later where it came from.
+
+        ``cost_usd`` is None where a price is not known, and 0 where nothing was asked for.
+
+        Example:
+            >>> Usage(1204, 88, 1, model="llama", request_id="req-1", cost_usd=0.0012).record()["tokens"]
+            1292
+        """
+        names = ("model", "request_id", "prompt_sha256", "context_sha256", "prompt_tokens", "completion_tokens")
+        kept = {name: getattr(self, name) for name in (*names, "requests", "cost_usd")}
+        kept["cost_usd"] = 0.0 if self.free else self.cost_usd
+        origin = "recording" if self.replayed else "cache" if self.cached else "model"
+        return {**kept, "tokens": self.total_tokens, "origin": origin}
 
 
 def usage_of(replies: Sequence[Reply]) -> Usage:
@@ -214,11 +233,18 @@ def usage_of(replies: Sequence[Reply]) -> Usage:
         queue_seconds=0.0 if replayed else sum(float(event.rsql.get("queue_seconds") or 0) for event in done),
         cached=bool(done) and all(event.rsql.get("cached") for event in done),
         replayed=replayed,
-        cost_usd=sum(costs) if costs else None,
+        cost_usd=sum(costs) if costs and len(costs) == len(done) else None,
+        free=bool(done) and all(event.rsql.get("price") == "free" for event in done),
         model=last.model,
         request_id=str(last.rsql.get("request_id") or ""),
         limits=tuple(sorted(last.limits.items())),
+        **_hashes(replies),
     )
+
+
+def _hashes(replies: Sequence[Reply]) -> dict[str, str]:
+    first = next((reply.messages for reply in replies if reply.messages), None)
+    return dict(zip(("prompt_sha256", "context_sha256"), hashes_of(first), strict=True)) if first else {}
 
 
 def spoken(text: str) -> str:

@@ -226,7 +226,8 @@ class GatewayLocator:
         self.knows_dictionaries = False  # whether it can share dictionaries and examples, too
         self.address: Address | None = None  # where the gateway is, once it was found
         # How long a batch run waits; None where a person decides.
-        self.patience = None if interactive else Patience(lambda: self._settings.batch_deadline)
+        until = float(environ.get("RSQL_BATCH_UNTIL") or "inf")  # as `rsql run --deadline` sets it
+        self.patience = None if interactive else Patience(lambda: self._settings.batch_deadline, until=until)
         self._set_aside: ReplayFile | None = None  # a recording that was turned off
 
     @cached_property

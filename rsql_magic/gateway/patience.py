@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from contextlib import closing, contextmanager
@@ -41,12 +42,18 @@ def can_pass(error: GatewayError) -> bool:
 
 @dataclass
 class Patience:
-    """How long the questions of a batch run wait; ``deadline`` gives seconds for each, None for an hour."""
+    """How long the questions of a batch run wait; ``deadline`` gives seconds for each, None for an hour.
+
+    ``until`` is the time by ``now`` at which the whole run must be done, for which a question waits where there is no
+    ``deadline``.
+    """
 
     deadline: Callable[[], float | None]
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
     answered: bool = False  # whether a gateway answered in this run
+    until: float = math.inf
+    now: Callable[[], float] = time.time
     _tell: Callable[[str], None] = field(default=lambda _: None, repr=False)
 
     @contextmanager
@@ -76,9 +83,9 @@ class Patience:
 
     def bound(self, error: GatewayError) -> float:
         """The seconds that a question may wait after an error."""
-        given = self.deadline()
-        nobody = isinstance(error, GatewayUnreachable) and not self.answered
-        return _AT_START if nobody and given is None else DEADLINE if given is None else given
+        if (given := self.deadline()) is not None or self.until < math.inf:
+            return math.inf if given is None else given
+        return _AT_START if isinstance(error, GatewayUnreachable) and not self.answered else DEADLINE
 
     def tell(self, words: str) -> None:
         """Say what is waited for."""
@@ -102,7 +109,7 @@ class Wait:
         if not can_pass(error):
             raise error
         bound = patience.bound(error)
-        left = bound - (patience.clock() - self._begun)
+        left = min(bound - (patience.clock() - self._begun), patience.until - patience.now())
         first, most = _PAUSES
         pause = min(left, first * 2 ** min(self.pauses, 10), most) if error.retry_after is None else error.retry_after
         if left <= 0 or pause > left:
@@ -114,10 +121,11 @@ class Wait:
 
 
 def _given_up(patience: Patience, bound: float, pause: float, left: float) -> str:
-    if not patience.answered and patience.deadline() is None:
+    if not patience.answered and patience.deadline() is None and bound < math.inf:
         return f"No gateway answered within {bound:.0f} s of the start; %config Rsql.batch_deadline = 600 waits longer."
     why = f"in {pause:.0f} s is too late: {left:.0f} s were left" if left > 0 else "the time is over"
-    return f"Given up, as {why} of the {bound:,.0f} s of Rsql.batch_deadline."
+    which = "time of --deadline" if bound == math.inf else f"{bound:,.0f} s of Rsql.batch_deadline"
+    return f"Given up, as {why} of the {which}."
 
 
 @dataclass

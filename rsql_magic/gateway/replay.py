@@ -12,11 +12,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from difflib import SequenceMatcher, unified_diff
@@ -26,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rsql_magic.errors import BadInput, GatewayUnreachable
 from rsql_magic.gateway.client import body_fields
 from rsql_magic.gateway.events import Done, Text, ToolCall
+from rsql_magic.gateway.prompt_keys import first_key_of, key_of, steady_messages
 from rsql_magic.redaction import redact
 
 if TYPE_CHECKING:
@@ -43,63 +42,6 @@ _MODES: dict[str, Mode] = {"replay": "replay", "strict": "replay", "record": "re
 _SHOWN_LINES = 20  # of a difference, in an error
 _OF_MERGES = ("<<<<<<<", "=======", ">>>>>>>")
 _PASSING = ("queue_seconds", "cached", "replayed")  # what a gateway says of one moment
-
-# The date, and the time zone beside it, whose name changes with summer time.
-_TODAY = re.compile(r' ?today="[^"]*"(?: time_zone="[^"]*")?')
-# What differs from machine to machine and from run to run, and what stands in its place: hashes of blocks that hold
-# it, addresses of objects, numbers of processes and cells in tracebacks, folders of Python and its packages.
-_OF_ONE_RUN = (
-    (_TODAY, ""),
-    (re.compile(r'(<data [^>\n]*?) id="[0-9a-f]{8}"'), r"\1"),
-    (re.compile(r"</data [0-9a-f]{8}>"), "</data>"),
-    (re.compile(r"\b0x[0-9a-fA-F]{6,16}\b"), "0x"),
-    (re.compile(r"\bipykernel_\d+/\d+"), "ipykernel"),
-    (re.compile(r"\bCell In ?\[\d+\](?=, line)"), "Cell In"),
-    (re.compile(r"[^\s\"'<>]*/(site-packages|lib/python3\.\d+)/"), r"\1/"),
-)
-
-
-def steady(text: str, folders: Sequence[str] = ()) -> str:
-    """A text of a prompt without what differs between two runs on the same data; ``folders`` are this machine's own.
-
-    Example:
-        >>> steady('<data kind="frame" id="3fa9c1d2">a <Model at 0x7f12ab34cd56></data 3fa9c1d2>')
-        '<data kind="frame">a <Model at 0x></data>'
-        >>> steady("/home/ada/report/shop.db", ["/home/ada/report"])
-        './shop.db'
-    """
-    for folder in folders:
-        text = text.replace(folder, ".")
-    for pattern, instead in _OF_ONE_RUN:
-        text = pattern.sub(instead, text)
-    return text
-
-
-def _own_folders() -> list[str]:
-    found = [os.getcwd(), os.path.expanduser("~"), tempfile.gettempdir()]  # noqa: PTH109, PTH111 - texts in a prompt
-    return [folder for folder in found if len(folder) > 1]
-
-
-def _steady_all(value: Any, folders: Sequence[str]) -> Any:
-    if isinstance(value, str):
-        return steady(value, folders)
-    if isinstance(value, list | tuple):
-        return [_steady_all(each, folders) for each in value]
-    return {name: _steady_all(each, folders) for name, each in value.items()} if isinstance(value, dict) else value
-
-
-def key_of(messages: Sequence[Mapping[str, Any]], model: str | None, **params: Any) -> str:
-    """The hash of messages, model and parameters under which an answer is kept, as `steady` has them."""
-    sent = _steady_all([list(map(dict, messages)), model, params], _own_folders())
-    text = json.dumps(sent, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def first_key_of(messages: Sequence[Mapping[str, Any]], model: str | None, **params: Any) -> str:
-    """The key under which recordings of the first version keep an answer."""
-    text = json.dumps([list(map(dict, messages)), model, params], sort_keys=True, ensure_ascii=False, default=str)
-    # In JSON the quotes around an attribute of the prompt are escaped, and the date would not be found.
-    return hashlib.sha256(_TODAY.sub("", text.replace('\\"', '"')).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -132,7 +74,7 @@ class RecordedRequest:
         """What a recording holds of it and its answer."""
         asked = {"question": self.question, "task": self.task, "model": self.model, "parameters": self.parameters}
         answer = {"text": text, "done": done, **({"floor": floor} if floor else {})}
-        sent = _steady_all(list(map(dict, self.messages)), _own_folders())
+        sent = steady_messages(self.messages)
         return {**asked, **answer, "messages": sent, "key": self.key, "version": VERSION}
 
 
@@ -150,7 +92,7 @@ def difference(old: Mapping[str, Any], new: RecordedRequest) -> list[str]:
     names = sorted({*old["parameters"], *new.parameters})
     pairs += [(f"parameter {name}", old["parameters"].get(name), new.parameters.get(name)) for name in names]
     changed = [f"{name}: {_word(was)} → {_word(now)}" for name, was, now in pairs if _plain(was) != _plain(now)]
-    were, are = _lines_of(old["messages"]), _lines_of(_steady_all(list(map(dict, new.messages)), _own_folders()))
+    were, are = _lines_of(old["messages"]), _lines_of(steady_messages(new.messages))
     lines = [line for line in unified_diff(were, are, n=0, lineterm="") if not line.startswith(("---", "+++", "@@"))]
     return [*changed, *(["context:", *lines] if lines else [])]
 

@@ -267,7 +267,8 @@ class RsqlMagics(Magics):
                 from rsql_magic.display import CellOutput, plain_markdown
 
                 words = f"⚠ {type(error).__name__}: {error}"
-                self.screen().show(CellOutput(plain_markdown(words), words))
+                failed = {"rsql": {"error": type(error).__name__}}
+                self.screen().show(CellOutput(plain_markdown(words), words, metadata=failed))
             self.session.keep(read.options.output or read.target, None)
             return None
 

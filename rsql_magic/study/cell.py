@@ -61,7 +61,9 @@ class Study(Showable):
         """Markdown: questions first, answers at the end; with a widget beside it only the title and the notes."""
         text = "\n\n".join(f"*{note}*" for note in self.notes) if interactive else as_markdown(self.sheet, self.notes)
         text = "\n\n".join(filter(None, [text, drawn_from(self.sources)]))
-        return CellOutput(safe_markdown(text), text, usage_line(self.usage) if footer and self.usage else "")
+        metadata = {"rsql": self.usage.record()} if self.usage else {}
+        line = usage_line(self.usage) if footer and self.usage else ""
+        return CellOutput(safe_markdown(text), text, line, metadata=metadata)
 
     def widget(self) -> Any:
         """The sheet to flip, choose and score with ipywidgets; None where it is only read."""

@@ -238,7 +238,7 @@ class SQLResult(Showable):
         markdown = "\n\n".join(part for part in [*rounds, query, *plan, *table, *facts] if part)
         took = "" if self.df is None or self.usage.replayed else f"query {self.timings.sql:.2f} s"
         line = usage_line(self.usage, notes=(*self.footnotes, took))
-        metadata = {"rsql": {"model": self.usage.model, "request_id": self.usage.request_id, "sql": self.sql}}
+        metadata = {"rsql": {**self.usage.record(), "sql": self.sql}}
         return CellOutput(markdown, self._plain(), line if footer else "", metadata=metadata)
 
     def rounds(self) -> list[tuple[str, Attempt]]:

@@ -79,8 +79,9 @@ def test_a_cell_has_one_static_output_and_a_chart_its_pictures(execute):
         assert output.output_type == "display_data"
         assert {"text/markdown", "text/plain"} <= set(output.data)
     assert "<table" in queried.outputs[0].data["text/markdown"]
-    _, chart = drawn.outputs
-    assert {"image/png", "image/svg+xml"} <= set(chart.data)
+    (chart,) = drawn.outputs
+    assert {"image/png", "image/svg+xml", "text/html", "text/markdown", "text/plain"} == set(chart.data)
+    assert len(chart.metadata["rsql"]["prompt_sha256"]) == len(chart.metadata["rsql"]["context_sha256"]) == 64
     assert "widget" not in str(cells)
 
 

@@ -237,3 +237,18 @@ def test_a_replay_waits_for_what_it_has_to_ask(batch, gateway, clock, tmp_path):
         assert text(batch.locator.client) == "42 "
     assert clock.pauses == [9.0]
     assert json.loads((tmp_path / "a.jsonl").read_text())["text"] == "42 "
+
+
+def test_a_run_with_a_deadline_waits_until_then_and_no_longer(clock):
+    patience = Patience(lambda: None, clock, clock.pause, until=100.0, now=clock)
+
+    def away():
+        raise GatewayUnreachable("No gateway answers.")
+
+    clock.now = 40.0
+    with pytest.raises(GatewayUnreachable, match="of the time of --deadline"):
+        patience.until_answered(away)
+    assert 99 <= clock.now <= 100
+    with pytest.raises(GatewayUnreachable, match="of the time of --deadline"):
+        patience.until_answered(away)
+    assert clock.now <= 100
