@@ -67,6 +67,7 @@ def explained(row: Mapping[str, Any]) -> dict[str, str]:
 def findings(
     *,
     keys: Sequence[Mapping[str, Any]] = (),
+    lost: Iterable[str] = (),
     wait: float | None = None,
     checks: Mapping[str, str] | None = None,
     recent: Mapping[str, Any] | None = None,
@@ -78,6 +79,7 @@ def findings(
 
     Args:
         keys: As ``Gateway.status`` has them; none where the reader is not to see keys.
+        lost: Keys that were added at run time, and whose text is gone.
         wait: Seconds that the next request is expected to wait.
         checks: States of parts such as ``ledger``, by name.
         recent: Sums of the last minutes, as ``rates`` makes them.
@@ -95,6 +97,10 @@ def findings(
         *_of_requests(recent or {}, list(causes)),
         *_of_budgets(budgets),
     ]
+    for name in lost:
+        what = f"Key {name} was added while the gateway ran, and its text is gone."
+        words = "Add it again, with prompt_keys in [storage] for good; or undo the change by which it was added."
+        found.append(_finding("warn", what, words, "changes"))
     if wait is not None and wait >= _LONG_WAIT:
         words = "Add a key, or lower the limits of those who ask most."
         found.append(_finding("warn", f"The next request waits about {wait:.0f} s for a key.", words, "keys"))
@@ -196,6 +202,7 @@ async def _overview(app: AppContext, tenant: str | None) -> OverviewReply:
     keys = [dict(row) | explained(row) for row in status.get("pool", [])] if whole else []
     found = findings(
         keys=keys,
+        lost=app.key_changes.lost if whole else (),
         wait=queue.get("expected_wait_seconds"),
         checks=state["checks"] if whole else {},
         recent=sums["recent"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,6 +49,12 @@ class KeyChanges:
     def lasts(self) -> bool:
         """Whether a key that is added outlasts this process."""
         return self.runtime.lasts and self.vault is not None
+
+    @property
+    def lost(self) -> list[str]:
+        """Keys that were added and whose text is gone, as it could not be kept or cannot be read here."""
+        there = {key.id for key in self.pool.keys}
+        return sorted(thing.name for thing in self.runtime.state if thing.kind == NEW_KEY and thing.name not in there)
 
     async def add(self, given: Mapping[str, Any], administrator: str) -> str:
         """Add a key, in the form of ``[[keys]]``, and return its public id.
@@ -127,8 +134,9 @@ class KeyChanges:
             if text is None:  # it lasted as long as the process that it was added to
                 continue
             given = {field: value for field, value in wanted[name].items() if field != "sealed"}
-            settings = replace(_read(given | {"key": text}), name=name)
-            self.pool.keys.add(with_preset(settings), added=True)
+            with suppress(BadRequest):  # of a provider that this version does not know any more; ``lost`` names it
+                settings = replace(_read(given | {"key": text}), name=name)
+                self.pool.keys.add(with_preset(settings), added=True)
 
     def _text_of(self, name: str, rules: Mapping[str, Any]) -> str | None:
         if "sealed" in rules and self.vault is not None:

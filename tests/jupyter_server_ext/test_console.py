@@ -43,7 +43,8 @@ def keeping(served, url):
     """``async with keeping() as gateway``: one with a ledger, over a provider that is simulated."""
 
     def serving(**options):
-        storage = StorageSettings(ledger=url, instance="one", prompt_keys=options.pop("prompt_keys", (BOX,)))
+        instance, boxes = options.pop("instance", "one"), options.pop("prompt_keys", (BOX,))
+        storage = StorageSettings(ledger=url, instance=instance, prompt_keys=boxes)
         known = {"prices": PRICES, "storage": storage, "keys": KEYS, "default_model": "m"}
         return served(Settings(**(known | options)), fake=False, transport=httpx.MockTransport(provider))
 
@@ -260,12 +261,26 @@ async def test_a_key_is_added_kept_encrypted_and_there_after_a_restart(keeping, 
 
 
 @pytest.mark.asyncio
+async def test_a_key_that_is_added_at_one_gateway_is_used_by_the_others_of_its_ledger(keeping):
+    async with keeping() as one, keeping(instance="two") as other:
+        await send(one, "POST", "admin/api/keys", NEW)
+        await other.app.runtime.catch_up()
+        assert (await keys_of(other))["sim-2"]["added"]
+        assert (await send(other, "POST", "admin/api/keys", NEW)).status_code == 400, "it is there already"
+        await send(other, "DELETE", "admin/api/keys/sim-2")
+        await one.app.runtime.catch_up()
+        assert [*await keys_of(one)] == ["sim-1"]
+
+
+@pytest.mark.asyncio
 async def test_without_keys_to_encrypt_with_it_lasts_as_long_as_the_gateway(keeping):
     async with keeping(prompt_keys=()) as gateway:
         assert (await send(gateway, "POST", "admin/api/keys", NEW)).json()["lasts"] is False
         assert "sim-2" in await keys_of(gateway)
     async with keeping(prompt_keys=()) as gateway:
         assert "sim-2" not in await keys_of(gateway)
+        (found,) = (await gateway.get("admin/api/overview", ADMIN)).json()["findings"]
+        assert found["what"] == "Key sim-2 was added while the gateway ran, and its text is gone."
         again = await send(gateway, "POST", "admin/api/keys", NEW | {"name": "sim-9"})
         assert again.status_code == 201
 

@@ -51,7 +51,7 @@ export async function show(view, { me, signal, live }) {
   });
 }
 
-const PARTS = { keys: "keys", activity: "activity", people: "people", settings: "settings" };
+const PARTS = { changes: "changes", keys: "keys", activity: "activity", people: "people", settings: "settings" };
 
 function finding(one) {
   const named = one.part === "keys" && one.name ? `/${quoted(one.name)}` : one.part === "people" && one.name ? `/course/${quoted(one.name)}` : "";
