@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _A_DAY = 86_400.0
 _KIND = choice("kind", "What is ranked.", "question", "table", "caller", default="question")
+_BY = choice("by", "The order.", "requests", "lately", "last", default="last")
 _STEP = choice("step", "The width of a slot.", "five-minutes", "hour", "day", default="hour")
 _STEPS = {"five-minutes": 300, "hour": 3_600, "day": 86_400}
 _DAYS = whole("days", "How many days back the sums by day go.", least=1, most=366, default=30)
@@ -136,14 +137,13 @@ class AllUsers(GatewayHandler):
     """``GET admin/api/users``."""
 
     @needs_scope("instructor")
-    @described(
-        shapes.UsersReply, *PAGED, TENANT, choice("by", "The order.", "requests", "lately", "last", default="last")
-    )
+    @described(shapes.UsersReply, *PAGED, TENANT, _BY, text_of("name", "Only users whose name begins so."))
     async def get(self) -> None:
         """Users with what they used: those seen last first, or those who ask most, of all time or lately."""
         asked, page, now, tenant = self.query(), self.page(), time.time(), self.tenant_seen()
         by = {"requests": "requests", "lately": "heat", "last": "last_at"}[asked["by"]]
-        rows = await self.analyze(lambda known: known.ranked("caller", page, tenant=tenant, by=by))
+        begins = asked["name"]
+        rows = await self.analyze(lambda known: known.ranked("caller", page, tenant=tenant, by=by, begins=begins))
         users = [ranked_row(row, now) for row in rows[: page.limit]]
         self.reply({"users": users, "next": page.mark(rows, by, "name")})
 

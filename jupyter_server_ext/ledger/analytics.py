@@ -116,11 +116,19 @@ class SqlAnalytics:
     # Rankings
 
     def ranked(
-        self, kind: str, page: Page, *, tenant: str | None = None, by: str = "requests", name: str | None = None
+        self,
+        kind: str,
+        page: Page,
+        *,
+        tenant: str | None = None,
+        by: str = "requests",
+        name: str | None = None,
+        begins: str | None = None,  # only names that begin so
     ) -> list[Row]:
         """What is asked for most, by ``requests``, by ``heat`` or by ``last_at``, of everyone or of one tenant."""
         query = sa.select(rankings).where(rankings.c.kind == kind, rankings.c.scope == scope_of_tenant(tenant))
         query = query if name is None else query.where(rankings.c.name == name)
+        query = query if begins is None else query.where(rankings.c.name.istartswith(begins, autoescape=True))
         with self._engine.connect() as db:
             return [dict(row) for row in db.execute(page.of(query, rankings.c[by], rankings.c.name)).mappings()]
 

@@ -168,17 +168,26 @@ const usersTable = (rows, admin) => table([
 
 function users(body, { query }) {
   const by = query.get("by") || "last";
-  const form = h("form", { class: "search" }, field({ name: "name", label: "Name", placeholder: "the whole name" }), h("button", { class: "primary" }, "Open"));
+  const form = h("form", { class: "search" }, field({ name: "name", label: "Name", placeholder: "how it begins" }), h("button", { class: "primary" }, "Open"));
+  const begins = () => form.elements.name.value.trim();
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const name = form.elements.name.value.trim();
-    if (name) location.hash = `#/people/user/${quoted(name)}`;
+    const only = list.querySelectorAll("tbody th a");
+    if (begins()) location.hash = only.length === 1 ? only[0].hash : `#/people/user/${quoted(begins())}`;
+  });
+  let typing = null;
+  form.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(draw, 200);
   });
   const order = choices("Order", [["last", "Seen last"], ["lately", "Most lately"], ["requests", "Most of all"]], by, (value) => { location.hash = `#/people?tab=users&by=${value}`; });
-  fill(body, card("Find somebody", form), card("People", { beside: order }, paged(async (after) => {
-    const found = await ask("admin/api/users", { query: { by, limit: 50, after } });
+  const list = h("div", {});
+  const draw = () => fill(list, paged(async (after) => {
+    const found = await ask("admin/api/users", { query: { by, name: begins(), limit: 50, after } });
     return { rows: found.users, next: found.next };
-  }, (rows) => usersTable(rows, true))));
+  }, (rows) => usersTable(rows, true)));
+  fill(body, card("Find somebody", form), card("People", { beside: order }, list));
+  draw();
 }
 
 async function oneUser(view, way, name) {
