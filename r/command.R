@@ -20,17 +20,17 @@ libraries <- function() {
 }
 
 # Runs `rsql WHAT` on text; gives its output, or fails with its one line.
-command <- function(what, input) {
+command <- function(what, input, more = character()) {
   files <- tempfile(c("rsql-in-", "rsql-err-"))
   on.exit(unlink(files))
   writeLines(enc2utf8(input), files[1], useBytes = TRUE)
   output <- suppressWarnings(system2(
     program("rsql"), what, stdin = files[1], stdout = TRUE, stderr = files[2],
-    env = c("PYTHONUTF8=1", "PYTHONWARNINGS=ignore", libraries())
+    env = c("PYTHONUTF8=1", "PYTHONWARNINGS=ignore", more, libraries())
   ))
   if (!is.null(attr(output, "status"))) {
     why <- utils::tail(readLines(files[2], warn = FALSE, encoding = "UTF-8"), 1)
-    fail(if (length(why)) why else paste("rsql", what, "failed."))
+    fail(if (length(why)) why else paste("rsql", what[1], "failed."))
   }
   output <- paste(output, collapse = "\n")
   Encoding(output) <- "UTF-8"

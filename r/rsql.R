@@ -46,7 +46,7 @@ local({
     files <- Filter(Negate(is.null), lapply(sys.frames(), function(frame) frame$ofile))
     if (length(files)) dirname(normalizePath(files[[length(files)]], mustWork = FALSE)) else ""
   })
-  parts <- file.path(home, c("prompts.R", "command.R", "gateway.R", "session.R", "database.R"))
+  parts <- file.path(home, c("prompts.R", "command.R", "gateway.R", "session.R", "database.R", "rows.R"))
   if (!nzchar(home) || !all(file.exists(parts))) {
     fail("rsql.R needs the files that come beside it: source(\"\u2026/rsql.R\") in the folder that has them all.")
   }
@@ -251,5 +251,5 @@ local({
   })
 
   if ("rsql" %in% search()) detach("rsql", character.only = TRUE)
-  attach(list(ask = ask, sql_ai = sql_ai, rsql_status = rsql_status), name = "rsql", warn.conflicts = FALSE)
+  attach(list(ask = ask, ask_rows = ask_rows, sql_ai = sql_ai, rsql_status = rsql_status), name = "rsql", warn.conflicts = FALSE)
 })

@@ -165,6 +165,11 @@ def parsed_returns(text: str) -> dict[str, Any]:
         >>> parsed_returns("label: good|bad, score: float")
         {'label': ['good', 'bad'], 'score': 'float'}
     """
+    if text.lstrip().startswith("{"):  # texts with commas and bars in them
+        try:
+            return dict(json.loads(text))
+        except ValueError as wrong:
+            raise BadInput(f"--returns is no JSON: {wrong}.", hint='{"label": ["a, b", "c"]}') from None
     found: dict[str, Any] = {}
     for part in filter(str.strip, text.split(",")):
         name, _, wanted = (piece.strip() for piece in part.partition(":"))

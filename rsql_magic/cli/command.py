@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rsql_magic import reports
 from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.assistant import Assistant
-from rsql_magic.cli import admin, monitor, notebooks, r, run_records, terminal
+from rsql_magic.cli import admin, monitor, notebooks, r, rows, run_records, terminal
 from rsql_magic.context import Piece
 from rsql_magic.databases import check_dictionary, draft_dictionary
 from rsql_magic.display import TerminalScreen, table_plain
@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     notebooks.run_options(parser_of_run)
     what = "list the answers in notebooks: model, request, hashes of prompt and context, tokens, cost"
     run_records.report_options(command("report", lambda _, options: run_records.report(options), what))
+    rows.map_options(command("map", rows.map_rows, "ask about each row of a table in a file"))
     what = "draft a dictionary of a database, check one against it, or share one with your group"
     _about_dictionaries(command("dictionary", _dictionary, what))
     command("status", _report(reports.status), "the gateway: where it is, its keys, queue and models")

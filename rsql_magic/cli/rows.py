@@ -1,0 +1,100 @@
+"""``rsql map``: a question about each row of a file, or of a frame of another program's."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.answers import MapOptions, parsed_returns
+from rsql_magic.assistant import ending, row_map
+from rsql_magic.display import Screen, TerminalScreen
+from rsql_magic.errors import BadInput
+from rsql_magic.reports import progress_bar
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from rsql_magic.assistant import Assistant
+
+_KINDS = {".csv": "read_csv", ".tsv": "read_csv", ".parquet": "read_parquet"}
+
+
+def map_options(parser: argparse.ArgumentParser) -> None:
+    """What ``rsql map`` takes."""
+    parser.add_argument("file", help="a .csv, .tsv or .parquet file; - for a program: JSON in, JSON out")
+    parser.add_argument("question", nargs="?", default="", help="the question; {{column}} is what stands in the row")
+    parser.add_argument(
+        "--returns", metavar="COLUMNS", default="answer", help="such as 'label: good|bad, score: float'"
+    )
+    parser.add_argument("--output", "-o", metavar="FILE", help="where the rows go, with their new columns")
+    parser.add_argument("--model", "-m", help="model or alias")
+    parser.add_argument("--privacy", choices=("names", "stats", "sample"), help="must be sample: rows are sent")
+    parser.add_argument("--budget", type=float, metavar="USD", help="most US dollars that may be spent")
+
+
+def map_rows(assistant: Assistant, options: argparse.Namespace) -> None:
+    """Ask about each row, and write the rows with what was answered."""
+    if options.file == "-":
+        sys.stdout.write(json.dumps(_of_program(assistant, json.load(sys.stdin)), default=str) + "\n")
+        return
+    source, target = Path(options.file), Path(options.output or "")
+    for path in (source, target):
+        if path.suffix.lower() not in _KINDS:
+            hint = "rsql map reviews.csv 'Is {{text}} good?' --privacy sample -o judged.csv"
+            raise BadInput(f"{path} is no .csv, .tsv or .parquet file.", hint=hint)
+    if not source.is_file():
+        raise BadInput(f"There is no file {source}.", hint="Give the path of a table.")
+    screen = TerminalScreen(footer=False)
+    rows = row_map(assistant, screen, progress_bar(screen.status))
+    level = options.privacy or assistant.settings.privacy
+    how = MapOptions(assistant.settings.resolve(options.model), level, options.budget)
+    with ending(screen):
+        made = rows.of(_read(source), options.question, parsed_returns(options.returns), how)
+    screen.end()
+    _write(made, target)
+    screen.say(f"{target} has {len(made):,} rows.")
+
+
+def _read(path: Path) -> Any:
+    import duckdb
+
+    try:
+        return getattr(duckdb.connect(), _KINDS[path.suffix.lower()])(str(path))
+    except duckdb.Error as wrong:
+        raise BadInput(f"{path} cannot be read: {str(wrong).splitlines()[0]}", hint="Look at the file.") from None
+
+
+def _write(relation: Any, path: Path) -> None:
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        relation.write_parquet(str(path))
+    else:
+        relation.write_csv(str(path), sep="\t" if kind == ".tsv" else ",")
+
+
+class _Told(Screen):
+    """Keeps what is said, for a program."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def _of_program(assistant: Assistant, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The new columns of a frame that was piped in, and what is to be said."""
+    import pandas as pd
+
+    screen = _Told()
+    rows = row_map(assistant, screen)
+    columns = {name: values if isinstance(values, list) else [values] for name, values in asked["columns"].items()}
+    frame = pd.DataFrame({name: pd.Series(values, dtype="object") for name, values in columns.items()})
+    returns = {name: one if isinstance(one, list | str) else str(one) for name, one in asked["returns"].items()}
+    how = MapOptions(assistant.settings.resolve(asked.get("model")), asked["privacy"], asked.get("budget"))
+    made = rows.of(frame, asked["question"], returns, how)
+    added = {name: json.loads(made[name].to_json(orient="values")) for name in (*returns, "error")}
+    return {"columns": added, "said": screen.lines}
