@@ -107,16 +107,17 @@ def test_r_asks_about_each_row_of_a_data_frame(provider, real_r):
     code = """
     texts <- c("fine, really", "n\\u00e9\\n\\"quoted\\"", "fine, really", "x")
     reviews <- data.frame(n = 1:4, text = texts, at = as.Date("2024-01-01"))
-    judged <- ask_rows(reviews, "How does {{text}} of {{ at }} sound?", list(mood = c("so, so", "good"), length = "int"),
-                       privacy = "sample", quiet = TRUE)
+    returns <- list(mood = c("so, so", "good"), length = "int")
+    judged <- ask_rows(reviews, "How does {{text}} of {{ at }} sound?", returns, privacy = "sample", quiet = TRUE)
     stopifnot(identical(names(judged), c("n", "text", "at", "mood", "length", "error")))
     stopifnot(is.factor(judged$mood), identical(levels(judged$mood), c("so, so", "good")), is.integer(judged$length))
     cat(as.character(judged$mood), "|", judged$length, "|", judged$error, "\\n")
-    one <- ask_rows(reviews[1, ], "How does {{text}} sound?", list(mood = c("so, so", "good"), length = "int"),
-                    privacy = "sample", quiet = TRUE)
+    one <- ask_rows(reviews[1, ], "How does {{text}} sound?", returns, privacy = "sample", quiet = TRUE)
     cat(nrow(one), as.character(one$mood), "\\n")
-    for (wrong in list(quote(ask_rows(reviews, "Is {{txt}}?", privacy = "sample")), quote(ask_rows(1, "{{text}}")),
-                       quote(ask_rows(reviews, "Is {{text}}?")), quote(ask_rows(reviews, "Is it?", privacy = "sample"))))
+    for (wrong in list(quote(ask_rows(reviews, "Is {{txt}}?", privacy = "sample")),
+                       quote(ask_rows(1, "{{text}}")),
+                       quote(ask_rows(reviews, "Is {{text}}?")),
+                       quote(ask_rows(reviews, "Is it?", privacy = "sample"))))
       cat(tryCatch(eval(wrong), error = conditionMessage), "\\n")
     """
     lines = rscript(code, provider).splitlines()
