@@ -140,6 +140,7 @@ def map(  # noqa: A001 - as a data frame's method is called; nothing here maps o
     rows_per_request: int | None = None,
     concurrency: int = 8,
     fresh: bool = False,
+    by_job: bool | None = None,
     quiet: bool = False,
 ) -> Any:
     """Ask about each row of a frame; the frame with a column for each answer, and ``error`` for why one is missing.
@@ -158,6 +159,8 @@ def map(  # noqa: A001 - as a data frame's method is called; nothing here maps o
         rows_per_request: Rows asked about in one request; None for as many as pays.
         concurrency: Requests at a time.
         fresh: Whether to ask again what is known.
+        by_job: Whether a job of the gateway asks, which goes on when this process ends; None for where there are many
+            requests and no budget.
         quiet: Whether to print nothing.
 
     Raises:
@@ -177,7 +180,7 @@ def map(  # noqa: A001 - as a data frame's method is called; nothing here maps o
     assistant, magics = _assistant(), loaded(_shell())
     screen = Screen() if quiet else magics.screen() if magics else TerminalScreen(footer=False)
     level = privacy or assistant.settings.privacy
-    options = MapOptions(assistant.settings.resolve(model), level, budget, rows_per_request, concurrency, fresh)
+    options = MapOptions(assistant.settings.resolve(model), level, budget, rows_per_request, concurrency, fresh, by_job)
     rows = row_map(assistant, screen, progress_bar(screen.status))
     with ending(screen):
         made = rows.of(frame, question, {"answer": str} if returns is None else returns, options)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.answers.row_frames import RowFrame
+from rsql_magic.answers.row_jobs import MANY, ask_by_job, takes_jobs
 from rsql_magic.answers.row_types import columns_of
 from rsql_magic.answers.rows import DifferentRows, KnownRows, Prices, RowAsker, RowQuestion
 from rsql_magic.errors import BadInput
@@ -35,6 +36,7 @@ class MapOptions:
     rows_per_request: int | None = None  # None for as many as pays
     concurrency: int = 8  # requests at a time
     fresh: bool = False  # whether what is known from before is asked again
+    by_job: bool | None = None  # None for a job where there are many requests and no budget
 
     def __post_init__(self) -> None:
         if self.budget is not None and not self.budget > 0:
@@ -63,6 +65,8 @@ class RowMap:
         asker = self._asker(question, rows, options, patience)
         self._announce(asker, len(told))
         with patience.telling(asker.say_waiting):
+            if options.by_job is not False and self._fits_a_job(asker, options):
+                ask_by_job(asker, lambda: self.locator.gateway, patience)
             asker.ask()
         self._sum_up(asker)
         outcomes = [asker.outcomes[place] for place in rows.places]
@@ -123,6 +127,17 @@ class RowMap:
         patience.pause = asker.pause
         asker.tell = lambda progress: self.draw(progress.done, progress.rows, progress.said)
         return asker
+
+    def _fits_a_job(self, asker: RowAsker, options: MapOptions) -> bool:
+        """Whether a job of the gateway asks: it keeps no budget, and is recorded nowhere."""
+        if options.by_job is None and (options.budget is not None or len(asker.batches()) < MANY):
+            return False
+        if self.locator.replay is None and takes_jobs(self.locator.gateway):
+            return bool(asker.open)
+        if options.by_job:
+            hint = "Leave by_job out: rows are asked about from here."
+            raise BadInput("The gateway takes no jobs, or a recording is in use.", hint=hint)
+        return False
 
     def _announce(self, asker: RowAsker, rows: int) -> None:
         requests, tokens, cost = asker.estimate()

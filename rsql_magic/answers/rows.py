@@ -157,13 +157,25 @@ class KnownRows:
             query = "SELECT key, answer FROM answers WHERE key IN (SELECT value FROM json_each(?))"
             return {key: json.loads(answer) for key, answer in db.execute(query, [json.dumps(keys)])}
 
-    def put(self, answers: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    def put(self, answers: Iterable[tuple[str, Mapping[str, Any] | str]]) -> None:
         """Keep answers; on the disk when this returns."""
         if self._path is None:
             return
         rows = [(key, json.dumps(answer, ensure_ascii=False, default=str), self._clock()) for key, answer in answers]
         with closing(self._open()) as db, db:
             db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
+
+    def job(self, mark: str) -> str:
+        """The job that asks about certain rows; empty where there is none."""
+        if self._path is None or not self._path.exists():
+            return ""
+        with closing(self._open()) as db:
+            found = db.execute("SELECT answer FROM answers WHERE key = ?", [f"job {mark}"]).fetchone()
+        return str(json.loads(found[0])) if found else ""
+
+    def put_job(self, mark: str, job: str) -> None:
+        """Note the job that asks about certain rows, or that none does."""
+        self.put([(f"job {mark}", job)])
 
     def _open(self) -> sqlite3.Connection:
         assert self._path is not None  # noqa: S101 - both methods have looked
@@ -229,13 +241,13 @@ class RowAsker:
 
     def __post_init__(self) -> None:
         self.progress = Progress(len(self.rows.different))
-        self._keys = [self.question.key(self.rows.names, row) for row in self.rows.different]
+        self.keys = [self.question.key(self.rows.names, row) for row in self.rows.different]
         self._asked_again: set[int] = set()
         self._row_cost = 0.0  # of the dearest request until now, for each of its rows
         self._stop = Stop()
         self._lock = threading.Lock()
-        kept = self.known.get(self._keys)
-        for place, key in enumerate(self._keys):
+        kept = self.known.get(self.keys)
+        for place, key in enumerate(self.keys):
             if key in kept:
                 self._settle(place, Outcome(self._typed(kept[key])))
         self.progress.known = self.progress.done
@@ -317,6 +329,40 @@ class RowAsker:
             told = read * self.prices.read + written * self.prices.written
         return max(told, _SPARE * self._row_cost * len(batch))
 
+    # By a job.
+
+    def body(self, batch: Sequence[int]) -> dict[str, Any]:
+        """A request about some rows, as a line of a job has it."""
+        messages, found = filtered(self._messages(batch))
+        self.redacted += sum(found.values())
+        model = {"model": self.question.model} if self.question.model else {}
+        return {**model, "messages": messages, "response_format": self._form}
+
+    def accept(self, batch: Sequence[int], text: str, usage: Mapping[str, Any], cost: float | None) -> None:
+        """Keep what a job's answer says of rows; those that it says nothing usable of stay open."""
+        self.progress.requests += 1
+        self.progress.prompt_tokens += int(usage.get("prompt_tokens") or 0)
+        self.progress.completion_tokens += int(usage.get("completion_tokens") or 0)
+        if cost is not None:
+            self.progress.cost_usd = (self.progress.cost_usd or 0.0) + cost
+        kept = []
+        for number, said in read_rows(text, self.question.columns, len(batch)).items():
+            if not said.problems:
+                kept.append(self._answered(batch[number - 1], said))
+        self.known.put(kept)
+
+    def _answered(self, place: int, said: Read) -> tuple[str, Mapping[str, Any]]:
+        """Settle a row; its answer, to be kept."""
+        nothing = [name for name, value in said.values.items() if value is None]
+        told = f"{', '.join(nothing)}: the row does not tell" if nothing else ""
+        self._settle(place, Outcome(said.values, told))
+        return self.keys[place], said.values
+
+    @property
+    def _form(self) -> dict[str, Any]:
+        form = {"name": "rows", "schema": schema_of(self.question.columns)}
+        return {"type": "json_schema", "json_schema": form}
+
     # Asking.
 
     def ask(self) -> Progress:
@@ -390,14 +436,13 @@ class RowAsker:
     def _request(self, batch: Sequence[int], problem: str) -> tuple[dict[int, Read], str]:
         """Ask about some rows; what was said of each by its number, and why nothing of any."""
         messages, found = filtered(self._messages(batch, problem))
-        keys = "".join(self._keys[place] for place in batch) + problem + self.run
-        form = {"name": "rows", "schema": schema_of(self.question.columns)}
+        keys = "".join(self.keys[place] for place in batch) + problem + self.run
         options: StreamOptions = {
             "model": self.question.model,
             "task": "batch",  # it waits behind people
             "question": self.question.text,
             "repeat_key": hashlib.sha256(keys.encode()).hexdigest()[:32],
-            "response_format": {"type": "json_schema", "json_schema": form},
+            "response_format": self._form,
         }
         reply = Reply()
         with self._stop.governs():
@@ -436,10 +481,7 @@ class RowAsker:
             said = read.get(number)
             problem = why or ("; ".join(said.problems) if said else "nothing of the form that was asked for was said")
             if not problem and said:
-                nothing = [name for name, value in said.values.items() if value is None]
-                told = f"{', '.join(nothing)}: the row does not tell" if nothing else ""
-                kept.append((self._keys[place], said.values))
-                self._settle(place, Outcome(said.values, told))
+                kept.append(self._answered(place, said))
             elif place in self._asked_again or (why and len(batch) == 1):
                 self._settle(place, Outcome(said.values, problem) if said else self._without(problem))
             else:

@@ -272,6 +272,18 @@ class LLMClient:
         """Post JSON to a path below the base URL and give back the JSON of the reply."""
         return self._json("POST", path, body=body)
 
+    def upload(self, name: str, content: bytes, *, purpose: str) -> Any:
+        """Send a file to ``v1/files`` and give back the JSON of the reply."""
+        built = self._built("POST", "v1/files", None, files={"file": (name, content)}, data={"purpose": purpose})
+        with self._sent(built) as response:
+            response.read()
+            return response.json()
+
+    def lines(self, path: str) -> Iterator[str]:
+        """The lines of what is at a path, as they come."""
+        with self._sent(self._built("GET", path, None)) as response:
+            yield from response.iter_lines()
+
     def delete(self, path: str) -> Any:
         """Delete what is at a path below the base URL and give back the JSON of the reply."""
         return self._json("DELETE", path)

@@ -18,10 +18,11 @@ import pytest
 
 import rsql_magic
 from rsql_magic.answers.row_frames import RowFrame
+from rsql_magic.answers.row_jobs import ask_by_job
 from rsql_magic.answers.row_types import WrongValue, columns_of, parsed_returns, read_rows
 from rsql_magic.answers.rows import DifferentRows, KnownRows, Prices, RowAsker, RowQuestion
 from rsql_magic.errors import AnswerCut, BadInput, GatewayError, LimitReached, RsqlError, Stopped
-from rsql_magic.gateway import Done, Text
+from rsql_magic.gateway import Done, Patience, Text
 
 QUESTION = "Is {{text}} good?"
 RETURNS = {"label": ["good", "bad"], "score": float}
@@ -179,6 +180,29 @@ def test_a_budget_is_never_passed(prices, seed):
     assert unasked
     assert all(f"${budget:g}" in outcome.problem for outcome in unasked)
     assert asking.progress.done == len(texts)
+
+
+def test_a_job_that_is_there_no_more_is_not_waited_for(tmp_path):
+    class Client:
+        asked = []
+
+        def get(self, path):
+            self.asked.append(path)
+            raise GatewayError("There is no such job.", status=404)
+
+        def upload(self, name, content, *, purpose):
+            return {"id": "file-1"}
+
+        def post(self, path, body):
+            return {"id": "batch-1"}
+
+    world, texts = World(), ["a", "b"]
+    asking = asker(texts, world, tmp_path / "rows.db")
+    for _ in range(2):
+        ask_by_job(asking, Client, Patience(lambda: 5.0))
+    assert Client.asked == ["v1/batches/batch-1"] * 2, "a new one is made"
+    asking.ask()
+    assert [outcome.values for outcome in outcomes(asking, texts)] == [truth("a"), truth("b")]
 
 
 def test_a_budget_without_prices_is_refused():

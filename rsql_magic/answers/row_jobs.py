@@ -1,0 +1,95 @@
+"""Many rows by a job of the gateway: it asks when there is quota to spare, and goes on when this process ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.errors import GatewayError, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rsql_magic.answers.rows import RowAsker
+    from rsql_magic.gateway import LLMClient, Patience
+
+MANY = 500
+"""Requests from which a job asks them."""
+_PAUSES = (1.0, 15.0)  # seconds between two looks at a job: the first, and the longest
+_GOING = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+
+
+def takes_jobs(client: LLMClient) -> bool:
+    """Whether the gateway takes jobs of this caller."""
+    try:
+        return isinstance(client.get("v1/batches?limit=1", timeout=10.0).get("data"), list)
+    except (GatewayError, AttributeError):
+        return False
+
+
+def ask_by_job(asker: RowAsker, client: Callable[[], LLMClient], patience: Patience) -> None:
+    """Have a job ask about all open rows, or go on waiting for the one that does; rows without an answer stay open.
+
+    Args:
+        asker: Knows the rows.
+        client: The gateway, also one that was started anew.
+        patience: How long a gateway that is away is waited for.
+
+    Raises:
+        Stopped: Ctrl-C; the job goes on.
+        GatewayError: The gateway refuses the job.
+    """
+    batches = asker.batches()
+    mark = hashlib.sha256("".join(asker.keys[place] for batch in batches for place in batch).encode()).hexdigest()
+    job = asker.known.job(mark)
+    try:
+        if not job:
+            lines = (
+                {"custom_id": str(number), "method": "POST", "url": "/v1/chat/completions", "body": asker.body(batch)}
+                for number, batch in enumerate(batches)
+            )
+            content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            file = client().upload("rows.jsonl", content.encode("utf-8", "replace"), purpose="batch")["id"]
+            made = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+            job = str(client().post("v1/batches", made)["id"])
+            asker.known.put_job(mark, job)
+        told = _waited(asker, job, client, patience)
+    except KeyboardInterrupt:
+        goes_on = f"the job {job} goes on at the gateway, and the same call fetches its answers"
+        raise Stopped(f"Stopped; {goes_on if job else 'no job was made'}.") from None
+    except GatewayError as error:
+        if error.status != 404:
+            raise
+        asker.known.put_job(mark, "")
+        return
+    asker.known.put_job(mark, "")
+    if told.get("output_file_id"):
+        for line in client().lines(f"v1/files/{told['output_file_id']}/content"):
+            _take(asker, batches, json.loads(line))
+    for name in ("input_file_id", "output_file_id", "error_file_id"):
+        if told.get(name):
+            client().delete(f"v1/files/{told[name]}")
+
+
+def _waited(asker: RowAsker, job: str, client: Callable[[], LLMClient], patience: Patience) -> dict[str, Any]:
+    """The job once it has ended."""
+    seconds, longest = _PAUSES
+    while True:
+        told: dict[str, Any] = patience.until_answered(lambda: client().get(f"v1/batches/{job}"))
+        if told.get("status") not in _GOING:
+            return told
+        counts = told.get("request_counts") or {}
+        asker.say_waiting(f"job {job}: {counts.get('completed', 0):,} of {counts.get('total', 0):,} requests")
+        asker.tell(asker.progress)
+        patience.pause(seconds)
+        seconds = min(2 * seconds, longest)
+
+
+def _take(asker: RowAsker, batches: list[list[int]], line: dict[str, Any]) -> None:
+    try:
+        body = line["response"]["body"]
+        text, batch = str(body["choices"][0]["message"]["content"]), batches[int(line["custom_id"])]
+    except (IndexError, KeyError, TypeError, ValueError):
+        return  # a line that failed: its rows are asked about without a job
+    asker.accept(batch, text, body.get("usage") or {}, (body.get("rsql") or {}).get("cost_usd"))
