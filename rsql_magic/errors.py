@@ -14,6 +14,7 @@
 # ├── QueryFailed           no draft of a query passed its checks, or the database stopped it
 # │   └── NoQuery             the model answered in words
 # ├── CodeFailed            code run by ``--run`` raised
+# ├── BudgetSpent           the budget of ``rsql run`` does not reach for another answer
 # └── Stopped               the user stopped the cell (also a ``KeyboardInterrupt``)
 #
 # An error is one sentence on what went wrong and one on what to do next. In a notebook it is one line, not a
@@ -138,6 +139,10 @@ class NoQuery(QueryFailed):
 
 class CodeFailed(RsqlError):
     """Code that the user asked to run raised an error."""
+
+
+class BudgetSpent(RsqlError):
+    """The budget of ``rsql run`` does not reach for another answer."""
 
 
 class Stopped(RsqlError, KeyboardInterrupt):

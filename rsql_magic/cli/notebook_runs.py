@@ -87,6 +87,7 @@ class Runner:
     jobs: int
     environ: Callable[[NotebookRun], Mapping[str, str]]
     finish: Callable[[NotebookRun], None]
+    ended: Callable[[NotebookRun], None] = lambda _: None  # called in the thread of a run, however it ended
     clock: Callable[[], float] = time.monotonic
     _stopped: threading.Event = field(default_factory=threading.Event, repr=False)
     _why: str = field(default="", repr=False)
@@ -135,7 +136,7 @@ class Runner:
                 os.kill(run.pid, number)
 
     def _one(self, run: NotebookRun) -> None:
-        if self._stopped.is_set():
+        if self._stopped.is_set() or self._why:
             run.state, run.reason = "stopped", self._why
             return
         run.state, run.began = "running", self.clock()
@@ -144,6 +145,9 @@ class Runner:
             self.finish(run)
         except Exception as error:  # noqa: BLE001 - whatever ended it is what there is to say of it
             run.error, run.reason = _said(error, run)
+        self.ended(run)
+        if run.error == "BudgetSpent":  # what runs may go on without asking; nothing more begins
+            self._why = self._why or "The budget is spent."
         run.seconds = self.clock() - run.began
         run.pid = 0
         stopped = self._stopped.is_set() and bool(run.error)

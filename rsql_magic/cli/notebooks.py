@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +25,7 @@ from rsql_magic.cli.parameters import given, label, sets_of, with_parameters
 from rsql_magic.cli.run_progress import progress
 from rsql_magic.display import TerminalScreen, listing
 from rsql_magic.errors import BadInput, CodeFailed, GatewayUnreachable, LimitReached, QueryRejected, RsqlError
+from rsql_magic.gateway import CostFile
 from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
 _MOST_JOBS = 64
 _KEPT_SECONDS = 12 * 3600.0  # a run of the night before is done again
+_SUMMARY = ("notebook", "ended", "cells", "took", "cost", "")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _KINDS: tuple[type[RsqlError], ...] = (GatewayUnreachable, LimitReached, QueryRejected)
 
@@ -42,6 +47,8 @@ def run_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--params", metavar="FILE.csv", help="a run for each row, which sets the parameters that the first row names")
     add("--jobs", type=int, default=1, metavar="N", help="how many notebooks run at a time; 1 without it")
+    what = "most US dollars that the answers of all may cost together; what it does not reach for is not asked"
+    add("--budget", type=float, metavar="USD", help=what)
     add("--deadline", metavar="T", help="when all must be done, such as 90s, 30m or 2h; questions wait until then")
     add("--html", metavar="DIR", help="also write a page of each notebook into this folder")
     add("--junit", metavar="FILE", help="write how each run ended as JUnit XML")
@@ -58,13 +65,15 @@ def run_notebooks(options: argparse.Namespace) -> None:
     """
     if not 1 <= options.jobs <= _MOST_JOBS:
         raise BadInput(f"--jobs {options.jobs} is out of range.", hint=f"1..{_MOST_JOBS}.")
+    if options.budget is not None and not 0 < options.budget < math.inf:
+        raise BadInput(f"--budget {options.budget:g} is no budget.", hint="US dollars, such as 2.50.")
     seconds = seconds_of(options.deadline) if options.deadline else None
     plans = planned(options.files, options.output, options.parameter, options.params)
     runs = [NotebookRun(each) for each in plans]
     pages = {each.name: Path(options.html) / f"{each.output.stem}.html" for each in plans} if options.html else {}
     if len(set(pages.values())) < len(pages):
         raise BadInput("Two pages of --html would have one name.", hint="-o DIR gives each notebook a name of its own.")
-    with Unfinished.of(plans) as unfinished:
+    with Unfinished.of(plans) as unfinished, costs_within(options.budget) as costs:
         if not options.again:
             unfinished.keep(runs)
 
@@ -74,21 +83,33 @@ def run_notebooks(options: argparse.Namespace) -> None:
             unfinished.add(run.plan)
 
         until = None if seconds is None else time.monotonic() + seconds
-        environ = {"RSQL_BATCH": os.environ.get("RSQL_BATCH") or "1"}
+        environ = {"RSQL_BATCH": os.environ.get("RSQL_BATCH") or "1", "RSQL_COSTS": str(costs.path)}
         environ |= {} if seconds is None else {"RSQL_BATCH_UNTIL": f"{time.time() + seconds:.3f}"}
-        runner = Runner(runs, options.jobs, lambda _: environ, finish)
+        runner = Runner(runs, options.jobs, lambda run: {**environ, "RSQL_COSTS_RUN": run.plan.name}, finish)
+        runner.ended = lambda run: costs.close(run.plan.name)
         began = time.monotonic()
         try:
-            with stopping(), progress(runs, lambda: "") as look:
+            with stopping(), progress(runs, lambda: _paid(costs.costs())) as look:
                 runner.run(look, until)
         finally:
             if options.junit:
-                write_whole(Path(options.junit), junit(runs, time.monotonic() - began))
+                write_whole(Path(options.junit), junit(runs, time.monotonic() - began, costs))
             if len(runs) > 1:
-                TerminalScreen().show(summary(runs))
+                TerminalScreen().show(summary(runs, costs))
         if all(each.state in {"succeeded", "kept"} for each in runs):
             unfinished.clear()
     conclude(runs)
+
+
+@contextmanager
+def costs_within(budget: float | None) -> Iterator[CostFile]:
+    """The file in which the kernels of a call write what answers cost."""
+    with tempfile.TemporaryDirectory(prefix="rsql-run-") as folder:
+        yield CostFile.begun(Path(folder) / "costs.jsonl", budget)
+
+
+def _paid(costs: Any) -> str:
+    return str(costs) if costs.spent or costs.unknown else ""
 
 
 def seconds_of(text: str) -> float:
@@ -281,19 +302,25 @@ def write_page(notebook: Any, title: str, path: Path) -> None:
     write_whole(path, page)
 
 
-def summary(runs: Sequence[NotebookRun]) -> Any:
-    """A table of all runs."""
+def summary(runs: Sequence[NotebookRun], costs: CostFile) -> Any:
+    """A table of all runs, and what their answers cost."""
     rows = [
         (
             each.plan.name,
             each.state if each.state != "planned" else "not run",
             f"{each.done}/{each.plan.cells}",
             f"{each.seconds:.1f} s" if each.seconds else "",
+            _paid(costs.costs(each.plan.name)),
             _why(each),
         )
         for each in runs
     ]
-    return listing(rows, ("notebook", "ended", "cells", "took", ""))
+    return listing([*rows, ("all", _states(runs), "", "", _paid(costs.costs()), "")], _SUMMARY)
+
+
+def _states(runs: Sequence[NotebookRun]) -> str:
+    states = Counter("not run" if each.state == "planned" else each.state for each in runs)
+    return ", ".join(f"{count} {state}" for state, count in states.items())
 
 
 def _why(run: NotebookRun) -> str:
@@ -303,7 +330,7 @@ def _why(run: NotebookRun) -> str:
     return "; ".join(filter(None, [shown, run.note, warned]))
 
 
-def junit(runs: Sequence[NotebookRun], seconds: float) -> str:
+def junit(runs: Sequence[NotebookRun], seconds: float, costs: CostFile) -> str:
     """How runs ended, as JUnit XML: a test suite whose cases are the runs."""
     failed = [each for each in runs if each.state == "failed"]
     skipped = [each for each in runs if each.state in {"planned", "stopped"}]
@@ -320,8 +347,9 @@ def junit(runs: Sequence[NotebookRun], seconds: float) -> str:
             ET.SubElement(case, "failure", {"type": each.error, "message": first}).text = reason
         elif each in skipped:
             ET.SubElement(case, "skipped", {"message": printable(each.reason) or "not run"})
+        paid = [("cost", text)] if (text := _paid(costs.costs(each.plan.name))) else []
         properties = ET.SubElement(case, "properties")
-        for name, value in [*each.plan.parameters.items(), ("output", each.plan.output)]:
+        for name, value in [*each.plan.parameters.items(), ("output", each.plan.output), *paid]:
             ET.SubElement(properties, "property", {"name": name, "value": printable(str(value))})
     ET.indent(suites)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"

@@ -29,4 +29,5 @@ from .locator import GatewayLocator as GatewayLocator
 from .locator import is_batch as is_batch
 from .patience import Patience as Patience
 from .replay import ReplayFile as ReplayFile
+from .spending import CostFile as CostFile
 from .traces import cell as cell

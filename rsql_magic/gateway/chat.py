@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rsql_magic.gateway.events import Event
     from rsql_magic.gateway.patience import WaitingClient
     from rsql_magic.gateway.replay import ReplayingClient
+    from rsql_magic.gateway.spending import SpendingClient
     from rsql_magic.sql import Privacy
 
 Task = Literal["ask", "sql_ai", "chat"]
@@ -95,7 +96,7 @@ class Chat:
 
     def __init__(
         self,
-        client: Callable[[], LLMClient | WaitingClient | ReplayingClient],
+        client: Callable[[], LLMClient | WaitingClient | SpendingClient | ReplayingClient],
         *,
         history_tokens: int = 1000,
         clock: Callable[[], float] = time.monotonic,

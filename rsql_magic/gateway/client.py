@@ -318,9 +318,10 @@ class LLMClient:
         try:
             listed = self.get("v1/models", timeout=10.0).get("data", [])
             told = {each["id"]: each.get("pricing") for each in listed}
-            pricing = told[model] if model else next(iter(told.values()))
-            return float(pricing["prompt"]), float(pricing["completion"])
-        except (GatewayError, AttributeError, KeyError, StopIteration, TypeError, ValueError):
+            # Which model is the default is not told: at most it costs what the dearest does.
+            pricing = [told[model]] if model else list(told.values())
+            return max(float(each["prompt"]) for each in pricing), max(float(each["completion"]) for each in pricing)
+        except (GatewayError, AttributeError, KeyError, TypeError, ValueError):
             return None
 
 

@@ -20,6 +20,7 @@ import time
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -28,6 +29,7 @@ from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable
 from rsql_magic.gateway.client import LLMClient, ModelRecords
 from rsql_magic.gateway.patience import Patience, WaitingClient
 from rsql_magic.gateway.replay import ReplayFile, ReplayingClient
+from rsql_magic.gateway.spending import CostFile, SpendingClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -256,20 +258,31 @@ class GatewayLocator:
         return self.replay is not None and self.replay.mode == "replay"
 
     @property
-    def client(self) -> LLMClient | WaitingClient | ReplayingClient:
+    def client(self) -> LLMClient | WaitingClient | SpendingClient | ReplayingClient:
         """The client to ask: the gateway's, behind the recording where there is one."""
         if self.replay is None:
             return self._asked
         return ReplayingClient(None if self._only_replays else self._asked, self.replay, self._floor or "")
 
     @property
-    def _asked(self) -> LLMClient | WaitingClient:
-        return self.gateway if self.patience is None else WaitingClient(lambda: self.gateway, self.patience)
+    def _asked(self) -> LLMClient | WaitingClient | SpendingClient:
+        return self.gateway if self.patience is None else self._waiting(self.patience)
 
-    def waiting_client(self, patience: Patience) -> WaitingClient | ReplayingClient:
+    def _prices(self, model: str | None) -> tuple[float, float] | None:
+        return self.gateway.prices(model)
+
+    # Where this is one of several runs, what answers cost is written down for all of them.
+    def _waiting(self, patience: Patience) -> WaitingClient | SpendingClient:
+        client = WaitingClient(lambda: self.gateway, patience)
+        if not (costs := self._environ.get("RSQL_COSTS", "")):
+            return client
+        file, run = CostFile(Path(costs)), self._environ.get("RSQL_COSTS_RUN", "")
+        return SpendingClient(client, file, run, self._prices, patience.tell, patience.pause)
+
+    def waiting_client(self, patience: Patience) -> WaitingClient | SpendingClient | ReplayingClient:
         """A client that waits as a batch run does, also where a person watches."""
         self.gateway  # noqa: B018 - found once, before several threads use it
-        asked = WaitingClient(lambda: self.gateway, patience)
+        asked = self._waiting(patience)
         if self.replay is None:
             return asked
         return ReplayingClient(None if self._only_replays else asked, self.replay, self._floor or "")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rsql_magic.gateway.client import LLMClient, Message, StreamOptions
     from rsql_magic.gateway.events import Event
     from rsql_magic.gateway.patience import WaitingClient
+    from rsql_magic.gateway.spending import SpendingClient
 
 Mode = Literal["auto", "replay", "record"]
 
@@ -315,7 +316,7 @@ def _says(line: Mapping[str, Any]) -> tuple[Any, ...]:
 class ReplayingClient:
     """A client that knows earlier answers from a file (``RSQL_REPLAY``) and asks only for the others."""
 
-    client: LLMClient | WaitingClient | None
+    client: LLMClient | WaitingClient | SpendingClient | None
     file: ReplayFile
     floor: str = ""  # the privacy level that the gateway's policy allows at most
 

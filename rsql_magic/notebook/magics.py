@@ -18,7 +18,7 @@ from traitlets import TraitError
 
 from rsql_magic.config import Rsql
 from rsql_magic.context import joined, silenced, spoken
-from rsql_magic.errors import BadInput, CodeFailed, QueryFailed, RsqlError, Stopped
+from rsql_magic.errors import BadInput, BudgetSpent, CodeFailed, QueryFailed, RsqlError, Stopped
 from rsql_magic.notebook import completion
 from rsql_magic.notebook.line import Line, help_of, install_syntax, line_and_cell, misread, read_line, remove_syntax
 from rsql_magic.options import ASK, CHARTS, SQL_AI, WAYS, help_text
@@ -261,7 +261,7 @@ class RsqlMagics(Magics):
         try:
             return answer()
         except RsqlError as error:
-            if how == "raise" or isinstance(error, KeyboardInterrupt):
+            if how == "raise" or isinstance(error, KeyboardInterrupt | BudgetSpent):
                 raise
             if how == "warn":
                 from rsql_magic.display import CellOutput, plain_markdown

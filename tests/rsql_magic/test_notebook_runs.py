@@ -19,6 +19,7 @@ from rsql_magic.cli.notebook_runs import NotebookRun, PlannedRun, Runner
 from rsql_magic.cli.parameters import given, sets_of, value_of, with_parameters
 from rsql_magic.cli.run_progress import progress
 from rsql_magic.errors import BadInput, CodeFailed, GatewayUnreachable
+from rsql_magic.gateway import CostFile
 
 
 def notebook(*sources, tag=None, language="python"):
@@ -303,14 +304,18 @@ def run(tmp_path, name, state, **fields):
 def test_the_end_says_what_did_not_succeed_and_why(tmp_path):
     good, bad = run(tmp_path, "a", "succeeded", done=1), run(tmp_path, "b", "failed", error="E", reason="E: <x>\x1b[1m")
     late = run(tmp_path, "c", "stopped", reason="Stopped.")
-    xml = ET.fromstring(notebooks.junit([good, bad, late], 1.5))
+    costs = CostFile.begun(tmp_path / "costs.jsonl")
+    costs.settle("1", "a", 0.25)
+    costs.settle("2", "b", None)
+    xml = ET.fromstring(notebooks.junit([good, bad, late], 1.5, costs))
     assert (xml.attrib["tests"], xml.attrib["failures"], xml.attrib["skipped"]) == ("3", "1", "1")
     assert [failure.attrib["message"] for failure in xml.iter("failure")] == ["E: <x>"]
-    table = notebooks.summary([good, bad, late]).plain
+    table = notebooks.summary([good, bad, late], costs).plain
     assert [line.split()[:2] for line in table.splitlines()[1:]] == [
         ["a", "succeeded"],
         ["b", "failed"],
         ["c", "stopped"],
+        ["all", "1"],
     ]
     with pytest.raises(CodeFailed, match="2 of 3 notebooks did not succeed: b, c"):
         notebooks.conclude([good, bad, late])
