@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -92,14 +92,14 @@ class Division:
             and (other == model or any(s.id in self.windows for one in shares.candidates(other) for s, _ in one.needs))
         ]
         self._weights: dict[Tenant, float] = {}
-        self._callers: defaultdict[Tenant, set[str]] = defaultdict(set)
+        self._tenants: dict[str, Tenant] = {}  # by caller
         for other in self.neighbours:
-            for name, habit in shares.habits[other].of(now).items():
-                self._weights[habit.tenant] = habit.weight
-                self._callers[habit.tenant].add(name)
+            habits = shares.habits[other].of(now)
+            self._weights |= {habit.tenant: habit.weight for habit in habits.values()}
+            self._tenants |= {name: habit.tenant for name, habit in habits.items()}
+        self._callers = Counter(self._tenants.values())
         self._weight = sum(self._weights.values())
-        self._known = sum(map(len, self._callers.values()))
-        self.until = now + _FRESH + _FRESH_PER_CALLER * self._known
+        self.until = now + _FRESH + _FRESH_PER_CALLER * len(self._tenants)
         self.keeps = False  # whether anything is kept for any caller
         self._frees: dict[str, list[tuple[float, float]]] | None = None
 
@@ -117,12 +117,12 @@ class Division:
     def share(self, caller: str, tenant: Tenant, weight: float) -> float:
         """A caller's part of its tenant's share of the window, in usual requests; both count, if known or not."""
         weights = self._weight - self._weights.get(tenant, 0.0) + weight
-        callers = self._callers.get(tenant, ())
-        return max(1.0, self.capacity * weight / weights / (len(callers) + (caller not in callers)))
+        callers = self._callers[tenant] + (self._tenants.get(caller) != tenant)
+        return max(1.0, self.capacity * weight / weights / callers)
 
     def is_shared(self, request: QueuedRequest) -> bool:
         """Whether there is anything to divide between its caller and others."""
-        others = self._known - (request.caller.name in self._callers.get(request.tenant, ()))
+        others = len(self._tenants) - (request.caller.name in self._tenants)
         return others > 0 and math.isfinite(self.capacity) and self.span > 0
 
     def is_over(self, request: QueuedRequest, now: float) -> bool:

@@ -63,14 +63,12 @@ scopes = ["metrics"]
 input = 1.0
 output = 2.0
 
-[limits.everyone]
-usd_per_day = 1000
-
 [cache]
 enabled = true
 
 [tenants.limited.limits]
 requests_per_hour = 40
+usd_per_day = 1000
 
 [storage]
 state = "{state}"

@@ -98,7 +98,8 @@ def test_a_key_dies_and_whoever_is_on_call_is_told(cluster, simulated, tmp_path)
     """All of it with the configurations of deploy/: every query of the board is answered, and the alert arrives."""
     with watch(tmp_path, cluster) as seen:
         until(lambda: len(seen.ask('up{job="rsql"} == 1')) == 3, "Prometheus sees three gateways")
-        assert seen.ask('haproxy_server_status{proxy="gateways", state="UP"} == 1'), "and HAProxy"
+        up = 'haproxy_server_status{proxy="gateways", state="UP"} == 1'
+        until(lambda: len(seen.ask(up)) == 3, "and HAProxy, which sees them, too")
         asyncio.run(Load(cluster.url, ("ada",)).burst(LIMIT + 10))  # some are refused
         load = Load(cluster.url, CLASS)
         simulated.always["k2"] = Fault("status", 401, {"error": {"message": "no such key", "code": "invalid_api_key"}})
