@@ -98,3 +98,25 @@ def test_an_error_fails_the_run_unless_the_cell_says_otherwise(execute):
     assert output.data["text/plain"].startswith("⚠ UnknownModel: ")
     assert skipped.outputs == []
     assert last.outputs[0].text == "reached\n"
+
+
+@pytest.mark.timeout(300)
+def test_pytest_nbmake_runs_notebooks_as_tests(jupyter, tmp_path):
+    cells = {"good": GOOD, "wrong": (GOOD[0], WRONG)}
+    for name, sources in cells.items():
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    environ = {
+        "RSQL_GATEWAY_URL": f"{jupyter}rsql/",
+        "RSQL_GATEWAY_TOKEN": TOKEN,
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "nbmake.pytest_plugin", "--nbmake", "--overwrite", "."]
+    done = subprocess.run(
+        words, cwd=tmp_path, env={**os.environ, **environ}, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "UnknownModel" in done.stdout
+    shown = [cell.outputs for cell in nbformat.read(tmp_path / "good.ipynb", 4).cells]
+    assert [len(outputs) for outputs in shown] == [0, 0, 1, 1, 1]
