@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from rsql_magic.plain_text import printable
 from rsql_magic.text2sql import given
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rsql_magic.display import CellOutput
 
@@ -219,9 +220,8 @@ def _dictionary(assistant: Assistant, options: argparse.Namespace) -> None:
 def _run(assistant: Assistant, options: argparse.Namespace) -> None:
     files = options.files
     if all(file.endswith(".ipynb") for file in files):
-        if options.replay:
-            _replay_from(ReplayFile.named(options.replay))
-        notebooks.run_notebooks(options)
+        with _replaying(ReplayFile.named(options.replay), options) if options.replay else nullcontext():
+            notebooks.run_notebooks(options)
     elif len(files) == 1 and (files[0] == "-" or files[0].endswith(".sql")):
         _query(assistant, options)
     elif wrong := [file for file in files if file != "-" and not file.endswith((".ipynb", ".sql"))]:
@@ -230,12 +230,21 @@ def _run(assistant: Assistant, options: argparse.Namespace) -> None:
         raise BadInput("A query runs by itself.", hint="Run each .sql file with a call of its own.")
 
 
-# Have the kernel use a recording; a broken one is told before anything runs.
-def _replay_from(file: ReplayFile) -> None:
-    if file.mode != "record":
+# Have the kernels use a recording; a broken one is told before anything runs. Several that record begin it anew once,
+# together.
+@contextmanager
+def _replaying(file: ReplayFile, options: argparse.Namespace) -> Iterator[None]:
+    together = file.mode == "record" and (len(options.files) > 1 or options.params)
+    if file.mode != "record" or together:
         file.opened()
-    mode = "" if file.mode == "auto" else f"{file.mode}:"
+    options.again = options.again or together  # what is not run again would not be recorded
+    mode = "" if file.mode == "auto" or together else f"{file.mode}:"
     os.environ["RSQL_REPLAY"] = f"{mode}{file.path}"  # absolute, as the notebook runs in its own folder
+    try:
+        yield
+    finally:
+        if together:
+            file.settle()
 
 
 def _refuse_no_database(assistant: Assistant, target: str, where: str) -> None:

@@ -261,6 +261,13 @@ class ReplayFile:
             self._new.add(line["key"])
             self._write(self._answers | {line["key"]: before if before and _says(before) == _says(line) else line})
 
+    def settle(self) -> None:
+        """Where others have recorded anew: answers that say the same as before have the line that they had."""
+        with self._turn():
+            answers = self._read()
+            kept = {key: self._before.get(key, line) for key, line in answers.items()}
+            self._write({key: kept[key] if _says(kept[key]) == _says(line) else line for key, line in answers.items()})
+
     def _write(self, answers: dict[str, dict[str, Any]]) -> None:
         self._answers = answers
         ordered = sorted(answers.values(), key=lambda each: (str(each.get("question", "")), each["key"]))

@@ -5,21 +5,24 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import random
 import string
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree as ET
 
 import nbformat
 import pytest
 
-from rsql_magic.cli import notebooks, run_records
+from rsql_magic.cli import command, notebooks, run_records
 from rsql_magic.cli.notebook_runs import NotebookRun, PlannedRun, Runner
 from rsql_magic.cli.parameters import given, sets_of, value_of, with_parameters
 from rsql_magic.cli.run_progress import progress
 from rsql_magic.errors import BadInput, CodeFailed, GatewayUnreachable
-from rsql_magic.gateway import CostFile
+from rsql_magic.gateway import CostFile, ReplayFile
+from rsql_magic.gateway.replay import RecordedRequest
 
 
 def notebook(*sources, tag=None, language="python"):
@@ -387,3 +390,37 @@ def test_a_report_lists_where_answers_came_from(tmp_path, capsys):
     options.format = "json"
     run_records.report(options)
     assert json.loads(capsys.readouterr().out)[0] == {"notebook": "n.ipynb", "cell": 1, **known}
+
+
+# One recording of several runs.
+
+
+def test_several_runs_record_anew_together(tmp_path, monkeypatch):
+    monkeypatch.setenv("RSQL_REPLAY", "")
+    path = tmp_path / "answers.jsonl"
+    files = [written(tmp_path / f"{name}.ipynb", "1") for name in "ab"]
+
+    def asks(name, number):
+        """A kernel that asks what all ask, and something of its own."""
+        file = ReplayFile.from_environ(os.environ)
+        for words in ("what all ask", f"what {name} asks"):
+            request = RecordedRequest([{"role": "user", "content": words}], "m", {}, words)
+            if file.get(request) is None:
+                file.put(request, f"{words}!", {"rsql": {"request_id": f"req-{number}"}, "finish_reason": "stop"})
+
+    def run(number):
+        def kernels(options):
+            assert options.again
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(asks, "ab", [number] * 2))
+
+        monkeypatch.setattr(notebooks, "run_notebooks", kernels)
+        assert command.main(["run", *files, "--replay", f"record:{path}"]) == 0
+        return path.read_text(encoding="utf-8")
+
+    path.write_text('{"key": "k", "text": "of old", "done": {}}\n')
+    first = run(1)
+    assert [json.loads(line)["question"] for line in first.splitlines()] == [
+        *("what a asks", "what all ask", "what b asks")
+    ]
+    assert run(2) == first, "what says the same keeps its line"
