@@ -183,11 +183,11 @@ def test_a_budget_is_never_passed(prices, seed):
 
 
 def test_a_job_that_is_there_no_more_is_not_waited_for(tmp_path):
-    class Client:
-        asked = []
+    asked = []
 
+    class Client:
         def get(self, path):
-            self.asked.append(path)
+            asked.append(path)
             raise GatewayError("There is no such job.", status=404)
 
         def upload(self, name, content, *, purpose):
@@ -200,7 +200,7 @@ def test_a_job_that_is_there_no_more_is_not_waited_for(tmp_path):
     asking = asker(texts, world, tmp_path / "rows.db")
     for _ in range(2):
         ask_by_job(asking, Client, Patience(lambda: 5.0))
-    assert Client.asked == ["v1/batches/batch-1"] * 2, "a new one is made"
+    assert asked == ["v1/batches/batch-1"] * 2, "a new one is made"
     asking.ask()
     assert [outcome.values for outcome in outcomes(asking, texts)] == [truth("a"), truth("b")]
 
