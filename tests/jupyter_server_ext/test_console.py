@@ -215,6 +215,17 @@ def test_headroom_is_remembered_for_hours_and_of_so_many_limits():
 
 
 @pytest.mark.asyncio
+async def test_without_records_there_is_an_overview_of_what_is_known(served):
+    async with served(Settings(default_model="offline"), fake=False) as gateway:
+        seen = (await gateway.get("admin/api/overview", ADMIN)).json()
+        assert (seen["recent"], seen["today"], seen["series"]) == (None, None, [])
+        assert [row["key"] for row in seen["keys"]] == ["offline"]
+        assert [row["what"] for row in seen["findings"]] == ["No records are kept, so there is no history."]
+        assert (await gateway.get("admin/api/users/ada", ADMIN)).json()["tenant"] == ""
+        assert (await send(gateway, "POST", "admin/api/users/ada/reset")).json()["complete"]
+
+
+@pytest.mark.asyncio
 async def test_events_end_when_the_gateway_does(keeping):
     async with keeping() as gateway:
         headers = {"Authorization": f"Bearer {ADMIN}", "Accept": "text/event-stream"}
