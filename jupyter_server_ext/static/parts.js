@@ -190,3 +190,21 @@ export function choices(label, options, chosen, act) {
 
 /** Names and values. */
 export const facts = (rows) => h("dl", { class: "facts" }, rows.filter(Boolean).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+
+/** A card with a form that is sent as a whole. */
+export function formCard(title, fields, words, act) {
+  const form = h("form", { class: "stack" }, words && quiet(words), h("div", { class: fields.some((one) => one.kind === "long") ? "stack" : "grid" }, fields.map(field)));
+  const go = h("button", { class: "primary" }, "Save");
+  form.append(h("div", { class: "actions" }, go));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    go.disabled = true;
+    try {
+      await act(values(form, fields));
+    } catch (error) {
+      tell(error.message, "bad");
+    }
+    go.disabled = false;
+  });
+  return card(title, form);
+}

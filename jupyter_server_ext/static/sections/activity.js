@@ -3,11 +3,11 @@
 import { ask, quoted } from "../api.js";
 import { curves } from "../chart.js";
 import { fill, h } from "../dom.js";
-import { count, money, moneyAxis, OUTCOMES, percent, seconds, short, TASKS, when } from "../format.js";
+import { count, money, moneyAxis, percent, seconds, short, TASKS, when } from "../format.js";
 import { back, badge, card, choices, facts, field, head, paged, quiet, table, values } from "../parts.js";
+import { outcome, requestsTable } from "../requests.js";
 
 const SPANS = [[12, "12 h"], [24, "24 h"], [168, "7 days"], [720, "30 days"], [8760, "1 year"]];
-const KINDS = { success: "good", failure: "bad", timeout: "bad", refused: "warn", cancelled: "" };
 
 export async function show(view, way) {
   if (way.parts[0] === "request") return oneRequest(view, way, way.parts[1]);
@@ -154,22 +154,6 @@ function ratings(body, tenant) {
     { title: "Who", cell: (row) => h("a", { href: `#/people/user/${quoted(row.caller)}` }, row.caller || "(forgotten)") },
   ], rows, { caption: "Ratings", open: (row) => `#/activity/request/${quoted(row.request_id)}`, empty: "Nobody has rated an answer yet." }))));
 }
-
-export function outcome(row) {
-  const kind = row.attempts === 0 && row.key && row.status ? "" : KINDS[row.outcome];
-  return badge(kind, kind === "" && row.outcome !== "cancelled" ? `try ${row.attempt}: ${row.status}` : `${OUTCOMES[row.outcome]}${row.outcome === "success" ? "" : ` ${row.status || ""}`}`);
-}
-
-/** Requests, each with a link to all that is known of it. */
-export const requestsTable = (rows, { admin, user = false }) => table([
-  { title: "When", class: "tight", cell: (row) => when(row.at) },
-  user && { title: "Who", cell: (row) => (admin ? h("a", { href: `#/people/user/${quoted(row.caller)}` }, row.caller || "(forgotten)") : row.caller) },
-  { title: "How it ended", cell: outcome },
-  { title: "Why", cell: (row) => (row.error ? [h("code", {}, row.error), " ", h("span", { class: "quiet" }, row.error_text)] : h("span", { class: "quiet" }, `${TASKS[row.task] || row.task}${row.tables.length ? ` · ${row.tables.join(", ")}` : ""}`)) },
-  { title: "Model", cell: (row) => row.model },
-  { title: "Key", cell: (row) => row.key },
-  { title: "Took", class: "num", cell: (row) => seconds(row.duration_seconds) },
-].filter(Boolean), rows, { empty: "None. Nothing of this kind went wrong.", caption: "Requests", open: admin ? (row) => `#/activity/request/${quoted(row.request_id)}` : undefined });
 
 // One request ---------------------------------------------------------------------------------------------------------
 

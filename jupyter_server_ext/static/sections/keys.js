@@ -1,10 +1,11 @@
 // The keys of providers: which rest and why, what each has left and had left, and what can be done with them.
 
-import { ask, changeMade, quoted, send } from "../api.js";
+import { ask, quoted, send } from "../api.js";
 import { curves } from "../chart.js";
 import { fill, h } from "../dom.js";
 import { count, limitWords, percent, seconds } from "../format.js";
 import { back, badge, button, card, confirmed, dialog, facts, head, meter, quiet, table, tell } from "../parts.js";
+import { undoOf } from "../undo.js";
 import { STATES, tightest } from "./overview.js";
 
 const KINDS = { ready: "good", cooling: "warn", exhausted: "warn", paused: "", retired: "bad" };
@@ -72,16 +73,6 @@ function actions(key, draw, size = "small") {
     check,
     isAway ? button("Resume", act("resume", `${key.key} is used again.`), size) : button("Pause", act("pause", `${key.key} is paused; what is under way goes on.`), size),
   ];
-}
-
-/** Takes back what was changed just now; null where nothing was. */
-export function undoOf(draw) {
-  const id = changeMade();
-  return id ? async () => {
-    await send(`admin/api/changes/${quoted(id)}/undo`);
-    tell("Taken back.");
-    await draw();
-  } : null;
 }
 
 function add(draw) {

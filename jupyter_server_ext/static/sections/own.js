@@ -3,8 +3,9 @@
 import { ask, base, quoted, send } from "../api.js";
 import { fill, h } from "../dom.js";
 import { ago, count, money, short } from "../format.js";
+import { usesOf } from "../limits.js";
 import { button, card, confirmed, dialog, facts, head, paged, quiet, table, tell } from "../parts.js";
-import { apiKeysTable, newApiKey, usesOf } from "./people.js";
+import { apiKeysTable, newApiKey } from "../virtual_keys.js";
 
 export async function show(view, way) {
   const { me, signal } = way;

@@ -4,7 +4,7 @@ import { ask, quoted, send } from "../api.js";
 import { fill, h } from "../dom.js";
 import { day, when } from "../format.js";
 import { back, badge, button, card, confirmed, dialog, facts, head, table, tell } from "../parts.js";
-import { undoOf } from "./keys.js";
+import { undoOf } from "../undo.js";
 
 const EVENTS = ["request.failed", "key.cooling", "key.exhausted", "key.retired", "budget.threshold", "limit.reached", "storage.degraded", "job.finished"];
 const KINDS = { delivered: "good", sent: "good", failed: "bad", gone: "bad" };
