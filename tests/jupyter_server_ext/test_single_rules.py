@@ -13,8 +13,9 @@ from jupyter_server_ext.handlers.chat import asked_of
 from jupyter_server_ext.handlers.requests import cache_wish
 from jupyter_server_ext.handlers.response_events import EventTranslator, ResponseFrame
 from jupyter_server_ext.handlers.responses import chat_body
-from jupyter_server_ext.keys.model_queue import DeficitRoundRobin, QueuedRequest
+from jupyter_server_ext.keys.model_queue import QueuedRequest
 from jupyter_server_ext.keys.shares import Habits
+from jupyter_server_ext.keys.turns import TurnsOfTenants
 from jupyter_server_ext.keys.windows.learnt import Charging, EffectiveLimit, HeaderReliability, TravelMargin
 from jupyter_server_ext.keys.windows.projection import WindowProjection
 from jupyter_server_ext.keys.windows.usage import (
@@ -40,7 +41,7 @@ from jupyter_server_ext.upstream.sse import EventReader
 
 
 def test_deficit_round_robin():
-    flows = DeficitRoundRobin()
+    flows = TurnsOfTenants()
     for name in ("ada", "bob"):
         flows.push(QueuedRequest(Caller(name), "m", Cost()))
     flows.serve(flows.head())
@@ -52,7 +53,7 @@ def test_deficit_round_robin():
 def test_habits():
     habits = Habits()
     for second in (0.0, 5.0, 10.0, 15.0):
-        habits.ask("ada", 1.0, Cost(), second)
+        habits.ask(QueuedRequest(Caller("ada"), "m", Cost()), second)
     assert habits.of(20.0)["ada"].rate(20.0) < 0.25
     assert "ada" not in habits.of(60.0)
 
