@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -148,46 +148,56 @@ class KnownRows:
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.time) -> None:
         self._path, self._clock = path, clock
+        self._opened: sqlite3.Connection | None = None
 
-    def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def get(self, keys: Sequence[str]) -> dict[str, Any]:
         """The answers that are known, by key."""
         if self._path is None or not self._path.exists():
             return {}
-        with closing(self._open()) as db:
-            query = "SELECT key, answer FROM answers WHERE key IN (SELECT value FROM json_each(?))"
-            return {key: json.loads(answer) for key, answer in db.execute(query, [json.dumps(keys)])}
+        query = "SELECT key, answer FROM answers WHERE key IN (SELECT value FROM json_each(?))"
+        return {key: json.loads(answer) for key, answer in self._file.execute(query, [json.dumps(keys)])}
 
     def put(self, answers: Iterable[tuple[str, Mapping[str, Any] | str]]) -> None:
-        """Keep answers; on the disk when this returns."""
-        if self._path is None:
-            return
-        rows = [(key, json.dumps(answer, ensure_ascii=False, default=str), self._clock()) for key, answer in answers]
-        with closing(self._open()) as db, db:
-            db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
+        """Keep answers; another process finds them when this returns."""
+        if self._path is not None:
+            rows = [(key, json.dumps(one, ensure_ascii=False, default=str), self._clock()) for key, one in answers]
+            with self._file as db:
+                db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
 
     def job(self, mark: str) -> str:
         """The job that asks about certain rows; empty where there is none."""
-        if self._path is None or not self._path.exists():
-            return ""
-        with closing(self._open()) as db:
-            found = db.execute("SELECT answer FROM answers WHERE key = ?", [f"job {mark}"]).fetchone()
-        return str(json.loads(found[0])) if found else ""
+        return str(self.get([f"job {mark}"]).get(f"job {mark}", ""))
 
     def put_job(self, mark: str, job: str) -> None:
         """Note the job that asks about certain rows, or that none does."""
         self.put([(f"job {mark}", job)])
 
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    @property
+    def _file(self) -> sqlite3.Connection:
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
     def _open(self) -> sqlite3.Connection:
         assert self._path is not None  # noqa: S101 - both methods have looked
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if new := not self._path.exists():
+            if not self._path.exists():
                 os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
             db = sqlite3.connect(self._path, timeout=10.0)
-            db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT, at REAL) WITHOUT ROWID")
-            if not new:
+            # What was answered outlives this process at once, and a machine that loses its power within a second or so.
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            with db:
+                table = "answers (key TEXT PRIMARY KEY, answer TEXT, at REAL) WITHOUT ROWID"
+                db.execute(f"CREATE TABLE IF NOT EXISTS {table}")
                 db.execute("DELETE FROM answers WHERE at < ?", (self._clock() - _KEPT_SECONDS,))
-                db.commit()
         except (OSError, sqlite3.Error) as wrong:
             hint = "fresh=True keeps and reads none; XDG_CACHE_HOME names another folder."
             raise BadInput(f"{self._path} cannot be used: {wrong}.", hint=hint) from None
@@ -243,6 +253,7 @@ class RowAsker:
         self.progress = Progress(len(self.rows.different))
         self.keys = [self.question.key(self.rows.names, row) for row in self.rows.different]
         self._asked_again: set[int] = set()
+        self._to_keep: list[tuple[str, Mapping[str, Any]]] = []
         self._row_cost = 0.0  # of the dearest request until now, for each of its rows
         self._stop = Stop()
         self._lock = threading.Lock()
@@ -382,21 +393,33 @@ class RowAsker:
                 while waiting or running:
                     self._fill(pool, waiting, running)
                     done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        waiting.extend(self._taken(running.pop(future), future))
+                    with self._kept_together():
+                        for future in done:
+                            waiting.extend(self._taken(running.pop(future), future))
                     self.tell(self.progress)
             except BaseException as error:
                 self._stop()
                 wait(running)
-                for future, batch in running.items():  # what was paid for is kept
-                    if not future.cancelled() and future.exception() is None:
-                        self._taken(batch, future)
+                with self._kept_together():  # what was paid for is kept
+                    for future, batch in running.items():
+                        if not future.cancelled() and future.exception() is None:
+                            self._taken(batch, future)
                 if isinstance(error, KeyboardInterrupt):
                     raise Stopped(f"Stopped; {self._so_far}.") from None
                 if isinstance(error, GatewayError):
                     error.hint = f"{error.hint} {self._so_far[0].upper()}{self._so_far[1:]}.".strip()
                 raise
         return self.progress
+
+    @contextmanager
+    def _kept_together(self) -> Iterator[None]:
+        """Write what was answered within the block at its end, in one step."""
+        try:
+            yield
+        finally:
+            kept, self._to_keep = self._to_keep, []
+            if kept:
+                self.known.put(kept)
 
     @property
     def _so_far(self) -> str:
@@ -487,7 +510,7 @@ class RowAsker:
             else:
                 self._asked_again.add(place)
                 again.append(([place], problem if said else ""))
-        self.known.put(kept)
+        self._to_keep += kept
         return iter(again)
 
     def _without(self, problem: str) -> Outcome:
