@@ -65,7 +65,7 @@ class RowMap:
         patience = Patience(self.deadline)
         asker = self._asker(question, rows, options, patience)
         self._announce(asker, len(told))
-        with patience.telling(asker.say_waiting), closing(asker.known):
+        with patience.telling(asker.progress.wait_for), closing(asker.known):
             if options.by_job is not False and self._fits_a_job(asker, options):
                 ask_by_job(asker, lambda: self.locator.gateway, patience)
             asker.ask()

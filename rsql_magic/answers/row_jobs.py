@@ -80,7 +80,7 @@ def _waited(asker: RowAsker, job: str, client: Callable[[], LLMClient], patience
         if told.get("status") not in _GOING:
             return told
         counts = told.get("request_counts") or {}
-        asker.say_waiting(f"job {job}: {counts.get('completed', 0):,} of {counts.get('total', 0):,} requests")
+        asker.progress.wait_for(f"job {job}: {counts.get('completed', 0):,} of {counts.get('total', 0):,} requests")
         asker.tell(asker.progress)
         patience.pause(seconds)
         seconds = min(2 * seconds, longest)

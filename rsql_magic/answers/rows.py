@@ -225,6 +225,10 @@ class Progress:
     cost_usd: float | None = None
     waiting: str = ""
 
+    def wait_for(self, words: str) -> None:
+        """Say what is waited for."""
+        self.waiting = words
+
     @property
     def said(self) -> str:
         """What stands beside the bar."""
@@ -266,10 +270,6 @@ class RowAsker:
     def _typed(self, kept: Mapping[str, Any]) -> dict[str, Any]:
         return {column.name: column.read(kept.get(column.name)) for column in self.question.columns}
 
-    def say_waiting(self, words: str) -> None:
-        """Have the progress say what is waited for."""
-        self.progress.waiting = words
-
     def pause(self, seconds: float) -> None:
         """Wait in a thread that asks, until it is stopped at most.
 
@@ -297,7 +297,9 @@ class RowAsker:
             return []
         shared = sum(count_tokens(message["content"]) for message in self.question.messages(self.rows.names, []))
         usual = sorted(sizes.values())[len(sizes) // 2]
-        count = self.together or max(1, min(_MOST_TOGETHER, round(2 * shared / max(usual, 1)), self._fair(len(sizes))))
+        # Not so many that fewer are asked at a time than might be, nor so few that it costs twice as much.
+        fair = max(_FEWEST_TOGETHER, -(-len(sizes) // self.at_once))
+        count = self.together or max(1, min(_MOST_TOGETHER, round(2 * shared / max(usual, 1)), fair))
         made: list[list[int]] = []
         left = 0.0
         for place, size in sizes.items():
@@ -307,10 +309,6 @@ class RowAsker:
             made[-1].append(place)
             left -= size
         return made
-
-    def _fair(self, rows: int) -> int:
-        """So few rows in each request that several are asked at a time, and not so few that it costs twice as much."""
-        return max(_FEWEST_TOGETHER, -(-rows // self.at_once))
 
     def estimate(self) -> tuple[int, int, float | None]:
         """Requests, tokens and dollars that the open rows take, as far as can be told before."""
