@@ -46,6 +46,7 @@ class Group:
         interactive: Whether people wait for the answers.
         once: Whether each request is of a caller who never comes back.
         together: Requests that each makes at once, before it pauses.
+        most: How often each of its lines asks.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Group:
     interactive: bool = True
     once: bool = False
     together: int = 1
+    most: float = math.inf
 
 
 @dataclass
@@ -115,7 +117,7 @@ class GreedyTown(Town):
         soonest, latest = group.pause
         await asyncio.sleep(group.start + self.dice.uniform(0.0, latest))
         number = 0
-        while self.now() < group.stop:
+        while self.now() < group.stop and number < group.most:
             number += 1
             name = f"{caller}-{number}" if group.once else caller
             await asyncio.gather(*(self._once(transport, group, name) for _ in range(group.together)))

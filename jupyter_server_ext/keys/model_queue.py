@@ -236,3 +236,8 @@ class QueuedRequest:
 
     def __post_init__(self) -> None:
         self.tenant = tenant_of(self.caller)
+
+    @property
+    def flow(self) -> str:
+        """Whose use it counts as: a caller's batch work is nobody's share of what people have."""
+        return self.caller.name if self.interactive else f"{self.caller.name}\0batch"

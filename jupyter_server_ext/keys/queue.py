@@ -18,7 +18,7 @@ from jupyter_server_ext.keys.model_queue import ModelQueue, ModelQueues, QueuedR
 from jupyter_server_ext.keys.pool import Busy, KeyPool, Lease
 from jupyter_server_ext.keys.shares import Shares
 from jupyter_server_ext.keys.turns import LEAST_WEIGHT, CallerLine
-from jupyter_server_ext.keys.wait_estimate import Schedules
+from jupyter_server_ext.keys.wait_estimate import SOONER, Schedules
 from jupyter_server_ext.keys.windows.usage import Cost, Reservation
 from jupyter_server_ext.messages import Caller, Waiting
 
@@ -115,14 +115,22 @@ class KeyQueue:
 
     def _hold(self, request: QueuedRequest) -> float:
         # Seconds for which a request leaves what there is to callers that have had less; 0 for most.
-        return self._shares.hold(request, self.pool.clock())
+        now = self.pool.clock()
+        if request.interactive:
+            return self._shares.hold(request, now)
+        people_wait = self._shares.division(request.model, now).people_wait(self._queues.waiting)
+        return 0.0 if people_wait else self._shares.hold_batch(request, now)
 
     def _asks(self, request: QueuedRequest) -> None:
-        if not request.again:
+        if request.interactive and not request.again:
             self._shares.asks(request, self.pool.clock())
 
+    def _waits(self, request: QueuedRequest, more: int) -> None:
+        if request.interactive:
+            self._shares.waits(request.caller.name, request.model, more, self.pool.clock())
+
     async def _take(self, request: QueuedRequest, reservations: Reserved) -> Lease | Busy:
-        name, model, now = request.caller.name, request.model, self.pool.clock()
+        name, model, now = request.flow, request.model, self.pool.clock()
         got = await self.pool.lease(model, request.cost, request.avoid, tuple(reservations.values()), name)
         if not isinstance(got, Busy):
             self._shares.took(request, now)
@@ -132,7 +140,7 @@ class KeyQueue:
         left = request.deadline - self.pool.clock()
         self._asks(request)
         request.eta = self.eta(request)
-        if request.eta > left:
+        if request.eta > left + (0.0 if request.interactive else SOONER):
             # Where limits are shared, one less may be served before it.
             is_sure = len(self._queues.waiting) == 1 and not self.pool.counts_tokens(request.model)
             if is_sure or self._schedules.wait(request, max(0, self._queues.ahead_of(request) - 1)) > left:
@@ -140,7 +148,7 @@ class KeyQueue:
         self._make_room(request)
         granted = request.granted = asyncio.get_running_loop().create_future()
         queue = self._queues.join(request)
-        self._shares.waits(request.caller.name, request.model, 1, self.pool.clock())
+        self._waits(request, 1)
         if self._server is None or self._server.done():
             self._server = asyncio.get_running_loop().create_task(self._serve_forever())
         is_first = len(queue) == 1 or request.model in self._held
@@ -163,7 +171,7 @@ class KeyQueue:
         if lease is None and granted and granted.done() and not granted.cancelled() and granted.exception() is None:
             granted.result().unused()
         is_empty = self._queues.leave(request)
-        self._shares.waits(request.caller.name, request.model, -1, self.pool.clock())
+        self._waits(request, -1)
         if self._reservations.pop(request, None) and lease is None:
             self._something_changed()  # what was reserved for it is for others
         if is_empty:

@@ -13,6 +13,10 @@
 # and the next to ask takes what is given back. After a burst nothing is given back for a while, so enough is kept; it
 # shrinks as the end of the window comes near, and as the callers for which it is kept fall silent.
 #
+# Batch work takes what people leave: at every moment there has to be room for those who are expected by then, and a
+# tenth of each window for whoever else asks. It starts as fast as windows give back, rather than all at once, so that
+# what is given back comes evenly. While people wait, turns decide.
+#
 # Where models share windows, it has to hold for the requests for each of these models and for all of them together (as
 # in P. Hall, "On representatives of subsets", 1935, of which these are the sets that matter).
 
@@ -25,7 +29,7 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from jupyter_server_ext.keys.windows.projection import EPSILON, WindowProjection
+from jupyter_server_ext.keys.windows.projection import EPSILON, SURELY_OVER, WindowProjection
 from jupyter_server_ext.keys.windows.usage import Cost, Offer, WindowSpec
 
 if TYPE_CHECKING:
@@ -38,14 +42,19 @@ if TYPE_CHECKING:
     Candidates = Callable[[str], list[tuple[float, Offer]]]
     from collections.abc import Mapping
 
+    from jupyter_server_ext.keys.model_queue import ModelQueue
+
 _LONGEST = 120.0  # seconds; of longer windows it is not known who will ask
 _OVER = 2.0  # usual requests beyond its share that a caller may start, as a share is no whole number
 _SWING = 0.5  # of the root of how many are expected, by which they may be more
-_STEPS = 24  # moments of a window at which there has to be room
+_STEPS = 24  # moments of a window at which there has to be room …
+_FINE = 60  # … for batch work, of which it is foretold when it starts
 _PATIENCE = 1.0  # seconds that callers for which room is kept may wait
 _FRESH = 0.25  # seconds for which what is kept is known …
 _FRESH_PER_CALLER = 0.002  # … and where many ask, so much longer for each
 _AGAIN = 1.0  # seconds after which a look is taken again at the latest, as others may have left
+_LEFT = 0.1  # of each window, which batch work leaves to people
+_BURST = 0.5  # seconds by which batch work may be ahead of its pace
 _MOST_MODELS = 200  # with habits or divisions remembered, as callers name models freely
 
 
@@ -120,6 +129,10 @@ class Division:
         callers = self._callers[tenant] + (self._tenants.get(caller) != tenant)
         return max(1.0, self.capacity * weight / weights / callers)
 
+    def people_wait(self, queues: Mapping[str, ModelQueue]) -> bool:
+        """Whether people wait for this model, or for one that takes from the same windows."""
+        return any(other in queues and queues[other].people for other in self.neighbours)
+
     def is_shared(self, request: QueuedRequest) -> bool:
         """Whether there is anything to divide between its caller and others."""
         others = len(self._tenants) - (request.caller.name in self._tenants)
@@ -133,6 +146,21 @@ class Division:
         most = self.share(caller, request.tenant, request.weight) + _OVER - EPSILON
         # The first costs little, and mostly decides.
         return self.used(caller) >= most and self.used(caller, now) >= most
+
+    def size_left(self, usual: Cost) -> float:
+        """What a request takes of what people leave: all of it, where it is larger than that."""
+        return min(self.size(usual), self._most_left)
+
+    @cached_property
+    def _most_left(self) -> float:
+        window = self._shares.windows.window
+        rows = [[(window(spec).limit, need) for spec, need in candidate.needs] for candidate in self.candidates]
+        most = (min((limit / need - _kept(limit, need) for limit, need in row), default=math.inf) for row in rows)
+        return sum(most)
+
+    def seconds(self, usual: Cost) -> float:
+        """How long windows take to give back what a request takes, where use is spread evenly."""
+        return min(self.span, self.span * self.size(usual) / self.capacity) if self.capacity else 0.0
 
     def size(self, usual: Cost) -> float:
         """What a request takes, in usual ones."""
@@ -181,20 +209,46 @@ class Division:
                 time = max(0.0, at - _PATIENCE)
                 kept = waiting + rate * time + _SWING * math.sqrt(variance * time)
                 spare[step] = min(spare[step], rooms[step] - kept)
-        for step in range(len(spare) - 2, -1, -1):
-            spare[step] = min(spare[step], spare[step + 1])
-        gains = [(moments[step], spare[step] - spare[step - 1]) for step in range(1, len(spare))]
-        return WindowProjection(math.inf, spare[0], self.span, gains)
+        return self._growing(moments, spare)
 
-    def _rooms(self, candidates: Iterable[_SharedKey], moments: Sequence[float], now: float) -> list[float]:
-        # Usual requests for which there is room, at each of these moments.
+    @cached_property
+    def left(self) -> WindowProjection:
+        """What people leave to batch work, from the moment of this division on."""
+        moments = [SURELY_OVER * self.span * step / _FINE for step in range(_FINE + 1)]
+        rooms = self._rooms(self.candidates, moments, self.at, _LEFT)
+        people = [self._shares.division(other, self.at).expected(self.at) for other in self.neighbours]
+        waiting, rate, variance = map(sum, zip(*people, strict=True)) if people else (0, 0.0, 0.0)
+        kept = [waiting + rate * at + _SWING * math.sqrt(variance * at) for at in moments]
+        return self._growing(moments, [room - needed for room, needed in zip(rooms, kept, strict=True)])
+
+    def _growing(self, moments: Sequence[float], rooms: list[float]) -> WindowProjection:
+        # What can be taken at each of these moments without lacking at a later one.
+        for step in range(len(rooms) - 2, -1, -1):
+            rooms[step] = min(rooms[step], rooms[step + 1])
+        gains = [(moments[step], rooms[step] - rooms[step - 1]) for step in range(1, len(rooms))]
+        return WindowProjection(math.inf, rooms[0], self.span, gains)
+
+    def _rooms(
+        self, candidates: Iterable[_SharedKey], moments: Sequence[float], now: float, left: float = 0.0
+    ) -> list[float]:
+        # Usual requests for which there is room, at each of these moments, if so much of each window is left free.
         rooms = [0.0] * len(moments)
         for candidate in candidates:
             projections = [(self._shares.windows.window(spec).project(now), need) for spec, need in candidate.needs]
+            free = [_kept(one.limit, need, left) for one, need in projections]
             for step, at in enumerate(moments):
                 if at >= candidate.available:
-                    rooms[step] += max(0.0, min((one.room(at) / need for one, need in projections), default=math.inf))
+                    room = min(
+                        (one.room(at) / need - kept for (one, need), kept in zip(projections, free, strict=True)),
+                        default=math.inf,
+                    )
+                    rooms[step] += max(0.0, room)
         return rooms
+
+
+def _kept(limit: float, need: int, left: float = _LEFT) -> int:
+    # Usual requests of a window that batch work leaves free.
+    return math.floor(left * limit / need)
 
 
 class Shares:
@@ -205,6 +259,7 @@ class Shares:
         self.habits: dict[str, Habits] = {}  # by model
         self._offers = offers  # the keys for a model: seconds until each may be used, and its windows
         self._divisions: dict[str, Division] = {}
+        self._paces: dict[str, BatchPace] = {}  # by model
 
     def asks(self, request: QueuedRequest, now: float) -> None:
         """A caller asks for a model."""
@@ -239,11 +294,30 @@ class Shares:
         opens = division.spare.opens(size, at)
         return min(opens - at, max(_AGAIN, division.until - now)) if opens > at else 0.0
 
+    def hold_batch(self, request: QueuedRequest, now: float) -> float:
+        """Seconds for which batch work has to leave what there is to people; 0 where it may start."""
+        division = self.division(request.model, now)
+        size, at = division.size_left(request.usual), now - division.at
+        opens = division.left.opens(size, at)
+        wait = min(opens - at, max(_AGAIN, division.until - now)) if opens > at else 0.0
+        return max(wait, self.pace(request.model).wait(now))
+
+    def pace(self, model: str) -> BatchPace:
+        """The pace of batch work for a model."""
+        if model not in self._paces and len(self._paces) >= _MOST_MODELS:
+            self._paces.clear()
+        return self._paces.setdefault(model, BatchPace())
+
     def took(self, request: QueuedRequest, now: float) -> None:
         """A request has started."""
         division = self.division(request.model, now)
-        if division.keeps and division.is_over(request, now):
-            division.spare.take(division.size(request.usual), now - division.at)
+        size, at = division.size(request.usual), now - division.at
+        if "left" in vars(division):
+            division.left.take(size, at)
+        if not request.interactive:
+            self.pace(request.model).start(division.seconds(request.usual), now)
+        if division.keeps and (not request.interactive or division.is_over(request, now)):
+            division.spare.take(size, at)
 
     def candidates(self, model: str) -> Iterable[_SharedKey]:
         """How a usual request for a model may be served."""
@@ -255,6 +329,33 @@ class Shares:
                 seen.add(specs)
                 needs = tuple((s, max(1, usual.part(s.unit, s.amount)[0]) if usual else 1) for s in specs)
                 yield _SharedKey(offer.key, available, needs)
+
+
+@dataclass(slots=True)
+class BatchPace:
+    """The pace at which batch work starts: that at which windows give back.
+
+    It is kept as the moment at which all that has started would have been given back at that pace (the generic cell
+    rate algorithm of ITU-T I.371, 1996).
+
+    Example:
+        >>> pace = BatchPace()
+        >>> pace.wait(10.0)
+        0.0
+        >>> pace.start(2.0, now=10.0)
+        >>> pace.wait(11.0)
+        0.5
+    """
+
+    _even: float = 0.0
+
+    def wait(self, now: float) -> float:
+        """Seconds until more may start."""
+        return max(0.0, self._even - _BURST - now)
+
+    def start(self, seconds: float, now: float) -> None:
+        """Something has started that takes so long to be given back."""
+        self._even = max(self._even, now) + seconds
 
 
 _MEMORY = 60.0  # seconds of a caller's own time, after which what it did counts for a third; less sees bursts, no habit

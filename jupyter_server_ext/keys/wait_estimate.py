@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from jupyter_server_ext.keys.pool import KeyPool
-    from jupyter_server_ext.keys.shares import Shares
+    from jupyter_server_ext.keys.shares import BatchPace, Shares
 
 _GRACE = 1.0  # seconds by which a start may be predicted too late …
 _GRACE_OF_TOKENS = 0.1  # … and the share of the wait, where it depends on the lengths of answers
+SOONER = 70.0  # seconds by which batch work may start before it is foretold, as people ask less than is expected
 _LEAST_STEP = 1e-6  # seconds; what is about to be free is free
 _SOONEST = attrgetter("soonest")
 _PLACE = attrgetter("place")
@@ -127,6 +128,8 @@ class WaitEstimate:
         self._of_each: dict[QueuedRequest, Sequence[Candidate]] = {}
         self._shares = shares  # what is kept for callers that have lately asked
         self._spares: dict[str, WindowProjection] = {}  # by model
+        self._lefts: dict[str, WindowProjection] = {}  # likewise, of what people leave to batch work …
+        self._paces: dict[str, BatchPace] = {}  # … and the pace of that
         self._newcomer, self._places = newcomer, places
         self._next_one = replace(newcomer, usual=queue.usual(newcomer), deadline=math.inf)
         self._own = queue.copy(newcomer)
@@ -171,7 +174,7 @@ class WaitEstimate:
         else:
             return self._hold(queue, soonest, at)
         grace = _GRACE + (_GRACE_OF_TOKENS * at if self._pool.counts_tokens(head.model) else 0.0)
-        if self._now + at > head.deadline + grace:
+        if self._now + at > head.deadline + grace + (0.0 if head.interactive else SOONER):
             self.late.append(head)
             self._leave(queue, head, at)
             return at
@@ -192,8 +195,14 @@ class WaitEstimate:
         return start
 
     def _available_at(self, request: QueuedRequest, at: float) -> float:
-        # When a request need leave nothing to others: below its caller's share, or where enough is spare.
+        # When a request need leave nothing to others: below its caller's share, or where enough is spare. Batch work
+        # leaves nothing while people wait, as turns decide then; the newcomer may be one of them.
+        if not request.interactive and (_is_person(self._newcomer) or any(queue.people for queue in self._queues)):
+            return at
         hold = self._holds.get(request) or self._hold_of(request)
+        if not request.interactive:
+            paced = at + self._pace(request.model).wait(self._now + at)
+            return max(paced, min(hold.until, hold.spare.opens(hold.size, at)))
         if at >= hold.until or hold.credit.room(at) > EPSILON:
             return at
         return min(hold.until, hold.credit.opens(4 * EPSILON, at), hold.spare.opens(hold.size, at))
@@ -225,6 +234,9 @@ class WaitEstimate:
             if hold.credit.room(at) <= EPSILON:
                 hold.spare.take(hold.size, at)
             hold.credit.take(hold.size, at)
+        if not request.interactive:
+            seconds = self._shares.division(request.model, self._now).seconds(request.usual)
+            self._pace(request.model).start(seconds, self._now + at)
         queue.serve(request)
         self.starts_of[request] = at
         self._count(queue, at)
@@ -281,7 +293,12 @@ class WaitEstimate:
         # What a request has to leave to others once its caller has had its share; remembered.
         division = self._shares.division(request.model, self._now)
         hold = _NO_HOLD
-        if division.is_shared(request):
+        if not request.interactive:
+            if request.model not in self._lefts:
+                self._lefts[request.model] = division.left.later(self._now - division.at)
+            size, until = division.size_left(request.usual), SURELY_OVER * division.span
+            hold = _Hold(WindowProjection(math.inf, 0.0, math.inf), self._lefts[request.model], size, until)
+        elif division.is_shared(request):
             if request.model not in self._spares:
                 self._spares[request.model] = division.spare.later(self._now - division.at)
             if division.keeps:
@@ -293,11 +310,19 @@ class WaitEstimate:
         self._holds[request] = hold
         return hold
 
+    def _pace(self, model: str) -> BatchPace:
+        return self._paces.setdefault(model, replace(self._shares.pace(model)))
+
     def _limit(self, spec: WindowSpec) -> WindowProjection:
         known = self._limits.get(spec.id)
         if known is None:
             known = self._limits[spec.id] = self._pool.windows.window(spec).project(self._now)
         return known
+
+
+def _is_person(newcomer: QueuedRequest) -> bool:
+    # Whether a newcomer is somebody who waits, and neither batch work nor made up to foretell others.
+    return newcomer.interactive and newcomer.weight > 0
 
 
 _FRESH_SECONDS = 0.25  # positions and expected waits are computed anew at most so often, …
@@ -306,7 +331,7 @@ _LIKE = 1.3  # costs that differ by this factor have the same schedule
 _FEW = 0.05  # of the requests that wait: so many may have come for other models since
 _MORE_PLACES = 16  # than requests wait
 
-_Kind = tuple[frozenset[str], int, bool]
+_Kind = tuple[frozenset[str], int, bool, bool]
 
 
 @dataclass(slots=True)
@@ -389,8 +414,9 @@ class Schedules:
         # The schedule of requests like this one, for so many places at least.
         model = request.model
         size = request.usual.prompt + request.usual.completion if self._pool.counts_tokens(model) else 0
-        is_over = self._shares.division(model, now).is_over(request, now)
-        kind = request.avoid, round(math.log(max(1, size), _LIKE)), is_over
+        division = self._shares.division(model, now)
+        is_over = request.interactive and division.is_over(request, now)
+        kind = request.avoid, round(math.log(max(1, size), _LIKE)), is_over, _is_person(request)
         schedules = self._known.get(model, {})
         known = schedules.get(kind)
         if known is None or not known.holds(ahead, self._queues.joined_others(model), now):

