@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from rsql_magic import reports
 from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.assistant import Assistant
-from rsql_magic.cli import admin, monitor, notebooks, r, rows, run_records, terminal
+from rsql_magic.cli import admin, jobs, monitor, notebooks, r, rows, run_records, terminal
 from rsql_magic.context import Piece
 from rsql_magic.databases import check_dictionary, draft_dictionary
 from rsql_magic.display import TerminalScreen, table_plain
@@ -115,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     config.set_defaults(run=lambda *_: _of_the_gateway(["config"]))
     admin.keys_options(
         command("keys", admin.keys, "for administrators: the gateway's keys; pause, resume, retire or check them")
+    )
+    jobs.jobs_options(
+        command("jobs", jobs.jobs, "your jobs at the gateway: list, show, cancel, download their results")
     )
     admin.load_options(
         command("load", admin.load, "for administrators: ask as many users would, and tell what they saw")

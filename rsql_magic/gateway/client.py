@@ -268,6 +268,11 @@ class LLMClient:
             except ValueError:
                 raise not_a_gateway(self.url, response.status_code) from None
 
+    def content(self, path: str) -> Iterator[bytes]:
+        """What is at a path, in pieces, however large it is."""
+        with self._sent(self._built("GET", path, None)) as response:
+            yield from response.iter_bytes()
+
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Post JSON to a path below the base URL and give back the JSON of the reply."""
         return self._json("POST", path, body=body)

@@ -108,7 +108,8 @@ async def test_memory_and_quota_of_a_large_job(programs, tmp_path):
     print(
         f"\n{file['bytes'] / 1e6:.0f} MB sent in {uploaded:.1f} s; memory: {idle:.0f} MB idle, {after_upload:.0f} after"
         f" the upload, {working:.0f} working, {most:.0f} at most; {used:.1%} of the quota used,"
-        f" {account.refused} refused; the rest cancelled in {cancelled:.0f} s, {len(names):,} results read in {read:.1f} s"
+        f" {account.refused} refused; the rest cancelled in {cancelled:.0f} s,"
+        f" {len(names):,} results read in {read:.1f} s"
     )
     assert len(names) == LINES
     assert found["request_counts"]["completed"] == account.accepted

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import time
+from pathlib import Path
 
 import openai
 import pytest
+
+from rsql_magic.cli import command
 
 CHAT = "/v1/chat/completions"
 
@@ -157,3 +160,56 @@ def test_embeddings_and_responses(client):
     (row,) = results(client, ended(client, job).output_file_id)
     assert row["response"]["body"]["object"] == "response"
     assert row["response"]["body"]["output"][0]["content"][0]["text"] == "1 messages| came."
+
+
+# The rsql command
+
+
+@pytest.fixture
+def rsql(gateway, monkeypatch, capsys, tmp_path):
+    """Runs the command as ada, in a folder of its own: exit code, output, errors."""
+    monkeypatch.setenv("RSQL_GATEWAY_TOKEN", "ada-token")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*argv):
+        code = command.main(["--gateway", gateway, "jobs", *argv])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_the_command_lists_shows_and_downloads(client, rsql):
+    _, job = sent(client, [line("one"), "{bad", line("two")])
+    ended(client, job)
+    code, out, err = rsql()
+    assert code == 0, err
+    assert f"{job.id}" in out
+    assert "completed  2 of 3, 1 failed" in out
+    assert "failed    1" in rsql("show", job.id)[1]
+
+    assert rsql("download")[1] == f"{job.id}.jsonl: 3 results, of which 1 failed.\n"
+    rows = [json.loads(row) for row in Path(f"{job.id}.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["custom_id"] for row in rows] == ["one", "two", None]
+    code, _, err = rsql("download", job.id)
+    assert (code, "is there already" in err) == (1, True)
+    assert rsql("download", job.id, "-o", "again.jsonl")[0] == 0
+    assert sorted(path.name for path in Path().iterdir()) == sorted([f"{job.id}.jsonl", "again.jsonl"])
+    assert rsql("cancel", job.id)[0] == 0, "it stays as it is"
+    code, _, err = rsql("show", "batch_none")
+    assert (code, "There is no such job" in err) == (1, True)
+    assert rsql("cancel")[0] == 1
+
+
+def test_half_a_download_is_no_file(client, rsql, monkeypatch):
+    _, job = sent(client, [line("one"), line("two")])
+    ended(client, job)
+
+    def cut(self, path):
+        del self, path
+        yield b'{"custom_id": "one"}\n{"custom'
+
+    monkeypatch.setattr("rsql_magic.gateway.LLMClient.content", cut)
+    code, _, err = rsql("download", job.id)
+    assert (code, "1 of 2 results came" in err) == (1, True)
+    assert list(Path().iterdir()) == []

@@ -1,0 +1,120 @@
+"""Your jobs at the gateway: listed, shown, cancelled, and their results written to a file."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from rsql_magic.display import TerminalScreen, listing
+from rsql_magic.errors import BadInput, GatewayError
+from rsql_magic.sql import one_line
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from rsql_magic.assistant import Assistant
+    from rsql_magic.gateway import LLMClient
+
+_SHOWN = 50  # of the newest jobs
+_LONGEST_REASON = 300  # letters
+
+
+def jobs_options(parser: argparse.ArgumentParser) -> None:
+    """What ``rsql jobs`` takes."""
+    what = "what to do; a list without it"
+    parser.add_argument("action", nargs="?", choices=("list", "show", "cancel", "download"), default="list", help=what)
+    parser.add_argument("job", nargs="?", help="its id, as the list has it; of show and download the newest without it")
+    parser.add_argument("--output", "-o", metavar="FILE", help="of download: where to; JOB.jsonl without it")
+
+
+def jobs(assistant: Assistant, options: argparse.Namespace) -> None:
+    """List jobs, show or cancel one, or write its results to a file.
+
+    Raises:
+        BadInput: No job is named, it has no results yet, or the file is there already.
+    """
+    gateway = assistant.locator.gateway
+    if options.action == "list":
+        found = gateway.get(f"v1/batches?limit={_SHOWN}")["data"]
+        rows = [(one["id"], _time(one["created_at"]), one["status"], _progress(one)) for one in found]
+        TerminalScreen().show(listing(rows, ("job", "made", "state", "lines")))
+        return
+    if options.action == "cancel":
+        if not options.job:
+            raise BadInput("Which job?", hint="rsql jobs lists yours.")
+        _show(gateway.post(f"v1/batches/{options.job}/cancel", {}))
+        return
+    job = gateway.get(f"v1/batches/{options.job}") if options.job else _newest(gateway)
+    if options.action == "show":
+        _show(job)
+    else:
+        _download(gateway, job, options.output)
+
+
+def _newest(gateway: LLMClient) -> Mapping[str, Any]:
+    found = gateway.get("v1/batches?limit=1")["data"]
+    if not found:
+        raise BadInput("You have no jobs.", hint="docs/jobs.md says how to make one.")
+    return cast("Mapping[str, Any]", found[0])
+
+
+def _show(job: Mapping[str, Any]) -> None:
+    counts, more, waits = job["request_counts"], job.get("rsql") or {}, ""
+    if more.get("waits_for"):
+        waits = one_line(str(more["waits_for"]))[:_LONGEST_REASON]
+    rows = [
+        ("job", job["id"]),
+        ("state", job["status"]),
+        ("lines", f"{counts['total']:,}"),
+        ("answered", f"{counts['completed']:,}"),
+        ("failed", f"{counts['failed']:,}"),
+        ("tokens", f"{(job.get('usage') or {}).get('total_tokens', 0):,}"),
+        ("cost", f"${more.get('cost_usd') or 0.0:,.4f}"),
+        ("made", _time(job["created_at"])),
+        ("ends by", _time(job["expires_at"])),
+        *([("waits for", waits)] if waits else []),
+    ]
+    TerminalScreen().show(listing(rows, ("", "")))
+
+
+def _download(gateway: LLMClient, job: Mapping[str, Any], output: str | None) -> None:
+    files = [job[name] for name in ("output_file_id", "error_file_id") if job.get(name)]
+    if not files:
+        raise BadInput(f"{job['id']} has no results yet.", hint="rsql jobs show says how far it is.")
+    path = Path(output or f"{job['id']}.jsonl")
+    if path.exists():
+        raise BadInput(f"{path} is there already.", hint="Name another file by --output.")
+    lines, part = 0, path.with_name(f"{path.name}.part")  # so that half a file is never taken for all of it
+    try:
+        with part.open("wb") as into:
+            for file in files:
+                for piece in gateway.content(f"v1/files/{file}/content"):
+                    into.write(piece)
+                    lines += piece.count(b"\n")
+        if lines != job["request_counts"]["total"] and len(files) == _parts(job):
+            words = f"{lines:,} of {job['request_counts']['total']:,} results came."
+            raise GatewayError(words, hint="Repeat the command.")
+        part.replace(path)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written ({error.strerror}).", hint="Name another by --output.") from None
+    finally:
+        part.unlink(missing_ok=True)
+    sys.stdout.write(f"{path}: {lines:,} results, of which {job['request_counts']['failed']:,} failed.\n")
+
+
+def _parts(job: Mapping[str, Any]) -> int:
+    counts = job["request_counts"]
+    return bool(counts["completed"]) + bool(counts["failed"])
+
+
+def _progress(job: Mapping[str, Any]) -> str:
+    counts = job["request_counts"]
+    failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
+    return f"{counts['completed']:,} of {counts['total']:,}{failed}"
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")
