@@ -160,7 +160,7 @@ class Division:
 
     def seconds(self, usual: Cost) -> float:
         """How long windows take to give back what a request takes, where use is spread evenly."""
-        return min(self.span, self.span * self.size(usual) / self.capacity) if self.capacity else 0.0
+        return min(self.span, self.span * self.size(usual) / self.capacity) if self.span else 0.0
 
     def size(self, usual: Cost) -> float:
         """What a request takes, in usual ones."""
@@ -216,7 +216,9 @@ class Division:
         """What people leave to batch work, from the moment of this division on."""
         moments = [SURELY_OVER * self.span * step / _FINE for step in range(_FINE + 1)]
         rooms = self._rooms(self.candidates, moments, self.at, _LEFT)
-        people = [self._shares.division(other, self.at).expected(self.at) for other in self.neighbours]
+        # Where nothing is over soon, nobody knows who will ask.
+        known = self.neighbours if self.span else []
+        people = [self._shares.division(other, self.at).expected(self.at) for other in known]
         waiting, rate, variance = map(sum, zip(*people, strict=True)) if people else (0, 0.0, 0.0)
         kept = [waiting + rate * at + _SWING * math.sqrt(variance * at) for at in moments]
         return self._growing(moments, [room - needed for room, needed in zip(rooms, kept, strict=True)])

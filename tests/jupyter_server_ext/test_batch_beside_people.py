@@ -61,6 +61,15 @@ def test_a_user_who_comes_after_hours_of_batch_work_is_answered_at_once():
     assert max(beside.waits("user", since=0.0, until=700.0)) == 0.0
 
 
+@pytest.mark.parametrize("amounts", [{"rpd": 100_000}, {}], ids=["a day", "none"])
+def test_without_limits_that_are_over_soon_nothing_waits(amounts):
+    groups = [Group("user", callers=3, pause=(1.0, 2.0)), Group("job", parallel=4, pause=(0.5, 0.5), interactive=False)]
+    beside = GreedyTown([Account("rolling", **amounts)]).live(groups, 4)
+
+    assert max(beside.waits("user", since=0.0)) == 0.0
+    assert max(beside.waits("job", since=0.0)) == 0.0
+
+
 def test_it_is_not_starved_by_people_who_ask_for_everything():
     greedy = Group("greedy", callers=10, parallel=6)
     job = Group("job", parallel=8, interactive=False)
