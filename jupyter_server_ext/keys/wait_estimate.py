@@ -416,7 +416,8 @@ class Schedules:
         size = request.usual.prompt + request.usual.completion if self._pool.counts_tokens(model) else 0
         division = self._shares.division(model, now)
         is_over = request.interactive and division.is_over(request, now)
-        kind = request.avoid, round(math.log(max(1, size), _LIKE)), is_over, _is_person(request)
+        is_told_apart = _is_person(request) and any(queue.batch for queue in self._queues.waiting.values())
+        kind = request.avoid, round(math.log(max(1, size), _LIKE)), is_over, is_told_apart
         schedules = self._known.get(model, {})
         known = schedules.get(kind)
         if known is None or not known.holds(ahead, self._queues.joined_others(model), now):
