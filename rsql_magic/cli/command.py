@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -224,13 +224,25 @@ def _run(assistant: Assistant, options: argparse.Namespace) -> None:
     files = options.files
     if all(file.endswith(".ipynb") for file in files):
         with _replaying(ReplayFile.named(options.replay), options) if options.replay else nullcontext():
-            notebooks.run_notebooks(options)
+            notebooks.run_notebooks(options, lambda: _for_all(assistant))
     elif len(files) == 1 and (files[0] == "-" or files[0].endswith(".sql")):
         _query(assistant, options)
     elif wrong := [file for file in files if file != "-" and not file.endswith((".ipynb", ".sql"))]:
         raise BadInput(f"{wrong[0]!r} is neither a notebook nor a query.", hint="Its name ends in .ipynb or .sql.")
     else:
         raise BadInput("A query runs by itself.", hint="Run each .sql file with a call of its own.")
+
+
+# A gateway for all kernels, where each would start its own: it counts the limits of the keys for all of them together.
+def _for_all(assistant: Assistant) -> dict[str, str]:
+    if assistant.locator.is_within_reach() or not assistant.settings.embedded:
+        return {}
+    if (recording := ReplayFile.named(os.environ.get("RSQL_REPLAY", ""))) and recording.mode == "replay":
+        return {}
+    with suppress(GatewayUnreachable):  # a notebook that asks nothing needs none, and others say why there is none
+        address = assistant.locator.embedded.address()
+        return {"RSQL_GATEWAY_URL": address.url, "RSQL_GATEWAY_TOKEN": address.token}
+    return {}
 
 
 # Have the kernels use a recording; a broken one is told before anything runs. Several that record begin it anew once,

@@ -30,7 +30,7 @@ from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _MOST_JOBS = 64
 _KEPT_SECONDS = 12 * 3600.0  # a run of the night before is done again
@@ -55,8 +55,10 @@ def run_options(parser: argparse.ArgumentParser) -> None:
     add("--again", action="store_true", help="also run what an unfinished call has done already")
 
 
-def run_notebooks(options: argparse.Namespace) -> None:
+def run_notebooks(options: argparse.Namespace, gateway: Callable[[], Mapping[str, str]]) -> None:
     """Run notebooks with their sets of parameters, show how they ended, and fail where one did.
+
+    ``gateway`` is called when several run, and gives variables that name the gateway for all of them.
 
     Raises:
         BadInput: An option, a notebook or a parameter is wrong; nothing was run.
@@ -85,6 +87,7 @@ def run_notebooks(options: argparse.Namespace) -> None:
         until = None if seconds is None else time.monotonic() + seconds
         environ = {"RSQL_BATCH": os.environ.get("RSQL_BATCH") or "1", "RSQL_COSTS": str(costs.path)}
         environ |= {} if seconds is None else {"RSQL_BATCH_UNTIL": f"{time.time() + seconds:.3f}"}
+        environ |= gateway() if sum(not each.over for each in runs) > 1 else {}
         runner = Runner(runs, options.jobs, lambda run: {**environ, "RSQL_COSTS_RUN": run.plan.name}, finish)
         runner.ended = lambda run: costs.close(run.plan.name)
         began = time.monotonic()

@@ -187,6 +187,20 @@ def as_html(markdown: str) -> str:
     return str(_page_parser().render(markdown)).strip()
 
 
+# Code with the classes that pages of nbconvert give colours to.
+def _coloured(code: str, language: str, _: str) -> str:
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import get_lexer_by_name
+    from pygments.util import ClassNotFound
+
+    try:
+        made = highlight(code, get_lexer_by_name(language), HtmlFormatter(nowrap=True))
+    except ClassNotFound:
+        return ""
+    return f'<pre class="highlight"><code>{made}</code></pre>'
+
+
 @cache
 def _page_parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
@@ -195,7 +209,7 @@ def _page_parser() -> MarkdownIt:
         sign = "$$" if tokens[place].block else "$"
         return html.escape(f"{sign}{tokens[place].content}{sign}")
 
-    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"html": True, "highlight": _coloured}).enable(["table", "strikethrough"])
     parser.inline.ruler.before("escape", "formula", _inline_formula)
     parser.add_render_rule("formula", formula)
     return parser

@@ -47,7 +47,8 @@ class CellOutput:
         svg = b64encode(chart["image/svg+xml"].encode("utf-8")).decode("ascii")
         picture = f'<img alt="{html_text(chart["text/plain"])}" src="data:image/svg+xml;base64,{svg}">'
         pictures = {kind: value for kind, value in chart.items() if kind.startswith("image/")}
-        page = {"text/html": f"{as_html(self.bundle()['text/markdown'])}\n<p>{picture}</p>"}
+        line = f"\n<p><sub>{html_text(self.footer)}</sub></p>" if self.footer else ""
+        page = {"text/html": f"{as_html(self.markdown)}\n<p>{picture}</p>{line}"}
         return replace(self, data={**self.data, **page, **pictures})
 
     def bundle(self) -> Bundle:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from servers import free_port
 
 from .conftest import TOKEN
@@ -172,3 +172,21 @@ def test_no_gateway_at_start_fails_the_cell_within_ten_seconds(gateway, tmp_path
         with pytest.raises(CellExecutionError, match="No gateway answered within 5 s of the start"):
             client.execute_cell(notebook.cells[1], 1)
     assert time.monotonic() - begun < 10
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("interrupts", [False, True])
+def test_a_timeout_of_nbclient_ends_a_cell_that_waits_and_its_output_says_for_what(gateway, tmp_path, interrupts):
+    notebook = code_cells("%load_ext rsql_magic\n%config Rsql.batch_deadline = 100", "%%ask\nWhat is a left join?")
+    folder = {"metadata": {"path": str(tmp_path)}}
+    client = NotebookClient(notebook, timeout=60, interrupt_on_timeout=interrupts, resources=folder)
+    begun = time.monotonic()
+    with client.setup_kernel(env={**os.environ, **gateway.environ}):
+        client.execute_cell(notebook.cells[0], 0)
+        client.timeout = 4
+        with pytest.raises((CellTimeoutError, CellExecutionError), match=r"timed out|Stopped"):
+            client.execute_cell(notebook.cells[1], 1)
+    assert time.monotonic() - begun < 60
+    waited = notebook.cells[1].outputs[0]
+    assert waited.metadata["rsql"]["waiting"].startswith("waiting ")
+    assert "No gateway answers" in waited.data["text/plain"]

@@ -409,7 +409,7 @@ def test_several_runs_record_anew_together(tmp_path, monkeypatch):
                 file.put(request, f"{words}!", {"rsql": {"request_id": f"req-{number}"}, "finish_reason": "stop"})
 
     def run(number):
-        def kernels(options):
+        def kernels(options, _):
             assert options.again
             with ThreadPoolExecutor(2) as pool:
                 list(pool.map(asks, "ab", [number] * 2))
