@@ -20,10 +20,11 @@ from jupyter_server_ext.messages import Waiting
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 
+    from jupyter_server_ext.handlers.base import AppContext
     from jupyter_server_ext.handlers.reading import Shape
     from jupyter_server_ext.handlers.requests import Read
     from jupyter_server_ext.messages import ChatRequest
-    from jupyter_server_ext.pipeline import Gateway, Price
+    from jupyter_server_ext.pipeline import Price
 
 
 # Silence in a stream after which a comment is due, by which clients tell a slow model from a lost connection.
@@ -213,7 +214,7 @@ class ModelList(GatewayHandler):
     def get(self) -> None:
         """Models that the caller may use."""
         models = self.app.policy.models(self.asker, self.app.gateway.models())
-        prices = _prices_of(models, self.app.gateway)
+        prices = _prices_of(models, self.app)
         self.reply({"object": "list", "data": [_model(name, prices.get(name)) for name in models]})
 
 
@@ -226,7 +227,7 @@ class OneModel(GatewayHandler):
         """One model, if the caller may use it."""
         if name not in self.app.policy.models(self.asker, self.app.gateway.models()):
             raise UnknownModel("There is no model of this name for you. GET v1/models lists yours.", param="model")
-        self.reply(_model(name, _prices_of([name], self.app.gateway).get(name)))
+        self.reply(_model(name, _prices_of([name], self.app).get(name)))
 
 
 class Embeddings(RelayHandler):
@@ -259,11 +260,11 @@ class Unsupported(GatewayHandler):
     get = post
 
 
-def _prices_of(models: Iterable[str], gateway: Gateway) -> dict[str, Price]:
+def _prices_of(models: Iterable[str], app: AppContext) -> dict[str, Price]:
     """The price of each model, the highest of those that its keys' providers ask; none where one is not known."""
-    prices, found = gateway.accounting.prices, {}
+    prices, found = app.accounting.prices, {}
     for model in models:
-        providers = {key.settings.provider for key in gateway.pool.keys.meant_for(model)}
+        providers = {key.settings.provider for key in app.gateway.pool.keys.meant_for(model)}
         if providers and all(prices.known(model, name) for name in providers):
             found[model] = max((prices.price(model, name) for name in providers), key=lambda one: one.output)
     return found

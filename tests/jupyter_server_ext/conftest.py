@@ -47,6 +47,9 @@ class FakeKeyring:
     def get(self, key):
         return key
 
+    def meant_for(self, _model):
+        return iter(())
+
     def pause(self, key):
         self.done.append(("pause", key))
 

@@ -188,7 +188,7 @@ def test_recording_anew_keeps_the_lines_of_answers_that_say_the_same(client, gat
     assert written[0] == written[1] != written[2]
 
 
-def test_two_branches_merge(tmp_path):
+def test_two_branches_merge(tmp_path, programs):
     base, ours, theirs = (tmp_path / f"{name}.jsonl" for name in ("base", "ours", "theirs"))
     recorded(base, request("about b"), request("about d"), request("about f"))
     for path, words in ((ours, "about c"), (theirs, "about e")):

@@ -656,7 +656,7 @@ def test_a_load_out_of_range_is_refused(rsql, gateway, words):
     assert gateway.requests == []
 
 
-def test_a_configuration_is_checked_and_its_secrets_are_not_shown(tmp_path, capfd):
+def test_a_configuration_is_checked_and_its_secrets_are_not_shown(tmp_path, capfd, programs):
     file = tmp_path / "rsql.toml"
     file.write_text(
         '[[keys]]\nprovider = "groq"\nkey = "gsk-hidden"\n[storage]\nledger = "postgresql://me:hidden@db/rsql"\n'
