@@ -314,7 +314,8 @@ def test_it_installs_once_and_runs(programs, tmp_path):
     assert re.fullmatch(r"JUPYTER_TOKEN=[0-9a-f]{48}\n", token.read_text())
     assert token.stat().st_mode & 0o777 == 0o600
     python = tmp_path / "opt" / "rsql" / "bin" / "python"
-    assert "rsql" in run(python, "-m", "jupyter_server_ext", "--version")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert run(python, "-m", "jupyter_server_ext", "--version").strip() == version
     assert run("bash", DEPLOY / "install.sh", env=env) == "Nothing to do.\n"
 
 
