@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import BadInput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -39,6 +42,26 @@ def write_whole(path: Path, text: str) -> None:
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         draft.write_text(text, encoding="utf-8", errors="replace")
+        with suppress(OSError):  # there is none yet
+            shutil.copymode(target, draft)
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def refuse_unwritable(paths: Iterable[Path]) -> None:
+    """Make the folders of files that are to be written later.
+
+    Raises:
+        BadInput: One of them cannot be written.
+    """
+    for path in paths:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise BadInput(f"{path} is a folder.", hint="Name a file.")
+            wrong = "" if os.access(path.parent, os.W_OK) else "no permission"
+        except OSError as error:
+            wrong = error.strerror or type(error).__name__
+        if wrong:
+            raise BadInput(f"{path} cannot be written: {wrong}.", hint="Name another place; nothing was run.")

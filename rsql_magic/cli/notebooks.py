@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from rsql_magic.cli.notebook_files import read_notebook, write_whole
+from rsql_magic.cli.notebook_files import read_notebook, refuse_unwritable, write_whole
 from rsql_magic.cli.notebook_runs import NotebookRun, PlannedRun, Runner
 from rsql_magic.cli.parameters import given, label, sets_of, with_parameters
 from rsql_magic.cli.run_progress import progress
@@ -75,6 +75,7 @@ def run_notebooks(options: argparse.Namespace, gateway: Callable[[], Mapping[str
     pages = {each.name: Path(options.html) / f"{each.output.stem}.html" for each in plans} if options.html else {}
     if len(set(pages.values())) < len(pages):
         raise BadInput("Two pages of --html would have one name.", hint="-o DIR gives each notebook a name of its own.")
+    refuse_unwritable([*(each.output for each in plans), *pages.values(), *map(Path, filter(None, [options.junit]))])
     with Unfinished.of(plans) as unfinished, costs_within(options.budget) as costs:
         if not options.again:
             unfinished.keep(runs)
@@ -366,7 +367,9 @@ def conclude(runs: Sequence[NotebookRun]) -> None:
     if len(runs) == 1:
         (run,) = runs
         if wrong:
-            raise kind(f"{run.plan.source.name} failed: {run.reason}.", hint=f"{run.plan.output} shows where.")
+            raise kind(
+                f"{run.plan.source.name} failed: {run.reason.rstrip('.')}.", hint=f"{run.plan.output} shows where."
+            )
         sys.stdout.write(f"{run.plan.output}: {run.plan.cells} cells ran\n")
     elif wrong:
         names = ", ".join(each.plan.name for each in wrong[:5]) + (" …" if len(wrong) > 5 else "")

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import re
 import string
 import threading
 import time
@@ -424,3 +425,14 @@ def test_several_runs_record_anew_together(tmp_path, monkeypatch):
         *("what a asks", "what all ask", "what b asks")
     ]
     assert run(2) == first, "what says the same keeps its line"
+
+
+@pytest.mark.parametrize(
+    "words", [("-o", "file/x.ipynb"), ("--html", "file"), ("--junit", "file/j.xml"), ("--junit", ".")]
+)
+def test_what_cannot_be_written_is_said_before_anything_runs(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(Runner, "run", lambda *_: pytest.fail("it ran"))
+    assert command.main(["run", written(tmp_path / "n.ipynb", "1"), *words]) == 1
+    assert re.search(r"cannot be written|is a folder", capsys.readouterr().err)
