@@ -332,10 +332,15 @@ class KeyQueue:
 
     def _too_long(self, request: QueuedRequest, left: float) -> NoCapacity:
         wait = self.eta(request)
+        if wait < left <= wait * _FORETOLD:  # no forecast is as fine as that
+            wait = 1.001 * left
         about = f"about {wait:.0f} s" if math.isfinite(wait) else "unknown"
         waits = f"The wait is {about}; this request may wait {max(0.0, left):.0f} s."
         status = 429 if self.pool.is_cooling(request.model) else None
         return NoCapacity(f"All keys are busy. {waits} Try again later.", retry_after=_finite(wait), status=status)
+
+
+_FORETOLD = 1.03  # a moment that is foretold may come by so much later: clocks differ by a hundredth
 
 
 def _finite(seconds: float) -> float | None:

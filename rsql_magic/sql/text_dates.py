@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Texts that are looked at, the fewest that tell a form, and the share of them that may be something else.
 _MOST, _FEWEST, _ODD = 200, 5, 0.05
 # A longer text is no date.
-LONGEST = 40
+LONGEST = 56
 # What stands behind a form of which some parts have one digit.
 _UNPADDED = " (no leading zeros)"
 

@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from many_callers import Clock, Town
 from simulated_provider import Account
@@ -227,7 +227,7 @@ def truly_refused(town: Town) -> bool:
     return all(one.had_no_chance for one in refused)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 @example(  # many foreseen to wait in vain at one moment: what each is told counts with all of them gone
     kind="fixed",
     amounts=[{"rpm": 6, "tpm": 400}, {"rpm": 10, "tpm": 400}, {"rpm": 4}],
