@@ -124,6 +124,7 @@ def queries():
             yield panel["title"], re.sub(r"\[\w+\]", "[30s]", query)
 
 
+@pytest.mark.sweep  # three gateways are asked the same in tests/ha
 @pytest.mark.slow
 @pytest.mark.asyncio
 async def test_every_query_of_the_board_has_an_answer(tmp_path, programs, monkeypatch):

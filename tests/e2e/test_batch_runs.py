@@ -175,7 +175,7 @@ def test_no_gateway_at_start_fails_the_cell_within_ten_seconds(gateway, tmp_path
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("interrupts", [False, True])
+@pytest.mark.parametrize("interrupts", [pytest.param(False, marks=pytest.mark.sweep), True])
 def test_a_timeout_of_nbclient_ends_a_cell_that_waits_and_its_output_says_for_what(gateway, tmp_path, interrupts):
     notebook = code_cells("%load_ext rsql_magic\n%config Rsql.batch_deadline = 100", "%%ask\nWhat is a left join?")
     folder = {"metadata": {"path": str(tmp_path)}}

@@ -117,7 +117,7 @@ def worst():
     return known()[:8] + [reply(seed, SERVER) for seed in range(8)]
 
 
-@pytest.mark.parametrize("front_end", panel_lab.FRONT_ENDS)
+@pytest.mark.parametrize("front_end", ["jupyterlab", pytest.param("notebook", marks=pytest.mark.sweep)])
 def test_hostile_words_do_nothing_in_cells_that_are_typed_and_opened_again(town, front_end):
     nothing_happens(town, front_end, worst(), "hostile", each=False)
 
