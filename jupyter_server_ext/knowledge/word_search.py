@@ -99,9 +99,10 @@ def narrowed(counts: Mapping[str, int], count: Callable[[Sequence[str]], int]) -
 
 
 def _fts5(_db: sa.Connection, counts: Mapping[str, int], ways: Ways) -> Match:
-    # FTS5's bm25 is the smaller the better. The words of candidates count twice in it, and they are the rare ones.
+    # FTS5's bm25 is the smaller the better. Where words are left out, those of candidates count twice: the rare ones.
     candidates = " OR ".join(f"({' AND '.join(map(_quoted, way))})" for way in ways)
-    asked = f"({candidates}) AND ({' OR '.join(map(_quoted, counts))})"
+    left_out = counts.keys() - {word for way in ways for word in way}
+    asked = f"({candidates}) AND ({' OR '.join(map(_quoted, counts))})" if left_out else candidates
     return "-bm25(document_words, 2.0, 1.0)", "document_words MATCH :asked", {"asked": asked}
 
 
