@@ -44,7 +44,7 @@ def check(assistant: Assistant, _options: argparse.Namespace) -> None:
     # model was `told` of a draft it is not told again.
     from rsql_magic.text2sql import DefinitionCheck, DraftCheck
 
-    request = _json("sql", "dialect")
+    request = piped_json("sql", "dialect")
     dialect = request["dialect"]
     catalog = _catalog(assistant, request)
     defined = DefinitionCheck(dialect, lambda: catalog, str(request.get("question") or ""))
@@ -161,7 +161,7 @@ def link(assistant: Assistant, _options: argparse.Namespace) -> None:
     )
     from rsql_magic.sql import link as linked
 
-    request = _json("question", "ddl", "dialect")
+    request = piped_json("question", "ddl", "dialect")
     if not len(catalog := _catalog(assistant, request)):
         raise BadInput("The DDL describes no table.", hint="It needs CREATE TABLE statements.")
     most = int(request.get("tokens") or 8000)
@@ -197,7 +197,7 @@ def describe(assistant: Assistant, _options: argparse.Namespace) -> None:
     from rsql_magic.gateway import described_within
     from rsql_magic.redaction import redact as filtered
 
-    request = _json("question", "level")
+    request = piped_json("question", "level")
     session = reported(request.get("survey") or [], request.get("details") or [])
     objects, names, error = {each.name: each for each in session.objects}, request.get("with"), request.get("error")
     found = gather(
@@ -223,12 +223,20 @@ def redact(_: Assistant, _options: argparse.Namespace) -> None:
     sys.stdout.write(filtered(sys.stdin.read(_MOST_CHARACTERS))[0])
 
 
-def _json(*needed: str) -> dict[str, Any]:
+def piped_json(*needed: str, mappings: Sequence[str] = ()) -> dict[str, Any]:
+    """The object on standard input, with these fields of text, and those that are objects themselves.
+
+    Raises:
+        BadInput: It is none, or lacks one.
+    """
     try:
         request = json.loads(sys.stdin.read(_MOST_CHARACTERS))
     except ValueError:
         raise BadInput("Standard input is not JSON.", hint="See docs/r.md.") from None
-    missing = [name for name in needed if not isinstance(request, dict) or not isinstance(request.get(name), str)]
+    kinds = dict.fromkeys(needed, str) | dict.fromkeys(mappings, dict)
+    missing = [
+        name for name, kind in kinds.items() if not (isinstance(request, dict) and isinstance(request.get(name), kind))
+    ]
     if missing:
         raise BadInput(f"Standard input lacks {', '.join(missing)}.", hint="See docs/r.md.")
     return dict(request)

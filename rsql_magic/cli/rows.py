@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.answers import MapOptions, parsed_returns
 from rsql_magic.assistant import ending, row_map
+from rsql_magic.cli.r import piped_json
 from rsql_magic.display import Screen, TerminalScreen
 from rsql_magic.errors import BadInput
 from rsql_magic.reports import progress_bar
@@ -38,7 +39,8 @@ def map_options(parser: argparse.ArgumentParser) -> None:
 def map_rows(assistant: Assistant, options: argparse.Namespace) -> None:
     """Ask about each row, and write the rows with what was answered."""
     if options.file == "-":
-        sys.stdout.write(json.dumps(_of_program(assistant, json.load(sys.stdin)), default=str) + "\n")
+        asked = piped_json("question", "privacy", mappings=("columns", "returns"))
+        sys.stdout.write(json.dumps(_of_program(assistant, asked), default=str) + "\n")
         return
     source, target = Path(options.file), Path(options.output or "")
     for path in (source, target):

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pandas as pd
 import pytest
 from clients.conftest import CONFIG
+from whole_replies import WholeReplies
 
 from rsql_magic.answers import MapOptions
 from rsql_magic.assistant import Assistant, row_map
@@ -24,7 +25,7 @@ from rsql_magic.errors import BadInput, Stopped
 TEXTS = [f"text {n}{'!' * (n % 5)}" for n in range(60)]
 
 
-class Provider(BaseHTTPRequestHandler):
+class Provider(WholeReplies, BaseHTTPRequestHandler):
     """Gives the length of each row's text; at first nothing usable for two of them."""
 
     def do_GET(self):
@@ -47,16 +48,6 @@ class Provider(BaseHTTPRequestHandler):
         else:
             answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
             self.whole(json.dumps(answer).encode(), "application/json")
-
-    def whole(self, body, kind):
-        self.send_response(200)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture

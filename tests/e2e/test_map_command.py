@@ -15,12 +15,13 @@ import duckdb
 import pyarrow as pa
 import pytest
 from e2e.r_session import rscript
+from whole_replies import WholeReplies
 
 RSQL = Path(sys.executable).with_name("rsql")
 TEXTS = ["fine, really", 'né\n"quoted"', "fine, really", "x"]
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(WholeReplies, BaseHTTPRequestHandler):
     """Answers each row by its text."""
 
     def do_GET(self):
@@ -37,16 +38,6 @@ class Handler(BaseHTTPRequestHandler):
         ]
         text = json.dumps({"choices": [{"delta": {"content": json.dumps({"rows": said})}}]})
         self.whole(f"data: {text}\n\ndata: [DONE]\n\n".encode(), "text/event-stream")
-
-    def whole(self, body, kind):
-        self.send_response(200)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture
@@ -101,6 +92,15 @@ def test_a_file_that_cannot_be_read_is_said(provider, tmp_path, words, said):
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "no", "[]", '{"question": "a?", "privacy": "sample", "returns": {}}'])
+def test_what_a_program_sends_wrongly_is_one_line(provider, text):
+    options = {"env": os.environ | provider, "capture_output": True, "text": True, "timeout": 60}
+    done = subprocess.run([RSQL, "map", "-"], input=text, check=False, **options)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("BadInput: Standard input")
+    assert done.stderr.count("\n") == 1
 
 
 def test_r_asks_about_each_row_of_a_data_frame(provider, real_r):

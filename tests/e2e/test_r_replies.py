@@ -13,6 +13,7 @@ import pytest
 from e2e.r_session import rscript
 from e2e.test_r import ORDERS
 from odd_replies import QUERIES, replies
+from whole_replies import WholeReplies
 
 pytestmark = pytest.mark.usefixtures("real_r")
 
@@ -22,7 +23,7 @@ OF_R = r"object '|subscript|\$ operator|non-character|invalid|unused argument|le
 """Words of R's own errors."""
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(WholeReplies, BaseHTTPRequestHandler):
     """Replies by the number of the model."""
 
     def do_GET(self):
@@ -36,16 +37,6 @@ class Handler(BaseHTTPRequestHandler):
             return
         lines = reply if isinstance(reply, list) else words(reply)
         self.whole("".join(f"{line}\n\n" for line in lines).encode(), "text/event-stream")
-
-    def whole(self, body, kind):
-        self.send_response(200)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 def words(text):
