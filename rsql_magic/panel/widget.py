@@ -2,8 +2,8 @@
 
 # What a widget's traits hold is written into the notebook's file by exporters and, where users wish so, by JupyterLab.
 # So the conversation travels in custom messages only.
-# Its JavaScript is one ES module: the libraries are the unchanged files of their releases (`static/vendor`), each put
-# into a function of its own, so that no step has to build anything and no page fetches anything.
+# Its JavaScript is one ES module, joined from those of `static/panel`: no step has to build anything for a cell, and no
+# page fetches anything.
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import anywidget
 
+from rsql_magic.panel.es_module import joined
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_LIBRARIES = {"marked": "marked.umd.js", "DOMPurify": "purify.min.js"}
 
 
 class PanelWidget(anywidget.AnyWidget):
@@ -39,19 +39,15 @@ class PanelWidget(anywidget.AnyWidget):
 
 @cache
 def module() -> str:
-    """The ES module: the libraries, then ``panel.js``."""
-    # A CommonJS library as an expression.
-    head, tail = "const module = { exports: {} }; let exports = module.exports;", "return module.exports;"
-    sources = {name: _read("vendor", file) for name, file in _LIBRARIES.items()}
-    libraries = [f"const {name} = (() => {{ {head}\n{source}\n{tail} }})();" for name, source in sources.items()]
-    return "\n".join([*libraries, _read("panel.js")])
+    """The ES module: the libraries and the panel's own modules."""
+    return joined("panel/widget.js", _read)
 
 
 @cache
 def style() -> str:
     """The style sheet."""
-    return _read("panel.css")
+    return _read("panel/panel.css")
 
 
-def _read(*path: str) -> str:
-    return files("rsql_magic").joinpath("static", *path).read_text(encoding="utf-8")
+def _read(path: str) -> str:
+    return files("rsql_magic").joinpath("static", path).read_text(encoding="utf-8")

@@ -1,0 +1,630 @@
+// The chat panel's view.
+//
+// A view holds nothing that the kernel does not: it asks for the conversation when it is drawn, and is told of changes.
+// Words: a thread is a conversation, an exchange a question with its answer.
+
+import { Composer } from "./composer.js";
+import { button, copy, download, make, soon, tokens } from "./dom.js";
+import { Exchange } from "./exchange.js";
+import { Notebook } from "./notebook.js";
+import { clean } from "./safe.js";
+import { Wire } from "./wire.js";
+
+const NEAR = 40; // pixels from the end that count as being there
+const SIZES = [
+  ["minute", "min"],
+  ["hour", "h"],
+  ["day", "day"],
+];
+
+export class View {
+  constructor(model, el) {
+    this.notebook = new Notebook(model, el);
+    this.wire = new Wire(model, (told) => this.hear(told));
+    this.exchanges = new Map();
+    this.commands = [];
+    this.threads = [];
+    this.remembered = new Map(); // what was seen, for a kernel that starts anew
+    this.known = new Map(); // formulas by their text
+    this.draw(el);
+    this.watch();
+    this.start();
+  }
+
+  draw(el) {
+    this.composer = new Composer(this);
+    this.title = button("Conversations", "chevron", () => this.toggle(this.menu, this.title), {
+      className: "rsql-title",
+      "aria-expanded": "false",
+      "aria-haspopup": "true",
+    });
+    this.title.prepend(make("span", { textContent: "…" }));
+    this.meter = button("Your limits", "", () => this.send("/usage"), { className: "rsql-meter", hidden: true });
+    this.menu = make("div", { className: "rsql-menu", role: "menu", "aria-label": "Go to", hidden: true });
+    this.more = make("div", { className: "rsql-menu rsql-more", role: "menu", "aria-label": "Actions", hidden: true });
+    const open = button("More", "more", () => this.toggle(this.more, open), {
+      "aria-expanded": "false",
+      "aria-haspopup": "true",
+    });
+    const header = make(
+      "header",
+      {},
+      this.title,
+      this.meter,
+      make("span", { className: "rsql-grow" }),
+      button("New conversation", "plus", () => this.begin()),
+      open,
+      this.menu,
+      this.more,
+    );
+    this.log = make("div", { className: "rsql-log", role: "log", "aria-label": "Conversation", tabIndex: 0 });
+    this.down = button("To the end", "chevron", () => this.follow(true), { className: "rsql-down", hidden: true });
+    this.state = make("div", { className: "rsql-banner", role: "status", hidden: true });
+    this.voice = make("div", { className: "rsql-hidden", "aria-live": "polite" });
+    this.toast = make("div", { className: "rsql-toast", role: "status", hidden: true });
+    this.sheet = make("div", { className: "rsql-sheet", role: "dialog", "aria-modal": "true", hidden: true });
+    this.root = make(
+      "section",
+      { className: "rsql-panel", "aria-label": "Chat about this notebook" },
+      header,
+      this.state,
+      make("div", { className: "rsql-middle" }, this.log, this.down, this.toast),
+      this.composer.node,
+      this.sheet,
+      this.voice,
+    );
+    this.root.addEventListener("keydown", (event) => this.keys(event));
+    for (const name of ["pointerdown", "focusin"])
+      this.root.addEventListener(name, (event) => this.dismiss(event.target));
+    this.log.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    this.near = new IntersectionObserver(
+      (seen) => {
+        for (const { isIntersecting, target } of seen)
+          if (isIntersecting) {
+            target.exchange.appear();
+            this.near.unobserve(target);
+          }
+      },
+      { root: this.log, rootMargin: "600px" },
+    );
+    this.stuck = true;
+    this.composer.running = false;
+    el.append(this.root);
+  }
+
+  close() {
+    this.wire.detach();
+    this.near.disconnect();
+    this.unwatch?.();
+  }
+
+  keys(event) {
+    // The notebook's shortcuts must not fire while somebody types here; saving and the like may.
+    if (event.key === "Enter" || !(event.ctrlKey || event.metaKey)) event.stopPropagation();
+    const open = [this.sheet, this.menu, this.more].find((node) => !node.hidden);
+    if (open && this.within(open, event)) event.preventDefault();
+    if (event.key !== "Escape" || event.defaultPrevented) return;
+    if (open) this.dismiss(this.root);
+    else if (this.composer.running) this.stop();
+  }
+
+  // Arrows go through an open menu, Tab closes it; Tab stays within a dialog.
+  within(open, { key, shiftKey }) {
+    const isMenu = open !== this.sheet;
+    if (isMenu && key === "Tab") {
+      this.dismiss(this.root);
+      return true;
+    }
+    const step = isMenu ? { ArrowDown: 1, ArrowUp: -1 }[key] : key === "Tab" && (shiftKey ? -1 : 1);
+    if (!step) return false;
+    const stops = [...open.querySelectorAll("button, [tabindex='0']")];
+    stops[(stops.indexOf(document.activeElement) + step + stops.length) % stops.length].focus();
+    return true;
+  }
+
+  // ---- Asking the kernel. ----
+
+  // The reply, or undefined after saying what went wrong.
+  ask(name, args) {
+    return this.tried(name, args, (error) => this.wrong(error));
+  }
+
+  async tried(name, args, failed) {
+    try {
+      return await this.wire.call(name, args);
+    } catch (error) {
+      await failed(error);
+      return undefined;
+    }
+  }
+
+  wrong(error) {
+    this.say([error.message, error.hint].filter(Boolean).join(" "), true);
+  }
+
+  quietly(name, args) {
+    return this.tried(name, args, () => {});
+  }
+
+  async sync(thread = this.thread) {
+    const told = await this.quietly("hello", { thread: thread ?? "" });
+    if (told) this.take(told);
+    else if (thread) this.sync("");
+  }
+
+  async start() {
+    await this.sync();
+    const told = await this.quietly("others", { thread: this.thread ?? "" });
+    for (const [thread, exchanges] of Object.entries(told?.threads ?? {})) this.remembered.set(thread, exchanges);
+  }
+
+  resync() {
+    clearTimeout(this.syncing);
+    this.syncing = setTimeout(() => this.sync(), 100);
+  }
+
+  take(told) {
+    this.wire.widget = told.widget;
+    this.commands = told.commands;
+    this.keeping = told.keep;
+    this.model = told.model;
+    this.composer.model.firstChild.textContent = told.model || "default model";
+    this.thread = told.thread;
+    this.listed(told.threads);
+    this.exchanges.clear();
+    this.near.disconnect();
+    this.log.replaceChildren();
+    if (!told.exchanges.length) this.welcome();
+    const made = told.exchanges.map((exchange) => this.made(exchange));
+    this.log.append(...made.map((exchange) => exchange.node));
+    this.composer.running = told.exchanges.some(({ state }) => state === "running");
+    this.remembered.set(told.thread, told.exchanges);
+    this.follow(true);
+    this.meterSoon();
+  }
+
+  made(told) {
+    const exchange = new Exchange(this, told);
+    this.exchanges.set(told.id, exchange);
+    this.near.observe(exchange.node);
+    return exchange;
+  }
+
+  welcome() {
+    const tries = ["/help", "Describe what this notebook holds", "/sql "];
+    this.log.append(
+      make(
+        "div",
+        { className: "rsql-welcome" },
+        make("p", { textContent: "Ask about the frames, R objects and tables of this notebook." }),
+        ...tries.map((text) =>
+          button(text, "", () => (text.endsWith(" ") ? this.composer.add(text) : this.send(text)), {
+            text: text.trim(),
+          }),
+        ),
+      ),
+    );
+  }
+
+  hear(told) {
+    const kinds = {
+      slow: () => this.gone || this.offline || this.banner("The kernel is busy; this goes on when it answers."),
+      alive: () => this.gone || this.offline || this.banner(""),
+      wait: () => this.say(told.text),
+      threads: () => this.listed(told.threads),
+    };
+    if (kinds[told.push]) return kinds[told.push]();
+    if (told.thread !== this.thread) return told.exchange && this.remember(told.thread, told.exchange);
+    const known = this.exchanges.get(told.id);
+    if (told.push === "exchange") return this.exchange(told.exchange, known);
+    if (!known) return this.resync();
+    if (told.push === "text") return known.text(told.at, told.text);
+    if (told.push === "status") return known.status(told.status);
+    return undefined;
+  }
+
+  // What is said in a conversation that is not shown.
+  remember(thread, told) {
+    const others = (this.remembered.get(thread) ?? []).filter(({ id }) => id !== told.id);
+    this.remembered.set(thread, [...others, told]);
+  }
+
+  exchange(told, known) {
+    if (known) known.update(told);
+    else {
+      this.log.querySelector(".rsql-welcome")?.remove();
+      const made = this.made(told);
+      this.log.append(made.node);
+      made.appear();
+    }
+    const running = told.state === "running";
+    if (this.composer.running && !running) {
+      this.voice.textContent = told.error
+        ? "The question failed."
+        : told.state === "stopped"
+          ? "Stopped."
+          : "The answer is complete.";
+      this.meterSoon();
+    } else if (running) this.voice.textContent = "The answer is being written.";
+    this.composer.running = [...this.exchanges.values()].some((each) => each.told.state === "running");
+    this.remembered.set(
+      this.thread,
+      [...this.exchanges.values()].map((each) => ({
+        ...each.told,
+        answer: each.prose ? each.told.answer : each.waiting,
+      })),
+    );
+    this.follow();
+  }
+
+  // Whether it was taken; what was looked at and is not what would be sent now is shown anew.
+  async send(text, { replaces = "", model = "", seen = "" } = {}) {
+    const told = await this.tried("ask", { thread: this.thread, text, model, replaces, seen }, (error) =>
+      error.kind === "Outdated" ? this.preview(true) : this.wrong(error),
+    );
+    if (!told) return false;
+    this.stuck = true;
+    if (told.cleared || replaces) await this.sync();
+    return true;
+  }
+
+  stop() {
+    this.ask("stop", { thread: this.thread });
+  }
+
+  questions() {
+    return [...this.exchanges.values()].map((each) => each.told.question).reverse();
+  }
+
+  async models() {
+    return (await this.ask("models", {}))?.models ?? [];
+  }
+
+  async preview(changed = false) {
+    const { seen, ...message } = this.composer.message;
+    const told = await this.ask("preview", { thread: this.thread, ...message });
+    if (!told) return;
+    this.composer.looked(told.seen, message);
+    const notes = [changed && "The notebook has changed since you looked: this would be sent now.", ...told.notes];
+    const send = () => {
+      this.dismiss(this.root);
+      this.composer.send();
+    };
+    const what = told.seen ? "This will be sent" : "This would be sent";
+    this.show(
+      `${what}${told.model ? ` to ${told.model}` : ""}: ≈ ${tokens(told.tokens)}`,
+      told.messages.map(({ role, content }) => `[${role}]\n${content}`).join("\n\n"),
+      { notes, action: button("Send exactly this", "send", send, { text: "Send", className: "rsql-primary" }) },
+    );
+  }
+
+  // ---- Formulas: the kernel makes MathML of them. ----
+
+  formulas(node, live) {
+    const found = [...node.querySelectorAll("code.language-tex-inline, code.language-tex-block")];
+    const key = (code) => code.className + code.textContent;
+    for (const code of found) {
+      const drawn = this.known.get(key(code));
+      if (drawn) code.replaceWith(drawn.cloneNode(true));
+      else if (!live) (this.wanted ??= []).push(code);
+    }
+    if (this.wanted?.length && !this.asking) this.asking = setTimeout(() => this.typeset(), 60);
+  }
+
+  async typeset() {
+    const codes = this.wanted.splice(0, 200);
+    this.asking = null;
+    const told = await this.quietly("formulas", {
+      tex: codes.map((code) => [code.textContent, code.className.endsWith("block")]),
+    });
+    codes.forEach((code, place) => {
+      const math = told?.mathml[place] && clean(told.mathml[place], "formula").querySelector("math");
+      if (!math) return;
+      math.setAttribute("aria-label", code.textContent);
+      this.known.set(code.className + code.textContent, math.cloneNode(true));
+      code.replaceWith(math);
+    });
+  }
+
+  // ---- Colours: likewise. ----
+
+  colour(block) {
+    if (!block.language) return;
+    (this.plain ??= []).push(block);
+    this.colouring ??= setTimeout(async () => {
+      const blocks = this.plain.splice(0, 50);
+      this.colouring = null;
+      const told = await this.quietly("colours", { blocks: blocks.map(({ source, language }) => [source, language]) });
+      blocks.forEach((each, place) => told && each.colour(told.pieces[place]));
+      if (this.plain.length) this.colour(this.plain.pop());
+    }, 30);
+  }
+
+  // ---- Scrolling. ----
+
+  scrolled() {
+    this.stuck = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < NEAR;
+    this.down.hidden = this.stuck;
+  }
+
+  follow(force = false) {
+    if (force) this.stuck = true;
+    if (!this.stuck || this.following) return;
+    this.following = true;
+    soon(() => {
+      this.following = false;
+      if (this.stuck) this.log.scrollTop = this.log.scrollHeight;
+      this.down.hidden = this.stuck;
+    });
+  }
+
+  // ---- Threads and menus. ----
+
+  listed(threads) {
+    this.threads = threads;
+    const own = threads.find(({ id }) => id === this.thread);
+    if (!own) {
+      if (this.thread) this.sync("");
+      return;
+    }
+    this.title.firstChild.textContent = own.title;
+    this.title.setAttribute("aria-label", `Conversations: ${own.title}`);
+    if (!this.menu.hidden) this.drawMenu();
+    this.drawMore(own);
+  }
+
+  drawMenu() {
+    this.menu.replaceChildren(
+      ...this.threads.map((thread) => {
+        const open = button(
+          thread.title,
+          "",
+          () => {
+            this.dismiss(this.root);
+            this.sync(thread.id);
+          },
+          {
+            text: thread.title,
+            role: "menuitemradio",
+            "aria-checked": String(thread.id === this.thread),
+            className: "rsql-thread",
+          },
+        );
+        open.append(
+          make("small", {
+            textContent: thread.busy
+              ? "answering …"
+              : thread.shared
+                ? `${thread.turns} · with the cells`
+                : thread.turns,
+          }),
+        );
+        return open;
+      }),
+      button("New conversation", "plus", () => this.begin(), { text: "New conversation", role: "menuitem" }),
+    );
+  }
+
+  drawMore(own) {
+    const item = (text, work) =>
+      button(
+        text,
+        "",
+        () => {
+          this.dismiss(this.root);
+          work();
+        },
+        { text, role: "menuitem" },
+      );
+    const { thread } = this;
+    this.more.replaceChildren(
+      item("Copy as Markdown", () =>
+        this.exported((told) => copy(told.markdown, this.more).then(() => this.say("Copied."))),
+      ),
+      item("Save as a Markdown file", () => this.exported((told) => download(told.name, told.markdown))),
+      this.notebook.cells
+        ? item("Insert as cells", () =>
+            this.exported((told) => {
+              this.notebook.insert(told.cells);
+              this.say(`Inserted ${told.cells.length} cells below.`);
+            }, "cells"),
+          )
+        : "",
+      button("Keep it in the notebook's file", "", () => this.keep(), {
+        text: `${this.keeping ? "✓ " : ""}Keep in the notebook’s file`,
+        role: "menuitemcheckbox",
+        "aria-checked": String(Boolean(this.keeping)),
+      }),
+      own.shared ? "" : item("Rename", () => this.rename(own)),
+      item(own.shared ? "Clear" : "Delete", async () => {
+        const told = await this.ask("delete", { thread });
+        if (told) this.take(told);
+      }),
+    );
+  }
+
+  async exported(then, form = "markdown") {
+    const told = await this.ask("export", { thread: this.thread, form });
+    if (told) then(told);
+  }
+
+  async keep() {
+    this.dismiss(this.root);
+    this.keeping = !this.keeping;
+    await this.ask("keep", { on: this.keeping });
+    this.say(
+      this.keeping
+        ? "The conversation is kept in the notebook’s file."
+        : "The conversation is no longer kept in the notebook’s file.",
+    );
+    this.listed(this.threads);
+  }
+
+  async begin() {
+    this.dismiss(this.root);
+    const told = await this.ask("new", {});
+    if (told) this.take(told);
+    this.composer.box.focus();
+  }
+
+  rename(own) {
+    const name = make("input", { value: own.title, "aria-label": "Name of the conversation", maxLength: 80 });
+    let ended = false;
+    const end = () => {
+      if (ended) return; // removing it blurs it
+      ended = true;
+      name.remove();
+      this.title.hidden = false;
+      this.title.focus();
+    };
+    name.addEventListener("keydown", async (event) => {
+      if (event.key === "Enter" && (await this.ask("rename", { thread: own.id, title: name.value }))) end();
+      else if (event.key === "Escape") {
+        event.preventDefault();
+        end();
+      }
+    });
+    name.addEventListener("blur", end);
+    this.title.hidden = true;
+    this.title.before(name);
+    name.select();
+  }
+
+  toggle(menu, opener) {
+    const open = menu.hidden;
+    this.dismiss(this.root);
+    if (menu === this.menu) this.drawMenu();
+    menu.hidden = !open;
+    opener.setAttribute("aria-expanded", String(open));
+    this.opener = opener;
+    if (open) menu.querySelector("button")?.focus();
+  }
+
+  dismiss(target) {
+    if (target.closest?.(".rsql-menu, .rsql-sheet") || this.opener?.contains(target)) return;
+    const open = [this.menu, this.more, this.sheet].filter((node) => !node.hidden);
+    for (const node of open) node.hidden = true;
+    if (open.length) this.opener?.setAttribute("aria-expanded", "false");
+    if (open.length && target === this.root) this.opener?.focus();
+  }
+
+  show(title, text, { notes = [], action = null } = {}) {
+    this.opener = document.activeElement;
+    const close = button("Close", "close", () => this.dismiss(this.root));
+    this.sheet.replaceChildren(
+      make(
+        "header",
+        {},
+        make("strong", { textContent: title }),
+        make("span", { className: "rsql-grow" }),
+        action,
+        button("Copy", "copy", (event) => copy(text, event.currentTarget)),
+        close,
+      ),
+      ...notes.filter(Boolean).map((note) => make("p", { className: "rsql-note", textContent: note })),
+      make("pre", { tabIndex: 0, textContent: text }),
+    );
+    this.sheet.setAttribute("aria-label", title);
+    this.sheet.hidden = false;
+    close.focus();
+  }
+
+  say(text, wrong = false) {
+    this.toast.textContent = text;
+    this.toast.classList.toggle("rsql-wrong", wrong);
+    this.toast.hidden = false;
+    clearTimeout(this.saying);
+    this.saying = setTimeout(
+      () => {
+        this.toast.hidden = true;
+      },
+      wrong ? 8000 : 2500,
+    );
+  }
+
+  banner(text, ...more) {
+    this.state.hidden = !text;
+    this.state.replaceChildren(text, ...more);
+  }
+
+  // What is left of the limit that is nearest.
+  meterSoon() {
+    clearTimeout(this.metering);
+    this.metering = setTimeout(async () => {
+      if (!this.exchanges.size) return; // nothing was asked: no gateway is started to look at limits
+      const told = await this.quietly("quota", {});
+      const all = SIZES.map(([name, short]) => ({ short, ...told?.limits?.[name] })).filter(
+        ({ limit, remaining }) => limit > 0 && limit < 2 ** 31 - 1 && remaining >= 0,
+      );
+      const least = all.sort((a, b) => a.remaining / a.limit - b.remaining / b.limit)[0];
+      this.meter.hidden = !least;
+      if (!least) return;
+      this.meter.textContent = `${least.remaining.toLocaleString("en")} of ${least.limit.toLocaleString("en")} left / ${least.short}`;
+      this.meter.style.setProperty("--left", `${(100 * least.remaining) / least.limit}%`);
+      this.meter.classList.toggle("rsql-low", least.remaining / least.limit < 0.1);
+    }, 400);
+  }
+
+  // ---- A kernel that restarts, a connection that breaks. ----
+
+  watch() {
+    const { session } = this.notebook;
+    if (!session) return;
+    const status = (_, now) => {
+      if (["restarting", "autorestarting", "dead", "terminating"].includes(now)) this.lost();
+    };
+    const line = (_, now) => {
+      if (this.gone) return; // a new kernel has a new connection
+      if (now === "connected" && this.offline) {
+        this.offline = false;
+        this.banner("");
+        this.sync();
+      } else if (now !== "connected") {
+        this.offline = true;
+        this.banner("The connection is lost; trying again …");
+      }
+    };
+    session.statusChanged.connect(status);
+    session.connectionStatusChanged.connect(line);
+    this.unwatch = () => {
+      session.statusChanged.disconnect(status);
+      session.connectionStatusChanged.disconnect(line);
+    };
+  }
+
+  lost() {
+    if (this.gone) return;
+    this.gone = true;
+    this.wire.forget();
+    this.composer.running = false;
+    for (const each of this.exchanges.values())
+      if (each.told.state === "running") each.update({ ...each.told, state: "stopped" });
+    this.banner(
+      "The kernel was restarted; variables are gone, the conversation is still here. ",
+      button("Go on with the new kernel", "retry", () => this.revive(), { text: "Go on", className: "rsql-primary" }),
+    );
+  }
+
+  // A new panel in the new kernel, under the old name; it is told what was said.
+  async revive() {
+    this.banner("Starting …");
+    try {
+      const { kernel } = this.notebook.session.session;
+      const id = this.wire.widget;
+      const code = `__import__("rsql_magic").ChatPanel().open(model_id=${JSON.stringify(id)})`;
+      await kernel.requestExecute({ code, store_history: false, stop_on_error: false }).done;
+      this.wire.attach(await this.notebook.manager.get_model(id));
+      const threads = this.threads.map(({ id: thread, title, shared }) => ({
+        title,
+        shared,
+        exchanges: this.remembered.get(thread) ?? [],
+      }));
+      const told = await this.wire.call("restore", { threads });
+      this.gone = false;
+      this.banner("");
+      this.take(told);
+    } catch (error) {
+      this.banner(`That did not work (${error.message ?? error}). Run the cell again.`);
+    }
+  }
+}
