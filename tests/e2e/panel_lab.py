@@ -160,8 +160,9 @@ def jupyterlab(folder, gateway_url):
 @contextmanager
 def chromium():
     """A browser."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=15_000)  # a machine with other work to do is no fault of a page
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path)

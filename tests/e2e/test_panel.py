@@ -14,6 +14,7 @@ import pytest
 from e2e import panel_lab, xss
 from e2e.conftest import TOKEN, wait_until
 from nbconvert import MarkdownExporter
+from playwright.sync_api import expect
 
 SETUP = """\
 %load_ext rsql_magic
@@ -90,11 +91,11 @@ def chat(browser, lab, folder):
 
 def test_an_answer_streams_as_markdown(chat):
     turn = chat.ask("What is the mean?")
-    assert turn.locator("h1").inner_text() == "Mean"
-    assert turn.locator("pre code").inner_text() == "x = [1, 2]\nprint(sum(x) / len(x))"
-    assert turn.locator("td").last.inner_text() == "1"
+    expect(turn.locator("h1")).to_have_text("Mean")
+    expect(turn.locator("pre code")).to_have_text("x = [1, 2]\nprint(sum(x) / len(x))")
+    expect(turn.locator("td").last).to_have_text("1")
     turn.locator("math mfrac").wait_for(timeout=5_000, state="attached")
-    assert "talker" in turn.locator(".rsql-bar").inner_text()
+    expect(turn.locator(".rsql-bar")).to_contain_text("talker")
     assert chat.errors == []
 
 
@@ -104,7 +105,7 @@ def test_stop_ends_the_answer_and_the_request_at_the_provider(chat, provider):
     chat.panel.get_by_label("Stop", exact=True).click()
     wait_until(lambda: provider.hung_up, 5)
     turn.filter(has_text="Stopped; what had arrived is kept.").wait_for()
-    assert "word word" in turn.locator(".rsql-said").inner_text()
+    expect(turn.locator(".rsql-said")).to_contain_text("word word")
 
 
 def test_code_is_copied_inserted_and_run_when_told(chat):
@@ -112,33 +113,33 @@ def test_code_is_copied_inserted_and_run_when_told(chat):
     turn.get_by_label("Copy the code").click()
     assert chat.page.evaluate("navigator.clipboard.readText()") == "x = [1, 2]\nprint(sum(x) / len(x))"
     turn.get_by_label("Run", exact=True).click()
-    assert turn.locator(".rsql-confirm").is_visible()
-    assert "1.5" not in turn.inner_text()
+    turn.locator(".rsql-confirm").wait_for()
+    expect(turn).not_to_contain_text("1.5")
     turn.locator(".rsql-confirm .rsql-primary").click()
     turn.locator(".rsql-output pre").filter(has_text="1.5").wait_for()
     cells = chat.page.locator(".jp-Notebook .jp-CodeCell")
     before = cells.count()
     turn.get_by_label("Insert below as a cell").click()
-    wait_until(lambda: cells.count() == before + 1, 5)
-    assert "print(sum(x) / len(x))" in cells.nth(2).inner_text()
+    expect(cells).to_have_count(before + 1)
+    expect(cells.nth(2)).to_contain_text("print(sum(x) / len(x))")
 
 
 def test_chips_show_what_is_sent_and_what_is_gone(chat, provider):
     chat.box.fill("look at @fl")
     chat.panel.locator(".rsql-list li").first.wait_for()
     chat.box.press("Tab")
-    assert chat.box.input_value() == "look at @flights "
+    expect(chat.box).to_have_value("look at @flights ")
     chip = chat.panel.locator(".rsql-chip")
     chip.wait_for()
-    assert "tokens" in chip.inner_text()
+    expect(chip).to_contain_text("tokens")
     chip.locator("button").first.click()
-    assert "pandas DataFrame, 3 rows × 2 columns" in chat.panel.get_by_role("dialog").inner_text()
+    expect(chat.panel.get_by_role("dialog")).to_contain_text("pandas DataFrame, 3 rows × 2 columns")
     chat.page.keyboard.press("Escape")
     chat.ask("look at @flights ")
     chat.box.fill("and @gone , which was deleted")
     chat.panel.locator(".rsql-missing").wait_for()
     turn = chat.ask("and @gone , which was deleted")
-    assert "@gone names nothing here" in turn.locator(".rsql-trouble").inner_text()
+    expect(turn.locator(".rsql-trouble")).to_contain_text("@gone names nothing here")
 
 
 def sheet(chat):
@@ -172,7 +173,7 @@ def test_what_the_preview_shows_is_what_the_provider_is_sent(chat, provider):
     sheet(chat).get_by_label("Send exactly this").click()
     chat.turns.filter(has_text="look at @flights again").locator(".rsql-bar").wait_for()
     assert sent(provider) == shown
-    assert chat.box.input_value() == ""
+    expect(chat.box).to_have_value("")
 
 
 def sent(provider):
@@ -218,7 +219,7 @@ def test_r_is_previewed_sent_and_checked_alike(beside_r, provider, tmp_path):
     with busy(page, tmp_path):
         turn = page.ask("broken in R")
         turn.filter(has_text="R code not checked yet: a cell is running").wait_for()
-        assert page.page.locator(".jp-InputPrompt:has-text('[*]:')").count() == 1
+        expect(page.page.locator(".jp-InputPrompt:has-text('[*]:')")).to_have_count(1)
     turn.filter(has_text="The r block 1 does not parse").wait_for(timeout=15_000)
     turn.get_by_label("Have the code corrected").click()
     page.turns.last.filter(has_text="sum(x)").locator(".rsql-bar").wait_for()
@@ -229,8 +230,8 @@ def test_a_query_is_shown_with_its_rows_and_chart_and_saved(chat, provider):
     chart = '```json\n{"chart": "bar", "x": "origin", "y": "n"}\n```'
     provider.answers["bars"] = (f"```sql\nSELECT origin, n FROM flights ORDER BY n\n```\nBusiest last.\n{chart}", 0.0)
     turn = chat.ask("/sql frames Draw bars of flights per origin")
-    assert "SELECT origin, n" in turn.locator(".rsql-result pre").inner_text().replace("\n", " ")
-    assert turn.locator("td").all_inner_texts() == ["EWR", "1", "LGA", "2", "JFK", "3"]
+    expect(turn.locator(".rsql-result pre")).to_contain_text("SELECT origin, n")
+    expect(turn.locator("td")).to_have_text(["EWR", "1", "LGA", "2", "JFK", "3"])
     turn.locator(".rsql-chart canvas").wait_for()
     turn.get_by_label("Save the rows as").fill("busiest")
     turn.get_by_label("Save the rows under this name").click()
@@ -251,7 +252,7 @@ def test_what_a_model_looks_at_first_stands_below_its_answer(chat, provider):
     provider.answers['kind="result'] = ("Three origins.", 0.0)
     chat.type_cell("%config Rsql.look = 'always'")
     turn = chat.ask("/words Which airports are there?")
-    assert turn.locator(".rsql-said").inner_text().strip() == "Three origins."
+    expect(turn.locator(".rsql-said")).to_have_text("Three origins.")
     turn.get_by_text("Looked first: look(flights) – 1 of 8 calls, ").wait_for()
     assert "origin" in provider.asked[-1]["messages"][-1]["content"]
     chat.type_cell("%config Rsql.look = 'auto'")
@@ -275,7 +276,7 @@ def test_the_keyboard_alone_is_enough(chat):
     press("Tab", "Enter")
     page.keyboard.type("a question")  # while the command is on its way
     wait_until(lambda: chat.box.input_value() == "a question", 15, chat.box.input_value)
-    assert chat.turns.count() == turns + 1
+    expect(chat.turns).to_have_count(turns + 1)
     press("Tab", "Tab", "Enter")
     sheet(chat).locator("pre").wait_for()
     inside = "document.activeElement.closest('[role=dialog]')"
@@ -301,24 +302,24 @@ def test_the_keyboard_alone_is_enough(chat):
     menu.wait_for(state="detached")
     chat.box.focus()
     press("Enter")
-    wait_until(lambda: chat.turns.count() == turns + 2, 10)
+    expect(chat.turns).to_have_count(turns + 2)
     chat.turns.last.locator(".rsql-bar").wait_for()
-    assert chat.panel.locator("[aria-live=polite].rsql-hidden").text_content() == "The answer is complete."
+    expect(chat.panel.locator("[aria-live=polite].rsql-hidden")).to_have_text("The answer is complete.")
 
 
 def test_edit_asks_anew_and_another_model_can_answer(chat, provider):
     chat.box.fill("/clear")
     chat.box.press("Enter")
-    wait_until(lambda: chat.turns.count() == 0, 5)
+    expect(chat.turns).to_have_count(0)
     chat.ask("first question")
     chat.ask("second question")
     chat.turns.first.hover()
     chat.turns.first.get_by_label("Edit and send again").click()
-    assert chat.box.input_value() == "first question"
+    expect(chat.box).to_have_value("first question")
     chat.box.fill("better question")
     chat.box.press("Enter")
     chat.turns.filter(has_text="better question").locator(".rsql-bar").wait_for()
-    assert chat.turns.count() == 1
+    expect(chat.turns).to_have_count(1)
     assert [message["content"] for message in provider.asked[-1]["messages"] if "question" in message["content"]][
         1:
     ] == [provider.asked[-1]["messages"][-1]["content"]]
@@ -333,10 +334,10 @@ def test_edit_asks_anew_and_another_model_can_answer(chat, provider):
 def test_threads_do_not_mix(chat, provider):
     chat.box.fill("/clear")
     chat.box.press("Enter")
-    wait_until(lambda: chat.turns.count() == 0, 5)
+    expect(chat.turns).to_have_count(0)
     chat.ask("in the first thread")
     chat.panel.get_by_label("New conversation").first.click()
-    wait_until(lambda: chat.turns.count() == 0, 5)
+    expect(chat.turns).to_have_count(0)
     slow = chat.ask("in the second thread, slowly", wait=False)
     slow.locator(".rsql-said p").filter(has_text="word").wait_for()
     chat.panel.get_by_label("Conversations").click()
@@ -344,7 +345,7 @@ def test_threads_do_not_mix(chat, provider):
     chat.turns.filter(has_text="in the first thread").wait_for()
     chat.ask("again in the first thread")
     assert "second" not in str(provider.asked[-1]["messages"])
-    assert "word word" not in chat.panel.locator(".rsql-log").inner_text()
+    expect(chat.panel.locator(".rsql-log")).not_to_contain_text("word word")
     chat.panel.get_by_label("Conversations").click()
     chat.panel.locator(".rsql-thread").last.click()
     chat.turns.filter(has_text="in the second thread").wait_for()
@@ -369,7 +370,7 @@ def test_a_running_cell_and_an_answer_do_not_wait_for_each_other(chat, tmp_path)
         turn.locator(".rsql-said p").filter(has_text="word word").wait_for()
         chat.box.press("Escape")
         turn.filter(has_text="Stopped;").wait_for(timeout=2_000)
-        assert running.count() == 1
+        expect(running).to_have_count(1)
     running.wait_for(state="detached")
 
 
@@ -479,10 +480,10 @@ def test_two_panels_and_two_notebooks_do_not_mix(chat, other, provider):
         panel.get_by_label("Message", exact=True).fill(text)
         panel.get_by_label("Message", exact=True).press("Enter")
         panel.locator(".rsql-turn .rsql-bar").wait_for()
-    assert "another" not in first.locator(".rsql-log").inner_text()
-    assert "said in one" not in second.locator(".rsql-log").inner_text()
+    expect(first.locator(".rsql-log")).not_to_contain_text("another")
+    expect(second.locator(".rsql-log")).not_to_contain_text("said in one")
     assert "said in one" not in str(provider.asked[-1]["messages"])
-    assert "panel" not in chat.panel.locator(".rsql-log").inner_text()
+    expect(chat.panel.locator(".rsql-log")).not_to_contain_text("panel")
 
 
 def test_a_reload_and_a_new_kernel_keep_the_conversation(chat, provider):
@@ -524,7 +525,7 @@ def test_a_lost_connection_is_told_and_what_was_missed_comes_after_it(other, lin
     banner = other.panel.locator(".rsql-banner")
     banner.filter(has_text="The connection is lost; trying again").wait_for()
     other.page.wait_for_timeout(3_000)  # nothing that waits for the kernel says otherwise
-    assert "The connection is lost" in banner.inner_text()
+    expect(banner).to_contain_text("The connection is lost")
     before = len(turn.locator(".rsql-said").inner_text())
     line.broken = False  # it is tried again after longer and longer pauses; the answer takes longer than them
     banner.wait_for(state="hidden", timeout=60_000)
@@ -565,8 +566,8 @@ def test_bad_input(chat, provider):
     before = chat.turns.count()
     long = "word " * 40_000
     turn = chat.ask(long)
-    assert chat.turns.count() == before + 1
-    assert "at most" in turn.locator(".rsql-trouble").inner_text()
+    expect(chat.turns).to_have_count(before + 1)
+    expect(turn.locator(".rsql-trouble")).to_contain_text("at most")
     paragraphs = [" ".join(f"Word {at * 100 + word} of many." for word in range(60)) for at in range(800)]
     provider.answers["megabyte"] = ("\n\n".join(paragraphs), 0.0)
     provider.answers["broken"] = ("**bold *it\n\n```text\nx = (\n\n| a |\n|--", 0.0)
@@ -586,13 +587,13 @@ def test_a_limit_and_a_gateway_that_is_down_are_told_and_can_be_tried_again(othe
         page.ask("two")
         turn = page.ask("three")
         limited = turn.locator(".rsql-limited")
-        assert "Limit reached" in limited.inner_text()
-        assert re.search(r"Try again in \d+ (s|min|h)", limited.inner_text())
-        assert limited.get_by_label("Try again").is_disabled()
+        expect(limited).to_contain_text("Limit reached")
+        expect(limited).to_contain_text(re.compile(r"Try again in \d+ (s|min|h)"))
+        expect(limited.get_by_label("Try again")).to_be_disabled()
         process.terminate()
         process.wait(20)
         turn = page.ask("four")
-        assert "No gateway answers" in turn.locator(".rsql-trouble").inner_text()
+        expect(turn.locator(".rsql-trouble")).to_contain_text("No gateway answers")
         port = int(url.split(":")[2].split("/")[0])
         with panel_lab.gateway(tmp_path, provider.url, port=port):
             turn.get_by_label("Try again").click()

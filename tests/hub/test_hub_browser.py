@@ -8,6 +8,7 @@ import re
 import httpx
 import pytest
 from e2e import panel_lab
+from playwright.sync_api import expect
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Dest": "document"}
 
@@ -128,10 +129,10 @@ def test_the_console_is_a_page_of_the_hub(hub):
         page.get_by_role("heading", name="Overview").wait_for()
         assert page.url == f"{hub.gateway}admin"
         logo = page.get_by_role("img", name="JupyterHub")
-        assert logo.evaluate("image => image.complete && image.naturalWidth > 20")
-        links = {link.inner_text(): link.get_attribute("href") for link in page.locator("header a").all()}
-        assert links["Home"] == f"{hub.url}hub/home"
-        assert links["Admin"] == f"{hub.url}hub/admin"
+        page.wait_for_function("image => image.complete && image.naturalWidth > 20", arg=logo.element_handle())
+        header = page.locator("header")
+        expect(header.get_by_role("link", name="Home")).to_have_attribute("href", f"{hub.url}hub/home")
+        expect(header.get_by_role("link", name="Admin")).to_have_attribute("href", f"{hub.url}hub/admin")
         page.get_by_role("link", name="Keys", exact=True).click()
         row = page.locator("tbody tr").filter(has_text="simulated")
         row.get_by_role("button", name="Pause").click()
