@@ -13,6 +13,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from socketserver import StreamRequestHandler
 
 import pytest
 
@@ -39,6 +40,9 @@ _FOREIGN = ("RSQL_", "JUPYTER", "JPY_", "IPYTHONDIR", "PAPERMILL")
 # jsonschema, which reads notebooks and Jupyter's events, does without it: its import builds 38 grammars, for 1.5 s. The
 # servers and hubs that tests start do, too.
 sys.modules["rfc3987_syntax"] = None
+
+# The tests' own servers write a reply in pieces: without this each small one waits 40 ms for an acknowledgement.
+StreamRequestHandler.disable_nagle_algorithm = True
 
 
 @pytest.fixture(scope="session")

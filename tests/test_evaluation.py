@@ -515,6 +515,7 @@ def two_runs_over_frames(programs, tmp_path_factory):
         return [(*evaluate(model, folder / "to", questions), model.asked) for _ in range(2)]
 
 
+@pytest.mark.sweep  # a set of questions about databases shows both
 def test_right_wrong_failing_and_missing_code_are_told_apart(two_runs_over_frames, real_r):
     printed, records, _ = two_runs_over_frames[0]
     assert ends(records) == {
@@ -529,6 +530,7 @@ def test_right_wrong_failing_and_missing_code_are_told_apart(two_runs_over_frame
     assert next(record["ours"]["why"] for record in records if record["ours"]["ended"] == "fails").startswith("ZeroDiv")
 
 
+@pytest.mark.sweep  # a set of questions about databases shows both
 def test_a_second_run_over_frames_asks_nothing_again(two_runs_over_frames):
     (_, records, asked), (_, again, asked_by_then) = two_runs_over_frames
     assert asked == asked_by_then == sum(record[way]["rounds"] for record in records for way in ("plain", "ours"))

@@ -259,6 +259,7 @@ def test_the_form_of_dates_that_are_kept_as_text_is_told(shop, engine):
                 shop.execute("ANALYZE dated")
     finally:
         shop.execute("DROP TABLE dated")
+        engine.refresh()
 
 
 def test_from_connection_reads_the_same(shop, engine):

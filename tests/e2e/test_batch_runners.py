@@ -47,7 +47,11 @@ RUNNERS = {
 }
 
 
-@pytest.fixture(params=RUNNERS)
+# nbconvert and `jupyter execute` run cells by nbclient, too.
+ALIKE = ("execute", "nbclient")
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.sweep] * (name in ALIKE)) for name in RUNNERS])
 def execute(request, jupyter, tmp_path):
     """Runs cells by one of the programs; gives its exit code and the cells, where it wrote any."""
     gateway = {"RSQL_GATEWAY_URL": f"{jupyter}rsql/", "RSQL_GATEWAY_TOKEN": TOKEN}

@@ -8,7 +8,6 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from e2e.panel_lab import FRONT_ENDS
 from markdown_replies import reply
 
 from rsql_magic.answers import Answer
@@ -85,7 +84,7 @@ def bundles(text, number):
     return ways[number % len(ways)]().bundle()
 
 
-@pytest.fixture(scope="module", params=FRONT_ENDS)
+@pytest.fixture(scope="module", params=["jupyterlab", pytest.param("notebook", marks=pytest.mark.sweep)])
 def page(request, town):
     return town.page(request.param)
 

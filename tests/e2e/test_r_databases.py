@@ -24,7 +24,7 @@ def connected(driver, server, database):
     return f'{connect}, dbname = "{database}")\n'
 
 
-@pytest.fixture(scope="module", params=["postgresql", "mariadb"])
+@pytest.fixture(scope="module", params=["postgresql", pytest.param("mariadb", marks=pytest.mark.sweep)])
 def database(request):
     """R that connects to a database of a server."""
     if request.param == "postgresql":

@@ -156,6 +156,7 @@ def trial(tmp_path_factory, provider):
         trial.close()
 
 
+@pytest.mark.sweep  # its hub is started, used and stopped by the other files of this folder
 @pytest.mark.timeout(0 if FROM_PYPI else 600)
 def test_the_guide_from_nothing_to_a_class_and_back(trial):
     clone = trial.folder / "clone"

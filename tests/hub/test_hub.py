@@ -13,7 +13,7 @@ from .real_hub import TESTER, wait_until
 SALES = "import pandas as pd\nsales = pd.DataFrame({'region': ['N', 'S', 'N'] * 5, 'amount': range(15)})"
 
 
-@pytest.mark.parametrize("name", ["ada", "bob", "cyd"])
+@pytest.mark.parametrize("name", ["ada", "cyd", pytest.param("bob", marks=pytest.mark.sweep)])
 def test_a_kernel_asks_with_no_key_no_login_and_no_set_up(kernels, name):
     kernel = kernels[name]
     kernel.run(SALES)

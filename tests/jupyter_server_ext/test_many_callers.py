@@ -227,7 +227,7 @@ def truly_refused(town: Town) -> bool:
     return all(one.had_no_chance for one in refused)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 @example(  # many foreseen to wait in vain at one moment: what each is told counts with all of them gone
     kind="fixed",
     amounts=[{"rpm": 6, "tpm": 400}, {"rpm": 10, "tpm": 400}, {"rpm": 4}],

@@ -55,13 +55,14 @@ QUESTIONS = [
 ]
 
 
-SAMPLE = random.Random(6).sample(QUESTIONS, 5)
-"""Of those that are asked alone, as each is also asked in the conversation below."""
+def sampled(cells, count):
+    """So many of the cells; `make test-all` takes the others as well."""
+    sample = random.Random(6).sample(cells, count)
+    return [pytest.param(cell, marks=() if cell in sample else pytest.mark.sweep) for cell in cells]
 
 
-@pytest.mark.parametrize(
-    "cell", [pytest.param(cell, marks=() if cell in SAMPLE else pytest.mark.sweep) for cell in QUESTIONS]
-)
+# Each is also asked in the conversation below.
+@pytest.mark.parametrize("cell", sampled(QUESTIONS, 5))
 def test_nothing_planted_is_sent(session, gateway, cell):
     quietly(session, cell)
     assert_nothing_planted(bodies(gateway))
@@ -75,35 +76,35 @@ def test_nothing_planted_is_sent_in_a_conversation(session, gateway):
     assert len(gateway.requests) > len(QUESTIONS)
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [
-        "float(visits['diagnosis'].iloc[-1])",
-        "people['Grete Hermann Nobody']",
-        "visits.loc['Grete Hermann']",
-        "visits['diagnosis'].astype('category').cat.set_categories(['flu']).fillna('kuru-disease')",
-        "raise ValueError(f\"no such patient: '{name}' with {visits['password'].iloc[0]}\")",
-        "pd.Timestamp(visits['diagnosis'].iloc[-1])",
-        "int(visits['email'].iloc[3])",
-        "['flu'].index('kuru-disease')",
-        "open('/home/Grete Hermann/kuru-disease.csv')",
-        "import json\njson.loads(\"{'Grete Hermann': \")",
-        "(",
-        "spread['diagnosis_x']",
-        "counted['flue']",
-        "pl_counted.select('flue')",
-        "counted.rename(columns={'kuru-disease': 'x'}).loc['Grete Hermann', 'kuru-disease']",
-        "visits.query('diagnosis == \"kuru-disease\" and nothing')",
-        "visits.astype({'patient': int})",
-        "visits.merge(counted, on='kuru-disease')",
-        "dict(zip(['a'], ['b'], strict=True))['Grete Hermann']",
-        "raise ValueError('no such patient: ' + visits['patient'].iloc[0])",
-        "who = visits['patient'].iloc[0]\nraise RuntimeError(\n    f'{who} has {len(visits)} rows'\n)",
-        "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    e.add_note(visits['patient'].iloc[0])\n    raise",
-        "class Missing(Exception):\n    pass\n\nraise Missing(visits['patient'].iloc[0], 'kuru-disease')",
-        "assert visits['patient'].iloc[0] == 'Emmy', visits['patient'].iloc[0]",
-    ],
-)
+FAILING = [
+    "float(visits['diagnosis'].iloc[-1])",
+    "people['Grete Hermann Nobody']",
+    "visits.loc['Grete Hermann']",
+    "visits['diagnosis'].astype('category').cat.set_categories(['flu']).fillna('kuru-disease')",
+    "raise ValueError(f\"no such patient: '{name}' with {visits['password'].iloc[0]}\")",
+    "pd.Timestamp(visits['diagnosis'].iloc[-1])",
+    "int(visits['email'].iloc[3])",
+    "['flu'].index('kuru-disease')",
+    "open('/home/Grete Hermann/kuru-disease.csv')",
+    "import json\njson.loads(\"{'Grete Hermann': \")",
+    "(",
+    "spread['diagnosis_x']",
+    "counted['flue']",
+    "pl_counted.select('flue')",
+    "counted.rename(columns={'kuru-disease': 'x'}).loc['Grete Hermann', 'kuru-disease']",
+    "visits.query('diagnosis == \"kuru-disease\" and nothing')",
+    "visits.astype({'patient': int})",
+    "visits.merge(counted, on='kuru-disease')",
+    "dict(zip(['a'], ['b'], strict=True))['Grete Hermann']",
+    "raise ValueError('no such patient: ' + visits['patient'].iloc[0])",
+    "who = visits['patient'].iloc[0]\nraise RuntimeError(\n    f'{who} has {len(visits)} rows'\n)",
+    "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    e.add_note(visits['patient'].iloc[0])\n    raise",
+    "class Missing(Exception):\n    pass\n\nraise Missing(visits['patient'].iloc[0], 'kuru-disease')",
+    "assert visits['patient'].iloc[0] == 'Emmy', visits['patient'].iloc[0]",
+]
+
+
+@pytest.mark.parametrize("cell", sampled(FAILING, 8))
 def test_nothing_planted_is_sent_with_an_error(session, gateway, cell):
     quietly(session, "import pandas as pd")
     quietly(session, cell)
