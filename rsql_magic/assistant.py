@@ -565,7 +565,9 @@ class DocumentsInReach:
         if self._library is None or self._library.path != DOCUMENTS.absolute():
             self._library = Library(DOCUMENTS.absolute())
         model, locator = self._settings.embedding_model, self._locator
-        self._library.embedder = Embedder(model, lambda texts: locator.gateway.embed(model, texts)) if model else None
+        self._library.embedder = (
+            Embedder(model, lambda texts: locator.asked.embed(model, texts).vectors) if model else None
+        )
         self._library.shared = SharedDocuments(locator.gateway) if self._is_shared else None
         return self._library
 
@@ -653,9 +655,9 @@ def of_process() -> Assistant:
 
 def row_map(assistant: Assistant, screen: Screen, draw: Callable[[int, int, str], None] = lambda *_: None) -> RowMap:
     """What asks about each row of a frame for a notebook; ``draw`` shows how far it is."""
-    settings, dictionary = assistant.settings, assistant.dictionary.current()
+    dictionary = assistant.dictionary.current()
     restricts = dictionary.restricts if dictionary else lambda _: False
-    return RowMap(assistant.locator, screen, assistant.rows_folder, restricts, draw, lambda: settings.batch_deadline)
+    return RowMap(assistant.locator, screen, assistant.rows_folder, restricts, draw)
 
 
 @contextmanager

@@ -12,14 +12,14 @@ from rsql_magic.answers.row_jobs import MANY, ask_by_job, takes_jobs
 from rsql_magic.answers.row_types import columns_of
 from rsql_magic.answers.rows import DifferentRows, KnownRows, Prices, RowAsker, RowQuestion
 from rsql_magic.errors import BadInput
-from rsql_magic.gateway import Patience, filtered
+from rsql_magic.gateway import filtered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from rsql_magic.display import Screen
-    from rsql_magic.gateway import GatewayLocator
+    from rsql_magic.gateway import GatewayLocator, Patience
     from rsql_magic.sql import Privacy
 
 ERRORS = "error"
@@ -57,17 +57,17 @@ class RowMap:
     folder: Path | None  # where answers are kept; None for nowhere
     is_restricted: Callable[[str], bool]  # whether a dictionary says that values of a column are not shown
     draw: Callable[[int, int, str], None]  # a bar
-    deadline: Callable[[], float | None]
 
     def of(self, frame: Any, text: str, returns: Mapping[str, Any], options: MapOptions) -> Any:
         """The frame with a column for each of ``returns`` and one that says why values are missing."""
         told, question, rows = self._asked(frame, text, returns, options)
-        patience = Patience(self.deadline)
+        patience = self.locator.terms.patience.of_another()
         asker = self._asker(question, rows, options, patience)
         self._announce(asker, len(told))
         with patience.telling(asker.progress.wait_for), closing(asker.known):
-            if options.by_job is not False and self._fits_a_job(asker, options):
+            if options.by_job is not False and self._fits_a_job(asker, options, patience):
                 ask_by_job(asker, lambda: self.locator.gateway, patience)
+                self.locator.terms.note_cost(asker.progress.cost_usd)
             asker.ask()
         self._sum_up(asker)
         outcomes = [asker.outcomes[place] for place in rows.places]
@@ -77,7 +77,7 @@ class RowMap:
     def preview(self, frame: Any, text: str, returns: Mapping[str, Any], options: MapOptions) -> str:
         """The first request that would be sent, as it would leave; no model is asked."""
         _, question, rows = self._asked(frame, text, returns, options)
-        asker = self._asker(question, rows, options, Patience(self.deadline))
+        asker = self._asker(question, rows, options, self.locator.terms.patience.of_another())
         self._announce(asker, len(rows.places))
         batches = asker.batches()
         messages, _ = filtered(
@@ -113,7 +113,7 @@ class RowMap:
     def _asker(self, question: RowQuestion, rows: DifferentRows, options: MapOptions, patience: Patience) -> RowAsker:
         # A recording holds requests: they must not depend on what this machine knows.
         keeps = self.locator.replay is None and not options.fresh
-        price = self.locator.gateway.prices(question.model) if self.locator.replay is None else None
+        price = self.locator.terms.prices(question.model) if self.locator.replay is None else None
         asker = RowAsker(
             question,
             rows,
@@ -129,15 +129,16 @@ class RowMap:
         asker.tell = lambda progress: self.draw(progress.done, progress.rows, progress.said)
         return asker
 
-    def _fits_a_job(self, asker: RowAsker, options: MapOptions) -> bool:
-        """Whether a job of the gateway asks: it keeps no budget, and is recorded nowhere."""
+    def _fits_a_job(self, asker: RowAsker, options: MapOptions, patience: Patience) -> bool:
+        """Whether a job of the gateway asks: it keeps no budget of several runs, and is recorded nowhere."""
         if options.by_job is None and (options.budget is not None or len(asker.batches()) < MANY):
             return False
-        if self.locator.replay is None and takes_jobs(self.locator.gateway):
+        may = self.locator.replay is None and self.locator.terms.budget is None
+        if may and patience.until_answered(lambda: takes_jobs(self.locator.gateway)):
             return bool(asker.open)
         if options.by_job:
             hint = "Leave by_job out: rows are asked about from here."
-            raise BadInput("The gateway takes no jobs, or a recording is in use.", hint=hint)
+            raise BadInput("The gateway takes no jobs, or a recording or a budget of rsql run is in use.", hint=hint)
         return False
 
     def _announce(self, asker: RowAsker, rows: int) -> None:

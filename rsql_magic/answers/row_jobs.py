@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
+from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import GatewayError, Stopped
+from rsql_magic.gateway import can_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,14 +21,23 @@ if TYPE_CHECKING:
 MANY = 500
 """Requests from which a job asks them."""
 _PAUSES = (1.0, 15.0)  # seconds between two looks at a job: the first, and the longest
+_UNSURE = "rows-"  # the beginning of the name of a job whose id is not known
 _GOING = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
 
 
 def takes_jobs(client: LLMClient) -> bool:
-    """Whether the gateway takes jobs of this caller."""
+    """Whether the gateway takes jobs of this caller.
+
+    Raises:
+        GatewayError: It may tell later.
+    """
     try:
         return isinstance(client.get("v1/batches?limit=1", timeout=10.0).get("data"), list)
-    except (GatewayError, AttributeError):
+    except AttributeError:
+        return False
+    except GatewayError as error:
+        if can_pass(error):
+            raise
         return False
 
 
@@ -38,38 +51,66 @@ def ask_by_job(asker: RowAsker, client: Callable[[], LLMClient], patience: Patie
 
     Raises:
         Stopped: Ctrl-C; the job goes on.
-        GatewayError: The gateway refuses the job.
+        GatewayError: The gateway refuses the job, or is away for too long.
     """
     batches = asker.batches()
     mark = hashlib.sha256("".join(asker.keys[place] for batch in batches for place in batch).encode()).hexdigest()
     job = asker.known.job(mark)
     try:
-        if not job:
-            lines = (
-                {"custom_id": str(number), "method": "POST", "url": "/v1/chat/completions", "body": asker.body(batch)}
-                for number, batch in enumerate(batches)
-            )
-            content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-            file = client().upload("rows.jsonl", content.encode("utf-8", "replace"), purpose="batch")["id"]
-            made = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-            job = str(client().post("v1/batches", made)["id"])
-            asker.known.put_job(mark, job)
+        if not job or job.startswith(_UNSURE):
+            job = _made(asker, batches, mark, client, patience)
         told = _waited(asker, job, client, patience)
+        results = f"v1/files/{told.get('output_file_id')}/content"
+        lines = patience.until_answered(lambda: list(client().lines(results))) if told.get("output_file_id") else []
     except KeyboardInterrupt:
+        job = job or asker.known.job(mark)
         goes_on = f"the job {job} goes on at the gateway, and the same call fetches its answers"
+        goes_on = "a job may have been made, which the same call goes on with" if job.startswith(_UNSURE) else goes_on
         raise Stopped(f"Stopped; {goes_on if job else 'no job was made'}.") from None
     except GatewayError as error:
         if error.status != 404:
             raise
         asker.known.put_job(mark, "")
         return
+    for line in lines:
+        _take(asker, batches, json.loads(line))
     asker.known.put_job(mark, "")
-    if told.get("output_file_id"):
-        for line in client().lines(f"v1/files/{told['output_file_id']}/content"):
-            _take(asker, batches, json.loads(line))
-    for name in ("input_file_id", "output_file_id", "error_file_id"):
-        if told.get(name):
-            client().delete(f"v1/files/{told[name]}")
+    with suppress(GatewayError):  # they expire
+        for name in ("input_file_id", "output_file_id", "error_file_id"):
+            if told.get(name):
+                client().delete(f"v1/files/{told[name]}")
+
+
+def _made(
+    asker: RowAsker, batches: list[list[int]], mark: str, client: Callable[[], LLMClient], patience: Patience
+) -> str:
+    """The id of the job of all requests: made once, also where the reply of the gateway that made it was lost."""
+    # By this name a job is found of which nothing more is known. It is kept before the job is made.
+    earlier = asker.known.job(mark)
+    name = earlier or f"{_UNSURE}{secrets.token_hex(8)}"
+    asker.known.put_job(mark, name)
+    tries = count(1 if earlier else 0)
+    lines = (
+        {"custom_id": str(number), "method": "POST", "url": "/v1/chat/completions", "body": asker.body(batch)}
+        for number, batch in enumerate(batches)
+    )
+    content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode("utf-8", "replace")
+
+    def make() -> str:
+        if next(tries) and (there := _job_named(client(), name)):
+            return there
+        file = client().upload("rows.jsonl", content, purpose="batch")["id"]
+        made = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        return str(client().post("v1/batches", made | {"metadata": {"name": name}})["id"])
+
+    job = patience.until_answered(make)
+    asker.known.put_job(mark, job)
+    return job
+
+
+def _job_named(client: LLMClient, name: str) -> str:
+    listed = client.get("v1/batches?limit=100")["data"]
+    return next((str(one["id"]) for one in listed if (one.get("metadata") or {}).get("name") == name), "")
 
 
 def _waited(asker: RowAsker, job: str, client: Callable[[], LLMClient], patience: Patience) -> dict[str, Any]:

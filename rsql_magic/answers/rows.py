@@ -259,7 +259,8 @@ class RowAsker:
         self._asked_again: set[int] = set()
         self._to_keep: list[tuple[str, Mapping[str, Any]]] = []
         self._row_cost = 0.0  # of the dearest request until now, for each of its rows
-        self._stop = Stop()
+        self._stop, self._has_stopped = Stop(), threading.Event()
+        self._stop.ends(self._has_stopped.set)
         self._lock = threading.Lock()
         kept = self.known.get(self.keys)
         for place, key in enumerate(self.keys):
@@ -276,9 +277,7 @@ class RowAsker:
         Raises:
             KeyboardInterrupt: It is stopped.
         """
-        ended = threading.Event()
-        self._stop.ends(ended.set)
-        if ended.wait(seconds):
+        if self._has_stopped.wait(seconds):
             raise KeyboardInterrupt
         self.progress.waiting = ""
 

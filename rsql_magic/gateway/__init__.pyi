@@ -28,6 +28,7 @@ from .events import usage_of as usage_of
 from .locator import GatewayLocator as GatewayLocator
 from .locator import is_batch as is_batch
 from .patience import Patience as Patience
+from .patience import can_pass as can_pass
 from .replay import ReplayFile as ReplayFile
 from .spending import CostFile as CostFile
 from .traces import cell as cell

@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
 from rsql_magic.errors import GatewayError, GatewayUnreachable
@@ -88,6 +88,13 @@ class StreamOptions(TypedDict, total=False):
 def body_fields(options: StreamOptions) -> dict[str, Any]:
     """The options that are fields of the body as they are."""
     return {name: value for name, value in options.items() if name in {"max_tokens", *OPTIONAL}}
+
+
+class Vectors(NamedTuple):
+    """What texts mean, by a model that embeds."""
+
+    vectors: list[list[float]]  # one for each text
+    rsql: Mapping[str, Any]  # what the gateway says of the answer, such as its cost
 
 
 class LLMClient:
@@ -293,7 +300,7 @@ class LLMClient:
         """Delete what is at a path below the base URL and give back the JSON of the reply."""
         return self._json("DELETE", path)
 
-    def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
+    def embed(self, model: str, texts: Sequence[str]) -> Vectors:
         """A vector for each text, by a model that embeds; secrets and personal identifiers are replaced first."""
         reply = self.post("v1/embeddings", {"model": model, "input": [redact(text)[0] for text in texts]})
         try:
@@ -304,7 +311,7 @@ class LLMClient:
             raise GatewayError(
                 f"{model} gave no vectors.", hint="Name a model that embeds: %config Rsql.embedding_model."
             )
-        return found
+        return Vectors(found, reply.get("rsql") or {})
 
     def _json(self, method: str, path: str, *, body: Any = None, timeout: float | None = None) -> Any:
         with self._sent(self._built(method, path, timeout, json=body)) as response:
@@ -319,14 +326,19 @@ class LLMClient:
         return [str(model["id"]) for model in self.get("v1/models", timeout=10.0).get("data", [])]
 
     def prices(self, model: str | None) -> tuple[float, float] | None:
-        """US dollars for a token that a model reads and for one that it writes; None where no price is told."""
+        """US dollars for a token that a model reads and for one that it writes; None where no price is told.
+
+        Raises:
+            GatewayError: The gateway does not answer.
+        """
+        listed = self.get("v1/models", timeout=10.0)
         try:
-            listed = self.get("v1/models", timeout=10.0).get("data", [])
+            listed = listed["data"]
             told = {each["id"]: each.get("pricing") for each in listed}
             # Which model is the default is not told: at most it costs what the dearest does.
             pricing = [told[model]] if model else list(told.values())
             return max(float(each["prompt"]) for each in pricing), max(float(each["completion"]) for each in pricing)
-        except (GatewayError, AttributeError, KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             return None
 
 

@@ -20,22 +20,22 @@ import time
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from rsql_magic.context import LEVELS
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable
 from rsql_magic.gateway.client import LLMClient, ModelRecords
-from rsql_magic.gateway.patience import Patience, WaitingClient
 from rsql_magic.gateway.replay import ReplayFile, ReplayingClient
-from rsql_magic.gateway.spending import CostFile, SpendingClient
+from rsql_magic.gateway.terms import RunTerms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rsql_magic.config import Rsql
     from rsql_magic.gateway.client import Message
+    from rsql_magic.gateway.patience import Patience, WaitingClient
+    from rsql_magic.gateway.spending import SpendingClient
     from rsql_magic.sql import Privacy
 
 How = Literal["chosen", "environment", "hub", "server", "embedded"]
@@ -227,9 +227,9 @@ class GatewayLocator:
         self.shared_documents = 0  # how many it shares with this caller
         self.knows_dictionaries = False  # whether it can share dictionaries and examples, too
         self.address: Address | None = None  # where the gateway is, once it was found
+        self.terms = RunTerms(lambda: self.gateway, lambda: self._settings.batch_deadline, environ)
         # How long a batch run waits; None where a person decides.
-        until = float(environ.get("RSQL_BATCH_UNTIL") or "inf")  # as `rsql run --deadline` sets it
-        self.patience = None if interactive else Patience(lambda: self._settings.batch_deadline, until=until)
+        self.patience = None if interactive else self.terms.patience
         self._set_aside: ReplayFile | None = None  # a recording that was turned off
 
     @cached_property
@@ -261,28 +261,18 @@ class GatewayLocator:
     def client(self) -> LLMClient | WaitingClient | SpendingClient | ReplayingClient:
         """The client to ask: the gateway's, behind the recording where there is one."""
         if self.replay is None:
-            return self._asked
-        return ReplayingClient(None if self._only_replays else self._asked, self.replay, self._floor or "")
+            return self.asked
+        return ReplayingClient(None if self._only_replays else self.asked, self.replay, self._floor or "")
 
     @property
-    def _asked(self) -> LLMClient | WaitingClient | SpendingClient:
-        return self.gateway if self.patience is None else self._waiting(self.patience)
-
-    def _prices(self, model: str | None) -> tuple[float, float] | None:
-        return self.gateway.prices(model)
-
-    # Where this is one of several runs, what answers cost is written down for all of them.
-    def _waiting(self, patience: Patience) -> WaitingClient | SpendingClient:
-        client = WaitingClient(lambda: self.gateway, patience)
-        if not (costs := self._environ.get("RSQL_COSTS", "")):
-            return client
-        file, run = CostFile(Path(costs)), self._environ.get("RSQL_COSTS_RUN", "")
-        return SpendingClient(client, file, run, self._prices, patience.tell, patience.pause)
+    def asked(self) -> LLMClient | WaitingClient | SpendingClient:
+        """The gateway's client itself, or what waits for it where nobody watches."""
+        return self.gateway if self.patience is None else self.terms.client()
 
     def waiting_client(self, patience: Patience) -> WaitingClient | SpendingClient | ReplayingClient:
         """A client that waits as a batch run does, also where a person watches."""
         self.gateway  # noqa: B018 - found once, before several threads use it
-        asked = self._waiting(patience)
+        asked = self.terms.client(patience)
         if self.replay is None:
             return asked
         return ReplayingClient(None if self._only_replays else asked, self.replay, self._floor or "")
@@ -369,7 +359,7 @@ class GatewayLocator:
         self.knows_dictionaries = isinstance(policy.get("dictionaries"), int)
         offline = policy.get("offline_models")
         self.gateway.offline_models = frozenset(map(str, offline if isinstance(offline, list) else ()))
-        self._policy_known = True
+        self._policy_known = self.terms.patience.answered = True
 
     def _told_policy(self) -> Any:
         try:

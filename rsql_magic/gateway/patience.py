@@ -6,7 +6,7 @@ import math
 import secrets
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from rsql_magic.errors import AnswerCut, GatewayError, GatewayUnreachable, LimitReached
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from typing import Unpack
 
-    from rsql_magic.gateway.client import LLMClient, Message, StreamOptions
+    from rsql_magic.gateway.client import LLMClient, Message, StreamOptions, Vectors
     from rsql_magic.gateway.events import Event
 
 T = TypeVar("T")
@@ -64,6 +64,10 @@ class Patience:
             yield
         finally:
             self._tell = before
+
+    def of_another(self) -> Patience:
+        """One that ends when this one does, and says and pauses in its own way."""
+        return replace(self, _tell=lambda _: None)
 
     def until_answered(self, call: Callable[[], T]) -> T:
         """What a call to the gateway gives, made again as long as it may help.
@@ -134,6 +138,10 @@ class WaitingClient:
 
     client: Callable[[], LLMClient]  # finds the gateway, also one that was started anew
     patience: Patience
+
+    def embed(self, model: str, texts: Sequence[str]) -> Vectors:
+        """As ``LLMClient.embed``."""
+        return self.patience.until_answered(lambda: self.client().embed(model, texts))
 
     @property
     def offline_models(self) -> frozenset[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Unpack
 
-    from rsql_magic.gateway.client import Message, StreamOptions
+    from rsql_magic.gateway.client import Message, StreamOptions, Vectors
     from rsql_magic.gateway.events import Event
     from rsql_magic.gateway.patience import WaitingClient
 
@@ -173,13 +173,15 @@ class SpendingClient:
         """
         held, asked, came = None, options.get("max_tokens") or _MOST_TOKENS, False
         if (budget := self.file.budget) is not None:
-            held, options["max_tokens"] = self._hold(budget, messages, options)
+            asking = json.dumps([list(messages), options.get("tools") or []], ensure_ascii=False, default=str)
+            spare = _SPARE * len(messages)
+            held, options["max_tokens"] = self._hold(budget, options.get("model"), asking, asked, spare)
         try:
             with closing(self.client.stream(messages, **options)) as events:
                 for event in events:
                     came = came or isinstance(event, Text)
                     if isinstance(event, Done):
-                        cost = cost_of(event)
+                        cost = cost_of(event.rsql)
                         if cost is None and budget is not None:  # the gateway told a price, and now none
                             raise _no_price(options.get("model"))
                         self.file.settle(held or secrets.token_hex(8), self.run, cost)
@@ -194,23 +196,43 @@ class SpendingClient:
                 self.file.settle(secrets.token_hex(8), self.run, None)
             raise
 
-    # The id of what is held, and the most tokens that the answer may have: fewer where little is left.
-    def _hold(self, budget: float, messages: Sequence[Message], options: StreamOptions) -> tuple[str, int]:
-        model = options.get("model")
+    def embed(self, model: str, texts: Sequence[str]) -> Vectors:
+        """As ``LLMClient.embed``.
+
+        Raises:
+            BudgetSpent: The budget does not reach for the vectors.
+            BadInput: There is a budget, and the price of the model is not known.
+        """
+        held, budget = None, self.file.budget
+        if budget is not None:
+            held, _ = self._hold(budget, model, "".join(texts), 0, _SPARE * len(texts))
+        try:
+            found = self.client.embed(model, texts)
+        except GatewayError as error:
+            if 400 <= error.status < 500 and held:
+                self.file.settle(held, self.run, 0.0)
+            raise
+        cost = cost_of(found.rsql)
+        if cost is None and budget is not None:
+            raise _no_price(model)
+        self.file.settle(held or secrets.token_hex(8), self.run, cost)
+        return found
+
+    # The id of what is held, and the most tokens that may be written: fewer than are asked for where little is left.
+    def _hold(self, budget: float, model: str | None, sent: str, asked: int, spare: int) -> tuple[str, int]:
         if model not in self._prices:
             if (price := self.prices(model)) is None:
                 raise _no_price(model)
             self._prices[model] = price
         reading, writing = self._prices[model]
-        asked = options.get("max_tokens") or _MOST_TOKENS
         # No token is shorter than a byte.
-        sent = json.dumps([list(messages), options.get("tools") or []], ensure_ascii=False, default=str)
-        prompt = reading * (len(sent.encode("utf-8", "replace")) + _SPARE * len(messages))
+        prompt = reading * (len(sent.encode("utf-8", "replace")) + spare)
         while True:
             costs = self.file.costs()
             left = budget - costs.spent - costs.held - prompt
             tokens = asked if left >= asked * writing else int(max(0.0, left) / writing) if writing else 0
-            if tokens >= min(asked, _FEWEST_TOKENS) and (tokens == asked or not costs.held):
+            enough = left >= -_GRAIN and tokens >= min(asked, _FEWEST_TOKENS)
+            if enough and (tokens == asked or not costs.held):
                 if name := self.file.hold(self.run, prompt + tokens * writing):
                     return name, tokens
             elif not costs.held:
@@ -224,11 +246,11 @@ class SpendingClient:
         return BudgetSpent(f"The budget of ${budget:g} does not reach for another answer: {spent}.", hint=hint)
 
 
-def cost_of(done: Done) -> float | None:
-    """What an answer cost in US dollars, None where that is not known."""
-    if done.rsql.get("price") == "free":
+def cost_of(rsql: Mapping[str, Any]) -> float | None:
+    """What an answer cost in US dollars, by what the gateway says of it; None where that is not known."""
+    if rsql.get("price") == "free":
         return 0.0
-    cost = done.rsql.get("cost_usd")
+    cost = rsql.get("cost_usd")
     return float(cost) if isinstance(cost, int | float) else None
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+import json
+from contextlib import AsyncExitStack, aclosing
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
+from gateway_runs import running
 from hypothesis import given
 from hypothesis import strategies as st
+from virtual_time import run
 
-from jupyter_server_ext.config import CallerLimits, Settings, TenantSettings
+from jupyter_server_ext.config import CallerLimits, KeySettings, Secret, Settings, TenantSettings
 from jupyter_server_ext.errors import LimitExceeded
 from jupyter_server_ext.limits import Counter
-from jupyter_server_ext.messages import Caller
-from jupyter_server_ext.pipeline import Budgets
+from jupyter_server_ext.messages import Caller, ChatRequest
+from jupyter_server_ext.pipeline import Accounting, Budgets, Price, Prices
 
 ADA, BOB = Caller("ada", "stats101"), Caller("bob", "stats101")
 DOLLAR = 1_000_000_000
@@ -188,3 +192,42 @@ async def test_no_budget_is_passed_when_estimates_are_not_below_the_cost(request
         paid[caller.name] += cost
     assert budgets.spent(ADA, "day").amount == paid["ada"] <= 100
     assert sum(paid.values()) <= 150
+
+
+class Vectors(httpx.AsyncBaseTransport):
+    """A provider that embeds, and looks at a budget meanwhile."""
+
+    def __init__(self, budgets):
+        self.budgets, self.held = budgets, []
+
+    async def handle_async_request(self, request):
+        self.held.append(self.budgets.spent(ADA, "day").amount)
+        texts = json.loads(await request.aread())["input"]
+        data = [{"index": n, "embedding": [0.5, 1.0]} for n, _ in enumerate(texts)]
+        return httpx.Response(200, json={"data": data, "usage": {"prompt_tokens": 100, "total_tokens": 100}})
+
+
+def test_vectors_are_held_and_settled_as_answers_are():
+    budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=0.001)), clock=at("2026-11-21T12:00"))
+    accounting = Accounting(prices=Prices({"small": Price(2.0, 0.0)}), budgets=budgets)
+    provider = Vectors(budgets)
+
+    async def embed(gateway, text):
+        asked = ChatRequest("small", {"model": "small", "input": [text]}, request_id="r1", embeds=True)
+        async with aclosing(gateway.complete(ADA, asked)) as parts:
+            return json.loads(b"".join([part async for part in parts]))
+
+    async def live(_):
+        key = KeySettings("sim", Secret("k1"), "http://provider/v1")
+        async with running(key, transport=provider, accounting=accounting) as gateway:
+            told = await embed(gateway, "a text of some length " * 60)
+            with pytest.raises(LimitExceeded, match="budget"):
+                await embed(gateway, "another " * 1000)
+            return told
+
+    told = run(live)
+    assert told["rsql"]["cost_usd"] == 0.0002
+    assert told["rsql"]["price"] == "known"
+    assert provider.held[0] >= 1320 / 4 * 2e-6 * DOLLAR, "while it is asked the most is held"
+    assert len(provider.held) == 1
+    assert budgets.spent(ADA, "day").amount == 200_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from rsql_magic.assistant import Assistant
 from rsql_magic.errors import BadInput, BudgetSpent, GatewayError, LimitReached
 from rsql_magic.gateway import CostFile, Done, LLMClient, Text
 from rsql_magic.gateway.spending import SpendingClient
@@ -169,3 +171,53 @@ def test_a_half_written_line_is_not_read(costs):
     assert file.costs().spent == 0.25
     file.settle("z", "a", 0.5)
     assert file.costs().spent == 0.75
+
+
+class Embedding:
+    """A gateway that embeds, for half a token a byte."""
+
+    def __init__(self, **pricing):
+        self.pricing, self.asked = pricing, 0
+
+    def __call__(self, request):
+        if request.url.path.endswith("v1/models"):
+            return httpx.Response(200, json={"data": [{"id": "small", **self.pricing}]})
+        texts = json.loads(request.content)["input"]
+        self.asked += 1
+        cost = sum(map(len, texts)) / 2 * 2e-6
+        told = {"cost_usd": cost, "price": "known"} if self.pricing else {"cost_usd": None, "price": "assumed"}
+        return httpx.Response(200, json={"data": [{"embedding": [1.0]} for _ in texts], "rsql": told})
+
+
+KNOWN = {"pricing": {"prompt": "0.000002", "completion": "0"}}
+
+
+def embedding(provider, file, *, batch=True):
+    client = LLMClient("http://gateway/rsql/", transport=httpx.MockTransport(provider))
+    environ = {"RSQL_COSTS": str(file.path), "RSQL_COSTS_RUN": "a"}
+    locator = Assistant(client=client, environ=environ, batch=batch).locator
+    return lambda model, texts: locator.asked.embed(model, texts).vectors
+
+
+def test_vectors_count_and_keep_to_the_budget(costs):
+    provider, file = Embedding(**KNOWN), costs(0.01)
+    embed = embedding(provider, file)
+    assert embed("small", ["x" * 1000, "y" * 1000]) == [[1.0], [1.0]]
+    assert file.costs("a").spent == pytest.approx(0.002)
+    while file.costs().spent < 0.01 - 1016 * 2e-6:
+        embed("small", ["x" * 1000])
+    with pytest.raises(BudgetSpent, match="does not reach"):
+        embed("small", ["x" * 1000])
+    assert 5 < provider.asked < 10
+    assert 0.007 < file.costs().spent <= 0.01
+    assert file.costs().held == 0
+
+
+def test_vectors_of_unknown_price_are_counted_or_refused(costs):
+    free = costs()
+    embedding(Embedding(), free)("small", ["x"])
+    assert str(free.costs()) == "$0.00 and 1 answers of unknown price"
+    provider = Embedding()
+    with pytest.raises(BadInput, match="The price of small is not known"):
+        embedding(provider, costs(1.0))("small", ["x"])
+    assert provider.asked == 0
