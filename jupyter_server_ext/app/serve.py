@@ -89,8 +89,7 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
     # Behind a proxy all clients come from its address.
     server.bound(most, 0 if listening.trust_headers or app.hub is not None else most // 2)
     _say_little()
-    sockets = patient(_sockets(listening))
-    server.add_sockets(sockets)
+    sockets = patient(_sockets(listening))  # connections are made from here on, and wait
     signalled = asyncio.Event()
     for number in listening.signals:
         with suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
@@ -99,6 +98,7 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
     # Before the first request: it would wait half a second.
     warm_prices(app.accounting.prices, app.settings)
     await app.gateway.start()
+    server.add_sockets(sockets)
     following = asyncio.create_task(app.follow(), name="rsql-changes")
     ready(listening.url(sockets[0].getsockname()[1], app.base))
     await _first(signalled.wait(), *([listening.until()] if listening.until else []))
@@ -109,6 +109,7 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
     # A second signal ends the drain.
     signalled.clear()
     await _first(_quiet(app.metrics, listening.quiet_seconds), signalled.wait(), seconds=listening.drain_seconds)
+    application.settings["over"] = True
     await app.close()
     await server.close_all_connections()
 

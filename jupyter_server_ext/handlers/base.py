@@ -190,6 +190,9 @@ class GatewayHandler(JsonHandler):
 
     async def prepare(self) -> None:
         """Check the method, the caller and the size of the body before any of it is read."""
+        if self.settings.get("over"):  # what it needs is being closed; a proxy sends it to another gateway
+            self.detach().close()
+            return
         self.app.metrics.under_way += 1
         current_request.set(self.request_id)
         # From here on ``ended`` is called once, however the request ends.

@@ -56,7 +56,7 @@ class SharedCount:
         self.pending: dict[int, int] = {}  # differences that Redis does not know, by slot
         self.others = 0
         self.others_at = 0
-        self._loss = (0, 0.0)  # its number, and what this gateway may have until all is dealt out anew
+        self._loss = (-1, 0.0)  # its number, and what this gateway may have until all is dealt out anew
 
     def used(self, now: int) -> int:
         """What counts of it now, own and others'."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _NEWS_SECONDS = 1.0  # between two comments to a stream that waits
 _PATIENCE = 0.05  # before the first of them
+_REACH_SECONDS = 2.0  # that a start waits for Redis
 
 Piece = Waiting | bytes | AnswerEnd  # what an answer consists of for one caller
 
@@ -373,9 +374,9 @@ class Gateway:
         self.pool.keys.configure([with_preset(key) for key in settings.keys or (KeySettings("offline"),)])
 
     async def start(self) -> None:
-        """Reach the other gateways before the first request; it would do so itself, and wait for it."""
+        """Reach the other gateways before the first request, which would go by this gateway's share alone."""
         if self._state.link is not None:
-            await self._state.link.start()
+            await self._state.link.start(_REACH_SECONDS)
 
     async def close(self) -> None:
         """Refuse what waits and close all connections."""

@@ -111,13 +111,15 @@ class RedisCoordinator:
         self._beat_seconds = lease / _BEATS
         self.state: State = "starting"
         self.instances = max(1, expected)  # how many gateways live, as far as is known
-        self.lost_at = 0.0  # when Redis was lost, in µs of its own time
-        self.losses = 0
+        self.losses = (
+            0  # how often it was lost; until it is reached for the first time, this gateway decides alone, too
+        )
         self.reason = ""  # what kind of failure Redis was lost by
         self.is_new = False  # whether the data in Redis has begun its life with this gateway
         self.on_change: list[Callable[[], None]] = []
         self._clock = time.monotonic
         self._ahead = time.time() - self._clock()  # of the server's time before our clock
+        self.lost_at: float = self.now()  # since when this gateway decides alone, or did last, in µs of Redis' time
         self._participants: list[Participant] = []
         self._queue: list[_PendingCall] = []
         self._wake = asyncio.Event()
@@ -167,13 +169,13 @@ class RedisCoordinator:
             raise
         return got
 
-    async def start(self) -> None:
-        """Connect, if that was not begun; waits for the first attempt at most as long as for a reply."""
+    async def start(self, patience: float | None = None) -> None:
+        """Connect, if that was not begun; waits for the first attempt so many seconds, or as long as for a reply."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="rsql-redis")
         if self.state == "starting":
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.timeout):
+                async with asyncio.timeout(self.timeout if patience is None else patience):
                     await self._settled.wait()
 
     def changed(self) -> None:
@@ -208,7 +210,7 @@ class RedisCoordinator:
         return had
 
     async def close(self) -> None:
-        """Report the last changes, leave, and close."""
+        """Report the last changes, leave, and close; whoever still asks is answered by this gateway alone."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -218,6 +220,7 @@ class RedisCoordinator:
                 leave = Call("leave", [self.live_key], [self.instance])
                 await self._connection.open()
                 await self._connection.replies([*calls, leave], CONNECT_SECONDS, lambda: None)
+        self._go_alone()
         self._fail_pending()
         await self._connection.drop()
         await self._client.aclose()
@@ -379,16 +382,21 @@ class RedisCoordinator:
     def _lose(self, error: BaseException) -> None:
         """Let this gateway decide alone from now on."""
         if self.state in {"ok", "starting"}:
-            self.lost_at = self.now()
-            self.losses += 1
-            self._known |= set(self._others)
             app_log.warning("rsql: Redis is lost (%s); limits go on at 1/%d.", type(error).__name__, self.instances)
-            for participant in self._participants:
-                participant.on_loss()
-        self.state = "lost"
+        self._go_alone()
         self.reason = type(error).__name__
         self._fail_pending()
         self.notify()
+
+    def _go_alone(self) -> None:
+        before, self.state = self.state, "lost"
+        if before == "ok":  # one that has never reached Redis has decided alone since it was made
+            self.lost_at = self.now()
+            self.losses += 1
+        if before in {"ok", "starting"}:
+            self._known |= set(self._others)
+            for participant in self._participants:
+                participant.on_loss()
 
     def _fail_pending(self) -> None:
         """End all calls that wait for a reply."""

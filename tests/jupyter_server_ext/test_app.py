@@ -278,6 +278,34 @@ async def test_what_is_under_way_is_answered_before_the_end(served):
 
 
 @pytest.mark.asyncio
+async def test_nobody_is_answered_by_half_a_gateway(served, monkeypatch):
+    """Neither before it has reached the others, nor while it closes what it needs."""
+    async with served() as gateway:
+        reached, closed, end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        monkeypatch.setattr(gateway.gateway, "start", reached.wait)
+        monkeypatch.setattr(gateway.gateway, "close", closed.wait)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        listening = Listening(port=port, until=end.wait, signals=(), drain_seconds=5)
+        serving = asyncio.ensure_future(serve(replace(gateway.app, base="/"), listening, lambda _: None))
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            await asyncio.sleep(0.05)
+            with pytest.raises(httpx.ReadTimeout):
+                await client.get("/health", timeout=0.1)
+            asking = asyncio.ensure_future(client.get("/health"))
+            reached.set()
+            assert (await asking).status_code == 200
+            end.set()
+            await asyncio.sleep(0.05)
+            with pytest.raises(
+                httpx.RemoteProtocolError, match="without sending a response"
+            ):  # over the kept connection
+                await client.get("/health")
+        closed.set()
+        await asyncio.wait_for(serving, 5)
+
+
+@pytest.mark.asyncio
 async def test_a_second_signal_does_not_wait(served):
     async with served() as gateway:
         gateway.gateway.events = [asyncio.Event()]

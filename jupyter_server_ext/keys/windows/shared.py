@@ -54,7 +54,7 @@ class RedisWindows(MemoryWindows):
         self._touched: set[str] = set()  # windows taken from, or settled, since the last report
         self._restored: list[tuple[WindowSpec, int, float]] = []
         self._shares: dict[str, tuple[int, float]] = {}  # number of the loss, and what may be used in it
-        self._lost_at = 0.0
+        self._lost_at = self._clock()
         redis.join(self)
 
     @property
@@ -228,7 +228,7 @@ class RedisWindows(MemoryWindows):
         share = window.limit / instances
         over = self._lost_at + (window.spec.seconds + 1.0 if window.spec.seconds else _PATIENCE)
         if self._clock() < over:
-            if self._shares.get(name, (0, 0.0))[0] != number:
+            if self._shares.get(name, (-1, 0.0))[0] != number:
                 left = max(0, window.limit - window.used - window.siblings)
                 # A gateway beyond its share takes no more, and then there is one less to share what is left.
                 self._shares[name] = number, min(share, window.used + left / max(1, instances - 1))
