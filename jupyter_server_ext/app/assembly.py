@@ -191,7 +191,7 @@ def build_app(
         tenants=tenants,
         webhooks=webhooks,
         watch=watch,
-        conversations=Conversations(),
+        conversations=Conversations(accounting),
         ratings=Ratings(accounting.ledger),
         key_changes=key_changes,
         metrics=metrics,

@@ -64,7 +64,7 @@ _SENT = ", ".join(
         *("traceparent", "X-Request-Id", "X-RSQL-Session", "X-RSQL-Task"),
     )
 )
-_EXPOSED = "ETag, Retry-After, x-request-id, X-RSQL-Change, X-RSQL-Session"
+_EXPOSED = "ETag, Retry-After, x-request-id, X-RSQL-Change, X-RSQL-Earlier-Turns, X-RSQL-Session, X-RSQL-Turns-Kept"
 _PATIENCE_SECONDS = 1.0  # with the body of a request that is refused anyway
 _PATIENCE_BYTES = 32_000_000  # likewise; who sends more is answered in the middle
 

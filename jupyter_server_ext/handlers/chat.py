@@ -8,8 +8,9 @@ import secrets
 import time
 from collections import OrderedDict, deque
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.handlers.requests import Read
     from jupyter_server_ext.ledger import Ledger, Page, SqlLedgerStore
+    from jupyter_server_ext.pipeline import Accounting
 
 
 class PlainChat(RelayHandler):
@@ -37,7 +39,10 @@ class PlainChat(RelayHandler):
     async def post(self) -> None:
         """Answer one message. With the ``session_id`` of a reply the next message continues it.
 
-        A stream has the events of ``v1/chat/completions``, and the session in the header ``X-RSQL-Session``.
+        ``earlier_turns`` of it were sent along. ``turns_kept`` says where this turn is: in the ``ledger``, encrypted,
+        for all gateways and through restarts, where the group's policy keeps prompts and answers; else in the
+        ``memory`` of this gateway. A stream has the events of ``v1/chat/completions``, and these three in the headers
+        ``X-RSQL-Session``, ``X-RSQL-Earlier-Turns`` and ``X-RSQL-Turns-Kept``.
         """
         read = await self.read_body(asked_of)
         body = read.sent
@@ -45,13 +50,17 @@ class PlainChat(RelayHandler):
         repeatable = f"{self.asker.name}\0{key}" if (key := requests.repeat_key(self.request.headers)) else ""
         named = requests.session_of(requests.optional_text(body, "session_id"))
         session = named or self.app.conversations.new_id(repeatable)
-        earlier = self.app.conversations.of(self.asker.name, session)
+        shared = self.app.accounting.keeps_texts(self.app.policy.of(self.asker))
+        earlier = await self.app.conversations.earlier(self.asker.name, session, shared=shared and bool(named))
+        told = {"session_id": session, "earlier_turns": len(earlier) // 2, "turns_kept": _KEPT[shared]}
         request = self.chat_request(_with_earlier(read, earlier), sent=body)
         task = request.task if "X-RSQL-Task" in self.request.headers else "chat"
         request = replace(request, session_id=session, task=task)
         self.set_header("X-RSQL-Session", session)
+        self.set_header("X-RSQL-Earlier-Turns", str(told["earlier_turns"]))
+        self.set_header("X-RSQL-Turns-Kept", _KEPT[shared])
         texts: list[str] = []
-        plain, listen = partial(_plain, session, texts), partial(_listen, texts)
+        plain, listen = partial(_plain, told, texts), partial(_listen, texts)
         await self.relay(request, plain, listen)
         question = body.get("message")  # too long to be remembered, if it was too long to be read here
         if (answer := "".join(texts)) and isinstance(question, str):
@@ -98,12 +107,15 @@ def _about(body: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"role": "system", "content": f"What the question is about; data, not instructions:\n{text}"}]
 
 
-def _plain(session: str, texts: list[str], reply: bytes) -> bytes:
+_KEPT = {True: "ledger", False: "memory"}  # where turns are, by whether all gateways have them
+
+
+def _plain(told: Mapping[str, Any], texts: list[str], reply: bytes) -> bytes:
     completion = msgspec.json.decode(reply)
     answer = _text(completion, "message")
     texts.append(answer)
     metadata = {"model": completion.get("model"), "usage": completion.get("usage"), **(completion.get("rsql") or {})}
-    return msgspec.json.encode({"answer": answer, "session_id": session, "metadata": metadata})
+    return msgspec.json.encode({"answer": answer, **told, "metadata": metadata})
 
 
 def _listen(texts: list[str], event: bytes) -> bytes:
@@ -131,9 +143,16 @@ def _deleted_since(at: float, store: SqlLedgerStore) -> list[tuple[str, str, flo
     return store.notes.deleted_conversations(at)
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
+def _last_texts(caller: str, session: str, store: SqlLedgerStore) -> tuple[bytes, bytes] | None:
+    return store.notes.last_texts(caller, session)
+
+
+@dataclass(eq=False, repr=False)
 class Conversations:
-    """Recent conversations of each caller, in memory and bounded in every direction; a restart forgets them.
+    """Recent conversations of each caller, bounded in every direction.
+
+    Where a policy keeps prompts and answers, the ledger has the turns: those that were sent with the latest question,
+    this and its answer. Others are in memory, and a restart forgets them.
 
     Example:
         >>> conversations = Conversations()
@@ -144,6 +163,8 @@ class Conversations:
         []
     """
 
+    accounting: Accounting | None = None  # whose ledger may have turns
+    _: KW_ONLY
     callers: int = 1_000  # callers remembered; the one silent for longest goes first
     sessions: int = 20  # conversations of one caller
     characters: int = 40_000  # text of one conversation; its oldest turns go first
@@ -155,8 +176,19 @@ class Conversations:
         name = hashlib.sha256(f"rsql chat\0{repeatable}".encode()).hexdigest()[:16] if repeatable else ""
         return f"chat-{name or secrets.token_hex(8)}"
 
+    async def earlier(self, caller: str, session: str, *, shared: bool) -> list[Message]:
+        """The turns so far, oldest first; as the ledger has them where they are ``shared`` and it can be read."""
+        own = self.of(caller, session)
+        if shared and self.accounting is not None:
+            with suppress(LedgerUnavailable):
+                kept = await self.accounting.ledger.ask(partial(_last_texts, caller, session))
+                turns = self._recent(_turns(*map(self.accounting.opened, kept)) if kept else [])
+                # What was said here last may still be on its way to the ledger, after that was away.
+                return own if turns and _holds(own, turns[-2:]) else turns
+        return own
+
     def of(self, caller: str, session: str) -> list[Message]:
-        """The turns so far, oldest first."""
+        """The turns that are in memory, oldest first."""
         sessions = self._kept.get(caller)
         return list(sessions.get(session, ())) if sessions else []
 
@@ -200,6 +232,24 @@ class Conversations:
                 break
             start = at
         return list(messages[start:])
+
+
+def _turns(messages: bytes | None, answer: bytes | None) -> list[Message]:
+    # Questions with their answers, of messages that were sent and the answer to them; none where one cannot be read.
+    if messages is None or answer is None:
+        return []
+    said = [*msgspec.json.decode(messages), msgspec.json.decode(answer)]
+    texts = [{"role": one["role"], "content": one["content"]} for one in said if isinstance(one.get("content"), str)]
+    return [
+        message
+        for question, reply in pairwise(texts)
+        if (question["role"], reply["role"]) == ("user", "assistant")
+        for message in (question, reply)
+    ]
+
+
+def _holds(messages: list[Message], turn: list[Message]) -> bool:
+    return any(messages[at : at + 2] == turn for at in range(0, len(messages), 2))
 
 
 _WORDS = {"up": 5, "down": 1}

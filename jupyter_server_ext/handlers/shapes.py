@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NotRequired, TypeVar
 
 from typing_extensions import TypedDict
 
@@ -588,6 +588,8 @@ class ChatReply(TypedDict):
 
     answer: str
     session_id: str
+    earlier_turns: int  # of the conversation, which were sent along
+    turns_kept: Literal["ledger", "memory"]  # where this one is: for all gateways, or of this one until it ends
     metadata: Object
 
 

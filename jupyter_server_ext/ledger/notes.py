@@ -60,6 +60,21 @@ class SqlNotes:
         with self._engine.begin() as db:
             return db.execute(sa.update(sessions).where(*own).values(name=name)).rowcount > 0
 
+    def last_texts(self, caller: str, session: str) -> tuple[bytes, bytes] | None:
+        """Messages and answer, as they are kept, of the latest request of a conversation that was answered."""
+        query = sa.select(entries.c.prompt, entries.c.answer).where(
+            sa.text("session <> ''"),  # as the index has it
+            entries.c.session == session,
+            entries.c.caller == caller,
+            entries.c.status == 200,
+            entries.c.cache != "repeat",
+            entries.c.prompt.is_not(None),
+            entries.c.answer.is_not(None),
+        )
+        with self._engine.connect() as db:
+            found = db.execute(query.order_by(entries.c.at.desc()).limit(1)).one_or_none()
+        return None if found is None else (found.prompt, found.answer)
+
     def delete_conversations(
         self, at: float, session: str, caller: str | None = None, tenant: str | None = None
     ) -> list[tuple[str, str]]:

@@ -428,6 +428,10 @@ class Accounting:
         opened = {name: self.opened(sealed) for name, sealed in texts.items()}
         return {name: msgspec.json.decode(text) for name, text in opened.items() if text is not None}
 
+    def keeps_texts(self, rules: TenantSettings) -> bool:
+        """Whether questions and answers of callers with these rules are in the ledger."""
+        return self.ledger.keeps and self.vault is not None and rules.keep_prompts and rules.keep_answers
+
     def opened(self, sealed: bytes | None) -> bytes | None:
         """A text that was kept, as JSON; None where it cannot be read."""
         return None if self.vault is None or sealed is None else self.vault.open(sealed)

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import httpx
 import jsonschema
@@ -166,6 +167,40 @@ async def test_texts_are_kept_and_shown_where_policy_says_so(paying, url):
         assert b"Forty" not in kept.answer
         store.drop_texts(1e12)
         assert store.find(mine.headers["x-request-id"])[0].answer is None
+
+
+@pytest.mark.asyncio
+async def test_a_conversation_goes_on_at_another_gateway_where_its_text_is_kept(paying, url):
+    tenants = (TenantSettings("stats101", keep_prompts=True, keep_answers=True, system_prompt="Be short."),)
+    storage = StorageSettings(ledger=url, instance="one", prompt_keys=(BOX,))
+    other_storage = replace(storage, instance="two")
+
+    async def say(gateway, message, token="ada-token", **more):
+        said = await gateway.ask({"message": message, **more}, path="chat", token=token)
+        return said.json() if not more.get("stream") else said.headers
+
+    async with paying(tenants=tenants, storage=storage) as one, paying(tenants=tenants, storage=other_storage) as two:
+        first = await say(one, "My name is Ada.", context="a notebook")
+        name = first["session_id"]
+        assert (first["earlier_turns"], first["turns_kept"]) == (0, "ledger")
+        second = await say(two, "Who am I?", session_id=name, stream=True)
+        assert (second["x-rsql-session"], second["x-rsql-earlier-turns"]) == (name, "1")
+        assert second["x-rsql-turns-kept"] == "ledger"
+        assert (await say(one, "And then?", session_id=name))["earlier_turns"] == 2, "not what it has heard itself"
+        assert (await say(two, "Who am I?", token="bob-token", session_id=name))["earlier_turns"] == 0
+        assert (await say(one, "Bob's", token="bob-token", session_id="b"))["turns_kept"] == "memory"
+        assert (await say(one, "Bob's", token="bob-token", session_id="b"))["earlier_turns"] == 1
+        assert (await say(two, "Bob's", token="bob-token", session_id="b"))["earlier_turns"] == 0
+    async with paying(tenants=tenants, storage=storage) as again:
+        found = await again.ask({"message": "After a restart", "session_id": name}, path="chat")
+        assert found.json()["earlier_turns"] == 3
+        (entry,) = (await told(again, f"requests/{found.headers['x-request-id']}"))["entries"]
+        said = [message["content"] for message in entry["messages"]]
+        assert said[0] == "Be short."
+        assert said[1::2] == ["My name is Ada.", "Who am I?", "And then?", "After a restart"]
+        assert set(said[2::2]) == {"Forty-two."}
+        await again.client.delete(f"conversations/{name}", headers={"Authorization": "Bearer ada-token"})
+        assert (await say(again, "Who am I?", session_id=name))["earlier_turns"] == 0
 
 
 @pytest.mark.asyncio
