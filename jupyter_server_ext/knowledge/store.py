@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from jupyter_server_ext.knowledge.meanings import differing, fused, nearest, signs_of
+from jupyter_server_ext.knowledge.meaning_search import as_kept, by_meaning, index_signs
+from jupyter_server_ext.knowledge.meanings import fused, signs_of
 from jupyter_server_ext.knowledge.values import Found, NewDocument, SharedDocument
 from jupyter_server_ext.knowledge.word_search import PASSAGES, by_words
 from jupyter_server_ext.ledger import document_passages, documents, passage_signs, shared_texts
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _JOINT = " › "  # between the headings of a path
 _DEEP = 100  # places of each ranking that are fused
-_RESCORED = 400  # passages whose vectors are compared, of all whose signs are
 _LOCK = 7_715_102  # with a tenant's hash: two that write for one tenant take turns
 
 
@@ -36,6 +36,8 @@ class SqlDocuments:
     ) -> SharedDocument | str:
         """Keep a document in place of the tenant's one of that name; what its quota lacks where it does not fit."""
         size = sum(passage.size for passage in sent.passages)
+        if sent.model:
+            index_signs(self._engine, sent.passages[0].vector)
         with self._engine.begin() as db:
             take_turns(db, tenant)
             _delete(db, documents.c.expires <= now)
@@ -67,7 +69,7 @@ class SqlDocuments:
                 numbered = document_passages.insert().returning(document_passages.c.id, sort_by_parameter_order=True)
                 ids = db.execute(numbered, rows).scalars().all()
                 signs = [
-                    {"passage": id_, "signs": _as_kept(db, signs_of(one.vector)), "document": number, "tenant": tenant}
+                    {"passage": id_, "signs": as_kept(db, signs_of(one.vector)), "document": number, "tenant": tenant}
                     for id_, one in zip(ids, sent.passages, strict=True)
                 ]
                 db.execute(passage_signs.insert(), signs)
@@ -115,7 +117,7 @@ class SqlDocuments:
         allowed = [document_passages.c.tenant.in_(tenants), *of_them]
         with self._engine.connect() as db:
             scores = by_words(db, question, allowed, _DEEP if meaning else most)
-            if meaning and (near := _by_meaning(db, meaning, [passage_signs.c.tenant.in_(tenants), *of_them])):
+            if meaning and (near := by_meaning(db, meaning, [passage_signs.c.tenant.in_(tenants), *of_them], _DEEP)):
                 scores = fused([*scores], near)
             best = dict(list(scores.items())[:most])
             columns = ("id", "tenant", "text", "heading", "first_line", "last_line", "part")
@@ -123,32 +125,6 @@ class SqlDocuments:
             query = query.select_from(PASSAGES).where(document_passages.c.id.in_(best), *allowed)
             found = {row.id: _found(row, best[row.id]) for row in db.execute(query)}
         return [found[number] for number in best]
-
-
-def _by_meaning(db: sa.Connection, meaning: Meaning, allowed: Sequence[sa.ColumnElement[bool]]) -> list[int]:
-    """The passages whose vectors are the nearest to a question's, the best first."""
-    signs, asked = passage_signs.c.signs, _as_kept(db, signs_of(meaning.vector))
-    if db.dialect.name == "sqlite":
-        db.connection.driver_connection.create_function("differing", 2, differing, deterministic=True)  # type: ignore[union-attr]
-        apart = sa.func.differing(signs, asked)
-    else:
-        apart = sa.func.bit_count(signs.op("#")(sa.cast(asked, signs.type)))
-    few = (
-        sa.select(passage_signs.c.passage)
-        .join(documents, documents.c.id == passage_signs.c.document)
-        .where(*allowed, documents.c.model == meaning.model, sa.func.length(signs) == len(asked))
-        .order_by(apart, passage_signs.c.passage)
-        .limit(_RESCORED)
-    )
-    part = document_passages.c
-    rows = db.execute(sa.select(part.id, part.vector).where(part.id.in_(few))).all()
-    same_size = [(number, vector) for number, vector in rows if len(vector) == len(meaning.vector)]
-    return nearest(meaning.vector, same_size, _DEEP) if same_size else []
-
-
-def _as_kept(db: sa.Connection, signs: bytes) -> bytes | str:
-    """Signs as the database keeps them: bytes, or PostgreSQL's bits."""
-    return signs if db.dialect.name == "sqlite" else "".join(f"{byte:08b}" for byte in signs)
 
 
 def _found(row: Any, score: float) -> Found:

@@ -30,6 +30,8 @@ _SMALL = frozenset(
     )
 )
 _PLAN = "EXPLAIN (FORMAT JSON) SELECT 1 FROM document_passages"
+_WORDS = sa.table("document_words", sa.column("rowid"), sa.column("rank"))  # of FTS5
+_SORTED = _WORDS.join(PASSAGES, document_passages.c.id == _WORDS.c.rowid)
 _RANKED = 2_000  # passages that are ranked, as far as words are rare enough: of each, all words are looked up
 _TRUSTED = 5 * _RANKED  # passages, of which an estimate is believed
 _ENOUGH = 100  # passages among which the best are
@@ -41,9 +43,10 @@ def by_words(
     """The passages that hold words of a question and their scores, the best first."""
     asked = (word[:_LONGEST_WORD] for word in _WORD.findall(question.lower()) if word not in _SMALL)
     words = list(dict.fromkeys(asked))[:_MOST_WORDS]
-    count, match = (_counted, _fts5) if db.dialect.name == "sqlite" else (_estimated, _text_search)
+    in_sqlite = db.dialect.name == "sqlite"
+    count, match = (_counted, _fts5) if in_sqlite else (_estimated, _text_search)
     counts = {word: number for word in words if (number := count(db, [word]))}
-    ways = narrowed(counts, lambda some: count(db, some))
+    ways = narrowed(counts, lambda some: count(db, some), few=5 * _RANKED if in_sqlite else _RANKED)
     found = _ranked(db, match(db, counts, ways), allowed, most) if ways else {}
     every = [[word] for word in counts]
     if len(found) < most and {*map(tuple, ways)} != {*map(tuple, every)}:
@@ -54,19 +57,17 @@ def by_words(
 
 def _ranked(db: sa.Connection, match: Match, allowed: Sequence[sa.ColumnElement[bool]], most: int) -> dict[int, float]:
     rank, condition, given = match
-    query = (
-        sa.select(document_passages.c.id, sa.text(f"{rank} AS score"))
-        .select_from(PASSAGES)
-        .where(*allowed, sa.text(condition))
-        .order_by(sa.text("score DESC"), document_passages.c.id)
-        .limit(most)
-    )
+    query = sa.select(document_passages.c.id, sa.text(f"{rank} AS score")).where(*allowed, sa.text(condition))
     if db.dialect.name == "sqlite":
-        query = query.join(sa.text("document_words"), sa.text("document_words.rowid = document_passages.id"))
-    return {number: float(score) for number, score in db.execute(query, given)}
+        # FTS5 sorts by its own column `rank` before rows are joined, so that only those that are given are looked up.
+        query = query.select_from(_SORTED).order_by(_WORDS.c.rank).limit(most)
+    else:
+        query = query.select_from(PASSAGES).order_by(sa.text("score DESC"), document_passages.c.id).limit(most)
+    scores = {number: float(score) for number, score in db.execute(query, given)}
+    return dict(sorted(scores.items(), key=lambda each: (-each[1], each[0])))
 
 
-def narrowed(counts: Mapping[str, int], count: Callable[[Sequence[str]], int]) -> list[list[str]]:
+def narrowed(counts: Mapping[str, int], count: Callable[[Sequence[str]], int], few: int = _RANKED) -> list[list[str]]:
     """Words of which a passage holds all of one list, so that not too many passages need be ranked.
 
     A passage with a rare word is better than one with a common word; where all are common, the best hold several.
@@ -74,6 +75,7 @@ def narrowed(counts: Mapping[str, int], count: Callable[[Sequence[str]], int]) -
     Args:
         counts: The words of a question, and how many passages hold each.
         count: How many passages hold all of some words.
+        few: As many as common words together may leave to be ranked, which may cost less than to count on.
 
     Example:
         >>> narrowed({"yellow": 90, "bin": 40, "table": 60_000}, len)
@@ -90,7 +92,7 @@ def narrowed(counts: Mapping[str, int], count: Callable[[Sequence[str]], int]) -
         return ways
     together, size = [rarest[len(alone)]], counts[rarest[len(alone)]]
     for word in rarest[len(alone) + 1 :]:
-        if size > _RANKED and (fewer := count([*together, word])) >= _ENOUGH:
+        if size > few and (fewer := count([*together, word])) >= _ENOUGH:
             together, size = [*together, word], fewer
     return [*ways, together]
 
@@ -98,12 +100,16 @@ def narrowed(counts: Mapping[str, int], count: Callable[[Sequence[str]], int]) -
 # How well a passage matches, whether it does, and the values of both. Headings count more.
 
 
-def _fts5(_db: sa.Connection, counts: Mapping[str, int], ways: Ways) -> Match:
-    # FTS5's bm25 is the smaller the better. Where words are left out, those of candidates count twice: the rare ones.
-    candidates = " OR ".join(f"({' AND '.join(map(_quoted, way))})" for way in ways)
-    left_out = counts.keys() - {word for way in ways for word in way}
-    asked = f"({candidates}) AND ({' OR '.join(map(_quoted, counts))})" if left_out else candidates
-    return "-bm25(document_words, 2.0, 1.0)", "document_words MATCH :asked", {"asked": asked}
+def _fts5(db: sa.Connection, counts: Mapping[str, int], ways: Ways) -> Match:
+    # FTS5's bm25 is the smaller the better. It looks at all passages of each word that stands in the query, so none
+    # stands there for nothing: a word of more than half of all passages has no weight in it.
+    asked = " OR ".join(f"({' AND '.join(map(_quoted, way))})" for way in ways)
+    chosen = {word for way in ways for word in way}
+    half = (db.execute(sa.select(sa.func.count()).select_from(document_passages)).scalar() or 0) / 2
+    if weighed := [word for word, count in counts.items() if word not in chosen and count < half]:
+        asked = f"({asked}) AND ({' OR '.join(map(_quoted, [*(way[0] for way in ways), *weighed]))})"
+    ranked = "document_words MATCH :asked AND document_words.rank MATCH 'bm25(2.0, 1.0)'"
+    return "-document_words.rank", ranked, {"asked": asked}
 
 
 def _counted(db: sa.Connection, words: Sequence[str]) -> int:

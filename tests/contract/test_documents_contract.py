@@ -17,9 +17,9 @@ from jupyter_server_ext.ledger import SqlLedgerStore
 _names = count()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "pgvector"])
 def store(request, tmp_path):
-    """An empty database."""
+    """An empty database; `pgvector` is a PostgreSQL with that extension."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'ledger.db'}"
     else:
@@ -29,9 +29,20 @@ def store(request, tmp_path):
             db.execute(sa.text(f"CREATE DATABASE {name}"))
         engine.dispose()
         url = f"{server.url}/{name}"
+        if request.param == "pgvector":
+            _with_pgvector(url)
     ledger = SqlLedgerStore(url, instance="one")
     yield SqlDocuments(ledger.engine)
     ledger.close()
+
+
+def _with_pgvector(url):
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as db:
+        if not db.execute(sa.text("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'")).scalar():
+            pytest.skip("This PostgreSQL has no pgvector; Debian 12 has no package of it.")
+        db.execute(sa.text("CREATE EXTENSION vector"))
+    engine.dispose()
 
 
 def document(name, *texts, path=("Rules",), vectors=None, model="m"):
@@ -163,6 +174,27 @@ def test_what_means_the_same_is_found_without_its_words(store):
     assert not {each.text for each in found} & {f"passage {number}" for number in range(50, 100)}
     with store._engine.connect() as db:
         assert db.execute(sa.text("SELECT count(*) FROM passage_signs")).scalar() == 252
+
+
+def test_the_nearest_of_thousands_are_found_beside_another_tenants(store, request):
+    """By an index where the database has one; a tenant of few among many has its own all the same."""
+    draw = random.Random(5)
+    vectors = [vector(draw, 128) for _ in range(2_000)]
+    put(store, document("all", *map(str, range(2_000)), vectors=vectors), "many")
+    few = [vector(draw, 128) for _ in range(20)]
+    put(store, document("few", *map(str, range(20)), vectors=few), "few")
+    hit = total = 0
+    for _ in range(20):
+        asked = vector(draw, 128)
+        for tenant, own in (("many", vectors), ("few", few)):
+            found = store.search([tenant], "", now=1.0, most=5, meaning=Meaning("m", asked))
+            nearest = sorted(range(len(own)), key=lambda at, own=own: -alike(own[at], asked))[:5]
+            same = len({int(each.text) for each in found} & {*nearest})
+            assert same == 5 or tenant == "many"
+            hit, total = hit + same, total + 5
+    assert hit / total >= 0.95
+    indexes = {index["name"] for index in sa.inspect(store._engine).get_indexes("passage_signs")}
+    assert ("passage_signs_128" in indexes) == ("pgvector" in request.node.name)
 
 
 def test_a_document_replaces_the_one_of_its_name(store):
