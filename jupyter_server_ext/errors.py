@@ -32,6 +32,7 @@ class RsqlGatewayError(Exception):
     status: int = 500
     code: str = "internal_error"
     type: ClassVar[str] = "server_error"
+    cost_nanodollars: int = 0  # what was paid at providers for a request that ended so
 
     def __init__(
         self,

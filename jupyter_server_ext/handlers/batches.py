@@ -27,7 +27,7 @@ from jupyter_server_ext.handlers.shapes import described
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.ledger import Page
 from jupyter_server_ext.messages import is_name
-from jupyter_server_ext.pipeline import NANODOLLARS, LineRequest
+from jupyter_server_ext.pipeline import NANODOLLARS, STOPS, LineRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -352,7 +352,7 @@ def _batch(job: BatchJob) -> dict[str, Any]:
         "id": job.id,
         "object": "batch",
         "endpoint": job.endpoint,
-        "errors": None,
+        "errors": _errors(job),
         "input_file_id": job.input,
         "completion_window": job.completion_window,
         "status": job.state,
@@ -370,7 +370,23 @@ def _batch(job: BatchJob) -> dict[str, Any]:
         "request_counts": {"total": job.total, "completed": job.done, "failed": job.failed},
         "usage": {"input_tokens": tokens[0], "output_tokens": tokens[1], "total_tokens": sum(tokens)},
         "metadata": msgspec.json.decode(job.metadata),
-        "rsql": {"waits_for": job.waits_for or None, "cost_usd": job.cost_nanodollars / NANODOLLARS},
+        "rsql": {"waits_for": job.waits_for or None, **_money(job)},
+    }
+
+
+def _errors(job: BatchJob) -> dict[str, Any] | None:
+    """Why a job took no more lines before its end, where nobody wanted that."""
+    if job.stopped_for in {"", "batch_cancelled"}:
+        return None
+    why = {"code": job.stopped_for, "message": STOPS[job.stopped_for], "line": None, "param": None}
+    return {"object": "list", "data": [why]}
+
+
+def _money(job: BatchJob) -> dict[str, float | None]:
+    budget = job.budget_nanodollars
+    return {
+        "cost_usd": job.cost_nanodollars / NANODOLLARS,
+        "budget_usd": None if budget is None else budget / NANODOLLARS,
     }
 
 
@@ -378,7 +394,7 @@ def _job(job: BatchJob) -> dict[str, Any]:
     names = ("id", "caller", "tenant", "api_key", "endpoint", "state", "made", "expires", "ended", "total", "done")
     more = ("failed", "prompt_tokens", "completion_tokens", "waits_for", "stopped_for")
     shown = {name: getattr(job, name) for name in (*names, *more)}
-    return shown | {"cost_usd": job.cost_nanodollars / NANODOLLARS}
+    return shown | _money(job)
 
 
 def _whole(at: float | None) -> int | None:

@@ -686,7 +686,7 @@ class BatchRow(TypedDict):
     id: str
     object: str
     endpoint: str
-    errors: None
+    errors: Object | None
     input_file_id: str
     completion_window: str
     status: str
@@ -735,6 +735,7 @@ class JobRow(TypedDict):
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float
+    budget_usd: float | None
     waits_for: str
     stopped_for: str
 

@@ -25,7 +25,7 @@ from jupyter_server_ext.ledger.sums import SERIES_COUNTS, SERIES_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0013"
+_HEAD = "0014"
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
 # How long a server or a network may be silent before a connection is given up; a URL may say otherwise.
 _PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
@@ -343,6 +343,10 @@ webhook_deliveries = sa.Table(
 )
 
 
+def _held() -> sa.Column[Any]:
+    return sa.Column("held_nanodollars", sa.BigInteger, nullable=False, server_default="0")
+
+
 # Files that callers sent for jobs, in pieces of whole lines. What a job wrote is a file, too, which has no pieces: its
 # lines are those of the job.
 job_files = sa.Table(
@@ -385,6 +389,8 @@ jobs = sa.Table(
     *_columns(sa.BigInteger, "prompt_tokens", "completion_tokens", "cost_nanodollars"),
     *_columns(sa.Text, "metadata", "waits_for"),
     *_columns(sa.Boolean, "told"),
+    sa.Column("budget_nanodollars", sa.BigInteger),
+    _held(),
     sa.Index("jobs_state", "state", "made"),
     sa.Index("jobs_caller", "caller", "made"),
 )
@@ -403,6 +409,7 @@ job_lines = sa.Table(
     *_columns(sa.Float, "leased"),
     *_columns(sa.Integer, "size"),
     sa.Column("result", sa.LargeBinary),
+    _held(),
     sa.PrimaryKeyConstraint("job", "number"),
     sa.UniqueConstraint("job", "digest", name="job_lines_once"),
     sa.Index("job_lines_state", "job", "state", "number"),

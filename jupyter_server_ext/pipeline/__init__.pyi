@@ -7,6 +7,7 @@ from .jobs.jobs import Jobs as Jobs
 from .jobs.runner import JobRunner as JobRunner
 from .jobs.runner import LineRequest as LineRequest
 from .jobs.values import ENDPOINTS as ENDPOINTS
+from .jobs.values import STOPS as STOPS
 from .jobs.values import BatchJob as BatchJob
 from .jobs.values import Line as Line
 from .jobs.values import StoredFile as StoredFile

@@ -138,7 +138,7 @@ class Gateway:
     @asynccontextmanager
     async def _record(self, caller: Caller, request: ChatRequest) -> AsyncIterator[RequestContext]:
         if self._settings.pool.check_seconds > 0 and self._checking is None:
-            self._checking = asyncio.create_task(self._check_for_ever(self._settings.pool.check_seconds))
+            self._checking = asyncio.create_task(_check_for_ever(self, self._settings.pool.check_seconds))
         rules = self._policy.of(caller)
         deadline = self._clock() + self._settings.pool.queue_deadline_seconds
         fallbacks = self._policy.fallbacks(caller, request.model) if rules.fallbacks else ()
@@ -148,6 +148,7 @@ class Gateway:
             yield context
         except RsqlGatewayError as error:
             context.failed(error)
+            error.cost_nanodollars = context.cost + context.wasted
             raise
         except asyncio.CancelledError as cancelled:
             if cancelled.args and isinstance(cancelled.args[0], RsqlGatewayError):  # the gateway ends, not the caller
@@ -344,6 +345,25 @@ class Gateway:
         keys = [key.settings for key in self.pool.keys if key.settings.provider == "offline"]
         return list(dict.fromkeys(model for key in keys for model in key.models))
 
+    def most(self, caller: Caller, request: ChatRequest) -> int | None:
+        """The most that an answer may cost, in nano-dollars; None where a price is not known.
+
+        A request that limits its answer (``max_tokens``) can cost no more; of another it is what was seen until now.
+        """
+        with contextlib.suppress(UnknownModel):
+            request = self._policy.apply(caller, request)
+        upstream = self._upstream_of(request.model)
+        if upstream is self._rules:
+            return 0
+        prices = self.accounting.prices
+        providers = {key.settings.provider for key in self.pool.keys.meant_for(request.model)}
+        if not all(prices.known(request.model, name) for name in providers):
+            return None
+        expected = upstream.expected(Job(caller, request, 0.0))
+        sent = len(msgspec.json.encode(request.body)) if request.weighed is None else request.weighed.size
+        usage = Usage(max(expected.prompt_tokens, sent), expected.completion_tokens)  # no token is shorter than a byte
+        return max((prices.cost(usage, request.model, name) for name in providers), default=0)
+
     def status(self) -> dict[str, Any]:
         """Keys by state and those that providers accept no longer, the queue, models, what else health depends on."""
         keys, models = self.pool.status(), self.models()
@@ -403,10 +423,11 @@ class Gateway:
             self._network = ProviderTransport()
         return self._network
 
-    async def _check_for_ever(self, seconds: float) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            await asyncio.gather(*(self.upstream.check(key) for key in self.pool.keys.unhealthy()))
+
+async def _check_for_ever(gateway: Gateway, seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await asyncio.gather(*(gateway.upstream.check(key) for key in gateway.pool.keys.unhealthy()))
 
 
 async def _again(request: ChatRequest, answer: Cached, result: CacheResult) -> AsyncGenerator[Piece]:

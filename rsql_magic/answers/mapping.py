@@ -66,7 +66,7 @@ class RowMap:
         self._announce(asker, len(told))
         with patience.telling(asker.progress.wait_for), closing(asker.known):
             if options.by_job is not False and self._fits_a_job(asker, options, patience):
-                ask_by_job(asker, lambda: self.locator.gateway, patience)
+                ask_by_job(asker, lambda: self.locator.gateway, patience, options.budget)
                 self.locator.terms.note_cost(asker.progress.cost_usd)
             asker.ask()
         self._sum_up(asker)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.errors import GatewayError, Stopped
+from rsql_magic.errors import BadInput, GatewayError, Stopped
 from rsql_magic.gateway import can_pass
 
 if TYPE_CHECKING:
@@ -41,15 +41,19 @@ def takes_jobs(client: LLMClient) -> bool:
         return False
 
 
-def ask_by_job(asker: RowAsker, client: Callable[[], LLMClient], patience: Patience) -> None:
+def ask_by_job(
+    asker: RowAsker, client: Callable[[], LLMClient], patience: Patience, budget: float | None = None
+) -> None:
     """Have a job ask about all open rows, or go on waiting for the one that does; rows without an answer stay open.
 
     Args:
         asker: Knows the rows.
         client: The gateway, also one that was started anew.
         patience: How long a gateway that is away is waited for.
+        budget: Most US dollars that the job may cost.
 
     Raises:
+        BadInput: The gateway's jobs have no budgets.
         Stopped: Ctrl-C; the job goes on.
         GatewayError: The gateway refuses the job, or is away for too long.
     """
@@ -58,7 +62,7 @@ def ask_by_job(asker: RowAsker, client: Callable[[], LLMClient], patience: Patie
     job = asker.known.job(mark)
     try:
         if not job or job.startswith(_UNSURE):
-            job = _made(asker, batches, mark, client, patience)
+            job = _made(asker, batches, mark, client, patience, budget=budget)
         told = _waited(asker, job, client, patience)
         results = f"v1/files/{told.get('output_file_id')}/content"
         lines = patience.until_answered(lambda: list(client().lines(results))) if told.get("output_file_id") else []
@@ -82,7 +86,13 @@ def ask_by_job(asker: RowAsker, client: Callable[[], LLMClient], patience: Patie
 
 
 def _made(
-    asker: RowAsker, batches: list[list[int]], mark: str, client: Callable[[], LLMClient], patience: Patience
+    asker: RowAsker,
+    batches: list[list[int]],
+    mark: str,
+    client: Callable[[], LLMClient],
+    patience: Patience,
+    *,
+    budget: float | None,
 ) -> str:
     """The id of the job of all requests: made once, also where the reply of the gateway that made it was lost."""
     # By this name a job is found of which nothing more is known. It is kept before the job is made.
@@ -100,8 +110,15 @@ def _made(
         if next(tries) and (there := _job_named(client(), name)):
             return there
         file = client().upload("rows.jsonl", content, purpose="batch")["id"]
+        about = {"name": name} | ({} if budget is None else {"budget_usd": f"{budget:.9f}"})
         made = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-        return str(client().post("v1/batches", made | {"metadata": {"name": name}})["id"])
+        told = client().post("v1/batches", {**made, "metadata": about})
+        if budget is not None and (told.get("rsql") or {}).get("budget_usd") is None:
+            client().post(f"v1/batches/{told['id']}/cancel", {})
+            raise BadInput(
+                "The gateway's jobs keep no budget.", hint="Leave by_job out: rows are asked about from here."
+            )
+        return str(told["id"])
 
     job = patience.until_answered(make)
     asker.known.put_job(mark, job)

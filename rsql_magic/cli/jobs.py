@@ -39,8 +39,8 @@ def jobs(assistant: Assistant, options: argparse.Namespace) -> None:
     gateway = assistant.locator.gateway
     if options.action == "list":
         found = gateway.get(f"v1/batches?limit={_SHOWN}")["data"]
-        rows = [(one["id"], _time(one["created_at"]), one["status"], _progress(one)) for one in found]
-        TerminalScreen().show(listing(rows, ("job", "made", "state", "lines")))
+        rows = [(one["id"], _time(one["created_at"]), one["status"], _progress(one), _cost(one)) for one in found]
+        TerminalScreen().show(listing(rows, ("job", "made", "state", "lines", "cost")))
         return
     if options.action == "cancel":
         if not options.job:
@@ -63,6 +63,7 @@ def _newest(gateway: LLMClient) -> Mapping[str, Any]:
 
 def _show(job: Mapping[str, Any]) -> None:
     counts, more, waits = job["request_counts"], job.get("rsql") or {}, ""
+    errors = (job.get("errors") or {}).get("data") or ()
     if more.get("waits_for"):
         waits = one_line(str(more["waits_for"]))[:_LONGEST_REASON]
     rows = [
@@ -72,10 +73,11 @@ def _show(job: Mapping[str, Any]) -> None:
         ("answered", f"{counts['completed']:,}"),
         ("failed", f"{counts['failed']:,}"),
         ("tokens", f"{(job.get('usage') or {}).get('total_tokens', 0):,}"),
-        ("cost", f"${more.get('cost_usd') or 0.0:,.4f}"),
+        ("cost", _cost(job)),
         ("made", _time(job["created_at"])),
         ("ends by", _time(job["expires_at"])),
         *([("waits for", waits)] if waits else []),
+        *(("stopped", one_line(str(each["message"]))[:_LONGEST_REASON]) for each in errors),
     ]
     TerminalScreen().show(listing(rows, ("", "")))
 
@@ -114,6 +116,12 @@ def _progress(job: Mapping[str, Any]) -> str:
     counts = job["request_counts"]
     failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
     return f"{counts['completed']:,} of {counts['total']:,}{failed}"
+
+
+def _cost(job: Mapping[str, Any]) -> str:
+    more = job.get("rsql") or {}
+    budget = f" of ${more['budget_usd']:,g}" if more.get("budget_usd") is not None else ""
+    return f"${more.get('cost_usd') or 0.0:,.4f}{budget}"
 
 
 def _time(at: float) -> str:

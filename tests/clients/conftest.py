@@ -17,7 +17,10 @@ ledger = "sqlite:///{folder}/ledger.db"
 provider = "echo"
 name = "echo-1"
 base_url = "{url}"
-models = ["chatty", "text-embedding-3-small", "limited", "wrong"]
+models = ["chatty", "dear", "text-embedding-3-small", "limited", "wrong"]
+[prices.models.dear]
+input = 10.0
+output = 100.0
 [[api_keys]]
 name = "ada"
 key = "ada-token"

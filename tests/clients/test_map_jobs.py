@@ -37,6 +37,7 @@ class Provider(WholeReplies, BaseHTTPRequestHandler):
         rows = [json.loads(line) for line in data.splitlines()]
         time.sleep(self.server.pause)
         with self.server.lock:
+            self.server.requests += 1
             self.server.asked.update(row["text"] for row in rows)
             slips = {row["text"] for row in rows if row["text"] in TEXTS[7:9] and self.server.asked[row["text"]] == 1}
         said = [{"row": row["row"], "length": "long" if row["text"] in slips else len(row["text"])} for row in rows]
@@ -54,6 +55,7 @@ class Provider(WholeReplies, BaseHTTPRequestHandler):
 def upstream():
     with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
         server.asked, server.lock, server.pause = Counter(), threading.Lock(), 0.0
+        server.requests = 0
         server.url = f"http://127.0.0.1:{server.server_port}/v1"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -108,6 +110,17 @@ def test_what_was_stopped_is_fetched_by_the_same_call(assistant, upstream):
     assert made["length"].tolist() == [len(text) for text in TEXTS * 3]
     assert max(upstream.asked.values()) <= 2
     assert len(assistant.locator.gateway.get("v1/batches")["data"]) == 1
+
+
+def test_a_budget_ends_the_job_and_all_that_follows(assistant, upstream):
+    made = mapped(assistant, by_job=True, budget=0.02, model="dear")
+    [job] = assistant.locator.gateway.get("v1/batches")["data"]
+    assert (job["status"], job["errors"]["data"][0]["code"]) == ("cancelled", "budget_exceeded")
+    answered = made[made["error"].isna()]
+    assert answered["length"].tolist() == [len(text) for text in answered["text"]]
+    assert made["error"].dropna().unique().tolist() == ["not asked: the budget of $0.02 does not reach"]
+    paid = upstream.requests * (50 * 1e-5 + 5 * 1e-4)
+    assert 0 < paid <= 0.02
 
 
 def test_a_gateway_without_jobs_says_so(assistant, upstream, tmp_path):

@@ -26,12 +26,11 @@ def line(name, url=CHAT, **body):
     return json.dumps({"custom_id": name, "method": "POST", "url": url, "body": asked})
 
 
-def sent(client, lines, **options):
+def sent(client, lines, **metadata):
     """A file of these lines, and a job of it."""
     file = client.files.create(file=("rows.jsonl", "\n".join(lines).encode()), purpose="batch")
-    return file, client.batches.create(
-        input_file_id=file.id, endpoint=CHAT, completion_window="24h", metadata={"for": "a test"}, **options
-    )
+    metadata = {"for": "a test", **metadata}
+    return file, client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h", metadata=metadata)
 
 
 def ended(client, job):
@@ -94,6 +93,24 @@ def test_wrong_lines_fail_alone_and_say_why(client):
     ]
     assert failed[0]["error"]["line"] == 2
     assert failed[5]["response"]["status_code"] == 400
+
+
+def test_a_budget_ends_a_job_before_it_is_passed(client, upstream):
+    _, job = sent(client, [line(f"dear-{n}", model="dear", max_tokens=100) for n in range(60)], budget_usd="0.02")
+    done = ended(client, job)
+    answered, paid = done.request_counts.completed, done.model_extra["rsql"]["cost_usd"]
+    asked = [body for path, body in upstream.seen if "dear-" in str(body)]
+    assert len(asked) == answered
+    assert paid == pytest.approx(answered * (11 * 1e-5 + 5 * 1e-4))
+    assert 0.005 < paid <= 0.02
+    assert (done.status, done.model_extra["rsql"]["budget_usd"]) == ("cancelled", 0.02)
+    assert done.errors.data[0].code == "budget_exceeded"
+    errors = {row["error"]["code"] for row in results(client, done.error_file_id)}
+    assert (errors, done.request_counts.failed) == ({"budget_exceeded"}, 60 - answered)
+    _, unpriced = sent(client, [line("a", max_tokens=1)], budget_usd="0.02")
+    assert ended(client, unpriced).request_counts.failed == 1
+    with pytest.raises(openai.BadRequestError, match="budget_usd"):
+        sent(client, [line("a")], budget_usd="much")
 
 
 def test_lists_pages_and_what_belongs_to_others(client):
@@ -199,6 +216,13 @@ def test_the_command_lists_shows_and_downloads(client, rsql):
     code, _, err = rsql("show", "batch_none")
     assert (code, "There is no such job" in err) == (1, True)
     assert rsql("cancel")[0] == 1
+
+
+def test_the_command_tells_budgets(client, rsql):
+    _, dear = sent(client, [line("dear", model="dear", max_tokens=100)], budget_usd="0.001")
+    ended(client, dear)
+    assert "$0.0000 of $0.001" in rsql()[1]
+    assert "The job's budget does not reach" in rsql("show", dear.id)[1]
 
 
 def test_half_a_download_is_no_file(client, rsql, monkeypatch):

@@ -39,6 +39,10 @@ class Provider:
 
     def __init__(self):
         self.asked, self.script, self.at_once, self.most_at_once = [], {}, 0, 0
+        self.dearest, self.cost, self.bill = 0.5, lambda: 0.5, 0.0  # US dollars of a line
+
+    def most(self, caller, request):
+        return None if self.dearest is None else round(self.dearest * 1e9)
 
     def says(self, line, *behaviours):
         self.script[line] = list(behaviours)
@@ -54,8 +58,11 @@ class Provider:
                 self.script[name].pop(0)
                 if isinstance(behaviour, Exception):
                     raise behaviour
-                await behaviour.wait()
-            yield msgspec.json.encode(ANSWER | {"id": name, "for": caller.name})
+                if isinstance(behaviour, asyncio.Event):
+                    await behaviour.wait()
+            cost = self.cost()
+            self.bill += cost
+            yield msgspec.json.encode(ANSWER | {"id": name, "for": caller.name, "rsql": {"cost_usd": cost}})
         finally:
             self.at_once -= 1
 
@@ -518,6 +525,81 @@ async def test_texts_are_encrypted_where_there_are_keys(world):
     assert (failed.done, failed.failed) == (0, 1)
     (row,) = await lost.results(failed, "errors")
     assert "cannot be decrypted" in row["error"]["message"]
+
+
+async def budgeted(site, number, dollars):
+    return await site.job(lines(number), metadata={"budget_usd": f"{dollars:.6f}"})
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_budget_of_a_job_is_never_passed_whatever_dies(world, seed):
+    draw = random.Random(seed)
+    budget, gateways = draw.choice([0.9, 3.0, 7.77, 30.0]), draw.choice([1, 3])
+    world.provider.dearest, world.provider.cost = 0.5, lambda: draw.uniform(0.05, 0.5)
+    stuck = asyncio.Event()
+    dies = seed % 2
+    if dies:
+        for n in range(1, 4):
+            world.provider.says(f"row-{n}", stuck)
+    sites = [world.site(f"g{n}", at_once=draw.choice([2, 8])) for n in range(gateways)]
+    job = await budgeted(sites[0], 60, budget)
+    if dies:  # with lines under way, of which nobody will know what they cost
+        await sites[0].runner.step()
+        await sites[0].runner.step()
+        await asyncio.sleep(0.01)
+        world.provider.script.clear()
+        sites[0] = world.site("g0", at_once=8)
+    for _ in range(120):
+        await asyncio.gather(*(site.runner.step() for site in sites))
+        await asyncio.gather(*(site.runner.idle() for site in sites))
+        world.now += 1.0
+    found = await sites[0].jobs.one(ADA, job.id)
+    assert world.provider.bill <= budget
+    assert found.held_nanodollars == 0
+    assert not found.is_active
+    assert found.done + found.failed == 60
+    assert found.cost_nanodollars <= round(budget * 1e9)
+    assert found.cost_nanodollars >= round(world.provider.bill * 1e9) - 60
+    if found.failed:
+        assert (found.state, found.stopped_for) == ("cancelled", "budget_exceeded")
+        assert budget - found.cost_nanodollars / 1e9 < 0.5, "it stops where another line might pass it"
+        errors = {row["error"]["code"] for row in await sites[0].results(found, "errors")}
+        assert errors == {"budget_exceeded"}
+    stuck.set()
+    for site in sites:
+        await site.runner.idle()
+
+
+async def test_a_budget_that_reaches_changes_nothing(world):
+    site = world.site()
+    done = await site.finish(await budgeted(site, 20, 10.0))
+    assert (done.state, done.done, done.cost_nanodollars, done.held_nanodollars) == ("completed", 20, 10_000_000_000, 0)
+
+
+async def test_what_failed_tries_cost_counts_in_a_budget(world):
+    broken = UpstreamFailed("It broke off.")
+    broken.cost_nanodollars = 400_000_000
+    world.provider.says("row-1", broken, broken)
+    site = world.site(attempts=5)
+    found = await site.finish(await budgeted(site, 4, 2.0), seconds=20.0)
+    assert found.cost_nanodollars == 1_900_000_000
+    assert (found.done, found.failed) == (3, 1), "a second try might pass it"
+
+
+async def test_lines_of_unknown_price_are_not_asked_within_a_budget(world):
+    world.provider.dearest = None
+    site = world.site()
+    done = await site.finish(await budgeted(site, 2, 10.0))
+    assert (done.done, done.failed, world.provider.asked) == (0, 2, [])
+    rows = await site.results(done, "errors")
+    assert {row["response"]["body"]["error"]["code"] for row in rows} == {"price_unknown"}
+
+
+@pytest.mark.parametrize("budget", ["", "0", "-1", "2,50", "nan", "1e9", "$2", "0.0000000001"])
+async def test_what_is_no_budget_is_refused(world, budget):
+    site = world.site()
+    with pytest.raises(BadRequest, match="budget_usd"):
+        await site.job(lines(1), metadata={"budget_usd": budget})
 
 
 async def test_quotas(world):

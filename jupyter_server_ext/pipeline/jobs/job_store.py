@@ -180,6 +180,30 @@ class SqlJobs:
         with self._engine.begin() as db:
             db.execute(sa.update(job_lines).where(mine).values(lease="", leased=0.0))
 
+    def hold(self, owner: str, line: Line, most: int) -> tuple[bool, bool]:
+        """Hold what a line that was taken may cost; whether the job's budget reaches, and whether it may later on.
+
+        What an earlier life of a gateway held for it was paid for all that is known.
+        """
+        own = (job_lines.c.job == line.job.id, job_lines.c.number == line.number, job_lines.c.lease == owner)
+        with self._engine.begin() as db:
+            begin_to_write(db)
+            query = sa.select(jobs.c.budget_nanodollars, jobs.c.cost_nanodollars, jobs.c.held_nanodollars)
+            found = db.execute(query.where(jobs.c.id == line.job.id).with_for_update()).first()
+            lost = db.execute(sa.select(job_lines.c.held_nanodollars).where(*own)).scalar()
+            if found is None or lost is None:
+                return False, True  # another has it
+            budget, spent, held = int(found[0] or 0), int(found[1]) + lost, int(found[2]) - lost
+            reaches = spent + held + most <= budget
+            amount = most if reaches else 0
+            db.execute(
+                sa.update(jobs)
+                .where(jobs.c.id == line.job.id)
+                .values(cost_nanodollars=spent, held_nanodollars=held + amount)
+            )
+            db.execute(sa.update(job_lines).where(*own).values(held_nanodollars=amount))
+            return reaches, held > 0
+
     def _settle(self, db: sa.Connection, owner: str, outcomes: Sequence[Outcome]) -> None:
         sums: dict[str, Counter[str]] = defaultdict(Counter)
         for one in outcomes:
@@ -189,8 +213,10 @@ class SqlJobs:
                 job_lines.c.lease == owner,
                 job_lines.c.state == "waiting",
             )
+            lost = 0 if one.line.job.budget_nanodollars is None else self._lost(db, one, mine)
             values: dict[str, Any] = {
                 "state": one.state,
+                "held_nanodollars": 0,
                 "attempts": one.attempts,
                 "due": one.due,
                 "lease": "",
@@ -198,12 +224,20 @@ class SqlJobs:
             }
             if one.state != "waiting":
                 values |= {"size": len(one.result), "result": self._seal.close(one.result)}
-            if db.execute(sa.update(job_lines).where(*mine).values(values)).rowcount and one.state != "waiting":
-                used = {name: getattr(one, name) for name in _USED}
-                sums[one.line.job.id].update({one.state: 1} | used)
+            if db.execute(sa.update(job_lines).where(*mine).values(values)).rowcount:
+                used = Counter({name: getattr(one, name) for name in _USED})
+                used.update(cost_nanodollars=lost, held_nanodollars=-one.held_nanodollars - lost)
+                sums[one.line.job.id].update({one.state: 1} if one.state != "waiting" else {})
+                sums[one.line.job.id].update(used)
         for job, more in sums.items():
             added = {name: jobs.c[name] + amount for name, amount in more.items()}
             db.execute(sa.update(jobs).where(jobs.c.id == job).values(added))
+
+    @staticmethod
+    def _lost(db: sa.Connection, outcome: Outcome, mine: Sequence[sa.ColumnElement[bool]]) -> int:
+        """What an earlier life of a gateway held for a line, and nobody knows whether it was paid."""
+        held = db.execute(sa.select(job_lines.c.held_nanodollars).where(*mine)).scalar()
+        return max(0, int(held or 0) - outcome.held_nanodollars)
 
     def _take(self, db: sa.Connection, job: str, most: int, lease: LineLease) -> list[Line]:
         row = db.execute(sa.select(jobs).where(jobs.c.id == job)).mappings().first()

@@ -13,6 +13,7 @@ import msgspec
 from jupyter_server_ext.errors import BadRequest, LimitExceeded
 from jupyter_server_ext.pipeline.jobs.files import PURPOSE
 from jupyter_server_ext.pipeline.jobs.values import ENDPOINTS, BatchJob, NoSuchJob
+from jupyter_server_ext.pipeline.money import NANODOLLARS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ _WINDOW = re.compile(r"([1-9][0-9]{0,3})([hd])")
 _SECONDS = {"h": 3600.0, "d": 86_400.0}
 _MOST_METADATA, _LONGEST_NAME, _LONGEST_VALUE = 16, 64, 512  # as OpenAI has it
 _A_DAY = 86_400.0
+_DOLLARS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
 
 
 @dataclass(eq=False, repr=False)
@@ -48,7 +50,7 @@ class Jobs:
         endpoint: str,
         *,
         window: str = "24h",  # for which it may take, such as ``24h`` or ``7d``
-        metadata: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,  # ``budget_usd`` in it is the most that the job may cost
         kept_seconds: float | None = None,  # for which its results are kept; as long as the settings say when None
     ) -> BatchJob:
         """Make a job of a file.
@@ -71,7 +73,7 @@ class Jobs:
         if kept_seconds is not None and not 0 < kept_seconds <= self.settings.days * _A_DAY:
             words = f"'output_expires_after.seconds' must be at most {self.settings.days * _A_DAY:.0f}."
             raise BadRequest(words, param="output_expires_after")
-        now = self.clock()
+        told, now = _checked(metadata), self.clock()
         job = BatchJob(
             f"batch_{secrets.token_hex(12)}",
             caller.name,
@@ -85,8 +87,9 @@ class Jobs:
             expires=now + seconds,
             pieces=sent.pieces,
             total=sent.lines,
-            metadata=msgspec.json.encode(_checked(metadata)).decode(),
+            metadata=msgspec.json.encode(told).decode(),
             kept_seconds=kept_seconds,
+            budget_nanodollars=_budget(told),
         )
         if not await self.write(lambda jobs: jobs.add(job, self.settings.per_caller)):
             words = (
@@ -189,6 +192,15 @@ class Jobs:
             words = f"'completion_window' must be like 24h or 7d, and at most {self.settings.days:g}d."
             raise BadRequest(words, param="completion_window")
         return seconds
+
+
+def _budget(metadata: Mapping[str, str]) -> int | None:
+    given = metadata.get("budget_usd")
+    if given is None:
+        return None
+    if not _DOLLARS.fullmatch(given) or not (amount := round(float(given) * NANODOLLARS)):
+        raise BadRequest("'metadata.budget_usd' must be US dollars as a text, such as \"2.50\".", param="metadata")
+    return amount
 
 
 def _checked(metadata: Mapping[str, str] | None) -> Mapping[str, str]:

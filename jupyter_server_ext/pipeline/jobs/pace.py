@@ -43,6 +43,10 @@ class Pace:
         self._width = min(self.most, self._width + (1.0 if self._width < self._steady else 1.0 / self._width))
         self._pauses, self.waits_for = 0, ""
 
+    def narrow(self, most: int) -> None:
+        """No more lines fit at once; those under way make room as they end."""
+        self._width = self._steady = max(1.0, min(self._width, most))
+
     def refused(self, now: float, seconds: float | None, why: str) -> None:
         """A line has to wait: for so long, as far as that is known. Of several at once the first counts."""
         if now < self._until:

@@ -12,13 +12,20 @@ import secrets
 import time
 from collections import Counter, defaultdict
 from contextlib import aclosing, suppress
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 from tornado.log import app_log
 
-from jupyter_server_ext.errors import LedgerUnavailable, LimitExceeded, NoCapacity, NotPermitted, RsqlGatewayError
+from jupyter_server_ext.errors import (
+    BadRequest,
+    LedgerUnavailable,
+    LimitExceeded,
+    NoCapacity,
+    NotPermitted,
+    RsqlGatewayError,
+)
 from jupyter_server_ext.identity import IdentityUnavailable
 from jupyter_server_ext.pipeline.jobs.pace import Pace
 from jupyter_server_ext.pipeline.jobs.values import (
@@ -57,6 +64,7 @@ _AGAIN = {408, 409, 425, 429}  # statuses of refusals that may not last
 _TOO_LARGE = 413
 _FAILURES = 500  # from this status on it was not the request's fault
 _A_DAY = 86_400.0
+_HELD = "budget_held"  # by lines under way, for a moment
 
 
 class LineRequest(NamedTuple):
@@ -237,41 +245,70 @@ class JobRunner:
 
     async def _answer(self, line: Line) -> None:
         """Ask a line, and note what came of it."""
-        request_id = ""
+        request_id, held = "", 0
         try:
             body = body_of(line)
             caller = await self._maker_of(line.job)
             question = await self.question(caller, line, body)
             request_id = question.request.request_id
+            if line.job.budget_nanodollars is not None:
+                held = await self._hold(line, caller, question.request)
             asked = cast("AsyncGenerator[Waiting | bytes]", self.gateway.complete(caller, question.request))
             async with aclosing(asked) as parts:
                 reply = b"".join([part async for part in parts if isinstance(part, bytes)])
             self._pace(line.job).went_well()
             result = answered(line, question.replied(reply), request_id)
-            self._end(Outcome(line, "done", result, attempts=line.attempts, **_used(reply)))
+            self._end(Outcome(line, "done", result, attempts=line.attempts, held_nanodollars=held, **_used(reply)))
         except RsqlGatewayError as error:
-            await self._refused(line, error, request_id)
+            await self._refused(line, error, request_id, held)
         except Exception:  # noqa: BLE001 - of one line, which is tried again
             app_log.error("rsql: line %s failed.", line.id, exc_info=True)
-            await self._refused(line, RsqlGatewayError("The gateway failed. Tell its administrator."), request_id)
+            await self._refused(line, RsqlGatewayError("The gateway failed. Tell its administrator."), request_id, held)
 
-    async def _refused(self, line: Line, error: RsqlGatewayError, request_id: str) -> None:
-        """Try a line again where that may help, for as long as it may; or settle that it failed."""
+    async def _hold(self, line: Line, caller: Caller, request: ChatRequest) -> int:
+        """Hold what a line may cost in its job's budget; how much, in nano-dollars.
+
+        Raises:
+            LimitExceeded: The rest is held for other lines.
+            NotPermitted: The budget does not reach for this line.
+            BadRequest: The price is not known.
+        """
+        most = self.gateway.most(caller, request)
+        if most is None:
+            words = f"The price of {request.model} is not known here, so that the job's budget cannot be kept."
+            raise BadRequest(words, code="price_unknown", param="model")
+        reaches, later = await self.jobs.write(lambda jobs: jobs.hold(self._owner, line, most))
+        if reaches:
+            return most
+        if later:
+            words = "The rest of the job's budget is held for lines under way."
+            raise LimitExceeded(words, code=_HELD, retry_after=1.0)
+        raise NotPermitted(STOPS["budget_exceeded"], code="budget_exceeded")
+
+    async def _refused(self, line: Line, error: RsqlGatewayError, request_id: str, held: int) -> None:
+        if isinstance(error, NotPermitted) and error.code in STOPS:
+            await self.jobs.write(lambda jobs: jobs.stop(line.job.id, error.code, self.clock()))
+            request_id = ""  # it was not asked
+        outcome = self._after(line, error, request_id)
+        self._end(replace(outcome, held_nanodollars=held, cost_nanodollars=error.cost_nanodollars))
+
+    def _after(self, line: Line, error: RsqlGatewayError, request_id: str) -> Outcome:
+        """What comes of a refusal: another try where that may help, for as long as it may; or that the line failed."""
         now, pace = self.clock(), self._pace(line.job)
-        if error.code == "caller_gone":
-            await self.jobs.write(lambda jobs: jobs.stop(line.job.id, "caller_gone", now))
+        others = sum(job == line.job.id for job, _ in self._tasks.values()) - 1
+        if error.code == _HELD and others > 0:
+            pace.narrow(others)
+            return Outcome(line, "waiting", due=now, attempts=line.attempts)
         if is_wait(error):
             pace.refused(now, error.retry_after, error.message)
-            self._end(Outcome(line, "waiting", due=now, attempts=line.attempts))
-            return
+            return Outcome(line, "waiting", due=now, attempts=line.attempts)
         attempts = line.attempts + 1
         if may_pass(error) and attempts < self._settings.attempts:
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * _GROWTH ** (attempts - 1)) * self.draw.uniform(0.8, 1.2)
             pace.refused(now, error.retry_after, error.message)
-            self._end(Outcome(line, "waiting", due=now + max(pause, error.retry_after or 0.0), attempts=attempts))
-            return
+            return Outcome(line, "waiting", due=now + max(pause, error.retry_after or 0.0), attempts=attempts)
         result = refused(line, error, request_id) if request_id else unasked(line, error.code, error.message)
-        self._end(Outcome(line, "failed", result, attempts=attempts))
+        return Outcome(line, "failed", result, attempts=attempts)
 
     def _pace(self, job: BatchJob) -> Pace:
         return self._paces.get(job.id) or self._paces.setdefault(job.id, Pace(self._settings.at_once))

@@ -32,9 +32,11 @@ LINES_OF: dict[Part, LineState] = {"output": "done", "errors": "failed"}
 STOPS = {
     "batch_cancelled": "The job was cancelled before this line was answered.",
     "batch_expired": "The job's time was over before this line was answered. Send the line in a new job.",
+    "budget_exceeded": "The job's budget does not reach for this line. Send it in a new job.",
     "caller_gone": "Whoever made the job may ask no more: the key was revoked or has expired, or the user has gone.",
 }
-STATE_AFTER: dict[str, JobState] = {"": "completed", "batch_cancelled": "cancelled", "caller_gone": "cancelled"}
+_ENDED_EARLY = ("batch_cancelled", "budget_exceeded", "caller_gone")
+STATE_AFTER: dict[str, JobState] = {"": "completed", **dict.fromkeys(_ENDED_EARLY, "cancelled")}
 """The state that a job ends in, by why it stopped; ``expired`` otherwise."""
 
 _LONGEST_ID = 512  # characters of a ``custom_id``
@@ -100,6 +102,8 @@ class BatchJob:
     cost_nanodollars: int = 0
     waits_for: str = ""  # why nothing of it is asked at the moment
     told: bool = False  # whether webhooks know that it has ended
+    budget_nanodollars: int | None = None  # most that it may cost
+    held_nanodollars: int = 0  # of that, for lines under way
 
     @property
     def is_active(self) -> bool:
@@ -139,6 +143,7 @@ class Outcome:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_nanodollars: int = 0
+    held_nanodollars: int = 0  # of the job's budget, until now
 
 
 class LineLease(NamedTuple):

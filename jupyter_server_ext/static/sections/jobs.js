@@ -27,7 +27,7 @@ export async function show(view, way) {
     { title: "Answered", cell: (row) => h("div", { class: "stack-tight" }, meter(row.total ? row.done / row.total : 0, `${count(row.done)} of ${count(row.total)}`, { plain: true }),
       h("span", { class: "quiet" }, `${count(row.done)} of ${count(row.total)}${row.failed ? `, ${count(row.failed)} failed` : ""}`)) },
     { title: "Why it waits", cell: (row) => h("span", { class: "quiet" }, row.waits_for || row.stopped_for) },
-    { title: "Cost", class: "num", cell: (row) => money(row.cost_usd) },
+    { title: "Cost", class: "num", cell: (row) => [money(row.cost_usd), row.budget_usd !== null && h("span", { class: "quiet" }, ` of ${money(row.budget_usd)}`)] },
     { title: "Made", class: "tight", cell: (row) => when(row.made) },
     { title: "Took", class: "num", cell: (row) => (row.ended ? seconds(row.ended - row.made) : `until ${when(row.expires)}`) },
     { title: "", class: "end", cell: (row) => h("div", { class: "actions" },
