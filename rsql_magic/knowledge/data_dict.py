@@ -14,16 +14,10 @@ from rsql_magic.errors import BadInput
 from rsql_magic.knowledge.data_dict_columns import check_column, check_keys, innermost, kind_of
 from rsql_magic.knowledge.data_dict_shape import ROOT, misshapen
 from rsql_magic.knowledge.described import Assertion, DescribedColumn, DescribedTable, Misfit
-from rsql_magic.knowledge.expressions import (
-    ROW,
-    ExpressionScope,
-    Malformed,
-    Node,
-    as_sql,
-    check_expression,
-    is_date,
-    parse_expression,
-)
+from rsql_magic.knowledge.expressions.checking import check_expression
+from rsql_magic.knowledge.expressions.language import ROW, ExpressionScope, Malformed, Node, is_date
+from rsql_magic.knowledge.expressions.parsing import parse_expression
+from rsql_magic.knowledge.expressions.writing import as_sql
 from rsql_magic.knowledge.joins import read_join, relationship, target
 from rsql_magic.knowledge.marked_yaml import line_of, place
 from rsql_magic.sql import Definition
@@ -31,7 +25,7 @@ from rsql_magic.sql import Definition
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rsql_magic.knowledge.expressions import CheckedExpression
+    from rsql_magic.knowledge.expressions.language import CheckedExpression
     from rsql_magic.knowledge.joins import Join
     from rsql_magic.sql import DefinitionKind, Relationship
 

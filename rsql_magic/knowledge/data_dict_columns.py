@@ -8,7 +8,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rsql_magic.knowledge.data_dict_shape import is_number
-from rsql_magic.knowledge.expressions import is_date, is_datetime
+from rsql_magic.knowledge.expressions.language import is_date, is_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

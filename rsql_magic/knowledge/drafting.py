@@ -10,7 +10,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from rsql_magic.knowledge.data_dict import LEARN_MORE, VERSION
-from rsql_magic.knowledge.expressions import is_date, is_datetime
+from rsql_magic.knowledge.expressions.language import is_date, is_datetime
 from rsql_magic.redaction import says_personal, says_secret
 from rsql_magic.sql import one_line, value_kind
 
