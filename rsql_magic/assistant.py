@@ -30,7 +30,7 @@ from rsql_magic.context import LEVELS, Mentions, python_frames, r_frames
 from rsql_magic.databases import Connections, executed_by, keep_values
 from rsql_magic.display import Screen, charts
 from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery, QueryFailed, RsqlError, Stopped
-from rsql_magic.gateway import INTERRUPTED, Chat, GatewayLocator, cell, is_batch
+from rsql_magic.gateway import INTERRUPTED, Chat, GatewayLocator, cell, connection_mark, is_batch
 from rsql_magic.knowledge import SharedKnowledge
 from rsql_magic.options import DICTIONARIES
 from rsql_magic.redaction import redact
@@ -516,16 +516,16 @@ class Assistant:
         engine, choice = self.connections.engine("" if connection is None else connection, sources, options.question)
         talk, whole = (self.chat, False) if chat is None else (chat, True)
         keep_values(engine, self.values_folder, self.settings.value_index_mb if self.settings.value_index else 0)
-        named = f"{engine.name} {id(engine)}"
+        named = connection_mark(engine.name, engine)
         entry = talk.entry(asked, snapshot.origin, task="sql_ai", whole=whole, connection=named, level=level)
         engine = executed_by(engine, executor) if executor else engine
         examples = [*read_verified(verified_paths(self._environ)), *self.shared.examples()]
-        turns = [turn for turn in entry.earlier if turn.connection == named]
+        turns = [turn for turn in entry.earlier if turn.connection and turn.fits(named)]
         log = engine.query_log() if self.settings.query_log else ()
         earlier = earlier_queries(snapshot.cells, turns, Path(), log)
         return SchemaPrompt(options, engine, entry, examples=examples, earlier=earlier, ready=linked), choice, hint
 
-    def verify(self, result: SQLResult | None = None, *, user: bool = False) -> Path:
+    def verify(self, result: SQLResult | Verified | None = None, *, user: bool = False) -> Path:
         """Keep a question and its SQL as verified, so that questions like it are shown them; gives the file's path."""
         # It is the last result of `%%sql_ai` where none is given, and kept beside the notebook or for the `user`.
         result = result or self.last_result
@@ -535,7 +535,7 @@ class Assistant:
         keep_verified(Verified(result.question, result.sql, result.dialect), path)
         return path
 
-    def unverify(self, result: SQLResult) -> None:
+    def unverify(self, result: SQLResult | Verified) -> None:
         """Forget a verified question and its SQL beside the notebook: they turned out to be wrong."""
         one = Verified(result.question, result.sql, result.dialect)
         drop_verified(one, verified_paths(self._environ)[False])

@@ -67,6 +67,16 @@ class Rsql(Configurable):
         1024, min=1, help="Most megabytes that the value index of one connection may take on disk."
     )
 
+    conversations = CaselessStrEnum(
+        ["auto", "always", "never"],
+        "auto",
+        help="Whether conversations are kept, encrypted, in Jupyter's data folder (docs/privacy.md). auto: where "
+        "somebody watches, so not by nbconvert, papermill and the like.",
+    )
+    conversation_days = Float(
+        365.0, min=0.0, help="Days after which a conversation in which nothing was said is deleted; 0 for never."
+    )
+
     drafts = Integer(
         0,
         min=0,

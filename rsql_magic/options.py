@@ -39,7 +39,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "values": ("[WORD]", "Which columns hold a word, and how they write it; without one, what the value index covers."),
     "chat": ("", "The chat panel, below the cell."),
-    "history": ("[--save FILE]", "The conversation so far; with --save as a page of Markdown in a file."),
+    "history": (
+        "[--save FILE | list | open ID | search WORDS | export ID FILE | rename ID NAME | delete ID | forget]",
+        "The conversation so far, or those that are kept; forget deletes all of them, of all notebooks.",
+    ),
     "thread": ("[NAME]", "Go on in the conversation of this name; without one, list those there are."),
     "replay": (
         "[PATH | on | off | strict | diff]",

@@ -162,6 +162,7 @@ def _clean_environment(tmp_path_factory):
             patch.setenv(variable, str(folder))
         patch.setenv("JUPYTER_PLATFORM_DIRS", "1")
         patch.setenv("RSQL_VALUES", "off")  # no threads that outlive a test; tests of value indexes say where they are
+        patch.setenv("RSQL_CONVERSATIONS", "off")  # likewise
         (home / "rfc3987_syntax.py").write_text("raise ImportError\n")
         patch.setenv("PYTHONPATH", str(home))
         yield

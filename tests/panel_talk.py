@@ -26,10 +26,10 @@ class Views:
 class Talk:
     """A panel over the fake gateway, and a view of it."""
 
-    def __init__(self, ip, assistant):
+    def __init__(self, ip, assistant, panel=None):
         from rsql_magic.notebook import loaded
 
-        self.panel = loaded(ip).panel()
+        self.panel = loaded(ip).panel() if panel is None else panel
         self.panel._widget = self.views = Views()
         self.thread = self.panel.threads.current
 

@@ -6,6 +6,7 @@ from .chat import Chat as Chat
 from .chat import Entry as Entry
 from .chat import Origin as Origin
 from .chat import Turn as Turn
+from .chat import connection_mark as connection_mark
 from .chat import described_within as described_within
 from .chat import filtered as filtered
 from .chat import restored as restored

@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,6 +34,7 @@ VARIED: StreamOptions = {"temperature": 0.7}  # parameters for asking again, as 
 
 INTERRUPTED = "[interrupted]"
 MAIN = "main"  # the thread that every chat begins in
+_OF_SESSION = "\0"  # between a connection's name and what tells it apart in this session
 
 _QUOTES = re.compile(r"""['"`\[\]\\\s]+""")
 _WITHHELD = "[withheld]"
@@ -72,6 +73,20 @@ class Turn:
 
     def __str__(self) -> str:
         return f"## {self.task}: {self.question}\n\n{self.answer}{f' {INTERRUPTED}' if self.interrupted else ''}"
+
+    @property
+    def lasting_connection(self) -> str:
+        """The connection's name alone, which still means it in another session."""
+        return self.connection.partition(_OF_SESSION)[0]
+
+    def fits(self, connection: str) -> bool:
+        """Whether it may be told to a question about a connection; one of another session is known by its name."""
+        return self.connection in {"", connection, connection.partition(_OF_SESSION)[0]} or not connection
+
+
+def connection_mark(name: str, connection: object) -> str:
+    """How turns name a connection: two of one name in a session are told apart."""
+    return f"{name}{_OF_SESSION}{id(connection)}"
 
 
 class Chat:
@@ -145,7 +160,7 @@ class Chat:
         # The last turn, and those that it was built upon.
         first = next((n for n in range(len(before) - 1, -1, -1) if not before[n].follows), 0)
         candidates = before if whole or self.is_named else before[first:] if following else []
-        here = [turn for turn in candidates if turn.connection in {"", connection} or not connection]
+        here = [turn for turn in candidates if turn.fits(connection)]
         fits = [turn for turn in here if LEVELS.index(turn.level) <= LEVELS.index(level)]
         lost = "of another connection" if len(here) < len(candidates) else "at a laxer level of privacy"
         lost = lost if len(fits) < len(candidates) else ""
@@ -194,6 +209,18 @@ class Chat:
     def rules(self) -> str:
         """A model for which fixed rules answer; empty where the gateway has none."""
         return min((name for name in self._client().offline_models if name != "default"), default="")
+
+    def resume(self, turns: Sequence[Turn]) -> list[Turn]:
+        """Put turns of an earlier session before those of this one; a cell that has run again since has its new turn.
+
+        Returns:
+            What was taken over, in order.
+        """
+        cells = {turn.origin.cell for turn in self.turns} - {""}
+        earlier = [turn for turn in turns if turn.origin.cell not in cells]
+        resumed = [replace(turn, place=n - len(earlier) + 1) for n, turn in enumerate(earlier)]
+        self.turns[:0] = resumed
+        return resumed
 
     def take(self, turn: Turn, instead_of: Sequence[Turn] = ()) -> None:
         """Remember a turn at its place, in place of those that it replaces."""

@@ -13,7 +13,6 @@ from urllib.parse import quote
 from rsql_magic import reports
 from rsql_magic.assistant import ending
 from rsql_magic.databases import check_dictionary, draft_dictionary, keep_values
-from rsql_magic.display import safe_markdown
 from rsql_magic.errors import BadInput, ConnectionProblem, GatewayUnreachable
 from rsql_magic.gateway import ReplayFile
 from rsql_magic.options import COMMANDS, DICTIONARIES, KEY_LIMITS, KEY_OPTIONS, help_text
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
     from rsql_magic.answers import NotebookSnapshot
     from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen
-    from rsql_magic.gateway import Chat, GatewayLocator
+    from rsql_magic.gateway import GatewayLocator
+    from rsql_magic.panel import Conversations
 
 
 _REPORTS = {"status": reports.status, "usage": reports.usage, "stats": reports.usage, "models": reports.models}
@@ -38,6 +38,7 @@ class Commands:
     snapshot: NotebookSnapshot
     screen: Screen
     show_panel: Callable[[], None]
+    conversations: Callable[[], Conversations]
     keep: Callable[[str, Any], None]
 
     def run(self, line: str) -> None:
@@ -222,14 +223,9 @@ class Commands:
         self.show_panel()
 
     def _history(self, rest: str) -> None:
-        flag, _, path = rest.partition(" ")
-        if flag and (flag != "--save" or not path.strip()):
-            wrong = "--save needs a FILE" if flag == "--save" else f"%rsql history does not know {rest}"
-            raise BadInput(f"{wrong}.", hint="%rsql history --save FILE.")
-        if not flag:
-            self.screen.say(str(self.assistant.chat) if len(self.assistant.chat) else "Nothing was asked yet.")
-            return
-        self.screen.say(f"Saved in {_saved(self.assistant.chat, path.strip())}.")
+        from rsql_magic.notebook.history import HistoryCommands
+
+        HistoryCommands(self.conversations, self.assistant.chat, self.screen).run(rest)
 
     def _thread(self, rest: str) -> None:
         chat = self.assistant.chat
@@ -260,7 +256,7 @@ class Commands:
 
     def _reset(self, _: str) -> None:
         turns = len(self.assistant.chat)
-        self.assistant.chat.reset()
+        self.conversations().reset()
         self.screen.say(f"Forgot {turns} turn{'' if turns == 1 else 's'}.")
 
     def _refresh(self, _: str) -> None:
@@ -316,15 +312,3 @@ def _number(text: str) -> float:
         return int(text) if text.isdecimal() else float(text)
     except ValueError:
         raise BadInput(f"{text} is no number.", hint="%rsql keys new NAME --days 30 --per-day 100.") from None
-
-
-# Write a conversation into a file of its own; another file is not written over.
-def _saved(chat: Chat, path: str) -> Path:
-    file = Path(path.strip("'\"")).expanduser()
-    try:
-        if file.exists() and not file.read_bytes().startswith(b"# Conversation"):
-            raise BadInput(f"{file} is no saved conversation.", hint="Name a new file.")
-        file.write_text(f"{safe_markdown(chat.as_markdown())}\n", encoding="utf-8")
-    except OSError as problem:
-        raise BadInput(f"{file} cannot be written: {problem.strerror}.", hint="Name another file.") from None
-    return file

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen, Showable
-    from rsql_magic.gateway import Origin
-    from rsql_magic.panel import ChatPanel
+    from rsql_magic.gateway import Origin, Turn
+    from rsql_magic.panel import ChatPanel, Conversations
     from rsql_magic.study import Kind, Study
     from rsql_magic.text2sql import SQLResult
 
@@ -67,13 +67,38 @@ class RsqlMagics(Magics):
         from rsql_magic.gateway import is_batch
 
         batch = is_batch(self._shell, os.environ)
-        return Assistant(self.settings, batch=batch, values=values_folder(os.environ))
+        made = Assistant(self.settings, batch=batch, values=values_folder(os.environ))
+        if not batch or self.settings.conversations == "always":
+            made.chat.watchers.append(self._remember)
+        return made
+
+    # The first turn of a notebook whose panel is not open: the conversations hear the later ones by themselves.
+    def _remember(self, _: Turn) -> None:
+        self.assistant.chat.watchers.remove(self._remember)
+        assert self.conversations  # noqa: S101 - made here, with this turn
+
+    @cached_property
+    def conversations(self) -> Conversations:
+        """The conversations of this notebook, for the panel and the commands."""
+        from rsql_magic.panel import Conversations, Keeper, folder_of, notebook_path
+
+        shell, assistant = self._shell, self.assistant
+        keeper = Keeper(
+            folder_of(os.environ),
+            self.settings,
+            path=lambda: notebook_path(shell.user_ns, os.environ),
+            batch=assistant.batch,
+        )
+        keeper.seen([turn.origin.cell for turn in assistant.chat.turns])
+        return Conversations(assistant, keeper)
 
     def close(self) -> None:
         """Let go of everything; the magics can be registered anew."""
         known: list[Any] = self._shell.configurables
         if self.settings in known:
             known.remove(self.settings)
+        if "conversations" in vars(self):
+            self.conversations.close()
         if "assistant" in vars(self):
             self.assistant.close()
 
@@ -294,7 +319,8 @@ class RsqlMagics(Magics):
         from rsql_magic.notebook.commands import Commands
 
         snapshot, screen = self.session.cell_snapshot(local_ns), self.screen()
-        Commands(self.assistant, snapshot, screen, lambda: self.panel().show(), self.session.keep).run(line)
+        shown, conversations = lambda: self.panel().show(), lambda: self.conversations
+        Commands(self.assistant, snapshot, screen, shown, conversations, self.session.keep).run(line)
 
     rsql.__doc__ = f"{rsql.__doc__}\n\n{help_text()}"
 
@@ -302,7 +328,10 @@ class RsqlMagics(Magics):
         """A chat panel over what the magics share; ``keep`` writes its conversation into the notebook's file."""
         from rsql_magic.panel import ChatPanel
 
-        return ChatPanel(self.assistant, self.session.snapshot, shell=self._shell, keep=keep)
+        self.conversations.keeper.seen([self.session.origin().cell])
+        return ChatPanel(
+            self.assistant, self.session.snapshot, shell=self._shell, keep=keep, threads=self.conversations
+        )
 
     # Ask the person whether to go on; where nobody can answer, the answer is no.
     def _confirm(self, costs: str) -> bool:
@@ -371,7 +400,7 @@ class Session:
         """The notebook as the running cell finds it; ``local_ns`` holds variables of a function around the magic."""
         from rsql_magic.answers import NotebookSnapshot
 
-        namespace, origin = {**self._shell.user_ns, **(local_ns or {})}, self._origin()
+        namespace, origin = {**self._shell.user_ns, **(local_ns or {})}, self.origin()
         kept = {name: one for name, one in self._results.items() if name in namespace and namespace[name] is one[0]()}
         typed = self.typed()
         last = typed[-1:]
@@ -388,14 +417,14 @@ class Session:
             reference: Callable[[], Any] = weakref.ref(value)  # so that a large one is not kept alive
         except TypeError:  # of text and numbers
             reference = lambda: value  # noqa: E731
-        self._results[name] = (reference, self._origin(), self.typed()[-1:])
+        self._results[name] = (reference, self.origin(), self.typed()[-1:])
 
     def typed(self) -> list[str]:
         """The cells of this session as typed, the running one last; ``In`` holds them translated to Python."""
         return list(history.input_hist_raw) if (history := self._shell.history_manager) else []
 
-    # The cell that runs, where the front end sends its id, as JupyterLab, Notebook and VS Code do.
-    def _origin(self) -> Origin:
+    def origin(self) -> Origin:
+        """The cell that runs, where the front end sends its id, as JupyterLab, Notebook and VS Code do."""
         from rsql_magic.gateway import Origin
 
         request: dict[str, Any] = getattr(self._shell, "get_parent", dict)() or {}

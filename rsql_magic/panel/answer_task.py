@@ -20,6 +20,7 @@ from rsql_magic.gateway import LIKELIEST, VARIED, Stop, Waiting, blocks_of
 from rsql_magic.panel import messages, outputs
 from rsql_magic.panel.threads import ANSWERS
 from rsql_magic.sql import count_tokens
+from rsql_magic.text2sql import Verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,10 @@ class AnswerTask:
 
     def __post_init__(self) -> None:
         self._assistant, self._snapshot = self._panel.assistant, self._panel.snapshot()
+
+    def is_of(self, panel: ChatPanel) -> bool:
+        """Whether it was asked in this panel."""
+        return self._panel is panel
 
     def start(self) -> threading.Thread:
         """Begin, in a thread."""
@@ -294,7 +299,8 @@ class AnswerTask:
         pair.answer, pair.notes = result.says, result.notes
         pair.footer = usage_line(result.usage, notes=result.footnotes)
         pair.model, pair.request_id = result.usage.model, result.usage.request_id
-        pair.drawing, pair.query, pair.state = result.drawing, result, "done"
+        pair.drawing, pair.query = result.drawing, Verified(result.question, result.sql, result.dialect)
+        pair.state = "done"
 
     # Run database work on the main thread; this one waits for the model.
     def _on_main(self, work: Callable[[], Any]) -> Any:

@@ -14,12 +14,12 @@ from rsql_magic.display import charts, safe_markdown
 from rsql_magic.errors import BadInput, GatewayError, RsqlError, UnknownName
 from rsql_magic.panel import messages, outputs
 from rsql_magic.panel.answer_task import MainThread
+from rsql_magic.panel.conversations import Conversations
 from rsql_magic.panel.questions import Message, Questions
-from rsql_magic.panel.threads import Conversations
 from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from rsql_magic.answers import NotebookSnapshot
     from rsql_magic.assistant import Assistant
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # The output in front ends that do not draw the panel.
 _ABSENT = "The chat panel; run the cell to open it. %rsql history prints what was said."
 # Requests that wait for the gateway, the main thread or a frame.
-SLOW = frozenset({"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota"})
+SLOW = frozenset({"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota", "kept", "export"})
 
 _MOST_PIECES = 200  # formulas, or blocks of code, of one request
 _LONGEST_MESSAGE = 400_000  # characters; the setting for questions is checked later, when names are filled in
@@ -45,13 +45,22 @@ class ChatPanel:
     """
 
     def __init__(
-        self, assistant: Assistant, snapshot: Callable[[], NotebookSnapshot], *, shell: Any = None, keep: bool = False
+        self,
+        assistant: Assistant,
+        snapshot: Callable[[], NotebookSnapshot],
+        *,
+        shell: Any = None,
+        keep: bool = False,
+        threads: Conversations | None = None,
     ) -> None:
         self.assistant = assistant
         self.snapshot = snapshot
         self.shell = shell
         self.main_thread = MainThread.of(shell)
-        self.threads = Conversations(assistant, changed=self.push_heads, heard=self._push_turn)
+        self.threads = Conversations(assistant) if threads is None else threads
+        self._owns_threads = threads is None
+        self.threads.watchers.append(self._told)
+        self.threads.listed.append(self.push_heads)
         self.questions = Questions(self)
         self._slow = ThreadPoolExecutor(4, thread_name_prefix="rsql-panel")
         self._widget: Any = None
@@ -127,7 +136,10 @@ class ChatPanel:
     def close(self) -> None:
         """Stop running answers, and take the panel from its views."""
         self.questions.close()
-        self.threads.close()
+        self.threads.watchers.remove(self._told)
+        self.threads.listed.remove(self.push_heads)
+        if self._owns_threads:
+            self.threads.close()
         self._slow.shutdown(wait=False, cancel_futures=True)
         if self._widget is not None:
             self._widget.close()
@@ -166,19 +178,16 @@ class ChatPanel:
         if self._widget is not None:
             self._widget.send(dict(content))
 
-    def push(self, thread: Thread, pair: MessagePair, kind: str, **more: Any) -> None:
-        """Send all views a change of a question and its answer."""
+    # A change of a question and its answer, for all views.
+    def _told(self, thread: Thread, pair: MessagePair, kind: str, more: Mapping[str, Any]) -> None:
         if kind == "exchange":
             more = {"exchange": pair.as_dict()}
         self.send({"push": kind, "thread": thread.id, "id": pair.id, **more})
 
     def push_heads(self) -> None:
-        """Send all views the list of threads."""
-        self.send({"push": "threads", "threads": self.threads.heads()})
-
-    def _push_turn(self, thread: Thread, pair: MessagePair) -> None:
-        self.push(thread, pair, "exchange")
-        self.push_heads()
+        """Send all views the list of threads, and what keeps conversations from being kept."""
+        told = {"push": "threads", "threads": self.threads.heads(), "trouble": self.threads.keeper.trouble}
+        self.send(told)
 
 
 # What a view may ask.
@@ -190,46 +199,65 @@ class _Conversing:
     def __init__(self, panel: ChatPanel) -> None:
         self._panel = panel
 
-    # Everything a new view needs.
-    def hello(self, *, thread: str = "") -> dict[str, Any]:
+    # Everything a new view needs; it tells where the notebook is, and ids of its cells, where it knows.
+    def hello(self, *, thread: str = "", path: str = "", cells: Sequence[str] = ()) -> dict[str, Any]:
         panel = self._panel
+        if path or cells:
+            panel.threads.keeper.placed(path, cells)
+        panel.threads.open()
         current = panel.threads.find(thread or panel.threads.current)
+        panel.threads.refresh(current)
         panel.threads.current = current.id
         commands = messages.COMMANDS.items()
         return {
             "threads": panel.threads.heads(),
             "thread": current.id,
             "exchanges": [pair.as_dict() for pair in current.pairs],
+            "earlier": current.earlier,
+            "trouble": panel.threads.keeper.trouble,
             "commands": [{"label": f"/{name}", "kind": takes, "detail": does} for name, (takes, does) in commands],
             "model": panel.assistant.settings.resolve(None) or "",
             "keep": panel.keep,
             "widget": panel.view_id,
         }
 
-    # The other conversations, for a view to remember until the kernel is gone.
-    def others(self, *, thread: str) -> dict[str, Any]:
-        return {"threads": self._panel.threads.pairs(but=thread)}
+    # The part of a long conversation before what a view has.
+    def earlier(self, *, thread: str) -> dict[str, Any]:
+        found = self._panel.threads.find(thread)
+        pairs = self._panel.threads.reader.earlier(found)
+        return {"exchanges": [pair.as_dict() for pair in pairs], "earlier": found.earlier}
+
+    # The conversations that are kept, those of this notebook first; of a search, those that hold its words.
+    def kept(self, *, words: str = "") -> dict[str, Any]:
+        return self._panel.threads.reader.listed(words, self._panel.threads.of_cells)
+
+    # The notebook has another name now.
+    def moved(self, *, path: str, cells: Sequence[str] = ()) -> None:
+        self._panel.threads.keeper.placed(path, cells)
 
     def new(self) -> dict[str, Any]:
         return self.hello(thread=self._panel.threads.new().id)
 
     # Give a conversation a name; one that another has already gets a number.
     def rename(self, *, thread: str, title: str) -> None:
-        self._panel.threads.rename(self._panel.threads.find(thread), title)
+        self._panel.threads.rename(thread, title)
 
     # Forget a conversation and stop its answer; the notebook's own is emptied.
     def delete(self, *, thread: str) -> dict[str, Any]:
-        found = self._panel.threads.find(thread)
-        self._panel.questions.stop(found)
-        self._panel.threads.delete(found)
+        threads = self._panel.threads
+        if (found := threads.at_hand(thread)) is not None:
+            self._panel.questions.stop(found)
+        threads.delete(thread)
         if self._panel.keep:
             self._panel.write_transcript()
         return self.hello()
 
-    # Take over conversations that a view still has from a kernel that is gone.
-    def restore(self, *, threads: list[dict[str, Any]]) -> dict[str, Any]:
-        self._panel.threads.restore(threads)
-        return self.hello()
+    # Delete all conversations of all notebooks.
+    def forget(self) -> dict[str, Any]:
+        for thread in self._panel.threads:
+            self._panel.questions.stop(thread)
+        gone = self._panel.threads.forget()
+        return {**self.hello(), "gone": gone}
 
     # Whether the conversation goes into the notebook's file.
     def keep(self, *, on: bool) -> None:
@@ -295,13 +323,15 @@ class _Answers:
         source = outputs.as_cell(code, language, connection or self._connection)
         return {"cells": outputs.with_extensions([{"kind": "code", "source": source}], self._has_magic)}
 
-    # A conversation as Markdown, or as cells.
+    # A conversation as Markdown, as JSON, or as cells.
     def export(self, *, thread: str, form: str = "markdown") -> dict[str, Any]:
-        found = self._panel.threads.find(thread)
+        found = self._panel.threads.whole(thread)
         if form == "cells":
             return {"cells": outputs.with_extensions(outputs.cells(found, self._connection), self._has_magic)}
-        words = re.findall(r"\w+", found.name.lower())[:8]
-        return {"markdown": safe_markdown(found.markdown), "name": f"{'-'.join(words) or 'conversation'}.md"}
+        name = "-".join(re.findall(r"\w+", found.name.lower())[:8]) or "conversation"
+        if form == "json":
+            return {"text": outputs.as_json(found.as_dict()), "name": f"{name}.json"}
+        return {"markdown": safe_markdown(found.markdown), "name": f"{name}.md"}
 
     @property
     def _connection(self) -> str:
@@ -321,6 +351,7 @@ class _Answers:
         body = {"request_id": pair.request_id, "rating": rating}
         assistant.locator.gateway.post("feedback", body | ({"comment": comment} if comment else {}))
         before, pair.rating = pair.rating, rating
+        self._panel.threads.keeper.changed(self._panel.threads.find(thread), pair)
         if pair.query is not None and rating == "up":
             return {"kept": str(assistant.verify(pair.query))}
         if pair.query is not None and before == "up":
@@ -336,6 +367,7 @@ class _Answers:
             raise UnknownName("The rows are gone.", hint="Ask again to have them back.")
         namespace[name] = namespace[variable]
         pair.result = {**(pair.result or {}), "variable": name}
+        self._panel.threads.keeper.changed(self._panel.threads.find(thread), pair)
         return {"variable": name}
 
     # The chart of a SQL answer: as Vega-Lite, or as a picture where a view cannot draw.

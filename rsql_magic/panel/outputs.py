@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
 from contextlib import contextmanager
@@ -173,7 +174,12 @@ def coloured(code: str, language: str) -> list[tuple[str, str]]:
     return [("" if kind == "w" else kind, text) for kind, text in kinds]
 
 
-# A conversation outside the panel: as cells of the notebook.
+# A conversation outside the panel: as JSON, and as cells of the notebook.
+
+
+def as_json(values: Mapping[str, Any]) -> str:
+    """Plain values as JSON that people can read."""
+    return json.dumps(values, indent=1, ensure_ascii=False, default=str)
 
 
 def as_cell(code: str, language: str, connection: str = "") -> str:

@@ -53,14 +53,15 @@ class Questions:
     def __init__(self, panel: ChatPanel) -> None:
         self._panel = panel
         self._assistant = panel.assistant
-        self._running: dict[str, AnswerTask] = {}
+        self._running = panel.threads.tasks
         self._previews: dict[str, _Preview] = {}
         self.code_runs = 0  # how often code was run, which may have changed what a request would hold
 
     def close(self) -> None:
         """Stop all running answers."""
         for task in list(self._running.values()):
-            task.stop()
+            if task.is_of(self._panel):
+                task.stop()
 
     def send(self, thread: Thread, message: Message, preview: str = "") -> dict[str, Any]:
         """Take a message and give the reply to the view: the pair, or that the thread was emptied."""
@@ -74,10 +75,9 @@ class Questions:
                     raise Outdated("The notebook has changed since you looked.", hint="Look at what would be sent now.")
                 task = seen.task
             if message.replaces:
-                thread.cut(thread.pair(message.replaces))
+                self._panel.threads.cut(thread, thread.pair(message.replaces))
             if task.pair.task == "clear":
-                thread.clear()
-                self._panel.push_heads()
+                self._panel.threads.clear(thread)
                 return {"cleared": True}
             thread.pairs.append(task.pair)
         return {"exchange": self._begin(thread, task)}
@@ -86,8 +86,8 @@ class Questions:
         if (pair := task.pair).task in {"usage", "help"}:
             pair.state = "done"
             pair.answer = messages.help_text() if pair.task == "help" else self._usage(thread)
-        self._panel.push(thread, pair, "exchange")
-        self._panel.push_heads()
+        self._panel.threads.tell(thread, pair, "exchange")
+        self._panel.threads.changed()
         begun = pair.as_dict()
         if pair.state == "running":
             self._running[pair.id] = task
@@ -111,10 +111,10 @@ class Questions:
 
         def progress(kind: str, **more: Any) -> None:
             if pair in thread.pairs:  # else it was removed meanwhile
-                panel.push(thread, pair, kind, **more)
+                panel.threads.tell(thread, pair, kind, **more)
             if kind == "exchange":
                 self._running.pop(pair.id, None)
-                panel.push_heads()
+                panel.threads.changed()
                 if panel.keep:
                     panel.write_transcript()
 

@@ -7,11 +7,10 @@
 from __future__ import annotations
 
 import re
-import threading
+import time
 import uuid
 from copy import copy
-from dataclasses import dataclass, field
-from itertools import chain, count
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.answers import cited
@@ -21,11 +20,10 @@ from rsql_magic.gateway import INTERRUPTED, Turn
 from rsql_magic.panel.messages import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from rsql_magic.assistant import Assistant
     from rsql_magic.gateway import Chat
-    from rsql_magic.text2sql import SQLResult
+    from rsql_magic.text2sql import Verified
 
 SHARED = "Notebook"  # title of the thread that the magics share
 ANSWERS = "rsql-panel-answer"  # name of a Python thread that writes an answer of a panel
@@ -63,14 +61,15 @@ class MessagePair:
     result: Mapping[str, Any] | None = None  # see `outputs.sql_result`
     turn: Turn | None = field(default=None, repr=False)  # as the model will read it
     drawing: Any = field(default=None, repr=False)  # a Vega-Lite specification
-    query: SQLResult | None = field(default=None, repr=False)  # to keep it as verified
+    query: Verified | None = field(default=None, repr=False)  # to keep it as verified
     topic: str = ""  # the question without a connection before it
+    at: float = field(default_factory=time.time)  # when it was asked first, Unix time
     id: str = field(default_factory=new_id)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a view."""
         names = ("id", "question", "answer", "state", "task", "by", "status", "footer", "model", "requested_model")
-        more = ("request_id", "rating", "sources", "citations", "problems", "notes", "error", "result")
+        more = ("at", "request_id", "rating", "sources", "citations", "problems", "notes", "error", "result")
         return {name: getattr(self, name) for name in (*names, *more)}
 
     @property
@@ -110,6 +109,12 @@ def of_turn(turn: Turn) -> MessagePair:
     )
 
 
+def _is_again(turn: Turn, before: Turn) -> bool:
+    if turn.origin.cell or before.origin.cell:
+        return turn.origin.cell == before.origin.cell
+    return (turn.question, turn.task) == (before.question, before.task)
+
+
 @dataclass
 class Thread:
     """One conversation of a panel; the title is empty until the first question gives it one."""
@@ -119,6 +124,12 @@ class Thread:
     shared: bool = False
     pairs: list[MessagePair] = field(default_factory=list)
     id: str = field(default_factory=new_id)
+    notebook: int | None = None  # the number of another notebook that it belongs to
+    earlier: int = 0  # pairs before these that are kept and not read yet
+    first: int | None = None  # the place of the first one that was read
+    is_read: bool = True  # whether what is kept of it was read
+    elsewhere: set[str] = field(default_factory=set)  # ids of pairs that another kernel is answering
+    gone: set[str] = field(default_factory=set)  # ids of pairs that were taken out
 
     def __post_init__(self) -> None:
         self.pairs = [*self.pairs, *map(of_turn, self.chat.turns)]
@@ -143,10 +154,42 @@ class Thread:
             raise BadInput("This answer is gone.", hint="Another view of the panel has removed it.")
         return found
 
-    def replaced(self) -> MessagePair | None:
-        """A pair of a cell that has run again: its turn is gone."""
-        remembered = {id(turn) for turn in self.chat.turns}
-        return next((each for each in self.pairs if each.turn is not None and id(each.turn) not in remembered), None)
+    def replaced(self, turn: Turn) -> MessagePair | None:
+        """The pair that a turn stands in place of: that of its cell, whose turn is gone."""
+        remembered = {id(each) for each in self.chat.turns}
+        return next(
+            (
+                each
+                for each in reversed(self.pairs)
+                if each.turn is not None and id(each.turn) not in remembered and _is_again(turn, each.turn)
+            ),
+            None,
+        )
+
+    def take_up(self, kept: Sequence[MessagePair]) -> list[MessagePair]:
+        """Put pairs of earlier sessions before those of this one; gives those of cells that have run again since."""
+        cells = {turn.origin.cell for turn in self.chat.turns} - {""}
+        again = [pair for pair in kept if pair.turn is not None and pair.turn.origin.cell in cells]
+        known = {pair.id for pair in (*self.pairs, *again)}
+        before = [pair for pair in kept if pair.id not in known]
+        turned = [(pair, pair.turn) for pair in before if pair.turn is not None]
+        resumed = self.chat.resume([turn for _, turn in turned])
+        for (pair, _), turn in zip(turned, resumed, strict=True):
+            pair.turn = turn
+        self.pairs[:0] = before
+        return again
+
+    def take_in(self, pair: MessagePair) -> None:
+        """Put a pair that another kernel has written in its place, or among these at its time."""
+        if pair.turn is not None:
+            pair.turn = replace(pair.turn, place=max((turn.place for turn in self.chat.turns), default=0) + 1)
+            self.chat.turns.append(pair.turn)
+        known = next((n for n, each in enumerate(self.pairs) if each.id == pair.id), None)
+        if known is not None:
+            self.pairs[known] = pair
+        else:
+            after = next((n for n, each in enumerate(self.pairs) if each.at > pair.at), len(self.pairs))
+            self.pairs.insert(after, pair)
 
     def cut(self, start: MessagePair) -> None:
         """Forget a pair and all after it; the model's history ends before them too."""
@@ -170,137 +213,21 @@ class Thread:
         """Forget everything."""
         self.chat.reset()
         self.pairs.clear()
+        self.earlier, self.first = 0, None
 
     def head(self) -> dict[str, Any]:
         """What a list of threads shows."""
-        busy = self.running is not None
-        return {"id": self.id, "title": self.name, "shared": self.shared, "turns": len(self.pairs), "busy": busy}
+        busy, turns = self.running is not None, len(self.pairs) + self.earlier
+        return {"id": self.id, "title": self.name, "shared": self.shared, "turns": turns, "busy": busy}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The whole conversation as plain values for an export."""
+        pairs = [pair.as_dict() | {"chart": pair.drawing} for pair in self.pairs]
+        for pair in pairs:
+            del pair["status"]
+        return {"title": self.name, "pairs": pairs}
 
     @property
     def markdown(self) -> str:
         """The whole conversation for an export."""
         return "\n\n---\n\n".join([f"# {self.name}", *(each.markdown for each in self.pairs)])
-
-
-class Conversations:
-    """The threads of a panel, the notebook's first; ``heard`` takes a thread and a pair that a magic has added."""
-
-    def __init__(
-        self, assistant: Assistant, *, changed: Callable[[], None], heard: Callable[[Thread, MessagePair], None]
-    ) -> None:
-        self.lock = threading.RLock()  # held while something is changed
-        self._assistant = assistant
-        self._changed = changed
-        self._on_turn = heard
-        self._threads = [Thread(assistant.chat, SHARED, shared=True)]
-        self.current = self._threads[0].id  # id of the one that is shown
-        assistant.chat.watchers.append(self._heard)
-
-    def close(self) -> None:
-        """Hear no more of the magics."""
-        if self._heard in self._assistant.chat.watchers:
-            self._assistant.chat.watchers.remove(self._heard)
-
-    def __iter__(self) -> Iterator[Thread]:
-        return iter(list(self._threads))
-
-    def __len__(self) -> int:
-        return len(self._threads)
-
-    def heads(self) -> list[dict[str, Any]]:
-        """The threads, as a list shows them."""
-        with self.lock:
-            return [thread.head() for thread in self._threads]
-
-    # Another one talked in the notebook's conversation.
-    def _heard(self, turn: Turn) -> None:
-        thread = self._threads[0]
-        with self.lock:
-            own = thread.running
-            # The turn of the panel's own answer belongs to the pair that is running, not to a cell.
-            if own is not None and threading.current_thread().name == ANSWERS:
-                own.turn = turn
-                return
-            pair = of_turn(turn)
-            if (old := thread.replaced()) is None:
-                thread.pairs.append(pair)
-            else:
-                pair.id = old.id
-                thread.pairs[thread.pairs.index(old)] = pair
-        self._on_turn(thread, pair)
-
-    def find(self, name: str) -> Thread:
-        """The thread of an id."""
-        with self.lock:
-            found = next((thread for thread in self._threads if thread.id == name), None)
-        if found is None:
-            raise BadInput("This conversation is gone.", hint="Choose another, or begin a new one.")
-        return found
-
-    def pairs(self, *, but: str) -> dict[str, list[dict[str, Any]]]:
-        """The pairs of all threads but one, by the threads' ids."""
-        with self.lock:
-            others = [thread for thread in self._threads if thread.id != but]
-        return {thread.id: [each.as_dict() for each in thread.pairs] for thread in others}
-
-    def new(self, title: str = "") -> Thread:
-        """Begin a conversation."""
-        chat = self._assistant.new_chat()
-        thread = Thread(chat, self._free_title(title) if title else "")
-
-        def note(turn: Turn) -> None:
-            if (own := thread.running) is not None:
-                own.turn = turn
-
-        chat.watchers.append(note)
-        with self.lock:
-            self._threads.append(thread)
-        self._changed()
-        return thread
-
-    def rename(self, thread: Thread, title: str) -> None:
-        """Give a thread a title of its own; the notebook's keeps its name."""
-        if thread.shared:
-            raise BadInput("The notebook's conversation keeps its name.", hint="Begin a new one with +.")
-        if not title.strip():
-            raise BadInput("A conversation needs a name.")
-        with self.lock:
-            thread.title = self._free_title(" ".join(title.split())[:80], thread)
-        self._changed()
-
-    def _free_title(self, title: str, own: Thread | None = None) -> str:
-        taken = {thread.name for thread in self._threads if thread is not own}
-        free = chain([title], (f"{title} ({number})" for number in count(2)))
-        return next(each for each in free if each not in taken)
-
-    def delete(self, thread: Thread) -> None:
-        """Forget a thread; the notebook's is emptied."""
-        with self.lock:
-            if thread.shared:
-                thread.clear()
-            else:
-                place = self._threads.index(thread)
-                self._threads.remove(thread)
-                if self.current == thread.id:
-                    self.current = self._threads[max(0, place - 1)].id
-        self._changed()
-
-    def restore(self, threads: Sequence[Mapping[str, Any]]) -> None:
-        """Take over conversations from a view whose kernel is gone: ``{"title", "shared", "exchanges": [pair, …]}``."""
-        for each in threads:
-            thread = self._threads[0] if each.get("shared") else self.new(str(each.get("title") or ""))
-            for old in each.get("exchanges") or ():
-                pair = _restored(old)
-                thread.pairs.append(pair)
-                if pair.turn is not None:
-                    thread.chat.turns.append(pair.turn)
-        self._changed()
-
-
-# A pair of a kernel that is gone, as plain text; its rows and charts are gone too.
-def _restored(old: Mapping[str, Any]) -> MessagePair:
-    question, answer = str(old.get("question") or ""), str(old.get("answer") or "")
-    pair = MessagePair(question, answer, "stopped" if old.get("state") in {"running", "stopped"} else "done")
-    pair.footer = str(old.get("footer") or "")
-    pair.turn = Turn(question, answer, "chat", interrupted=pair.state == "stopped") if answer else None
-    return pair

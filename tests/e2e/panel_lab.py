@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import nbformat
 from e2e.conftest import TOKEN, answers, wait_until
@@ -125,6 +126,7 @@ def jupyterlab(folder, gateway_url):
         **os.environ,
         **dict.fromkeys(("JUPYTER_TOKEN", "RSQL_GATEWAY_TOKEN"), TOKEN),
         "RSQL_GATEWAY_URL": gateway_url,
+        "RSQL_CONVERSATIONS": "on",
         **{f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "RUNTIME")},
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
@@ -263,6 +265,18 @@ class Page:
 
     def close(self):
         self.context.close()
+
+
+AXE = Path(__file__).parents[2] / "build" / "npm" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+def accessible(page, within):
+    """Have axe-core look at a part of a page, and find nothing."""
+    if not page.evaluate("() => Boolean(window.axe)"):
+        page.evaluate(AXE.read_text())
+    run = f"() => axe.run('{within}', {{resultTypes: ['violations']}}).then(found => found.violations)"
+    found = page.evaluate(run)
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
 
 
 class Line:

@@ -508,13 +508,48 @@ def test_a_reload_and_a_new_kernel_keep_the_conversation(chat, provider):
     for key in ("Escape", "0", "0"):
         page.keyboard.press(key)
     page.locator(".jp-Dialog .jp-mod-accept").click()
-    chat.panel.locator(".rsql-banner").filter(has_text="The kernel was restarted").wait_for()
-    page.get_by_text("| Idle").wait_for(timeout=60_000)
-    chat.panel.get_by_label("Go on with the new kernel").click()
-    chat.panel.locator(".rsql-banner").wait_for(state="hidden", timeout=30_000)
+    goes_on = chat.panel.locator(".rsql-banner").filter(has_text=re.compile("The kernel has ended|Starting"))
+    goes_on.wait_for()
+    goes_on.wait_for(state="hidden", timeout=60_000)
     chat.turns.filter(has_text="Remember the word ocelot").wait_for()
     chat.ask("Which word was it?")
     assert "ocelot" in str(provider.asked[-1]["messages"])
+    assert chat.errors == []
+
+
+def test_conversations_are_found_renamed_opened_and_deleted_by_keyboard(chat, provider):
+    page, panel = chat.page, chat.panel
+    panel.get_by_label("New conversation").first.click()
+    panel.locator(".rsql-title").filter(has_text="New conversation").wait_for()
+    chat.ask("Remember the word capybara")
+    panel.locator(".rsql-title").press("Enter")
+    for _ in range(2):
+        page.keyboard.press("ArrowUp")
+        if page.evaluate("document.activeElement.textContent").startswith("Find and manage"):
+            break
+    page.keyboard.press("Enter")
+    sheet = panel.get_by_role("dialog", name="Conversations")
+    search = sheet.get_by_label("Search conversations")
+    expect(search).to_be_focused()
+    sheet.get_by_role("button", name="Open Remember the word capybara").wait_for()
+    panel_lab.accessible(page, ".rsql-sheet")
+    search.fill("capybara")
+    sheet.get_by_text("1 conversation", exact=True).wait_for()
+    sheet.get_by_role("button", name="Rename").press("Enter")
+    sheet.get_by_label("Name of the conversation").fill("Rodents")
+    sheet.get_by_label("Name of the conversation").press("Enter")
+    sheet.get_by_role("button", name="Open Rodents").wait_for()
+    expect(panel.locator(".rsql-title")).to_contain_text("Rodents")
+    with page.expect_download() as saved:
+        sheet.get_by_role("button", name="Save Rodents as JSON").press("Enter")
+    kept = json.loads(Path(saved.value.path()).read_text())
+    assert [pair["question"] for pair in kept["pairs"]] == ["Remember the word capybara"]
+    sheet.get_by_role("button", name="Delete Rodents").press("Enter")
+    sheet.get_by_role("button", name="Really?").press("Enter")
+    sheet.get_by_text("0 conversations").wait_for()
+    page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+    expect(panel.locator(".rsql-title")).not_to_contain_text("Rodents")
     assert chat.errors == []
 
 

@@ -534,18 +534,6 @@ def test_exports_are_markdown_and_cells(talk, gateway):
     ]
 
 
-def test_a_new_kernel_takes_over_what_a_view_remembers(talk, gateway, assistant):
-    talk.do(
-        "restore",
-        threads=[
-            {"shared": True, "exchanges": [{"question": "old", "answer": "words", "state": "done"}]},
-            {"title": "Delays", "exchanges": [{"question": "q", "answer": "", "state": "running"}]},
-        ],
-    )
-    assert [turn.question for turn in assistant.chat.turns] == ["old"]
-    assert [(head["title"], head["turns"]) for head in talk.panel.threads.heads()] == [("Notebook", 1), ("Delays", 1)]
-
-
 def test_odd_messages_of_a_view_are_refused_not_raised(talk):
     assert "gone" in talk.do("ask", thread="nonsense", text="q")["error"]["message"]
     assert "did not understand" in talk.do("ask", nonsense=1)["error"]["message"]

@@ -19,6 +19,13 @@ export class Notebook {
     return this.context?.sessionContext;
   }
 
+  // Where it is and ids of its cells, by which a kernel knows it when it was renamed.
+  get place() {
+    const path = this.context?.path;
+    const cells = [...(this.cells?.cells ?? [])].slice(0, 500).map((cell) => cell.id);
+    return path ? { path: path.replace(/^[^/:]*:/, ""), cells } : {};
+  }
+
   get rendermime() {
     return this.manager?.rendermime;
   }

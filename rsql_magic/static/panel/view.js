@@ -6,6 +6,7 @@
 import { Composer } from "./composer.js";
 import { button, copy, download, make, soon, tokens } from "./dom.js";
 import { Exchange } from "./exchange.js";
+import { Library } from "./kept.js";
 import { Notebook } from "./notebook.js";
 import { clean } from "./safe.js";
 import { Wire } from "./wire.js";
@@ -24,11 +25,11 @@ export class View {
     this.exchanges = new Map();
     this.commands = [];
     this.threads = [];
-    this.remembered = new Map(); // what was seen, for a kernel that starts anew
+    this.places = new Map(); // where somebody read in a conversation
     this.known = new Map(); // formulas by their text
     this.draw(el);
     this.watch();
-    this.start();
+    this.ready = this.sync(); // what is sent before waits for it
   }
 
   draw(el) {
@@ -60,6 +61,7 @@ export class View {
     this.log = make("div", { className: "rsql-log", role: "log", "aria-label": "Conversation", tabIndex: 0 });
     this.down = button("To the end", "chevron", () => this.follow(true), { className: "rsql-down", hidden: true });
     this.state = make("div", { className: "rsql-banner", role: "status", hidden: true });
+    this.trouble = make("div", { className: "rsql-trouble", role: "status", hidden: true });
     this.voice = make("div", { className: "rsql-hidden", "aria-live": "polite" });
     this.toast = make("div", { className: "rsql-toast", role: "status", hidden: true });
     this.sheet = make("div", { className: "rsql-sheet", role: "dialog", "aria-modal": "true", hidden: true });
@@ -68,6 +70,7 @@ export class View {
       { className: "rsql-panel", "aria-label": "Chat about this notebook" },
       header,
       this.state,
+      this.trouble,
       make("div", { className: "rsql-middle" }, this.log, this.down, this.toast),
       this.composer.node,
       this.sheet,
@@ -117,7 +120,7 @@ export class View {
     }
     const step = isMenu ? { ArrowDown: 1, ArrowUp: -1 }[key] : key === "Tab" && (shiftKey ? -1 : 1);
     if (!step) return false;
-    const stops = [...open.querySelectorAll("button, [tabindex='0']")];
+    const stops = [...open.querySelectorAll("button, input, [tabindex='0']")];
     stops[(stops.indexOf(document.activeElement) + step + stops.length) % stops.length].focus();
     return true;
   }
@@ -146,16 +149,11 @@ export class View {
     return this.tried(name, args, () => {});
   }
 
-  async sync(thread = this.thread) {
-    const told = await this.quietly("hello", { thread: thread ?? "" });
-    if (told) this.take(told);
-    else if (thread) this.sync("");
-  }
-
-  async start() {
-    await this.sync();
-    const told = await this.quietly("others", { thread: this.thread ?? "" });
-    for (const [thread, exchanges] of Object.entries(told?.threads ?? {})) this.remembered.set(thread, exchanges);
+  // Draw a conversation as the kernel has it; `exchange` is where to begin to read.
+  async sync(thread = this.thread, exchange = "") {
+    const told = await this.quietly("hello", { thread: thread ?? "", ...this.notebook.place });
+    if (told) this.take(told, exchange);
+    else if (thread) await this.sync("");
   }
 
   resync() {
@@ -163,7 +161,8 @@ export class View {
     this.syncing = setTimeout(() => this.sync(), 100);
   }
 
-  take(told) {
+  take(told, exchange = "") {
+    this.leave();
     this.wire.widget = told.widget;
     this.commands = told.commands;
     this.keeping = told.keep;
@@ -175,12 +174,66 @@ export class View {
     this.near.disconnect();
     this.log.replaceChildren();
     if (!told.exchanges.length) this.welcome();
-    const made = told.exchanges.map((exchange) => this.made(exchange));
-    this.log.append(...made.map((exchange) => exchange.node));
+    const made = told.exchanges.map((each) => this.made(each));
+    this.log.append(...made.map((each) => each.node));
+    this.longer(told.earlier);
     this.composer.running = told.exchanges.some(({ state }) => state === "running");
-    this.remembered.set(told.thread, told.exchanges);
-    this.follow(true);
+    this.troubled(told.trouble);
+    this.goTo(exchange ? { id: exchange, offset: 0 } : this.places.get(told.thread));
     this.meterSoon();
+  }
+
+  // ---- The place of reading, and the part of a long conversation that is not here yet. ----
+
+  // Note which answer stands at the top; at the end there is nothing to note.
+  leave() {
+    if (!this.thread) return;
+    const top = this.log.getBoundingClientRect().top;
+    const first = [...this.exchanges.values()].find((each) => each.node.getBoundingClientRect().bottom > top);
+    if (this.stuck || !first) this.places.delete(this.thread);
+    else this.places.set(this.thread, { id: first.told.id, offset: top - first.node.getBoundingClientRect().top });
+  }
+
+  goTo(place) {
+    const found = place && this.exchanges.get(place.id);
+    if (!found) return this.follow(true);
+    this.stuck = false;
+    found.appear();
+    found.node.scrollIntoView({ block: "start" });
+    this.log.scrollTop += place.offset;
+    this.down.hidden = false;
+    return undefined;
+  }
+
+  longer(count) {
+    this.log.querySelector(".rsql-earlier")?.remove();
+    if (!count) return;
+    const more = button("Show what was said before", "", () => this.earlier(more), {
+      text: `Show what was said before (${count})`,
+      className: "rsql-link rsql-earlier",
+    });
+    this.log.prepend(more);
+  }
+
+  async earlier(more) {
+    more.disabled = true;
+    const told = await this.ask("earlier", { thread: this.thread });
+    if (!told) return;
+    const below = this.log.scrollHeight - this.log.scrollTop;
+    const before = new Map(this.exchanges);
+    this.exchanges.clear();
+    const made = told.exchanges.map((each) => this.made(each));
+    for (const [id, each] of before) this.exchanges.set(id, each);
+    this.log.prepend(...made.map((each) => each.node));
+    this.longer(told.earlier);
+    this.log.scrollTop = this.log.scrollHeight - below;
+    this.log.focus();
+  }
+
+  // Why nothing is kept now.
+  troubled(text) {
+    this.trouble.hidden = !text;
+    this.trouble.textContent = text ?? "";
   }
 
   made(told) {
@@ -211,22 +264,19 @@ export class View {
       slow: () => this.gone || this.offline || this.banner("The kernel is busy; this goes on when it answers."),
       alive: () => this.gone || this.offline || this.banner(""),
       wait: () => this.say(told.text),
-      threads: () => this.listed(told.threads),
+      threads: () => {
+        this.troubled(told.trouble);
+        this.listed(told.threads);
+      },
     };
     if (kinds[told.push]) return kinds[told.push]();
-    if (told.thread !== this.thread) return told.exchange && this.remember(told.thread, told.exchange);
+    if (told.thread !== this.thread) return undefined;
     const known = this.exchanges.get(told.id);
     if (told.push === "exchange") return this.exchange(told.exchange, known);
     if (!known) return this.resync();
     if (told.push === "text") return known.text(told.at, told.text);
     if (told.push === "status") return known.status(told.status);
     return undefined;
-  }
-
-  // What is said in a conversation that is not shown.
-  remember(thread, told) {
-    const others = (this.remembered.get(thread) ?? []).filter(({ id }) => id !== told.id);
-    this.remembered.set(thread, [...others, told]);
   }
 
   exchange(told, known) {
@@ -247,18 +297,12 @@ export class View {
       this.meterSoon();
     } else if (running) this.voice.textContent = "The answer is being written.";
     this.composer.running = [...this.exchanges.values()].some((each) => each.told.state === "running");
-    this.remembered.set(
-      this.thread,
-      [...this.exchanges.values()].map((each) => ({
-        ...each.told,
-        answer: each.prose ? each.told.answer : each.waiting,
-      })),
-    );
     this.follow();
   }
 
   // Whether it was taken; what was looked at and is not what would be sent now is shown anew.
   async send(text, { replaces = "", model = "", seen = "" } = {}) {
+    await this.ready;
     const told = await this.tried("ask", { thread: this.thread, text, model, replaces, seen }, (error) =>
       error.kind === "Outdated" ? this.preview(true) : this.wrong(error),
     );
@@ -402,7 +446,13 @@ export class View {
         return open;
       }),
       button("New conversation", "plus", () => this.begin(), { text: "New conversation", role: "menuitem" }),
+      button("Find and manage all", "", () => this.library(), { text: "Find and manage all …", role: "menuitem" }),
     );
+  }
+
+  library() {
+    this.dismiss(this.root);
+    new Library(this).open();
   }
 
   drawMore(own) {
@@ -421,7 +471,12 @@ export class View {
       item("Copy as Markdown", () =>
         this.exported((told) => copy(told.markdown, this.more).then(() => this.say("Copied."))),
       ),
-      item("Save as a Markdown file", () => this.exported((told) => download(told.name, told.markdown))),
+      item("Save as a Markdown file", () =>
+        this.exported((told) => download(told.name, told.markdown, "text/markdown")),
+      ),
+      item("Save as a JSON file", () =>
+        this.exported((told) => download(told.name, told.text, "application/json"), "json"),
+      ),
       this.notebook.cells
         ? item("Insert as cells", () =>
             this.exported((told) => {
@@ -509,24 +564,26 @@ export class View {
   }
 
   show(title, text, { notes = [], action = null } = {}) {
-    this.opener = document.activeElement;
-    const close = button("Close", "close", () => this.dismiss(this.root));
-    this.sheet.replaceChildren(
-      make(
-        "header",
-        {},
-        make("strong", { textContent: title }),
-        make("span", { className: "rsql-grow" }),
-        action,
-        button("Copy", "copy", (event) => copy(text, event.currentTarget)),
-        close,
-      ),
+    const { header } = this.dialog(
+      title,
       ...notes.filter(Boolean).map((note) => make("p", { className: "rsql-note", textContent: note })),
       make("pre", { tabIndex: 0, textContent: text }),
     );
+    const close = header.lastChild;
+    close.before(...[action, button("Copy", "copy", (event) => copy(text, event.currentTarget))].filter(Boolean));
+  }
+
+  // A dialog over the panel; its header takes more buttons before its last, which closes it.
+  dialog(title, ...content) {
+    this.opener = this.root.contains(document.activeElement) ? document.activeElement : this.composer.box;
+    const close = button("Close", "close", () => this.dismiss(this.root));
+    const grow = make("span", { className: "rsql-grow" });
+    const header = make("header", {}, make("strong", { textContent: title }), grow, close);
+    this.sheet.replaceChildren(header, ...content);
     this.sheet.setAttribute("aria-label", title);
     this.sheet.hidden = false;
     close.focus();
+    return { header };
   }
 
   say(text, wrong = false) {
@@ -572,7 +629,9 @@ export class View {
     if (!session) return;
     const status = (_, now) => {
       if (["restarting", "autorestarting", "dead", "terminating"].includes(now)) this.lost();
+      else if (now === "idle" && this.gone && !this.reviving) this.revive();
     };
+    const moved = () => this.quietly("moved", this.notebook.place);
     const line = (_, now) => {
       if (this.gone) return; // a new kernel has a new connection
       if (now === "connected" && this.offline) {
@@ -586,7 +645,9 @@ export class View {
     };
     session.statusChanged.connect(status);
     session.connectionStatusChanged.connect(line);
+    this.notebook.context.pathChanged?.connect(moved);
     this.unwatch = () => {
+      this.notebook.context.pathChanged?.disconnect(moved);
       session.statusChanged.disconnect(status);
       session.connectionStatusChanged.disconnect(line);
     };
@@ -600,13 +661,14 @@ export class View {
     for (const each of this.exchanges.values())
       if (each.told.state === "running") each.update({ ...each.told, state: "stopped" });
     this.banner(
-      "The kernel was restarted; variables are gone, the conversation is still here. ",
+      "The kernel has ended; variables are gone, the conversation is still here. ",
       button("Go on with the new kernel", "retry", () => this.revive(), { text: "Go on", className: "rsql-primary" }),
     );
   }
 
-  // A new panel in the new kernel, under the old name; it is told what was said.
+  // A new panel in the new kernel, under the old name; it has what is kept.
   async revive() {
+    this.reviving = true;
     this.banner("Starting …");
     try {
       const { kernel } = this.notebook.session.session;
@@ -614,17 +676,13 @@ export class View {
       const code = `__import__("rsql_magic").ChatPanel().open(model_id=${JSON.stringify(id)})`;
       await kernel.requestExecute({ code, store_history: false, stop_on_error: false }).done;
       this.wire.attach(await this.notebook.manager.get_model(id));
-      const threads = this.threads.map(({ id: thread, title, shared }) => ({
-        title,
-        shared,
-        exchanges: this.remembered.get(thread) ?? [],
-      }));
-      const told = await this.wire.call("restore", { threads });
       this.gone = false;
       this.banner("");
-      this.take(told);
+      await (this.ready = this.sync());
     } catch (error) {
       this.banner(`That did not work (${error.message ?? error}). Run the cell again.`);
+    } finally {
+      this.reviving = false;
     }
   }
 }

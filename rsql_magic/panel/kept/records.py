@@ -1,0 +1,103 @@
+"""Questions and answers as what is written of them, and read again."""
+
+# A record is JSON: what a view shows of a pair (`MessagePair.as_dict`), the turn that the model reads again, the
+# chart's specification, and what a rating needs. A field that this version does not know is left alone, one that is
+# missing has its default, so that an older and a newer kernel can share the file.
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rsql_magic.gateway import Origin, Turn, Usage
+from rsql_magic.panel.threads import MessagePair
+from rsql_magic.text2sql import Verified
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LARGEST = 16_000_000  # bytes of a record
+_LONGEST = 2_000_000  # characters of a text of one that was too large
+_TOO_LARGE = "too large to be kept whole: {0} left out"
+_PLAIN = ("id", "question", "answer", "state", "task", "by", "footer", "model", "requested_model", "request_id")
+_MORE = ("rating", "sources", "citations", "problems", "notes", "error", "result", "drawing", "topic", "at")
+
+
+def written(pair: MessagePair) -> bytes:
+    """A pair as it is kept; what makes it larger than `LARGEST` is left out, and a note says so.
+
+    Example:
+        >>> read(written(MessagePair("How many?", "Two.", "done"))).answer
+        'Two.'
+    """
+    body = _encoded(values := _values(pair))
+    if len(body) > LARGEST:
+        values["drawing"], values["notes"] = None, [*values["notes"], _TOO_LARGE.format("its chart")]
+        if values["result"]:
+            values["result"] = {**values["result"], "chart": False}
+        body = _encoded(values)
+    if len(body) > LARGEST:
+        values["notes"][-1] = _TOO_LARGE.format("its chart, its rows and the end of its text")
+        values |= {name: values[name][:_LONGEST] for name in ("question", "answer")}
+        values["turn"], values["citations"] = None, []
+        if values["result"]:
+            kept = {**values["result"], "rows": [], "columns": [], "sql": values["result"]["sql"][:_LONGEST]}
+            values["result"] = kept | {"drafts": []}
+        body = _encoded(values)
+    return body
+
+
+def _values(pair: MessagePair) -> dict[str, Any]:
+    values = {name: getattr(pair, name) for name in (*_PLAIN, *_MORE)}
+    turn, query = pair.turn, pair.query
+    kept = None if turn is None else msgspec.to_builtins(turn) | {"connection": turn.lasting_connection}
+    verified = None if query is None else {"question": query.question, "sql": query.sql, "dialect": query.dialect}
+    return values | {"notes": [*pair.notes], "turn": kept, "query": verified}
+
+
+def _encoded(values: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(values, enc_hook=str)
+    except UnicodeEncodeError:  # half a character, as a model may write one
+        return msgspec.json.encode(_whole(msgspec.to_builtins(values, enc_hook=str)), enc_hook=str)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_whole(name): _whole(each) for name, each in value.items()}
+    return [_whole(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def read(body: bytes) -> MessagePair:
+    """The pair of a record."""
+    values: dict[str, Any] = msgspec.json.decode(body)
+    known = {name: values[name] for name in (*_PLAIN, *_MORE) if name in values}
+    known |= {name: tuple(known.get(name) or ()) for name in ("sources", "citations", "problems", "notes")}
+    pair = MessagePair(**known)
+    if turn := values.get("turn"):
+        pair.turn = _turn(turn)
+    if query := values.get("query"):
+        pair.query = Verified(query["question"], query["sql"], query["dialect"])
+    return pair
+
+
+def _turn(values: Mapping[str, Any]) -> Turn:
+    usage = _fields(Usage, values.get("usage") or {})
+    usage["limits"] = ()  # of a moment that is gone
+    origin = Origin(**_fields(Origin, values.get("origin") or {}))
+    known = _fields(Turn, values) | {"usage": Usage(**usage), "origin": origin}
+    return Turn(**known | {"sources": tuple(known.get("sources") or ())})
+
+
+def _fields(form: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {each.name: values[each.name] for each in dataclasses.fields(form) if each.name in values}
+
+
+def text_of(values: Mapping[str, Any]) -> str:
+    """What a search looks through: question, answer and query."""
+    sql = str((values.get("result") or {}).get("sql") or "")
+    return "\n".join([str(values.get("question") or ""), str(values.get("answer") or ""), sql])
