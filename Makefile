@@ -6,7 +6,7 @@ parallel := -n 2 --dist loadfile --no-loadscope-reorder
 # Tests of programs also wait for them: three at a time keep two processors busy.
 waiting := -n 3 --dist loadfile --no-loadscope-reorder
 unit := tests/rsql_magic tests/jupyter_server_ext tests/test_*.py
-.PHONY: help setup setup-check setup-test demo lab quick test test-all coverage check bench eval bench-hub programs spark distributions ha screenshots docs lock release
+.PHONY: help setup setup-check setup-test demo lab quick test test-all coverage check check-sidebar bench eval bench-hub programs spark distributions ha screenshots docs lock release
 
 # Every program that the tests start would compile all that it imports anew: three times the time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -35,11 +35,11 @@ lab: setup ## JupyterLab with the gateway on and the demo notebook open
 quick: setup-check ## the tests without programs (servers, browsers, kernels, R), simulations and generated cases
 	$(python) -m pytest -q $(parallel) -m quick $(unit) tests/contract
 
-test: setup-test check ## every test: unit, contract, end to end
+test: setup-test check check-sidebar ## every test: unit, contract, end to end
 	$(python) -m pytest $(parallel) -m $(usual) $(unit)
 	$(python) -m pytest $(waiting) -m $(usual) tests/hub tests/e2e tests/ha tests/clients tests/contract
 
-test-all: setup-test check ## make test, and the full sweeps of generated cases that it samples
+test-all: setup-test check check-sidebar ## make test, and the full sweeps of generated cases that it samples
 	$(python) -m pytest --timeout 0 -m "not bench and not programs and not distributions and not spark"
 
 coverage: setup-test ## the lines of both packages that make test runs, programs that it starts included: at least 95 %
@@ -53,6 +53,10 @@ check: setup-check ## lint, types, architecture
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	$(python) -m pytest -q tests/test_architecture.py
+
+check-sidebar: setup-test ## types and unit tests of JupyterLab's sidebar
+	@npm --prefix labextension run --silent check
+	@npm --prefix labextension run --silent test
 
 bench: setup-test ## speed, as ratios measured side by side in one run
 	$(python) -m pytest -m bench -s --timeout 0 tests/bench

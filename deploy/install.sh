@@ -62,7 +62,7 @@ build() {
   local pip=("$work/build/bin/python" -m pip --disable-pip-version-check -q)
   "${pip[@]}" install --require-hashes --no-deps --only-binary :all: -r "$here/deploy/docker/build.txt"
   mkdir "$work/source"
-  (cd "$here" && cp -r pyproject.toml README.md LICENSE CHANGELOG.md jupyter-config jupyter_server_ext rsql_magic r "$work/source")
+  (cd "$here" && cp -r pyproject.toml hatch_build.py README.md LICENSE CHANGELOG.md jupyter-config jupyter_server_ext rsql_magic r "$work/source")
   "${pip[@]}" wheel --no-build-isolation --no-deps --no-index -w "$work" "$work/source"
   # A new environment takes the place of the old one when it is whole.
   $python -m venv --without-pip "$work/rsql"

@@ -38,6 +38,7 @@ def main() -> None:
     if not re.search(rf"^## {re.escape(version)}\b.*\d{{4}}-\d\d-\d\d", changes, re.M):
         sys.exit(f"CHANGELOG.md has no section '## {version} (YYYY-MM-DD)'.")
     shutil.rmtree(DIST, ignore_errors=True)
+    _build_sidebar()
     wheel, sdist = _build(ROOT, DIST, "wheel"), _build(ROOT, DIST, "sdist")
     _check_metadata(wheel, version)
     with tempfile.TemporaryDirectory() as folder:
@@ -53,13 +54,23 @@ def _build(source: Path, out: Path, target: str) -> Path:
     return built
 
 
+def _build_sidebar() -> None:
+    """What JupyterLab loads, which the wheel holds ready to use."""
+    npm = shutil.which("npm") or sys.exit("The sidebar of JupyterLab is built by Node: install nodejs and npm.")
+    for command in (["ci", "--no-audit", "--no-fund", "--loglevel=error"], ["run", "--silent", "build"]):
+        subprocess.run([npm, "--prefix", str(ROOT / "labextension"), *command], check=True, stdout=subprocess.DEVNULL)
+
+
 def _check_metadata(wheel: Path, version: str) -> None:
     """The metadata are valid, and say what pyproject.toml says."""
     with ZipFile(wheel) as archive:
-        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        names = archive.namelist()
+        (name,) = (name for name in names if name.endswith(".dist-info/METADATA"))
         metadata = Metadata.from_email(archive.read(name), validate=True)
     if (metadata.name, str(metadata.version)) != ("rsql-jupyter", version) or not metadata.description:
         sys.exit(f"{wheel.name} is not rsql-jupyter {version} with its README.")
+    if not any("labextensions/@rsql/lab/static/remoteEntry" in name for name in names):
+        sys.exit(f"{wheel.name} holds no sidebar for JupyterLab.")
 
 
 def _check_sdist(sdist: Path, wheel: Path, folder: Path) -> None:
@@ -92,6 +103,8 @@ def _try_out(wheel: Path, version: str, folder: Path) -> None:
     if str(programs.parent) not in where or run("rsql", "--version") != f"rsql {version}\n":
         sys.exit(f"The environment holds something else than rsql {version}: {where}")
     run("jupyter", "rsql", "--help")
+    if not (programs.parent / "share/jupyter/labextensions/@rsql/lab/package.json").exists():
+        sys.exit("The sidebar was not installed where JupyterLab looks for it.")
     run("python", "-c", QUESTION)
 
 

@@ -104,6 +104,25 @@ if [ -n "$packages" ]; then
   echo "$packages $wanted" >.venv/.installed
 fi
 
+# The sidebar in JupyterLab. The wheel holds it ready to use; from a clone it is built, which takes Node some seconds.
+if [[ $purpose =~ ^(demo|test)$ ]]; then
+  sidebar=.venv/share/jupyter/labextensions/@rsql/lab
+  sources=$(cat labextension/{package-lock.json,build.mjs,tsconfig.json} labextension/src/* labextension/schema/* \
+    rsql_magic/static/{panel,vendor}/* pyproject.toml | cksum)
+  if ! have npm; then
+    say "Node (nodejs and npm) is missing: JupyterLab comes without the sidebar, which is built by it."
+  elif [ "$(cat labextension/dist/.built 2>/dev/null)" != "$sources" ]; then
+    say "Building the sidebar …"
+    (cd labextension
+      cmp -s package-lock.json node_modules/.installed.json || {
+        npm ci --no-audit --no-fund --loglevel=error >/dev/null && cp package-lock.json node_modules/.installed.json; }
+      node build.mjs >/dev/null && echo "$sources" >dist/.built)
+  fi
+  if [ -e labextension/dist/package.json ] && [ ! -e $sidebar ]; then
+    mkdir -p "$(dirname $sidebar)" && ln -sfn "$PWD/labextension/dist" $sidebar
+  fi
+fi
+
 if [ "$purpose" = spark ]; then
   awk '/^[a-z]/ { spark = /^(pyspark|py4j)=/ } spark' requirements.lock >build/requirements-of-spark.lock
   if ! cmp -s build/requirements-of-spark.lock build/spark/installed.lock; then

@@ -22,6 +22,7 @@ from rsql_magic.errors import BadInput, BudgetSpent, CodeFailed, QueryFailed, Rs
 from rsql_magic.notebook import completion
 from rsql_magic.notebook.line import Line, help_of, install_syntax, line_and_cell, misread, read_line, remove_syntax
 from rsql_magic.options import ASK, CHARTS, SQL_AI, WAYS, help_text
+from rsql_magic.panel import CommViews
 from rsql_magic.plain_text import unlinked
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class RsqlMagics(Magics):
         if assistant is not None:
             self.assistant = assistant
         self.session = Session(shell)
+        self._sidebar = CommViews(getattr(getattr(shell, "kernel", None), "comm_manager", None), self.panel)
 
     @cached_property
     def assistant(self) -> Assistant:
@@ -97,6 +99,7 @@ class RsqlMagics(Magics):
         known: list[Any] = self._shell.configurables
         if self.settings in known:
             known.remove(self.settings)
+        self._sidebar.end()
         if "conversations" in vars(self):
             self.conversations.close()
         if "assistant" in vars(self):

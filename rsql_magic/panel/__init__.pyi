@@ -1,4 +1,5 @@
 from .chat_panel import ChatPanel as ChatPanel
+from .comm_views import CommViews as CommViews
 from .conversations import Conversations as Conversations
 from .kept.store import Head as Head
 from .kept.writing import Keeper as Keeper

@@ -62,7 +62,13 @@ class AnswerTask:
     _tables_failed: bool = False  # whether a query was tried, and the question is asked about the notebook now
 
     def __post_init__(self) -> None:
-        self._assistant, self._snapshot = self._panel.assistant, self._panel.snapshot()
+        self._assistant, self._snapshot = self._panel.assistant, self._notebook
+
+    # The notebook as it is now; for a question about a cell that failed, as it was then.
+    @property
+    def _notebook(self) -> NotebookSnapshot:
+        snapshot = self._panel.snapshot()
+        return self.pair.about.into(snapshot) if self.pair.about else snapshot
 
     def is_of(self, panel: ChatPanel) -> bool:
         """Whether it was asked in this panel."""
@@ -171,7 +177,7 @@ class AnswerTask:
         return self._assistant.connections.is_bound((self._is_sql and named) or "", self._snapshot.namespace)
 
     def _build(self, *, lenient: bool, r: bool = True) -> Preview:
-        self._snapshot = self._panel.snapshot()  # anew: the question may have waited for a cell
+        self._snapshot = self._notebook  # anew: the question may have waited for a cell
         if self._command.about_error and self._snapshot.error is None:
             raise messages.no_error()
         catalog = self._assistant.catalog_in_use()

@@ -2,7 +2,7 @@
 
 # One `ChatPanel` has threads; the first is the notebook's own conversation, which the magics share. Its views, one in
 # each page that shows it, send requests and receive what changes. A view is a page in a browser, so its messages are
-# checked here: each public method of `_Conversing` and `_Answers` is a request of that name.
+# checked here: each public method of `_Conversing`, `_Answers` and `_Changing` is a request of that name.
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rsql_magic.display import charts, safe_markdown
 from rsql_magic.errors import BadInput, GatewayError, RsqlError, UnknownName
 from rsql_magic.panel import messages, outputs
 from rsql_magic.panel.answer_task import MainThread
+from rsql_magic.panel.cell_changes import CellChange, CellChanges, FailedCell
 from rsql_magic.panel.conversations import Conversations
 from rsql_magic.panel.questions import Message, Questions
 from rsql_magic.plain_text import printable
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
 
     from rsql_magic.answers import NotebookSnapshot
     from rsql_magic.assistant import Assistant
+    from rsql_magic.panel.comm_views import CommViews
     from rsql_magic.panel.threads import MessagePair, Thread
 
 # The output in front ends that do not draw the panel.
 _ABSENT = "The chat panel; run the cell to open it. %rsql history prints what was said."
 # Requests that wait for the gateway, the main thread or a frame.
-SLOW = frozenset({"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota", "kept", "export"})
+SLOW = frozenset(
+    {"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota", "kept", "export"}
+    | {"change", "change_preview"}
+)
 
 _MOST_PIECES = 200  # formulas, or blocks of code, of one request
 _LONGEST_MESSAGE = 400_000  # characters; the setting for questions is checked later, when names are filled in
@@ -62,7 +67,8 @@ class ChatPanel:
         self.threads.watchers.append(self._told)
         self.threads.listed.append(self.push_heads)
         self.questions = Questions(self)
-        self._slow = ThreadPoolExecutor(4, thread_name_prefix="rsql-panel")
+        self.changes = CellChanges(self)
+        self._slow = ThreadPoolExecutor(8, thread_name_prefix="rsql-panel")
         self._widget: Any = None
         self._keep = keep
         self._transcript: Any = None
@@ -95,7 +101,11 @@ class ChatPanel:
         if self._widget is None:
             from rsql_magic.panel.widget import PanelWidget
 
-            self._widget = PanelWidget(self._receive, **options)
+            self._widget = PanelWidget(self.receive, **options)
+
+    def attach(self, views: CommViews) -> None:
+        """Talk to views that need no widget."""
+        self._widget = views
 
     @property
     def markdown(self) -> str:
@@ -136,6 +146,7 @@ class ChatPanel:
     def close(self) -> None:
         """Stop running answers, and take the panel from its views."""
         self.questions.close()
+        self.changes.close()
         self.threads.watchers.remove(self._told)
         self.threads.listed.remove(self.push_heads)
         if self._owns_threads:
@@ -151,7 +162,8 @@ class ChatPanel:
         """The name by which front ends know the widget."""
         return str(self._widget.model_id) if self._widget is not None else ""
 
-    def _receive(self, message: dict[str, Any]) -> None:
+    def receive(self, message: dict[str, Any]) -> None:
+        """Take a view's message; the reply goes to all views, and those that did not ask pass it over."""
         if not known(name := message.get("do")):
             return
         if name in SLOW:
@@ -171,6 +183,9 @@ class ChatPanel:
         except TypeError as error:
             reason = f"The panel did not understand its view ({error})."
             reply = {"error": {"message": reason, "hint": "Reload the page."}}
+        except Exception as error:  # noqa: BLE001 - a view that gets no reply waits for ever
+            reason = f"The panel failed ({type(error).__name__}: {error})."
+            reply = {"error": {"message": reason, "hint": "Try again."}}
         return {**reply, "n": message.get("n")}
 
     def send(self, content: Mapping[str, Any]) -> None:
@@ -264,11 +279,14 @@ class _Conversing:
         self._panel.keep = bool(on)
 
     # Send a message; `replaces` names a pair that goes, with all after it, `seen` a preview of it.
-    def ask(self, *, thread: str, text: str, model: str = "", replaces: str = "", seen: str = "") -> dict[str, Any]:
+    # `about` is a cell that failed (`FailedCell`), whose error is to be explained.
+    def ask(
+        self, *, thread: str, text: str, model: str = "", replaces: str = "", seen: str = "", about: Any = None
+    ) -> dict[str, Any]:
         if len(text) > _LONGEST_MESSAGE:
             hint = "Put the data into a variable and name that."
             raise BadInput(f"The message has {len(text):,} characters.", hint=hint)
-        message = Message(thread, text, model, replaces)
+        message = Message(thread, text, model, replaces, FailedCell.read(about))
         return self._panel.questions.send(self._panel.threads.find(thread), message, seen)
 
     def stop(self, *, thread: str) -> None:
@@ -279,8 +297,10 @@ class _Conversing:
         return self._panel.questions.chips(self._panel.threads.find(thread), Message(thread, text))
 
     # Exactly what would be sent; `seen` is the name by which `ask` sends it as it is.
-    def preview(self, *, thread: str, text: str, model: str = "", replaces: str = "") -> dict[str, Any]:
-        message = Message(thread, text, model, replaces)
+    def preview(
+        self, *, thread: str, text: str, model: str = "", replaces: str = "", about: Any = None
+    ) -> dict[str, Any]:
+        message = Message(thread, text, model, replaces, FailedCell.read(about))
         return self._panel.questions.preview(self._panel.threads.find(thread), message)
 
     # What an `@` can stand for.
@@ -388,7 +408,30 @@ class _Answers:
         return self._panel.threads.find(thread).pair(pair)
 
 
-_REQUESTS = (_Conversing, _Answers)
+class _Changing:
+    """Requests about the code of the notebook's cells, which a view changes when the user says so."""
+
+    def __init__(self, panel: ChatPanel) -> None:
+        self._panel = panel
+
+    # Propose a change of `source`, a cell or a part of the `whole` one: its error mended (`about`), or as instructed.
+    def change(
+        self, *, change: str, source: str, about: Any = None, instruction: str = "", whole: str = "", seen: str = ""
+    ) -> dict[str, Any]:
+        asked = CellChange(source, FailedCell.read(about), instruction, whole)
+        return self._panel.changes.propose(asked, change, seen)
+
+    # Exactly what would be sent for it.
+    def change_preview(
+        self, *, source: str, about: Any = None, instruction: str = "", whole: str = ""
+    ) -> dict[str, Any]:
+        return self._panel.changes.preview(CellChange(source, FailedCell.read(about), instruction, whole))
+
+    def change_stop(self, *, change: str) -> None:
+        self._panel.changes.stop(change)
+
+
+_REQUESTS = (_Conversing, _Answers, _Changing)
 
 
 def known(name: Any) -> bool:

@@ -17,6 +17,7 @@ from rsql_magic.panel.answer_task import AnswerTask, Busy, connection_and_text, 
 from rsql_magic.panel.threads import MessagePair, new_id
 
 if TYPE_CHECKING:
+    from rsql_magic.panel.cell_changes import FailedCell
     from rsql_magic.panel.chat_panel import ChatPanel
     from rsql_magic.panel.threads import Thread
     from rsql_magic.sql import Catalog
@@ -38,6 +39,7 @@ class Message:
     text: str
     model: str = ""
     replaces: str = ""
+    about: FailedCell | None = None  # the cell whose error is to be explained; then the text is a title
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,11 @@ class Questions:
     def _task(self, thread: Thread, message: Message) -> AnswerTask:
         panel, snapshot = self._panel, self._panel.snapshot()
         # Only R knows its last error, and it is asked when the question is prepared.
-        command = messages.read(message.text, has_error=snapshot.error is not None or _r_runs())
-        pair = MessagePair(message.text.strip(), task=command.action, requested_model=message.model)
+        has_error = snapshot.error is not None or _r_runs() or message.about is not None
+        command = messages.read("/explain" if message.about else message.text, has_error=has_error)
+        pair = MessagePair(
+            message.text.strip(), task=command.action, requested_model=message.model, about=message.about
+        )
         if command.action == "sql_ai":
             pair.topic = connection_and_text(command.text, self._assistant, snapshot)[1]
 

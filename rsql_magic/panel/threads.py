@@ -10,7 +10,7 @@ import re
 import time
 import uuid
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.answers import cited
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rsql_magic.gateway import Chat
+    from rsql_magic.panel.cell_changes import FailedCell
     from rsql_magic.text2sql import Verified
 
 SHARED = "Notebook"  # title of the thread that the magics share
@@ -64,13 +65,15 @@ class MessagePair:
     query: Verified | None = field(default=None, repr=False)  # to keep it as verified
     topic: str = ""  # the question without a connection before it
     at: float = field(default_factory=time.time)  # when it was asked first, Unix time
+    about: FailedCell | None = None  # the cell whose error it is about
     id: str = field(default_factory=new_id)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a view."""
         names = ("id", "question", "answer", "state", "task", "by", "status", "footer", "model", "requested_model")
         more = ("at", "request_id", "rating", "sources", "citations", "problems", "notes", "error", "result")
-        return {name: getattr(self, name) for name in (*names, *more)}
+        about = asdict(self.about) if self.about else None
+        return {name: getattr(self, name) for name in (*names, *more)} | {"about": about}
 
     @property
     def markdown(self) -> str:

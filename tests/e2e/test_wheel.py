@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -16,9 +18,9 @@ ROOT = Path(__file__).parent.parent.parent
 def wheel(tmp_path_factory):
     """The wheel, built from a copy that holds only what the project ships."""
     copy = tmp_path_factory.mktemp("source")
-    for name in ("rsql_magic", "jupyter_server_ext", "jupyter-config", "r"):
+    for name in ("rsql_magic", "jupyter_server_ext", "jupyter-config", "labextension/dist", "r"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     out = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
@@ -55,6 +57,29 @@ def test_everything_that_is_not_code_is_in_the_wheel(python, tmp_path):
     )
     assert str(ROOT) not in out
     assert run(python, "from rsql_magic.prompts import load; print(load('sql')[:9])", tmp_path).startswith("You write")
+
+
+def test_jupyterlab_finds_the_sidebar_where_the_wheel_puts_it(wheel, tmp_path):
+    """What pip does with a wheel's data files: no Node, and nothing to enable."""
+    with ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if "/labextensions/" in name]
+        data = names[0].split("/share/")[0]
+        archive.extractall(tmp_path, names)
+    sizes = [(tmp_path / name).stat().st_size for name in names if name.endswith(".js")]
+    assert len(sizes) == 1
+    assert {Path(name).name for name in names} >= {"package.json", "plugin.json", "install.json"}
+    listed = subprocess.run(
+        [sys.executable, "-m", "jupyter", "labextension", "list"],
+        env={**os.environ, "JUPYTER_PATH": str(tmp_path / data / "share" / "jupyter"), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    where, _, rest = (listed.stdout + listed.stderr).partition(str(tmp_path / data / "share/jupyter/labextensions"))
+    assert where, rest
+    (line,) = (line for line in rest.partition("labextensions")[0].splitlines() if "@rsql/lab" in line)
+    assert "enabled" in line
+    assert "OK" in line
 
 
 def test_the_magics_answer(python, tmp_path):

@@ -26,7 +26,8 @@ from .real_hub import PROXY, ROOT, TESTER, RealHub, wait_until
 PAGE = (ROOT / "docs" / "administration.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", PAGE, re.M | re.S)
 FROM_PYPI = os.environ.get("RSQL_GUIDE") == "pypi"
-SHIPPED = ("rsql_magic", "jupyter_server_ext", "jupyter-config", "r", "pyproject.toml", "README.md", "LICENSE")
+FOLDERS = ("rsql_magic", "jupyter_server_ext", "jupyter-config", "r")
+SHIPPED = (*FOLDERS, "pyproject.toml", "hatch_build.py", "README.md", "LICENSE")
 MORE = """
 c.JupyterHub.hub_port = {hub_port}
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api_port}"

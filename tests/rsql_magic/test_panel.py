@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import json
 import re
 import threading
@@ -15,7 +16,7 @@ from panel_talk import Loop, Talk, in_thread
 from rsql_magic.errors import GatewayUnreachable
 from rsql_magic.panel import ChatPanel, widget
 from rsql_magic.panel.answer_task import MainThread
-from rsql_magic.panel.chat_panel import known
+from rsql_magic.panel.chat_panel import _REQUESTS, known
 from rsql_magic.panel.threads import MessagePair
 
 pytestmark = pytest.mark.usefixtures("without_r")
@@ -641,3 +642,11 @@ def test_without_a_front_end_it_is_text_with_what_was_said(talk, gateway, capsys
     talk.panel.show()
     assert "> A question?" in capsys.readouterr().out
     assert isinstance(talk.panel, ChatPanel)
+
+
+def test_the_kernel_and_its_views_know_the_same_requests():
+    source = (Path(widget.__file__).parents[1] / "static" / "panel" / "requests.js").read_text()
+    told = {name: re.findall(r'"(\w+)"', names) for name, names in re.findall(r"^  (\w+): \[(.*)\],$", source, re.M)}
+    parts = [vars(part) for part in _REQUESTS]
+    known = {name: method for part in parts for name, method in part.items() if not name.startswith("_")}
+    assert told == {name: list(inspect.signature(method).parameters)[1:] for name, method in known.items()}

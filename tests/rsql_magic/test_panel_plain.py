@@ -69,7 +69,7 @@ class Host:
             assert time.monotonic() < deadline, self.page.locator(".rsql-panel").inner_text()
             self.page.wait_for_timeout(10)
             while not self._asked.empty():
-                self.panel._receive(self._asked.get())
+                self.panel.receive(self._asked.get())
             while not self._told.empty():
                 self.page.evaluate("told => hear(told)", self._told.get())
 

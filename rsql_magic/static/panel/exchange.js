@@ -312,8 +312,8 @@ export class Exchange {
   }
 
   again(model = "") {
-    const { id, question, requested_model } = this.told;
-    this.view.send(question, { replaces: id, model: model || requested_model });
+    const { id, question, requested_model, about } = this.told;
+    this.view.send(question, { replaces: id, model: model || requested_model, about });
   }
 
   rate(rating) {

@@ -30,19 +30,29 @@ export class Notebook {
     return this.manager?.rendermime;
   }
 
-  // Below what was inserted last, else below the panel's own cell.
+  // Below what was inserted last; else below the cell that is chosen, for a panel beside the notebook, or its own cell.
   insert(cells) {
     const shared = this.cells;
-    let place = shared.cells.findIndex((cell) => cell.id === this.last) + 1;
+    const chosen = this.manager.chosen?.();
+    let place = chosen === this.chosen ? shared.cells.findIndex((cell) => cell.id === this.last) + 1 : 0;
     if (!place) {
       const own = this.el.closest(".jp-Cell");
-      const index = own ? Number(own.dataset.windowedListIndex ?? [...own.parentNode.children].indexOf(own)) : NaN;
+      const index = own ? Number(own.dataset.windowedListIndex ?? [...own.parentNode.children].indexOf(own)) : chosen;
       place = Number.isInteger(index) && index >= 0 ? index + 1 : shared.cells.length;
     }
+    this.chosen = chosen;
     for (const { kind, source } of cells) {
       const metadata = kind === "code" ? { trusted: true } : {};
       this.last = shared.insertCell(place, { cell_type: kind, source, metadata }).id;
       place += 1;
     }
+  }
+
+  // What carries messages to a panel in a kernel that started anew; `id` is the old widget's.
+  async reopen(id) {
+    if (this.manager.reopen) return this.manager.reopen();
+    const code = `__import__("rsql_magic").ChatPanel().open(model_id=${JSON.stringify(id)})`;
+    await this.session.session.kernel.requestExecute({ code, store_history: false, stop_on_error: false }).done;
+    return this.manager.get_model(id);
   }
 }

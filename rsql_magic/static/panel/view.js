@@ -7,16 +7,12 @@ import { Composer } from "./composer.js";
 import { button, copy, download, make, soon, tokens } from "./dom.js";
 import { Exchange } from "./exchange.js";
 import { Library } from "./kept.js";
+import { nearest } from "./limits.js";
 import { Notebook } from "./notebook.js";
 import { clean } from "./safe.js";
 import { Wire } from "./wire.js";
 
 const NEAR = 40; // pixels from the end that count as being there
-const SIZES = [
-  ["minute", "min"],
-  ["hour", "h"],
-  ["day", "day"],
-];
 
 export class View {
   constructor(model, el) {
@@ -301,9 +297,9 @@ export class View {
   }
 
   // Whether it was taken; what was looked at and is not what would be sent now is shown anew.
-  async send(text, { replaces = "", model = "", seen = "" } = {}) {
+  async send(text, { replaces = "", model = "", seen = "", about = null } = {}) {
     await this.ready;
-    const told = await this.tried("ask", { thread: this.thread, text, model, replaces, seen }, (error) =>
+    const told = await this.tried("ask", { thread: this.thread, text, model, replaces, seen, about }, (error) =>
       error.kind === "Outdated" ? this.preview(true) : this.wrong(error),
     );
     if (!told) return false;
@@ -610,15 +606,12 @@ export class View {
     this.metering = setTimeout(async () => {
       if (!this.exchanges.size) return; // nothing was asked: no gateway is started to look at limits
       const told = await this.quietly("quota", {});
-      const all = SIZES.map(([name, short]) => ({ short, ...told?.limits?.[name] })).filter(
-        ({ limit, remaining }) => limit > 0 && limit < 2 ** 31 - 1 && remaining >= 0,
-      );
-      const least = all.sort((a, b) => a.remaining / a.limit - b.remaining / b.limit)[0];
+      const least = nearest(told?.limits);
       this.meter.hidden = !least;
       if (!least) return;
-      this.meter.textContent = `${least.remaining.toLocaleString("en")} of ${least.limit.toLocaleString("en")} left / ${least.short}`;
-      this.meter.style.setProperty("--left", `${(100 * least.remaining) / least.limit}%`);
-      this.meter.classList.toggle("rsql-low", least.remaining / least.limit < 0.1);
+      this.meter.textContent = least.text;
+      this.meter.style.setProperty("--left", `${100 * least.share}%`);
+      this.meter.classList.toggle("rsql-low", least.share < 0.1);
     }, 400);
   }
 
@@ -671,11 +664,7 @@ export class View {
     this.reviving = true;
     this.banner("Starting …");
     try {
-      const { kernel } = this.notebook.session.session;
-      const id = this.wire.widget;
-      const code = `__import__("rsql_magic").ChatPanel().open(model_id=${JSON.stringify(id)})`;
-      await kernel.requestExecute({ code, store_history: false, stop_on_error: false }).done;
-      this.wire.attach(await this.notebook.manager.get_model(id));
+      this.wire.attach(await this.notebook.reopen(this.wire.widget));
       this.gone = false;
       this.banner("");
       await (this.ready = this.sync());

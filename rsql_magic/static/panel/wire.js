@@ -1,5 +1,7 @@
 // The kernel: requests with replies, and what it tells by itself.
 
+import { REQUESTS } from "./requests.js";
+
 const GONE = { message: "The kernel is gone.", hint: "" };
 
 export class Wire {
@@ -23,6 +25,8 @@ export class Wire {
   }
 
   call(name, args = {}) {
+    const unknown = Object.keys(args).find((each) => !REQUESTS[name]?.includes(each));
+    if (!REQUESTS[name] || unknown) throw new TypeError(`${name} ${unknown ?? ""} is no request to the kernel`);
     const n = `${this.id}.${(this.count += 1)}`;
     if (!this.model) return Promise.reject(GONE);
     return new Promise((resolve, reject) => {

@@ -1,0 +1,129 @@
+// The panel beside one notebook: its view, which is kept while the notebook is open, or what stands in its way.
+
+import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { IRenderMimeRegistry } from "@jupyterlab/rendermime";
+import { button, make } from "panel/dom.js";
+import { View } from "panel/view.js";
+import type { Content } from "panel/wire.js";
+import { Channel } from "./channel";
+import { install } from "./kernel";
+import type { Trouble } from "./trouble";
+
+export interface Host {
+  readonly rendermime: IRenderMimeRegistry;
+  chooseKernel(): void;
+  told(beside: Beside, content: Content): void;
+}
+
+export class Beside {
+  readonly node = make("div", { className: "rsql-beside" });
+  readonly channel: Channel;
+  // What the kernel said last of limits and of a place in the queue, for the status bar.
+  limits: unknown = null;
+  place: number | null = null;
+  view: View | null = null;
+  private trouble: Trouble | null = null;
+
+  constructor(
+    private readonly host: Host,
+    readonly notebook: NotebookPanel,
+  ) {
+    const { context, content } = notebook;
+    const chosen = () => content.activeCellIndex;
+    this.channel = new Channel(context.sessionContext, { context, rendermime: host.rendermime, chosen });
+    this.channel.onContent = (told) => this.hear(told);
+    this.channel.onTrouble = (trouble) => this.stands(trouble);
+    context.sessionContext.kernelChanged.connect(this.changed);
+  }
+
+  // Draw the view; what it asks goes to the kernel as soon as that is ready.
+  show(): void {
+    if (!this.view && !this.trouble) this.view = new View(this.channel, this.node);
+    else if (this.trouble) void this.again();
+    else this.view?.resync();
+    this.channel.hidden = false;
+  }
+
+  // The view once it knows the conversation; null where something stands in its way.
+  async ready(): Promise<View | null> {
+    await this.channel.open();
+    await this.view?.ready;
+    return this.view;
+  }
+
+  hide(): void {
+    this.channel.hidden = true;
+  }
+
+  private hear(told: Content): void {
+    if (told["limits"]) this.limits = told["limits"];
+    if (told["push"] === "status" || told["push"] === "change") this.place = (told["place"] as number) ?? null;
+    if (told["push"] === "exchange") this.place = null;
+    this.host.told(this, told);
+  }
+
+  private stands(trouble: Trouble | null): void {
+    this.trouble = trouble;
+    if (!trouble) return;
+    this.view?.close();
+    this.view = null;
+    this.node.replaceChildren(this.notice(trouble));
+  }
+
+  private async again(): Promise<void> {
+    await this.channel.open();
+    if (this.trouble || this.view) return;
+    this.node.replaceChildren();
+    this.view = new View(this.channel, this.node);
+  }
+
+  private notice({ kind, message, hint }: Trouble): HTMLElement {
+    const said = make("pre", { className: "rsql-said-by-pip", hidden: true, tabIndex: 0, "aria-label": "pip" });
+    const actions: Record<string, [string, () => void]> = {
+      "no-kernel": ["Choose a kernel", () => this.host.chooseKernel()],
+      language: ["Choose a kernel", () => this.host.chooseKernel()],
+      missing: ["Install it into this kernel", () => void this.install(said, act)],
+      old: ["Upgrade it", () => void this.install(said, act)],
+      failed: ["Try again", () => void this.again()],
+    };
+    const [text, work] = actions[kind] ?? ["Try again", () => void this.again()];
+    const act = button(text, "", work, { text, className: "rsql-primary" });
+    return make(
+      "section",
+      { className: "rsql-panel rsql-notice", "aria-label": "Chat about this notebook" },
+      make("p", { textContent: message, role: "status" }),
+      make("p", { textContent: hint, className: "rsql-small" }),
+      make("div", {}, act),
+      said,
+    );
+  }
+
+  private async install(said: HTMLElement, act: HTMLButtonElement): Promise<void> {
+    const kernel = this.notebook.sessionContext.session?.kernel;
+    if (!kernel) return this.again();
+    act.disabled = true;
+    said.hidden = false;
+    said.textContent = "Installing …";
+    try {
+      await install(kernel, (text) => {
+        said.textContent = text.slice(-4000);
+      });
+      await this.again();
+    } catch (error) {
+      this.stands(error as Trouble);
+    }
+  }
+
+  // Another kernel, or none: what the old one knew is gone, what was said is still shown.
+  private readonly changed = (_: unknown, { newValue }: { newValue: unknown }): void => {
+    if (this.view && newValue) this.view.lost();
+    else if (!this.node.closest(".lm-mod-hidden")) void this.again();
+  };
+
+  close(): void {
+    this.notebook.context.sessionContext.kernelChanged.disconnect(this.changed);
+    this.view?.close();
+    this.channel.close();
+    this.node.remove();
+  }
+}

@@ -1,0 +1,48 @@
+// A cell as the assistant sees it: its source, the part that is selected, and what its output says of an error.
+
+import type { Cell, Outputs } from "@jupyterlab/notebook";
+import type { Content } from "panel/wire.js";
+
+export interface Part {
+  readonly whole: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+// The selected part of a cell; all of it where nothing is selected.
+export function selected(cell: Cell): Part {
+  const whole = cell.model.sharedModel.getSource();
+  const selection = cell.editor?.getSelection();
+  if (!cell.editor || !selection) return { whole, start: 0, end: whole.length };
+  const ends = [cell.editor.getOffsetAt(selection.start), cell.editor.getOffsetAt(selection.end)];
+  const [start, end] = [Math.min(...ends), Math.max(...ends)];
+  return whole.slice(start, end).trim() ? wholeLines(whole, start, end) : { whole, start: 0, end: whole.length };
+}
+
+// A selection that begins within a line's indentation begins with the line.
+export function wholeLines(whole: string, start: number, end: number): Part {
+  const line = whole.lastIndexOf("\n", start - 1) + 1;
+  return { whole, start: whole.slice(line, start).trim() ? start : line, end };
+}
+
+export const textOf = ({ whole, start, end }: Part): string => whole.slice(start, end);
+export const withPart = ({ whole, start, end }: Part, text: string): string =>
+  whole.slice(0, start) + text + whole.slice(end);
+
+const COLOURS = /\u001b\[[0-9;]*m/g;
+
+// The error that a cell ended with, as its output says it; null where it ended well.
+export function errorOf(outputs: Outputs | undefined): { name: string; value: string } | null {
+  for (let place = (outputs?.length ?? 0) - 1; outputs && place >= 0; place -= 1) {
+    const output = outputs.get(place);
+    if (output.type !== "error") continue;
+    const { ename, evalue } = output.toJSON();
+    return { name: String(ename ?? "Error"), value: String(evalue ?? "").replace(COLOURS, "") };
+  }
+  return null;
+}
+
+export function about(cell: Cell): Content | null {
+  const error = errorOf(cell.model.outputs);
+  return error && { source: cell.model.sharedModel.getSource(), ...error };
+}

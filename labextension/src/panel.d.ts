@@ -1,0 +1,71 @@
+// What the sidebar takes of the panel's own modules (rsql_magic/static/panel), which a cell's widget is joined from too.
+
+declare module "panel/wire.js" {
+  export interface Content {
+    [name: string]: unknown;
+  }
+  export interface Model {
+    send(content: Content): void;
+    on(name: string, heard: (content: Content) => void): void;
+    off(name: string, heard: (content: Content) => void): void;
+    readonly widget_manager: unknown;
+  }
+  export class Wire {
+    constructor(model: Model, told: (content: Content) => void);
+    call(name: string, args?: Content): Promise<Content>;
+    forget(): void;
+    detach(): void;
+  }
+}
+
+declare module "panel/view.js" {
+  import type { Content, Model } from "panel/wire.js";
+  export class View {
+    constructor(model: Model, el: HTMLElement);
+    readonly ready: Promise<void>;
+    readonly composer: { add(text: string): void; box: HTMLTextAreaElement };
+    send(text: string, how?: Content): Promise<boolean>;
+    lost(): void;
+    resync(): void;
+    close(): void;
+  }
+}
+
+declare module "panel/diff.js" {
+  export class Diff {
+    constructor(change: {
+      title: string;
+      before: string;
+      after: string;
+      reason?: string;
+      notes?: string[];
+      accept: (run: boolean) => void;
+      reject: () => void;
+      again?: (() => void) | null;
+    });
+    readonly node: HTMLElement;
+    readonly after: string;
+    readonly take: HTMLButtonElement;
+    outdate(why: string): void;
+  }
+}
+
+declare module "panel/dom.js" {
+  export function make(tag: string, attributes?: object, ...children: (Node | string | null | false)[]): HTMLElement;
+  export function button(label: string, icon: string, onclick: (event: Event) => void, more?: object): HTMLButtonElement;
+  export function tokens(count: number): string;
+}
+
+declare module "panel/limits.js" {
+  export function nearest(limits: unknown): { text: string; share: number } | null;
+}
+
+declare module "*.css" {
+  const text: string;
+  export default text;
+}
+
+declare module "*.svg" {
+  const text: string;
+  export default text;
+}

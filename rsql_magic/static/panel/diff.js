@@ -1,0 +1,104 @@
+// A proposed change of a cell: its lines with what goes and what comes, the reason, and what the user may do with it.
+
+import { button, make } from "./dom.js";
+import { lineDiff } from "./line_diff.js";
+import { Prose } from "./prose.js";
+
+const AROUND = 3; // lines shown before and after a change
+
+// `accept(run)` puts the text in place, and runs it where `run` is true; `again()` has it proposed anew. `notes` are
+// lines of warning.
+export class Diff {
+  constructor({ title, before, after, reason = "", notes = [], accept, reject, again = null }) {
+    Object.assign(this, { before, after, accept, reject, again });
+    this.state = make("p", { className: "rsql-note", role: "status", hidden: true });
+    const lines = lineDiff(before, after);
+    const count = (sign) => lines.filter((line) => line.sign === sign).length;
+    const said = make("div", { className: "rsql-reason" });
+    this.take = button("Accept the change", "", () => this.decide(() => accept(false)), {
+      text: "Accept",
+      className: "rsql-primary",
+    });
+    this.takeAndRun = button("Accept the change and run the cell", "run", () => this.decide(() => accept(true)), {
+      text: "Accept and run",
+    });
+    this.leave = button("Reject the change (Esc)", "close", () => this.decide(reject), { text: "Reject" });
+    this.node = make(
+      "section",
+      { className: "rsql-diff", "aria-label": title },
+      make(
+        "header",
+        {},
+        make("strong", { textContent: title }),
+        make("span", { className: "rsql-small", textContent: `+${count("+")} −${count("-")} lines` }),
+      ),
+      said,
+      ...notes.map((note) => make("p", { className: "rsql-note", textContent: `⚠ ${note}` })),
+      make("div", { className: "rsql-lines", tabIndex: 0, role: "region", "aria-label": "changed lines" }, ...drawn(lines)),
+      this.state,
+      make("div", { className: "rsql-row" }, this.take, this.takeAndRun, this.leave),
+    );
+    if (reason) {
+      const prose = new Prose(said, { code: () => {}, formulas: () => {}, drawn: () => {} });
+      prose.feed(reason);
+      prose.end();
+    }
+    this.node.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      this.decide(reject);
+    });
+  }
+
+  decide(work) {
+    if (this.node.isConnected) work();
+  }
+
+  // It was made for a text that is no longer there: it can be read, but no longer accepted.
+  outdate(why) {
+    if (this.take.disabled) return;
+    this.take.disabled = this.takeAndRun.disabled = true;
+    const anew = this.again && button("Propose the change anew", "retry", this.again, { text: "Propose anew" });
+    this.state.replaceChildren(`${why} `, anew || "");
+    this.state.hidden = false;
+  }
+}
+
+// Lines far from any change are folded.
+function drawn(lines) {
+  const near = lines.map((_, place) =>
+    lines.slice(Math.max(0, place - AROUND), place + AROUND + 1).some(({ sign }) => sign !== " "),
+  );
+  const nodes = [];
+  for (let place = 0; place < lines.length; ) {
+    let end = place;
+    while (end < lines.length && !near[end]) end += 1;
+    if (end - place > 1) nodes.push(folded(lines.slice(place, end)));
+    else if (end > place) nodes.push(line(lines[place]));
+    if (end < lines.length) nodes.push(line(lines[end]));
+    place = end + 1;
+  }
+  return nodes;
+}
+
+function folded(lines) {
+  const open = button(`Show ${lines.length} lines that stay`, "", () => open.replaceWith(...lines.map(line)), {
+    text: `… ${lines.length} lines that stay`,
+    className: "rsql-link rsql-folded",
+  });
+  return open;
+}
+
+const TAGS = { " ": "div", "-": "del", "+": "ins" };
+
+function line({ sign, text, words }) {
+  const pieces = (words ?? [[text, false]]).map(([piece, differs]) =>
+    differs ? make("mark", { textContent: piece }) : piece,
+  );
+  return make(
+    TAGS[sign],
+    { className: "rsql-line" },
+    make("span", { className: "rsql-sign", textContent: sign === "-" ? "−" : sign, "aria-hidden": "true" }),
+    make("code", {}, ...pieces),
+  );
+}

@@ -1,0 +1,32 @@
+// What a view may ask of the kernel: each request with its arguments. The kernel's side is `panel/chat_panel.py`; the
+// tests hold both against this list.
+
+export const REQUESTS = {
+  hello: ["thread", "path", "cells"],
+  earlier: ["thread"],
+  kept: ["words"],
+  moved: ["path", "cells"],
+  new: [],
+  rename: ["thread", "title"],
+  delete: ["thread"],
+  forget: [],
+  keep: ["on"],
+  ask: ["thread", "text", "model", "replaces", "seen", "about"],
+  stop: ["thread"],
+  chips: ["thread", "text"],
+  preview: ["thread", "text", "model", "replaces", "about"],
+  complete: ["prefix"],
+  models: [],
+  quota: [],
+  run: ["code", "language", "connection"],
+  cell: ["code", "language", "connection"],
+  export: ["thread", "form"],
+  rate: ["thread", "exchange", "rating", "comment"],
+  save: ["thread", "exchange", "name"],
+  chart: ["thread", "exchange", "png"],
+  formulas: ["tex"],
+  colours: ["blocks"],
+  change: ["change", "source", "about", "instruction", "whole", "seen"],
+  change_preview: ["source", "about", "instruction", "whole"],
+  change_stop: ["change"],
+};
