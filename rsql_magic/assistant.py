@@ -472,10 +472,7 @@ class Assistant:
             result.notes = (*result.notes, *self._news(unread))
             shown = result.shown(footer=self.settings.usage_line)
             chart = charts.bundle(result.drawing, png=screen.draws, svg=self.batch) if result.drawing else {}
-            together = "image/svg+xml" in chart
-            screen.show(shown.with_pictures(chart) if together else shown)
-            if chart and not together:
-                screen.also(chart)
+            screen.show_all(shown.with_chart(chart) if chart else [shown])
         return result
 
     def sql_preview(

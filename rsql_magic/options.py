@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ChartKind = Literal["bar", "line", "point", "area", "hist", "pie"]
+ChartKind = Literal["bar", "line", "point", "area", "hist", "pie", "box", "heat"]
 CHARTS: tuple[ChartKind, ...] = get_args(ChartKind)
 LookFirst = Literal["auto", "always", "never"]
 LOOKS: tuple[LookFirst, ...] = get_args(LookFirst)

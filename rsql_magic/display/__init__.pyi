@@ -3,6 +3,7 @@ from . import screens as screens
 from .markdown import Growing as Growing
 from .markdown import fenced as fenced
 from .markdown import plain_markdown as plain_markdown
+from .markdown import quiet as quiet
 from .markdown import safe_markdown as safe_markdown
 from .screens import CellOutput as CellOutput
 from .screens import Screen as Screen

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rsql_magic.display.tex import tamed
-from rsql_magic.plain_text import entities, printable, printable_so_far
+from rsql_magic.plain_text import entities, html_text, printable, printable_so_far
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,6 +155,54 @@ def _fence(code: str, language: str) -> str:
     longest = max((len(run) for run in re.findall(r"`{3,}", code)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{code}{chr(10) if code else ''}{fence}"
+
+
+_FENCED = re.compile(r"^(`{3,})(\S*)\n(?:.*\n)*?\1$", re.M)
+# Inline styles, as front ends drop style sheets, and colours that stand on a dark and on a light ground.
+_CARD = "border:1px solid rgba(128,128,128,0.35);border-radius:8px;margin:8px 0;overflow-x:auto"
+_HEAD = (
+    "border-bottom:1px solid rgba(128,128,128,0.25);background-color:rgba(128,128,128,0.1);"
+    "padding:4px 12px;font-size:12px;line-height:20px"
+)
+_BODY = "padding:8px 12px"
+_SPELLED = {"sql": "SQL", "python": "Python", "r": "R", "bash": "Shell", "json": "JSON"}
+
+
+def with_cards(markdown: str) -> str:
+    r"""Safe Markdown with a card around each block of code that stands by itself.
+
+    The card has the class ``rsql-code``, by which a front end finds what to copy, insert and run.
+
+    Example:
+        >>> print(re.sub('style="[^"]+"', 'style="…"', with_cards("One:\n\n```sql\nSELECT 1\n```")))
+        One:
+        <BLANKLINE>
+        <div class="rsql-code" style="…"><div class="rsql-code-head" style="…">SQL</div><div style="…">
+        <BLANKLINE>
+        ```sql
+        SELECT 1
+        ```
+        <BLANKLINE>
+        </div></div>
+    """
+
+    def card(block: re.Match[str]) -> str:
+        # What languages there are is a list, so that the name needs no escape.
+        name = _SPELLED.get(block[2], block[2]) or "Text"
+        head = f'<div class="rsql-code-head" style="{_HEAD}">{name}</div>'
+        return f'<div class="rsql-code" style="{_CARD}">{head}<div style="{_BODY}">\n\n{block[0]}\n\n</div></div>'
+
+    return _FENCED.sub(card, markdown)
+
+
+def quiet(text: str, kind: str) -> str:
+    """A line of small, quiet text; ``kind`` is the end of its class.
+
+    Example:
+        >>> quiet("offline · 2 s", "usage")
+        '<div class="rsql-usage" style="font-size:85%;opacity:0.75">offline · 2 s</div>'
+    """
+    return f'<div class="rsql-{kind}" style="font-size:85%;opacity:0.75">{html_text(text)}</div>'
 
 
 # Reading.

@@ -15,7 +15,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from rsql_magic.display.markdown import Growing, as_html, plain_markdown, safe_markdown
+from rsql_magic.display.markdown import Growing, as_html, plain_markdown, quiet, safe_markdown, with_cards
 from rsql_magic.gateway import Text, Waiting
 from rsql_magic.plain_text import html_text, printable, printable_so_far, unlinked
 
@@ -42,22 +42,30 @@ class CellOutput:
     data: Mapping[str, Any] = field(default_factory=dict)  # further representations by MIME type
     metadata: Mapping[str, Any] = field(default_factory=dict)  # for programs that read the notebook
 
-    def with_pictures(self, chart: Bundle) -> CellOutput:
-        """This output and a chart as one: exports show one representation of an output, and their HTML has both."""
+    def with_chart(self, chart: Bundle) -> list[CellOutput]:
+        """This output and a chart, which stands above the usage line.
+
+        A chart with its pictures becomes one output with this: exports show one representation of an output, and
+        their HTML has both.
+        """
+        if "image/svg+xml" not in chart:
+            drawing = CellOutput(plain=chart["text/plain"], data=chart)
+            return [replace(self, footer=""), drawing, *([CellOutput(footer=self.footer)] if self.footer else [])]
         svg = b64encode(chart["image/svg+xml"].encode("utf-8")).decode("ascii")
-        picture = f'<img alt="{html_text(chart["text/plain"])}" src="data:image/svg+xml;base64,{svg}">'
+        words = html_text(chart["text/plain"].strip("<>"))
+        picture = f'<img alt="{words}" style="max-width:100%" src="data:image/svg+xml;base64,{svg}">'
         pictures = {kind: value for kind, value in chart.items() if kind.startswith("image/")}
-        line = f"\n<p><sub>{html_text(self.footer)}</sub></p>" if self.footer else ""
-        page = {"text/html": f"{as_html(self.markdown)}\n<p>{picture}</p>{line}"}
-        return replace(self, data={**self.data, **page, **pictures})
+        line = f"\n{quiet(self.footer, 'usage')}" if self.footer else ""
+        page = {"text/html": f"{as_html(with_cards(self.markdown))}\n<p>{picture}</p>{line}"}
+        return [replace(self, data={**self.data, **page, **pictures})]
 
     def bundle(self) -> Bundle:
         """All representations."""
         plain = "\n\n".join(part for part in (self.plain, self.footer) if part)
         bundle: Bundle = {"text/plain": unlinked(plain), **self.data}
         if self.markdown or (self.footer and not self.plain):
-            small = f"<sub>{html_text(self.footer)}</sub>" if self.footer else ""
-            bundle["text/markdown"] = "\n\n".join(part for part in (self.markdown, small) if part)
+            line = quiet(self.footer, "usage") if self.footer else ""
+            bundle["text/markdown"] = "\n\n".join(part for part in (with_cards(self.markdown), line) if part)
         return bundle
 
 
@@ -114,7 +122,15 @@ class Screen:
         """The finished output, in place of everything before it."""
 
     def also(self, bundle: Bundle) -> None:
-        """One more output, such as a chart."""
+        """One more output, such as a plot."""
+
+    def show_all(self, outputs: Sequence[CellOutput]) -> None:
+        """The finished outputs, the first in place of everything before it."""
+        for place, each in enumerate(outputs):
+            if place:
+                self.also(each.bundle())
+            else:
+                self.show(each)
 
     def say(self, line: str) -> None:
         """A line of its own, such as a warning."""
@@ -196,7 +212,7 @@ class NotebookScreen(BatchScreen):
         """Draw what is there without a status."""
         if self._drawn is not None:
             text = "\n\n".join(part for part in (self._text, note) if part)
-            self._put({"text/markdown": safe_markdown(text), "text/plain": unlinked(text)}, {})
+            self._put({"text/markdown": with_cards(safe_markdown(text)), "text/plain": unlinked(text)}, {})
 
     def show(self, shown: CellOutput) -> None:
         """The last drawing."""
@@ -207,7 +223,7 @@ class NotebookScreen(BatchScreen):
         due = self._drawn is None or started - self._drawn >= self._pause
         if due or now:
             word = f"*{plain_markdown(self._word)} …*" if self._word else ""
-            text = "\n\n".join(part for part in (self._words.markdown(), word) if part)
+            text = "\n\n".join(part for part in (with_cards(self._words.markdown()), word) if part)
             self._put({"text/markdown": text, "text/plain": unlinked(self._text or self._word)}, {})
             self._pause = max(self._least, _REST * (self._clock() - started))
 
@@ -272,6 +288,12 @@ class TerminalScreen(Screen):
         start = "\n" if self._written and not self._written.endswith("\n") else ""
         self._out.write(f"{start}{rest}\n" if rest else start)
         self._out.flush()
+
+    def show_all(self, outputs: Sequence[CellOutput]) -> None:
+        """Print them, one below the other."""
+        if not self._footer:
+            outputs = [replace(each, footer="") for each in outputs if each.markdown or each.plain]
+        super().show_all(outputs)
 
     def also(self, bundle: Bundle) -> None:
         """Print the plain form."""
@@ -389,7 +411,7 @@ def table_html(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
     right = on_the_right(part)
     head = [html_text(str(name)) for name in part.columns]
     body = [["<i>NULL</i>" if text is None else html_text(text) for text in row] for row in texts_by_row(part)]
-    return _table(head, body, [' style="text-align:right"' if each else "" for each in right], more)
+    return _table(head, body, [f' style="text-align:{"right" if each else "left"}"' for each in right], more)
 
 
 # An HTML table of escaped cells, a style for each column; `more` ends each row where columns are left out.

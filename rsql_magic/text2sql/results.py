@@ -13,6 +13,7 @@ from rsql_magic.display import (
     charts,
     fenced,
     folded,
+    quiet,
     safe_markdown,
     table_html,
     table_plain,
@@ -234,7 +235,7 @@ class SQLResult(Showable):
         rounds = [folded(title, fenced(attempt.sql, "sql")) for title, attempt in self.rounds()]
         rounds += [folded("another draft, with another result", fenced(sql, "sql")) for sql in self.alternatives]
         plan = [folded("plan", fenced(self.plan))] if self.plan else []
-        query, table = fenced(self.sql, "sql"), self._table(table_html, "*{}*")
+        query, table = fenced(self.sql, "sql"), self._table(table_html, quiet)
         markdown = "\n\n".join(part for part in [*rounds, query, *plan, *table, *facts] if part)
         took = "" if self.df is None or self.usage.replayed else f"query {self.timings.sql:.2f} s"
         line = usage_line(self.usage, notes=(*self.footnotes, took))
@@ -246,18 +247,18 @@ class SQLResult(Showable):
         numbered, last = enumerate(self.attempts, 1), len(self.attempts)
         return [(_title(n, attempt), attempt) for n, attempt in numbered if n < last or attempt.mended]
 
-    def _table(self, drawn: Callable[..., str], line: str) -> list[str]:
+    def _table(self, drawn: Callable[..., str], line: Callable[[str, str], str]) -> list[str]:
         """The result as a table, and how many rows it has in a line below; nothing where the query was not run."""
         if self.df is None:
             return []
         more = f", {self.shown_rows} shown" if len(self.df) > self.shown_rows else ""
         table = drawn(self.df, rows=self.shown_rows, columns=self.shown_columns)
-        return [table, line.format(f"{self.count}{more}")]
+        return [table, line(f"{self.count}{more}", "count")]
 
     def _plain(self) -> str:
         head, table = (
             "\n".join([*(f"-- {title}" for title, _ in self.rounds()), self.sql]),
-            self._table(table_plain, "{}"),
+            self._table(table_plain, lambda text, _: text),
         )
         return "\n\n".join(part for part in [head, self.plan, *table, self.answer, self.says, *self.notes] if part)
 

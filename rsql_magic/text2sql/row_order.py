@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST = 100_000  # rows that are put in order
+_TOTALS = ("rollup", "cube", "grouping_sets", "totals")
 
 
 def in_one_order(frame: pd.DataFrame, sql: str, dialect: str) -> pd.DataFrame:
@@ -26,9 +27,7 @@ def in_one_order(frame: pd.DataFrame, sql: str, dialect: str) -> pd.DataFrame:
     """
     if not 1 < len(frame) <= _MOST:
         return frame
-    try:
-        query = sqlglot.parse_one(sql, read=dialect)
-    except (sqlglot.errors.SqlglotError, RecursionError):
+    if (query := _parsed(sql, dialect)) is None:
         return frame
     if not isinstance(query, exp.SetOperation) and not (query.args.get("group") or query.args.get("distinct")):
         return frame
@@ -45,6 +44,39 @@ def in_one_order(frame: pd.DataFrame, sql: str, dialect: str) -> pd.DataFrame:
     ties = _numbered_ties(sortable, keys)
     order = sortable.assign(ties=ties).sort_values(["ties", *sortable.columns], kind="stable").index
     return frame.iloc[list(order)].reset_index(drop=True)
+
+
+def is_ordered(sql: str, dialect: str) -> bool:
+    """Whether a query says in which order its rows come."""
+    query = _parsed(sql, dialect)
+    return query is not None and bool(query.args.get("order"))
+
+
+def sums_of(sql: str, dialect: str) -> frozenset[str]:
+    """The columns of a query that are sums or counts of its groups, so that those of several may be added up.
+
+    Example:
+        >>> sorted(sums_of("SELECT a, count(*) AS n, sum(b) AS s, avg(b) AS m FROM t GROUP BY a", "duckdb"))
+        ['n', 's']
+    """
+    query = _parsed(sql, dialect)
+    group = query.args.get("group") if isinstance(query, exp.Select) else None
+    # A ROLLUP's rows are sums of other rows.
+    if group is None or not isinstance(query, exp.Select) or any(group.args.get(more) for more in _TOTALS):
+        return frozenset()
+    found = query.selects
+    return frozenset(each.alias_or_name for each in found if _adds_up(each.unalias()))
+
+
+def _adds_up(measure: exp.Expr) -> bool:
+    return isinstance(measure, exp.Sum | exp.Count | exp.CountIf) and measure.find(exp.Distinct) is None
+
+
+def _parsed(sql: str, dialect: str) -> exp.Expr | None:
+    try:
+        return sqlglot.parse_one(sql, read=dialect)
+    except (sqlglot.errors.SqlglotError, RecursionError):
+        return None
 
 
 # The number of each row's run of equal keys; one run where there are none.

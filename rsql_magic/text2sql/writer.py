@@ -409,7 +409,7 @@ class Writer:
         result.df, result.rows, result.truncated = rows.df, rows.total, rows.truncated
         if self._options.plot or suggestion:
             with self._timed("chart"):
-                _draw(result, rows.df, suggestion, self._options.plot)
+                _draw(result, rows.df, suggestion, self._options.plot, self._prompt.engine.dialect)
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
@@ -426,13 +426,16 @@ def _best(attempts: Sequence[Round], doubted: str) -> Round:
     return replace(ran, problems=()) if ran and attempts[-1].problems else attempts[-1]
 
 
-def _draw(result: SQLResult, frame: pd.DataFrame, suggestion: str, kind: str | None) -> None:
+def _draw(result: SQLResult, frame: pd.DataFrame, suggestion: str, kind: str | None, dialect: str) -> None:
     """Draw; a chart that cannot be drawn becomes a note, for the result is there all the same."""
     from rsql_magic.display import charts
+    from rsql_magic.text2sql.row_order import is_ordered, sums_of
 
+    ordered, sums = is_ordered(result.sql, dialect), sums_of(result.sql, dialect)
+    facts = charts.Facts(result.question, result.rows, cut=result.truncated, ordered=ordered, sums=sums)
     try:
         chart = charts.wanted(frame, suggestion, None if kind == "auto" else kind)  # type: ignore[arg-type]
-        result.drawing, note = charts.draw(chart, frame, result.rows, cut=result.truncated)
+        result.drawing, note = charts.draw(chart, frame, facts)
     except BadInput as error:
         note = str(error)
     result.notes = (*result.notes, note) if note else result.notes

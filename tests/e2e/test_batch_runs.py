@@ -159,7 +159,10 @@ def test_a_run_outlives_its_gateway(gateway, tmp_path):
     first, second = (cell.outputs for cell in notebook.cells[1:])
     assert [output.output_type for output in second] == ["display_data"]
     assert "9 rows" in second[0].data["text/markdown"]
-    assert first[0].data["text/markdown"].split("<sub>")[0] == second[0].data["text/markdown"].split("<sub>")[0]
+    assert (
+        first[0].data["text/markdown"].split('<div class="rsql-usage"')[0]
+        == second[0].data["text/markdown"].split('<div class="rsql-usage"')[0]
+    )
 
 
 @pytest.mark.timeout(120)

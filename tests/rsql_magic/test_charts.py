@@ -10,7 +10,19 @@ import math
 import pandas as pd
 import pytest
 
-from rsql_magic.display.charts import MOST_ROWS, Chart, as_altair, bundle, choose, draw, picture, read, spec, wanted
+from rsql_magic.display.charts import (
+    MOST_ROWS,
+    Chart,
+    Facts,
+    as_altair,
+    bundle,
+    choose,
+    draw,
+    picture,
+    read,
+    spec,
+    wanted,
+)
 from rsql_magic.errors import BadInput
 
 ORIGINS = pd.DataFrame({"origin": ["EWR", "JFK", "LGA"], "n": [3, 2, 1]})
@@ -81,7 +93,7 @@ def test_the_users_kind_wins_over_the_models():
     assert wanted(ORIGINS, '{"chart": "bar", "x": "origin", "y": "n"}', "pie").kind == "pie"
 
 
-@pytest.mark.parametrize("kind", ["bar", "line", "point", "area", "hist", "pie"])
+@pytest.mark.parametrize("kind", ["bar", "line", "point", "area", "hist", "pie", "box"])
 def test_every_kind_is_a_valid_specification_with_its_data(kind):
     drawn, said = draw(choose(ORIGINS, kind), ORIGINS)
     assert len(drawn["data"]["values"]) == 3
@@ -107,8 +119,8 @@ def test_values_are_json():
 def test_odd_names_stay_names():
     frame = pd.DataFrame({"a.b[0]": ["x", "y"], "n:Q": [1, 2]})
     made = spec(choose(frame), frame)
-    assert made["encoding"]["x"]["field"] == "a\\.b\\[0\\]"
-    assert made["encoding"]["y"]["field"] == "n:Q"
+    assert made["encoding"]["y"]["field"] == "a\\.b\\[0\\]"
+    assert made["encoding"]["x"]["field"] == "n:Q"
     as_altair(draw(choose(frame), frame)[0]).to_dict()
 
 
@@ -117,7 +129,7 @@ def test_too_many_rows_are_cut_and_that_is_said():
     frame = pd.DataFrame({"x": range(MOST_ROWS + 1), "y": range(MOST_ROWS + 1)})
     chart, said = draw(Chart("point", "x", "y"), frame)
     assert said == f"The chart shows the first {MOST_ROWS:,} of {MOST_ROWS + 1:,} rows."
-    assert len(bundle(chart)["text/plain"]) < 100
+    assert len(bundle(chart)["text/plain"]) < 150
 
 
 def test_years_have_no_comma():
@@ -140,33 +152,134 @@ def test_bars_with_long_names_lie_and_months_have_full_bars():
     assert spec(Chart("bar", "month", "n"), months)["encoding"]["x"]["type"] == "ordinal"
 
 
-def test_few_short_labels_stand_level_below_their_bars():
-    drawn = spec(Chart("bar", "status", "n"), pd.DataFrame({"status": ["delivered", "paid"], "n": [1, 2]}))
-    assert drawn["encoding"]["x"]["axis"] == {"labelAngle": 0}
-    assert drawn["width"] == {"step": 70}
-    many = pd.DataFrame({"status": [f"status {number}" for number in range(20)], "n": range(20)})
-    assert "width" not in spec(Chart("bar", "status", "n"), many)
-    assert "width" not in spec(Chart("bar", "day", "n"), DAYS)
-    assert as_altair(draw(Chart("bar", "origin", "n"), ORIGINS)[0]).to_dict()["width"] == {"step": 32}
+SHOPS = pd.DataFrame({"shop": [f"s{number:02}" for number in range(40)], "sales": range(40), "mean": range(40, 80)})
+
+
+def bars(frame=SHOPS, y="sales", kind="bar", **facts):
+    drawn, note = draw(Chart(kind, "shop", y), frame, Facts(**facts))
+    return drawn, {row["shop"]: row[y] for row in drawn["data"]["values"]}, note
+
+
+def order(drawn):
+    return next(channel["sort"] for channel in drawn["encoding"].values() if "sort" in channel)
+
+
+def test_bars_stand_largest_first_unless_the_query_or_the_calendar_orders_them():
+    shuffled = SHOPS.sample(frac=1, random_state=1)[:20]
+    largest = sorted(shuffled["shop"], reverse=True)
+    assert order(bars(shuffled)[0]) == largest
+    assert order(bars(shuffled, ordered=True)[0]) == list(shuffled["shop"])
+    week = pd.DataFrame({"shop": ["Sun", "Fri", "Mon"], "sales": [9, 8, 1]})
+    assert order(bars(week)[0]) == ["Mon", "Fri", "Sun"]
+
+
+def test_the_thirty_largest_are_drawn_and_the_others_are_added_up_only_where_sums_can_be():
+    drawn, values, note = bars(sums=frozenset({"sales"}))
+    assert len(values) == 31
+    assert values["others"] == sum(range(10))
+    assert sum(values.values()) == sum(range(40))
+    assert order(drawn)[-1] == "others"
+    assert note == "The chart shows the 30 largest of 40 values of shop; the other 10 are added up as “others”."
+    _, values, note = bars(y="mean")
+    assert sorted(values.values()) == list(range(50, 80))
+    assert note == "The chart shows the 30 largest of 40 values of shop; the other 10 are not drawn."
+    _, values, note = bars(ordered=True)  # the smallest come first, as the query wants
+    assert list(values) == list(SHOPS["shop"][:30])
+    assert note.startswith("The chart shows the first 30 of 40 values of shop")
+
+
+def test_bars_that_count_rows_count_all_of_them():
+    frame = pd.DataFrame({"shop": [f"s{number % 50}" for number in range(3 * MOST_ROWS)]})
+    drawn, note = draw(Chart("bar", "shop"), frame)
+    assert sum(row["rows"] for row in drawn["data"]["values"]) == len(frame)
+    assert "the other 20 are added up" in note
+
+
+def test_a_real_value_called_others_is_not_mixed_with_the_others():
+    named = SHOPS.assign(shop=[*SHOPS["shop"][:-1], "others"])
+    _, values, note = bars(named, sums=frozenset({"sales"}))
+    assert values["others"] == 39
+    assert values["the 10 others"] == sum(range(10))
+    assert note.endswith("“the 10 others”.")
+
+
+def test_a_pie_has_few_slices_and_is_whole():
+    _, values, _ = bars(kind="pie", sums=frozenset({"sales"}))
+    assert len(values) == 9
+    assert sum(values.values()) == sum(range(40))
+
+
+def test_a_box_plot_needs_numbers_and_a_heat_map_two_sides():
+    assert choose(BOTH, "heat") == Chart("heat", "month", "origin", "n")
+    assert choose(POINTS, "heat") == Chart("heat", "wt", "mpg")
+    assert choose(ORIGINS, "box") == Chart("box", "origin", "n")
+    assert choose(POINTS[["wt"]], "box") == Chart("box", "", "wt")
+    for frame, kind in ((ORIGINS, "heat"), (ORIGINS[["origin"]], "box")):
+        with pytest.raises(BadInput):
+            choose(frame, kind)
+    with pytest.raises(BadInput, match="columns for x and for y"):
+        read('{"chart": "heat", "x": "origin"}', ORIGINS)
+
+
+def test_a_third_category_gets_small_charts():
+    frame = pd.DataFrame(
+        [(month, carrier, origin, month) for month in (1, 2) for carrier in ("AA", "UA") for origin in ("EWR", "JFK")],
+        columns=["month", "carrier", "origin", "n"],
+    )
+    assert choose(frame) == Chart("line", "month", "n", "carrier", "origin")
+    drawn, _ = draw(choose(frame), frame)
+    assert drawn["encoding"]["facet"]["field"] == "origin"
+    assert read('{"chart": "bar", "x": "carrier", "y": "n", "facet": "ORIGIN"}', frame).facet == "origin"
+
+
+def test_the_title_is_the_question_and_the_description_tells_what_is_seen():
+    drawn, _ = draw(choose(ORIGINS), ORIGINS, Facts("flights by origin, as bars\x1b[31m"))
+    assert drawn["title"] == {"text": ["Flights by origin, as bars"]}
+    told = "Flights by origin, as bars. Bar chart of n by origin: 3 values, from 1 (LGA) to 3 (EWR)"
+    assert drawn["description"] == told
+    assert bundle(drawn, png=False)["text/plain"] == f"<{told}>"
+    long, _ = draw(choose(ORIGINS), ORIGINS, Facts("why " * 200, total=9, cut=True))
+    assert len(long["title"]["text"]) == 3
+    assert long["title"]["text"][-1].endswith("…")
+    assert long["title"]["subtitle"] == ["The first 3 of 9 rows"]
+
+
+def test_a_chart_takes_the_colours_of_its_page_and_a_picture_has_its_own():
+    drawn, _ = draw(choose(ORIGINS), ORIGINS)
+    inks = json.dumps(drawn["config"])
+    assert drawn["config"]["background"] is None
+    assert "currentColor" in inks
+    assert "#" not in inks
+    svg = picture(drawn, "svg").decode()
+    assert "currentColor" not in svg
+    assert 'fill="white"' in svg
+
+
+def test_small_numbers_and_missing_ones_are_described():
+    assert (
+        "3 values, from"
+        in draw(Chart("bar", "x", "y"), pd.DataFrame({"x": list("abc"), "y": [1, None, 2]}))[0]["description"]
+    )
+    assert draw(Chart("bar", "x", "y"), pd.DataFrame({"x": ["a"], "y": [None]}))[0]["description"].endswith("1 value")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "total", "cut", "title"),
     [
-        (1000, 336_776, True, "First 1,000 of 336,776 rows"),
-        (1000, None, True, "First 1,000 rows; there are more"),
-        (6000, 6000, False, "First 5,000 of 6,000 rows"),
-        (6000, 9000, True, "First 5,000 of 9,000 rows"),
+        (1000, 336_776, True, "The first 1,000 of 336,776 rows"),
+        (1000, None, True, "The first 1,000 rows; there are more"),
+        (6000, 6000, False, "The first 5,000 of 6,000 rows"),
+        (6000, 9000, True, "The first 5,000 of 9,000 rows"),
         (1000, 1000, False, None),
     ],
 )
 def test_a_chart_of_cut_rows_says_so_in_the_picture(rows, total, cut, title):
     frame = pd.DataFrame({"x": range(rows), "y": range(rows)})
-    drawn, said = draw(Chart("point", "x", "y"), frame, total, cut=cut)
-    assert drawn.get("title", {}).get("text") == title
+    drawn, said = draw(Chart("point", "x", "y"), frame, Facts(total=total, cut=cut))
+    assert drawn.get("title", {}).get("text") == (title and [title])
     assert bool(said) is (title is not None)
     if title:
         svg = picture(drawn, "svg").decode()
         assert title in svg
-        assert as_altair(drawn).to_dict()["title"]["text"] == title
+        assert as_altair(drawn).to_dict()["title"]["text"] == [title]

@@ -16,6 +16,7 @@ from rsql_magic.display import (
     fenced,
     folded,
     listing,
+    quiet,
     safe_markdown,
     table_html,
     usage_line,
@@ -94,7 +95,44 @@ def test_a_batch_run_has_one_output(published):
     screen.draft("b")
     screen.restart("c")
     screen.show(CellOutput("the end", "the end", "usage"))
-    assert published == [("the end\n\n<sub>usage</sub>", False)]
+    assert published == [(f"the end\n\n{quiet('usage', 'usage')}", False)]
+
+
+CHART = {"application/vnd.vegalite.v5+json": {}, "text/plain": "<Bar chart of n by origin>"}
+
+
+def test_a_chart_stands_above_the_usage_line(published):
+    shown = CellOutput("the table", "the table", "usage")
+    BatchScreen().show_all(shown.with_chart(CHART))
+    assert [text for text, _ in published] == ["the table", CHART["text/plain"], quiet("usage", "usage")]
+    drawn = {**CHART, "image/svg+xml": "<svg/>", "image/png": "x"}
+    (one,) = shown.with_chart(drawn)
+    page = one.bundle()["text/html"]
+    assert page.index("the table") < page.index('<img alt="Bar chart of n by origin"') < page.index("usage</div>")
+    assert "max-width:100%" in page
+
+
+@pytest.mark.parametrize("footer", [True, False])
+def test_a_terminal_prints_a_chart_above_the_usage_line(footer):
+    out = io.StringIO()
+    TerminalScreen(footer=footer, out=out).show_all(CellOutput("", "the table", "usage").with_chart(CHART))
+    assert out.getvalue() == "the table\n<Bar chart of n by origin>\n" + "usage\n" * footer
+
+
+def test_code_has_a_card_with_its_language_wherever_it_ends():
+    shown = CellOutput(safe_markdown("A\n```sql\nSELECT '```'\n```\n\n- b\n\n  ```\n  c\n  ```\n\n```\nd")).bundle()
+    text = shown["text/markdown"]
+    assert re.findall(r'rsql-code-head"[^>]*>(\w+)</div>', text) == ["SQL", "Text"]  # one in a list stays there
+    assert text.count("<div") == text.count("</div>") == 6
+    assert "\n\n````sql\nSELECT '```'\n````\n\n</div></div>" in text
+
+
+def test_words_cannot_close_or_forge_a_card():
+    hostile = '</div><div class="rsql-code">\n\n$$\n```sql\nDROP\n$$\n\n```sql"><script>\nx\n```'
+    text = CellOutput(safe_markdown(hostile)).bundle()["text/markdown"]
+    assert "<script" not in text
+    outside = re.sub(r"(?ms)^(`{3,}).*?^\1$", "", text)
+    assert outside.count('<div class="rsql-code"') == outside.count("</div>") / 3
 
 
 def test_nobody_sees_nothing(published, capsys):
@@ -165,7 +203,8 @@ def test_a_table_is_escaped_and_on_one_line():
 
 def test_numbers_stand_on_the_right():
     shown = table_html(pd.DataFrame({"name": ["a"], "n": [1], "ok": [True]}), rows=5, columns=5)
-    assert '<td>a</td><td style="text-align:right">1</td><td>True</td>' in shown
+    assert '<td style="text-align:left">a</td><td style="text-align:right">1</td>' in shown
+    assert '<td style="text-align:left">True</td>' in shown
 
 
 def test_odd_frames_can_be_shown():
@@ -173,7 +212,7 @@ def test_odd_frames_can_be_shown():
     assert table_html(duplicate, rows=5, columns=5).count("<td") == 2
     assert "<tbody></tbody>" in table_html(duplicate.head(0), rows=5, columns=5)
     lists = pd.DataFrame({"a": [[1, None], {"b": 2}]})
-    assert "<td>[1, None]</td>" in table_html(lists, rows=5, columns=5)
+    assert ">[1, None]</td>" in table_html(lists, rows=5, columns=5)
 
 
 def test_code_cannot_leave_its_block():
@@ -214,7 +253,7 @@ def test_what_stands_below_an_answer_is_not_part_of_its_unfinished_code():
 
 
 def test_the_usage_line_beside_a_widget_looks_like_any_other():
-    assert CellOutput(footer="1 s").bundle() == {"text/plain": "1 s", "text/markdown": "<sub>1 s</sub>"}
+    assert CellOutput(footer="1 s").bundle() == {"text/plain": "1 s", "text/markdown": quiet("1 s", "usage")}
     assert "text/markdown" not in CellOutput(plain="x", footer="1 s").bundle()
 
 

@@ -1,0 +1,134 @@
+"""A chart as a Vega-Lite specification: its marks and channels, its measures, and its looks."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.display.chart_kinds import FEW_COLORS, TIMES, Chart, is_whole, type_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from rsql_magic.options import ChartKind as Kind
+
+Spec = dict[str, Any]  # a Vega-Lite specification
+
+_HEIGHT = 260  # pixels: of an axis of numbers
+BEGIN = 100  # pixels: the width of a chart before it has found its room
+_STEP = 22  # of a lying bar and its gap
+_LOUD, _QUIET = "#4c78a8", "#9aa5b1"  # of bars, and of the bar of all others
+_SLICES = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#eeca3b", "#b279a2", "#ff9da6", "#9d755d")
+_SMALL = {"width": 200, "height": 150}  # of each of several small charts
+_MARKS: dict[Kind, str] = {"hist": "bar", "pie": "arc", "box": "boxplot", "heat": "rect"}
+
+
+def spec(chart: Chart, frame: pd.DataFrame, order: Sequence[str] | None = None, others: str = "") -> Spec:
+    """The Vega-Lite specification without its data; ``order`` has the values of a category, ``others`` its last one."""
+    mark: dict[str, Any] = {"type": _MARKS.get(chart.kind, chart.kind)}
+    mark |= {"tooltip": True} if chart.kind != "box" else {}  # a box has one of its own
+    encoding, size = _ENCODINGS.get(chart.kind, _crossed)(chart, frame, list(order) if order is not None else None)
+    if chart.color and chart.kind != "heat":
+        encoding["color"] = _channel(chart.color, frame, "nominal")
+    elif others and chart.kind == "pie" and order:
+        encoding["color"]["scale"] = {"domain": list(order), "range": [*_SLICES[: len(order) - 1], _QUIET]}
+    elif others and chart.kind == "bar":
+        rest = {"test": {"field": _field(chart.x), "equal": others}, "value": _QUIET}
+        encoding["color"] = {"condition": rest, "value": _LOUD}
+    if chart.kind in {"line", "area"} and len(frame) <= FEW_COLORS * 3:
+        mark["point"] = True
+    if chart.facet:
+        encoding["facet"] = {**_channel(chart.facet, frame, "nominal"), "columns": 3, "sort": None}
+        size = {**_SMALL, **({} if isinstance(size["height"], int) else {"height": size["height"]})}
+    return {"mark": mark, "encoding": encoding, **size}
+
+
+def _pie(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tuple[Spec, Spec]:
+    part = _channel(chart.x, frame, "nominal") | {"sort": order}
+    return {"theta": _measure(chart.y, frame), "color": part}, {"width": "container", "height": _HEIGHT}
+
+
+def _histogram(chart: Chart, frame: pd.DataFrame, _: list[Any] | None) -> tuple[Spec, Spec]:
+    across = _channel(chart.x, frame)
+    across |= {"bin": {"maxbins": 30}} if across["type"] == "quantitative" else {}
+    return {"x": across, "y": _measure("", frame)}, {"width": "container", "height": _HEIGHT}
+
+
+def _heat_map(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tuple[Spec, Spec]:
+    across, along = (_channel(name, frame) for name in (chart.x, chart.y))
+    for channel in (across, along):
+        if channel["type"] == "quantitative" and not chart.color:
+            channel["bin"] = {"maxbins": 30}
+        elif channel["type"] != "nominal":
+            channel["type"] = "ordinal"
+    across |= {"sort": order} if across["type"] == "nominal" else {}
+    shade = {**_measure(chart.color, frame), "scale": {"scheme": "viridis"}}
+    high: Any = _HEIGHT if "bin" in along else {"step": _STEP}
+    return {"x": across, "y": along, "color": shade}, {"width": "container", "height": high}
+
+
+# One thing by another. The bars and boxes of categories lie, so that their names can be read.
+def _crossed(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tuple[Spec, Spec]:
+    measure = _measure(chart.y, frame)
+    if chart.kind == "box":
+        measure |= {"scale": {"zero": False}}
+        if not chart.x:
+            return {"x": measure}, {"width": "container", "height": {"step": 3 * _STEP}}
+    across = _channel(chart.x, frame)
+    if chart.kind in {"bar", "box"} and across["type"] == "nominal":
+        across |= {"sort": order}
+        return {"y": across, "x": measure}, {"width": "container", "height": {"step": _STEP}}
+    if chart.kind in {"bar", "box"} and "axis" in across:
+        across |= {"type": "ordinal"}  # one full bar for each month, not a thin one at each number
+        across["axis"] |= {"labelAngle": 0}
+    elif across["type"] == "nominal":
+        across |= {"sort": order}
+    return {"x": across, "y": measure}, {"width": "container", "height": _HEIGHT}
+
+
+_ENCODINGS = {"pie": _pie, "hist": _histogram, "heat": _heat_map}
+
+
+def _measure(name: str, frame: pd.DataFrame) -> dict[str, Any]:
+    return _channel(name, frame) if name else {"aggregate": "count", "type": "quantitative", "title": "rows"}
+
+
+# A field whose name has dots or brackets would reach into nested data.
+def _field(name: str) -> str:
+    return re.sub(r"[\\.\[\]'\"]", r"\\\g<0>", name)
+
+
+def _channel(name: str, frame: pd.DataFrame, as_type: str = "") -> dict[str, Any]:
+    kind = as_type or type_of(frame[name])
+    channel: dict[str, Any] = {"field": _field(name), "type": kind, "title": name}
+    if kind == "quantitative" and name.lower() in TIMES - {"decade"} and is_whole(frame[name]):
+        channel["axis"] = {"format": "d"}  # 2013, not 2,013
+    return channel
+
+
+def looks(ink: str = "currentColor", ground: str | None = None) -> Spec:
+    """Vega-Lite's configuration: text and lines in the colour of the text around, so that a chart follows the theme."""
+    faint = {"gridColor": ink, "gridOpacity": 0.15, "domainColor": ink, "domainOpacity": 0.4}
+    words = {"labelColor": ink, "titleColor": ink, "titleFontWeight": "normal"}
+    return {
+        "background": ground,
+        "view": {"stroke": None, "continuousWidth": BEGIN, "discreteWidth": BEGIN, "continuousHeight": _HEIGHT},
+        "axis": {**words, **faint, "tickColor": ink, "tickOpacity": 0.4, "labelLimit": 220},
+        "axisQuantitative": {"tickCount": 6},  # or labels that do not fit are left out, and zero among them
+        "legend": {**words, "symbolLimit": 0},
+        "header": words,
+        "rule": {"color": ink},
+        "tick": {"color": ink},
+        "boxplot": {"rule": {"color": ink}, "median": {"color": ink}},
+        "title": {
+            "anchor": "start",
+            "color": ink,
+            "subtitleColor": ink,
+            "fontSize": 14,
+            "subtitleFontSize": 12,
+            "subtitlePadding": 4,
+            "offset": 12,
+        },
+    }
