@@ -77,6 +77,16 @@ class Rsql(Configurable):
         365.0, min=0.0, help="Days after which a conversation in which nothing was said is deleted; 0 for never."
     )
 
+    artifact_mb = Float(
+        512.0,
+        min=0.0,
+        help="Most megabytes of files that answers made (rows, scripts, charts, …) are kept; the oldest that are not "
+        "pinned make room. 0 keeps none.",
+    )
+    artifact_days = Float(
+        90.0, min=0.0, help="Days after which a file that an answer made is deleted unless it is pinned; 0 for never."
+    )
+
     drafts = Integer(
         0,
         min=0,

@@ -18,18 +18,20 @@ from rsql_magic.display import Screen, usage_line
 from rsql_magic.errors import BadInput, GatewayError, NoQuery, QueryFailed, RsqlError, Stopped
 from rsql_magic.gateway import LIKELIEST, VARIED, Stop, Waiting, blocks_of
 from rsql_magic.panel import messages, outputs
+from rsql_magic.panel.kept.making import of_code, of_result
 from rsql_magic.panel.threads import ANSWERS
 from rsql_magic.sql import count_tokens
 from rsql_magic.text2sql import Verified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Context
     from rsql_magic.gateway import Chat, Event
     from rsql_magic.panel.chat_panel import ChatPanel
+    from rsql_magic.panel.kept.artifacts import NewArtifact
     from rsql_magic.panel.messages import Mention, SlashCommand
     from rsql_magic.panel.threads import MessagePair, Thread
     from rsql_magic.text2sql import QueryOptions
@@ -59,6 +61,7 @@ class AnswerTask:
     _question: NotebookQuestion | None = None  # known once it is prepared, of what is no ``/sql``
     mentions: list[Mention] = field(default_factory=list)  # what the question names; known once it is prepared
     stop: Stop = field(default_factory=Stop)
+    made: Callable[[], Sequence[NewArtifact]] = tuple  # what the answer made, once it is done
     _tables_failed: bool = False  # whether a query was tried, and the question is asked about the notebook now
 
     def __post_init__(self) -> None:
@@ -96,6 +99,8 @@ class AnswerTask:
             screen.close()
             self.pair.status = ""
             self._push("exchange")
+            if self.pair in self._thread.pairs:
+                self._panel.threads.keeper.changed(self._thread, made=self.made)
 
     def _failed(self, error: RsqlError) -> None:
         trouble: dict[str, Any] = {"message": error.message, "hint": error.hint, "kind": type(error).__name__}
@@ -269,7 +274,7 @@ class AnswerTask:
         late = ["R code not checked yet: a cell is running"] if answer.unchecked == BUSY else []
         # Not among the problems, which the model may be asked to correct: figures of the data stay here.
         pair.notes = (*filter(None, [answer.looked]), *answer.wrong, *late)
-        pair.state = "done"
+        pair.state, self.made = "done", lambda: of_code(pair)
         if isinstance(answer.ended_by, Stopped):
             pair.state = "stopped"
         elif answer.ended_by is not None:
@@ -306,7 +311,7 @@ class AnswerTask:
         pair.footer = usage_line(result.usage, notes=result.footnotes)
         pair.model, pair.request_id = result.usage.model, result.usage.request_id
         pair.drawing, pair.query = result.drawing, Verified(result.question, result.sql, result.dialect)
-        pair.state = "done"
+        pair.state, self.made = "done", lambda: of_result(pair, result)
 
     # Run database work on the main thread; this one waits for the model.
     def _on_main(self, work: Callable[[], Any]) -> Any:

@@ -16,6 +16,8 @@ from rsql_magic.panel import messages, outputs
 from rsql_magic.panel.answer_task import MainThread
 from rsql_magic.panel.cell_changes import CellChange, CellChanges, FailedCell
 from rsql_magic.panel.conversations import Conversations
+from rsql_magic.panel.file_requests import FileRequests
+from rsql_magic.panel.kept.making import of_outputs
 from rsql_magic.panel.questions import Message, Questions
 from rsql_magic.plain_text import printable
 
@@ -32,7 +34,7 @@ _ABSENT = "The chat panel; run the cell to open it. %rsql history prints what wa
 # Requests that wait for the gateway, the main thread or a frame.
 SLOW = frozenset(
     {"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota", "kept", "export"}
-    | {"change", "change_preview"}
+    | {"change", "change_preview", "files", "file", "load"}
 )
 
 _MOST_PIECES = 200  # formulas, or blocks of code, of one request
@@ -326,8 +328,11 @@ class _Answers:
     def __init__(self, panel: ChatPanel) -> None:
         self._panel = panel
 
-    # Run a block of code on the main thread; SQL on the connection it was written for.
-    def run(self, *, code: str, language: str = "", connection: str = "") -> dict[str, Any]:
+    # Run a block of code on the main thread; SQL on the connection it was written for. Pictures are kept with the
+    # answer that the code is of.
+    def run(
+        self, *, code: str, language: str = "", connection: str = "", thread: str = "", exchange: str = ""
+    ) -> dict[str, Any]:
         panel = self._panel
         panel.questions.code_runs += 1
         found = panel.main_thread.call(
@@ -336,6 +341,9 @@ class _Answers:
             ),
             waiting=lambda: panel.send({"push": "wait", "text": "waiting for the running cell"}),
         )
+        if (shown := panel.threads.at_hand(thread)) is not None:
+            pair = shown.pair(exchange)
+            panel.threads.keeper.changed(shown, made=lambda: of_outputs(pair, found))
         return {"outputs": found}
 
     # A block of code as a cell, after one that loads its magic where that is not known yet.
@@ -431,7 +439,7 @@ class _Changing:
         self._panel.changes.stop(change)
 
 
-_REQUESTS = (_Conversing, _Answers, _Changing)
+_REQUESTS = (_Conversing, _Answers, _Changing, FileRequests)
 
 
 def known(name: Any) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import markdown_replies
 import nbformat
+import pandas as pd
 import pytest
 from e2e import panel_lab, xss
 from e2e.conftest import TOKEN, wait_until
@@ -232,7 +233,7 @@ def test_a_query_is_shown_with_its_rows_and_chart_and_saved(chat, provider):
     turn = chat.ask("/sql frames Draw bars of flights per origin")
     expect(turn.locator(".rsql-result pre")).to_contain_text("SELECT origin, n")
     expect(turn.locator("td")).to_have_text(["EWR", "1", "LGA", "2", "JFK", "3"])
-    turn.locator(".rsql-chart canvas").wait_for()
+    turn.locator(".rsql-chart :is(canvas, svg)").first.wait_for()
     turn.get_by_label("Save the rows as").fill("busiest")
     turn.get_by_label("Save the rows under this name").click()
     turn.locator(".rsql-rows").filter(has_text="@busiest").wait_for()
@@ -243,6 +244,19 @@ def test_a_query_is_shown_with_its_rows_and_chart_and_saved(chat, provider):
     made.locator(".jp-OutputArea-output").filter(has_text="LGA").wait_for()
     chat.type_cell("list(busiest['n'])")
     chat.page.locator(".jp-OutputArea-output", has_text="[1, 2, 3]").wait_for()
+    chat.panel.get_by_label("More").click()
+    chat.panel.get_by_text("Files of this conversation").click()
+    files = chat.panel.get_by_role("dialog", name="Files of this conversation")
+    with chat.page.expect_download() as saved:
+        files.get_by_role("button", name=re.compile(r"^Save .*\.parquet$")).click()
+    assert len(pd.read_parquet(saved.value.path())) == 3
+    panel_lab.accessible(chat.page, ".rsql-sheet")
+    files.get_by_role("button", name=re.compile(r"^Pin .*\.sql$")).press("Enter")
+    files.get_by_role("button", name=re.compile(r"^Unpin .*\.sql$")).wait_for()
+    files.get_by_role("button", name=re.compile(r"^Open .*\.parquet$")).press("Enter")
+    files.wait_for(state="hidden")
+    expect(chat.box).to_have_value(re.compile("@sql_"))
+    chat.box.fill("")
 
 
 def test_what_a_model_looks_at_first_stands_below_its_answer(chat, provider):

@@ -123,3 +123,40 @@ def con(ip, tmp_path):
     ip.user_ns["con"] = connection
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """What is to be kept is written without gathering more."""
+    from rsql_magic.panel.kept import writing
+
+    monkeypatch.setattr(writing, "_GATHER", 0.01)
+
+
+@pytest.fixture
+def kernels(tmp_path, gateway):
+    """Makes panels as kernels of notebooks have them; what they keep is in one folder."""
+    from panel_talk import Talk
+
+    from rsql_magic.answers import NotebookSnapshot
+    from rsql_magic.assistant import Assistant
+    from rsql_magic.gateway import LLMClient
+    from rsql_magic.panel import ChatPanel, Conversations, Keeper
+
+    begun = []
+
+    def kernel(path="~/delays.ipynb", folder=tmp_path / "kept", batch=False, cells=(), namespace=None, **settings):
+        client = LLMClient("http://gateway/rsql/", "token", transport=httpx.MockTransport(gateway))
+        assistant = Assistant(Rsql(**settings), client=client, environ={}, batch=batch)
+        keeper = Keeper(folder, assistant.settings, path=lambda: path, batch=batch)
+        keeper.seen(cells)
+        panel = ChatPanel(
+            assistant, lambda: NotebookSnapshot(dict(namespace or {})), threads=Conversations(assistant, keeper)
+        )
+        begun.append(panel)
+        return Talk(None, assistant, panel)
+
+    yield kernel
+    for panel in begun:
+        panel.close()
+        panel.threads.close()

@@ -12,52 +12,20 @@ import sys
 import time
 
 import duckdb
-import httpx
 import pytest
 from many_cases import check_each
-from panel_talk import Talk
 
-from rsql_magic.answers import NotebookSnapshot
-from rsql_magic.assistant import Assistant
-from rsql_magic.config import Rsql
 from rsql_magic.errors import BadInput
-from rsql_magic.gateway import LLMClient, Origin, Turn, Usage
+from rsql_magic.gateway import Origin, Turn, Usage
 from rsql_magic.notebook import loaded
-from rsql_magic.panel import ChatPanel, Conversations, Keeper, notebook_path
+from rsql_magic.panel import notebook_path
 from rsql_magic.panel.kept import records, sealing, store, writing
 from rsql_magic.panel.kept.sealing import Seal, SealBroken
 from rsql_magic.panel.kept.search import search
 from rsql_magic.panel.kept.store import ConversationStore, Head, NewPair
 from rsql_magic.panel.threads import MessagePair
 
-pytestmark = pytest.mark.usefixtures("without_r")
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    monkeypatch.setattr(writing, "_GATHER", 0.01)
-
-
-@pytest.fixture
-def kernels(tmp_path, gateway):
-    """Makes panels as kernels of notebooks have them; what they keep is in one folder."""
-    begun = []
-
-    def kernel(path="~/delays.ipynb", folder=tmp_path / "kept", batch=False, cells=(), namespace=None, **settings):
-        client = LLMClient("http://gateway/rsql/", "token", transport=httpx.MockTransport(gateway))
-        assistant = Assistant(Rsql(**settings), client=client, environ={}, batch=batch)
-        keeper = Keeper(folder, assistant.settings, path=lambda: path, batch=batch)
-        keeper.seen(cells)
-        panel = ChatPanel(
-            assistant, lambda: NotebookSnapshot(dict(namespace or {})), threads=Conversations(assistant, keeper)
-        )
-        begun.append(panel)
-        return Talk(None, assistant, panel)
-
-    yield kernel
-    for panel in begun:
-        panel.close()
-        panel.threads.close()
+pytestmark = pytest.mark.usefixtures("without_r", "at_once")
 
 
 def end(talk):

@@ -41,6 +41,17 @@ _SCHEMA = """
         place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE,
         conversation TEXT REFERENCES conversation ON DELETE CASCADE, writer TEXT, bytes INTEGER, body BLOB
     );
+    CREATE TABLE IF NOT EXISTS artifact (
+        id TEXT PRIMARY KEY, conversation TEXT REFERENCES conversation ON DELETE CASCADE, head BLOB, bytes INTEGER,
+        made REAL, pinned INTEGER
+    );
+    CREATE INDEX IF NOT EXISTS artifact_conversation ON artifact (conversation, made);
+    CREATE TABLE IF NOT EXISTS piece (
+        artifact TEXT REFERENCES artifact ON DELETE CASCADE, number INTEGER, body BLOB, UNIQUE (artifact, number)
+    );
+    CREATE TABLE IF NOT EXISTS progress (
+        artifact TEXT REFERENCES artifact ON DELETE CASCADE, item INTEGER, body BLOB, UNIQUE (artifact, item)
+    );
     CREATE INDEX IF NOT EXISTS pair_conversation ON pair (conversation, place, bytes);
 """
 
@@ -101,7 +112,7 @@ class ConversationStore:
     """
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self.path, self._clock = folder / FILE, clock
+        self.path, self.now = folder / FILE, clock
         self._reading, self._writing = threading.RLock(), threading.RLock()
         with _told(self.path):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -266,7 +277,7 @@ class ConversationStore:
 
     def write(self, notebook: int, head: Head, pairs: Sequence[NewPair] = (), gone: Sequence[str] = ()) -> None:
         """Write a conversation's head and some of its pairs, each in place of that of its id; ``gone`` are deleted."""
-        now = self._clock()
+        now = self.now()
         sealed = self.seal.seal(msgspec.json.encode({"title": _utf8(head.title)}), f"head {head.id}")
         rows = [
             (each.id, head.id, _WRITER if each.running else "", len(body), body)
@@ -310,9 +321,11 @@ class ConversationStore:
             return db.execute("DELETE FROM conversation WHERE id = ?", [conversation]).rowcount > 0
 
     def expire(self, days: float) -> int:
-        """Delete conversations that nothing was said in for so many days; how many."""
+        """Delete conversations that had no question for so many days, and have no pinned file; how many."""
+        pinned = "SELECT conversation FROM artifact WHERE pinned"
         with self.transaction() as db:
-            return db.execute("DELETE FROM conversation WHERE changed < ?", [self._clock() - days * _DAY]).rowcount
+            old = f"DELETE FROM conversation WHERE changed < ? AND id NOT IN ({pinned})"  # noqa: S608 - constants
+            return db.execute(old, [self.now() - days * _DAY]).rowcount
 
     def forget(self) -> int:
         """Delete everything, and give the room back; how many conversations there were."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import BadInput
+from rsql_magic.panel.kept.artifacts import ArtifactStore
 from rsql_magic.panel.kept.records import written
 from rsql_magic.panel.kept.store import ConversationStore, Head, NewPair, NotebookGone
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rsql_magic.config import Rsql
+    from rsql_magic.panel.kept.artifacts import NewArtifact
     from rsql_magic.panel.threads import MessagePair, Thread
 
 _GATHER = 0.4  # seconds in which changes are gathered: an answer that streams is written twice a second
@@ -32,8 +34,10 @@ class _Changes:
     thread: Thread
     pairs: dict[str, MessagePair] = field(default_factory=dict)
     gone: dict[str, None] = field(default_factory=dict)
+    made: list[NewArtifact] = field(default_factory=list)
 
-    def add(self, pairs: Sequence[MessagePair], gone: Sequence[str]) -> None:
+    def add(self, pairs: Sequence[MessagePair], gone: Sequence[str] = (), made: Sequence[NewArtifact] = ()) -> None:
+        self.made += made
         self.pairs |= {pair.id: pair for pair in pairs}
         self.gone |= dict.fromkeys(gone)
         for name in gone:
@@ -54,6 +58,7 @@ class Keeper:
         self, folder: Path | None, settings: Rsql, *, path: Callable[[], str] = lambda: "", batch: bool = False
     ) -> None:
         self.trouble = ""  # why nothing is written now, in a sentence or two
+        self.refused = ""  # why the last file that was not kept is not, in a sentence
         self.listeners: list[Callable[[], None]] = []  # called when `trouble` changes
         self._folder, self._settings, self._path, self._batch = folder, settings, path, batch
         self._store: ConversationStore | None = None
@@ -89,7 +94,18 @@ class Keeper:
                 self._store = ConversationStore(self._folder)
                 if days := self._settings.conversation_days:
                     self._store.expire(days)
+                if days := self._settings.artifact_days:
+                    self.artifacts.expire(days)
             return self._store
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        """What answers made.
+
+        Raises:
+            BadInput: The file cannot be opened, or there is none.
+        """
+        return ArtifactStore(self.store)
 
     @property
     def notebook(self) -> int:
@@ -137,13 +153,23 @@ class Keeper:
 
     # Writing.
 
-    def changed(self, thread: Thread, *pairs: MessagePair, gone: Sequence[str] = ()) -> None:
-        """Note that pairs of a conversation, or its title, are to be written; ``gone`` are ids of pairs to delete."""
+    def changed(
+        self,
+        thread: Thread,
+        *pairs: MessagePair,
+        gone: Sequence[str] = (),
+        made: Callable[[], Sequence[NewArtifact]] = tuple,
+    ) -> None:
+        """Note that pairs of a conversation, or its title, are to be written; ``gone`` are ids of pairs to delete.
+
+        ``made`` gives what their answers made, where that is kept.
+        """
         thread.gone |= set(gone)
         if not self.writes or self._closed:
             return
+        artifacts = made() if self._settings.artifact_mb else ()
         with self._there:
-            self._waiting.setdefault(thread.id, _Changes(thread)).add(pairs, gone)
+            self._waiting.setdefault(thread.id, _Changes(thread)).add(pairs, gone, artifacts)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, daemon=True, name="rsql-keeper")
                 self._thread.start()
@@ -209,10 +235,19 @@ class Keeper:
                     newer = self._waiting.get(name)
                     self._waiting[name] = each
                     if newer:
-                        each.add(list(newer.pairs.values()), list(newer.gone))
+                        each.add(list(newer.pairs.values()), list(newer.gone), newer.made)
                 self._there.notify_all()
                 if failed:  # also where somebody waits for the end
                     self._there.wait_for(lambda: self._closed, 0.05)
+
+    def _put(self, conversation: str, new: NewArtifact) -> None:
+        try:
+            refused = self.artifacts.put(conversation, new, int(self._settings.artifact_mb * 1e6))
+        except BadInput:
+            raise
+        except Exception as error:  # noqa: BLE001 - what cannot be made, such as a chart, must not keep the rest away
+            refused = f"{new.name} could not be made ({type(error).__name__}: {error})"
+        self.refused = f"A file is not kept: {refused}." if refused else self.refused
 
     # Write changes; gives those that could not be.
     def _written(self, changes: dict[str, _Changes]) -> dict[str, _Changes]:
@@ -224,6 +259,10 @@ class Keeper:
                 thread = each.thread
                 head = Head(self.id_of(thread), "", thread.name, thread.shared)
                 self.store.write(thread.notebook or notebook, head, pairs, tuple(each.gone))
+                each.pairs, each.gone = {}, {}
+                while each.made:
+                    self._put(head.id, each.made[0])
+                    del each.made[0]
                 del left[name]
         except NotebookGone:  # in another kernel; what is said from now on is kept anew
             self.forgotten()

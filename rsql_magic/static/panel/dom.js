@@ -86,7 +86,7 @@ export const span = (seconds) =>
       : `${Math.round(seconds / 3600)} h`;
 
 export function download(name, content, type) {
-  const link = make("a", { href: URL.createObjectURL(new Blob([content], { type })), download: name });
+  const link = make("a", { href: URL.createObjectURL(new Blob([content].flat(), { type })), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }

@@ -232,7 +232,7 @@ export class Exchange {
   async run(block) {
     block.output.replaceChildren(make("p", { className: "rsql-small rsql-busy", textContent: "Running …" }));
     const { source: code, language, connection = "" } = block;
-    const ran = await this.view.ask("run", { code, language, connection });
+    const ran = await this.view.ask("run", { code, language, connection, thread: this.view.thread, exchange: this.told.id });
     const shown = (ran?.outputs ?? []).map(output);
     block.output.replaceChildren(
       ...(shown.length || !ran

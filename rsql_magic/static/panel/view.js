@@ -6,6 +6,7 @@
 import { Composer } from "./composer.js";
 import { button, copy, download, make, soon, tokens } from "./dom.js";
 import { Exchange } from "./exchange.js";
+import { Files } from "./files.js";
 import { Library } from "./kept.js";
 import { nearest } from "./limits.js";
 import { Notebook } from "./notebook.js";
@@ -473,6 +474,7 @@ export class View {
       item("Save as a JSON file", () =>
         this.exported((told) => download(told.name, told.text, "application/json"), "json"),
       ),
+      item("Files of this conversation", () => new Files(this).open()),
       this.notebook.cells
         ? item("Insert as cells", () =>
             this.exported((told) => {

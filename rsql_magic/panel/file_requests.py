@@ -1,0 +1,80 @@
+"""Requests of a view about what answers made: list, open, download, pin and delete it."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.errors import BadInput
+from rsql_magic.panel import outputs
+from rsql_magic.panel.kept.artifacts import PIECE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rsql_magic.panel.chat_panel import ChatPanel
+    from rsql_magic.panel.kept.artifacts import Artifact, ArtifactStore
+
+_LONGEST_SHOWN = 200_000  # bytes of a text that is shown
+
+
+class FileRequests:
+    """Each method is a request of that name."""
+
+    def __init__(self, panel: ChatPanel) -> None:
+        self._panel = panel
+
+    @property
+    def _artifacts(self) -> ArtifactStore:
+        keeper = self._panel.threads.keeper
+        if not keeper.writes:
+            raise BadInput("No files are kept here.", hint="See %config Rsql.conversations.")
+        return keeper.artifacts
+
+    def files(self, *, thread: str) -> dict[str, Any]:
+        """What the answers of a conversation made, the pinned first; and why the last that was not kept is not."""
+        threads = self._panel.threads
+        found, keeper = threads.find(thread), threads.keeper
+        if not keeper.writes:
+            return {"files": [], "refused": ""}
+        keeper.flush(1.0)
+        return {
+            "files": [asdict(one) for one in self._artifacts.listed(keeper.id_of(found))],
+            "refused": keeper.refused,
+        }
+
+    def file(self, *, file: str, piece: int = 0) -> dict[str, Any]:
+        """A piece of a file, in base64; ``pieces`` is how many there are."""
+        one = self._artifacts.one(file)
+        body = next(self._artifacts.pieces(file, max(0, int(piece))), b"")
+        pieces = -(-one.bytes // PIECE)
+        return {"name": one.name, "media": one.media, "pieces": pieces, "data": b64encode(body).decode("ascii")}
+
+    def load(self, *, file: str) -> dict[str, Any]:
+        """Open a file: rows become a variable, text and pictures are shown."""
+        one = self._artifacts.one(file)
+        if one.kind == "table":
+            frame = frame_of(one, self._artifacts.content(file))
+            return {"variable": outputs.kept(frame, self._panel.namespace)}
+        if one.kind == "picture":
+            return {"image": b64encode(self._artifacts.content(file)).decode("ascii"), "name": one.name}
+        text = self._artifacts.content(file)[:_LONGEST_SHOWN].decode("utf-8", "replace")
+        return {"text": text, "name": one.name}
+
+    def pin(self, *, file: str, on: bool) -> None:
+        """Keep a file for as long as its conversation, or no longer."""
+        self._artifacts.pin(file, on=bool(on))
+
+    def drop(self, *, file: str) -> None:
+        """Delete a file."""
+        self._artifacts.delete(file)
+
+
+def frame_of(one: Artifact, content: bytes) -> pd.DataFrame:
+    """The rows of a kept table."""
+    import pandas as pd
+
+    file = io.BytesIO(content)
+    return pd.read_csv(file) if one.media == "text/csv" else pd.read_parquet(file)

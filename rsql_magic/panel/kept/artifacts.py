@@ -1,0 +1,169 @@
+"""Artifacts: the rows, queries, scripts, charts, pictures and study sets of answers, sealed beside them."""
+
+# A file is sealed in pieces of a megabyte, each bound to its artifact and its number, so that none can be left out,
+# doubled or moved without being noticed, and a large one never stands in memory twice.
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from rsql_magic.errors import BadInput
+from rsql_magic.panel.kept.sealing import SealBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rsql_magic.panel.kept.store import ConversationStore
+
+Kind = Literal["table", "sql", "script", "chart", "picture", "study", "report"]
+
+PIECE = 1_000_000  # bytes
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class NewArtifact:
+    """What an answer made; ``content`` gives its bytes, on the thread that writes."""
+
+    id: str
+    pair: str  # the id of the question and answer that made it
+    kind: Kind
+    name: str  # as a file is called
+    media: str
+    content: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a list shows of one."""
+
+    id: str
+    conversation: str
+    pair: str
+    kind: str
+    name: str
+    media: str
+    digest: str  # SHA-256 of its bytes, in hexadecimal
+    bytes: int
+    made: float  # Unix time
+    pinned: bool
+
+
+class ArtifactStore:
+    """The artifacts in the file of a conversation store.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from rsql_magic.panel.kept.store import ConversationStore, Head
+        >>> store = ConversationStore(Path(tempfile.mkdtemp()))
+        >>> store.write(store.notebook("~/delays.ipynb"), Head("c1", "", "Delays"))
+        >>> artifacts = ArtifactStore(store)
+        >>> artifacts.put("c1", NewArtifact("a1", "p1", "sql", "rows.sql", "text/plain", lambda: b"SELECT 1"), 10**6)
+        ''
+        >>> [(one.name, one.bytes) for one in artifacts.listed("c1")], artifacts.content("a1")
+        ([('rows.sql', 8)], b'SELECT 1')
+        >>> store.close()
+    """
+
+    def __init__(self, store: ConversationStore) -> None:
+        self._store, self._seal = store, store.seal
+
+    def put(self, conversation: str, new: NewArtifact, most_bytes: int) -> str:
+        """Keep one; the oldest that are not pinned go where all together would have more than ``most_bytes``.
+
+        Returns:
+            Why it is not kept; empty where it is.
+        """
+        content = new.content()
+        size = len(content)
+        head = {"pair": new.pair, "kind": new.kind, "name": new.name, "media": new.media}
+        head["digest"] = hashlib.sha256(content).hexdigest()
+        pieces = [content[at : at + PIECE] for at in range(0, size, PIECE)]
+        sealed = [self._seal.seal(piece, f"piece {new.id} {n} of {len(pieces)}") for n, piece in enumerate(pieces)]
+        with self._store.transaction() as db:
+            if not db.execute("SELECT 1 FROM conversation WHERE id = ?", [conversation]).fetchone():
+                return "its conversation was deleted"
+            db.execute("DELETE FROM artifact WHERE id = ?", [new.id])
+            [[pinned]] = db.execute("SELECT coalesce(sum(bytes), 0) FROM artifact WHERE pinned").fetchall()
+            if pinned + size > most_bytes:
+                return f"{new.name} has {size / 1e6:,.1f} MB, and all files may have {most_bytes / 1e6:,.0f} MB"
+            self._make_room(db.execute, most_bytes - size)
+            about = self._seal.seal(msgspec.json.encode(head), f"artifact {new.id}")
+            row = [new.id, conversation, about, size, self._store.now()]
+            db.execute("INSERT INTO artifact VALUES (?, ?, ?, ?, ?, 0)", row)
+            db.executemany("INSERT INTO piece VALUES (?, ?, ?)", [(new.id, n, each) for n, each in enumerate(sealed)])
+        return ""
+
+    @staticmethod
+    def _make_room(execute: Callable[..., Sequence[tuple[int, ...]] | object], most: int) -> None:
+        # The newest that fit stay: the running sum counts from the pinned and the newest.
+        execute(
+            "DELETE FROM artifact WHERE id IN (SELECT id FROM (SELECT id, pinned, sum(bytes) OVER"
+            " (ORDER BY pinned DESC, made DESC, id) AS together FROM artifact) WHERE NOT pinned AND together > ?)",
+            [most],
+        )
+
+    def listed(self, conversation: str | None = None) -> list[Artifact]:
+        """The artifacts of a conversation, or of all: the pinned first, then the newest."""
+        where, given = ("", []) if conversation is None else ("WHERE conversation = ?", [conversation])
+        query = "SELECT id, conversation, head, bytes, made, pinned FROM artifact"
+        rows = self._store.rows(f"{query} {where} ORDER BY pinned DESC, made DESC, id", given)
+        return [self._artifact(row) for row in rows]
+
+    def one(self, name: str) -> Artifact:
+        """The artifact of an id.
+
+        Raises:
+            BadInput: There is none.
+        """
+        query = "SELECT id, conversation, head, bytes, made, pinned FROM artifact WHERE id = ?"
+        if not (found := self._store.rows(query, [name])):
+            hint = "It may have made room for newer ones, or was deleted. Ask again, and pin what is to stay."
+            raise BadInput("This file is gone.", hint=hint)
+        return self._artifact(found[0])
+
+    def _artifact(self, row: Sequence[Any]) -> Artifact:
+        name, conversation, head, size, made, pinned = row
+        try:
+            known = msgspec.json.decode(self._seal.open(head, f"artifact {name}"))
+        except SealBroken:
+            known = dict.fromkeys(("pair", "kind", "media", "digest"), "") | {"name": "(cannot be read)"}
+        return Artifact(name, conversation, **known, bytes=size, made=made, pinned=bool(pinned))
+
+    def pieces(self, name: str, first: int = 0) -> Iterator[bytes]:
+        """The bytes of one, `PIECE` at a time, from a piece on.
+
+        Raises:
+            BadInput: There is none, or it is damaged.
+        """
+        count = -(-self.one(name).bytes // PIECE)
+        for number in range(first, count):
+            rows = self._store.rows("SELECT body FROM piece WHERE artifact = ? AND number = ?", [name, number])
+            yield self._seal.open(rows[0][0] if rows else b"", f"piece {name} {number} of {count}")
+
+    def content(self, name: str) -> bytes:
+        """All bytes of one, as they were kept."""
+        return b"".join(self.pieces(name))
+
+    def pin(self, name: str, *, on: bool) -> None:
+        """Keep one for as long as its conversation, or no longer."""
+        self.one(name)
+        with self._store.transaction() as db:
+            db.execute("UPDATE artifact SET pinned = ? WHERE id = ?", [on, name])
+
+    def delete(self, name: str) -> None:
+        """Delete one."""
+        self.one(name)
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM artifact WHERE id = ?", [name])
+
+    def expire(self, days: float) -> int:
+        """Delete those that are not pinned and older; how many."""
+        with self._store.transaction() as db:
+            old = self._store.now() - days * _DAY
+            return db.execute("DELETE FROM artifact WHERE NOT pinned AND made < ?", [old]).rowcount

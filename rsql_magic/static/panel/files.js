@@ -1,0 +1,86 @@
+// What the answers of a conversation made: rows, queries, scripts, charts, pictures; opened, saved, pinned, deleted.
+
+import { button, download, make } from "./dom.js";
+
+const KINDS = {
+  table: "rows",
+  sql: "query",
+  script: "script",
+  chart: "chart (Vega-Lite)",
+  picture: "picture",
+  study: "study set",
+  report: "report",
+};
+
+export class Files {
+  constructor(view) {
+    this.view = view;
+    this.thread = view.thread;
+  }
+
+  open() {
+    this.list = make("div", { className: "rsql-kept" });
+    this.note = make("p", { className: "rsql-small", role: "status" });
+    this.view.dialog("Files of this conversation", this.note, this.list);
+    return this.draw();
+  }
+
+  async draw(focused = "") {
+    const told = await this.view.ask("files", { thread: this.thread });
+    if (!told) return;
+    const none = "Queries, their rows and charts, scripts and pictures of this conversation appear here.";
+    this.note.textContent = [told.files.length ? "" : none, told.refused].filter(Boolean).join(" ");
+    this.list.replaceChildren(make("ul", {}, ...told.files.map((file) => this.row(file))));
+    if (focused) this.list.querySelector(`[data-file="${focused}"] button`)?.focus();
+  }
+
+  row(file) {
+    const open = button(`Open ${file.name}`, "", () => this.load(file), { text: file.name, className: "rsql-thread" });
+    open.append(make("small", { textContent: `${KINDS[file.kind] ?? "file"} · ${size(file.bytes)}` }));
+    const pin = button(`${file.pinned ? "Unpin" : "Pin"} ${file.name}`, "", () => this.pin(file), {
+      text: file.pinned ? "Unpin" : "Pin",
+      className: "rsql-link",
+      "aria-pressed": String(file.pinned),
+    });
+    const tool = (text, work) => button(`${text} ${file.name}`, "", work, { text, className: "rsql-link" });
+    const tools = [tool("Save", () => this.save(file)), pin, tool("Delete", () => this.drop(file))];
+    const row = make("li", {}, open, make("span", { className: "rsql-tools" }, ...tools));
+    row.dataset.file = file.id;
+    return row;
+  }
+
+  async load({ id: file }) {
+    const told = await this.view.ask("load", { file });
+    if (!told) return;
+    if (told.variable) {
+      this.view.dismiss(this.view.root);
+      this.view.composer.add(`@${told.variable} `);
+      this.view.say(`The rows are in ${told.variable}.`);
+    } else if (told.image) {
+      const picture = make("img", { src: `data:image/png;base64,${told.image}`, alt: told.name, className: "rsql-image" });
+      this.view.dialog(told.name, make("div", { className: "rsql-kept" }, picture));
+    } else this.view.show(told.name, told.text);
+  }
+
+  async save({ id: file }) {
+    const bytes = [];
+    for (let piece = 0, pieces = 1; piece < pieces; piece += 1) {
+      const told = await this.view.ask("file", { file, piece });
+      if (!told) return;
+      pieces = told.pieces;
+      bytes.push(Uint8Array.from(atob(told.data), (sign) => sign.charCodeAt(0)));
+      if (piece >= pieces - 1) download(told.name, bytes, told.media);
+    }
+  }
+
+  async pin({ id: file, pinned }) {
+    if (await this.view.ask("pin", { file, on: !pinned })) await this.draw(file);
+  }
+
+  async drop({ id: file }) {
+    if (await this.view.ask("drop", { file })) await this.draw();
+  }
+}
+
+const size = (bytes) =>
+  bytes < 1000 ? `${bytes} bytes` : bytes < 1e6 ? `${Math.round(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;

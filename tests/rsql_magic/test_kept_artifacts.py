@@ -1,0 +1,194 @@
+"""What answers made is kept beside the conversation: byte for byte, sealed, within a quota, and gone with it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import random
+from types import SimpleNamespace
+
+import duckdb
+import pandas as pd
+import pytest
+
+from rsql_magic.errors import BadInput
+from rsql_magic.panel.kept import making
+from rsql_magic.panel.kept.artifacts import PIECE, ArtifactStore, NewArtifact
+from rsql_magic.panel.kept.store import ConversationStore, Head
+from rsql_magic.panel.threads import MessagePair
+
+pytestmark = pytest.mark.usefixtures("without_r", "at_once")
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    """Artifacts of a conversation ``c``, and the store they are in."""
+    store = ConversationStore(tmp_path / "kept")
+    store.write(store.notebook("~/a.ipynb"), Head("c", "", "C"))
+    yield ArtifactStore(store), store
+    store.close()
+
+
+def new(name, content, kind="script"):
+    return NewArtifact(name, "pair", kind, f"{name}.txt", "text/plain", lambda: content)
+
+
+def downloaded(talk, file):
+    """The bytes of a file as a view downloads them."""
+    first = talk.do("file", file=file)
+    pieces = [first, *(talk.do("file", file=file, piece=n) for n in range(1, first["pieces"]))]
+    return b"".join(base64.b64decode(piece["data"]) for piece in pieces)
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 7])
+def test_a_file_is_the_same_byte_for_byte(shelf, size):
+    artifacts, _ = shelf
+    content = random.Random(size).randbytes(size)
+    assert artifacts.put("c", new("a", content), 10**8) == ""
+    assert artifacts.content("a") == content
+    assert artifacts.one("a").bytes == size
+
+
+def test_pieces_cannot_be_exchanged_left_out_or_read_in_the_file(shelf, tmp_path):
+    artifacts, store = shelf
+    content = b"a secret of the data " * 120_000
+    artifacts.put("c", new("a", content), 10**8)
+    store.rows("PRAGMA wal_checkpoint(FULL)")
+    assert all(b"secret of the" not in file.read_bytes() for file in (tmp_path / "kept").iterdir())
+    with store.transaction() as db:
+        db.execute("UPDATE piece SET number = 9 WHERE number = 0")
+        db.execute("UPDATE piece SET number = 0 WHERE number = 1")
+    with pytest.raises(BadInput, match="cannot be read"):
+        artifacts.content("a")
+
+
+def test_the_oldest_that_are_not_pinned_make_room(tmp_path):
+    now = [1.0]
+    store = ConversationStore(tmp_path, clock=lambda: now[0])
+    store.write(store.notebook("~/a.ipynb"), Head("c", "", "C"))
+    artifacts = ArtifactStore(store)
+    for n in range(4):
+        now[0] += 1
+        assert artifacts.put("c", new(f"f{n}", b"x" * 100), 400) == ""
+    artifacts.pin("f0", on=True)
+    now[0] += 1
+    assert artifacts.put("c", new("f4", b"x" * 150), 400) == ""
+    assert [one.id for one in artifacts.listed("c")] == ["f0", "f4", "f3"]
+    assert "may have" in artifacts.put("c", new("f5", b"x" * 301), 400)
+    assert "may have" in artifacts.put("c", new("f5", b"x" * 500), 400)
+    assert [one.id for one in artifacts.listed()] == ["f0", "f4", "f3"]
+    now[0] += 100 * 86_400
+    assert artifacts.expire(90) == 2
+    assert store.expire(90) == 0  # a pinned file keeps its conversation
+    artifacts.pin("f0", on=False)
+    assert store.expire(90) == 1
+    assert store.rows("SELECT count(*) FROM piece") == [(0,)]
+    store.close()
+
+
+def test_what_is_gone_says_so(shelf):
+    artifacts, store = shelf
+    assert "deleted" in artifacts.put("nothing", new("a", b"x"), 10**6)
+    artifacts.put("c", new("a", b"x"), 10**6)
+    store.delete("c")
+    for work in (artifacts.content, artifacts.delete, artifacts.one, lambda name: artifacts.pin(name, on=True)):
+        with pytest.raises(BadInput, match="gone"):
+            work("a")
+
+
+def test_an_answer_leaves_its_query_rows_chart_and_script(kernels, gateway, tmp_path):
+    con = duckdb.connect(tmp_path / "shop.duckdb")
+    con.execute("CREATE TABLE orders AS SELECT i AS id, i % 30 AS shop, i * 1.5 AS total FROM range(90) t(i)")
+    talk = kernels(namespace={"con": con})
+    gateway.replies = [
+        "```sql\nSELECT shop, sum(total) AS total FROM orders GROUP BY shop ORDER BY shop\n```\n"
+        '```json\n{"chart": "bar", "x": "shop", "y": "total"}\n```',
+        "So:\n```python\nx = 1\n```\nand\n```python\ny = 2\n```\n",
+    ]
+    asked = talk.ask("/sql con Draw the total per shop as a bar chart")
+    talk.ask("Show me code")
+    con.close()
+    talk.panel.threads.close()
+    later = kernels()
+    thread = later.do("hello")["thread"]
+    files = {one["name"]: one for one in later.do("files", thread=thread)["files"]}
+    name = "draw-the-total-per-shop-as"
+    assert set(files) == {f"{name}.{end}" for end in ("sql", "parquet", "vl.json", "png")} | {"show-me-code.py"}
+    assert files[f"{name}.sql"]["pair"] == asked["id"]
+    rows = pd.read_parquet(io.BytesIO(downloaded(later, files[f"{name}.parquet"]["id"])))
+    assert len(rows) == 30  # all of them, of which ten are shown
+    assert len(asked["result"]["rows"]) == 10
+    assert downloaded(later, files[f"{name}.png"]["id"]).startswith(b"\x89PNG")
+    assert json.loads(downloaded(later, files[f"{name}.vl.json"]["id"]))["mark"]
+    assert later.do("load", file=files["show-me-code.py"]["id"])["text"] == "x = 1\n\ny = 2\n"
+    assert b"FROM orders" in downloaded(later, files[f"{name}.sql"]["id"])
+    assert later.do("load", file=files[f"{name}.png"]["id"])["image"]
+    later.do("pin", file=files[f"{name}.sql"]["id"], on=True)
+    assert later.do("files", thread=thread)["files"][0]["pinned"]
+    later.do("drop", file=files[f"{name}.sql"]["id"])
+    assert len(later.do("files", thread=thread)["files"]) == 4
+    assert "gone" in later.do("file", file=files[f"{name}.sql"]["id"])["error"]["message"]
+    later.do("delete", thread=thread)
+    assert later.do("files", thread=thread)["files"] == []
+    assert "gone" in later.do("file", file=files[f"{name}.png"]["id"])["error"]["message"]
+
+
+def test_rows_come_back_as_a_variable(kernels, gateway):
+    talk = kernels()
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
+    thread = talk.panel.threads.find(talk.thread)
+    thread.pairs.append(pair := MessagePair("q", "a", "done"))
+    _, media, content = making._table(frame)
+    kept = NewArtifact("rows", pair.id, "table", "rows.parquet", media, content)
+    talk.panel.threads.keeper.changed(thread, pair, made=lambda: [kept])
+    talk.panel.threads.keeper.flush()
+
+    talk.panel.shell = SimpleNamespace(user_ns={}, kernel=None)
+    told = talk.do("load", file="rows")
+    pd.testing.assert_frame_equal(talk.panel.namespace[told["variable"]], frame)
+
+
+def test_any_frame_can_be_kept():
+    odd = pd.DataFrame([[1, "x", b"y"], ["two", None, {"a": 1}]], columns=["n", "n", 3])
+    again = pd.read_parquet(io.BytesIO(making._parquet(odd)))
+    assert list(again.columns) == ["n", "n.1", "3"]
+    assert again["n"].tolist() == ["1", "two"]
+    changed = pd.DataFrame({"a": [1, 2, 3]})
+    own = making._own(changed)
+    changed.loc[0, "a"] = 99
+    assert own["a"].tolist() == [1, 2, 3]
+
+
+def test_files_that_do_not_fit_are_said_and_the_conversation_is_kept(kernels, gateway):
+    talk = kernels(artifact_mb=0.001)
+    thread = talk.panel.threads.find(talk.thread)
+    thread.pairs.append(pair := MessagePair("q", "a", "done"))
+
+    def failing():
+        raise RuntimeError("no chart today")
+
+    made = [new("large", b"x" * 5000), NewArtifact("odd", "p", "chart", "odd.json", "x/y", failing), new("small", b"x")]
+    talk.panel.threads.keeper.changed(thread, pair, made=lambda: made)
+    told = talk.do("files", thread=talk.thread)
+    assert [one["name"] for one in told["files"]] == ["small.txt"]
+    assert told["refused"] == "A file is not kept: odd.json could not be made (RuntimeError: no chart today)."
+    assert talk.panel.threads.keeper.trouble == ""
+
+
+def test_where_nothing_is_kept_there_are_no_files(kernels, gateway):
+    talk = kernels(conversations="never")
+    assert talk.do("files", thread=talk.thread)["files"] == []
+    assert "No files are kept" in talk.do("file", file="x")["error"]["message"]
+
+
+def test_pictures_that_code_drew_are_kept(kernels, gateway, monkeypatch):
+    talk = kernels()
+    gateway.replies = ["Run this."]
+    asked = talk.ask("Draw")
+    drawn = {"kind": "image", "data": base64.b64encode(b"\x89PNG a picture").decode()}
+    monkeypatch.setattr("rsql_magic.panel.outputs.run", lambda *_, **__: [{"kind": "text", "text": "x"}, drawn])
+    assert talk.do("run", code="draw()", language="python", thread=talk.thread, exchange=asked["id"])["outputs"][1]
+    [file] = talk.do("files", thread=talk.thread)["files"]
+    assert (file["name"], file["pair"]) == ("draw-1.png", asked["id"])
+    assert downloaded(talk, file["id"]) == b"\x89PNG a picture"
