@@ -49,7 +49,7 @@ class SqlAnalytics:
                 db.exec_driver_sql("BEGIN IMMEDIATE")
             yield db
 
-    def fold(self, most: int | None = None, *, at_once: int = 200) -> int:
+    def fold(self, most: int | None = None, *, at_once: int = 500) -> int:
         """Fold entries into sums and rankings, all that there are or so many; return how many.
 
         They are folded in groups of ``at_once``, between which others may write.

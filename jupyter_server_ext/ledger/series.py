@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from bisect import bisect_left
+from operator import add
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -19,7 +21,9 @@ from jupyter_server_ext.ledger.sums import DAY, FINE, HOUR, SERIES_COUNTS, SERIE
 from jupyter_server_ext.messages import outcome_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
+
+K = TypeVar("K")
 
 OTHER = "other"  # stands for names beyond the first ones
 _FINE_KEPT = 3 * DAY  # seconds for which the finest slots are kept
@@ -29,7 +33,6 @@ _MOST_MODELS = 500  # of which a day has sums of their own
 _KEYS = ("grain", "start", "tenant", "model", "task")
 _SUMS = (*SERIES_COUNTS, *SERIES_SECONDS)
 _PLACES = {name: place for place, name in enumerate(_SUMS)}
-_RANKED = ("kind", "scope", "name", "requests", "failed", "tokens", "cost_nanodollars", "first_at", "last_at")
 _ADDED = ("requests", "failed", "tokens", "cost_nanodollars")
 
 
@@ -77,7 +80,7 @@ def fold_some(db: sa.Connection, most: int = 200) -> int:
     rows = _unfolded(db, most)
     if rows:
         _add_series(db, rows)
-        requests = [row for row in rows if row.is_request]
+        requests = [(row, _Addition.of(row)) for row in rows if row.is_request]
         _add_rankings(db, requests)
         _add_sessions(db, requests)
         ends = {row.instance: row.number for row in rows}  # the last one of each, as they are in order
@@ -115,9 +118,9 @@ def _add_series(db: sa.Connection, rows: Iterable[Execution]) -> None:
     for row in rows:
         model = "" if row.error in {"model_not_found", "model_gone"} else row.model  # anybody can make up names
         key = (int(row.at // FINE) * FINE, row.tenant, model, row.task)
-        amounts = _amounts(row)
-        total = fine.get(key)
-        fine[key] = amounts if total is None else list(map(sum, zip(total, amounts, strict=True)))
+        if key not in fine:
+            fine[key] = [0] * len(_SUMS)
+        _add_amounts(fine[key], row)
     known: dict[int, set[str]] = {}
     sums: dict[tuple[Any, ...], list[Any]] = {}
     for (start, tenant, model, task), amounts in fine.items():
@@ -125,33 +128,35 @@ def _add_series(db: sa.Connection, rows: Iterable[Execution]) -> None:
         for grain in (FINE, HOUR, DAY):
             slot = (grain, start // grain * grain, tenant, named, task)
             total = sums.get(slot)
-            sums[slot] = amounts if total is None else list(map(sum, zip(total, amounts, strict=True)))
+            sums[slot] = amounts if total is None else list(map(add, total, amounts))
     # In one order, so that gateways never wait for each other's rows in a ring.
     _ADD_TO_SERIES.run(db, [dict(zip((*_KEYS, *_SUMS), (*key, *sums[key]), strict=True)) for key in sorted(sums)])
 
 
-def _amounts(row: Execution) -> list[Any]:
-    """What an entry adds to each of the sums."""
-    amounts: list[Any] = [0] * len(_SUMS)
-    for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_nanodollars", "saved_nanodollars"):
-        amounts[_PLACES[name]] = getattr(row, name)
+def _add_amounts(sums: list[Any], row: Execution) -> None:
+    # Add what an entry adds to each of the sums; those that it does not concern are not looked at.
+    at = _PLACES
+    sums[at["prompt_tokens"]] += row.prompt_tokens
+    sums[at["completion_tokens"]] += row.completion_tokens
+    sums[at["cached_tokens"]] += row.cached_tokens
+    sums[at["cost_nanodollars"]] += row.cost_nanodollars
+    sums[at["saved_nanodollars"]] += row.saved_nanodollars
     if not row.is_request:
-        amounts[_PLACES["retries"]] = 1
-        return amounts
+        sums[at["retries"]] += 1
+        return
     outcome = outcome_of(row.status)
-    amounts[_PLACES["requests"]] = amounts[_PLACES[outcome]] = 1
-    amounts[_PLACES["cache_hits"]] = int(row.cached)
-    amounts[_PLACES["queue_seconds"]] = row.queue_seconds
-    amounts[_PLACES["upstream_seconds"]] = row.upstream_seconds
-    amounts[_PLACES["duration_seconds"]] = row.duration_seconds
+    sums[at["requests"]] += 1
+    sums[at[outcome]] += 1
+    sums[at["cache_hits"]] += int(row.cached)
+    sums[at["queue_seconds"]] += row.queue_seconds
+    sums[at["upstream_seconds"]] += row.upstream_seconds
+    sums[at["duration_seconds"]] += row.duration_seconds
     if outcome == "success":
-        first = _PLACES["within_1"]
-        for place, seconds in enumerate(WITHIN, start=first):
-            amounts[place] = int(row.duration_seconds <= seconds)
+        for place in range(at["within_1"] + bisect_left(WITHIN, row.duration_seconds), at["within_1"] + len(WITHIN)):
+            sums[place] += 1
         if row.first_token_seconds is not None:
-            amounts[_PLACES["first_tokens"]] = 1
-            amounts[_PLACES["first_token_seconds"]] = row.first_token_seconds
-    return amounts
+            sums[at["first_tokens"]] += 1
+            sums[at["first_token_seconds"]] += row.first_token_seconds
 
 
 def _one_of_few(db: sa.Connection, known: dict[int, set[str]], day: int, model: str) -> str:
@@ -167,50 +172,74 @@ def _one_of_few(db: sa.Connection, known: dict[int, set[str]], day: int, model: 
 # Rankings and conversations -----------------------------------------------------------------------------------------
 
 
-def _add_rankings(db: sa.Connection, rows: Sequence[Execution]) -> None:
-    new: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for row in rows:
-        names = [("question", row.question), ("caller", row.caller)]
-        if row.tables:
-            names += [("table", name) for name in row.tables.split(",")]
-        scopes = ("", f"tenant:{row.tenant}") if row.tenant else ("",)
-        heat = heat_at(row.at)
-        for kind, name in names:
-            for scope in scopes if name else ():
-                key = (kind, scope, name)
-                new[key] = known = _added(new.get(key), row)
-                known["heat"] = known.get("heat", 0.0) + heat
-                known["tables"] = row.tables or known.get("tables", "")
+class _Addition(NamedTuple):
+    """What requests add to a rank or a conversation."""
+
+    requests: int
+    failed: int
+    tokens: int
+    cost_nanodollars: int
+    heat: float
+    first_at: float
+    last_at: float
+    task: str
+    tables: str
+
+    @classmethod
+    def of(cls, row: Execution) -> _Addition:
+        failed, tokens = int(not 200 <= row.status < 300), row.prompt_tokens + row.completion_tokens
+        sums = (1, failed, tokens, row.cost_nanodollars, heat_at(row.at))
+        return cls(*sums, row.at, row.at, row.task, row.tables)
+
+    def and_of(self, more: _Addition) -> _Addition:
+        """Both together; what they were for is that of the later one."""
+        earlier, later = (self, more) if self.last_at <= more.last_at else (more, self)
+        return _Addition(
+            self.requests + more.requests,
+            self.failed + more.failed,
+            self.tokens + more.tokens,
+            self.cost_nanodollars + more.cost_nanodollars,
+            self.heat + more.heat,
+            min(self.first_at, more.first_at),
+            later.last_at,
+            later.task,
+            later.tables or earlier.tables,
+        )
+
+
+def _add_up(parts: dict[K, _Addition], key: K, part: _Addition) -> None:
+    known = parts.get(key)
+    parts[key] = part if known is None else known.and_of(part)
+
+
+def _add_rankings(db: sa.Connection, requests: Iterable[tuple[Execution, _Addition]]) -> None:
+    by_tenant: dict[tuple[str, str, str], _Addition] = {}
+    for row, part in requests:
+        for kind, name in (("question", row.question), ("caller", row.caller), ("table", row.tables)):
+            if name:
+                _add_up(by_tenant, (kind, name, row.tenant), part)
+    new: dict[tuple[str, str, str], _Addition] = {}
+    for (kind, names, tenant), part in by_tenant.items():
+        for name in names.split(",") if kind == "table" else (names,):
+            for scope in ("", scope_of_tenant(tenant)) if tenant else ("",):
+                _add_up(new, (kind, scope, name), part)
     if new:
         keys = ("kind", "scope", "name")
-        _ADD_TO_RANKINGS.run(db, [dict(zip(keys, key, strict=True)) | new[key] for key in sorted(new)])
+        _ADD_TO_RANKINGS.run(db, [dict(zip(keys, key, strict=True)) | new[key]._asdict() for key in sorted(new)])
 
 
-def _add_sessions(db: sa.Connection, rows: Sequence[Execution]) -> None:
-    new: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
+def _add_sessions(db: sa.Connection, requests: Iterable[tuple[Execution, _Addition]]) -> None:
+    new: dict[tuple[str, str], _Addition] = {}
+    tenants: dict[tuple[str, str], str] = {}
+    for row, part in requests:
         if row.session and row.caller:
             key = (row.caller, row.session)
-            new[key] = _added(new.get(key), row) | {"tenant": row.tenant}
+            _add_up(new, key, part)
+            tenants[key] = row.tenant
     if new:
         unnamed = {"name": "", "deleted_at": None}
-        ordered = [{"caller": key[0], "session": key[1], **unnamed, **new[key]} for key in sorted(new)]
-        _ADD_TO_SESSIONS.run(db, ordered)
-
-
-def _added(old: dict[str, Any] | None, row: Execution) -> dict[str, Any]:
-    failed = int(not 200 <= row.status < 300)
-    tokens = row.prompt_tokens + row.completion_tokens
-    if old is None:
-        sums = {"requests": 1, "failed": failed, "tokens": tokens, "cost_nanodollars": row.cost_nanodollars}
-        return {**sums, "first_at": row.at, "last_at": row.at, "task": row.task}
-    old["requests"] += 1
-    old["failed"] += failed
-    old["tokens"] += tokens
-    old["cost_nanodollars"] += row.cost_nanodollars
-    old["first_at"], old["last_at"] = min(old["first_at"], row.at), max(old["last_at"], row.at)
-    old["task"] = row.task
-    return old
+        ordered = [(key, {"caller": key[0], "session": key[1], "tenant": tenants[key]}) for key in sorted(new)]
+        _ADD_TO_SESSIONS.run(db, [own | new[key]._asdict() | unnamed for key, own in ordered])
 
 
 # Tidying --------------------------------------------------------------------------------------------------------------
