@@ -502,6 +502,20 @@ async def test_names_that_come_again_are_told_apart_from_pieces_far_away(world):
     ]
 
 
+@pytest.mark.parametrize("world", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("number", [2_000, pytest.param(10_000, marks=pytest.mark.sweep)])
+async def test_of_ten_thousand_lines_a_wrong_one_fails_alone(world, number):
+    rows, wrong = lines(number), number * 7 // 9
+    rows[wrong - 1] = rows[wrong - 1][:-2]
+    site = world.site(at_once=1000)
+    done = await site.finish(await site.job(rows))
+    assert (done.state, done.total, done.done, done.failed) == ("completed", number, number - 1, 1)
+    (failed,) = await site.results(done, "errors")
+    assert (failed["error"]["code"], failed["error"]["line"]) == ("invalid_json_line", wrong)
+    others = [f"row-{n}" for n in range(1, number + 1) if n != wrong]
+    assert names(await site.results(done)) == world.provider.asked == others
+
+
 async def test_texts_are_encrypted_where_there_are_keys(world):
     key = Fernet.generate_key().decode()
     world.keys = (Secret(key),)

@@ -234,6 +234,67 @@ def test_a_dollar_pays_for_twenty_of_a_hundred_at_two_gateways(tmp_path, redis, 
     store.close()
 
 
+JOB = """
+[[keys]]
+provider = "sim"
+base_url = "{provider}"
+key = "k"
+models = ["m"]
+[prices.models.m]
+input = 0.0
+output = 6250.0
+[limits.caller]
+requests_per_hour = 50
+[jobs]
+at_once = 4
+"""
+
+
+def test_a_job_at_two_gateways_keeps_to_a_limit_and_a_budget_that_both_count(tmp_path, redis, postgresql):
+    """Each answer costs five cents, and the job's budget allows 45 of 60 lines."""
+
+    async def scenario():
+        async with SimulatedProvider(words=8, first_token=0.05) as provider:
+            starting = pair(tmp_path, redis, postgresql, JOB.format(provider=provider.url), patient=True)
+            urls, ledger = await asyncio.to_thread(starting.__enter__)
+            try:
+                async with client() as asking:
+                    found = await ended(asking, urls, await sent(asking, urls[0]))
+                    counted = [(await asking.get(f"{url}stats")).json()["limits"]["hour"]["current"] for url in urls]
+            finally:
+                await asyncio.to_thread(starting.__exit__, None, None, None)
+            return found, counted, [each.body["messages"][0]["content"] for each in provider.requests], ledger
+
+    async def sent(asking, url):
+        messages = [[{"role": "user", "content": f"Row {n}"}] for n in range(60)]
+        bodies = [{"model": "m", "messages": each, "max_tokens": 8} for each in messages]
+        place = {"method": "POST", "url": "/v1/chat/completions"}
+        lines = [json.dumps({"custom_id": f"row-{n}", **place, "body": body}) for n, body in enumerate(bodies)]
+        form = {"file": ("rows.jsonl", "\n".join(lines).encode())}
+        file = (await asking.post(f"{url}v1/files", data={"purpose": "batch"}, files=form)).json()["id"]
+        made = {"input_file_id": file, "endpoint": "/v1/chat/completions", "metadata": {"budget_usd": "2.25"}}
+        return (await asking.post(f"{url}v1/batches", json=made)).json()["id"]
+
+    async def ended(asking, urls, job):
+        end = time.monotonic() + 60
+        while (found := (await asking.get(f"{urls[1]}v1/batches/{job}")).json())["status"] != "cancelled":
+            assert time.monotonic() < end, found
+            await asyncio.sleep(0.1)
+        return found
+
+    found, counted, asked, ledger = asyncio.run(scenario())
+    assert (found["request_counts"], found["rsql"]["cost_usd"]) == ({"total": 60, "completed": 45, "failed": 15}, 2.25)
+    assert found["errors"]["data"][0]["code"] == "budget_exceeded"
+    assert (len(asked), len(set(asked))) == (45, 45)
+    assert counted == [45, 45]
+    store = SqlLedgerStore(ledger, instance="reader")
+    entries = store.read()
+    assert Counter(entry.status for entry in entries) == {200: 45}
+    assert sum(entry.cost_nanodollars for entry in entries) == 2_250_000_000
+    assert store.verify() == []
+    store.close()
+
+
 def paused(server, _stack):
     server.process.send_signal(signal.SIGSTOP)
     return lambda: server.process.send_signal(signal.SIGCONT)
