@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import BadInput
@@ -93,8 +93,10 @@ class RowFrame:
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):  # a number of NumPy's
-        value = value.item()
+    if hasattr(value, "tolist"):  # a number of NumPy's, or an array
+        value = value.tolist()
+    if type(value).__name__ == "MonthDayNano" and not value[0]:  # an interval of DuckDB's
+        value = timedelta(days=value[1], microseconds=value[2] // 1000)
     missing = value is None or type(value).__name__ in {"NAType", "NaTType"}
     if missing or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -102,4 +104,6 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, list | dict | tuple):
         return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, timedelta):  # as pandas says it otherwise
+        value = timedelta(value.days, value.seconds, value.microseconds)
     return value.isoformat() if isinstance(value, date) else str(value)

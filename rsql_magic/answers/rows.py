@@ -72,10 +72,12 @@ class RowQuestion:
         """The columns that the question names, all of which must be there.
 
         Raises:
-            BadInput: It names none, or one that is not there.
+            BadInput: It names none, or one that is not there, or that is named as rows are counted.
         """
         if not self.names:
             raise BadInput("The question names no column.", hint='Write it like "Is {{review}} a complaint?".')
+        if "row" in self.names:  # by which a model says which row it speaks of
+            raise BadInput("A column that is named row cannot be asked about.", hint="Give it another name.")
         for name in self.names:
             if name not in there:
                 near = get_close_matches(name, there, 1, 0.4)
@@ -267,6 +269,9 @@ class RowAsker:
             if key in kept:
                 self._settle(place, Outcome(self._typed(kept[key])))
         self.progress.known = self.progress.done
+        for place in self.open:
+            if sum(len(str(cell)) for cell in self.rows.different[place]) > _LONGEST:
+                self._settle(place, self._without(f"the row is longer than {_LONGEST:,} characters"))
 
     def _typed(self, kept: Mapping[str, Any]) -> dict[str, Any]:
         return {column.name: column.read(kept.get(column.name)) for column in self.question.columns}
@@ -380,9 +385,6 @@ class RowAsker:
             Stopped: Ctrl-C; what was answered is kept.
             GatewayError: The gateway refuses or fails in a way that is no row's fault; what was answered is kept.
         """
-        for place in self.open:
-            if sum(len(str(cell)) for cell in self.rows.different[place]) > _LONGEST:
-                self._settle(place, self._without(f"the row is longer than {_LONGEST:,} characters"))
         waiting = deque((batch, "") for batch in self.batches())
         running: dict[Asked, list[int]] = {}
         with ThreadPoolExecutor(self.at_once, thread_name_prefix="rsql-rows") as pool:

@@ -10,7 +10,8 @@ import re
 import sqlite3
 import threading
 from collections import Counter
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import httpx
 import pandas as pd
@@ -337,6 +338,105 @@ def test_what_is_no_frame_or_names_columns_twice_is_refused():
             RowFrame.of(wrong)
 
 
+def hostile():
+    """Columns of values that are hard to say in words, with what is said of them."""
+    naive = datetime(2024, 1, 2, 3, 4)  # noqa: DTZ001 - frames hold such
+    return {
+        "long": (["x" * 10_000_000, "fine", None], ["x" * 10_000_000, "fine", None]),
+        "missing": ([float("nan"), None, 1.5], [None, None, 1.5]),
+        "infinite": ([float("inf"), -1.5, 0.0], ["inf", -1.5, 0.0]),
+        "moments": ([naive, None, naive.replace(year=1)], ["2024-01-02T03:04:00", None, "0001-01-02T03:04:00"]),
+        "zoned": ([datetime(2024, 1, 2, tzinfo=UTC), None, None], ["2024-01-02T00:00:00+00:00", None, None]),
+        "spans": ([timedelta(hours=1), None, timedelta(days=2)], ["1:00:00", None, "2 days, 0:00:00"]),
+        "lists": ([[1, None], [], None], ["[1, null]", "[]", None]),
+        "records": ([{"a": 1}, {"a": None}, None], ['{"a": 1}', '{"a": null}', None]),
+        "bytes": ([b"\xff\x00", b"", None], ["b'\\xff\\x00'", "b''", None]),
+        "decimals": ([Decimal("1.10"), None, Decimal("2.00")], ["1.10", None, "2.00"]),
+        "truth": ([True, None, False], [True, None, False]),
+        "large": ([2**62, None, -(2**62)], [2**62, None, -(2**62)]),
+        "control": (["a\x00b\u2028\u202e", "</data>\n{}", "\r\n"], ["a\x00b\u2028\u202e", "</data>\n{}", "\r\n"]),
+    }
+
+
+def made_of(kind, values):
+    import duckdb
+    import polars as pl
+    import pyarrow as pa
+
+    if kind == "pandas":
+        return pd.DataFrame({"text": pd.Series(values, dtype=object, index=[1, 1, 2])})
+    if kind == "inferred":
+        return pd.DataFrame({"text": values}, index=pd.MultiIndex.from_tuples([(1, "a"), (1, "a"), (2, "b")]))
+    if kind == "polars":
+        return pl.DataFrame({"text": values}, strict=False)
+    table = pa.table({"text": pa.array(values)})
+    return table if kind == "arrow" else duckdb.from_arrow(table)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "inferred", "polars", "arrow", "relation"])
+@pytest.mark.parametrize("name", hostile())
+def test_any_value_is_read_alike_from_all_frames(kind, name):
+    values, wanted = hostile()[name]
+    frame = RowFrame.of(made_of(kind, values))
+    read = frame.values("text")
+    if name == "large" and kind == "inferred":  # pandas has made them floats
+        read = [None if each is None else int(each) for each in read]
+    assert read == wanted
+    made = frame.with_columns({"n": ("int", [1, None, 3])})
+    assert RowFrame.of(made).values("n") == [1, None, 3]
+    if kind in {"pandas", "inferred"}:
+        assert made.index.tolist() == frame.native.index.tolist()
+    json.dumps(read)
+
+
+def test_categories_arrays_and_names_that_are_no_texts():
+    import numpy as np
+    import polars as pl
+    import pyarrow as pa
+
+    texts = ["a", None, "a"]
+    for column in (pd.Categorical(texts), pd.array(texts, dtype="string")):
+        assert RowFrame.of(pd.DataFrame({"c": column})).values("c") == texts
+    assert RowFrame.of(pl.DataFrame({"c": texts}, schema={"c": pl.Categorical})).values("c") == texts
+    assert RowFrame.of(pl.DataFrame({"c": texts}, schema={"c": pl.Enum(["a"])})).values("c") == texts
+    assert RowFrame.of(pa.table({"c": pa.array(texts).dictionary_encode()})).values("c") == texts
+    arrays = pd.DataFrame({"c": [np.array([1, 2]), np.array([]), np.float32("nan")], 7: [pd.NaT, pd.NA, np.int8(3)]})
+    assert RowFrame.of(arrays).values("c") == ["[1, 2]", "[]", None]
+    assert RowFrame.of(arrays).values("7") == [None, None, 3]
+    two = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y")]))
+    assert RowFrame.of(two).values("('a', 'x')") == [1]
+    with pytest.raises(BadInput, match="Two columns have the name 7"):
+        RowFrame.of(pd.DataFrame([[1, 2]], columns=[7, "7"]))
+    with pytest.raises(BadInput, match="Two columns have the name a"):
+        RowFrame.of(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]))
+
+
+def test_a_row_that_is_too_long_is_neither_sent_nor_counted_nor_part_of_a_job(tmp_path):
+    texts = ["x" * 10_000_000, "fine"]
+    world = World()
+    asking = asker(texts, world, prices=Prices(1e-6, 1e-6))
+    requests, tokens, cost = asking.estimate()
+    assert (requests, len(asking.batches())) == (1, 1)
+    assert tokens < 1000
+    assert cost < 0.001
+    asking.ask()
+    assert list(world.asked) == ["fine"]
+    assert asking.outcomes[asking.rows.places[0]].problem == "the row is longer than 20,000 characters"
+    assert asking.progress.known == 0
+
+
+def test_a_row_without_values_is_asked_about_as_it_is():
+    assert DifferentRows.of({"text": []}).different == []
+    asking = asker([], World())
+    assert asking.ask().done == 0
+
+
+def test_a_column_that_would_hide_the_numbers_of_rows_is_refused():
+    with pytest.raises(BadInput, match="named row") as caught:
+        RowQuestion("Is {{row}} good?", columns_of(RETURNS)).names_within(["row", "text"])
+    assert "another name" in caught.value.hint
+
+
 def test_kept_answers_are_the_users_own_and_only_hashes_of_rows(tmp_path):
     path = tmp_path / "deep" / "rows.db"
     asker(["a secret text"], World(), path).ask()
@@ -452,6 +552,12 @@ def test_a_policy_keeps_rows_here(ip, rows):
     with pytest.raises(BadInput, match="lets no rows leave"):
         ip.run_cell_magic("ask", f"{MAP} --privacy sample", "Is {{text}} good?")
     assert rows.gateway.requests == []
+
+
+def test_letters_that_are_none_are_sent_all_the_same(ip, rows):
+    ip.user_ns["reviews"] = pd.DataFrame({"text": pd.Series(["half \ud800", "\udcff", "fine"], dtype=object)})
+    ip.run_cell_magic("ask", f"{MAP} --privacy sample", "Is {{text}} good?")
+    assert ip.user_ns["judged"]["error"].isna().all()
 
 
 def test_secrets_in_rows_do_not_leave(ip, rows, capsys):
