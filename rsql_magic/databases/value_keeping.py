@@ -180,7 +180,7 @@ class ValueKeeper:
                         return
                     self._builder = ValueBuilder(self._twin, store, self._megabytes)
                     self._steps = self._builder.steps(tables)
-                    self._go_through(self._steps)
+                    self._go_through(self._twin, self._steps)
             finally:
                 self._steps = None
                 if store is not self._store:
@@ -191,12 +191,15 @@ class ValueKeeper:
             self._give_up(error)
         self._not_before = self._clock() + max(_BETWEEN, _TIMES * (self._clock() - began))
 
-    def _go_through(self, steps: Iterator[None]) -> None:
+    def _go_through(self, twin: Database, steps: Iterator[None]) -> None:
         while not self._ended.is_set():
             self._is_free.wait()
             started = self._clock()
-            if self._ended.is_set() or next(steps, self) is self:
-                return
+            with twin:  # whoever has the file rest does so before this look, or after the step
+                if not self._is_free.is_set():
+                    continue
+                if self._ended.is_set() or next(steps, self) is self:
+                    return
             self._ended.wait(min(self._clock() - started, _REST))
 
     def _give_up(self, error: BaseException) -> None:

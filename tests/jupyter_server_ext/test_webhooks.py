@@ -291,7 +291,11 @@ async def test_a_failure_and_a_limit_reach_a_receiver_through_the_gateways_route
             assert Webhook(made["secret"]).verify(body, headers)["type"] in {*EVENTS, "webhook.test"}
         listed = (await admin("GET", "")).json()["webhooks"]
         assert listed == [{name: value for name, value in made.items() if name != "secret"}]
-        lines = (await admin("GET", f"/{made['id']}")).json()["deliveries"]
+        for _ in range(100):  # what has arrived is written down a moment later
+            lines = (await admin("GET", f"/{made['id']}")).json()["deliveries"]
+            if {line["state"] for line in lines} == {"delivered"}:
+                break
+            await asyncio.sleep(0.1)
         assert {line["state"] for line in lines} == {"delivered"}
         retried = await admin("POST", f"/{made['id']}/deliveries/{lines[0]['id']}/retry")
         assert retried.json()["status"] == 204

@@ -286,6 +286,35 @@ def test_a_duckdb_file_is_left_alone_between_questions(tmp_path):
         assert waited(engine.values, 60).holds("value 12", "t", "v") or engine.values.index.covers("t", "v")
 
 
+def test_a_rest_between_a_look_and_a_step_lets_others_write(tmp_path):
+    place = tmp_path / "data.duckdb"
+    with closing(duckdb.connect(place)) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 'value ' || i AS v FROM range(20) r(i)")
+    looked, go = threading.Event(), threading.Event()
+
+    class Free(threading.Event):
+        def wait(self, timeout=None):
+            found = super().wait(timeout)
+            if threading.current_thread() is not threading.main_thread() and not looked.is_set():
+                looked.set()
+                assert go.wait(5)
+            return found
+
+    with closing(open_engine(str(place))) as engine:
+        keep_values(engine, tmp_path / "cache", 100)
+        engine.values._is_free = Free()
+        engine.catalog(sure=True)
+        assert looked.wait(5)
+        engine.values.rest()
+        with closing(duckdb.connect(place)) as writer:
+            go.set()
+            time.sleep(0.2)
+            writer.execute("INSERT INTO t VALUES ('one more')")
+        assert engine.values.failure == ""
+        engine.catalog(sure=True)
+        assert waited(engine.values).holds("one more", "t", "v")
+
+
 def test_an_index_that_breaks_in_a_look_up_is_given_up(tmp_path):
     place = tmp_path / "data.db"
     with closing(sqlite3.connect(place)) as connection:
