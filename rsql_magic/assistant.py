@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from rsql_magic.knowledge import Dictionary, Library, SharedDictionary
     from rsql_magic.options import LookFirst
     from rsql_magic.sql import Catalog, Privacy
-    from rsql_magic.study import Kind, Study, StudyWriter
+    from rsql_magic.study import Kind, Study, StudyProgress, StudyWriter
     from rsql_magic.text2sql import Linked, SQLResult
     from rsql_magic.tools import Tool
 
@@ -311,9 +311,11 @@ class Assistant:
         count: int | None = None,
         new: bool = False,
         screen: Screen | None = None,
+        kept: Callable[[Study], StudyProgress | None] = lambda _: None,
     ) -> Study:
         """A summary, flashcards, a quiz or an exam about what a question names, or about the notebook."""
-        # The model decides how many items there are where `count` is None.
+        # The model decides how many items there are where `count` is None. `kept` keeps the sheet, and gives what
+        # notes how somebody does with it.
         screen = screen or Screen()
         self._begin(new)
         with ending(screen), self.locator.telling(screen.waiting):
@@ -321,7 +323,8 @@ class Assistant:
             writer = self._study_writer(question, snapshot, kind, count, screen)
             writer.entry.begin()
             study = writer.sheet()
-            widget = study.widget() if screen.draws and not self.batch else None
+            progress = kept(study)
+            widget = study.widget(progress) if screen.draws and not self.batch else None
             screen.show(study.shown(footer=self.settings.usage_line, interactive=widget is not None))
             if widget is not None:
                 screen.also(widget._repr_mimebundle_())

@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "[--save FILE | list | open ID | search WORDS | export ID FILE | rename ID NAME | delete ID | forget]",
         "The conversation so far, or those that are kept; forget deletes all of them, of all notebooks.",
     ),
+    "study": ("[ID]", "The study sets that are kept, and how many of their items are due; with an ID, that one again."),
     "thread": ("[NAME]", "Go on in the conversation of this name; without one, list those there are."),
     "replay": (
         "[PATH | on | off | strict | diff]",

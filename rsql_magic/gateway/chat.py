@@ -227,7 +227,7 @@ class Chat:
         self.forget(instead_of)
         after = next((n for n, other in enumerate(self.turns) if other.place > turn.place), len(self.turns))
         self.turns.insert(after, turn)
-        for watch in self.watchers:
+        for watch in list(self.watchers):  # one may leave, or bring another
             watch(turn)
 
     def forget(self, turns: Sequence[Turn]) -> None:

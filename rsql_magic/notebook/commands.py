@@ -227,6 +227,11 @@ class Commands:
 
         HistoryCommands(self.conversations, self.assistant.chat, self.screen).run(rest)
 
+    def _study(self, rest: str) -> None:
+        from rsql_magic.notebook.study_sets import practise
+
+        practise(rest, self.conversations(), self.screen, batch=self.assistant.batch)
+
     def _thread(self, rest: str) -> None:
         chat = self.assistant.chat
         if rest:

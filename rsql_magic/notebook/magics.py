@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rsql_magic.display import Screen, Showable
     from rsql_magic.gateway import Origin, Turn
     from rsql_magic.panel import ChatPanel, Conversations
-    from rsql_magic.study import Kind, Study
+    from rsql_magic.study import Kind, Study, StudyProgress
     from rsql_magic.text2sql import SQLResult
 
 T = TypeVar("T", bound="Showable")
@@ -137,6 +137,7 @@ class RsqlMagics(Magics):
                 return None
             if kind:
                 more = {"count": options.count, "new": options.new, "screen": self.screen(silent=silent)}
+                more["kept"] = self._keep_study
                 study = self.assistant.study(question, snapshot, kind, **more)
                 self.session.keep(options.output, study)
                 return self._shown(study, silent=silent)
@@ -160,6 +161,11 @@ class RsqlMagics(Magics):
 
             run_code(answer, question.lang, self._shell, self.assistant, self.screen())
         return self._shown(answer, silent=silent)
+
+    def _keep_study(self, study: Study) -> StudyProgress | None:
+        from rsql_magic.panel import StudySets
+
+        return StudySets(self.conversations.keeper).keep(study, self.conversations.of_cells)
 
     # `--map`: the frame with the columns that the question about each row gave.
     def _mapped(self, read: Line, cell: str | None, snapshot: NotebookSnapshot) -> Any:

@@ -1,6 +1,8 @@
 from .chat_panel import ChatPanel as ChatPanel
 from .comm_views import CommViews as CommViews
 from .conversations import Conversations as Conversations
+from .kept.progress import KeptSet as KeptSet
+from .kept.progress import StudySets as StudySets
 from .kept.store import Head as Head
 from .kept.writing import Keeper as Keeper
 from .kept.writing import folder_of as folder_of

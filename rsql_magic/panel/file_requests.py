@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.errors import BadInput
 from rsql_magic.panel import outputs
 from rsql_magic.panel.kept.artifacts import PIECE
+from rsql_magic.study import as_markdown, sheet_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,8 +61,10 @@ class FileRequests:
             return {"variable": outputs.kept(frame, self._panel.namespace)}
         if one.kind == "picture":
             return {"image": b64encode(self._artifacts.content(file)).decode("ascii"), "name": one.name}
-        text = self._artifacts.content(file)[:_LONGEST_SHOWN].decode("utf-8", "replace")
-        return {"text": text, "name": one.name}
+        content = self._artifacts.content(file)
+        if one.kind == "study":
+            return {"text": f"%rsql study {one.id[:6]}\n\n{as_markdown(sheet_of(content))}", "name": one.name}
+        return {"text": content[:_LONGEST_SHOWN].decode("utf-8", "replace"), "name": one.name}
 
     def pin(self, *, file: str, on: bool) -> None:
         """Keep a file for as long as its conversation, or no longer."""

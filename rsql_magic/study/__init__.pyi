@@ -1,5 +1,11 @@
 from .cell import Study as Study
 from .cell import StudyWriter as StudyWriter
 from .proving import run_apart as run_apart
+from .schedule import CardProgress as CardProgress
+from .schedule import StudyProgress as StudyProgress
 from .sheet import MOST as MOST
 from .sheet import Kind as Kind
+from .sheet import Sheet as Sheet
+from .sheet import as_markdown as as_markdown
+from .sheet import sheet_of as sheet_of
+from .sheet import widget_of as widget_of

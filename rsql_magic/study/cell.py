@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from rsql_magic.gateway import Message, Reply, StreamOptions, Usage
+    from rsql_magic.study.schedule import StudyProgress
 
 
 @dataclass
@@ -65,11 +66,11 @@ class Study(Showable):
         line = usage_line(self.usage) if footer and self.usage else ""
         return CellOutput(safe_markdown(text), text, line, metadata=metadata)
 
-    def widget(self) -> Any:
+    def widget(self, progress: StudyProgress | None = None) -> Any:
         """The sheet to flip, choose and score with ipywidgets; None where it is only read."""
         from rsql_magic.study.sheet import widget_of
 
-        return widget_of(self.sheet)
+        return widget_of(self.sheet, progress)
 
     def __str__(self) -> str:
         return printable(as_markdown(self.sheet, self.notes))

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from rsql_magic.errors import BadInput
 from rsql_magic.plain_text import html_text, label
+from rsql_magic.study.schedule import KNOWN, NOT_YET, StudyProgress
 
 Kind = Literal["summary", "flashcards", "quiz", "exam"]
 # Most items of a sheet.
@@ -114,6 +117,30 @@ def read_sheet(text: str, kind: Kind, count: int | None = None) -> Sheet:
     return sheet
 
 
+def sheet_of(body: bytes) -> Sheet:
+    """The sheet that was kept as JSON.
+
+    Raises:
+        BadInput: It is none.
+
+    Example:
+        >>> sheet_of(msgspec.json.encode(Sheet("flashcards", "Means", (Card("mean", "sum ÷ n"),)))).items[0].back
+        'sum ÷ n'
+    """
+    try:
+        kept = msgspec.json.decode(body, type=_KeptSheet)
+        items: tuple[Any, ...] = tuple(msgspec.convert(item, ITEMS[kept.kind]) for item in kept.items)
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise BadInput(f"This is no study set ({wrong}).") from None
+    return Sheet(kept.kind, kept.title, items)
+
+
+class _KeptSheet(msgspec.Struct):
+    kind: Kind
+    title: str
+    items: list[Any]
+
+
 def schema(kind: Kind, count: int | None = None) -> dict[str, Any]:
     """The JSON Schema of a sheet, for servers that keep a model to one.
 
@@ -187,11 +214,14 @@ def letter(place: int) -> str:
 # Everything shown is escaped: the material is a model's.
 
 
-def widget_of(sheet: Sheet) -> Any:
-    """The widget of a sheet; None for a summary, which is only read."""
+def widget_of(sheet: Sheet, progress: StudyProgress | None = None) -> Any:
+    """The widget of a sheet; None for a summary, which is only read. What is answered goes into ``progress``."""
+    progress = StudyProgress() if progress is None else progress
     if sheet.kind == "flashcards":
-        return Cards(sheet).box
-    return Quiz(sheet).box if sheet.kind == "quiz" else exam(sheet) if sheet.kind == "exam" else None
+        return Cards(sheet, progress).box
+    if sheet.kind == "quiz":
+        return Quiz(sheet, progress).box
+    return exam(sheet, progress) if sheet.kind == "exam" else None
 
 
 def _shown(text: str) -> str:
@@ -211,25 +241,29 @@ def _title(sheet: Sheet) -> Any:
 
 
 class Cards:
-    """Flashcards: flip, next, back, and which ones are known."""
+    """Flashcards: flip, next, back, and which ones are known; those that are due come first."""
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, sheet: Sheet, progress: StudyProgress | None = None) -> None:
         import ipywidgets
 
-        self._cards: tuple[Card, ...] = sheet.items
+        self._progress = StudyProgress() if progress is None else progress
+        self._order = self._progress.order(len(sheet.items))
+        self._cards: tuple[Card, ...] = tuple(sheet.items[item] for item in self._order)
         self._at = 0
         self._flipped = False
+        self._said = ""
         self.known: set[int] = set()
         self.face = _html("")
         self.where = ipywidgets.Label()
-        self.flip, self.back, self.next, self.know = (
-            ipywidgets.Button(description=text) for text in ("Flip", "Back", "Next", "I knew it")
+        self.flip, self.back, self.next, self.know, self.not_yet = (
+            ipywidgets.Button(description=text) for text in ("Flip", "Back", "Next", "I knew it", "Not yet")
         )
         self.flip.on_click(lambda _: self._turn())
         self.back.on_click(lambda _: self._go(-1))
         self.next.on_click(lambda _: self._go(1))
         self.know.on_click(lambda _: self._knew())
-        buttons = ipywidgets.HBox([self.back, self.flip, self.know, self.next, self.where])
+        self.not_yet.on_click(lambda _: self._answered(NOT_YET))
+        buttons = ipywidgets.HBox([self.back, self.flip, self.know, self.not_yet, self.next, self.where])
         self.box = ipywidgets.VBox([_title(sheet), self.face, buttons])
         self._draw()
 
@@ -237,27 +271,34 @@ class Cards:
         self._flipped = not self._flipped
         self._draw()
 
-    def _go(self, by: int) -> None:
-        self._at, self._flipped = (self._at + by) % len(self._cards), False
+    def _go(self, by: int, said: str = "") -> None:
+        self._at, self._flipped, self._said = (self._at + by) % len(self._cards), False, said
         self._draw()
 
     def _knew(self) -> None:
         self.known.add(self._at)
-        self._go(1)
+        self._answered(KNOWN)
+
+    def _answered(self, quality: int) -> None:
+        if quality == NOT_YET:
+            self.known.discard(self._at)
+        self._go(1, f"; the last one {self._progress.answer(self._order[self._at], quality)}")
 
     def _draw(self) -> None:
         card = self._cards[self._at]
         self.face.value = _shown(card.back if self._flipped else card.front)
-        self.where.value = f"{self._at + 1} of {len(self._cards)}, {len(self.known)} known"
+        self.where.value = f"{self._at + 1} of {len(self._cards)}, {len(self.known)} known{self._said}"
 
 
 class Quiz:
-    """Questions with choices, and a score."""
+    """Questions with choices, and a score; those that are due come first."""
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, sheet: Sheet, progress: StudyProgress | None = None) -> None:
         import ipywidgets
 
-        self._questions: tuple[Choice, ...] = sheet.items
+        self._progress = StudyProgress() if progress is None else progress
+        self._order = self._progress.order(len(sheet.items))
+        self._questions: tuple[Choice, ...] = tuple(sheet.items[item] for item in self._order)
         self.choices = [
             ipywidgets.RadioButtons(
                 options=[(f"{letter(n)}) {label(choice)}", n) for n, choice in enumerate(question.choices)],
@@ -267,6 +308,7 @@ class Quiz:
             for question in self._questions
         ]
         self.verdicts = [_html("") for _ in self._questions]
+        self._scored: dict[int, str] = {}
         self.check = ipywidgets.Button(description="Score", button_style="primary")
         self.check.on_click(lambda _: self._score())
         self.score = ipywidgets.Label()
@@ -279,25 +321,60 @@ class Quiz:
 
     def _score(self) -> None:
         right = 0
-        for question, chosen, verdict in zip(self._questions, self.choices, self.verdicts, strict=True):
+        for item, question, chosen, verdict in zip(
+            self._order, self._questions, self.choices, self.verdicts, strict=True
+        ):
             is_right = chosen.value == question.answer
             right += is_right
             result = "✓" if is_right else f"✗ {letter(question.answer)}) {question.choices[question.answer]}"
             verdict.value = _shown(f"{result}: {question.explanation}")
+            answer = "" if chosen.value is None else letter(chosen.value)
+            if answer != self._scored.get(item):  # to score again is no answer again
+                self._progress.answer(item, KNOWN if is_right else NOT_YET, answer)
+                self._scored[item] = answer
         self.score.value = f"{right} of {len(self._questions)} right"
 
 
-def exam(sheet: Sheet) -> Any:
-    """Exercises with room to write, their solutions closed."""
+def exam(sheet: Sheet, progress: StudyProgress | None = None) -> Any:
+    """Exercises with room to write, their solutions closed, and buttons to say how it went."""
     import ipywidgets
 
     exercises: tuple[Exercise, ...] = sheet.items
+    progress = StudyProgress() if progress is None else progress
     rows: list[Any] = [_title(sheet)]
     for number, item in enumerate(exercises, 1):
         code = f"\n\n{item.code.source}" if item.code else ""
         solution = ipywidgets.HTML(f"<pre style='white-space: pre-wrap'>{_shown(item.solution + code)}</pre>")
         # Closed: an exercise whose solution is read first is none.
         closed = ipywidgets.Accordion([solution], titles=("Solution",), selected_index=None)
-        text = ipywidgets.Textarea(placeholder="Your answer", layout={"width": "95%"})
-        rows += [_html(f"{number}. {item.task} ({item.points} points)"), text, closed]
+        text = ipywidgets.Textarea(
+            value=progress.of(number - 1).last,
+            placeholder="Your answer",
+            layout={"width": "95%"},
+            continuous_update=False,
+        )
+        text.observe(partial(_written, progress, number - 1), "value")
+        task = _html(f"{number}. {item.task} ({item.points} points)")
+        rows += [task, text, closed, _judged(progress, number - 1, text)]
     return ipywidgets.VBox(rows)
+
+
+def _written(progress: StudyProgress, item: int, change: Any) -> None:
+    progress.write(item, change["new"])
+
+
+# One's own judgement of an answer, once its solution was read.
+def _judged(progress: StudyProgress, item: int, text: Any) -> Any:
+    import ipywidgets
+
+    said = ipywidgets.Label()
+    buttons = []
+    for words, quality in (("I had it", KNOWN), ("Not yet", NOT_YET)):
+        button = ipywidgets.Button(description=words)
+        button.on_click(partial(_judge, progress, item, quality, text, said))
+        buttons.append(button)
+    return ipywidgets.HBox([*buttons, said])
+
+
+def _judge(progress: StudyProgress, item: int, quality: int, text: Any, said: Any, *_: Any) -> None:
+    said.value = progress.answer(item, quality, text.value)

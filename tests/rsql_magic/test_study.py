@@ -180,7 +180,7 @@ def test_flashcards_flip_and_count_what_is_known():
     assert cards.face.value == "back"
     cards.know.click()
     assert cards.face.value == "two"
-    assert cards.where.value == "2 of 2, 1 known"
+    assert cards.where.value == "2 of 2, 1 known; the last one again tomorrow"
 
 
 def test_a_quiz_is_scored():

@@ -1,0 +1,168 @@
+"""Study sets are kept with what was answered, and their items are due again by SM-2."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from rsql_magic.errors import BadInput
+from rsql_magic.notebook import loaded
+from rsql_magic.panel import StudySets
+from rsql_magic.study.schedule import DAY, KNOWN, NOT_YET, CardProgress, StudyProgress
+from rsql_magic.study.sheet import Card, Cards, Choice, Exercise, Point, Quiz, Sheet, exam, sheet_of
+
+pytestmark = pytest.mark.usefixtures("without_r")
+
+CARDS = Sheet("flashcards", "Means", tuple(Card(f"front {n}", f"back {n}") for n in range(3)))
+
+
+def wozniak(qualities):
+    """SM-2 as its author wrote it down: the interval after each answer."""
+    ease, n, interval, found = 2.5, 0, 0, []
+    for q in qualities:
+        if q < 3:
+            n, interval = 0, 1
+        else:
+            n += 1
+            interval = 1 if n == 1 else 6 if n == 2 else round(interval * ease)
+            ease = max(1.3, ease + (0.1 - (5 - q) * (0.08 + (5 - q) * 0.02)))
+        found.append(interval)
+    return found
+
+
+def test_the_schedule_is_sm_2():
+    dice = random.Random(2)
+    for _ in range(200):
+        qualities = [dice.randrange(6) for _ in range(8)]
+        one, days = CardProgress(), []
+        for n, quality in enumerate(qualities):
+            one = one.answered(quality, n * DAY)
+            days.append(one.days)
+            assert one.due == (n + one.days) * DAY
+        assert days == wozniak(qualities)
+        assert (one.answers, one.right) == (8, sum(quality >= 3 for quality in qualities))
+        assert one.ease >= 1.3
+    with pytest.raises(ValueError, match="0 to 5"):
+        CardProgress().answered(6, 0.0)
+    always = CardProgress()
+    for _ in range(100):
+        always = always.answered(5, 0.0)
+    assert always.days == 3_650
+
+
+def test_cards_that_are_due_come_first_and_a_click_says_when_they_come_again():
+    now, saved = [0.0], []
+    progress = StudyProgress(save=lambda item, state: saved.append((item, state.days)), clock=lambda: now[0])
+    cards = Cards(CARDS, progress)
+    cards.know.click()
+    assert cards.where.value == "2 of 3, 1 known; the last one again tomorrow"
+    cards.not_yet.click()
+    assert saved == [(0, 1), (1, 1)]
+    now[0] = 3600.0
+    assert (progress.order(3), progress.due(3)) == ([2, 0, 1], 1)
+    assert Cards(CARDS, progress).face.value == "front 2"
+    now[0] = 2 * DAY
+    assert progress.due(3) == 3
+    again = Cards(CARDS, progress)
+    again.know.click()
+    again.know.click()
+    assert again.where.value.endswith("the last one again in 6 days")
+
+
+def test_a_quiz_notes_each_answer_once():
+    progress = StudyProgress(clock=lambda: 0.0)
+    quiz = Quiz(
+        Sheet("quiz", "T", (Choice("1+1?", ["2", "3"], 0, "sum"), Choice("2+2?", ["2", "4"], 1, "sum"))), progress
+    )
+    quiz.choices[0].value = 0
+    quiz.check.click()
+    quiz.check.click()
+    assert [(progress.of(n).answers, progress.of(n).right, progress.of(n).last) for n in (0, 1)] == [
+        (1, 1, "a"),
+        (1, 0, ""),
+    ]
+
+
+def test_an_exam_keeps_what_was_written_and_how_one_judged_it():
+    progress = StudyProgress(clock=lambda: 0.0)
+    sheet = Sheet("exam", "T", (Exercise("Add.", 2, "Use +."),))
+    rows = exam(sheet, progress).children
+    rows[2].value = "I would add"
+    assert (progress.of(0).last, progress.of(0).answers) == ("I would add", 0)
+    rows[4].children[0].click()
+    assert (progress.of(0).days, progress.of(0).last, rows[4].children[2].value) == (1, "I would add", "again tomorrow")
+    assert exam(sheet, progress).children[2].value == "I would add"
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        CARDS,
+        Sheet("quiz", "T", (Choice("q", ["a", "b"], 1, "e"),)),
+        Sheet("exam", "T", (Exercise("t", 2, "s"),)),
+        Sheet("summary", "T", (Point("h", "t"),)),
+    ],
+)
+def test_a_sheet_is_read_as_it_was_kept(sheet):
+    import msgspec
+
+    assert sheet_of(msgspec.json.encode(sheet)) == sheet
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"kind": "quiz", "title": "", "items": [{}]}', b"\xff", b'{"kind": "x"}']
+)
+def test_what_is_no_sheet_says_so(body):
+    with pytest.raises(BadInput, match="no study set"):
+        sheet_of(body)
+
+
+def test_a_set_is_kept_with_its_progress_and_practised_again(ip, gateway, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("RSQL_CONVERSATIONS", "on")
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+    gateway.replies = [
+        json.dumps({"title": "Secret means", "items": [{"front": f"front {n}", "back": f"back {n}"} for n in range(3)]})
+    ]
+    ip.run("%rsql study")
+    assert "no study sets" in capsys.readouterr().out
+    ip.run("%ask --as flashcards means")
+    conversations = loaded(ip).conversations
+    [kept] = StudySets(conversations.keeper).all()
+    assert (kept.sheet.title, kept.progress.due(3)) == ("Secret means", 3)
+    kept.progress.answer(1, KNOWN)
+    kept.progress.answer(2, NOT_YET)
+    [again] = StudySets(conversations.keeper).all()
+    assert [again.progress.of(n).answers for n in range(3)] == [0, 1, 1]
+    assert again.progress.due(3) == 1
+    capsys.readouterr()
+    ip.run("%rsql study")
+    listed = capsys.readouterr().out
+    assert "Secret means" in listed
+    assert "1 of 2" in listed
+    ip.run(f"%rsql study {kept.file.id[:4]}")
+    assert "back 2" in capsys.readouterr().out
+    with pytest.raises(BadInput, match="no study set zzz"):
+        ip.run("%rsql study zzz")
+    conversations.keeper.store.rows("PRAGMA wal_checkpoint(FULL)")
+    assert all(b"Secret means" not in file.read_bytes() for file in (tmp_path / "rsql").iterdir())
+    conversations.forget()
+    assert conversations.keeper.store.rows("SELECT count(*) FROM progress") == [(0,)]
+    kept.progress.answer(0, KNOWN)  # a set that is gone can still be looked at
+    assert StudySets(conversations.keeper).all() == []
+
+
+def test_a_panel_that_is_open_hears_the_first_question_of_a_cell(shell, client, monkeypatch, gateway):
+    from rsql_magic.assistant import Assistant
+    from rsql_magic.notebook import load
+
+    monkeypatch.setattr("rsql_magic.assistant.Assistant", lambda *_, **__: Assistant(client=client, environ={}))
+    load(shell)
+    magics = loaded(shell)
+    panel = magics.panel()
+    gateway.replies = ["An answer."]
+    shell.run("%ask First?")
+    assert [pair.question for pair in panel.threads.of_cells.pairs] == ["First?"]
+    panel.close()
+    magics.close()
