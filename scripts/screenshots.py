@@ -79,6 +79,7 @@ def main() -> int:
                 print(IMAGES / f"{name}.png")
             _panel(page)
             _console(browser)
+            _rows(browser)
             browser.close()
     return 0
 
@@ -134,6 +135,24 @@ def _console(browser: Browser) -> None:
             page.screenshot(path=str(IMAGES / f"{name}.png"))
             print(IMAGES / f"{name}.png")
             context.close()
+
+
+def _rows(browser: Browser) -> None:
+    """A question about each row on its way."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from e2e import panel_lab  # noqa: PLC0415 - on the path from here on
+
+    with tempfile.TemporaryDirectory() as folder, panel_lab.servers(Path(folder)) as (provider, work, lab):
+        provider.answers["Question about each row"] = panel_lab.rows_judged, 0.0
+        cache = f"import os\nos.environ['XDG_CACHE_HOME'] = {folder!r}"
+        first = f"{cache}\n%load_ext rsql_magic\n{panel_lab.REVIEWS}"
+        notebook = panel_lab.Page(browser, lab, work, "rows", [first], device_scale_factor=1.5)
+        notebook.type_cell(panel_lab.MAP, wait=False)
+        cell = notebook.page.locator(".jp-Notebook .jp-Cell").nth(1)
+        cell.locator(".jp-OutputArea").filter(has_text="██████").wait_for()
+        cell.screenshot(path=str(IMAGES / "map.png"))
+        print(IMAGES / "map.png")
+        notebook.close()
 
 
 def _shot(panel: Locator, name: str) -> None:

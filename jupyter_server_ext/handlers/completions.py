@@ -215,7 +215,8 @@ class ModelList(GatewayHandler):
         """Models that the caller may use."""
         models = self.app.policy.models(self.asker, self.app.gateway.models())
         prices = _prices_of(models, self.app)
-        self.reply({"object": "list", "data": [_model(name, prices.get(name)) for name in models]})
+        listed = [_model(name, prices.get(name)) for name in models]
+        self.reply({"object": "list", "data": listed, "default": self.default_model()})
 
 
 class OneModel(GatewayHandler):

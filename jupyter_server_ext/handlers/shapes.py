@@ -521,6 +521,7 @@ class ModelsReply(TypedDict):
 
     object: str
     data: list[ModelRow]
+    default: str
 
 
 class DocumentRow(TypedDict):

@@ -144,19 +144,18 @@ class RowMap:
     def _announce(self, asker: RowAsker, rows: int) -> None:
         requests, tokens, cost = asker.estimate()
         known = f", {asker.progress.known:,} of them known from before" if asker.progress.known else ""
-        dollars = f", about ${cost:.4f}" if cost is not None else ", at a price that the gateway does not tell"
-        takes = f": {requests:,} requests, about {tokens:,} tokens{dollars}" if requests else ""
-        self.screen.say(
-            f"{asker.progress.rows:,} different rows of {rows:,}{known}{takes}."
-            f" The values of {', '.join(asker.rows.names)} are sent to the model."
-        )
+        dollars = f"about ${cost:.4f}" if cost is not None else "a price that the gateway does not tell"
+        takes = f": {dollars}, {requests:,} requests, {tokens:,} tokens" if requests else ""
+        self.screen.say(f"{asker.progress.rows:,} different rows of {rows:,}{known}{takes}.")
+        if requests:
+            self.screen.say(f"The values of {', '.join(asker.rows.names)} are sent to the model.")
 
     def _sum_up(self, asker: RowAsker) -> None:
         progress = asker.progress
         wrong = sum(bool(one.problem) for one in asker.outcomes.values())
         tokens = progress.prompt_tokens + progress.completion_tokens
-        cost = f", ${progress.cost_usd:.4f}" if progress.cost_usd is not None else ""
-        self.screen.say(f"{progress.requests:,} requests, {tokens:,} tokens{cost}.")
+        cost = f"${progress.cost_usd:.4f}, " if progress.cost_usd is not None else ""
+        self.screen.say(f"Done: {cost}{progress.requests:,} requests, {tokens:,} tokens.")
         if wrong:
             self.screen.say(f"{wrong:,} different rows lack a value: the column {ERRORS} says why.")
         if asker.redacted:

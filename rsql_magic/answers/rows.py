@@ -235,7 +235,7 @@ class Progress:
     def said(self) -> str:
         """What stands beside the bar."""
         cost = f"${self.cost_usd:.4f}" if self.cost_usd is not None else ""
-        return " · ".join(filter(None, [f"{self.requests:,} requests", cost, self.waiting]))
+        return " · ".join(filter(None, [cost, f"{self.requests:,} requests", self.waiting]))
 
 
 @dataclass

@@ -333,9 +333,10 @@ class LLMClient:
         """
         listed = self.get("v1/models", timeout=10.0)
         try:
+            model = model or listed.get("default")
             listed = listed["data"]
             told = {each["id"]: each.get("pricing") for each in listed}
-            # Which model is the default is not told: at most it costs what the dearest does.
+            # Where the default is not told, it costs at most what the dearest does.
             pricing = [told[model]] if model else list(told.values())
             return max(float(each["prompt"]) for each in pricing), max(float(each["completion"]) for each in pricing)
         except (KeyError, TypeError, ValueError):

@@ -29,6 +29,10 @@ key = "k"
 models = ["talker", "other"]
 concurrency = 8
 
+[prices.models.talker]
+input = 0.6
+output = 2.4
+
 [limits.caller]
 requests_per_day = {requests}
 
@@ -40,7 +44,8 @@ enabled = false
 class Provider(BaseHTTPRequestHandler):
     """Answers with what stands in ``answers`` for a word of the question, and with some words to everything else.
 
-    The answer comes word by word, or in the pieces of a list: texts, or whole deltas such as calls of tools.
+    The answer comes word by word, or in the pieces of a list: texts, or whole deltas such as calls of tools. A function
+    in place of the words gives them for the body of the request.
     """
 
     protocol_version = "HTTP/1.1"
@@ -51,6 +56,7 @@ class Provider(BaseHTTPRequestHandler):
         self.server.asked.append(body)
         key = next((key for key in self.server.answers if re.search(rf"\b{key}\b", question)), None)
         text, pause = self.server.answers.get(key, ("An answer in some words.", 0.0))
+        text = text(body) if callable(text) else text
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
@@ -78,6 +84,23 @@ class Provider(BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+
+REVIEWS = """\
+import pandas as pd
+texts = ["It works, thank you.", "The third one that came broken.", "Is there a blue one?", "My mother loves it."]
+reviews = pd.DataFrame({"text": [f"{texts[n % 4]} Order {n}." for n in range(600)]})"""
+MAP = """\
+%%ask --map reviews --returns "mood: glad|angry, stars: int" --privacy sample -o judged
+How does {{text}} sound?"""
+
+
+def rows_judged(body):
+    """The answer to a question about rows."""
+    time.sleep(0.6)
+    rows = [json.loads(row) for row in re.findall(r'^\{"row".*$', body["messages"][-1]["content"], re.MULTILINE)]
+    moods = ["glad", "angry", None, "glad"]
+    return json.dumps({"rows": [{"row": n["row"], "mood": moods[len(n["text"]) % 4], "stars": 3} for n in rows]})
 
 
 @contextmanager
