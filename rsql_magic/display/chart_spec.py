@@ -19,6 +19,7 @@ Spec = dict[str, Any]  # a Vega-Lite specification
 _HEIGHT = 260  # pixels: of an axis of numbers
 BEGIN = 100  # pixels: the width of a chart before it has found its room
 _STEP = 22  # of a lying bar and its gap
+_FEW_NUMBERS = 30  # whole numbers that have a bar each
 _LOUD, _QUIET = "#4c78a8", "#9aa5b1"  # of bars, and of the bar of all others
 _SLICES = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#eeca3b", "#b279a2", "#ff9da6", "#9d755d")
 _SMALL = {"width": 200, "height": 150}  # of each of several small charts
@@ -80,9 +81,10 @@ def _crossed(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tupl
     if chart.kind in {"bar", "box"} and across["type"] == "nominal":
         across |= {"sort": order}
         return {"y": across, "x": measure}, {"width": "container", "height": {"step": _STEP}}
-    if chart.kind in {"bar", "box"} and "axis" in across:
+    few = across["type"] == "quantitative" and frame[chart.x].nunique() <= _FEW_NUMBERS and is_whole(frame[chart.x])
+    if chart.kind in {"bar", "box"} and ("axis" in across or few):
         across |= {"type": "ordinal"}  # one full bar for each month, not a thin one at each number
-        across["axis"] |= {"labelAngle": 0}
+        across["axis"] = {**across.get("axis", {}), "labelAngle": 0}
     elif across["type"] == "nominal":
         across |= {"sort": order}
     return {"x": across, "y": measure}, {"width": "container", "height": _HEIGHT}

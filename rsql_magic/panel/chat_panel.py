@@ -34,7 +34,7 @@ _ABSENT = "The chat panel; run the cell to open it. %rsql history prints what wa
 # Requests that wait for the gateway, the main thread or a frame.
 SLOW = frozenset(
     {"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota", "kept", "export"}
-    | {"change", "change_preview", "files", "file", "load"}
+    | {"change", "change_preview", "files", "file", "load", "starters"}
 )
 
 _MOST_PIECES = 200  # formulas, or blocks of code, of one request
@@ -308,6 +308,10 @@ class _Conversing:
     # What an `@` can stand for.
     def complete(self, *, prefix: str) -> dict[str, Any]:
         return {"items": self._panel.questions.completions(prefix)}
+
+    # Three questions to begin with.
+    def starters(self) -> dict[str, Any]:
+        return {"questions": self._panel.questions.starters()}
 
     def models(self) -> dict[str, Any]:
         assistant = self._panel.assistant

@@ -14,6 +14,7 @@ from rsql_magic import reports
 from rsql_magic.errors import BadInput, GatewayError
 from rsql_magic.panel import messages
 from rsql_magic.panel.answer_task import AnswerTask, Busy, connection_and_text, names_of_r
+from rsql_magic.panel.starters import starters
 from rsql_magic.panel.threads import MessagePair, new_id
 
 if TYPE_CHECKING:
@@ -140,6 +141,10 @@ class Questions:
             with suppress(TimeoutError):
                 r_names = self._panel.main_thread.call(names_of_r, patience=_TYPING_PATIENCE)
         return messages.completions(prefix, self._panel.snapshot(), self._catalog(), r_names)
+
+    def starters(self) -> list[str]:
+        """What an empty conversation offers to ask."""
+        return starters(self._panel.snapshot(), self._catalog())
 
     # Tables of the connection in use; of one that answers only the main thread, when that is free.
     def _catalog(self) -> Catalog | None:

@@ -150,6 +150,8 @@ def test_bars_with_long_names_lie_and_months_have_full_bars():
     assert spec(Chart("bar", "name", "n"), long)["encoding"]["y"]["field"] == "name"
     months = pd.DataFrame({"month": [1, 2], "n": [1, 2]})
     assert spec(Chart("bar", "month", "n"), months)["encoding"]["x"]["type"] == "ordinal"
+    assert spec(Chart("bar", "n", "n"), months)["encoding"]["x"]["type"] == "ordinal"
+    assert spec(Chart("bar", "wt", "mpg"), POINTS)["encoding"]["x"]["type"] == "quantitative"
 
 
 SHOPS = pd.DataFrame({"shop": [f"s{number:02}" for number in range(40)], "sales": range(40), "mean": range(40, 80)})

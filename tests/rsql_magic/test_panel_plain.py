@@ -138,6 +138,20 @@ def test_a_chart_is_a_picture_or_says_what_to_install(host, gateway, monkeypatch
     host.until(lambda: host.page.get_by_text("pip install 'rsql-jupyter[png]'").count())
 
 
+def test_an_empty_conversation_offers_three_questions_about_what_is_there(host, gateway):
+    offers = host.page.get_by_role("group", name="Questions to begin with").get_by_role("button")
+    host.until(lambda: offers.count() == 3)
+    assert offers.all_inner_texts()[0] == "Which tables are in @con?"
+    assert gateway.requests == []  # no model was asked
+    panel_lab.accessible(host.page, ".rsql-panel")
+    gateway.replies = ["There is `t`."]
+    offers.first.focus()  # by keyboard alone
+    host.page.keyboard.press("Enter")
+    host.until(lambda: host.page.locator(".rsql-turn[data-state=done]").count())
+    assert "There is t." in host.page.locator(".rsql-turn").inner_text()
+    assert host.page.locator(".rsql-welcome").count() == 0
+
+
 @pytest.mark.parametrize("colours", ["light", "dark"])
 def test_it_can_be_read_without_a_theme(host):
     host.until(lambda: host.page.locator(".rsql-welcome").count())

@@ -182,9 +182,10 @@ export class Exchange {
       make(
         "span",
         { className: "rsql-tools" },
-        button("Copy the code", "copy", (event) => copy(text(), event.currentTarget)),
-        notebook.cells && button("Insert below as a cell", "insert", () => this.insert(block)),
-        runnable && button("Run", "run", (event) => this.confirm(block, event.currentTarget)),
+        button("Copy the code", "copy", (event) => copy(text(), event.currentTarget), { text: "Copy" }),
+        notebook.cells &&
+          button("Insert below as a cell", "insert", () => this.insert(block), { text: "Insert" }),
+        runnable && button("Run", "run", (event) => this.confirm(block, event.currentTarget), { text: "Run" }),
       ),
     );
   }

@@ -16,6 +16,7 @@ export const REQUESTS = {
   chips: ["thread", "text"],
   preview: ["thread", "text", "model", "replaces", "about"],
   complete: ["prefix"],
+  starters: [],
   models: [],
   quota: [],
   run: ["code", "language", "connection", "thread", "exchange"],

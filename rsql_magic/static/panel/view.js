@@ -241,17 +241,26 @@ export class View {
   }
 
   welcome() {
-    const tries = ["/help", "Describe what this notebook holds", "/sql "];
+    const offers = make("div", { className: "rsql-offers", role: "group", "aria-label": "Questions to begin with" });
     this.log.append(
       make(
         "div",
         { className: "rsql-welcome" },
-        make("p", { textContent: "Ask about the frames, R objects and tables of this notebook." }),
-        ...tries.map((text) =>
-          button(text, "", () => (text.endsWith(" ") ? this.composer.add(text) : this.send(text)), {
-            text: text.trim(),
-          }),
-        ),
+        make("h2", { textContent: "Ask about this notebook" }),
+        make("p", { textContent: "Its frames, R objects, tables and errors. @ names one, / lists commands." }),
+        offers,
+      ),
+    );
+    this.offer(offers);
+  }
+
+  // Three questions about what is there.
+  async offer(room) {
+    await this.ready; // they come after the conversation itself
+    const told = await this.quietly("starters", {});
+    room.append(
+      ...(told?.questions ?? ["/help"]).map((text) =>
+        button(`Ask: ${text}`, "", () => this.send(text), { text, className: "rsql-offer" }),
       ),
     );
   }
