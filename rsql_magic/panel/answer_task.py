@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rsql_magic.answers import BUSY, check_in_r, cited
 from rsql_magic.context import reads_r
 from rsql_magic.display import Screen, usage_line
-from rsql_magic.errors import BadInput, GatewayError, NoQuery, QueryFailed, RsqlError, Stopped
+from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, NoQuery, QueryFailed, RsqlError, Stopped
 from rsql_magic.gateway import LIKELIEST, VARIED, Stop, Waiting, blocks_of
 from rsql_magic.panel import messages, outputs
 from rsql_magic.panel.kept.making import of_code, of_result
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rsql_magic.panel.threads import MessagePair, Thread
     from rsql_magic.text2sql import QueryOptions
 
+AWAY = frozenset({502, 503, 504})  # what a proxy says when nothing answers behind it
 _PATIENCE = 0.3  # seconds to wait for the main thread when R's objects would be good to have, but nobody asked for them
 # Seconds to wait for the main thread to check R code, so that a busy machine is not taken for a running cell.
 _CHECK_PATIENCE = 2.0
@@ -106,6 +107,7 @@ class AnswerTask:
         trouble: dict[str, Any] = {"message": error.message, "hint": error.hint, "kind": type(error).__name__}
         if isinstance(error, GatewayError):
             trouble |= {"code": error.code, "status": error.status, "retry_after": error.retry_after}
+            trouble["away"] = isinstance(error, GatewayUnreachable) or error.status in AWAY
             self.pair.request_id = error.request_id
         if isinstance(error, QueryFailed) and error.sql:
             trouble["sql"], self.pair.answer = error.sql, ""

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.display import charts, safe_markdown
-from rsql_magic.errors import BadInput, GatewayError, RsqlError, UnknownName
+from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, RsqlError, UnknownName
 from rsql_magic.panel import messages, outputs
-from rsql_magic.panel.answer_task import MainThread
+from rsql_magic.panel.answer_task import AWAY, MainThread
 from rsql_magic.panel.cell_changes import CellChange, CellChanges, FailedCell
 from rsql_magic.panel.conversations import Conversations
 from rsql_magic.panel.file_requests import FileRequests
@@ -34,7 +34,7 @@ _ABSENT = "The chat panel; run the cell to open it. %rsql history prints what wa
 # Requests that wait for the gateway, the main thread or a frame.
 SLOW = frozenset(
     {"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota", "kept", "export"}
-    | {"change", "change_preview", "files", "file", "load", "starters"}
+    | {"change", "change_preview", "files", "file", "load", "starters", "reach"}
 )
 
 _MOST_PIECES = 200  # formulas, or blocks of code, of one request
@@ -316,6 +316,16 @@ class _Conversing:
     def models(self) -> dict[str, Any]:
         assistant = self._panel.assistant
         return {"models": [*assistant.settings.aliases, *assistant.locator.gateway.models()]}
+
+    # Whether the gateway answers, for a view whose question found none.
+    def reach(self) -> dict[str, Any]:
+        try:
+            self._panel.assistant.locator.gateway.get("health", timeout=2.0)
+        except GatewayUnreachable:
+            return {"answers": False}
+        except GatewayError as error:
+            return {"answers": error.status not in AWAY}
+        return {"answers": True}
 
     # What is left of the caller's limits and money, for the meter.
     def quota(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import time
 
+import httpx
 import pytest
 from e2e import panel_lab
 
@@ -61,6 +62,10 @@ class Host:
 
     def close(self):
         pass
+
+    def gateway_is(self, world):
+        """Have another one answer the requests that the panel sends."""
+        self.panel.assistant.locator.gateway._http._transport.handler = world
 
     def until(self, true):
         """Carry messages to and fro until something is true of the page."""
@@ -150,6 +155,54 @@ def test_an_empty_conversation_offers_three_questions_about_what_is_there(host, 
     host.until(lambda: host.page.locator(".rsql-turn[data-state=done]").count())
     assert "There is t." in host.page.locator(".rsql-turn").inner_text()
     assert host.page.locator(".rsql-welcome").count() == 0
+
+
+def test_a_gateway_that_is_away_is_said_and_the_question_goes_on_by_itself(host, gateway, monkeypatch):
+    monkeypatch.setattr("rsql_magic.gateway.client._RESTART_PAUSES", (0.0,))
+    page, box = host.page, host.page.get_by_label("Message", exact=True)
+    host.until(lambda: page.locator(".rsql-offer").count() == 3)
+    answers, trouble = gateway.__call__, page.locator(".rsql-trouble[role=alert]")
+
+    def dead(_):
+        raise httpx.ConnectError("refused")
+
+    def behind_a_proxy(_):
+        return httpx.Response(503, html="<html><body><h1>Service Unavailable</h1></body></html>")
+
+    for world, words in ((dead, "No gateway answers at http://gateway/rsql/"), (behind_a_proxy, "503")):
+        host.gateway_is(world)
+        box.fill("Is anybody there?")
+        box.press("Enter")
+        host.until(lambda: trouble.count() and "as soon as the gateway answers" in trouble.last.inner_text())
+        assert words in trouble.last.inner_text()
+        assert "<" not in trouble.last.inner_text()
+        box.fill("what was typed meanwhile")
+        gateway.replies = ["Here I am."]
+        host.gateway_is(answers)
+        host.until(lambda: page.get_by_text("Here I am.").count() and page.locator(".rsql-turn").count() == 1)
+        assert box.input_value() == "what was typed meanwhile"
+        page.get_by_label("New conversation").first.click()
+        host.until(lambda: page.locator(".rsql-offer").count() == 3)
+
+
+def test_a_question_that_is_left_is_not_asked_again(host, gateway):
+    page = host.page
+
+    def dead(_):
+        raise httpx.ConnectError("refused")
+
+    host.gateway_is(dead)
+    host.until(lambda: page.locator(".rsql-offer").count() == 3)
+    page.get_by_label("Message", exact=True).fill("Hello?")
+    page.get_by_label("Message", exact=True).press("Enter")
+    leave = page.get_by_role("button", name="Do not ask again by itself")
+    host.until(leave.count)
+    leave.click()
+    host.gateway_is(gateway.__call__)
+    until = time.monotonic() + 1.5
+    host.until(lambda: time.monotonic() > until)
+    assert gateway.requests == []
+    assert page.get_by_role("button", name="Try again").is_visible()
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])

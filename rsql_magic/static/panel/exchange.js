@@ -361,7 +361,25 @@ export class Exchange {
       make("div", {}, again),
     );
     if (error.retry_after > 0) this.countdown(again, error.retry_after);
+    else if (error.away) this.waitFor(again);
     return box;
+  }
+
+  // Ask again by itself when the gateway is back: of the last question only, while somebody could see it.
+  async waitFor(again) {
+    const stay = button("Do not ask again by itself", "", () => stay.parentNode.remove(), { text: "Leave it" });
+    const words = "It is asked again by itself as soon as the gateway answers. ";
+    const line = make("p", { className: "rsql-small", role: "status" }, words, stay);
+    again.before(line);
+    for (let pause = 1000; pause < 60_000; pause *= 1.25) {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      const isLast = [...this.view.exchanges.values()].at(-1) === this;
+      if (!line.isConnected || !isLast) return line.remove();
+      if (document.hidden || this.view.gone || this.view.offline || this.view.composer.running) continue;
+      const told = await this.view.quietly("reach", {});
+      if (told?.answers && line.isConnected) return this.again();
+    }
+    return line.remove();
   }
 
   countdown(again, seconds) {

@@ -18,6 +18,7 @@ export const REQUESTS = {
   complete: ["prefix"],
   starters: [],
   models: [],
+  reach: [],
   quota: [],
   run: ["code", "language", "connection", "thread", "exchange"],
   cell: ["code", "language", "connection"],
