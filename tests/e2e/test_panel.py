@@ -307,7 +307,7 @@ def test_the_keyboard_alone_is_enough(chat):
     press("Enter")
     menu.wait_for()
     press("ArrowDown", "ArrowUp", "ArrowUp")
-    wait_until(lambda: focused() == "New conversation", 5, focused)
+    wait_until(lambda: focused() == "Find and manage all", 5, focused)
     press("Escape")
     wait_until(lambda: focused().startswith("Conversations: "), 5, focused)
     press("Enter")
