@@ -89,7 +89,11 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
     # Behind a proxy all clients come from its address.
     server.bound(most, 0 if listening.trust_headers or app.hub is not None else most // 2)
     _say_little()
-    sockets = patient(_sockets(listening))  # connections are made from here on, and wait
+    try:
+        sockets = patient(_sockets(listening))  # connections are made from here on, and wait
+    except OSError:
+        await app.close()
+        raise
     signalled = asyncio.Event()
     for number in listening.signals:
         with suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
