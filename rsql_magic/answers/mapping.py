@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.answers.row_frames import RowFrame
 from rsql_magic.answers.row_jobs import MANY, ask_by_job, takes_jobs
 from rsql_magic.answers.row_types import columns_of
-from rsql_magic.answers.rows import DifferentRows, KnownRows, Prices, RowAsker, RowQuestion
+from rsql_magic.answers.rows import DifferentRows, KnownRows, Prices, Progress, RowAsker, RowQuestion
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import filtered
 
@@ -57,6 +57,7 @@ class RowMap:
     folder: Path | None  # where answers are kept; None for nowhere
     is_restricted: Callable[[str], bool]  # whether a dictionary says that values of a column are not shown
     draw: Callable[[int, int, str], None]  # a bar
+    _waits: str = field(default="", init=False)  # what it said last that it waits for
 
     def of(self, frame: Any, text: str, returns: Mapping[str, Any], options: MapOptions) -> Any:
         """The frame with a column for each of ``returns`` and one that says why values are missing."""
@@ -69,6 +70,8 @@ class RowMap:
                 ask_by_job(asker, lambda: self.locator.gateway, patience, options.budget)
                 self.locator.terms.note_cost(asker.progress.cost_usd)
             asker.ask()
+        if self._waits:
+            self.screen.waiting("waited, and went on")
         self._sum_up(asker)
         outcomes = [asker.outcomes[place] for place in rows.places]
         added = {each.name: (each.kind, [one.values.get(each.name) for one in outcomes]) for each in question.columns}
@@ -126,8 +129,15 @@ class RowMap:
             run=secrets.token_hex(8) if options.fresh else "",
         )
         patience.pause = asker.pause
-        asker.tell = lambda progress: self.draw(progress.done, progress.rows, progress.said)
+        asker.tell = self._show
         return asker
+
+    def _show(self, progress: Progress) -> None:
+        """Show how far it is; where nobody watches, what is waited for."""
+        self.draw(progress.done, progress.rows, progress.said)
+        if self.locator.patience is not None and progress.waiting not in {"", self._waits}:
+            self._waits = progress.waiting
+            self.screen.waiting(self._waits)
 
     def _fits_a_job(self, asker: RowAsker, options: MapOptions, patience: Patience) -> bool:
         """Whether a job of the gateway asks: it keeps no budget of several runs, and is recorded nowhere."""

@@ -145,6 +145,28 @@ def test_a_budget_over_all_runs_is_not_passed(paid, tmp_path):
     assert '<property name="cost" value="$0.0' in (tmp_path / "j.xml").read_text()
 
 
+@pytest.mark.timeout(300)
+def test_a_run_that_was_killed_goes_on_by_its_recording_and_pays_nothing_twice(paid, tmp_path):
+    environ, asked = paid
+    first = [f"%%ask\nHow many rows in table a{n}?" for n in range(3)]
+    wait = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\n"
+    wait += "if not pathlib.Path('go').exists(): time.sleep(200)"
+    written(tmp_path, "a.ipynb", "%load_ext rsql_magic", *first, wait, "%%ask\nHow many rows in table last?")
+    words = ("run", "a.ipynb", "-o", "done.ipynb", "--replay", "answers.jsonl", "--budget", "1")
+    process = subprocess.Popen([*RSQL, *words], cwd=tmp_path, env={**os.environ, **environ}, stderr=subprocess.DEVNULL)
+    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 90, lambda: "it did not begin")
+    process.kill()
+    process.wait(20)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert len(asked) == 3
+
+    (tmp_path / "go").touch()
+    done = rsql(tmp_path, *words, **environ)
+    assert done.returncode == 0, done.stderr
+    assert len(asked) == 4
+    assert str(outputs(tmp_path / "done.ipynb")).count("'text/markdown': 'There are 3.") == 4
+
+
 @pytest.mark.timeout(120)
 def test_no_gateway_at_start_is_said_within_ten_seconds(tmp_path):
     written(tmp_path, "a.ipynb", "%load_ext rsql_magic", "%%ask\nWhat is a left join?")

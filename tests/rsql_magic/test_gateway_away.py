@@ -129,8 +129,18 @@ def test_a_run_goes_on(tmp_path, refuses, since, monkeypatch):
 TEXTS = [f"row {n}" for n in range(200)]
 
 
-def mapped(made, **options):
-    screen = Screen()
+class WaitScreen(Screen):
+    """Keeps what is waited for."""
+
+    def __init__(self):
+        self.waits = []
+
+    def waiting(self, words):
+        self.waits.append(words)
+
+
+def mapped(made, screen=None, **options):
+    screen = screen or Screen()
     how = MapOptions(privacy="sample", rows_per_request=2, fresh=True, **options)
     frame = pd.DataFrame({"text": TEXTS})
     return row_map(made, screen).of(frame, "How long is {{text}}?", {"length": int}, how)
@@ -150,12 +160,15 @@ def test_rows_go_on(fast, batch):
     made = assistant(gateway, fast, batch=batch)
     made.locator.learn_policy()
     gateway.since = fast() + 20.0
-    found = mapped(made)
+    screen = WaitScreen()
+    found = mapped(made, screen)
     assert found["length"].tolist() == [len(text) for text in TEXTS]
     assert found["error"].isna().all()
     assert set(gateway.asked_of.values()) == {1}
     assert sorted(gateway.asked_of) == sorted(TEXTS)
     assert fast() >= gateway.since + AWAY
+    assert ["No gateway answers" in words for words in screen.waits[:1]] == [True] * batch
+    assert screen.waits[-1:] == ["waited, and went on"] * batch
     assert gateway.lost <= 8, "bought and lost is only what was on its way"
 
 
