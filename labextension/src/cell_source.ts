@@ -29,20 +29,28 @@ export const textOf = ({ whole, start, end }: Part): string => whole.slice(start
 export const withPart = ({ whole, start, end }: Part, text: string): string =>
   whole.slice(0, start) + text + whole.slice(end);
 
+// What magics that print their errors, as JupySQL does, write to the error stream.
+const PRINTED = /^([A-Z]\w*(?:Error|Exception)): ([\s\S]+)/;
+// Cells that hold a question: what a magic says of its own failure is complete.
+const QUESTION = /^\s*%%?(?:ask|sql_ai|rsql)\b/;
 const COLOURS = /\u001b\[[0-9;]*m/g;
 
 // The error that a cell ended with, as its output says it; null where it ended well.
 export function errorOf(outputs: Outputs | undefined): { name: string; value: string } | null {
   for (let place = (outputs?.length ?? 0) - 1; outputs && place >= 0; place -= 1) {
-    const output = outputs.get(place);
-    if (output.type !== "error") continue;
-    const { ename, evalue } = output.toJSON();
-    return { name: String(ename ?? "Error"), value: String(evalue ?? "").replace(COLOURS, "") };
+    const { output_type: type, name, text, ename, evalue } = outputs.get(place).toJSON();
+    if (type === "error") return { name: String(ename ?? "Error"), value: plain(evalue) };
+    const printed = type === "stream" && name === "stderr" && PRINTED.exec(plain(text));
+    if (printed) return { name: printed[1] ?? "", value: (printed[2] ?? "").trimEnd() };
   }
   return null;
 }
 
-export function about(cell: Cell): Content | null {
-  const error = errorOf(cell.model.outputs);
-  return error && { source: cell.model.sharedModel.getSource(), ...error };
+const plain = (text: unknown): string => (Array.isArray(text) ? text.join("") : String(text ?? "")).replace(COLOURS, "");
+
+// A cell of code that failed, with its error.
+export function about(cell: Cell | null | undefined): Content | null {
+  const source = cell?.model?.sharedModel.getSource() ?? "";
+  const error = QUESTION.test(source) ? null : errorOf(cell?.model?.outputs);
+  return error && { source, ...error };
 }

@@ -301,7 +301,9 @@ export class CellTools {
     this.clear();
     if (isCell) this.insert(view.after, run);
     else {
+      sharedModel.undoManager?.stopCapturing(); // a step of its own, whatever was typed before it
       sharedModel.updateSource(0, sharedModel.getSource().length, view.after);
+      sharedModel.undoManager?.stopCapturing();
       if (run) this.services.run(this.notebook, this.cell);
     }
     this.cell.node.querySelector<HTMLElement>(".cm-content")?.focus();

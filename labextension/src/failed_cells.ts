@@ -1,7 +1,7 @@
 // Every cell of every notebook whose output is an error gets the buttons below it.
 
 import type { Cell, INotebookTracker, NotebookPanel } from "@jupyterlab/notebook";
-import { errorOf } from "./cell_source";
+import { about } from "./cell_source";
 import { CellTools, type Services } from "./cell_tools";
 
 export class FailedCells {
@@ -53,7 +53,7 @@ export class FailedCells {
   }
 
   private look(notebook: NotebookPanel, cell: Cell): void {
-    const failed = this.offered && !cell.isDisposed && errorOf(cell.model.outputs) !== null;
+    const failed = this.offered && !cell.isDisposed && about(cell) !== null;
     if (failed) this.tools(notebook, cell).failed = true;
     else if (this.known.has(cell)) this.tools(notebook, cell).failed = false;
   }

@@ -9,7 +9,7 @@ import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { IStatusBar } from "@jupyterlab/statusbar";
 import type { Token } from "@lumino/coreutils";
 import panelStyle from "panel/panel.css";
-import { errorOf, selected, textOf } from "./cell_source";
+import { about, selected, textOf } from "./cell_source";
 import { FailedCells } from "./failed_cells";
 import { Sidebar, icon } from "./sidebar";
 import ownStyle from "./sidebar.css";
@@ -63,7 +63,7 @@ function activate(
     return chosen && work(chosen.notebook, chosen.cell);
   };
   const hasCode = (): boolean => active()?.cell.model.type === "code";
-  const hasFailed = (): boolean => errorOf(active()?.cell.model.outputs) !== null;
+  const hasFailed = (): boolean => about(active()?.cell) !== null;
 
   commands.addCommand("rsql:open", { label: "Chat About the Notebook", icon, execute: open });
   commands.addCommand("rsql:ask-selection", {

@@ -153,6 +153,7 @@ declare module "@jupyterlab/notebook" {
   }
   export interface SharedCell {
     readonly id: string;
+    readonly undoManager?: { stopCapturing(): void } | null;
     getSource(): string;
     setSource(source: string): void;
     updateSource(start: number, end: number, text: string): void;

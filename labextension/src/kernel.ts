@@ -5,7 +5,8 @@ import { missing, noKernel, old, otherLanguage, PACKAGE, Trouble } from "./troub
 
 export const TARGET = "rsql.panel";
 const LOAD = "get_ipython().extension_manager.load_extension('rsql_magic')";
-const QUIET = { silent: true, store_history: false, stop_on_error: false, allow_stdin: false };
+// A kernel that is told that nobody can answer takes what follows for a run without a person.
+const QUIET = { silent: true, store_history: false, stop_on_error: false, allow_stdin: true };
 
 // Open a comm to the panel in a kernel, or throw a `Trouble` that says why that cannot be.
 export async function connect(kernel: Kernel | null | undefined, closed: () => void): Promise<Comm> {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { errorOf, selected, textOf, withPart, wholeLines } from "../src/cell_source";
+import { about, errorOf, selected, textOf, withPart, wholeLines } from "../src/cell_source";
 import { REQUESTS } from "panel/requests.js";
 import { Wire } from "panel/wire.js";
 
@@ -33,12 +33,24 @@ test("a selection within a line stays within it", () => {
 test("the last error of a cell's output is read without its colours", () => {
   const outputs = (...all: object[]) => ({
     length: all.length,
-    get: (place: number) => ({ type: (all[place] as { type: string }).type, toJSON: () => all[place] }),
+    get: (place: number) => ({ toJSON: () => all[place] }),
   });
-  const error = { type: "error", ename: "KeyError", evalue: "\u001b[31m'x'\u001b[0m" };
-  assert.deepEqual(errorOf(outputs({ type: "stream" }, error) as never), { name: "KeyError", value: "'x'" });
-  assert.equal(errorOf(outputs({ type: "stream" }) as never), null);
+  const said = (name: string, text: string | string[]) => ({ output_type: "stream", name, text });
+  const error = { output_type: "error", ename: "KeyError", evalue: "\u001b[31m'x'\u001b[0m" };
+  assert.deepEqual(errorOf(outputs(said("stdout", "1"), error) as never), { name: "KeyError", value: "'x'" });
+  assert.equal(errorOf(outputs(said("stdout", "KeyError: 'x'"), said("stderr", "a warning")) as never), null);
   assert.equal(errorOf(undefined), null);
+  // JupySQL prints what the database says.
+  const printed = outputs(said("stderr", ["RuntimeError: near \"SELEC\": ", "syntax error\n"])) as never;
+  assert.deepEqual(errorOf(printed), { name: "RuntimeError", value: 'near "SELEC": syntax error' });
+});
+
+test("a cell that holds a question is none of code that failed", () => {
+  const outputs = { length: 1, get: () => ({ toJSON: () => ({ output_type: "error", ename: "E", evalue: "v" }) }) };
+  const failed = (source: string) => about({ model: { outputs, sharedModel: { getSource: () => source } } } as never);
+  for (const source of ["%%ask\nwhy?", "%ask fix", "%%sql_ai con\nhow many?", "%rsql doctor"])
+    assert.equal(failed(source), null);
+  for (const source of ["%%sql\nSELECT", "%%R\nx", "asked(1)"]) assert.equal(failed(source)?.["source"], source);
 });
 
 test("the wire sends what the list of requests knows, and nothing else", async () => {

@@ -4,6 +4,7 @@ interface Ran {
   code: string;
   silent?: boolean;
   store_history?: boolean;
+  allow_stdin?: boolean;
   user_expressions?: Record<string, string>;
 }
 

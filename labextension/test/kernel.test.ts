@@ -17,6 +17,7 @@ test("a kernel is made ready without a trace, and says what is wrong with it", a
   await connect(ready as never, closed);
   assert.equal(ready.ran[0]?.silent, true);
   assert.equal(ready.ran[0]?.store_history, false);
+  assert.equal(ready.ran[0]?.allow_stdin, true); // else the kernel would take it for a run without a person
   assert.match(ready.ran[0]?.user_expressions?.["load"] ?? "", /load_extension\('rsql_magic'\)/);
   assert.equal(await kinds(connect(null, closed)), "no-kernel");
   assert.equal(await kinds(connect(new FakeKernel({ language: "R" }) as never, closed)), "language");

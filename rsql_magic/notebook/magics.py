@@ -154,7 +154,11 @@ class RsqlMagics(Magics):
         self.session.keep(options.output or read.target, answer)
         if answer.ended_by:
             raise answer.ended_by
-        if options.insert:
+        if question.about_error and cell is None and read.text == "fix":
+            from rsql_magic.notebook.fixing import offer_fix
+
+            offer_fix(answer, snapshot, self._shell, self.screen(silent=silent), self.assistant.catalog_in_use())
+        elif options.insert:
             self._insert(answer)
         if options.run:
             from rsql_magic.notebook.running import run_code

@@ -1,3 +1,6 @@
+from .cell_changes import CellChange as CellChange
+from .cell_changes import FailedCell as FailedCell
+from .cell_changes import NoChange as NoChange
 from .chat_panel import ChatPanel as ChatPanel
 from .comm_views import CommViews as CommViews
 from .conversations import Conversations as Conversations

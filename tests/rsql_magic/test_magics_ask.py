@@ -243,6 +243,51 @@ def test_fix_asks_for_the_corrected_cell(ip, gateway):
     assert "whole corrected cell" in gateway.sent
 
 
+def inserted(ip):
+    return [text] if (text := getattr(ip, "rl_next_input", "")) else []
+
+
+def test_fix_puts_the_corrected_cell_below_and_shows_what_changed(ip, gateway, capsys):
+    ip.run_cell("total = 0\nfor n in [1, 0]:\n    total += 1 / n\nlabel = 'of two'", store_history=True)
+    ip.run_cell("after = 'another cell'", store_history=True)
+    gateway.replies = [
+        "It divides by zero.\n\n```python\ntotal = 0\nfor n in [1, 2]:\n    total += 1 / n\nlabel = '…'\n```"
+    ]
+    ip.run("%ask fix")
+    assert "of two" not in gateway.sent  # not sent, and put back
+    assert inserted(ip) == ["total = 0\nfor n in [1, 2]:\n    total += 1 / n\nlabel = 'of two'"]
+    out = capsys.readouterr().out
+    assert "-for n in [1, 0]:" in out
+    assert "+for n in [1, 2]:" in out
+    assert "label" not in out.partition("@@")[2].replace(" label = 'of two'", "")
+
+
+def test_fix_says_where_a_text_that_was_not_sent_is_missing(ip, gateway, capsys):
+    ip.run_cell("open('/home/x/flights.csv')", store_history=True)
+    gateway.replies = ["```python\nopen('…', encoding='utf-8')\n```"]
+    ip.run("%ask fix")
+    assert inserted(ip) == ["open('…', encoding='utf-8')"]
+    assert "was not sent" in capsys.readouterr().out
+
+
+def test_fix_without_a_change_puts_nothing_below(ip, gateway, capsys):
+    ip.run_cell("1 / 0", store_history=True)
+    gateway.replies = ["Nothing can be done."]
+    ip.run("%ask fix")
+    assert inserted(ip) == []
+    assert "No change was proposed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cell", ["(", "%%time\n1 / 0", "!true\n{}['x']", "def f():\n    return 1 / 0\nf()"])
+def test_fix_knows_the_cell_that_failed(ip, gateway, cell):
+    ip.run_cell(cell, store_history=True)
+    ip.run_cell("other = 1", store_history=True)
+    gateway.replies = ["```python\nmended = 1\n```"]
+    ip.run("%ask fix")
+    (text,) = inserted(ip)
+    assert text == ("%%time\nmended = 1" if "%%" in cell else "mended = 1")
+
+
 def test_follow_ups_carry_the_conversation_without_old_context(ip, gateway):
     gateway.replies = ["first answer", "second answer", "third answer"]
     ip.user_ns["sales"] = pd.DataFrame({"region": ["N"] * 5})

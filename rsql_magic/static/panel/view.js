@@ -674,15 +674,18 @@ export class View {
   async revive() {
     this.reviving = true;
     this.banner("Starting …");
+    let done;
+    this.ready = new Promise((resolve) => (done = resolve));
     try {
       this.wire.attach(await this.notebook.reopen(this.wire.widget));
       this.gone = false;
       this.banner("");
-      await (this.ready = this.sync());
+      await this.sync();
     } catch (error) {
       this.banner(`That did not work (${error.message ?? error}). Run the cell again.`);
     } finally {
       this.reviving = false;
+      done();
     }
   }
 }

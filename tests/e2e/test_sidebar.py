@@ -1,0 +1,374 @@
+"""The panel beside the notebook, and help with errors below cells, in a real JupyterLab 4 and Notebook 7."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from e2e import panel_lab, xss
+from e2e.conftest import TOKEN
+from playwright.sync_api import expect
+
+FLIGHTS = 'import pandas as pd\nflights = pd.DataFrame({"origin": ["JFK", "LGA", "EWR"], "n": [3, 2, 1]})'
+MISSPELLED = "by_origin = flights['orign'].value_counts()\nprint(by_origin)"
+MENDED = MISSPELLED.replace("orign", "origin")
+FIX = f"The column is called `origin`.\n\n```python\n{MENDED}\n```"
+FIRST_PAINT = """async () => {
+  const begun = performance.now();
+  const box = () => document.querySelector(".rsql-sidebar textarea")?.getBoundingClientRect().height;
+  window.jupyterapp.commands.execute("rsql:open");
+  while (!box() && performance.now() - begun < 10000) await new Promise(requestAnimationFrame);
+  return performance.now() - begun;
+}"""
+# What happens in the sidebar: changes of its nodes, and messages to the kernel.
+WATCH = """() => {
+  window.done = 0;
+  new MutationObserver((changes) => { window.done += changes.length; }).observe(
+    document.querySelector(".rsql-sidebar"), { subtree: true, childList: true, characterData: true });
+}"""
+SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
+
+
+class Side:
+    """A page with a notebook and the sidebar."""
+
+    def __init__(self, page):
+        self.notebook, self.page = page, page.page
+        self.sidebar = self.page.locator(".rsql-sidebar")
+        self.box = self.sidebar.get_by_label("Message", exact=True)
+        self.turns = self.sidebar.locator(".rsql-turn")
+        self.under = self.page.locator(".rsql-under")
+        self.diff = self.page.locator(".rsql-diff")
+
+    def open(self):
+        self.command("rsql:open")
+        self.sidebar.locator(".rsql-panel").wait_for()
+
+    def command(self, name):
+        """Carry a command out without waiting for what it starts."""
+        self.page.evaluate("(name) => { window.jupyterapp.commands.execute(name); }", name)
+
+    def ask(self, text):
+        self.box.fill(text)
+        self.box.press("Escape")
+        self.box.press("Enter")
+        turn = self.turns.filter(has_text=text).last
+        turn.locator(".rsql-bar").wait_for(timeout=30_000)
+        return turn
+
+    def cell(self, code):
+        """Type a cell below the last and run it; the place of it."""
+        cells = self.page.locator(".jp-Notebook .jp-Cell")
+        typed = cells.nth(cells.count() - 1)
+        self.notebook.type_cell(code)
+        return typed
+
+    def button(self, name, within=None):
+        return (within or self.under).get_by_role("button", name=name, exact=True)
+
+
+@pytest.fixture(autouse=True)
+def pictured(request):
+    """How a test that fails leaves its notebook, in a folder that git ignores."""
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed and "side" in request.fixturenames:
+        request.getfixturevalue("side").page.screenshot(path=SCREENSHOTS / f"{request.node.originalname}.png")
+
+
+@pytest.fixture(scope="module")
+def side(town):
+    side = Side(town.page("jupyterlab", "beside", [FLIGHTS]))
+    yield side
+    assert side.notebook.errors == []
+
+
+@pytest.fixture
+def provider(town):
+    before = dict(town.provider.answers)
+    yield town.provider
+    town.provider.answers.clear()
+    town.provider.answers.update(before)
+
+
+def sent(provider):
+    return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in provider.asked[-1]["messages"])
+
+
+def test_it_is_there_at_once_and_talks_about_the_notebook_beside_it(side, provider):
+    assert side.page.evaluate(FIRST_PAINT) <= 200
+    side.ask("How many rows has flights?")
+    assert "3 rows × 2 columns" in provider.asked[-1]["messages"][-1]["content"]
+    # The magics were loaded without a trace: the next cell has the next number.
+    side.notebook.type_cell("[len(In), sorted(name for name in globals() if 'rsql' in name)]")
+    side.page.locator(".jp-OutputArea-output", has_text="[3, []]").wait_for()
+    status = side.page.get_by_role("button", name=re.compile("^Chat about the notebook"))
+    expect(status).to_contain_text("of 100,000 left / day")
+
+
+def test_while_it_is_hidden_it_does_nothing(side, provider):
+    provider.answers["slowly"] = ("word " * 200, 0.02)
+    side.box.fill("Answer slowly, please")
+    side.box.press("Enter")
+    side.turns.last.filter(has_text="word word").wait_for()
+    side.page.evaluate(WATCH)
+    frames = []
+    side.page.evaluate("window.jupyterapp.commands.execute('application:toggle-right-area')")
+    side.sidebar.wait_for(state="hidden")
+    side.page.wait_for_timeout(500)  # what had come before is drawn
+    side.page.evaluate("window.done = 0")
+    side.page.on("request", lambda request: frames.append(request.url))
+    side.page.wait_for_timeout(2000)
+    assert side.page.evaluate("window.done") == 0
+    assert [url for url in frames if "rsql" in url] == []
+    side.open()  # what came meanwhile is there
+    side.turns.last.locator(".rsql-bar").wait_for()
+
+
+def test_an_error_is_mended_when_told_and_what_is_sent_is_seen_before(side, provider):
+    provider.answers["Fix"] = (FIX, 0.0)
+    asked = len(provider.asked)
+    cell = side.cell(MISSPELLED)
+    side.button("Show exactly what would be sent").click()
+    shown = side.under.locator(".rsql-sent pre")
+    shown.filter(has_text="Fix the last error").wait_for()
+    text = shown.text_content()
+    assert MISSPELLED in text
+    side.button("What Explain would send").click()
+    shown.filter(has_text="Explain the last error").wait_for()
+    side.button("What Fix would send").click()
+    shown.filter(has_text="Fix the last error").wait_for()
+    assert len(provider.asked) == asked  # nothing was sent yet
+    side.button("Send exactly this").click()
+    side.diff.wait_for()
+    assert sent(provider) == text
+    expect(side.diff.locator("del")).to_have_text("−by_origin = flights['orign'].value_counts()")
+    expect(side.diff.locator("ins mark")).to_have_text("origin")
+    expect(side.diff).to_contain_text("The column is called origin.")
+    expect(cell.locator(".cm-content")).to_contain_text("orign")  # nothing has changed yet
+    # An edit under it.
+    cell.locator(".cm-content").click()
+    side.page.keyboard.press("Control+End")
+    side.page.keyboard.insert_text("\n# mine")
+    side.diff.filter(has_text="it no longer fits").wait_for()
+    expect(side.button("Accept the change")).to_be_disabled()
+    side.button("Propose the change anew").click()
+    expect(side.diff.locator("del")).to_have_count(2)
+    side.button("Accept the change and run the cell").click()
+    cell.locator(".jp-OutputArea-output", has_text="Name: count").wait_for()
+    expect(side.under.locator("button")).to_have_count(0)
+    expect(cell.locator(".cm-content")).to_contain_text("flights['origin']")
+    expect(cell.locator(".cm-content")).not_to_contain_text("# mine")
+    # It can be undone as any edit.
+    cell.locator(".cm-content").click()
+    side.page.keyboard.press("Control+z")
+    expect(cell.locator(".cm-content")).to_contain_text("# mine")
+
+
+def test_the_keyboard_alone_explains_fixes_and_rejects(side, provider):
+    provider.answers |= {"Fix": ("```python\nprint(2)\n```", 0.0), "Explain": ("It divides by zero.", 0.0)}
+    cell = side.cell("print(1 / 0)")
+    cell.locator(".cm-content").click()
+    side.page.keyboard.press("Alt+Shift+F")
+    side.diff.wait_for()
+    side.page.wait_for_function("document.activeElement.textContent === 'Accept'")
+    side.page.keyboard.press("Escape")
+    side.diff.wait_for(state="detached")
+    expect(cell.locator(".cm-content")).to_have_text("print(1 / 0)")
+    side.page.wait_for_function("document.activeElement.classList.contains('cm-content')")
+    side.page.keyboard.press("Alt+Shift+E")
+    turn = side.turns.filter(has_text="Explain the error of cell")
+    turn.filter(has_text="It divides by zero.").wait_for()
+    assert "ZeroDivisionError" in sent(provider)
+    side.page.keyboard.press("Alt+Shift+A")
+    side.notebook.type_cell("1")  # the notebook still takes keys
+
+
+def test_errors_of_r_and_of_queries_are_mended_too(side, provider):
+    provider.answers["Fix"] = ("```r\nsummary(1:3)\n```", 0.0)
+    side.notebook.type_cell("%load_ext rpy2.ipython\n%load_ext sql\n%sql sqlite://", seconds=60)
+    cell = side.cell("%%R\nsumary(1:3)")
+    cell.get_by_role("button", name="Propose a fix of this cell").click()
+    side.diff.wait_for()
+    assert "sumary" in sent(provider)
+    side.button("Accept the change and run the cell").click()
+    cell.locator(".jp-OutputArea-output", has_text="Median").wait_for()
+    expect(cell.locator(".cm-content")).to_contain_text("%%R")
+    provider.answers["Fix"] = ("```sql\nSELECT 6 * 7 AS answer\n```", 0.0)
+    cell = side.cell("%%sql\nSELEC 6 * 7 AS answer")
+    cell.get_by_role("button", name="Propose a fix of this cell").click()
+    side.diff.wait_for()
+    side.button("Accept the change and run the cell").click()
+    cell.locator(".jp-OutputArea-output", has_text="42").wait_for()
+    expect(cell.locator(".cm-content")).to_contain_text("%%sql")
+
+
+def test_a_selection_is_changed_as_told_and_asked_about(side, provider):
+    provider.answers["make it double"] = ("Doubled.\n\n```python\ny = 2 * x\n```", 0.0)
+    cell = side.cell("def f(x):\n    y = x\n    return y")
+    cell.locator(".cm-line", has_text="y = x").click()
+    side.page.keyboard.press("Home")
+    side.page.keyboard.press("Shift+End")
+    side.page.keyboard.press("Alt+Shift+C")
+    side.under.get_by_label("What should change").fill("make it double")
+    side.page.keyboard.press("Enter")
+    side.diff.wait_for()
+    expect(side.diff.locator("ins")).to_have_text("+    y = 2 * x")
+    side.button("Accept the change").click()
+    expect(cell.locator(".cm-content")).to_contain_text("y = 2 * x")
+    expect(cell.locator(".cm-content")).to_contain_text("return y")
+    # In another language it is a cell of its own.
+    provider.answers["to dplyr"] = ("```r\ny <- 2 * x\n```", 0.0)
+    cell.locator(".cm-line", has_text="y = 2").click()
+    side.page.keyboard.press("Home")
+    side.page.keyboard.press("Shift+End")
+    side.page.keyboard.press("Alt+Shift+C")
+    side.under.get_by_label("What should change").fill("to dplyr")
+    side.page.keyboard.press("Enter")
+    side.diff.filter(has_text="A new cell below").wait_for()
+    side.button("Accept the change").click()
+    side.page.locator(".jp-CodeCell", has_text="y <- 2 * x").wait_for()
+    cell.locator(".cm-line", has_text="y = 2").click()
+    side.page.keyboard.press("Home")
+    side.page.keyboard.press("Shift+End")
+    side.page.keyboard.press("Alt+Shift+S")
+    expect(side.box).to_have_value("\n```\n    y = 2 * x\n```\n")
+    side.box.fill("")
+
+
+def test_hostile_words_do_nothing_in_the_sidebar_and_in_a_diff(side, provider):
+    words = "\n\n".join(xss.STRINGS)
+    lines = "\n".join(line for string in xss.STRINGS for line in string.splitlines() if not line.startswith("```"))
+    provider.answers |= {
+        "strings": (words, 0.0),
+        "Fix": (f"~~~~~python\n{lines}\n~~~~~\n\n{words}", 0.0),
+    }
+    side.ask("All strings, please")
+    cell = side.cell("raise ValueError('''" + xss.STRINGS[2] + "''')")
+    cell.get_by_role("button", name="Propose a fix of this cell").click()
+    side.diff.wait_for()
+    expect(side.diff.locator("ins code").filter(has_text="onerror")).not_to_have_count(0)
+    for node in ("script", "iframe", "img", "form", "object", "embed", "svg script", "a[href^='javascript']"):
+        assert side.diff.locator(node).count() == 0, node
+    assert side.page.evaluate("window.hacked") is None
+    assert [url for url in side.notebook.asked if "evil" in urlsplit(url).netloc] == []
+    side.button("Reject the change (Esc)").click()
+
+
+BARE = """\
+import pathlib, sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == "rsql_magic" and not pathlib.Path({flag!r}).exists():
+            raise ModuleNotFoundError("No module named 'rsql_magic'", name=name)
+sys.meta_path.insert(0, Missing())
+from ipykernel.kernelapp import launch_new_instance
+launch_new_instance()
+"""
+PIP = "import pathlib\npathlib.Path({flag!r}).touch()\nprint('Successfully installed rsql-jupyter')\n"
+
+
+def test_a_kernel_without_the_package_gets_it_by_a_click(side, town, tmp_path):
+    """And another notebook, whose kernel has it, keeps its own conversation."""
+    flag = str(tmp_path / "installed")
+    spec = town.folder / "jupyter" / "kernels" / "bare"
+    spec.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "__main__.py").write_text(PIP.format(flag=flag))
+    (tmp_path / "kernel.py").write_text(BARE.format(flag=flag))
+    command = [sys.executable, str(tmp_path / "kernel.py"), "-f", "{connection_file}"]
+    described = {"argv": command, "display_name": "Bare", "language": "python", "env": {"PYTHONPATH": str(tmp_path)}}
+    (spec / "kernel.json").write_text(json.dumps(described))
+    said = side.turns.count()
+    open_with(side, town, "bare", {"name": "bare", "display_name": "Bare", "language": "python"})
+    side.sidebar.get_by_text("not installed in the kernel “Bare”").wait_for(timeout=30_000)
+    side.sidebar.get_by_role("button", name="Install it into this kernel").click()
+    side.sidebar.locator(".rsql-welcome").wait_for(timeout=30_000)
+    side.ask("Is it there now?")
+    side.page.evaluate("window.jupyterapp.commands.execute('docmanager:open', { path: 'beside_jupyterlab.ipynb' })")
+    expect(side.turns).to_have_count(said)
+
+
+def test_a_kernel_of_r_and_no_kernel_are_told(side, town):
+    open_with(side, town, "in_r", {"name": "ir", "display_name": "R", "language": "R"})
+    side.sidebar.get_by_text("The kernel of this notebook speaks R").wait_for(timeout=60_000)
+    expect(side.sidebar).to_contain_text("runs R in %%R cells")
+
+
+def open_with(side, town, name, kernelspec):
+    import nbformat
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("")], metadata={"kernelspec": kernelspec})
+    nbformat.write(notebook, town.folder / f"{name}.ipynb")
+    side.page.evaluate("() => window.jupyterapp.serviceManager.kernelspecs.refreshSpecs()")
+    side.page.evaluate(
+        "(path) => { window.jupyterapp.commands.execute('docmanager:open', { path }); }", f"{name}.ipynb"
+    )
+
+
+def test_two_pages_show_the_same_conversation_and_a_renamed_notebook_goes_on(side, town, provider):
+    side.page.evaluate("window.jupyterapp.commands.execute('docmanager:open', { path: 'beside_jupyterlab.ipynb' })")
+    side.turns.first.wait_for()
+    other = side.page.context.new_page()
+    try:
+        other.set_default_timeout(20_000)
+        other.goto(f"{town.lab}lab/workspaces/other/tree/beside_jupyterlab.ipynb?reset&token={TOKEN}")
+        other.wait_for_function(panel_lab.CONNECTED, timeout=60_000)
+        other.evaluate("window.jupyterapp.commands.execute('rsql:open')")
+        other.locator(".rsql-sidebar .rsql-turn").first.wait_for()
+        side.ask("Does the other page hear this?")
+        other.locator(".rsql-sidebar .rsql-turn", has_text="Does the other page hear this?").wait_for()
+    finally:
+        other.close()
+    side.page.evaluate("window.jupyterapp.serviceManager.contents.rename('beside_jupyterlab.ipynb', 'renamed.ipynb')")
+    side.page.locator(".lm-TabBar-tabLabel", has_text="renamed.ipynb").wait_for()
+    side.ask("Is it still there?")
+    (town.folder / "renamed.ipynb").unlink()
+    side.ask("And when its file is gone?")
+
+
+def test_a_kernel_that_restarts_keeps_what_was_said(side, provider):
+    turns = side.turns.count()
+    side.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    side.sidebar.locator(".rsql-banner").wait_for(state="hidden", timeout=30_000)
+    side.ask("Are you there?")
+    expect(side.turns).to_have_count(turns + 1)  # those of the kernel before it too
+
+
+def test_notebook_7_has_it_too(town, provider):
+    provider.answers["Fix"] = ("```python\nprint(42)\n```", 0.0)
+    side = Side(town.page("notebook", "seven", [FLIGHTS]))
+    side.open()
+    before = [*side.notebook.errors]  # Notebook's own
+    side.ask("How many rows has flights?")
+    cell = side.cell("print(43 / 0)")
+    side.button("Propose a fix of this cell").click()
+    side.diff.wait_for()
+    side.button("Accept the change and run the cell").click()
+    cell.locator(".jp-OutputArea-output", has_text="42").wait_for()
+    assert side.notebook.errors == before
+
+
+def test_what_is_accepted_in_a_read_only_notebook_is_known_to_be_a_copy(town, provider):
+    provider.answers["Fix"] = ("```python\nprint(42)\n```", 0.0)
+
+    def read_only(context):
+        def answer(route):
+            response = route.fetch()
+            told = response.json()
+            route.fulfill(response=response, json={**told, "writable": False} if isinstance(told, dict) else told)
+
+        context.route(re.compile(r"/api/contents/locked"), answer)
+
+    page = panel_lab.Page(town.browser, town.lab, town.folder, "locked", [], prepare=read_only)
+    try:
+        side = Side(page)
+        side.cell("print(43 / 0)")
+        side.button("Propose a fix of this cell").click()
+        side.diff.filter(has_text="This notebook is read-only").wait_for()
+    finally:
+        page.close()
