@@ -14,12 +14,15 @@ from rsql_magic.answers import (
     BUSY,
     LANGUAGES,
     AnswerWriter,
+    ChangeWriter,
     NotebookQuestion,
     NotebookSnapshot,
     Prepared,
     Preview,
     RowMap,
+    SessionNames,
     filled,
+    names_of,
     preview_of,
     unfilled,
     way_of,
@@ -51,10 +54,10 @@ from rsql_magic.text2sql import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from rsql_magic.answers import Answer
+    from rsql_magic.answers import Answer, NotebookCells, Proposal
     from rsql_magic.context import Context, Piece
     from rsql_magic.databases import Engine, MainThreadExecutor
-    from rsql_magic.gateway import LLMClient, Message
+    from rsql_magic.gateway import LLMClient, Message, TurnBudget
     from rsql_magic.knowledge import Dictionary, Library, SharedDictionary
     from rsql_magic.options import LookFirst
     from rsql_magic.sql import Catalog, Privacy
@@ -329,6 +332,81 @@ class Assistant:
             if widget is not None:
                 screen.also(widget._repr_mimebundle_())
         return study
+
+    @cell("do")
+    def propose(
+        self,
+        question: NotebookQuestion,
+        snapshot: NotebookSnapshot,
+        cells: NotebookCells,
+        budget: TurnBudget,
+        *,
+        screen: Screen | None = None,
+        chat: Chat | None = None,
+        prepared: Prepared | None = None,
+        executor: MainThreadExecutor | None = None,
+    ) -> Proposal:
+        """Changes of a notebook for a task, within a budget; nothing is changed here."""
+        screen, chat = screen or Screen(), self.chat if chat is None else chat
+        self._begin(False, chat)
+        with ending(screen), self.locator.telling(screen.waiting):
+            self.locator.learn_policy()
+            prices = self.locator.gateway.prices
+            spending = chat.through(lambda client: budget.keeping(client, prices))
+            writer = self._change_writer(
+                question, snapshot, cells, screen, spending, prepared=prepared, executor=executor
+            )
+            writer.entry.begin()
+            return writer.proposal()
+
+    def propose_preview(
+        self,
+        question: NotebookQuestion,
+        snapshot: NotebookSnapshot,
+        cells: NotebookCells,
+        *,
+        chat: Chat | None = None,
+        r: bool = True,
+    ) -> Preview:
+        """The first request of ``propose``; no model is asked."""
+        chat = self.chat if chat is None else chat
+        self._begin(False, chat)
+        writer = self._change_writer(question, snapshot, cells, Screen(), chat, r=r)
+        messages = writer.messages()
+        note = " ".join([*(f"{each}." for each in writer.gathered.notes), *_offered(writer.tools)])
+        prepared = Prepared(tuple(messages), writer.gathered)
+        return replace(self._preview(messages), context=writer.gathered, prepared=prepared, note=note)
+
+    def _change_writer(
+        self,
+        question: NotebookQuestion,
+        snapshot: NotebookSnapshot,
+        cells: NotebookCells,
+        screen: Screen,
+        chat: Chat,
+        *,
+        executor: MainThreadExecutor | None = None,
+        **more: Any,
+    ) -> ChangeWriter:
+        if (engine := self._engine) and executor and self.connections.is_bound("", snapshot.namespace):
+            engine = executed_by(engine, executor)
+        names = SessionNames(names_of(snapshot.namespace), dialect=engine.dialect if engine else "duckdb")
+        connection = self.connections.last
+        plain = connection if connection.isidentifier() else ""
+        return self._writer(
+            ChangeWriter,
+            replace(question, look="never" if question.look == "never" else "always"),
+            replace(snapshot, cells=()),  # they go with the question as they stand
+            screen,
+            chat,
+            cells=cells,
+            cell_tokens=self.settings.do_cell_tokens,
+            names=names,
+            sql_magic=f"%%sql {plain}".rstrip(),
+            engine=engine,
+            executor=executor,
+            **more,
+        )
 
     def study_preview(
         self, question: NotebookQuestion, snapshot: NotebookSnapshot, kind: Kind, count: int | None = None

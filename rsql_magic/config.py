@@ -137,6 +137,21 @@ class Rsql(Configurable):
     usage_line = Bool(True, help="Show model, tokens, time and what is left under each answer.")
     check_code = Bool(True, help="Check answers: code that does not parse goes back once, numbers meet the data.")
 
+    do_calls = Integer(12, min=1, help="Most calls of a model in one turn of the assistant (do), looks included.")
+    do_seconds = Float(
+        300.0, min=1.0, help="Most seconds that one turn of the assistant may work; your own do not count."
+    )
+    do_budget = Float(
+        None,
+        allow_none=True,
+        min=0.0,
+        help="Most US dollars that one turn of the assistant may cost. None: any amount.",
+    )
+    do_rounds = Integer(3, min=0, help="How many times results of cells go back to the assistant in one turn.")
+    do_cell_tokens = Integer(
+        6000, min=100, help="Most tokens spent on the notebook's cells in a turn of the assistant."
+    )
+
     gateway_url = Unicode(
         "", help="Base URL of the gateway, ending in /rsql/. Empty: look for one (docs/magics.md, %rsql connect)."
     )

@@ -1,3 +1,12 @@
+from .changing.change_set import Change as Change
+from .changing.change_set import ChangeSet as ChangeSet
+from .changing.change_writer import ChangeWriter as ChangeWriter
+from .changing.change_writer import Proposal as Proposal
+from .changing.effects import SessionNames as SessionNames
+from .changing.effects import effects_of as effects_of
+from .changing.effects import names_of as names_of
+from .changing.notebook_cells import NotebookCell as NotebookCell
+from .changing.notebook_cells import NotebookCells as NotebookCells
 from .claims import Checked as Checked
 from .claims import check_claims as check_claims
 from .code_checks import bare_code as bare_code

@@ -24,6 +24,7 @@ from .question_text import joined as joined
 from .question_text import silenced as silenced
 from .question_text import spoken as spoken
 from .r import r_frames as r_frames
+from .r import r_names as r_names
 from .r import reported as reported
 from .ranking import as_cells as as_cells
 from .ranking import as_typed as as_typed

@@ -231,6 +231,18 @@ def r_frames() -> list[str]:
         return []
 
 
+def r_names() -> tuple[tuple[str, ...], frozenset[str]]:
+    """R's attached packages, and the functions in its workspace; of a session that does not run, none.
+
+    Raises:
+        NoR: It cannot be asked now.
+    """
+    if not r_running():
+        return (), frozenset()
+    found = survey()
+    return found.packages, frozenset(each.name for each in found.objects if "function" in each.label)
+
+
 def reported(survey: Sequence[str], details: Sequence[str]) -> RSession:
     """A session of R elsewhere, from the strings that ``survey`` and ``details`` of session.R gave there."""
     # Of a session that was not read there are none.

@@ -33,3 +33,4 @@ from .patience import can_pass as can_pass
 from .replay import ReplayFile as ReplayFile
 from .spending import CostFile as CostFile
 from .traces import cell as cell
+from .turn_budget import TurnBudget as TurnBudget

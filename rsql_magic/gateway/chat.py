@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -126,6 +127,12 @@ class Chat:
         self._places: dict[tuple[str, str], int] = {}
         self._asked_by_name = False
         self.watchers: list[Callable[[Turn], None]] = []
+
+    def through(self, wrapped: Callable[[Any], Any]) -> Chat:
+        """This conversation, whose requests go by what ``wrapped`` makes of its client."""
+        chat, client = copy(self), self._client
+        chat._client = lambda: wrapped(client())  # noqa: SLF001 - a copy of this one
+        return chat
 
     def entry(
         self,

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 import time
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from rsql_magic.errors import BadInput, BudgetSpent, GatewayError
 from rsql_magic.gateway.events import Done, Text
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Unpack
 
-    from rsql_magic.gateway.client import Message, StreamOptions, Vectors
+    from rsql_magic.gateway.client import LLMClient, Message, StreamOptions, Vectors
     from rsql_magic.gateway.events import Event
     from rsql_magic.gateway.patience import WaitingClient
 
@@ -117,6 +118,53 @@ class CostFile:
             yield file
 
 
+class CostBook(Protocol):
+    """Where what is held and paid is written down."""
+
+    @property
+    def budget(self) -> float | None: ...  # noqa: D102 - as in CostFile
+    def costs(self, run: str | None = None) -> Costs: ...  # noqa: D102
+    def hold(self, run: str, most: float) -> str | None: ...  # noqa: D102
+    def settle(self, name: str, run: str, cost: float | None) -> None: ...  # noqa: D102
+
+
+@dataclass
+class CostMemory:
+    """What answers have cost that belong together within one process.
+
+    Example:
+        >>> costs = CostMemory(1.0)
+        >>> first = costs.hold("turn", 0.7)
+        >>> costs.hold("turn", 0.7) is None
+        True
+        >>> costs.settle(first, "turn", 0.2); costs.costs().spent
+        0.2
+    """
+
+    budget: float | None = None  # US dollars
+    _lines: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def costs(self, run: str | None = None) -> Costs:
+        """As ``CostFile.costs``."""
+        return _folded([each for each in self._lines if run is None or each.get("run") == run])
+
+    def hold(self, run: str, most: float) -> str | None:
+        """As ``CostFile.hold``."""
+        with self._lock:
+            costs = self.costs()
+            if self.budget is not None and costs.spent + costs.held + most > self.budget + _GRAIN:
+                return None
+            name = secrets.token_hex(8)
+            self._lines.append({"run": run, "id": name, "hold": most})
+            return name
+
+    def settle(self, name: str, run: str, cost: float | None) -> None:
+        """As ``CostFile.settle``."""
+        with self._lock:
+            self._lines.append({"run": run, "id": name, "cost": cost})
+
+
 # Lines that are whole: a process may be killed while it writes one.
 def _read(file: IO[str]) -> list[dict[str, Any]]:
     file.seek(0)
@@ -150,13 +198,14 @@ def _folded(lines: Sequence[Mapping[str, Any]]) -> Costs:
 class SpendingClient:
     """A client that writes down what its answers cost, and asks only what the budget reaches for."""
 
-    client: WaitingClient
-    file: CostFile
+    client: WaitingClient | LLMClient
+    file: CostBook
     run: str
     # US dollars for a token that a model reads and for one that it writes; None where that is not known.
     prices: Callable[[str | None], tuple[float, float] | None]
     tell: Callable[[str], None] = lambda _: None
     pause: Callable[[float], None] = time.sleep
+    hint: str = "The same call goes on from here with a larger --budget."  # to those whose budget is spent
     _prices: dict[str | None, tuple[float, float]] = field(default_factory=dict, repr=False)
 
     @property
@@ -241,9 +290,8 @@ class SpendingClient:
             self.pause(_PAUSE)
 
     def _spent(self, budget: float) -> BudgetSpent:
-        hint = "The same call goes on from here with a larger --budget."
         spent = f"{self.file.costs()} were spent"
-        return BudgetSpent(f"The budget of ${budget:g} does not reach for another answer: {spent}.", hint=hint)
+        return BudgetSpent(f"The budget of ${budget:g} does not reach for another answer: {spent}.", hint=self.hint)
 
 
 def cost_of(rsql: Mapping[str, Any]) -> float | None:

@@ -10,9 +10,11 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.answers import NotebookCells
 from rsql_magic.display import charts, safe_markdown
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, RsqlError, UnknownName
 from rsql_magic.panel import messages, outputs
+from rsql_magic.panel.agent_turns import AgentTurns
 from rsql_magic.panel.answer_task import AWAY, MainThread
 from rsql_magic.panel.cell_changes import CellChange, CellChanges, FailedCell
 from rsql_magic.panel.conversations import Conversations
@@ -70,6 +72,7 @@ class ChatPanel:
         self.threads.listed.append(self.push_heads)
         self.questions = Questions(self)
         self.changes = CellChanges(self)
+        self.turns = AgentTurns(self)
         self._slow = ThreadPoolExecutor(8, thread_name_prefix="rsql-panel")
         self._widget: Any = None
         self._keep = keep
@@ -149,6 +152,7 @@ class ChatPanel:
         """Stop running answers, and take the panel from its views."""
         self.questions.close()
         self.changes.close()
+        self.turns.close()
         self.threads.watchers.remove(self._told)
         self.threads.listed.remove(self.push_heads)
         if self._owns_threads:
@@ -430,6 +434,47 @@ class _Answers:
         return self._panel.threads.find(thread).pair(pair)
 
 
+class _Doing:
+    """Requests about turns of the assistant, which change the notebook when the user says so."""
+
+    def __init__(self, panel: ChatPanel) -> None:
+        self._panel = panel
+
+    # Begin a turn: propose changes of the notebook (`NotebookCells`) for a task.
+    def do(
+        self, *, thread: str, text: str, notebook: Any, model: str = "", replaces: str = "", seen: str = ""
+    ) -> dict[str, Any]:
+        if len(text) > _LONGEST_MESSAGE:
+            raise BadInput(f"The task has {len(text):,} characters.", hint="Say it in fewer words.")
+        message = Message(thread, text, model, replaces, notebook=NotebookCells.read(notebook))
+        return self._panel.questions.send(self._panel.threads.find(thread), message, seen)
+
+    # Exactly what would be sent for it.
+    def do_preview(
+        self, *, thread: str, text: str, notebook: Any, model: str = "", replaces: str = ""
+    ) -> dict[str, Any]:
+        message = Message(thread, text, model, replaces, notebook=NotebookCells.read(notebook))
+        return self._panel.questions.preview(self._panel.threads.find(thread), message)
+
+    # Let cells of a proposal run; `agreed` are those changes whose effects the user said yes to, one by one.
+    def do_run(self, *, thread: str, exchange: str, changes: list[str], agreed: list[str]) -> dict[str, Any]:
+        return {"changes": self._panel.turns.release(self._pair(thread, exchange), changes, agreed)}
+
+    # Note what became of changes: `applied`, `rejected`, `outdated`, `undone`, by their ids.
+    def do_decided(self, *, thread: str, exchange: str, states: dict[str, str]) -> None:
+        pair = self._pair(thread, exchange)
+        self._panel.turns.decided(pair, states)
+        self._panel.threads.tell(self._panel.threads.find(thread), pair, "exchange")
+
+    # Tell the assistant what came of the cells that were run (`CellResult`); it may propose more.
+    def do_results(self, *, thread: str, exchange: str, results: list[Any], notebook: Any) -> dict[str, Any]:
+        found, pair = self._panel.threads.find(thread), self._pair(thread, exchange)
+        return self._panel.questions.go_on(found, pair, results, NotebookCells.read(notebook))
+
+    def _pair(self, thread: str, pair: str) -> MessagePair:
+        return self._panel.threads.find(thread).pair(pair)
+
+
 class _Changing:
     """Requests about the code of the notebook's cells, which a view changes when the user says so."""
 
@@ -453,7 +498,7 @@ class _Changing:
         self._panel.changes.stop(change)
 
 
-_REQUESTS = (_Conversing, _Answers, _Changing, FileRequests)
+_REQUESTS = (_Conversing, _Answers, _Changing, _Doing, FileRequests)
 
 
 def known(name: Any) -> bool:

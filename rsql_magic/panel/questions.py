@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic import reports
 from rsql_magic.errors import BadInput, GatewayError
 from rsql_magic.panel import messages
+from rsql_magic.panel.agent_turns import AgentTask
 from rsql_magic.panel.answer_task import AnswerTask, Busy, connection_and_text, names_of_r
+from rsql_magic.panel.messages import SlashCommand
 from rsql_magic.panel.starters import starters
 from rsql_magic.panel.threads import MessagePair, new_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rsql_magic.answers import NotebookCells
+    from rsql_magic.panel.agent_turns import AgentTurn
     from rsql_magic.panel.cell_changes import FailedCell
     from rsql_magic.panel.chat_panel import ChatPanel
     from rsql_magic.panel.threads import Thread
@@ -41,6 +47,7 @@ class Message:
     model: str = ""
     replaces: str = ""
     about: FailedCell | None = None  # the cell whose error is to be explained; then the text is a title
+    notebook: NotebookCells | None = None  # to be changed as the text says; None for a question
 
 
 @dataclass(frozen=True)
@@ -104,8 +111,31 @@ class Questions:
             return str(error)
         return "\n".join(["| what | used |", "|---|---|", *(f"| {what} | {used} |" for what, used in rows)])
 
+    def go_on(self, thread: Thread, pair: MessagePair, results: Sequence[Any], cells: NotebookCells) -> dict[str, Any]:
+        """Tell the assistant what came of its changes; a new pair has what it proposes then."""
+        with self._panel.threads.lock:
+            if thread.running is not None:
+                raise BadInput("An answer is on its way.", hint="Stop it first.")
+            turn, told = self._panel.turns.results(pair, results)
+            said = f"Results of {len(results)} cell{'' if len(results) == 1 else 's'}"
+            task = self._agent_task(thread, turn, cells, question=said, model=pair.requested_model, told=told)
+            thread.pairs.append(task.pair)
+        return {"exchange": self._begin(thread, task)}
+
+    def _agent_task(self, thread: Thread, turn: AgentTurn, cells: NotebookCells, **more: Any) -> AgentTask:
+        question, model = more.pop("question", turn.task), more.pop("model", "")
+        pair = MessagePair(question, task="do", requested_model=model, agent=turn.as_dict())
+        command, progress = SlashCommand("ask", turn.task), self._progress(thread, pair)
+        return AgentTask(self._panel, thread, pair, command, progress, turn=turn, cells=cells, **more)
+
     def _task(self, thread: Thread, message: Message) -> AnswerTask:
         panel, snapshot = self._panel, self._panel.snapshot()
+        replaces = thread.pair(message.replaces) if message.replaces else None
+        if message.notebook is not None:
+            if not message.text.strip():
+                raise BadInput("There is nothing to do.", hint="Write what should be done in the notebook.")
+            turn = panel.turns.begin(message.text.strip())
+            return self._agent_task(thread, turn, message.notebook, model=message.model, _replaces=replaces)
         # Only R knows its last error, and it is asked when the question is prepared.
         has_error = snapshot.error is not None or _r_runs() or message.about is not None
         command = messages.read("/explain" if message.about else message.text, has_error=has_error)
@@ -114,6 +144,11 @@ class Questions:
         )
         if command.action == "sql_ai":
             pair.topic = connection_and_text(command.text, self._assistant, snapshot)[1]
+        return AnswerTask(panel, thread, pair, command, self._progress(thread, pair), replaces)
+
+    def _progress(self, thread: Thread, pair: MessagePair) -> Callable[..., None]:
+        """What tells the views of a pair's progress."""
+        panel = self._panel
 
         def progress(kind: str, **more: Any) -> None:
             if pair in thread.pairs:  # else it was removed meanwhile
@@ -124,8 +159,7 @@ class Questions:
                 if panel.keep:
                     panel.write_transcript()
 
-        replaces = thread.pair(message.replaces) if message.replaces else None
-        return AnswerTask(panel, thread, pair, command, progress, replaces)
+        return progress
 
     def stop(self, thread: Thread) -> None:
         """Stop the answer of a thread, upstream too; harmless when there is none."""
@@ -186,7 +220,7 @@ class Questions:
         }
 
     def _draft(self, thread: Thread, message: Message) -> AnswerTask:
-        if (task := self._task(thread, message)).pair.task not in {"ask", "sql_ai"}:
+        if (task := self._task(thread, message)).pair.task not in {"ask", "sql_ai", "do"}:
             raise BadInput(f"{message.text.split(maxsplit=1)[0]} sends nothing.")
         return task
 

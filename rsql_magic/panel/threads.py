@@ -66,14 +66,16 @@ class MessagePair:
     topic: str = ""  # the question without a connection before it
     at: float = field(default_factory=time.time)  # when it was asked first, Unix time
     about: FailedCell | None = None  # the cell whose error it is about
+    changes: tuple[Mapping[str, Any], ...] = ()  # of the notebook that are proposed: `Change.as_dict`, and ``state``
+    agent: Mapping[str, Any] | None = None  # of a turn of the assistant: what its budget was and is (`AgentTurn`)
     id: str = field(default_factory=new_id)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a view."""
         names = ("id", "question", "answer", "state", "task", "by", "status", "footer", "model", "requested_model")
         more = ("at", "request_id", "rating", "sources", "citations", "problems", "notes", "error", "result")
-        about = asdict(self.about) if self.about else None
-        return {name: getattr(self, name) for name in (*names, *more)} | {"about": about}
+        about, of_agent = asdict(self.about) if self.about else None, {"changes": self.changes, "agent": self.agent}
+        return {name: getattr(self, name) for name in (*names, *more)} | {"about": about} | of_agent
 
     @property
     def markdown(self) -> str:

@@ -23,6 +23,7 @@ _LONGEST = 2_000_000  # characters of a text of one that was too large
 _TOO_LARGE = "too large to be kept whole: {0} left out"
 _PLAIN = ("id", "question", "answer", "state", "task", "by", "footer", "model", "requested_model", "request_id")
 _MORE = ("rating", "sources", "citations", "problems", "notes", "error", "result", "drawing", "topic", "at")
+_OF_AGENT = ("changes", "agent")
 
 
 def written(pair: MessagePair) -> bytes:
@@ -50,7 +51,7 @@ def written(pair: MessagePair) -> bytes:
 
 
 def _values(pair: MessagePair) -> dict[str, Any]:
-    values = {name: getattr(pair, name) for name in (*_PLAIN, *_MORE)}
+    values = {name: getattr(pair, name) for name in (*_PLAIN, *_MORE, *_OF_AGENT)}
     turn, query = pair.turn, pair.query
     kept = None if turn is None else msgspec.to_builtins(turn) | {"connection": turn.lasting_connection}
     verified = None if query is None else {"question": query.question, "sql": query.sql, "dialect": query.dialect}
@@ -75,8 +76,8 @@ def _whole(value: Any) -> Any:
 def read(body: bytes) -> MessagePair:
     """The pair of a record."""
     values: dict[str, Any] = msgspec.json.decode(body)
-    known = {name: values[name] for name in (*_PLAIN, *_MORE) if name in values}
-    known |= {name: tuple(known.get(name) or ()) for name in ("sources", "citations", "problems", "notes")}
+    known = {name: values[name] for name in (*_PLAIN, *_MORE, *_OF_AGENT) if name in values}
+    known |= {name: tuple(known.get(name) or ()) for name in ("sources", "citations", "problems", "notes", "changes")}
     pair = MessagePair(**known)
     if turn := values.get("turn"):
         pair.turn = _turn(turn)

@@ -36,4 +36,9 @@ export const REQUESTS = {
   change: ["change", "source", "about", "instruction", "whole", "seen"],
   change_preview: ["source", "about", "instruction", "whole"],
   change_stop: ["change"],
+  do: ["thread", "text", "notebook", "model", "replaces", "seen"],
+  do_preview: ["thread", "text", "notebook", "model", "replaces"],
+  do_run: ["thread", "exchange", "changes", "agreed"],
+  do_decided: ["thread", "exchange", "states"],
+  do_results: ["thread", "exchange", "results", "notebook"],
 };
