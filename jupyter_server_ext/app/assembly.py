@@ -54,6 +54,7 @@ from jupyter_server_ext.pipeline import (
     Gateway,
     JobRunner,
     Jobs,
+    KeptSessions,
     KeyChanges,
     Price,
     Prices,
@@ -178,6 +179,7 @@ def build_app(
         accounting=accounting,
         documents=Documents(accounting.ledger, settings.documents),
         shared=SharedTexts(accounting.ledger, settings.documents),
+        sessions=KeptSessions(accounting.ledger, settings.sessions, accounting.vault),
         jobs=jobs,
         runner=JobRunner(
             jobs,

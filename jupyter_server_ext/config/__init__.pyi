@@ -20,6 +20,7 @@ from .settings import PoolSettings as PoolSettings
 from .settings import PriceSettings as PriceSettings
 from .settings import Secret as Secret
 from .settings import ServerSettings as ServerSettings
+from .settings import SessionSettings as SessionSettings
 from .settings import Settings as Settings
 from .settings import StorageSettings as StorageSettings
 from .settings import TelemetrySettings as TelemetrySettings

@@ -202,6 +202,16 @@ class DocumentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """How many conversations callers may keep here, and for how long."""
+
+    per_caller: int = 500
+    mb_per_caller: float = 100.0  # megabytes of all of one caller's, files included
+    days: float = 365.0  # after the last change; 0 keeps them
+    most_shared_days: float = 180.0  # the longest that a link is good
+
+
+@dataclass(frozen=True, slots=True)
 class JobSettings:
     """What callers may leave to be answered from spare quota, and how it is worked off."""
 
@@ -286,6 +296,7 @@ class Settings:
     hub: HubSettings = field(default_factory=HubSettings)
     virtual_keys: VirtualKeySettings = field(default_factory=VirtualKeySettings)
     documents: DocumentSettings = field(default_factory=DocumentSettings)
+    sessions: SessionSettings = field(default_factory=SessionSettings)
     jobs: JobSettings = field(default_factory=JobSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)

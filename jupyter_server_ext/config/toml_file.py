@@ -156,6 +156,7 @@ def _settings(file: TomlTable) -> s.Settings:
         hub=s.HubSettings(**file.table("hub").fields(s.HubSettings)),
         virtual_keys=_virtual_keys(file.table("virtual_keys")),
         documents=_documents(file.table("documents")),
+        sessions=_sessions(file.table("sessions")),
         jobs=s.JobSettings(**_positive(file.table("jobs"), s.JobSettings, *s.JobSettings.__dataclass_fields__)),
         telemetry=_telemetry(file.table("telemetry")),
         webhooks=s.WebhookSettings(**file.table("webhooks").fields(s.WebhookSettings)),
@@ -213,6 +214,13 @@ def _documents(table: TomlTable) -> s.DocumentSettings:
         words = f"'default_days' in {table.title} is above 'most_days'. Make it {documents.most_days:g}."
         table.refuse("default_days", words)
     return dataclasses.replace(documents, default_days=documents.most_days)
+
+
+def _sessions(table: TomlTable) -> s.SessionSettings:
+    sessions = s.SessionSettings(**table.fields(s.SessionSettings))
+    if sessions.most_shared_days <= 0:
+        table.refuse("most_shared_days", f"'most_shared_days' in {table.title} must be above 0.")
+    return sessions
 
 
 def _check_api_keys(tables: Sequence[TomlTable], settings: s.Settings) -> None:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.knowledge import Documents, SharedTexts
     from jupyter_server_ext.ledger import SqlAnalytics
     from jupyter_server_ext.limits import Limits
-    from jupyter_server_ext.pipeline import Accounting, Gateway, JobRunner, Jobs, KeyChanges
+    from jupyter_server_ext.pipeline import Accounting, Gateway, JobRunner, Jobs, KeptSessions, KeyChanges
     from jupyter_server_ext.tenants import LimitOverrides, RuntimeSettings, Tenants
     from jupyter_server_ext.webhooks import Watch, Webhooks
 
@@ -440,6 +440,7 @@ class AppContext:
     accounting: Accounting  # the ledger, prices and budgets
     documents: Documents  # what tenants share
     shared: SharedTexts  # the same of dictionaries and examples
+    sessions: KeptSessions  # conversations that callers keep here
     jobs: Jobs  # files of requests that wait for spare quota
     runner: JobRunner  # works them off
     runtime: RuntimeSettings  # the settings in force, with what was changed at run time

@@ -17,6 +17,7 @@ from jupyter_server_ext.handlers import (
     keys,
     knowledge,
     responses,
+    sessions,
     tenants,
     webhooks,
 )
@@ -121,6 +122,8 @@ _BATCH = _schema(
     output_expires_after={"type": ["object", "null"]},
 )
 _NAME = _schema("name", name=_TEXT)
+_SESSION = _schema("title", "pairs", title=_TEXT, pairs={"type": "array", "items": {"type": "object"}}, notebook=_TEXT)
+_ARTIFACT = _schema("kind", "name", "data", kind=_TEXT, name=_TEXT, data=_TEXT, media=_TEXT)
 _STARS = {"oneOf": [{"enum": ["up", "down"]}, {"type": "integer", "minimum": 1, "maximum": 5}]}
 _RATING = _schema("request_id", "rating", request_id=_TEXT, rating=_STARS, comment=_TEXT)
 
@@ -155,6 +158,12 @@ ROUTES = (
     Route("feedback", chat.Feedback, _RATING),
     Route("conversations", analytics.OwnConversations),
     Route("conversations/{id:[^/]+}", analytics.OwnConversation, _NAME),
+    Route("sessions", sessions.OwnSessions),
+    Route("sessions/{id:[^/]+}", sessions.OwnSession, _SESSION),
+    Route("sessions/{id:[^/]+}/share", sessions.SessionLink, _schema(days={"type": "number"})),
+    Route("sessions/{id:[^/]+}/artifacts", sessions.SessionArtifacts, _ARTIFACT),
+    Route("shared/{token:[^/]+}", sessions.SharedSession),
+    Route("download/{kind:[a-z]+}/{id:[^/]+}", sessions.Download),
     Route("metrics", home.PrometheusMetrics),
     Route("keys", keys.OwnKeys, _OWN_KEY),
     Route("keys/{id:[^/]+}", keys.OwnKey),

@@ -542,6 +542,79 @@ class DocumentsReply(TypedDict):
     documents: list[DocumentRow]
 
 
+class SessionCopy(TypedDict):
+    """A conversation that a caller keeps here, without what was said; times are Unix times."""
+
+    id: str
+    title: str
+    notebook: str
+    pairs: int
+    bytes: int
+    changed: float
+    expires: float | None
+    shared_until: float | None
+
+
+class SessionCopies(TypedDict):
+    """``sessions``."""
+
+    sessions: list[SessionCopy]
+
+
+class WholeSession(TypedDict):
+    """``sessions/{id}``."""
+
+    id: str
+    title: str
+    notebook: str
+    pairs: list[Object]
+    bytes: int
+    changed: float
+    expires: float | None
+    shared_until: float | None
+
+
+class DeletedSession(TypedDict):
+    """What was deleted or taken back, by its id."""
+
+    deleted: str
+
+
+class LinkReply(TypedDict):
+    """``POST sessions/{id}/share``: the link, below the gateway's address, and the Unix time until it is good."""
+
+    link: str
+    until: float
+
+
+class SharedSessionReply(TypedDict):
+    """``shared/{token}``."""
+
+    user: str
+    title: str
+    pairs: list[Object]
+    changed: float
+    shared_until: float | None
+
+
+class ArtifactRow(TypedDict):
+    """A file of a conversation; ``digest`` is the SHA-256 of its bytes."""
+
+    id: str
+    kind: str
+    name: str
+    media: str
+    bytes: int
+    digest: str
+    made: float
+
+
+class ArtifactsReply(TypedDict):
+    """``sessions/{id}/artifacts``."""
+
+    artifacts: list[ArtifactRow]
+
+
 class SharedRow(TypedDict):
     """A shared dictionary or example."""
 

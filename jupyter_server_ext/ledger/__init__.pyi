@@ -25,6 +25,8 @@ from .schema import job_files as job_files
 from .schema import job_lines as job_lines
 from .schema import jobs as jobs
 from .schema import passage_signs as passage_signs
+from .schema import session_copies as session_copies
+from .schema import session_files as session_files
 from .schema import shared_texts as shared_texts
 from .schema import webhook_deliveries as webhook_deliveries
 from .spool import SpooledLedgerStore as SpooledLedgerStore

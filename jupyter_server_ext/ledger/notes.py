@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from jupyter_server_ext.ledger.schema import entries, feedback, sessions
+from jupyter_server_ext.ledger.schema import entries, feedback, session_copies, session_files, sessions
 from jupyter_server_ext.messages import Rating
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class SqlNotes:
         return found
 
     def delete_all(self, at: float, caller: str) -> list[str]:
-        """Delete all that a caller has said: conversations, texts of requests, ratings; the ids of the conversations.
+        """Delete all that a caller has said: conversations, copies, texts, ratings; the ids of the conversations.
 
         ``at`` is the Unix time. What was used and spent stays, as do the entries without their texts.
         """
@@ -111,6 +111,8 @@ class SqlNotes:
             texts = sa.update(entries).where(entries.c.caller == caller, with_text)
             db.execute(texts.values(prompt=None, answer=None))
             db.execute(sa.delete(feedback).where(feedback.c.caller == caller))
+            for table in (session_files, session_copies):
+                db.execute(sa.delete(table).where(table.c.caller == caller))
         return found
 
     def deleted_conversations(self, since: float) -> list[tuple[str, str, float]]:

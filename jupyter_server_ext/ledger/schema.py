@@ -25,7 +25,7 @@ from jupyter_server_ext.ledger.sums import SERIES_COUNTS, SERIES_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0014"
+_HEAD = "0015"
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
 # How long a server or a network may be silent before a connection is given up; a URL may say otherwise.
 _PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
@@ -322,6 +322,34 @@ shared_texts = sa.Table(
     *_columns(sa.Float, "added"),
     sa.Column("expires", sa.Float),
     sa.UniqueConstraint("tenant", "kind", "name", name="shared_texts_once"),
+)
+
+# Conversations that callers keep here, and the files of their answers; what was said is sealed.
+session_copies = sa.Table(
+    "session_copies",
+    metadata,
+    sa.Column("caller", _NAME, primary_key=True),
+    sa.Column("id", _HASH, primary_key=True),
+    *_columns(_NAME, "tenant"),
+    *_columns(sa.LargeBinary, "head", "body"),
+    *_columns(sa.BigInteger, "bytes"),
+    *_columns(sa.Float, "changed"),
+    sa.Column("expires", sa.Float),
+    sa.Column("link", _HASH, unique=True),
+    sa.Column("shared_until", sa.Float),
+)
+session_files = sa.Table(
+    "session_files",
+    metadata,
+    sa.Column("id", _HASH, primary_key=True),
+    *_columns(_NAME, "caller"),
+    *_columns(_HASH, "session"),
+    *_columns(_SHORT, "kind"),
+    *_columns(sa.LargeBinary, "head", "body"),
+    *_columns(sa.BigInteger, "bytes"),
+    *_columns(_HASH, "digest"),
+    *_columns(sa.Float, "made"),
+    sa.Index("session_files_of", "caller", "session"),
 )
 
 # What is to be told to webhooks, and what came of it.

@@ -49,6 +49,8 @@ from jupyter_server_ext.ledger.schema import (
     open_engine,
     rankings,
     requests_open,
+    session_copies,
+    session_files,
     sessions,
     totals,
 )
@@ -244,7 +246,8 @@ class SqlLedgerStore(SqlLedgerReader):
             db.execute(sa.delete(kept_answers).where(kept_answers.c.caller == caller))
             db.execute(sa.delete(api_keys).where(api_keys.c.owner == caller))
             db.execute(sa.update(decisions).where(decisions.c.caller == caller).values(caller=""))
-            db.execute(sa.delete(feedback).where(feedback.c.caller == caller))
+            for said in (feedback, session_files, session_copies):
+                db.execute(sa.delete(said).where(said.c.caller == caller))
             # Read within the transaction that the first write began, so that nothing is added in between.
             sums = sa.select(totals).where(own).order_by(*totals.primary_key).with_for_update()
             rows = [dict(row) for row in db.execute(sums).mappings()]

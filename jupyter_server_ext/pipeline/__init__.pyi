@@ -20,5 +20,8 @@ from .money import Prices as Prices
 from .money import is_free as is_free
 from .money import limits_money as limits_money
 from .request_context import Accounting as Accounting
+from .sessions.sessions import KeptSessions as KeptSessions
+from .sessions.sessions import read_file as read_file
+from .sessions.sessions import read_session as read_session
 from .shared import RedisAnswers as RedisAnswers
 from .shared import RedisLocks as RedisLocks

@@ -332,6 +332,11 @@ async def test_replies_have_the_shapes_of_the_document(paying, url):
         file = sent.json()
         body = {"input_file_id": file["id"], "endpoint": "/v1/embeddings"}
         job = (await gateway.ask(body, path="v1/batches", token=ADMIN)).json()
+        talk = {"title": "Delays", "pairs": [{"question": "Why?"}]}
+        await gateway.client.put(f"sessions/{request_id}", json=talk, headers=headers)
+        kept = {"kind": "table", "name": "a.csv", "data": ""}
+        artifact = (await gateway.ask(kept, path=f"sessions/{request_id}/artifacts", token=ADMIN)).json()
+        link = (await gateway.ask({}, path=f"sessions/{request_id}/share", token=ADMIN)).json()["link"]
         document = (await gateway.get("openapi.json")).json()
         components = strict(document["components"])
         for path, methods in document["paths"].items():
@@ -340,9 +345,10 @@ async def test_replies_have_the_shapes_of_the_document(paying, url):
                 continue
             operation = methods["get"]
             names = {"/admin/api/webhooks/": webhook["id"], "/admin/api/jobs/": job["id"], "/v1/batches/": job["id"]}
-            names["/v1/files/"] = file["id"]
+            names |= {"/v1/files/": file["id"], "/download/": artifact["id"]}
             known = next((name for start, name in names.items() if path.startswith(start)), request_id)
             where = address(path, request_id=known).replace("{model}", "m").replace("{name}", "stats101")
+            where = where.replace("{kind}", "table").replace("{token}", link.removeprefix("shared/"))
             some = [one for one in operation["parameters"] if one["in"] == "query" and "default" in one["schema"]]
             query = "&".join(f"{one['name']}={one['schema']['default']}" for one in some)
             for address_of in (where, f"{where}?{query}"):

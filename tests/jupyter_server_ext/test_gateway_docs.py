@@ -32,6 +32,7 @@ TABLES = (
     settings.HubSettings,
     settings.VirtualKeySettings,
     settings.DocumentSettings,
+    settings.SessionSettings,
     settings.JobSettings,
     settings.TelemetrySettings,
     settings.WebhookSettings,

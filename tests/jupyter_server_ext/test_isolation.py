@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from base64 import b64encode
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
 import httpx
 import msgspec
 import pytest
+from cryptography.fernet import Fernet
 
 from jupyter_server_ext.config import KeySettings, Secret, Settings, StorageSettings, TenantSettings
 from jupyter_server_ext.config.settings import ApiKeySettings
@@ -54,6 +56,17 @@ CLASSES = {
     "GET examples": OWN,
     "POST examples": TEACHES,
     "DELETE examples/{name}": TEACHES,
+    "GET sessions": OWN,
+    "GET sessions/{id}": OWN,
+    "PUT sessions/{id}": OWN,
+    "DELETE sessions/{id}": OWN,
+    "POST sessions/{id}/share": OWN,
+    "DELETE sessions/{id}/share": OWN,
+    "GET sessions/{id}/artifacts": OWN,
+    "POST sessions/{id}/artifacts": OWN,
+    "GET shared/{token}": OWN,
+    "GET download/{kind}/{id}": OWN,
+    "DELETE download/{kind}/{id}": OWN,
     "GET status": OWN,
     "GET stats": OWN,
     "POST feedback": OWN,
@@ -173,7 +186,7 @@ class World:
         return Settings(
             default_model="m",
             keys=(key,),
-            storage=StorageSettings(ledger=url, instance="one"),
+            storage=StorageSettings(ledger=url, instance="one", prompt_keys=(Secret(Fernet.generate_key().decode()),)),
             api_keys=tuple(people),
             tenants=tuple(tenants),
         )
@@ -238,6 +251,15 @@ async def fill(gateway, world):
         reply = await send(gateway, student, "POST", "chat", {"message": f"What is {mark}?", "session_id": "s1"})
         assert mark in reply.text
         ids["request"] = reply.headers["x-request-id"]
+        copy = {"title": f"About {mark}", "pairs": [{"question": f"{mark}?", "answer": mark}]}
+        ids["session"] = f"c{world.tenants.index(name)}"
+        path = f"sessions/{ids['session']}"
+        assert (await send(gateway, student, "PUT", path, copy)).status_code == 200
+        data = b64encode(mark.encode()).decode()
+        kept = {"kind": "table", "name": f"{mark}.csv", "media": "text/csv", "data": data}
+        ids["artifact"] = (await send(gateway, student, "POST", f"{path}/artifacts", kept)).json()["id"]
+        link = (await send(gateway, student, "POST", f"{path}/share")).json()["link"]
+        ids["link"] = link.removeprefix("shared/")
     lines = (await send(gateway, "owner-token", "GET", "admin/api/changes")).json()["changes"]
     for line in lines:
         if line["kind"] == "course":
@@ -261,6 +283,9 @@ def bodies(world, other):
         "search": {"query": "Where does glass go?", "documents": ["notes.md"]},
         "feedback": {"request_id": ids["request"], "rating": "down"},
         "conversations/{id}": {"name": "taken"},
+        "sessions/{id}": {"title": "taken", "pairs": []},
+        "sessions/{id}/share": {"days": 1},
+        "sessions/{id}/artifacts": {"kind": "table", "name": "taken", "data": ""},
         "keys": {"name": "mine", "owner": other, "tenant": other},
         "admin/api/api-keys": {"name": "k", "owner": "x", "tenant": other},
         "admin/api/keys": {"provider": "groq", "key": "gsk-taken"},
@@ -289,7 +314,11 @@ def address(world, path, other):
             "v1/batches": ids["job"],
             "v1/files": world.draw.choice([ids["file"], ids["output"]]),
             "conversations": "s1",
+            "sessions": ids["session"],
+            "download/{kind}": ids["artifact"],
         }.get(path.partition("/{")[0], ids["request"]),
+        "kind": "table",
+        "token": ids["link"],
         "caller": quote(f"guest-{world.mark(other)}", safe=""),
         "delivery": "msg_1",
         "user": quote(f"student-{world.mark(other)}", safe=""),
@@ -330,6 +359,7 @@ async def all_of(gateway, world, tenant):
         (student, "v1/batches"),
         (teacher, "admin/api/analytics/popular?kind=question"),
         (student, "conversations"),
+        (student, "sessions"),
         (student, "documents"),
         (student, "dictionaries"),
         (student, "dictionaries/shop.yaml"),

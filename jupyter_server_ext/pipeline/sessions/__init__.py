@@ -1,0 +1,1 @@
+"""Conversations that callers leave here to have them wherever they sign in, and what their answers made."""

@@ -1,0 +1,124 @@
+"""Callers' conversations in SQLite and in PostgreSQL: one store, whose answers are never another caller's."""
+
+from __future__ import annotations
+
+import random
+import threading
+from itertools import count
+
+import pytest
+import sqlalchemy as sa
+
+from jupyter_server_ext.ledger import SqlLedgerStore
+from jupyter_server_ext.pipeline.sessions.store import CopyRow, SessionFileRow, SqlSessions
+
+_names = count()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    """An empty database."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    if request.param == "postgresql":
+        server, name = request.getfixturevalue("postgresql"), f"sessions{next(_names)}"
+        made = sa.create_engine(server.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
+        with made.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+            db.execute(sa.text(f"CREATE DATABASE {name}"))
+        made.dispose()
+        url = f"{server.url}/{name}"
+    ledger = SqlLedgerStore(url, instance="one")
+    yield SqlSessions(ledger.engine)
+    ledger.close()
+
+
+def put(store, caller, session, text=b"said", *, at=1.0, expires=None, most=50, most_bytes=10_000):
+    row = CopyRow(session, caller, "x", b"head", len(text), at, expires, body=text)
+    return store.put(row, most=most, most_bytes=most_bytes)
+
+
+def add(store, caller, session, name, content=b"rows", *, most_bytes=10_000):
+    row = SessionFileRow(name, session, "table", b"head", len(content), "0" * 64, 1.0, content)
+    return store.add_file(caller, row, most_bytes=most_bytes, now=1.0)
+
+
+class Model:
+    """What callers keep, as plain values; and the same done in the store."""
+
+    def __init__(self, store):
+        self.store, self.known = store, {}
+
+    def put(self, caller, session, n):
+        text = f"{caller} {n}".encode()
+        assert put(self.store, caller, session, text, at=float(n)) == ""
+        files = self.known.get((caller, session), (b"", set()))[1]
+        self.known[caller, session] = (text, files)
+
+    def remove(self, caller, session, _):
+        was = self.known.pop((caller, session), None)
+        assert self.store.remove(caller, session) == (was is not None)
+
+    def add(self, caller, session, n):
+        kept = self.known.get((caller, session))
+        assert add(self.store, caller, session, f"f{n}", caller.encode()) == (None if kept is None else "")
+        if kept:
+            kept[1].add(f"f{n}")
+
+    def share(self, caller, session, _):
+        shared = self.store.share(caller, session, f"link of {caller} {session}", 1e9)
+        assert shared == ((caller, session) in self.known)
+
+    def holds(self, caller, session, now):
+        kept, row = self.known.get((caller, session)), self.store.one(caller, session, now)
+        assert (row and row.body) == (kept and kept[0])
+        assert {one.id for one in self.store.files(caller, session)} == (kept[1] if kept else set())
+        if linked := self.store.linked(f"link of {caller} {session}", now):
+            assert (linked.caller, linked.id) == (caller, session)
+        own = {session for of, session in self.known if of == caller}
+        assert {one.id for one in self.store.all(caller, now)} == own
+
+
+def test_any_mix_of_callers_leaves_each_its_own(store):
+    dice, model = random.Random(4), Model(store)
+    callers, sessions = ["a", "A", "ab", "é", "a%"], ["s1", "s2"]
+    for n in range(200):
+        work = dice.choice([model.put, model.put, model.remove, model.add, model.share])
+        work(dice.choice(callers), dice.choice(sessions), n)
+        model.holds(dice.choice(callers), dice.choice(sessions), float(n))
+    for (caller, _), (_, files) in model.known.items():
+        for name in files:
+            assert store.file(caller, "table", name).body == caller.encode()
+            assert store.file(caller, "sql", name) is None
+            assert all(store.file(other, "table", name) is None for other in callers if other != caller)
+            assert not store.remove_file("nobody", "table", name)
+
+
+def test_quotas_expiry_and_links_that_end(store):
+    assert put(store, "a", "s1", b"x" * 60, most_bytes=100) == ""
+    assert put(store, "a", "s1", b"x" * 90, most_bytes=100) == ""  # in its own place
+    assert "MB" in add(store, "a", "s1", "f", b"x" * 20, most_bytes=100)
+    assert add(store, "a", "s1", "f", b"x" * 10, most_bytes=100) == ""
+    assert "MB" in put(store, "a", "s2", b"x", most_bytes=100)
+    assert "conversations" in put(store, "a", "s2", b"x", most=1)
+    assert put(store, "b", "s1", b"x", at=1.0, expires=5.0) == ""
+    assert add(store, "b", "s1", "g") == ""
+    assert store.share("b", "s1", "link", 4.0)
+    assert store.linked("link", 3.9).caller == "b"
+    assert store.linked("link", 4.0) is None
+    assert store.one("b", "s1", 5.0) is None
+    assert store.all("b", 5.0) == []
+    put(store, "c", "s1", at=6.0)  # whoever writes sweeps
+    assert store.file("b", "table", "g") is None
+    assert store.share("b", "s1", None, None) is False
+
+
+def test_writers_at_once_stay_within_the_quota(store):
+    said = []
+
+    def write(n):
+        said.append(put(store, "a", f"s{n}", b"x" * 30, most_bytes=100))
+
+    writers = [threading.Thread(target=write, args=(n,)) for n in range(8)]
+    [thread.start() for thread in writers]
+    [thread.join() for thread in writers]
+    assert sorted(map(bool, said)) == [False] * 3 + [True] * 5
+    assert len(store.all("a", 1.0)) == 3

@@ -1,0 +1,220 @@
+"""Conversations that callers keep at the gateway: theirs alone, sealed, within a quota, shared by a link."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from base64 import b64encode
+from contextlib import asynccontextmanager
+
+import pytest
+from cryptography.fernet import Fernet
+
+from jupyter_server_ext.config import Secret, SessionSettings, Settings, StorageSettings
+from jupyter_server_ext.config.settings import ApiKeySettings
+
+pytestmark = pytest.mark.asyncio
+
+TALK = {"title": "Delays", "notebook": "~/delays.ipynb", "pairs": [{"question": "Why hunter2?", "answer": "Rain."}]}
+PEOPLE = {
+    "ada": ("stats101", ("chat",)),
+    "eve": ("stats101", ("chat",)),
+    "tom": ("stats101", ("chat", "instructor")),
+    "pat": ("bio", ("chat", "instructor")),
+    "ann": ("", ("chat", "instructor")),
+}
+KEY = Secret(Fernet.generate_key().decode())
+
+
+@pytest.fixture
+def kept(served, tmp_path):
+    """Starts a gateway that keeps conversations, of ``PEOPLE`` and an administrator, ``owner``."""
+
+    @asynccontextmanager
+    async def start(sealed=True, **sessions):
+        keys = tuple(ApiKeySettings(name, Secret(f"{name}-token"), *more) for name, more in PEOPLE.items())
+        storage = StorageSettings(
+            ledger=f"sqlite:///{tmp_path / 'ledger.db'}", instance="one", prompt_keys=(KEY,) if sealed else ()
+        )
+        async with served(Settings(api_keys=keys, storage=storage, sessions=SessionSettings(**sessions))) as gateway:
+
+            async def send(who, method, path, body=None):
+                headers = {"Authorization": f"Bearer {who}-token"}
+                return await gateway.client.request(method, path, headers=headers, json=body)
+
+            gateway.send = send
+            yield gateway
+
+    return start
+
+
+def file(content, name="rows.csv", kind="table"):
+    return {"kind": kind, "name": name, "media": "text/csv", "data": b64encode(content).decode()}
+
+
+async def test_a_conversation_follows_its_user_and_no_one_else(kept):
+    async with kept() as gateway:
+        sent = await gateway.send("ada", "PUT", "sessions/c1", TALK)
+        assert sent.status_code == 200, sent.text
+        [listed] = (await gateway.send("ada", "GET", "sessions")).json()["sessions"]
+        assert (listed["id"], listed["title"], listed["pairs"], listed["notebook"]) == (
+            "c1",
+            "Delays",
+            1,
+            "~/delays.ipynb",
+        )
+        assert (await gateway.send("ada", "GET", "sessions/c1")).json()["pairs"] == TALK["pairs"]
+        for other in ("eve", "tom", "owner"):
+            assert (await gateway.send(other, "GET", "sessions")).json() == {"sessions": []}
+            for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/artifacts"), ("DELETE", "/share")):
+                reply = await gateway.send(other, method, f"sessions/c1{path}")
+                assert (reply.status_code, reply.json()["error"]["code"]) == (404, "unknown_session")
+            own = await gateway.send(other, "PUT", "sessions/c1", TALK | {"title": "mine"})
+            assert own.status_code == 200
+        assert (await gateway.send("ada", "GET", "sessions/c1")).json()["title"] == "Delays"
+        await gateway.send("ada", "PUT", "sessions/c1", TALK | {"title": "Late"})
+        assert [one["title"] for one in (await gateway.send("ada", "GET", "sessions")).json()["sessions"]] == ["Late"]
+        assert (await gateway.send("ada", "DELETE", "sessions/c1")).json() == {"deleted": "c1"}
+        assert (await gateway.send("ada", "GET", "sessions")).json() == {"sessions": []}
+
+
+@pytest.mark.parametrize("size", [0, 1, 300_000])
+async def test_a_file_is_downloaded_byte_for_byte(kept, size):
+    content = random.Random(size).randbytes(size)
+    async with kept() as gateway:
+        assert (await gateway.send("ada", "POST", "sessions/c1/artifacts", file(b"x"))).status_code == 404
+        await gateway.send("ada", "PUT", "sessions/c1", TALK)
+        made = await gateway.send("ada", "POST", "sessions/c1/artifacts", file(content, 'a "ü".csv'))
+        assert made.status_code == 201, made.text
+        [listed] = (await gateway.send("ada", "GET", "sessions/c1/artifacts")).json()["artifacts"]
+        assert listed == made.json()
+        assert (listed["name"], listed["bytes"]) == ('a "ü".csv', size)
+        assert listed["digest"] == hashlib.sha256(content).hexdigest()
+        path = f"download/table/{listed['id']}"
+        got = await gateway.send("ada", "GET", path)
+        assert got.content == content
+        assert got.headers["content-disposition"] == "attachment; filename*=UTF-8''a%20%22%C3%BC%22.csv"
+        assert got.headers["content-type"] == "application/octet-stream"
+        for who, where in (
+            ("eve", path),
+            ("owner", path),
+            ("ada", path.replace("table", "sql")),
+            ("ada", "download/table/x"),
+        ):
+            assert (await gateway.send(who, "GET", where)).status_code == 404
+            assert (await gateway.send(who, "DELETE", where)).status_code == 404
+        assert (await gateway.send("ada", "DELETE", path)).status_code == 200
+        assert (await gateway.send("ada", "GET", path)).status_code == 404
+
+
+async def test_a_link_is_made_seen_by_the_teacher_and_taken_back(kept):
+    async with kept() as gateway:
+        await gateway.send("ada", "PUT", "sessions/c1", TALK)
+        made = await gateway.send("ada", "POST", "sessions/c1/share", {"days": 3})
+        assert made.status_code == 201
+        link = made.json()["link"]
+        for who in ("tom", "owner", "ada"):
+            seen = (await gateway.send(who, "GET", link)).json()
+            assert (seen["user"], seen["title"], seen["pairs"]) == ("ada", "Delays", TALK["pairs"])
+            assert "notebook" not in seen
+        for who in ("eve", "pat", "ann"):
+            assert (await gateway.send(who, "GET", link)).status_code == 404
+        [listed] = (await gateway.send("ada", "GET", "sessions")).json()["sessions"]
+        assert listed["shared_until"] == made.json()["until"]
+        again = (await gateway.send("ada", "POST", "sessions/c1/share")).json()["link"]
+        assert (await gateway.send("tom", "GET", link)).status_code == 404
+        assert (await gateway.send("tom", "GET", again)).status_code == 200
+        assert (await gateway.send("ada", "DELETE", "sessions/c1/share")).status_code == 200
+        assert (await gateway.send("tom", "GET", again)).status_code == 404
+        assert (await gateway.send("ada", "GET", "sessions/c1")).status_code == 200
+        for days in (0, -1, 10_000, "3", True):
+            assert (await gateway.send("ada", "POST", "sessions/c1/share", {"days": days})).status_code == 400
+
+
+async def test_a_link_ends_with_its_time(kept):
+    async with kept() as gateway:
+        await gateway.send("ada", "PUT", "sessions/c1", TALK)
+        link = (await gateway.send("ada", "POST", "sessions/c1/share", {"days": 1})).json()["link"]
+        now = gateway.app.sessions.clock()
+        gateway.app.sessions.clock = lambda: now + 86_390
+        assert (await gateway.send("tom", "GET", link)).status_code == 200
+        gateway.app.sessions.clock = lambda: now + 86_410
+        assert (await gateway.send("tom", "GET", link)).status_code == 404
+
+
+@pytest.mark.parametrize("how", ["forget me", "an administrator"])
+async def test_forgetting_takes_conversations_files_and_links_too(kept, how, tmp_path):
+    async with kept() as gateway:
+        for who in ("ada", "eve"):
+            await gateway.send(who, "PUT", "sessions/c1", TALK)
+        made = (await gateway.send("ada", "POST", "sessions/c1/artifacts", file(b"x"))).json()
+        link = (await gateway.send("ada", "POST", "sessions/c1/share")).json()["link"]
+        if how == "forget me":
+            assert (await gateway.send("ada", "DELETE", "conversations")).status_code == 200
+        else:
+            assert (await gateway.send("owner", "DELETE", "admin/api/users/ada")).status_code == 200
+        for path in ("sessions/c1", f"download/table/{made['id']}"):
+            assert (await gateway.send("ada", "GET", path)).status_code == 404
+        assert (await gateway.send("tom", "GET", link)).status_code == 404
+        assert (await gateway.send("eve", "GET", "sessions/c1")).status_code == 200
+
+
+async def test_nothing_of_it_can_be_read_in_the_database(kept, tmp_path):
+    async with kept() as gateway:
+        await gateway.send("ada", "PUT", "sessions/c1", TALK)
+        await gateway.send("ada", "POST", "sessions/c1/artifacts", file(b"a secret of the data", "secret_name.csv"))
+        link = (await gateway.send("ada", "POST", "sessions/c1/share")).json()["link"]
+    held = b"".join(path.read_bytes() for path in tmp_path.glob("ledger.db*"))
+    for word in (
+        b"hunter2",
+        b"Delays",
+        b"delays.ipynb",
+        b"secret of",
+        b"secret_name",
+        link.removeprefix("shared/").encode(),
+    ):
+        assert word not in held
+
+
+async def test_without_keys_to_seal_them_none_are_kept(kept):
+    async with kept(sealed=False) as gateway:
+        reply = await gateway.send("ada", "PUT", "sessions/c1", TALK)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (404, "no_sessions")
+        assert (await gateway.send("ada", "GET", "sessions")).json() == {"sessions": []}
+
+
+async def test_the_quota_holds_for_conversations_and_files_together(kept):
+    async with kept(per_caller=2, mb_per_caller=0.002) as gateway:
+        for name in ("a", "b"):
+            assert (await gateway.send("ada", "PUT", f"sessions/{name}", TALK)).status_code == 200
+        many = await gateway.send("ada", "PUT", "sessions/c", TALK)
+        assert (many.status_code, many.json()["error"]["code"]) == (403, "sessions_full")
+        large = await gateway.send("ada", "PUT", "sessions/a", TALK | {"pairs": [{"answer": "x" * 2000}]})
+        assert large.status_code == 403
+        assert (await gateway.send("ada", "POST", "sessions/a/artifacts", file(b"x" * 2000))).status_code == 403
+        assert (await gateway.send("ada", "GET", "sessions/a")).json()["pairs"] == TALK["pairs"]
+        assert (await gateway.send("eve", "PUT", "sessions/a", TALK)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("sessions/c1", {"title": "x"}),
+        ("sessions/c1", {"title": "x" * 201, "pairs": []}),
+        ("sessions/c1", {"title": "a\nb", "pairs": []}),
+        ("sessions/c1", {"title": "x", "pairs": ["no object"]}),
+        ("sessions/c1", {"title": "x", "pairs": [], "more": 1}),
+        ("sessions/c1", []),
+        ("sessions/a%20b", TALK),
+        ("sessions/" + "x" * 65, TALK),
+        ("sessions/c1/artifacts", file(b"x") | {"kind": "page"}),
+        ("sessions/c1/artifacts", file(b"x") | {"name": ""}),
+        ("sessions/c1/artifacts", file(b"x") | {"name": "a\r\nb"}),
+        ("sessions/c1/artifacts", file(b"x") | {"data": "no base64!"}),
+    ],
+)
+async def test_what_is_wrong_is_refused(kept, path, body):
+    async with kept() as gateway:
+        reply = await gateway.send("ada", "POST" if path.endswith("artifacts") else "PUT", path, body)
+        assert reply.status_code == 400, reply.text
+        assert (await gateway.send("ada", "GET", "sessions")).json() == {"sessions": []}
