@@ -193,6 +193,7 @@ class Assistant:
         self._asked = ""  # the database that was asked last, as turns name it
         self.shared = SharedInReach(self.locator)
         self.dictionary = DictionaryInUse(self.connections, self.shared.knowledge)
+        self.proposals = Proposals(self)
 
     def close(self) -> None:
         """Close connections and the client; the embedded gateway ends."""
@@ -285,15 +286,15 @@ class Assistant:
         # `chat` is the notebook's where it is None. A request that `preview` `prepared` is sent as it is. `executor`
         # checks R code, where this thread cannot.
         screen = screen or Screen()
-        self._begin(new, chat)
+        self.begin(new, chat)
         with ending(screen), self.locator.telling(screen.waiting):
             screen.status("reading")
             self.locator.learn_policy()
-            if (engine := self._engine) and executor and self.connections.is_bound("", snapshot.namespace):
+            if (engine := self.engine) and executor and self.connections.is_bound("", snapshot.namespace):
                 engine = executed_by(engine, executor)
             library = self.documents.for_question(question)
             more = {"prepared": prepared, "executor": executor, "engine": engine, "library": library}
-            writer = self._writer(AnswerWriter, question, snapshot, screen, chat, **more)
+            writer = self.writer(AnswerWriter, question, snapshot, screen, chat, **more)
             writer.entry.begin()
             answer = writer.run()
             # Why R code was not checked, unless that passes: then it is checked later.
@@ -320,7 +321,7 @@ class Assistant:
         # The model decides how many items there are where `count` is None. `kept` keeps the sheet, and gives what
         # notes how somebody does with it.
         screen = screen or Screen()
-        self._begin(new)
+        self.begin(new)
         with ending(screen), self.locator.telling(screen.waiting):
             self.locator.learn_policy()
             writer = self._study_writer(question, snapshot, kind, count, screen)
@@ -333,86 +334,11 @@ class Assistant:
                 screen.also(widget._repr_mimebundle_())
         return study
 
-    @cell("do")
-    def propose(
-        self,
-        question: NotebookQuestion,
-        snapshot: NotebookSnapshot,
-        cells: NotebookCells,
-        budget: TurnBudget,
-        *,
-        screen: Screen | None = None,
-        chat: Chat | None = None,
-        prepared: Prepared | None = None,
-        executor: MainThreadExecutor | None = None,
-    ) -> Proposal:
-        """Changes of a notebook for a task, within a budget; nothing is changed here."""
-        screen, chat = screen or Screen(), self.chat if chat is None else chat
-        self._begin(False, chat)
-        with ending(screen), self.locator.telling(screen.waiting):
-            self.locator.learn_policy()
-            prices = self.locator.gateway.prices
-            spending = chat.through(lambda client: budget.keeping(client, prices))
-            writer = self._change_writer(
-                question, snapshot, cells, screen, spending, prepared=prepared, executor=executor
-            )
-            writer.entry.begin()
-            return writer.proposal()
-
-    def propose_preview(
-        self,
-        question: NotebookQuestion,
-        snapshot: NotebookSnapshot,
-        cells: NotebookCells,
-        *,
-        chat: Chat | None = None,
-        r: bool = True,
-    ) -> Preview:
-        """The first request of ``propose``; no model is asked."""
-        chat = self.chat if chat is None else chat
-        self._begin(False, chat)
-        writer = self._change_writer(question, snapshot, cells, Screen(), chat, r=r)
-        messages = writer.messages()
-        note = " ".join([*(f"{each}." for each in writer.gathered.notes), *_offered(writer.tools)])
-        prepared = Prepared(tuple(messages), writer.gathered)
-        return replace(self._preview(messages), context=writer.gathered, prepared=prepared, note=note)
-
-    def _change_writer(
-        self,
-        question: NotebookQuestion,
-        snapshot: NotebookSnapshot,
-        cells: NotebookCells,
-        screen: Screen,
-        chat: Chat,
-        *,
-        executor: MainThreadExecutor | None = None,
-        **more: Any,
-    ) -> ChangeWriter:
-        if (engine := self._engine) and executor and self.connections.is_bound("", snapshot.namespace):
-            engine = executed_by(engine, executor)
-        names = SessionNames(names_of(snapshot.namespace), dialect=engine.dialect if engine else "duckdb")
-        connection = self.connections.last
-        plain = connection if connection.isidentifier() else ""
-        return self._writer(
-            ChangeWriter,
-            replace(question, look="never" if question.look == "never" else "always"),
-            replace(snapshot, cells=()),  # they go with the question as they stand
-            screen,
-            chat,
-            cells=cells,
-            cell_tokens=self.settings.do_cell_tokens,
-            names=names,
-            sql_magic=f"%%sql {plain}".rstrip(),
-            engine=engine,
-            executor=executor,
-            **more,
-        )
-
     def study_preview(
         self, question: NotebookQuestion, snapshot: NotebookSnapshot, kind: Kind, count: int | None = None
     ) -> Preview:
         """The request that ``study`` would send; no model is asked."""
-        self._begin(False)
+        self.begin(False)
         return self._preview(self._study_writer(question, snapshot, kind, count, Screen()).messages())
 
     def _study_writer(
@@ -422,16 +348,16 @@ class Assistant:
 
         if count is not None and not 1 <= count <= MOST:
             raise BadInput(f"--count is 1 to {MOST}.", hint="Leave it out to have the model decide.")
-        return self._writer(StudyWriter, question, snapshot, screen, kind=kind, count=count)
+        return self.writer(StudyWriter, question, snapshot, screen, kind=kind, count=count)
 
     def preview(
         self, question: NotebookQuestion, snapshot: NotebookSnapshot, *, chat: Chat | None = None, r: bool = True
     ) -> Preview:
         """The request that ``ask`` would send, as far as the gateway's policy is known; no model is asked."""
         # Only the main thread may look at R (`r`).
-        self._begin(False, chat)
-        more = {"r": r, "engine": self._engine, "library": self.documents.for_question(question)}
-        writer = self._writer(AnswerWriter, question, snapshot, Screen(), chat, **more)
+        self.begin(False, chat)
+        more = {"r": r, "engine": self.engine, "library": self.documents.for_question(question)}
+        writer = self.writer(AnswerWriter, question, snapshot, Screen(), chat, **more)
         messages = writer.messages()
         prepared = Prepared(tuple(messages), writer.gathered, writer.hits)
         note = " ".join([*(f"{each}." for each in writer.gathered.notes), *_offered(writer.tools)])
@@ -444,10 +370,9 @@ class Assistant:
         """The context of a question about the notebook."""
         question = NotebookQuestion(text, level=self.settings.privacy)
         library = self.documents.for_question(question)
-        return self._writer(AnswerWriter, question, snapshot, Screen(), library=library).gathered
+        return self.writer(AnswerWriter, question, snapshot, Screen(), library=library).gathered
 
-    # The writer of a question at the gateway's privacy level, with its place in the conversation.
-    def _writer(
+    def writer(
         self,
         writer: type[W],
         question: NotebookQuestion,
@@ -456,6 +381,7 @@ class Assistant:
         chat: Chat | None = None,
         **more: Any,
     ) -> W:
+        """The writer of a question at the gateway's privacy level, with its place in the conversation."""
         level, dictionary = self.locator.most(question.level), self.dictionary.current()
         catalog = self._catalog(level)
         talk, whole = (self.chat, False) if chat is None else (chat, True)
@@ -464,7 +390,8 @@ class Assistant:
         return writer(replace(question, level=level), snapshot, entry, catalog=catalog, screen=screen, **more)
 
     @property
-    def _engine(self) -> Engine | None:
+    def engine(self) -> Engine | None:
+        """The connection that was asked last, when one was."""
         return self.connections.current if self.connections.last else None
 
     def catalog_in_use(self) -> Catalog | None:
@@ -473,7 +400,7 @@ class Assistant:
 
     # The catalog of an open connection; None where it no longer answers, which must not stop other questions.
     def _catalog(self, level: Privacy) -> Catalog | None:
-        engine = self._engine
+        engine = self.engine
         try:
             return engine.catalog(level) if engine else None
         except (ConnectionProblem, QueryFailed):
@@ -485,7 +412,8 @@ class Assistant:
         self._notes_shown.update(news)
         return news
 
-    def _begin(self, new: bool, chat: Chat | None = None) -> None:
+    def begin(self, new: bool, chat: Chat | None = None) -> None:
+        """Give a conversation the settings as they are now, and empty it for a ``new`` one."""
         chat = self.chat if chat is None else chat
         chat.history_tokens = self.settings.history_tokens
         chat.answer_tokens, chat.answer_seconds = self.settings.answer_tokens, self.settings.answer_timeout
@@ -524,7 +452,7 @@ class Assistant:
         # A request that `sql_preview` `linked` is sent as it is. `executor` makes the calls of the database, where this
         # thread must not; `confirm` asks the person whether to go on with something costly.
         screen, snapshot = screen or Screen(), snapshot or NotebookSnapshot()
-        self._begin(new, chat)
+        self.begin(new, chat)
         with ending(screen), self.locator.telling(screen.waiting), self.connections.working():
             self.locator.learn_policy()
             prompt, choice, hint = self._prompt(
@@ -566,7 +494,7 @@ class Assistant:
         chat: Chat | None = None,
     ) -> Preview:
         """The first request of ``sql_ai``; no model is asked, and the connection in use stays in use."""
-        self._begin(False, chat)
+        self.begin(False, chat)
         with self.connections.undecided():
             prompt, *_ = self._prompt(question, connection, snapshot or NotebookSnapshot(), options, chat)
             linked = prompt.linked
@@ -625,6 +553,95 @@ class Assistant:
 
 def _offered(tools: Sequence[Tool]) -> list[str]:
     return [f"The model may call tools first: {', '.join(tool.name for tool in tools)}."] if tools else []
+
+
+class Proposals:
+    """Changes of a notebook that a model proposes for a task; nothing is changed here."""
+
+    def __init__(self, assistant: Assistant) -> None:
+        self._assistant = assistant
+
+    @cell("do")
+    def propose(
+        self,
+        question: NotebookQuestion,
+        snapshot: NotebookSnapshot,
+        cells: NotebookCells,
+        budget: TurnBudget,
+        *,
+        screen: Screen | None = None,
+        chat: Chat | None = None,
+        prepared: Prepared | None = None,
+        executor: MainThreadExecutor | None = None,
+    ) -> Proposal:
+        """Propose changes for a task, within a budget."""
+        screen, chat = screen or Screen(), self._assistant.chat if chat is None else chat
+        self._assistant.begin(False, chat)
+        with ending(screen), self._assistant.locator.telling(screen.waiting):
+            self._assistant.locator.learn_policy()
+            prices = self._assistant.locator.gateway.prices
+            spending = chat.through(lambda client: budget.keeping(client, prices))
+            writer = self._writer(question, snapshot, cells, screen, spending, prepared=prepared, executor=executor)
+            writer.entry.begin()
+            return writer.proposal()
+
+    def preview(
+        self,
+        question: NotebookQuestion,
+        snapshot: NotebookSnapshot,
+        cells: NotebookCells,
+        *,
+        chat: Chat | None = None,
+        r: bool = True,
+    ) -> Preview:
+        """The first request of ``propose``; no model is asked."""
+        chat = self._assistant.chat if chat is None else chat
+        self._assistant.begin(False, chat)
+        writer = self._writer(question, snapshot, cells, Screen(), chat, r=r)
+        messages = writer.messages()
+        note = " ".join([*(f"{each}." for each in writer.gathered.notes), *_offered(writer.tools)])
+        prepared = Prepared(tuple(messages), writer.gathered)
+        return replace(
+            preview_of(self._assistant.locator.with_prompt(messages)),
+            context=writer.gathered,
+            prepared=prepared,
+            note=note,
+        )
+
+    def _writer(
+        self,
+        question: NotebookQuestion,
+        snapshot: NotebookSnapshot,
+        cells: NotebookCells,
+        screen: Screen,
+        chat: Chat,
+        *,
+        executor: MainThreadExecutor | None = None,
+        **more: Any,
+    ) -> ChangeWriter:
+        if (
+            (engine := self._assistant.engine)
+            and executor
+            and self._assistant.connections.is_bound("", snapshot.namespace)
+        ):
+            engine = executed_by(engine, executor)
+        names = SessionNames(names_of(snapshot.namespace), dialect=engine.dialect if engine else "duckdb")
+        connection = self._assistant.connections.last
+        plain = connection if connection.isidentifier() else ""
+        return self._assistant.writer(
+            ChangeWriter,
+            replace(question, look="never" if question.look == "never" else "always"),
+            replace(snapshot, cells=()),  # they go with the question as they stand
+            screen,
+            chat,
+            cells=cells,
+            cell_tokens=self._assistant.settings.do_cell_tokens,
+            names=names,
+            sql_magic=f"%%sql {plain}".rstrip(),
+            engine=engine,
+            executor=executor,
+            **more,
+        )
 
 
 @dataclass

@@ -125,7 +125,7 @@ class AgentTask(AnswerTask):
         )
         self._question = question
         chat = self._thread.before(self._replaces)
-        return self._assistant.propose_preview(question, self._snapshot, self.cells, chat=chat, r=r)
+        return self._assistant.proposals.preview(question, self._snapshot, self.cells, chat=chat, r=r)
 
     def _answer(self, screen: _PanelScreen) -> None:
         self.turn.budget.changed = self._tell
@@ -135,7 +135,7 @@ class AgentTask(AnswerTask):
         if (question := self._question) is None:
             return
         with self.turn.budget.working(self.stop):
-            proposal = self._assistant.propose(
+            proposal = self._assistant.proposals.propose(
                 question,
                 self._snapshot,
                 self.cells,
