@@ -80,6 +80,7 @@ def main() -> int:
             _panel(page)
             _console(browser)
             _rows(browser)
+            _sidebar(browser)
             browser.close()
     return 0
 
@@ -152,6 +153,55 @@ def _rows(browser: Browser) -> None:
         cell.locator(".jp-OutputArea").filter(has_text="██████").wait_for()
         cell.screenshot(path=str(IMAGES / "map.png"))
         print(IMAGES / "map.png")
+        notebook.close()
+
+
+SALES = """\
+import pandas as pd
+sales = pd.DataFrame({"region": ["North", "South", "North"], "amount": [120, 80, 95]})
+sales.head()"""
+FAILING = """\
+by_region = sales.groupby("region").amount.sum()
+shares = by_region / total
+shares.sort_values()"""
+MENDED = FAILING.replace("/ total", "/ by_region.sum()").replace("sort_values()", "sort_values(ascending=False)")
+ANSWERS = {
+    "Fix": f"There is no `total`: a share is a part of the sum.\n\n```python\n{MENDED}\n```",
+    "most": 'North sold most: 215 of 295.\n\n```python\nsales.groupby("region").amount.sum()\n```',
+}
+
+
+def _sidebar(browser: Browser) -> None:
+    """The sidebar beside a notebook, with the fix of a cell that failed."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from e2e import panel_lab  # noqa: PLC0415 - on the path from here on
+
+    with tempfile.TemporaryDirectory() as folder, panel_lab.servers(Path(folder)) as (provider, work, lab):
+        provider.answers |= {word: (text, 0.0) for word, text in ANSWERS.items()}
+        notebook = panel_lab.Page(browser, lab, work, "sales", [SALES], device_scale_factor=1.5)
+        page = notebook.page
+        page.set_viewport_size({"width": 1400, "height": 780})
+        page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
+        page.evaluate("window.jupyterapp.commands.execute('rsql:open')")
+        sidebar = page.locator(".rsql-sidebar")
+        # As wide as somebody who works with it would have it.
+        handle = page.locator(".lm-SplitPanel-handle:visible").last.bounding_box()
+        page.mouse.move(handle["x"] + 1, handle["y"] + 300)
+        page.mouse.down()
+        page.mouse.move(handle["x"] - 160, handle["y"] + 300)
+        page.mouse.up()
+        box = sidebar.get_by_label("Message", exact=True)
+        box.fill("Which region sold most?")
+        box.press("Enter")
+        sidebar.locator(".rsql-bar").wait_for()
+        notebook.type_cell(FAILING)
+        page.locator(".rsql-under button", has_text="Fix").click()
+        page.locator(".rsql-diff").wait_for()
+        page.locator(".rsql-diff").scroll_into_view_if_needed()
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(1500)
+        page.screenshot(path=str(IMAGES / "sidebar_fix.png"))
+        print(IMAGES / "sidebar_fix.png")
         notebook.close()
 
 

@@ -11,7 +11,7 @@ export class StatusItem extends Widget {
     open: () => void,
   ) {
     super({ node: make("div", { className: "rsql-status-item" }) });
-    this.node.append(button("Open the chat about the notebook", "", open, { className: "jp-StatusItem", text: "rsql" }));
+    this.node.append(button("Open the chat about the notebook", "", open, { text: "rsql" }));
     sidebar.onNews = () => this.update_();
     this.update_();
   }

@@ -150,6 +150,11 @@ def test_an_error_is_mended_when_told_and_what_is_sent_is_seen_before(side, prov
     expect(side.diff.locator("ins mark")).to_have_text("origin")
     expect(side.diff).to_contain_text("The column is called origin.")
     expect(cell.locator(".cm-content")).to_contain_text("orign")  # nothing has changed yet
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        side.page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
+        side.page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
+        panel_lab.accessible(side.page, ".rsql-under")
+        panel_lab.accessible(side.page, ".rsql-sidebar")
     # An edit under it.
     cell.locator(".cm-content").click()
     side.page.keyboard.press("Control+End")
