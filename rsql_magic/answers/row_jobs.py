@@ -78,6 +78,8 @@ def ask_by_job(
         return
     for line in lines:
         _take(asker, batches, json.loads(line))
+    if paid := (told.get("rsql") or {}).get("cost_usd"):  # failed tries included
+        asker.progress.cost_usd = max(asker.progress.cost_usd or 0.0, float(paid))
     asker.known.put_job(mark, "")
     with suppress(GatewayError):  # they expire
         for name in ("input_file_id", "output_file_id", "error_file_id"):

@@ -217,9 +217,8 @@ class JobsGateway:
         if path.startswith("v1/batches/"):
             [job] = [one for one in self.jobs if path.endswith(one["id"])]
             over = self.clock() >= job["made"] + 60.0
-            return httpx.Response(
-                200, json={"status": "completed", "output_file_id": "out"} if over else {"status": "in_progress"}
-            )
+            ended = {"status": "completed", "output_file_id": "out", "rsql": {"cost_usd": 0.25}}
+            return httpx.Response(200, json=ended if over else {"status": "in_progress"})
         return httpx.Response(200, json={"deleted": True})
 
     def answered(self, line):
@@ -247,7 +246,7 @@ def test_rows_of_a_job_go_on_and_no_second_job_is_made(tmp_path, lost):
     assert len(gateway.jobs) == 1
     assert len(gateway.lines_asked) == 40
     assert [asker.outcomes[place].values["length"] for place in asker.rows.places] == [len(text) for text in TEXTS]
-    assert asker.progress.requests == 40
+    assert (asker.progress.requests, asker.progress.cost_usd) == (40, 0.25)
 
 
 @pytest.mark.parametrize("lost", [2, 3])
