@@ -356,13 +356,14 @@ class Gateway:
         if upstream is self._rules:
             return 0
         prices = self.accounting.prices
-        providers = {key.settings.provider for key in self.pool.keys.meant_for(request.model)}
-        if not all(prices.known(request.model, name) for name in providers):
+        models = [request.model, *self._policy.fallbacks(caller, request.model)]
+        places = {(model, key.settings.provider) for model in models for key in self.pool.keys.meant_for(model)}
+        if not all(prices.known(*place) for place in places):
             return None
         expected = upstream.expected(Job(caller, request, 0.0))
         sent = len(msgspec.json.encode(request.body)) if request.weighed is None else request.weighed.size
         usage = Usage(max(expected.prompt_tokens, sent), expected.completion_tokens)  # no token is shorter than a byte
-        return max((prices.cost(usage, request.model, name) for name in providers), default=0)
+        return max((prices.cost(usage, *place) for place in places), default=0)
 
     def status(self) -> dict[str, Any]:
         """Keys by state and those that providers accept no longer, the queue, models, what else health depends on."""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from gateway_runs import running
+from gateway_runs import Falls, running
 from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run
@@ -231,3 +231,18 @@ def test_vectors_are_held_and_settled_as_answers_are():
     assert provider.held[0] >= 1320 / 4 * 2e-6 * DOLLAR, "while it is asked the most is held"
     assert len(provider.held) == 1
     assert budgets.spent(ADA, "day").amount == 200_000
+
+
+@pytest.mark.parametrize(("fallback", "most"), [((), 0.00256), (("dear",), 0.0256), (("unpriced",), None)])
+def test_the_most_that_an_answer_costs_is_that_of_the_dearest_model_that_may_give_it(fallback, most):
+    prices = Prices({"m": Price(1.0, 20.0), "dear": Price(10.0, 200.0)})
+    body = {"messages": [{"role": "user", "content": ""}], "max_tokens": 100}
+    body["messages"][0]["content"] = "x" * (560 - len(json.dumps(body, separators=(",", ":"))))
+    request = ChatRequest("m", body, request_id="r1")
+
+    async def live(_):
+        key = KeySettings("sim", Secret("k1"), "http://provider/v1")
+        async with running(key, accounting=Accounting(prices=prices), policy=Falls(*fallback)) as gateway:
+            return gateway.most(ADA, request)
+
+    assert run(live) == (None if most is None else round(most * DOLLAR))
