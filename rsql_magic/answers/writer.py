@@ -83,6 +83,7 @@ class NotebookQuestion:
     attached: tuple[Piece, ...] = ()  # handed over with it, such as what was piped in
     way: Way | None = None  # what the answer is made of, where that is known
     said: str = ""  # the line on a way that the user did not choose
+    pictures: tuple[str, ...] = ()  # that go with it, as ``data:`` addresses
 
 
 @dataclass(frozen=True)
@@ -393,6 +394,8 @@ class AnswerWriter:
         self.screen.status("asking")
         question = self.question
         own: StreamOptions = {"model": question.model, "timeout": question.timeout, "described": self.as_values}
+        if question.pictures:
+            own["pictures"] = question.pictures
         options = {**own, **options}
         try:
             with closing(self.entry.stream(messages, reply, **options)) as events:

@@ -197,13 +197,15 @@ class Chat:
     ) -> Generator[Event, None, None]:
         """Send messages and yield events; ``reply`` grows as they come and holds what arrived when this raises."""
         sent, reply.redacted = filtered(messages)
-        reply.messages, reply.clock = tuple(sent), self._clock
+        pictures = options.pop("pictures", ())
         options = {**self.parameters, **options}
         if self.answer_tokens:
             options["max_tokens"] = self.answer_tokens
         if (described := options.get("described")) is not None:
             prompt = "\n".join(message["content"] for message in sent)
             options["described"] = lambda: described_within(described(), prompt)
+        sent = with_pictures(sent, pictures)
+        reply.messages, reply.clock = tuple(sent), self._clock
         if self.answer_seconds:
             reply.most_seconds, options["heard"] = self.answer_seconds, reply.hear
         return reply.read(lambda: self._client().stream(sent, **options))
@@ -377,6 +379,22 @@ def filtered(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
             found += count
         sent.append(message)
     return sent, found
+
+
+def with_pictures(messages: Sequence[Message], pictures: Sequence[str]) -> list[Message]:
+    """Messages with pictures at the last one of the user, as parts of its content.
+
+    Example:
+        >>> asked = [{"role": "user", "content": "What is this?"}]
+        >>> with_pictures(asked, ["data:image/png;base64,aGk="])[0]["content"][1]
+        {'type': 'image_url', 'image_url': {'url': 'data:image/png;base64,aGk='}}
+    """
+    place = max((at for at, message in enumerate(messages) if message["role"] == "user"), default=-1)
+    if place < 0 or not pictures:
+        return list(messages)
+    parts = [{"type": "image_url", "image_url": {"url": each}} for each in pictures]
+    seen = {**messages[place], "content": [{"type": "text", "text": messages[place]["content"]}, *parts]}
+    return [*messages[:place], seen, *messages[place + 1 :]]
 
 
 def described_within(values: Mapping[str, Any], prompt: str) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class StreamOptions(TypedDict, total=False):
     repeat_key: str  # the same for each attempt to ask the same, which is then answered and paid for once
     timeout: float | None  # most seconds without a byte, when it differs from the client's
     heard: Callable[[str], None]  # called with each line, also of those that are no event; may raise
+    pictures: Sequence[str]  # ``data:`` addresses of pictures that go with the question; a `Chat` puts them there
     described: Described  # what the messages state, as values; sent only where fixed rules answer
 
     max_tokens: int

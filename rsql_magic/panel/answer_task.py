@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rsql_magic.answers import BUSY, check_in_r, cited
-from rsql_magic.context import reads_r
+from rsql_magic.context import LEVELS, reads_r
 from rsql_magic.display import Screen, usage_line
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, NoQuery, QueryFailed, RsqlError, Stopped
 from rsql_magic.gateway import LIKELIEST, VARIED, Stop, Waiting, blocks_of
 from rsql_magic.panel import messages, outputs
+from rsql_magic.panel.attachments import Attachments, fenced_piece
 from rsql_magic.panel.kept.making import of_code, of_result
 from rsql_magic.panel.threads import ANSWERS
 from rsql_magic.sql import count_tokens
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
-    from rsql_magic.context import Context
+    from rsql_magic.context import Context, Piece
     from rsql_magic.gateway import Chat, Event
     from rsql_magic.panel.chat_panel import ChatPanel
     from rsql_magic.panel.kept.artifacts import NewArtifact
@@ -41,6 +42,8 @@ _PATIENCE = 0.3  # seconds to wait for the main thread when R's objects would be
 # Seconds to wait for the main thread to check R code, so that a busy machine is not taken for a running cell.
 _CHECK_PATIENCE = 2.0
 _LEFT_OUT = "a cell is running: what only its thread can read, such as R's objects, is left out"
+_NOT_UNDERSTOOD = frozenset({400, 404, 415, 422})  # what servers say to pictures that a model cannot take
+_PASSAGES = "Passages of it that fit the question; the eye below shows which."
 _PAUSE = 0.03  # seconds between two pieces: more are not drawn, and each costs the kernel a message
 
 
@@ -60,6 +63,7 @@ class AnswerTask:
     _replaces: MessagePair | None = None
     _preview: Preview | None = None
     _question: NotebookQuestion | None = None  # known once it is prepared, of what is no ``/sql``
+    pieces: dict[str, Piece] = field(default_factory=dict)  # what is sent of files and dictionary entries, by mention
     mentions: list[Mention] = field(default_factory=list)  # what the question names; known once it is prepared
     stop: Stop = field(default_factory=Stop)
     made: Callable[[], Sequence[NewArtifact]] = tuple  # what the answer made, once it is done
@@ -109,6 +113,8 @@ class AnswerTask:
             trouble |= {"code": error.code, "status": error.status, "retry_after": error.retry_after}
             trouble["away"] = isinstance(error, GatewayUnreachable) or error.status in AWAY
             self.pair.request_id = error.request_id
+            if self.pair.pictures and error.status in _NOT_UNDERSTOOD:
+                trouble["hint"] = f"{error.hint} Perhaps the model sees no pictures: choose one that does.".strip()
         if isinstance(error, QueryFailed) and error.sql:
             trouble["sql"], self.pair.answer = error.sql, ""
         self.pair.state, self.pair.error = "failed", trouble
@@ -189,21 +195,28 @@ class AnswerTask:
             raise messages.no_error()
         catalog = self._assistant.catalog_in_use()
         in_r = names_of_r if r else None
-        self.mentions = messages.mentions_in(self._command.text, self._snapshot, catalog, in_r)
+        beside = Attachments(self._assistant)
+        self.mentions = messages.mentions_in(self._command.text, self._snapshot, catalog, in_r, beside)
         if not lenient and (unknown := next((each for each in self.mentions if not each.known), None)):
             raise unknown.missing
+        self._refuse_pictures()
+        known = [each for each in self.mentions if each.known]
+        self.pieces = {each.text: beside.piece(each.kind, each.name) for each in known if each.kind in {"file", "term"}}
         chat = self._thread.before(self._replaces)
         if self._is_sql:
             connection, text = connection_and_text(self._spelled, self._assistant, self._snapshot)
-            return self._sql_preview(text, connection, chat)
+            return self._sql_preview(self._with_pieces(text), connection, chat)
         question = self._assistant.question(
             self._spelled,
             self._snapshot,
-            names=[each.name for each in self.mentions if each.known and each.kind in {"frame", "object", "r"}],
+            names=[each.name for each in known if each.kind in {"frame", "object", "r"}],
+            attached=list(self.pieces.values()),
+            docs=[each.name for each in known if each.kind == "doc"],
             model=self.pair.requested_model or None,
             about_error=self._command.about_error,
             look=True,  # before it is sent, the policy is known
         )
+        question = replace(question, pictures=tuple(each.url for each in self.pair.pictures))
         self._question = self._routed(question, on_main=r)
         if self._question.way == "query" and not self._tables_failed:
             return self._sql_preview(self._question.text, self._assistant.connections.last, chat)
@@ -214,7 +227,7 @@ class AnswerTask:
 
     def _routed(self, question: NotebookQuestion, *, on_main: bool) -> NotebookQuestion:
         """The question with the way of answering that was chosen or that its words ask for."""
-        if self._command.way or question.names:
+        if self._command.way or question.names or question.attached or question.docs or question.pictures:
             return replace(question, way=self._command.way)
         if self._is_bound and not on_main:  # where a cell is running, what is bound to its thread cannot be asked
             return question
@@ -222,12 +235,30 @@ class AnswerTask:
 
     def chip(self, mention: Mention, preview: Preview) -> dict[str, Any]:
         """A mention as a view shows it: what of it is sent, and its tokens."""
-        piece = preview.piece(mention.name)
+        piece = self.pieces.get(mention.text) or preview.piece(mention.name)
         is_cell = mention.kind == "cell" and mention.known
         cell = messages.spelled(mention.text, self._snapshot, [mention]) if is_cell else ""
-        text = piece.text if piece else cell
+        text = piece.text if piece else cell or (_PASSAGES if mention.kind == "doc" else "")
         tokens, missing = piece.tokens if piece else count_tokens(text), "" if mention.known else str(mention.missing)
         return {"text": mention.text, "kind": mention.kind, "tokens": tokens, "shown": text, "missing": missing}
+
+    # Where pictures would not be seen, or may not be sent: nothing can be removed from them.
+    def _refuse_pictures(self) -> None:
+        if not self.pair.pictures:
+            return
+        model, level = self.pair.requested_model, self._assistant.locator.most(self._assistant.settings.privacy)
+        if self._is_sql:
+            raise BadInput("A query is written without pictures.", hint="Leave out /sql, or the pictures.")
+        if level == LEVELS[0]:
+            hint = "Leave them out: nothing in a picture can be kept back."
+            raise BadInput(f"At the privacy level {level} no pictures are sent.", hint=hint)
+        if self._thread.chat.is_offline(self._assistant.settings.resolve(model or None)):
+            hint = "Choose another one below the box, or leave the pictures out."
+            raise BadInput("The model that would answer by fixed rules sees no pictures.", hint=hint)
+
+    # What is beside the notebook within a question to a database, which has no other place for it.
+    def _with_pieces(self, text: str) -> str:
+        return "\n\n".join([text, *(fenced_piece(each).replace("{{", "{ {") for each in self.pieces.values())])
 
     @property
     def _spelled(self) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.answers import NotebookCells
 from rsql_magic.display import charts, safe_markdown
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, RsqlError, UnknownName
-from rsql_magic.panel import messages, outputs
+from rsql_magic.panel import messages, outputs, uploads
 from rsql_magic.panel.agent_turns import AgentTurns
 from rsql_magic.panel.answer_task import AWAY, MainThread
 from rsql_magic.panel.cell_changes import CellChange, CellChanges, FailedCell
@@ -73,6 +73,7 @@ class ChatPanel:
         self.questions = Questions(self)
         self.changes = CellChanges(self)
         self.turns = AgentTurns(self)
+        self.uploads = uploads.Uploads()
         self._slow = ThreadPoolExecutor(8, thread_name_prefix="rsql-panel")
         self._widget: Any = None
         self._keep = keep
@@ -287,12 +288,20 @@ class _Conversing:
     # Send a message; `replaces` names a pair that goes, with all after it, `seen` a preview of it.
     # `about` is a cell that failed (`FailedCell`), whose error is to be explained.
     def ask(
-        self, *, thread: str, text: str, model: str = "", replaces: str = "", seen: str = "", about: Any = None
+        self,
+        *,
+        thread: str,
+        text: str,
+        model: str = "",
+        replaces: str = "",
+        seen: str = "",
+        about: Any = None,
+        pictures: Any = (),
     ) -> dict[str, Any]:
         if len(text) > _LONGEST_MESSAGE:
             hint = "Put the data into a variable and name that."
             raise BadInput(f"The message has {len(text):,} characters.", hint=hint)
-        message = Message(thread, text, model, replaces, FailedCell.read(about))
+        message = Message(thread, text, model, replaces, FailedCell.read(about), pictures=uploads.pictures(pictures))
         return self._panel.questions.send(self._panel.threads.find(thread), message, seen)
 
     def stop(self, *, thread: str) -> None:
@@ -304,10 +313,18 @@ class _Conversing:
 
     # Exactly what would be sent; `seen` is the name by which `ask` sends it as it is.
     def preview(
-        self, *, thread: str, text: str, model: str = "", replaces: str = "", about: Any = None
+        self, *, thread: str, text: str, model: str = "", replaces: str = "", about: Any = None, pictures: Any = ()
     ) -> dict[str, Any]:
-        message = Message(thread, text, model, replaces, FailedCell.read(about))
+        message = Message(thread, text, model, replaces, FailedCell.read(about), pictures=uploads.pictures(pictures))
         return self._panel.questions.preview(self._panel.threads.find(thread), message)
+
+    # Where a table that was dropped would go, and the line that reads it; nothing is written yet.
+    def place(self, *, name: str, size: int) -> dict[str, Any]:
+        return self._panel.uploads.place(name, size, self._panel.namespace)
+
+    # A piece of it, once the person has agreed.
+    def piece(self, *, file: str, data: str, at: int, size: int) -> dict[str, Any]:
+        return {"whole": self._panel.uploads.take(file, data, at, size)}
 
     # What an `@` can stand for.
     def complete(self, *, prefix: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What a message of a person says: a slash command, and ``@mentions`` of what must be described."""
 
-# `@flights` is a variable or a table, `@r:mtcars` an object of R, `@cell:5` a cell that was run. An `@` inside a word
-# or between backticks is text.
+# `@flights` is a variable or a table, `@r:mtcars` an object of R, `@cell:5` a cell that was run, `@file:notes.md` a
+# file beside the notebook, `@term:revenue` an entry of the dictionary, `@doc:handbook.pdf` a document. An `@` inside a
+# word or between backticks is text.
 
 from __future__ import annotations
 
@@ -14,19 +15,23 @@ from rsql_magic.answers import ERROR_QUESTIONS
 from rsql_magic.context import as_typed
 from rsql_magic.databases import is_connection, is_frame
 from rsql_magic.display import fenced
-from rsql_magic.errors import BadInput, UnknownName
+from rsql_magic.errors import BadInput, RsqlError, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rsql_magic.answers import NotebookSnapshot
     from rsql_magic.options import Way
+    from rsql_magic.panel.attachments import Attachments
     from rsql_magic.sql import Catalog
 
-Kind = Literal["frame", "object", "table", "r", "cell"]
+Kind = Literal["frame", "object", "table", "r", "cell", "file", "term", "doc"]
 
 _MENTION = re.compile(
-    r"(?P<code>`+)[^`].*?(?P=code)|(?<![\w@./])@(?:(?P<kind>r|cell|table):)?(?P<name>[^\W\d][\w]*(?:\.\w+)*|\d+)", re.S
+    r"(?P<code>`+)[^`].*?(?P=code)"
+    r"|(?<![\w@./])@(?P<beside>file|term|doc):(?:\"(?P<quoted>[^\"\n]{1,300})\"|(?P<plain>\w(?:[\w./-]*\w)?))"
+    r"|(?<![\w@./])@(?:(?P<kind>r|cell|table):)?(?P<name>[^\W\d][\w]*(?:\.\w+)*|\d+)",
+    re.S,
 )
 _LONGEST_CELL = 20_000  # characters of a cell that are sent
 _MOST = 40  # most completions of one kind
@@ -41,20 +46,27 @@ class Mention:
     name: str
     known: bool = True  # of R's objects only R knows whether they are there
     like: str = ""  # the nearest name for one that is not known
+    problem: RsqlError | None = None  # why what is beside the notebook cannot be sent
 
     @property
-    def missing(self) -> UnknownName:
+    def missing(self) -> RsqlError:
         """The error of one that names nothing."""
+        if self.problem is not None:
+            return self.problem
         what = f"There is no cell {self.name} to send" if self.kind == "cell" else f"{self.text} names nothing here"
         hint = f"Did you mean @{self.like}?" if self.like else "It was renamed or deleted; type @ to see what there is."
         return UnknownName(f"{what}.", hint=hint)
 
 
 def mentions_in(
-    text: str, snapshot: NotebookSnapshot, catalog: Catalog | None, in_r: Callable[[], Sequence[str]] | None = None
+    text: str,
+    snapshot: NotebookSnapshot,
+    catalog: Catalog | None,
+    in_r: Callable[[], Sequence[str]] | None = None,
+    beside: Attachments | None = None,
 ) -> list[Mention]:
     """The mentions of a question, each once, in order; without ``in_r`` all of R's objects are taken to be there."""
-    found = {match[0]: _resolved(match, snapshot, catalog) for match in _matches(text)}
+    found = {match[0]: _resolved(match, snapshot, catalog, beside) for match in _matches(text)}
     of_r = [each for each in found.values() if each.kind == "r"] if in_r is not None else []
     names = in_r() if in_r is not None and of_r else ()
     for each in of_r:
@@ -69,11 +81,17 @@ def names_in(text: str) -> list[str]:
 
 
 def _matches(text: str) -> Iterator[re.Match[str]]:
-    return (match for match in _MENTION.finditer(text) if match["name"])
+    return (match for match in _MENTION.finditer(text) if match["name"] or match["beside"])
 
 
-def _resolved(match: re.Match[str], snapshot: NotebookSnapshot, catalog: Catalog | None) -> Mention:
+def _resolved(
+    match: re.Match[str], snapshot: NotebookSnapshot, catalog: Catalog | None, beside: Attachments | None
+) -> Mention:
     text, kind, name = match[0], match["kind"], match["name"]
+    if match["beside"]:
+        named = match["quoted"] or match["plain"]
+        problem = beside.problem(match["beside"], named) if beside is not None else None
+        return Mention(text, cast("Kind", match["beside"]), named, known=problem is None, problem=problem)
     if kind == "cell":
         return Mention(text, "cell", name, name.isdecimal() and bool(_source(snapshot, int(name)).strip()))
     if kind == "r":
@@ -105,10 +123,19 @@ def spelled(text: str, snapshot: NotebookSnapshot, mentions: Sequence[Mention]) 
 
 
 def completions(
-    prefix: str, snapshot: NotebookSnapshot, catalog: Catalog | None, r_names: Sequence[str] = ()
+    prefix: str,
+    snapshot: NotebookSnapshot,
+    catalog: Catalog | None,
+    r_names: Sequence[str] = (),
+    beside: Sequence[tuple[str, str, str]] = (),
 ) -> list[dict[str, str]]:
-    """What an ``@`` can stand for, best first: frames, tables, R's objects, cells, other variables."""
+    """What an ``@`` can stand for, best first: frames, tables, R's objects, cells, other variables, what is beside.
+
+    A prefix that begins with ``#`` stands for cells, by their numbers and the words of their first lines.
+    """
     space, wanted = snapshot.namespace, prefix.lower()
+    if prefix.startswith("#"):
+        return _cells(wanted[1:].strip(), snapshot)
     names = _public(space)
     frames = [name for name in names if is_frame(space[name])]
     classes = {name: _class_of(space[name]) for name in names if name not in frames}
@@ -125,7 +152,18 @@ def completions(
     ]
     fitting = [offer for offer in offers if wanted in offer[0].lower()]
     fitting.sort(key=lambda offer: not offer[0].lower().startswith(wanted))
+    fitting += beside
     return [{"label": f"@{name}", "kind": kind, "detail": detail} for name, kind, detail in fitting[:_MOST]]
+
+
+# Cells that were run, the last first.
+def _cells(wanted: str, snapshot: NotebookSnapshot) -> list[dict[str, str]]:
+    found = [(number, str(cell).strip().partition("\n")[0]) for number, cell in enumerate(snapshot.cells)]
+    fitting = [(number, line) for number, line in reversed(found) if line and wanted in f"{number} {line.lower()}"]
+    fitting.sort(key=lambda each: not str(each[0]).startswith(wanted or " "))
+    return [
+        {"label": f"@cell:{number}", "kind": "cell", "detail": shortened(line, 60)} for number, line in fitting[:_MOST]
+    ]
 
 
 def _public(namespace: Mapping[str, object]) -> list[str]:
@@ -165,7 +203,7 @@ QUIZ = (
 )
 KEYS = (
     "**Enter** sends, **Shift+Enter** begins a new line, **Esc** stops, **↑** in an empty box brings back what you "
-    "wrote. `@` names what must be described: `@flights`, `@r:mtcars`, `@cell:5`."
+    "wrote. `@` names what must be described: `@flights`, `@r:mtcars`, `@cell:5`, `@file:notes.md`; `#` finds a cell."
 )
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from rsql_magic.errors import BadInput, GatewayError
 from rsql_magic.panel import messages
 from rsql_magic.panel.agent_turns import AgentTask
 from rsql_magic.panel.answer_task import AnswerTask, Busy, connection_and_text, names_of_r
+from rsql_magic.panel.attachments import Attachments
 from rsql_magic.panel.messages import SlashCommand
 from rsql_magic.panel.starters import starters
 from rsql_magic.panel.threads import MessagePair, new_id
@@ -27,10 +29,12 @@ if TYPE_CHECKING:
     from rsql_magic.panel.cell_changes import FailedCell
     from rsql_magic.panel.chat_panel import ChatPanel
     from rsql_magic.panel.threads import Thread
+    from rsql_magic.panel.uploads import Picture
     from rsql_magic.sql import Catalog
 
 _TYPING_PATIENCE = 0.3  # seconds to wait for the main thread while somebody types
 _PREVIEW_PATIENCE = 1.0  # seconds to wait for it for a preview
+_PICTURE = re.compile(r"\[picture [\w .()-]+, [\d,]+ bytes\]")
 _MOST_PREVIEWS = 8  # previews that are kept; a view has one
 
 
@@ -48,6 +52,7 @@ class Message:
     replaces: str = ""
     about: FailedCell | None = None  # the cell whose error is to be explained; then the text is a title
     notebook: NotebookCells | None = None  # to be changed as the text says; None for a question
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,10 +143,13 @@ class Questions:
             return self._agent_task(thread, turn, message.notebook, model=message.model, _replaces=replaces)
         # Only R knows its last error, and it is asked when the question is prepared.
         has_error = snapshot.error is not None or _r_runs() or message.about is not None
-        command = messages.read("/explain" if message.about else message.text, has_error=has_error)
-        pair = MessagePair(
-            message.text.strip(), task=command.action, requested_model=message.model, about=message.about
-        )
+        pictures = message.pictures or (replaces.pictures if replaces else ())
+        # A question that is asked again has the names of its pictures in it.
+        lines = _without_names(message.text) if pictures else [message.text]
+        asked = "\n".join([*lines, *map(str, pictures)]).strip()
+        command = messages.read("/explain" if message.about else asked, has_error=has_error)
+        pair = MessagePair(asked, task=command.action, requested_model=message.model, about=message.about)
+        pair.pictures = pictures
         if command.action == "sql_ai":
             pair.topic = connection_and_text(command.text, self._assistant, snapshot)[1]
         return AnswerTask(panel, thread, pair, command, self._progress(thread, pair), replaces)
@@ -174,7 +182,8 @@ class Questions:
         if _r_runs():
             with suppress(TimeoutError):
                 r_names = self._panel.main_thread.call(names_of_r, patience=_TYPING_PATIENCE)
-        return messages.completions(prefix, self._panel.snapshot(), self._catalog(), r_names)
+        beside = Attachments(self._assistant).offers(prefix) if not prefix.startswith("#") else []
+        return messages.completions(prefix, self._panel.snapshot(), self._catalog(), r_names, beside)
 
     def starters(self) -> list[str]:
         """What an empty conversation offers to ask."""
@@ -213,6 +222,7 @@ class Questions:
                 self._previews.pop(old, None)
         return {
             "messages": list(preview.messages),
+            "pictures": [{"name": str(each), "url": each.url} for each in task.pair.pictures],
             "tokens": preview.tokens,
             "model": self._assistant.settings.resolve(message.model or None) or "",
             "notes": [*notes, *([unsure] if unsure else [])],
@@ -228,6 +238,10 @@ class Questions:
     def _state(self, thread: Thread) -> tuple[Any, ...]:
         cells = getattr(self._panel.shell, "execution_count", 0)
         return (cells, self.code_runs, self._assistant.connections.last, tuple(thread.chat.turns))
+
+
+def _without_names(text: str) -> list[str]:
+    return [line for line in text.split("\n") if not _PICTURE.fullmatch(line.strip())]
 
 
 def _r_runs() -> bool:

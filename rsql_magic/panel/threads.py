@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.gateway import Chat
     from rsql_magic.panel.cell_changes import FailedCell
+    from rsql_magic.panel.uploads import Picture
     from rsql_magic.text2sql import Verified
 
 SHARED = "Notebook"  # title of the thread that the magics share
@@ -61,6 +62,7 @@ class MessagePair:
     error: Mapping[str, Any] | None = None  # ``message``, ``hint``, ``code``, and ``retry_after`` in seconds
     result: Mapping[str, Any] | None = None  # see `outputs.sql_result`
     turn: Turn | None = field(default=None, repr=False)  # as the model will read it
+    pictures: tuple[Picture, ...] = field(default=(), repr=False)  # that went with the question
     drawing: Any = field(default=None, repr=False)  # a Vega-Lite specification
     query: Verified | None = field(default=None, repr=False)  # to keep it as verified
     topic: str = ""  # the question without a connection before it

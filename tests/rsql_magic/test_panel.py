@@ -273,7 +273,8 @@ def test_a_mention_of_what_is_gone_is_told_before_and_after_sending(talk, ip):
     assert "@flight names nothing here" in told["error"]["message"]
 
 
-def test_completion_offers_frames_first(talk, ip):
+def test_completion_offers_frames_first(talk, ip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     ip.run("import pandas as pd\nzebra = pd.DataFrame({'n': [1]})\nalpha = 3")
     labels = [item["label"] for item in talk.do("complete", prefix="")["items"]]
     assert labels[0] == "@zebra"

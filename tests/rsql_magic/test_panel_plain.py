@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import queue
 import time
 
@@ -14,6 +15,7 @@ from rsql_magic.panel import widget
 
 pytestmark = pytest.mark.usefixtures("without_r")
 
+RED = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg=="
 PLOTTED = (
     '```sql\nSELECT n, n * n AS square FROM t\n```\nSquares.\n```json\n{"chart": "bar", "x": "n", "y": "square"}\n```'
 )
@@ -155,6 +157,50 @@ def test_an_empty_conversation_offers_three_questions_about_what_is_there(host, 
     host.until(lambda: host.page.locator(".rsql-turn[data-state=done]").count())
     assert "There is t." in host.page.locator(".rsql-turn").inner_text()
     assert host.page.locator(".rsql-welcome").count() == 0
+
+
+DROP = """([name, type, data]) => {
+  const bytes = Uint8Array.from(atob(data), (sign) => sign.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], name, { type }));
+  for (const kind of ["dragover", "drop"])
+    document.querySelector(".rsql-panel").dispatchEvent(
+      new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_a_table_that_is_dropped_is_read_after_consent_and_a_picture_goes_with_the_question(
+    host, gateway, ip, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    page, box = host.page, host.page.get_by_label("Message", exact=True)
+    host.until(lambda: page.locator(".rsql-offer").count() == 3)
+    rows = "region,amount\n" + "".join(f"place {n},{n}\n" for n in range(30_000))  # two pieces
+    page.evaluate(DROP, ["sales 2026.csv", "text/csv", base64.b64encode(rows.encode()).decode()])
+    sheet = page.get_by_role("dialog")
+    host.until(sheet.is_visible)
+    assert "sales_2026 = pd.read_csv('sales_2026.csv')" in sheet.inner_text()
+    assert list(tmp_path.iterdir()) == []  # nothing before consent
+    panel_lab.accessible(page, ".rsql-panel")
+    sheet.get_by_role("button", name="Put it there and run the line").click()
+    host.until(lambda: box.input_value() == "@sales_2026 ")
+    assert len(ip.user_ns["sales_2026"]) == 30_000
+    assert [each.name for each in tmp_path.iterdir()] == ["sales_2026.csv"]
+    page.evaluate(DROP, ["tool.exe", "", ""])
+    host.until(lambda: page.locator(".rsql-toast.rsql-wrong").is_visible())
+    assert "cannot be dropped here" in page.locator(".rsql-toast").inner_text()
+    page.evaluate(DROP, ["red.png", "image/png", RED])
+    chips = page.get_by_role("group", name="Pictures")
+    host.until(chips.is_visible)
+    assert chips.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 2
+    gateway.replies = ["It is red."]
+    box.fill("Which colour is it?")
+    box.press("Enter")
+    host.until(lambda: page.locator(".rsql-turn[data-state=done]").count())
+    assert gateway.sent[1]["image_url"]["url"].endswith(RED)
+    assert chips.is_hidden()
+    box.fill("#")
+    assert box.input_value() == "#"
 
 
 def test_a_gateway_that_is_away_is_said_and_the_question_goes_on_by_itself(host, gateway, monkeypatch):

@@ -1,6 +1,7 @@
 // Where questions are written.
 
 import { button, icon, make, tokens } from "./dom.js";
+import { Dropped } from "./dropped.js";
 
 export class Composer {
   constructor(view) {
@@ -8,7 +9,7 @@ export class Composer {
     this.past = -1;
     this.box = make("textarea", {
       rows: 1,
-      placeholder: "Ask about your data …  @ names it, / for commands",
+      placeholder: "Ask about your data …  @ names it, # a cell, / for commands",
       "aria-label": "Message",
       "aria-haspopup": "listbox",
       "aria-autocomplete": "list",
@@ -36,14 +37,18 @@ export class Composer {
     this.model.addEventListener("focus", () => this.fill(), { once: true });
     this.go = button("Send", "send", () => (this.running ? view.stop() : this.send()), { className: "rsql-go" });
     this.seen = button("Show exactly what would be sent", "eye", () => view.preview(), { text: "" });
+    this.dropped = new Dropped(view);
+    const choose = button("Add a picture, or a table from a file", "attach", () => this.dropped.chooser.click());
     this.node = make(
       "form",
       { className: "rsql-composer" },
       this.list,
       this.banner,
       this.chips,
+      this.dropped.node,
       this.box,
-      make("div", { className: "rsql-row" }, this.model, this.seen, make("span", { className: "rsql-grow" }), this.go),
+      this.dropped.chooser,
+      make("div", { className: "rsql-row" }, this.model, choose, this.seen, make("span", { className: "rsql-grow" }), this.go),
     );
     this.node.addEventListener("submit", (event) => event.preventDefault());
     this.box.addEventListener("input", () => this.changed());
@@ -98,20 +103,21 @@ export class Composer {
   // What is sent, and the preview of it that was looked at.
   get message() {
     const { text, replaces = "", seen } = this;
-    const message = { text, replaces, model: this.model.value };
+    const message = { text, replaces, model: this.model.value, pictures: this.dropped.sent };
     return { ...message, seen: seen && seen.of === JSON.stringify(message) ? seen.name : "" };
   }
 
-  looked(name, { text, replaces, model }) {
-    this.seen = { name, of: JSON.stringify({ text, replaces, model }) };
+  looked(name, { text, replaces, model, pictures }) {
+    this.seen = { name, of: JSON.stringify({ text, replaces, model, pictures }) };
   }
 
   async send() {
     const { text, ...how } = this.message;
-    if (!text.trim() || this.running) return;
+    if (!(text.trim() || how.pictures.length) || this.running) return;
     const sent = await this.view.send(text, how);
     if (!sent) return; // the text stays where it can be mended
     this.seen = null;
+    this.dropped.clear();
     this.replaces = "";
     this.banner.hidden = true;
     // What was typed while it was on its way stays.
@@ -168,12 +174,12 @@ export class Composer {
     const slash = /^\/(\w*)$/.exec(before);
     const commands = slash ? this.view.commands.filter(({ label }) => label.startsWith(before)) : [];
     if (slash) return this.offer(commands.some(({ label }) => label === before) ? [] : commands, before.length);
-    const at = /(?:^|[\s(])@([\w:.]*)$/.exec(before);
+    const at = /(?:^|[\s(])@([\w:./-]*)$/.exec(before) ?? /(?:^|[\s(])(#[\w.]*)$/.exec(before);
     if (!at) return this.offer([]);
     const told = await this.view.quietly("complete", { prefix: at[1] });
     if (this.text.slice(0, this.box.selectionStart) !== before) return undefined;
     const exact = told?.items.length === 1 && told.items[0].label === `@${at[1]}`;
-    return this.offer(exact ? [] : (told?.items ?? []), at[1].length + 1);
+    return this.offer(exact ? [] : (told?.items ?? []), at[0].trimStart().replace(/^\(/, "").length);
   }
 
   offer(items, length = 0) {

@@ -17,7 +17,7 @@ export function passage({ label, text, borne_out: borneOut }) {
 // Text with its @mentions marked.
 export function mentioned(text) {
   return text
-    .split(/((?:^|(?<=[\s(]))@[\w:.]*\w)/)
+    .split(/((?:^|(?<=[\s(]))@(?:(?:file|term|doc):(?:"[^"\n]+"|[\w./-]*\w)|[\w:.]*\w))/)
     .map((part, place) => (place % 2 ? make("mark", { textContent: part }) : part));
 }
 

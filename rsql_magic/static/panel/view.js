@@ -76,6 +76,7 @@ export class View {
     this.root.addEventListener("keydown", (event) => this.keys(event));
     for (const name of ["pointerdown", "focusin"])
       this.root.addEventListener(name, (event) => this.dismiss(event.target));
+    this.composer.dropped.watch(this.root);
     this.log.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.near = new IntersectionObserver(
       (seen) => {
@@ -307,9 +308,10 @@ export class View {
   }
 
   // Whether it was taken; what was looked at and is not what would be sent now is shown anew.
-  async send(text, { replaces = "", model = "", seen = "", about = null } = {}) {
+  async send(text, { replaces = "", model = "", seen = "", about = null, pictures = [] } = {}) {
     await this.ready;
-    const told = await this.tried("ask", { thread: this.thread, text, model, replaces, seen, about }, (error) =>
+    const message = { thread: this.thread, text, model, replaces, seen, about, pictures };
+    const told = await this.tried("ask", message, (error) =>
       error.kind === "Outdated" ? this.preview(true) : this.wrong(error),
     );
     if (!told) return false;
@@ -344,7 +346,11 @@ export class View {
     this.show(
       `${what}${told.model ? ` to ${told.model}` : ""}: ≈ ${tokens(told.tokens)}`,
       told.messages.map(({ role, content }) => `[${role}]\n${content}`).join("\n\n"),
-      { notes, action: button("Send exactly this", "send", send, { text: "Send", className: "rsql-primary" }) },
+      {
+        notes,
+        pictures: told.pictures,
+        action: button("Send exactly this", "send", send, { text: "Send", className: "rsql-primary" }),
+      },
     );
   }
 
@@ -570,11 +576,12 @@ export class View {
     if (open.length && target === this.root) this.opener?.focus();
   }
 
-  show(title, text, { notes = [], action = null } = {}) {
+  show(title, text, { notes = [], action = null, pictures = [] } = {}) {
     const { header } = this.dialog(
       title,
       ...notes.filter(Boolean).map((note) => make("p", { className: "rsql-note", textContent: note })),
       make("pre", { tabIndex: 0, textContent: text }),
+      ...pictures.map(({ name, url }) => make("img", { src: url, alt: name, className: "rsql-seen" })),
     );
     const close = header.lastChild;
     close.before(...[action, button("Copy", "copy", (event) => copy(text, event.currentTarget))].filter(Boolean));
