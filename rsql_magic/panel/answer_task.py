@@ -13,14 +13,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rsql_magic.answers import BUSY, check_in_r, cited
-from rsql_magic.context import LEVELS, reads_r
+from rsql_magic.context import reads_r
 from rsql_magic.display import Screen, usage_line
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, NoQuery, QueryFailed, RsqlError, Stopped
 from rsql_magic.gateway import LIKELIEST, VARIED, Stop, Waiting, blocks_of
 from rsql_magic.panel import messages, outputs
-from rsql_magic.panel.attachments import Attachments, fenced_piece
+from rsql_magic.panel.attachments import Attachments, with_pieces
 from rsql_magic.panel.kept.making import of_code, of_result
 from rsql_magic.panel.threads import ANSWERS
+from rsql_magic.panel.uploads import refuse_pictures
 from rsql_magic.sql import count_tokens
 from rsql_magic.text2sql import Verified
 
@@ -199,13 +200,14 @@ class AnswerTask:
         self.mentions = messages.mentions_in(self._command.text, self._snapshot, catalog, in_r, beside)
         if not lenient and (unknown := next((each for each in self.mentions if not each.known), None)):
             raise unknown.missing
-        self._refuse_pictures()
+        chat = self._thread.before(self._replaces)
+        if self.pair.pictures:
+            refuse_pictures(self._assistant, chat, self.pair.requested_model, is_sql=self._is_sql)
         known = [each for each in self.mentions if each.known]
         self.pieces = {each.text: beside.piece(each.kind, each.name) for each in known if each.kind in {"file", "term"}}
-        chat = self._thread.before(self._replaces)
         if self._is_sql:
             connection, text = connection_and_text(self._spelled, self._assistant, self._snapshot)
-            return self._sql_preview(self._with_pieces(text), connection, chat)
+            return self._sql_preview(with_pieces(text, self.pieces.values()), connection, chat)
         question = self._assistant.question(
             self._spelled,
             self._snapshot,
@@ -241,24 +243,6 @@ class AnswerTask:
         text = piece.text if piece else cell or (_PASSAGES if mention.kind == "doc" else "")
         tokens, missing = piece.tokens if piece else count_tokens(text), "" if mention.known else str(mention.missing)
         return {"text": mention.text, "kind": mention.kind, "tokens": tokens, "shown": text, "missing": missing}
-
-    # Where pictures would not be seen, or may not be sent: nothing can be removed from them.
-    def _refuse_pictures(self) -> None:
-        if not self.pair.pictures:
-            return
-        model, level = self.pair.requested_model, self._assistant.locator.most(self._assistant.settings.privacy)
-        if self._is_sql:
-            raise BadInput("A query is written without pictures.", hint="Leave out /sql, or the pictures.")
-        if level == LEVELS[0]:
-            hint = "Leave them out: nothing in a picture can be kept back."
-            raise BadInput(f"At the privacy level {level} no pictures are sent.", hint=hint)
-        if self._thread.chat.is_offline(self._assistant.settings.resolve(model or None)):
-            hint = "Choose another one below the box, or leave the pictures out."
-            raise BadInput("The model that would answer by fixed rules sees no pictures.", hint=hint)
-
-    # What is beside the notebook within a question to a database, which has no other place for it.
-    def _with_pieces(self, text: str) -> str:
-        return "\n\n".join([text, *(fenced_piece(each).replace("{{", "{ {") for each in self.pieces.values())])
 
     @property
     def _spelled(self) -> str:

@@ -19,7 +19,7 @@ from rsql_magic.redaction import redact
 from rsql_magic.sql import fence, stated_definition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from rsql_magic.assistant import Assistant
     from rsql_magic.sql import Definitions
@@ -201,6 +201,7 @@ def _quoted(name: str) -> str:
     return name if re.fullmatch(r"\w[\w./-]*\w|\w", name) else f'"{name}"'
 
 
-def fenced_piece(piece: Piece) -> str:
-    """A piece within a question, as text that is not ours."""
-    return fence(piece.kind, piece.name, piece.text)
+def with_pieces(text: str, pieces: Iterable[Piece]) -> str:
+    """A question to a database with what it names beside the notebook, for which its prompt has no other place."""
+    told = (fence(piece.kind, piece.name, piece.text).replace("{{", "{ {") for piece in pieces)
+    return "\n\n".join([text, *told])

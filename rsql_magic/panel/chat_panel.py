@@ -318,6 +318,33 @@ class _Conversing:
         message = Message(thread, text, model, replaces, FailedCell.read(about), pictures=uploads.pictures(pictures))
         return self._panel.questions.preview(self._panel.threads.find(thread), message)
 
+    def models(self) -> dict[str, Any]:
+        assistant = self._panel.assistant
+        return {"models": [*assistant.settings.aliases, *assistant.locator.gateway.models()]}
+
+    # What is left of the caller's limits and money, for the meter.
+    def quota(self) -> dict[str, Any]:
+        try:
+            stats = self._panel.assistant.locator.gateway.get("stats", timeout=5.0)
+        except GatewayError:
+            return {}
+        return {"limits": stats.get("limits") or {}, "cost": stats.get("cost") or {}} if isinstance(stats, dict) else {}
+
+
+class _Writing:
+    """Requests of somebody who writes a question: what it could be, what it can name, what goes with it."""
+
+    def __init__(self, panel: ChatPanel) -> None:
+        self._panel = panel
+
+    # Three questions to begin with.
+    def starters(self) -> dict[str, Any]:
+        return {"questions": self._panel.questions.starters()}
+
+    # What an `@` can stand for.
+    def complete(self, *, prefix: str) -> dict[str, Any]:
+        return {"items": self._panel.questions.completions(prefix)}
+
     # Where a table that was dropped would go, and the line that reads it; nothing is written yet.
     def place(self, *, name: str, size: int) -> dict[str, Any]:
         return self._panel.uploads.place(name, size, self._panel.namespace)
@@ -325,18 +352,6 @@ class _Conversing:
     # A piece of it, once the person has agreed.
     def piece(self, *, file: str, data: str, at: int, size: int) -> dict[str, Any]:
         return {"whole": self._panel.uploads.take(file, data, at, size)}
-
-    # What an `@` can stand for.
-    def complete(self, *, prefix: str) -> dict[str, Any]:
-        return {"items": self._panel.questions.completions(prefix)}
-
-    # Three questions to begin with.
-    def starters(self) -> dict[str, Any]:
-        return {"questions": self._panel.questions.starters()}
-
-    def models(self) -> dict[str, Any]:
-        assistant = self._panel.assistant
-        return {"models": [*assistant.settings.aliases, *assistant.locator.gateway.models()]}
 
     # Whether the gateway answers, for a view whose question found none.
     def reach(self) -> dict[str, Any]:
@@ -347,14 +362,6 @@ class _Conversing:
         except GatewayError as error:
             return {"answers": error.status not in AWAY}
         return {"answers": True}
-
-    # What is left of the caller's limits and money, for the meter.
-    def quota(self) -> dict[str, Any]:
-        try:
-            stats = self._panel.assistant.locator.gateway.get("stats", timeout=5.0)
-        except GatewayError:
-            return {}
-        return {"limits": stats.get("limits") or {}, "cost": stats.get("cost") or {}} if isinstance(stats, dict) else {}
 
 
 class _Answers:
@@ -515,7 +522,7 @@ class _Changing:
         self._panel.changes.stop(change)
 
 
-_REQUESTS = (_Conversing, _Answers, _Changing, _Doing, FileRequests)
+_REQUESTS = (_Conversing, _Writing, _Answers, _Changing, _Doing, FileRequests)
 
 
 def known(name: Any) -> bool:

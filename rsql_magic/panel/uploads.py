@@ -15,11 +15,15 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.context import LEVELS
 from rsql_magic.errors import BadInput
 from rsql_magic.panel.attachments import READERS, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+
+    from rsql_magic.assistant import Assistant
+    from rsql_magic.gateway import Chat
 
 LARGEST = 100 << 20  # bytes of a table
 _ROOM = 5 << 20  # bytes of all pictures of a question: a message to the kernel has 10 MB
@@ -165,3 +169,26 @@ def _picture(given: Any) -> Picture:
     if not kind or (kind == "webp" and data[8:12] != b"WEBP"):
         raise BadInput(f"{name} is no picture that models read.", hint="PNG, JPEG, GIF and WebP are.")
     return Picture(name, f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}", len(data))
+
+
+def refuse_pictures(assistant: Assistant, chat: Chat, model: str, *, is_sql: bool) -> None:
+    """Refuse pictures where they would not be seen, or may not be sent: nothing can be removed from them.
+
+    Args:
+        assistant: Whose settings and gateway's policy count.
+        chat: The conversation that would send them.
+        model: The one that was chosen; empty for the default.
+        is_sql: Whether the answer is a query.
+
+    Raises:
+        BadInput: They cannot go with this question.
+    """
+    level = assistant.locator.most(assistant.settings.privacy)
+    if is_sql:
+        raise BadInput("A query is written without pictures.", hint="Leave out /sql, or the pictures.")
+    if level == LEVELS[0]:
+        hint = "Leave them out: nothing in a picture can be kept back."
+        raise BadInput(f"At the privacy level {level} no pictures are sent.", hint=hint)
+    if chat.is_offline(assistant.settings.resolve(model or None)):
+        hint = "Choose another one below the box, or leave the pictures out."
+        raise BadInput("The model that would answer by fixed rules sees no pictures.", hint=hint)

@@ -267,6 +267,14 @@ class TestPictures:
         assert told["message"] == "At the privacy level names no pictures are sent."
         assert gateway.requests == []
 
+    def test_neither_fixed_rules_nor_a_query_take_them(self, talk, gateway, monkeypatch):
+        told = talk.ask("/sql How many?", pictures=[RED])["error"]
+        assert told["message"] == "A query is written without pictures."
+        monkeypatch.setattr(type(talk.panel.assistant.chat), "is_offline", lambda *_: True)
+        told = talk.ask("What?", pictures=[RED])["error"]
+        assert told["message"] == "The model that would answer by fixed rules sees no pictures."
+        assert gateway.requests == []
+
     def test_a_model_that_sees_none_is_said(self, talk, gateway):
         import httpx
 
