@@ -17,7 +17,7 @@ from jupyter_server_ext.ledger import SqlLedgerStore
 _names = count()
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "pgvector"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def store(request, tmp_path):
     """An empty database; `pgvector` is a PostgreSQL with that extension."""
     if request.param == "sqlite":
@@ -148,6 +148,10 @@ def test_what_is_removed_is_found_no_more(store):
         assert db.execute(sa.text("SELECT count(*) FROM document_passages WHERE tenant = 'x'")).scalar() == 0
 
 
+WITH_VECTORS = pytest.mark.parametrize("store", ["sqlite", "postgresql", "pgvector"], indirect=True)
+
+
+@WITH_VECTORS
 def test_what_means_the_same_is_found_without_its_words(store):
     draw = random.Random(4)
     vectors = [vector(draw) for _ in range(300)]
@@ -176,6 +180,7 @@ def test_what_means_the_same_is_found_without_its_words(store):
         assert db.execute(sa.text("SELECT count(*) FROM passage_signs")).scalar() == 252
 
 
+@WITH_VECTORS
 def test_the_nearest_of_thousands_are_found_beside_another_tenants(store, request):
     """By an index where the database has one; a tenant of few among many has its own all the same."""
     draw = random.Random(5)

@@ -251,7 +251,7 @@ def test_stopping_a_query_stops_the_database(kernel):
                 stopped = time.monotonic()
     assert errors[0][0] - stopped < 0.5
     assert (errors[0][1]["ename"], errors[0][1]["traceback"]) == ("Stopped", ["Stopped."])
-    assert shown.startswith("```sql")
+    assert "SELECT" in shown
     assert html.unescape(shown).endswith("[interrupted]")
 
 
