@@ -73,6 +73,11 @@ class Rsql(Configurable):
         help="Whether conversations are kept, encrypted, in Jupyter's data folder (docs/privacy.md). auto: where "
         "somebody watches, so not by nbconvert, papermill and the like.",
     )
+    copy_conversations = Bool(
+        False,
+        help="Copy conversations to the gateway, encrypted there, so that they follow you to other machines of the hub "
+        "(docs/privacy.md).",
+    )
     conversation_days = Float(
         365.0, min=0.0, help="Days after which a conversation in which nothing was said is deleted; 0 for never."
     )

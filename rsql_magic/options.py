@@ -40,7 +40,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "values": ("[WORD]", "Which columns hold a word, and how they write it; without one, what the value index covers."),
     "chat": ("", "The chat panel, below the cell."),
     "history": (
-        "[--save FILE | list | open ID | search WORDS | export ID FILE | rename ID NAME | delete ID | forget]",
+        "[--save FILE | list | open ID | search WORDS | export ID FILE | rename ID NAME | delete ID | "
+        "share ID | unshare ID | forget]",
         "The conversation so far, or those that are kept; forget deletes all of them, of all notebooks.",
     ),
     "study": ("[ID]", "The study sets that are kept, and how many of their items are due; with an ID, that one again."),

@@ -285,6 +285,10 @@ class LLMClient:
         """Post JSON to a path below the base URL and give back the JSON of the reply."""
         return self._json("POST", path, body=body)
 
+    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Put JSON at a path below the base URL and give back the JSON of the reply."""
+        return self._json("PUT", path, body=body)
+
     def upload(self, name: str, content: bytes, *, purpose: str) -> Any:
         """Send a file to ``v1/files`` and give back the JSON of the reply."""
         built = self._built("POST", "v1/files", None, files={"file": (name, content)}, data={"purpose": purpose})

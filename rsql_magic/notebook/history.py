@@ -26,6 +26,8 @@ _USAGE = {
     "export": "export ID FILE",
     "rename": "rename ID NAME",
     "delete": "delete ID",
+    "share": "share ID",
+    "unshare": "unshare ID",
 }
 _SHOWN = 60  # most rows of a list
 _SHORT = 6  # characters of an id in a list; as many as tell it apart are enough
@@ -77,12 +79,36 @@ class HistoryCommands:
         self._list(words.strip("'\""))
 
     def _open(self, name: str) -> None:
+        if "shared/" in name:
+            self._open_shared(name)
+            return
         thread = self.conversations().find(self._id(name))
         text = thread.markdown
         before = f"\n\n{thread.earlier:,} questions before these: %rsql history export writes all." * bool(
             thread.earlier
         )
         self.screen.show(CellOutput(safe_markdown(f"{text}{before}"), printable(f"{text}{before}")))
+
+    def _open_shared(self, link: str) -> None:
+        who, title, pairs = self.conversations().copies.shared(link)
+        text = "\n\n---\n\n".join([f"# {title} ({who})", *(pair.markdown for pair in pairs)])
+        self.screen.show(CellOutput(safe_markdown(text), printable(text)))
+
+    def _share(self, name: str) -> None:
+        self.conversations().keeper.flush(2.0)
+        link, until = self.conversations().copies.share(self._kept_id(name))
+        day = time.strftime("%Y-%m-%d", time.localtime(until))
+        self.screen.say(f"Instructors of your group read it until {day}: %rsql history open {link}")
+
+    def _unshare(self, name: str) -> None:
+        self.conversations().copies.unshare(self._kept_id(name))
+        self.screen.say("The link leads nowhere any more.")
+
+    # As it is kept: that of the cells has another id there.
+    def _kept_id(self, start: str) -> str:
+        conversations, name = self.conversations(), self._id(start)
+        thread = conversations.at_hand(name)
+        return name if thread is None else conversations.keeper.id_of(thread)
 
     def _export(self, rest: str) -> None:
         name, file = _two(rest, "export")

@@ -21,6 +21,7 @@ from rsql_magic.panel.conversations import Conversations
 from rsql_magic.panel.file_requests import FileRequests
 from rsql_magic.panel.kept.making import of_outputs
 from rsql_magic.panel.questions import Message, Questions
+from rsql_magic.panel.sharing_requests import SharingRequests
 from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ class ChatPanel:
 
     def push_heads(self) -> None:
         """Send all views the list of threads, and what keeps conversations from being kept."""
-        told = {"push": "threads", "threads": self.threads.heads(), "trouble": self.threads.keeper.trouble}
+        told = {"push": "threads", "threads": self.threads.heads(), "trouble": self.threads.copies.trouble}
         self.send(told)
 
 
@@ -236,7 +237,7 @@ class _Conversing:
             "thread": current.id,
             "exchanges": [pair.as_dict() for pair in current.pairs],
             "earlier": current.earlier,
-            "trouble": panel.threads.keeper.trouble,
+            "trouble": panel.threads.copies.trouble,
             "commands": [{"label": f"/{name}", "kind": takes, "detail": does} for name, (takes, does) in commands],
             "model": panel.assistant.settings.resolve(None) or "",
             "keep": panel.keep,
@@ -522,7 +523,7 @@ class _Changing:
         self._panel.changes.stop(change)
 
 
-_REQUESTS = (_Conversing, _Writing, _Answers, _Changing, _Doing, FileRequests)
+_REQUESTS = (_Conversing, _Writing, _Answers, _Changing, _Doing, FileRequests, SharingRequests)
 
 
 def known(name: Any) -> bool:

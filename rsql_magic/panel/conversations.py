@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import BadInput
+from rsql_magic.panel.kept.copying import ConversationCopies
 from rsql_magic.panel.kept.reading import ThreadReader
 from rsql_magic.panel.kept.writing import Keeper
 from rsql_magic.panel.threads import ANSWERS, SHARED, MessagePair, Thread, of_turn
@@ -36,6 +37,12 @@ class Conversations:
         self.lock = threading.RLock()  # held while something is changed
         self.keeper = keeper or Keeper(None, assistant.settings)
         self.reader = ThreadReader(self.keeper)
+        self.copies = ConversationCopies(
+            self.keeper,
+            lambda: assistant.locator.gateway if assistant.locator.is_within_reach() else None,
+            lambda: self.keeper.writes and assistant.settings.copy_conversations,
+        )
+        self.keeper.wrote.append(self.copies.changed)
         self.watchers: list[Watcher] = []
         self.listed: list[Callable[[], None]] = self.keeper.listeners
         self.tasks: dict[str, AnswerTask] = {}  # by the ids of the pairs that they answer
@@ -51,6 +58,8 @@ class Conversations:
         """Hear no more of the magics, and write what is not written yet."""
         if self._heard in self._assistant.chat.watchers:
             self._assistant.chat.watchers.remove(self._heard)
+        self.keeper.flush(1.0)
+        self.copies.finish()
         self.keeper.close()
 
     def __iter__(self) -> Iterator[Thread]:
@@ -104,6 +113,7 @@ class Conversations:
             if self._is_open or not self.keeper.writes:
                 return
             try:
+                self.copies.pull()
                 heads = self.keeper.store.heads(self.keeper.notebook, _MOST)
             except BadInput as error:
                 self.keeper.trouble = str(error)
@@ -224,7 +234,7 @@ class Conversations:
         """Empty a thread, and what is kept of it."""
         with self.lock:
             thread.clear()
-        self.keeper.delete(thread)
+        self.copies.delete(thread)
         self.changed()
 
     def reset(self) -> None:
@@ -239,6 +249,8 @@ class Conversations:
         with self.lock:
             thread = self.at_hand(name)
             if thread is None:
+                if self.keeper.writes:
+                    self.copies.remove(name)
                 if not (self.keeper.writes and self.keeper.store.delete(name)):
                     raise BadInput("This conversation is gone.", hint="Choose another, or begin a new one.")
             elif thread.shared:
@@ -249,14 +261,18 @@ class Conversations:
                 if self.current == thread.id:
                     self.current = self._threads[max(0, place - 1)].id
         if thread is not None:
-            self.keeper.delete(thread)
+            self.copies.delete(thread)
         self.changed()
 
     def forget(self) -> int:
-        """Delete all conversations of all notebooks, with what their answers made; how many were kept.
+        """Delete all conversations of all notebooks, with what their answers made, and their copies.
+
+        Returns:
+            How many were kept here.
 
         Raises:
             BadInput: They cannot be deleted.
+            GatewayError: Their copies could not be deleted.
         """
         with self.lock:
             self.keeper.flush(1.0)
@@ -268,6 +284,7 @@ class Conversations:
             gone = self.keeper.store.forget()
             self.keeper.forgotten()
         self.changed()
+        self.copies.forget()
         return gone
 
 

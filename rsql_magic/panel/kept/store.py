@@ -52,6 +52,9 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS progress (
         artifact TEXT REFERENCES artifact ON DELETE CASCADE, item INTEGER, body BLOB, UNIQUE (artifact, item)
     );
+    CREATE TABLE IF NOT EXISTS copied (
+        conversation TEXT PRIMARY KEY REFERENCES conversation ON DELETE CASCADE, changed REAL
+    );
     CREATE INDEX IF NOT EXISTS pair_conversation ON pair (conversation, place, bytes);
 """
 

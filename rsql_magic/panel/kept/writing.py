@@ -59,6 +59,7 @@ class Keeper:
     ) -> None:
         self.trouble = ""  # why nothing is written now, in a sentence or two
         self.refused = ""  # why the last file that was not kept is not, in a sentence
+        self.wrote: list[Callable[[str], None]] = []  # called with the id of a conversation that was written
         self.listeners: list[Callable[[], None]] = []  # called when `trouble` changes
         self._folder, self._settings, self._path, self._batch = folder, settings, path, batch
         self._store: ConversationStore | None = None
@@ -184,7 +185,7 @@ class Keeper:
             self._waiting.pop(conversation, None)
 
     def delete(self, thread: Thread) -> None:
-        """Delete all that is kept of a conversation.
+        """Delete all that is kept of a conversation here.
 
         Raises:
             BadInput: It cannot be deleted.
@@ -264,6 +265,8 @@ class Keeper:
                     self._put(head.id, each.made[0])
                     del each.made[0]
                 del left[name]
+                for told in self.wrote:
+                    told(head.id)
         except NotebookGone:  # in another kernel; what is said from now on is kept anew
             self.forgotten()
             for each in left.values():

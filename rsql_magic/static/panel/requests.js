@@ -28,6 +28,8 @@ export const REQUESTS = {
   rate: ["thread", "exchange", "rating", "comment"],
   save: ["thread", "exchange", "name"],
   chart: ["thread", "exchange", "png"],
+  share: ["thread", "days"],
+  unshare: ["thread"],
   files: ["thread"],
   file: ["file", "piece"],
   load: ["file"],

@@ -490,6 +490,10 @@ export class View {
         this.exported((told) => download(told.name, told.text, "application/json"), "json"),
       ),
       item("Files of this conversation", () => new Files(this).open()),
+      item("Share by a link", () => this.share()),
+      item("Take the link back", async () => {
+        if (await this.ask("unshare", { thread })) this.say("The link leads nowhere any more.");
+      }),
       this.notebook.cells
         ? item("Insert as cells", () =>
             this.exported((told) => {
@@ -509,6 +513,18 @@ export class View {
         if (told) this.take(told);
       }),
     );
+  }
+
+  // A copy at the gateway, for the instructors of the group; nothing leaves before somebody chose this.
+  async share() {
+    const told = await this.ask("share", { thread: this.thread });
+    if (!told) return;
+    const until = new Date(told.until * 1000).toLocaleDateString([], { dateStyle: "medium" });
+    const notes = [
+      `Instructors of your group can read this conversation by this link until ${until}, and nobody else. ` +
+        "It shows the conversation as it is now; share again to renew it.",
+    ];
+    this.show("Shared by a link", told.link, { notes });
   }
 
   async exported(then, form = "markdown") {
