@@ -225,20 +225,29 @@ class UsageSums(GatewayHandler):
 class GivenBack(GatewayHandler):
     """``POST admin/api/users/{name}/reset``."""
 
-    @needs_scope("admin")
+    @needs_scope("instructor")
     @described(shapes.GivenBackReply)
     async def post(self, name: str) -> None:
         """Forget what counts against somebody's own limits and budgets, at once; a group's stay.
 
+        Instructors do so for those who have asked in their own group this month, and in no other one.
         ``complete`` is false when Redis is away, which counts too: then it is to be repeated.
         """
-        app, days = self.app, {}
+        app, days, own = self.app, {}, self.app.tenants.scope(self.asker)
+        month = time.strftime("%Y-%m-01", time.gmtime(time.time() - _DAY))
+        if own is not None:
+            await app.tenants.check_pace(own)
+            seen = await app.accounting.ledger.ask(lambda store: store.analytics.tenants_of(name, month))
+            if seen - {""} != {own}:
+                words = (
+                    "This month nobody of this name has asked in your group, and in it alone. Ask your administrator."
+                )
+                raise BadRequest(words, param="name", code="unknown_user", status=404)
         if app.accounting.ledger.keeps:
-            month = time.strftime("%Y-%m-01", time.gmtime(time.time() - _DAY))
             rows = await app.accounting.ledger.ask(lambda store: store.analytics.days_of(name, month))
             days = {row["day"]: row["cost_nanodollars"] for row in rows}
         complete = await app.limits.forget(name)
-        await app.overrides.remember_given_back(name, days, self.asker.name)
+        await app.overrides.remember_given_back(name, days, self.asker.name, own or "")
         self.reply({"user": name, "complete": complete})
 
 

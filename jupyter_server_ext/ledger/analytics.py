@@ -186,6 +186,12 @@ class SqlAnalytics:
             rows = db.execute(query.group_by(totals.c.day).order_by(totals.c.day.desc())).mappings()
             return [{name: value if name == "day" else int(value) for name, value in row.items()} for row in rows]
 
+    def tenants_of(self, caller: str, since: str) -> set[str]:
+        """The tenants in which a caller has asked something, from a day such as ``2026-11-01`` on."""
+        query = sa.select(totals.c.tenant).where(totals.c.caller == caller, totals.c.day >= since).distinct()
+        with self._engine.connect() as db:
+            return set(db.execute(query).scalars())
+
     # The database
 
     def state(self) -> Row:

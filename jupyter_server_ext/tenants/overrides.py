@@ -81,12 +81,13 @@ class LimitOverrides:
             await runtime.ledger.write(lambda store: store.decide(_RESET, str(now), caller, now))
         await runtime.note("reset the limits per day", caller)
 
-    async def remember_given_back(self, name: str, days: Mapping[str, int], caller: str) -> None:
+    async def remember_given_back(self, name: str, days: Mapping[str, int], caller: str, tenant: str = "") -> None:
         """What counted against a caller's limits was forgotten now; a restart counts nothing of it.
 
-        ``days`` are the nano-dollars that the caller has spent until now, by day of this month.
+        ``days`` are the nano-dollars that the caller has spent until now, by day of this month; ``tenant`` is that of
+        the instructor who gave it back.
         """
-        given = {"at": self.runtime.clock(), "days": dict(days)}
+        given = {"at": self.runtime.clock(), "days": dict(days)} | ({"tenant": tenant} if tenant else {})
         await self.runtime.change(lambda _: {Thing(GIVEN_BACK, name): given}, caller)
 
     def given_back_at(self) -> dict[str, float]:

@@ -249,6 +249,8 @@ class RuntimeSettings:
     def _tenant_of(self, thing: Thing, rules: Rules) -> str:
         if thing.kind in _OF_TENANTS:
             return thing.name
+        if thing.kind == GIVEN_BACK:  # of an instructor
+            return str(rules.get("tenant", ""))
         own = rules or self.state.get(thing, {})
         return str(own["tenant"]) if thing.kind in _WITH_TENANT else ""
 

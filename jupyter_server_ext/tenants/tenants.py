@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from jupyter_server_ext.config import TenantSettings
 from jupyter_server_ext.errors import BadRequest, LimitExceeded, NotPermitted
-from jupyter_server_ext.ledger import NEW_KEY, Thing
+from jupyter_server_ext.ledger import GIVEN_BACK, NEW_KEY, Thing
 from jupyter_server_ext.messages import is_name
 from jupyter_server_ext.tenants.overrides import check_limits
 from jupyter_server_ext.tenants.rules import check_bounds, checked
@@ -236,6 +236,8 @@ def shown(line: Change) -> dict[str, Any]:
     state = {name: json.loads(text) if (text := getattr(line, name)) else None for name in ("before", "after")}
     if line.kind == "webhook":
         state = {name: one and one | {"url": hidden_path(one["url"])} for name, one in state.items()}
+    elif line.kind == GIVEN_BACK:  # the sums are for restarts, and of all groups
+        state = {name: one and {"at": one["at"]} for name, one in state.items()}
     elif line.kind == NEW_KEY:
         state = {name: one and {field: one[field] for field in one if field != "sealed"} for name, one in state.items()}
     return told | state

@@ -379,6 +379,10 @@ def test_an_instructor_sees_the_own_course_only(browser, town):
     teacher.page.get_by_label("Requests a day").fill("500")
     teacher.page.locator(".card").filter(has_text="Limits and budget").get_by_role("button", name="Save").click()
     teacher.told("The limits of stats101 are set.")
+    row = teacher.page.locator("tbody tr").filter(has_text="ada")
+    teacher.press("Give limits back", row)
+    teacher.confirm("Give back")
+    teacher.told("ada has all limits again.")
     teacher.open("people/course/econometrics")
     teacher.page.get_by_role("alert").filter(has_text="You see your own group only.").wait_for()
     teacher.open("settings", "Overview")  # there is no such section for them

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from base64 import b64encode
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from urllib.parse import quote
 
 import httpx
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 from cryptography.fernet import Fernet
 
-from jupyter_server_ext.config import KeySettings, Secret, Settings, StorageSettings, TenantSettings
+from jupyter_server_ext.config import CallerLimits, KeySettings, Secret, Settings, StorageSettings, TenantSettings
 from jupyter_server_ext.config.settings import ApiKeySettings
 from jupyter_server_ext.handlers import ROUTES
 from jupyter_server_ext.handlers.home import operations
@@ -141,7 +142,7 @@ CLASSES = {
     "POST admin/api/webhooks/{id}/deliveries/{delivery}/retry": TEACHES,
     "GET admin/api/users/{name}": ADMIN,
     "DELETE admin/api/users/{name}": ADMIN,
-    "POST admin/api/users/{name}/reset": ADMIN,
+    "POST admin/api/users/{name}/reset": TEACHES,
 }
 """What a caller reaches by each method of each route."""
 
@@ -302,7 +303,8 @@ def address(world, path, other):
     """The address by which a route would give away what is another tenant's."""
     ids = world.ids[other]
     shared = {"documents": "notes.md", "dictionaries": "shop.yaml", "examples": ids["example"]}
-    name = shared.get(path.partition("/")[0], other)
+    student = f"student-{world.mark(other)}"
+    name = student if path.startswith("admin/api/users/") else shared.get(path.partition("/")[0], other)
     given = {
         "name": quote(name, safe=""),
         "id": {
@@ -321,7 +323,7 @@ def address(world, path, other):
         "token": ids["link"],
         "caller": quote(f"guest-{world.mark(other)}", safe=""),
         "delivery": "msg_1",
-        "user": quote(f"student-{world.mark(other)}", safe=""),
+        "user": quote(student, safe=""),
         "model": "m",
         "other": "completions",
         "key": "sim-1",
@@ -421,6 +423,43 @@ async def test_without_a_token_nothing_of_any_tenant_is_seen(served, url, seed):
             assert not any(world.mark(name) in reply.text for name in world.tenants)
             assert reply.status_code == 401 or not scope, path
         assert [await all_of(gateway, world, tenant) for tenant in world.tenants] == before
+
+
+async def test_an_instructor_gives_limits_back_to_those_of_the_own_group_alone(served, url):
+    world = World(11)
+    own, other, _ = world.tenants
+    teacher, student = world.token(own, "teacher"), world.token(own, "student")
+    question = {"messages": [{"role": "user", "content": "What is it?"}], "model": "m"}
+
+    async def ask(gateway, token):
+        return (await send(gateway, token, "POST", "v1/chat/completions", question)).status_code
+
+    async def give_back(gateway, token, tenant, name="student"):
+        return await send(gateway, token, "POST", f"admin/api/users/{name}-{world.mark(tenant)}/reset")
+
+    settings = replace(world.settings(url), caller=CallerLimits(requests_per_day=1))
+    async with served(settings, fake=False, transport=httpx.MockTransport(echo)) as gateway:
+        for token in (student, world.token(other, "student")):
+            assert [await ask(gateway, token) for _ in range(2)] == [200, 429]
+        assert (await give_back(gateway, student, own)).status_code == 403
+        unknown = await give_back(gateway, teacher, other)
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "unknown_user")
+        nobody = await give_back(gateway, teacher, own, "nobody")
+        assert nobody.json()["error"]["message"] == unknown.json()["error"]["message"], "who is in another is not told"
+        assert (await give_back(gateway, teacher, own)).json()["complete"]
+        assert [await ask(gateway, token) for token in (student, world.token(other, "student"))] == [200, 429]
+        (line,) = (await send(gateway, teacher, "GET", "admin/api/changes")).json()["changes"]
+        assert (line["kind"], line["name"], line["caller"]) == (
+            "given back",
+            f"student-{world.mark(own)}",
+            f"teacher-{world.mark(own)}",
+        )
+        assert (await send(gateway, world.token(other, "teacher"), "GET", "admin/api/changes")).json()["changes"] == []
+        # Whoever asks in two groups has limits that are of both.
+        made = {"name": "k", "owner": f"student-{world.mark(own)}", "tenant": other}
+        key = (await send(gateway, "owner-token", "POST", "admin/api/api-keys", made)).json()["key"]
+        await ask(gateway, key)
+        assert (await give_back(gateway, teacher, own)).status_code == 404
 
 
 async def test_what_one_tenant_spends_leaves_the_others_theirs(served, url):

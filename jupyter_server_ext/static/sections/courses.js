@@ -7,7 +7,7 @@ import { LIMITS, money, moneyAxis, percent, short } from "../format.js";
 import { limitsInWords } from "../limits.js";
 import { back, badge, button, card, confirmed, dialog, formCard, head, paged, table, tell } from "../parts.js";
 import { undoOf } from "../undo.js";
-import { usersTable } from "../users.js";
+import { giveBack, usersTable } from "../users.js";
 
 /** All courses, the dearest of the last week first. */
 export async function courses(body, { signal }) {
@@ -78,7 +78,7 @@ export async function oneCourse(view, way, name) {
     card("Who asks most", paged(async (after) => {
       const found = await ask("admin/api/users", { query: { by: "requests", tenant: name, limit: 15, after } });
       return { rows: found.users, next: found.next };
-    }, (rows) => usersTable(rows, admin))));
+    }, (rows) => usersTable(rows, admin, admin ? undefined : (row) => giveBack(row.name, again, "small")))));
 }
 
 function limitsCard(name, told, again) {

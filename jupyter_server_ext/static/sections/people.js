@@ -8,7 +8,7 @@ import { limitsInWords, usesOf } from "../limits.js";
 import { back, button, card, choices, confirmed, facts, field, formCard, head, paged, quiet, table, tell } from "../parts.js";
 import { requestsTable } from "../requests.js";
 import { undoOf } from "../undo.js";
-import { usersTable } from "../users.js";
+import { giveBack, usersTable } from "../users.js";
 import { apiKeysTable, newApiKey } from "../virtual_keys.js";
 import { courses, newCourse, oneCourse } from "./courses.js";
 
@@ -68,12 +68,7 @@ async function oneUser(view, way, name) {
   const stop = stopped
     ? button("Let ask again", () => setLimits({ requests_per_day: null, requests_per_minute: null }, `${name} may ask again.`), "primary")
     : button("Stop", () => confirmed(`Stop ${name}?`, "No question of theirs is answered from now on, until you let them ask again.", "Stop", () => setLimits({ requests_per_minute: 0 }, `${name} is stopped.`)), "danger");
-  const reset = button("Give limits back", () => confirmed(`Give ${name} the limits back?`, "What counts against their own limits and budgets, of today and this month, is forgotten at once. What was spent stays in the records and in the budget of their course.", "Give back", async () => {
-    await send(`${path}/reset`);
-    tell(`${name} has all limits again.`);
-    await again();
-  }));
-  fill(view, back("#/people?tab=users", "People"), head(name, total ? `Last seen ${ago(total.last_at)}` : "Never seen", reset, stop));
+  fill(view, back("#/people?tab=users", "People"), head(name, total ? `Last seen ${ago(total.last_at)}` : "Never seen", giveBack(name, again), stop));
   if (stopped) view.append(h("div", { class: "finding bad" }, icon("bad", 20), h("p", { class: "finding-what" }, "This person is stopped."), h("p", { class: "finding-do" }, "No question is answered until you let them ask again.")));
   const trouble = troubleOf(activity?.requests || []);
   if (trouble) view.append(trouble);
