@@ -69,3 +69,20 @@ declare module "*.svg" {
   const text: string;
   export default text;
 }
+
+declare module "panel/cell_run.js" {
+  export class CellRun {
+    constructor(write: (outputs: object[]) => void);
+    hear(message: object): void;
+    readonly texts: string[];
+    readonly error: { name: string; value: string } | null;
+  }
+}
+
+declare module "panel/notebook.js" {
+  export class Notebook {
+    constructor(model: { widget_manager: unknown }, el: HTMLElement);
+    readonly whyNot: string;
+    readonly canChange: boolean;
+  }
+}

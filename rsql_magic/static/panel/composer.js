@@ -36,6 +36,11 @@ export class Composer {
     );
     this.model.addEventListener("focus", () => this.fill(), { once: true });
     this.go = button("Send", "send", () => (this.running ? view.stop() : this.send()), { className: "rsql-go" });
+    this.does = button("Do it in the notebook instead of answering", "", () => this.toggle(), {
+      text: "Do",
+      className: "rsql-does",
+      "aria-pressed": "false",
+    });
     this.seen = button("Show exactly what would be sent", "eye", () => view.preview(), { text: "" });
     this.dropped = new Dropped(view);
     const choose = button("Add a picture, or a table from a file", "attach", () => this.dropped.chooser.click());
@@ -48,7 +53,7 @@ export class Composer {
       this.dropped.node,
       this.box,
       this.dropped.chooser,
-      make("div", { className: "rsql-row" }, this.model, choose, this.seen, make("span", { className: "rsql-grow" }), this.go),
+      make("div", { className: "rsql-row" }, this.does, this.model, choose, this.seen, make("span", { className: "rsql-grow" }), this.go),
     );
     this.node.addEventListener("submit", (event) => event.preventDefault());
     this.box.addEventListener("input", () => this.changed());
@@ -97,23 +102,45 @@ export class Composer {
     this.replaces = told?.id ?? "";
     this.banner.hidden = !told;
     this.text = told?.question ?? "";
+    if (told) this.doing = told.task === "do";
+    this.box.focus();
+  }
+
+  // Whether what is typed is to be done in the notebook, as changes of cells that the user decides about.
+  get doing() {
+    return this.does.getAttribute("aria-pressed") === "true";
+  }
+
+  set doing(on) {
+    this.does.setAttribute("aria-pressed", String(on));
+    this.box.placeholder = on
+      ? "Say what should change in the notebook …  you decide about each change"
+      : "Ask about your data …  @ names it, / for commands";
+  }
+
+  toggle() {
+    const why = this.view.notebook.whyNot;
+    if (why) this.view.say(why, true);
+    else this.doing = !this.doing;
     this.box.focus();
   }
 
   // What is sent, and the preview of it that was looked at.
   get message() {
-    const { text, replaces = "", seen } = this;
-    const message = { text, replaces, model: this.model.value, pictures: this.dropped.sent };
+    const { text, replaces = "", seen, doing } = this;
+    const how = { model: this.model.value, pictures: this.dropped.sent, doing: doing && !text.startsWith("/") };
+    const message = { text, replaces, ...how };
     return { ...message, seen: seen && seen.of === JSON.stringify(message) ? seen.name : "" };
   }
 
-  looked(name, { text, replaces, model, pictures }) {
-    this.seen = { name, of: JSON.stringify({ text, replaces, model, pictures }) };
+  looked(name, { text, replaces, model, pictures, doing }) {
+    this.seen = { name, of: JSON.stringify({ text, replaces, model, pictures, doing }) };
   }
 
   async send() {
     const { text, ...how } = this.message;
     if (!(text.trim() || how.pictures.length) || this.running) return;
+    if (how.doing && how.pictures.length) return this.view.say("Pictures go with questions; take them out, or ask.", true);
     const sent = await this.view.send(text, how);
     if (!sent) return; // the text stays where it can be mended
     this.seen = null;

@@ -12,8 +12,7 @@ export class Diff {
   constructor({ title, before, after, reason = "", notes = [], accept, reject, again = null }) {
     Object.assign(this, { before, after, accept, reject, again });
     this.state = make("p", { className: "rsql-note", role: "status", hidden: true });
-    const lines = lineDiff(before, after);
-    const count = (sign) => lines.filter((line) => line.sign === sign).length;
+    const { lines, counts } = changedLines(before, after);
     const said = make("div", { className: "rsql-reason" });
     this.take = button("Accept the change", "", () => this.decide(() => accept(false)), {
       text: "Accept",
@@ -30,11 +29,11 @@ export class Diff {
         "header",
         {},
         make("strong", { textContent: title }),
-        make("span", { className: "rsql-small", textContent: `+${count("+")} −${count("-")} lines` }),
+        make("span", { className: "rsql-small", textContent: counts }),
       ),
       said,
       ...notes.map((note) => make("p", { className: "rsql-note", textContent: `⚠ ${note}` })),
-      make("div", { className: "rsql-lines", tabIndex: 0, role: "region", "aria-label": "changed lines" }, ...drawn(lines)),
+      lines,
       this.state,
       make("div", { className: "rsql-row" }, this.take, this.takeAndRun, this.leave),
     );
@@ -64,8 +63,16 @@ export class Diff {
   }
 }
 
+// The lines of a change with what goes and what comes, and how many those are.
+export function changedLines(before, after) {
+  const found = before ? lineDiff(before, after) : after.split("\n").map((text) => ({ sign: "+", text }));
+  const count = (sign) => found.filter((line) => line.sign === sign).length;
+  const attributes = { className: "rsql-lines", tabIndex: 0, role: "region", "aria-label": "changed lines" };
+  return { lines: make("div", attributes, ...drawnLines(found)), counts: `+${count("+")} −${count("-")} lines` };
+}
+
 // Lines far from any change are folded.
-function drawn(lines) {
+function drawnLines(lines) {
   const near = lines.map((_, place) =>
     lines.slice(Math.max(0, place - AROUND), place + AROUND + 1).some(({ sign }) => sign !== " "),
   );
@@ -74,29 +81,29 @@ function drawn(lines) {
     let end = place;
     while (end < lines.length && !near[end]) end += 1;
     if (end - place > 1) nodes.push(folded(lines.slice(place, end)));
-    else if (end > place) nodes.push(line(lines[place]));
-    if (end < lines.length) nodes.push(line(lines[end]));
+    else if (end > place) nodes.push(drawnLine(lines[place]));
+    if (end < lines.length) nodes.push(drawnLine(lines[end]));
     place = end + 1;
   }
   return nodes;
 }
 
 function folded(lines) {
-  const open = button(`Show ${lines.length} lines that stay`, "", () => open.replaceWith(...lines.map(line)), {
+  const open = button(`Show ${lines.length} lines that stay`, "", () => open.replaceWith(...lines.map(drawnLine)), {
     text: `… ${lines.length} lines that stay`,
     className: "rsql-link rsql-folded",
   });
   return open;
 }
 
-const TAGS = { " ": "div", "-": "del", "+": "ins" };
+const LINE_TAGS = { " ": "div", "-": "del", "+": "ins" };
 
-function line({ sign, text, words }) {
+function drawnLine({ sign, text, words }) {
   const pieces = (words ?? [[text, false]]).map(([piece, differs]) =>
     differs ? make("mark", { textContent: piece }) : piece,
   );
   return make(
-    TAGS[sign],
+    LINE_TAGS[sign],
     { className: "rsql-line" },
     make("span", { className: "rsql-sign", textContent: sign === "-" ? "−" : sign, "aria-hidden": "true" }),
     make("code", {}, ...pieces),

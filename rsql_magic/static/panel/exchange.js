@@ -1,5 +1,6 @@
 // One exchange: a question with its answer.
 
+import { ChangeSet, budgetLine } from "./change_set.js";
 import { Code, SHOWN } from "./code.js";
 import { button, copy, make, span } from "./dom.js";
 import { drawnFrom, mentioned, output, passage, table } from "./parts.js";
@@ -35,6 +36,7 @@ export class Exchange {
       drawn: () => this.view.follow(),
     });
     this.drawResult();
+    this.drawChanges();
     this.text(0, this.waiting);
     if (this.told.state !== "running") this.prose.end();
   }
@@ -63,7 +65,9 @@ export class Exchange {
     else this.text(0, answer);
     if (this.told.state !== "running") this.prose?.end();
     this.drawResult();
-    if (this.prose) this.drawBelow();
+    if (!this.prose) return;
+    this.drawChanges();
+    this.drawBelow();
   }
 
   drawQuestion() {
@@ -91,6 +95,16 @@ export class Exchange {
         button("Edit and send again", "edit", () => this.view.composer.edit(this.told)),
       ),
     );
+  }
+
+  // The changes that the assistant proposes; once drawn, what became of them.
+  drawChanges() {
+    const { changes } = this.told;
+    if (this.set) this.set.update(changes);
+    else if (changes?.length) {
+      this.set = new ChangeSet(this);
+      this.said.after(this.set.node);
+    }
   }
 
   drawResult() {
@@ -244,7 +258,7 @@ export class Exchange {
   }
 
   drawBelow() {
-    const { state, status, sources, citations, problems, notes, error, footer, task } = this.told;
+    const { state, status, sources, citations, problems, notes, error, footer, task, agent } = this.told;
     const line = (text) => make("p", { className: "rsql-note", textContent: text });
     const parts = [...problems.map((problem) => line(`⚠ ${problem}`)), ...notes.map(line)];
     parts.unshift(...citations.map(passage));
@@ -252,6 +266,7 @@ export class Exchange {
     if (problems.length && state === "done") parts.push(this.correction(problems));
     if (state === "running")
       parts.push(make("p", { className: "rsql-status rsql-busy", textContent: status ? `${status} …` : "…" }));
+    if (agent) parts.push(make("p", { className: "rsql-small rsql-budget", textContent: budgetLine(agent) }));
     if (state === "stopped")
       parts.push(make("p", { className: "rsql-small", textContent: "Stopped; what had arrived is kept." }));
     if (error) parts.push(this.trouble(error));
@@ -268,8 +283,9 @@ export class Exchange {
     return make("p", {}, ask);
   }
 
-  status(status) {
+  status(status, agent) {
     this.told.status = status;
+    if (agent) this.told.agent = agent;
     if (this.prose) this.drawBelow();
   }
 
@@ -313,8 +329,9 @@ export class Exchange {
   }
 
   again(model = "") {
-    const { id, question, requested_model, about } = this.told;
-    this.view.send(question, { replaces: id, model: model || requested_model, about });
+    const { id, question, requested_model, about, task, agent } = this.told;
+    if (agent?.round) return this.view.resend(this);
+    return this.view.send(question, { replaces: id, model: model || requested_model, about, doing: task === "do" });
   }
 
   rate(rating) {

@@ -26,6 +26,7 @@ export class View {
     this.known = new Map(); // formulas by their text
     this.draw(el);
     this.watch();
+    this.forgetCells = this.notebook.watch(() => this.edits());
     this.ready = this.sync(); // what is sent before waits for it
   }
 
@@ -97,6 +98,21 @@ export class View {
     this.wire.detach();
     this.near.disconnect();
     this.unwatch?.();
+    this.forgetCells();
+  }
+
+  // Tell the results of a turn's cells once more, when an answer to them failed.
+  resend(exchange) {
+    const all = [...this.exchanges.values()];
+    all[all.indexOf(exchange) - 1]?.set?.send();
+  }
+
+  // Proposed changes are drawn anew when a cell was edited meanwhile; typing makes many edits.
+  edits() {
+    clearTimeout(this.edited);
+    this.edited = setTimeout(() => {
+      for (const { set } of this.exchanges.values()) set?.refresh();
+    }, 150);
   }
 
   keys(event) {
@@ -282,7 +298,7 @@ export class View {
     if (told.push === "exchange") return this.exchange(told.exchange, known);
     if (!known) return this.resync();
     if (told.push === "text") return known.text(told.at, told.text);
-    if (told.push === "status") return known.status(told.status);
+    if (told.push === "status") return known.status(told.status, told.agent);
     return undefined;
   }
 
@@ -308,10 +324,11 @@ export class View {
   }
 
   // Whether it was taken; what was looked at and is not what would be sent now is shown anew.
-  async send(text, { replaces = "", model = "", seen = "", about = null, pictures = [] } = {}) {
+  async send(text, { replaces = "", model = "", seen = "", about = null, pictures = [], doing = false } = {}) {
     await this.ready;
-    const message = { thread: this.thread, text, model, replaces, seen, about, pictures };
-    const told = await this.tried("ask", message, (error) =>
+    const message = { thread: this.thread, text, model, replaces, seen };
+    const asked = doing ? { ...message, notebook: this.notebook.told } : { ...message, about, pictures };
+    const told = await this.tried(doing ? "do" : "ask", asked, (error) =>
       error.kind === "Outdated" ? this.preview(true) : this.wrong(error),
     );
     if (!told) return false;
@@ -333,10 +350,11 @@ export class View {
   }
 
   async preview(changed = false) {
-    const { seen, ...message } = this.composer.message;
-    const told = await this.ask("preview", { thread: this.thread, ...message });
+    const { seen, doing, pictures, ...message } = this.composer.message;
+    const more = doing ? { notebook: this.notebook.told } : { pictures };
+    const told = await this.ask(doing ? "do_preview" : "preview", { thread: this.thread, ...message, ...more });
     if (!told) return;
-    this.composer.looked(told.seen, message);
+    this.composer.looked(told.seen, { ...message, doing, pictures });
     const notes = [changed && "The notebook has changed since you looked: this would be sent now.", ...told.notes];
     const send = () => {
       this.dismiss(this.root);

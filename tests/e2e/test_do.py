@@ -1,0 +1,156 @@
+"""The assistant changes a notebook: proposed, decided, run, told again, undone; in a real JupyterLab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from e2e import panel_lab
+from playwright.sync_api import expect
+
+SETUP = (
+    "%load_ext rsql_magic\nimport pandas as pd\nsales = pd.DataFrame({'region': ['N', 'S', 'N'], 'amount': [1, 2, 3]})"
+)
+WRONG = "print(sales.groupby('regoin').amount.sum())"
+RIGHT = "print(sales.groupby('region').amount.sum())"
+PANEL = "import rsql_magic\nrsql_magic.ChatPanel()"
+PROPOSAL = f"""\
+The column is called region.
+
+### edit cell 2: the column is called region
+```python
+{RIGHT}
+```
+
+### new cell after 2: keeps the sums in a file
+```python
+sales.to_csv('sums.csv')
+```
+
+### new cell after 2: the largest amount
+```python
+sales.amount.max()
+```
+"""
+AGAIN = """\
+One more.
+
+### new cell after 3: the smallest amount
+```python
+sales.amount.min()
+```
+"""
+SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
+SAVE = "() => window.jupyterapp.commands.execute('docmanager:save')"
+SAVED = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
+
+
+class Doing:
+    """A notebook with a panel, and the changes that are proposed last."""
+
+    def __init__(self, page):
+        self.notebook, self.page, self.panel = page, page.page, page.panel
+        self.cells = self.page.locator(".jp-Notebook .jp-Cell")
+
+    def do(self, text):
+        does = self.button("Do it in the notebook instead of answering")
+        if does.get_attribute("aria-pressed") == "false":
+            does.click()
+        return self.notebook.ask(text)
+
+    @property
+    def set(self):
+        return self.panel.locator(".rsql-changes").last
+
+    def change(self, title):
+        return self.set.get_by_role("group", name=title, exact=True)
+
+    def button(self, name):
+        return self.panel.get_by_role("button", name=name, exact=True)
+
+    def bytes(self):
+        self.page.evaluate(SAVE)
+        self.page.wait_for_function(SAVED)
+        return next(self.notebook.folder.glob("do_*.ipynb")).read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def pictured(request):
+    """How a test that fails leaves its notebook, in a folder that git ignores."""
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed and "doing" in request.fixturenames:
+        request.getfixturevalue("doing").page.screenshot(path=SCREENSHOTS / f"{request.node.originalname}.png")
+
+
+@pytest.fixture(scope="module")
+def doing(town):
+    page = town.page("jupyterlab", "do", [SETUP])
+    page.type_cell(WRONG)
+    page.type_cell(PANEL)
+    page.panel.wait_for()
+    doing = Doing(page)
+    yield doing
+    assert page.errors == []
+
+
+def test_a_task_becomes_changes_that_are_decided_run_told_again_and_undone(doing, town):
+    town.provider.answers |= {"task was": (AGAIN, 0.0), "Mend the sums": (PROPOSAL, 0.0)}
+    before = doing.bytes()
+    turn = doing.do("Mend the sums")
+    # Each change has its diff and its reason; the budget is shown.
+    edit = doing.change("Change 1: Edit cell 2")
+    expect(edit).to_contain_text("the column is called region")
+    edit.locator("del", has_text="regoin").wait_for()
+    edit.locator("ins", has_text="region").wait_for()
+    expect(turn.locator(".rsql-budget")).to_contain_text("1 of 12 calls")
+    # What would write a file is left out as long as it has no yes of its own.
+    writes = doing.change("Change 2: New cell after 2")
+    expect(writes).to_contain_text("writes or deletes files: sales.to_csv")
+    expect(writes).to_contain_text("It needs a yes of its own")
+    doing.button("Apply 2 of 3 and run").wait_for()
+    panel_lab.accessible(doing.page, ".rsql-panel")
+    doing.page.screenshot(path=SCREENSHOTS / "do_proposed.png")
+    count = doing.cells.count()
+    # By the keyboard alone: from the change to the button.
+    writes.get_by_label("Yes, this cell may do that.").focus()
+    doing.page.keyboard.press("Space")
+    doing.button("Apply and run").focus()
+    doing.page.keyboard.press("Enter")
+    # The cells are run in their order, and what they gave goes back.
+    expect(doing.cells).to_have_count(count + 2)
+    expect(doing.cells.nth(1).locator(".jp-OutputArea-output").first).to_contain_text("N    4")
+    expect(doing.cells.nth(3).locator(".jp-OutputArea-output").first).to_contain_text("3")
+    doing.change("Change 1: New cell after 3").wait_for(timeout=30_000)
+    assert (doing.notebook.folder / "sums.csv").exists()
+    told = town.provider.asked[-1]["messages"][-1]["content"]
+    assert "Edit cell 2 (the column is called region): applied" in told
+    assert "it ran" in told
+    assert "region" not in told.partition('<data kind="result"')[2].partition("</data")[0]  # at stats no output leaves
+    # Rejected, the rest of the turn changes nothing; undo restores the file's bytes.
+    doing.button("Reject all").click()
+    doing.panel.locator(".rsql-changes").first.get_by_role("button", name="Undo", exact=True).click()
+    doing.panel.get_by_text("The notebook is as it was.").wait_for()
+    expect(doing.cells).to_have_count(count)
+    assert doing.bytes() == before
+
+
+def test_an_edit_meanwhile_is_no_longer_fit_and_undo_leaves_what_was_changed_by_hand(doing, town):
+    town.provider.answers |= {"Mend the sums": (PROPOSAL, 0.0)}
+    doing.do("Mend the sums once more")
+    doing.button("Apply 2 of 3").wait_for()
+    cell = doing.cells.nth(1)
+    cell.locator(".cm-content").click()
+    doing.page.keyboard.press("Control+End")
+    doing.page.keyboard.insert_text("  # mine")
+    expect(doing.change("Change 1: Edit cell 2")).to_contain_text("it no longer fits")
+    doing.button("Apply 1 of 3").click()
+    expect(doing.change("Change 1: Edit cell 2")).to_contain_text("it no longer fits")
+    made = doing.cells.nth(2)
+    expect(made.locator(".cm-content")).to_have_text("sales.amount.max()")
+    made.locator(".cm-content").click()
+    doing.page.keyboard.press("Control+End")
+    doing.page.keyboard.insert_text("  # mine too")
+    doing.button("Undo").click()
+    doing.panel.get_by_text("The notebook was changed by hand since; this stays as it is: New cell after 2.").wait_for()
+    expect(made.locator(".cm-content")).to_have_text("sales.amount.max()  # mine too")
