@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rsql_magic.sql import Privacy
     from rsql_magic.text2sql import SQLResult
 
-__all__ = ["ChatPanel", "ask", "map", "sql_ai"]
+__all__ = ["ChatPanel", "artifact", "ask", "map", "sql_ai"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -186,6 +186,32 @@ def map(  # noqa: A001 - as a data frame's method is called; nothing here maps o
         made = rows.of(frame, question, {"answer": str} if returns is None else returns, options)
     screen.end()
     return made
+
+
+def artifact(name: str) -> Any:
+    """What an answer made, as the panel keeps it: rows as a pandas frame, a picture, a chart, a study sheet, or text.
+
+    Args:
+        name: Its id, as the panel's list of files gives it in code.
+
+    Raises:
+        BadInput: There is none of this id any more, or nothing is kept here.
+
+    Example:
+        >>> artifact("0a1b2c3d4e5f")  # doctest: +SKIP
+          origin       n
+        0    EWR  120835
+    """
+    import os
+
+    from rsql_magic.notebook import loaded
+    from rsql_magic.panel import Keeper, folder_of, value_of
+
+    magics = loaded(_shell())
+    keeper = magics.conversations.keeper if magics else Keeper(folder_of(os.environ), _assistant().settings)
+    keeper.flush(1.0)
+    artifacts = keeper.artifacts
+    return value_of(artifacts.one(name), artifacts.content(name))
 
 
 def ChatPanel(*, keep: bool = False) -> Panel:  # noqa: N802 - a class, which is imported at its first use

@@ -4,6 +4,7 @@ from .cell_changes import NoChange as NoChange
 from .chat_panel import ChatPanel as ChatPanel
 from .comm_views import CommViews as CommViews
 from .conversations import Conversations as Conversations
+from .kept.opening import value_of as value_of
 from .kept.progress import KeptSet as KeptSet
 from .kept.progress import StudySets as StudySets
 from .kept.store import Head as Head

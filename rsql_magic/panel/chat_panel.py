@@ -85,6 +85,10 @@ class ChatPanel:
         """The user's variables."""
         return self.shell.user_ns if self.shell is not None else {}
 
+    def knows_magic(self, magic: str) -> bool:
+        """Whether the shell has a cell magic, such as ``%%sql``."""
+        return self.shell is None or self.shell.find_cell_magic(magic.lstrip("%")) is not None
+
     # Showing.
 
     def show(self) -> None:
@@ -392,13 +396,13 @@ class _Answers:
     # A block of code as a cell, after one that loads its magic where that is not known yet.
     def cell(self, *, code: str, language: str = "", connection: str = "") -> dict[str, Any]:
         source = outputs.as_cell(code, language, connection or self._connection)
-        return {"cells": outputs.with_extensions([{"kind": "code", "source": source}], self._has_magic)}
+        return {"cells": outputs.with_extensions([{"kind": "code", "source": source}], self._panel.knows_magic)}
 
     # A conversation as Markdown, as JSON, or as cells.
     def export(self, *, thread: str, form: str = "markdown") -> dict[str, Any]:
         found = self._panel.threads.whole(thread)
         if form == "cells":
-            return {"cells": outputs.with_extensions(outputs.cells(found, self._connection), self._has_magic)}
+            return {"cells": outputs.with_extensions(outputs.cells(found, self._connection), self._panel.knows_magic)}
         name = "-".join(re.findall(r"\w+", found.name.lower())[:8]) or "conversation"
         if form == "json":
             return {"text": outputs.as_json(found.as_dict()), "name": f"{name}.json"}
@@ -407,10 +411,6 @@ class _Answers:
     @property
     def _connection(self) -> str:
         return self._panel.assistant.connections.in_use(self._panel.namespace)
-
-    def _has_magic(self, magic: str) -> bool:
-        shell = self._panel.shell
-        return shell is None or shell.find_cell_magic(magic.lstrip("%")) is not None
 
     # Send the gateway the user's rating; `kept` is the file that a good query was kept in as verified.
     def rate(self, *, thread: str, exchange: str, rating: str, comment: str = "") -> dict[str, Any]:

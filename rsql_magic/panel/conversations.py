@@ -43,6 +43,7 @@ class Conversations:
             lambda: self.keeper.writes and assistant.settings.copy_conversations,
         )
         self.keeper.wrote.append(self.copies.changed)
+        self.keeper.ending.append(self.copies.finish)
         self.watchers: list[Watcher] = []
         self.listed: list[Callable[[], None]] = self.keeper.listeners
         self.tasks: dict[str, AnswerTask] = {}  # by the ids of the pairs that they answer
@@ -58,8 +59,6 @@ class Conversations:
         """Hear no more of the magics, and write what is not written yet."""
         if self._heard in self._assistant.chat.watchers:
             self._assistant.chat.watchers.remove(self._heard)
-        self.keeper.flush(1.0)
-        self.copies.finish()
         self.keeper.close()
 
     def __iter__(self) -> Iterator[Thread]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from base64 import b64encode
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.display import safe_markdown
 from rsql_magic.errors import BadInput
 from rsql_magic.panel import outputs
 from rsql_magic.panel.kept.artifacts import PIECE
+from rsql_magic.panel.kept.opening import as_code, language_of, value_of
 from rsql_magic.study import as_markdown, sheet_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from rsql_magic.panel.chat_panel import ChatPanel
-    from rsql_magic.panel.kept.artifacts import Artifact, ArtifactStore
+    from rsql_magic.panel.kept.artifacts import ArtifactStore
 
 _LONGEST_SHOWN = 200_000  # bytes of a text that is shown
 
@@ -42,7 +41,7 @@ class FileRequests:
             return {"files": [], "refused": ""}
         keeper.flush(1.0)
         return {
-            "files": [asdict(one) for one in self._artifacts.listed(keeper.id_of(found))],
+            "files": [asdict(one) | {"code": as_code(one)} for one in self._artifacts.listed(keeper.id_of(found))],
             "refused": keeper.refused,
         }
 
@@ -57,7 +56,7 @@ class FileRequests:
         """Open a file: rows become a variable, text and pictures are shown."""
         one = self._artifacts.one(file)
         if one.kind == "table":
-            frame = frame_of(one, self._artifacts.content(file))
+            frame = value_of(one, self._artifacts.content(file))
             return {"variable": outputs.kept(frame, self._panel.namespace)}
         if one.kind == "picture":
             return {"image": b64encode(self._artifacts.content(file)).decode("ascii"), "name": one.name}
@@ -66,6 +65,19 @@ class FileRequests:
             return {"text": f"%rsql study {one.id[:6]}\n\n{as_markdown(sheet_of(content))}", "name": one.name}
         return {"text": content[:_LONGEST_SHOWN].decode("utf-8", "replace"), "name": one.name}
 
+    def insertion(self, *, file: str) -> dict[str, Any]:
+        """A file as cells: code as it is, a report as Markdown, and of all else code that opens it."""
+        one = self._artifacts.one(file)
+        if one.kind == "report":
+            text = self._artifacts.content(file).decode("utf-8", "replace")
+            return {"cells": [{"kind": "markdown", "source": safe_markdown(text)}]}
+        if not (language := language_of(one)):
+            return {"cells": [{"kind": "code", "source": as_code(one)}]}
+        code = self._artifacts.content(file).decode("utf-8", "replace").rstrip("\n")
+        connection = self._panel.assistant.connections.in_use(self._panel.namespace)
+        cell = {"kind": "code", "source": outputs.as_cell(code, language, connection)}
+        return {"cells": outputs.with_extensions([cell], self._panel.knows_magic)}
+
     def pin(self, *, file: str, on: bool) -> None:
         """Keep a file for as long as its conversation, or no longer."""
         self._artifacts.pin(file, on=bool(on))
@@ -73,11 +85,3 @@ class FileRequests:
     def drop(self, *, file: str) -> None:
         """Delete a file."""
         self._artifacts.delete(file)
-
-
-def frame_of(one: Artifact, content: bytes) -> pd.DataFrame:
-    """The rows of a kept table."""
-    import pandas as pd
-
-    file = io.BytesIO(content)
-    return pd.read_csv(file) if one.media == "text/csv" else pd.read_parquet(file)

@@ -23,6 +23,11 @@ import pandas as pd
 flights = pd.DataFrame({"origin": ["JFK", "LGA", "EWR"], "n": [3, 2, 1]})
 """
 PANEL = "import rsql_magic\nrsql_magic.ChatPanel()"
+DRAGGED = """node => {
+  const dataTransfer = new DataTransfer();
+  node.dispatchEvent(new DragEvent("dragstart", { dataTransfer }));
+  return dataTransfer.getData("text/plain");
+}"""
 ATTACKS = Path(__file__).parents[1] / "rsql_magic" / "markdown_cases" / "attacks.jsonl"
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 RICH = """\
@@ -253,6 +258,12 @@ def test_a_query_is_shown_with_its_rows_and_chart_and_saved(chat, provider):
     panel_lab.accessible(chat.page, ".rsql-sheet")
     files.get_by_role("button", name=re.compile(r"^Pin .*\.sql$")).press("Enter")
     files.get_by_role("button", name=re.compile(r"^Unpin .*\.sql$")).wait_for()
+    row = files.locator("li").filter(has_text=".parquet")
+    assert "rsql_magic.artifact(" in row.evaluate(DRAGGED)
+    files.get_by_role("button", name=re.compile(r"^Insert .*\.parquet$")).press("Enter")
+    chat.page.locator(".jp-Notebook .jp-CodeCell").filter(has_text="rsql_magic.artifact(").wait_for()
+    chat.panel.get_by_label("More").click()
+    chat.panel.get_by_text("Files of this conversation").click()
     files.get_by_role("button", name=re.compile(r"^Open .*\.parquet$")).press("Enter")
     files.wait_for(state="hidden")
     expect(chat.box).to_have_value(re.compile("@sql_"))

@@ -134,6 +134,40 @@ def test_an_answer_leaves_its_query_rows_chart_and_script(kernels, gateway, tmp_
     assert "gone" in later.do("file", file=files[f"{name}.png"]["id"])["error"]["message"]
 
 
+def test_files_become_cells_and_values(kernels, gateway, monkeypatch):
+    import rsql_magic
+
+    talk = kernels()
+    thread = talk.panel.threads.find(talk.thread)
+    thread.pairs.append(pair := MessagePair("q", "a", "done"))
+    _, media, content = making._table(frame := pd.DataFrame({"a": [1, 2]}))
+    made = [
+        NewArtifact("t1", pair.id, "table", "late flights.parquet", media, content),
+        NewArtifact("s1", pair.id, "script", "fit.R", "text/x-r", lambda: b"mean(x)\n"),
+        NewArtifact("q1", pair.id, "sql", "2013.sql", "application/sql", lambda: b"SELECT 1;\n"),
+        NewArtifact("c1", pair.id, "chart", "c.vl.json", "x/y", lambda: b'{"mark": "bar"}'),
+        NewArtifact("p1", pair.id, "picture", "p.png", "image/png", lambda: b"\x89PNG"),
+        NewArtifact("r1", pair.id, "report", "r.md", "text/markdown", lambda: b"# Means <script>"),
+    ]
+    talk.panel.threads.keeper.changed(thread, pair, made=lambda: made)
+    talk.panel.threads.keeper.flush()
+    cells = {one.id: talk.do("insertion", file=one.id)["cells"] for one in made}
+    assert cells["t1"][-1]["source"] == 'import rsql_magic\n\nlate_flights = rsql_magic.artifact("t1")\nlate_flights'
+    assert cells["p1"][-1]["source"] == 'import rsql_magic\n\nrsql_magic.artifact("p1")'
+    assert cells["s1"][-1]["source"] == "%%R\nmean(x)"
+    assert cells["q1"][-1]["source"].endswith("SELECT 1;")
+    assert cells["r1"][0]["kind"] == "markdown"
+    assert "<script>" not in cells["r1"][0]["source"]
+    assert talk.do("files", thread=talk.thread)["files"][0]["code"]
+    monkeypatch.setattr("rsql_magic.notebook.loaded", lambda _: SimpleNamespace(conversations=talk.panel.threads))
+    pd.testing.assert_frame_equal(rsql_magic.artifact("t1"), frame)
+    assert rsql_magic.artifact("s1") == "mean(x)\n"
+    assert rsql_magic.artifact("c1") == {"mark": "bar"}
+    assert rsql_magic.artifact("p1").data == b"\x89PNG"
+    with pytest.raises(BadInput, match="gone"):
+        rsql_magic.artifact("nothing")
+
+
 def test_rows_come_back_as_a_variable(kernels, gateway):
     talk = kernels()
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})

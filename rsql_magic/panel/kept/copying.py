@@ -133,7 +133,10 @@ class ConversationCopies:
             listed = gateway.get("sessions", timeout=_QUICK)["sessions"]
             known = dict(store.rows("SELECT conversation, changed FROM copied"))
             news = [one for one in listed if one["id"] not in here or one["changed"] != known.get(here[one["id"]].id)]
+            end = time.monotonic() + 2 * _QUICK
             for one in news[:_MOST]:
+                if time.monotonic() > end:  # the others come when a panel opens the next time
+                    break
                 whole = gateway.get(f"sessions/{quote(str(one['id']), safe='')}", timeout=_QUICK)
                 self._take(whole, here.get(one["id"]))
                 fetched += 1

@@ -59,6 +59,7 @@ class Keeper:
     ) -> None:
         self.trouble = ""  # why nothing is written now, in a sentence or two
         self.refused = ""  # why the last file that was not kept is not, in a sentence
+        self.ending: list[Callable[[], None]] = []  # called when all is written and the file is about to be closed
         self.wrote: list[Callable[[str], None]] = []  # called with the id of a conversation that was written
         self.listeners: list[Callable[[], None]] = []  # called when `trouble` changes
         self._folder, self._settings, self._path, self._batch = folder, settings, path, batch
@@ -208,6 +209,8 @@ class Keeper:
         """Write what is left, and close the file."""
         if self._thread is not None and not self._closed:
             self.flush(_IN_TROUBLE if self.trouble else _AT_END)
+            for end in self.ending:
+                end()
         with self._there:
             self._closed = True
             self._there.notify_all()

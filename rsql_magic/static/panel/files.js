@@ -43,9 +43,12 @@ export class Files {
       "aria-pressed": String(file.pinned),
     });
     const tool = (text, work) => button(`${text} ${file.name}`, "", work, { text, className: "rsql-link" });
-    const tools = [tool("Save", () => this.save(file)), pin, tool("Delete", () => this.drop(file))];
-    const row = make("li", {}, open, make("span", { className: "rsql-tools" }, ...tools));
+    const insert = this.view.notebook.cells ? tool("Insert", () => this.insert(file)) : "";
+    const tools = [insert, tool("Save", () => this.save(file)), pin, tool("Delete", () => this.drop(file))];
+    const row = make("li", { draggable: true }, open, make("span", { className: "rsql-tools" }, ...tools));
     row.dataset.file = file.id;
+    // Dropped into a cell it is the code that opens it.
+    row.addEventListener("dragstart", (event) => event.dataTransfer.setData("text/plain", file.code));
     return row;
   }
 
@@ -60,6 +63,14 @@ export class Files {
       const picture = make("img", { src: `data:image/png;base64,${told.image}`, alt: told.name, className: "rsql-image" });
       this.view.dialog(told.name, make("div", { className: "rsql-kept" }, picture));
     } else this.view.show(told.name, told.text);
+  }
+
+  async insert({ id: file }) {
+    const told = await this.view.ask("insertion", { file });
+    if (!told) return;
+    this.view.dismiss(this.view.root);
+    this.view.notebook.insert(told.cells);
+    this.view.say("Inserted below.");
   }
 
   async save({ id: file }) {

@@ -33,6 +33,7 @@ export const REQUESTS = {
   files: ["thread"],
   file: ["file", "piece"],
   load: ["file"],
+  insertion: ["file"],
   pin: ["file", "on"],
   drop: ["file"],
   formulas: ["tex"],

@@ -606,6 +606,7 @@ export class View {
     if (target.closest?.(".rsql-menu, .rsql-sheet") || this.opener?.contains(target)) return;
     const open = [this.menu, this.more, this.sheet].filter((node) => !node.hidden);
     for (const node of open) node.hidden = true;
+    if (this.sheet.hidden) this.sheet.replaceChildren();
     if (open.length) this.opener?.setAttribute("aria-expanded", "false");
     if (open.length && target === this.root) this.opener?.focus();
   }
