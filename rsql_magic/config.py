@@ -44,6 +44,11 @@ class Rsql(Configurable):
         "",
         help="Model that finds passages by meaning too; all text of the documents is sent to it. Empty: words alone.",
     )
+    completion_model = Unicode(
+        "",
+        help="Model that completes code in cells by JupyterLab's inline completion (docs/panel.md). Empty: none.",
+    )
+    completions_per_minute = Integer(20, min=1, help="Most completions that a notebook asks for in a minute.")
     query_log = Bool(
         False,
         help="Learn from the database's own log (PostgreSQL's pg_stat_statements) which tables are used and joined.",

@@ -2,6 +2,7 @@
 
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { ICommandPalette } from "@jupyterlab/apputils";
+import { ICompletionProviderManager } from "@jupyterlab/completer";
 import { ILauncher } from "@jupyterlab/launcher";
 import { INotebookTracker, type Cell, type NotebookPanel } from "@jupyterlab/notebook";
 import { IRenderMimeRegistry } from "@jupyterlab/rendermime";
@@ -10,6 +11,7 @@ import { IStatusBar } from "@jupyterlab/statusbar";
 import type { Token } from "@lumino/coreutils";
 import panelStyle from "panel/panel.css";
 import { about, selected, textOf } from "./cell_source";
+import { Completion } from "./completion";
 import { FailedCells } from "./failed_cells";
 import { Sidebar, icon } from "./sidebar";
 import ownStyle from "./sidebar.css";
@@ -100,6 +102,9 @@ function activate(
   const item = new StatusItem(sidebar, open);
   service(IStatusBar)?.registerStatusItem("rsql:status", { item, align: "right", rank: 150 });
 
+  const completion = new Completion(tracker, (notebook) => sidebar.beside(notebook).channel);
+  service(ICompletionProviderManager)?.registerInlineProvider(completion);
+
   void service(ISettingRegistry)
     ?.load(ID)
     .then((settings) => {
@@ -121,9 +126,14 @@ function fenced(code: string): string {
 }
 
 // What a front end lacks, such as the launcher in Notebook 7, is left out.
-const optional = [ILayoutRestorer, ICommandPalette, ILauncher, IStatusBar, ISettingRegistry].filter(
-  (token) => token,
-) as Token<unknown>[];
+const optional = [
+  ILayoutRestorer,
+  ICommandPalette,
+  ICompletionProviderManager,
+  ILauncher,
+  IStatusBar,
+  ISettingRegistry,
+].filter((token) => token) as Token<unknown>[];
 
 const plugin: JupyterFrontEndPlugin<void> = {
   id: ID,

@@ -213,6 +213,7 @@ declare module "@jupyterlab/notebook" {
     readonly currentChanged: ISignal<INotebookTracker, NotebookPanel | null>;
     readonly widgetAdded: ISignal<INotebookTracker, NotebookPanel>;
     forEach(work: (panel: NotebookPanel) => void): void;
+    find(test: (panel: NotebookPanel) => boolean): NotebookPanel | undefined;
   }
   export const INotebookTracker: Token<INotebookTracker>;
   export const NotebookActions: {
@@ -266,6 +267,30 @@ declare module "@jupyterlab/application" {
     add(widget: Widget, name: string): void;
   }
   export const ILayoutRestorer: Token<ILayoutRestorer>;
+}
+
+declare module "@jupyterlab/completer" {
+  import type { Token } from "@lumino/coreutils";
+  export interface InlineRequest {
+    readonly text: string;
+    readonly offset: number;
+  }
+  export interface InlineContext {
+    readonly widget: unknown;
+  }
+  export interface InlineItems {
+    items: { insertText: string }[];
+  }
+  export interface InlineCompletionProvider {
+    readonly name: string;
+    readonly identifier: string;
+    readonly schema?: object;
+    fetch(request: InlineRequest, context: InlineContext): Promise<InlineItems>;
+  }
+  export interface ICompletionProviderManager {
+    registerInlineProvider(provider: InlineCompletionProvider): void;
+  }
+  export const ICompletionProviderManager: Token<ICompletionProviderManager>;
 }
 
 declare module "@jupyterlab/apputils" {

@@ -22,6 +22,7 @@ from rsql_magic.panel.file_requests import FileRequests
 from rsql_magic.panel.kept.making import of_outputs
 from rsql_magic.panel.questions import Message, Questions
 from rsql_magic.panel.sharing_requests import SharingRequests
+from rsql_magic.panel.suggestions import Suggestions
 from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class ChatPanel:
         self.threads.listed.append(self.push_heads)
         self.questions = Questions(self)
         self.changes = CellChanges(self)
+        self.suggestions = Suggestions(self)
         self.turns = AgentTurns(self)
         self.uploads = uploads.Uploads()
         self._slow = ThreadPoolExecutor(8, thread_name_prefix="rsql-panel")
@@ -521,6 +523,13 @@ class _Changing:
 
     def change_stop(self, *, change: str) -> None:
         self._panel.changes.stop(change)
+
+    # Code for the cursor between two parts of a cell.
+    def suggest(self, *, suggest: str, before: str, after: str) -> dict[str, Any]:
+        return self._panel.suggestions.suggest(before, after, suggest)
+
+    def suggest_stop(self, *, suggest: str) -> None:
+        self._panel.suggestions.stop(suggest)
 
 
 _REQUESTS = (_Conversing, _Writing, _Answers, _Changing, _Doing, FileRequests, SharingRequests)

@@ -22,7 +22,10 @@ FIRST_PAINT = """async () => {
   const box = () => document.querySelector(".rsql-sidebar textarea")?.getBoundingClientRect().height;
   window.jupyterapp.commands.execute("rsql:open");
   while (!box() && performance.now() - begun < 10000) await new Promise(requestAnimationFrame);
-  return performance.now() - begun;
+  const drawn = performance.now() - begun;
+  await new Promise(requestAnimationFrame);
+  await new Promise((painted) => setTimeout(painted));
+  return [drawn, performance.now() - begun];
 }"""
 # What happens in the sidebar: changes of its nodes, and messages to the kernel.
 WATCH = """() => {
@@ -100,7 +103,9 @@ def sent(provider):
 
 
 def test_it_is_there_at_once_and_talks_about_the_notebook_beside_it(side, provider):
-    assert side.page.evaluate(FIRST_PAINT) <= 200
+    drawn, painted = side.page.evaluate(FIRST_PAINT)
+    print(f"the sidebar was drawn after {drawn:.0f} ms, and painted with the page after {painted:.0f} ms")
+    assert drawn <= 200
     side.ask("How many rows has flights?")
     assert "3 rows × 2 columns" in provider.asked[-1]["messages"][-1]["content"]
     # The magics were loaded without a trace: the next cell has the next number.
@@ -264,6 +269,14 @@ def test_hostile_words_do_nothing_in_the_sidebar_and_in_a_diff(side, provider):
     side.button("Reject the change (Esc)").click()
 
 
+def test_a_kernel_that_restarts_keeps_what_was_said(side, provider):
+    turns = side.turns.count()
+    side.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    side.sidebar.locator(".rsql-banner").wait_for(state="hidden", timeout=30_000)
+    side.ask("Are you there?")
+    expect(side.turns).to_have_count(turns + 1)  # those of the kernel before it too
+
+
 BARE = """\
 import pathlib, sys
 class Missing:
@@ -336,14 +349,6 @@ def test_two_pages_show_the_same_conversation_and_a_renamed_notebook_goes_on(sid
     side.ask("And when its file is gone?")
 
 
-def test_a_kernel_that_restarts_keeps_what_was_said(side, provider):
-    turns = side.turns.count()
-    side.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
-    side.sidebar.locator(".rsql-banner").wait_for(state="hidden", timeout=30_000)
-    side.ask("Are you there?")
-    expect(side.turns).to_have_count(turns + 1)  # those of the kernel before it too
-
-
 def test_notebook_7_has_it_too(town, provider):
     provider.answers["Fix"] = ("```python\nprint(42)\n```", 0.0)
     side = Side(town.page("notebook", "seven", [FLIGHTS]))
@@ -376,4 +381,33 @@ def test_what_is_accepted_in_a_read_only_notebook_is_known_to_be_a_copy(town, pr
         side.button("Propose a fix of this cell").click()
         side.diff.filter(has_text="This notebook is read-only").wait_for()
     finally:
+        page.close()
+
+
+COMPLETER = "@jupyterlab/completer-extension:inline-completer"
+SAVE = "([id, raw]) => window.jupyterapp.serviceManager.settings.save(id, raw)"
+
+
+def test_code_is_suggested_while_somebody_types_once_that_is_turned_on(side, town, provider):
+    provider.answers["cursor"] = ("upby('origin').sum()", 0.0)
+    side.page.evaluate(SAVE, [COMPLETER, json.dumps({"providers": {"@rsql/lab:completion": {"enabled": True}}})])
+    # JupySQL's plugin keeps JupyterLab from drawing any inline completion.
+    without_plugin = town.folder / "config" / "labconfig" / "page_config.json"
+    without_plugin.parent.mkdir(parents=True, exist_ok=True)
+    without_plugin.write_text(json.dumps({"disabledExtensions": {"jupysql-plugin": True}}))
+    page = panel_lab.Page(town.browser, town.lab, town.folder, "typing", [])
+    try:
+        page.type_cell(f"{FLIGHTS}\n%load_ext rsql_magic\n%config Rsql.completion_model = 'other'")
+        page.page.locator(".jp-Notebook .jp-Cell").last.click()
+        page.page.keyboard.press("Enter")
+        page.page.keyboard.type("flights.gro", delay=20)
+        page.page.locator(".jp-GhostText", has_text="upby('origin').sum()").wait_for()
+        assert provider.asked[-1]["model"] == "other"
+        assert "flights.gro<cursor>" in provider.asked[-1]["messages"][-1]["content"]
+        page.page.keyboard.press("Tab")
+        expect(page.page.locator(".jp-Notebook .jp-Cell").last).to_contain_text("flights.groupby('origin').sum()")
+        assert page.errors == []
+    finally:
+        side.page.evaluate(SAVE, [COMPLETER, "{}"])
+        without_plugin.unlink()
         page.close()

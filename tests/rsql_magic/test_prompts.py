@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
+from panel_talk import Talk
 
 SENT = Path(__file__).parent / "sent"
 WRITE = os.environ.get("RSQL_SNAPSHOTS") == "write"  # tests themselves see no such variable
@@ -72,3 +73,15 @@ def test_a_question_about_frames(ip, gateway):
     ip.run("%ask How long are visits on average?")
     ip.run("%ask And in the north?")
     check("ask", gateway.requests)
+
+
+def test_a_change_of_a_cell_and_a_suggestion(sales, gateway, assistant):
+    assistant.settings.completion_model = "qwen"
+    talk = Talk(sales, assistant)
+    cell = "%%time\ntotal = sales['regoin'].sum()  # {{not}} a field"
+    gateway.replies = ["```python\ntotal = 1\n```", "```python\ntotal = 2\n```", "'amount'"]
+    talk.do("change", change="1", source=cell, about={"source": cell, "name": "KeyError", "value": "'regoin'"})
+    talk.do("change", change="2", source="total = 3", instruction="make it faster", whole=f"x = 1\ntotal = 3\n{cell}")
+    talk.do("suggest", suggest="3", before="total = sales[", after="].sum()")
+    check("cells", gateway.requests)
+    talk.panel.close()

@@ -41,6 +41,8 @@ export const REQUESTS = {
   change: ["change", "source", "about", "instruction", "whole", "seen"],
   change_preview: ["source", "about", "instruction", "whole"],
   change_stop: ["change"],
+  suggest: ["suggest", "before", "after"],
+  suggest_stop: ["suggest"],
   do: ["thread", "text", "notebook", "model", "replaces", "seen"],
   do_preview: ["thread", "text", "notebook", "model", "replaces"],
   do_run: ["thread", "exchange", "changes", "agreed"],
