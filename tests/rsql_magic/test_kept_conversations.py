@@ -547,7 +547,8 @@ def typed(ip, gateway, monkeypatch, tmp_path, capsys):
         ip.run(cell)
         return capsys.readouterr().out
 
-    return run
+    yield run
+    loaded(ip).conversations.close()
 
 
 def test_the_commands_list_search_open_export_and_delete(typed, ip, gateway, tmp_path):

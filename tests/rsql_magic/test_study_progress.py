@@ -151,6 +151,7 @@ def test_a_set_is_kept_with_its_progress_and_practised_again(ip, gateway, monkey
     assert conversations.keeper.store.rows("SELECT count(*) FROM progress") == [(0,)]
     kept.progress.answer(0, KNOWN)  # a set that is gone can still be looked at
     assert StudySets(conversations.keeper).all() == []
+    conversations.close()
 
 
 def test_a_panel_that_is_open_hears_the_first_question_of_a_cell(shell, client, monkeypatch, gateway):

@@ -63,7 +63,7 @@ def _last_pair(
     store: ConversationStore, conversation: str, sought: Sequence[str], escaped: Sequence[str]
 ) -> tuple[str, str] | None:
     for pair, body in store.bodies(conversation):
-        # Most is ASCII, where lower case is the same and ten times as quick.
+        # Of ASCII alone, lower case is the same and ten times as quick.
         record = body.lower().decode() if body.isascii() else body.decode("utf-8", "replace").casefold()
         if not all(word in record for word in escaped):
             continue

@@ -357,6 +357,8 @@ _WRITER = f"{socket.gethostname()} {os.getpid()}"
 
 
 def _lives(writer: str) -> bool:
+    if not writer:
+        return False
     host, _, process = writer.rpartition(" ")
     if writer == _WRITER or host != socket.gethostname() or os.name != "posix":
         return False
