@@ -52,6 +52,7 @@ export async function install(kernel: Kernel, told: (text: string) => void): Pro
   const { content } = await future.done;
   // %pip raises nothing when pip fails; how that ended stands in this name.
   if (content.user_expressions?.["ended"]?.data?.["text/plain"] === "0") return;
-  const reason = said.match(/^ERROR: .*/m)?.[0] ?? said.trim().split("\n").at(-1) ?? `${content.evalue ?? ""}`;
+  const lines = said.split("\n").filter((line) => line.trim() && !line.startsWith("Note: "));
+  const reason = lines.find((line) => line.startsWith("ERROR: ")) ?? lines.at(-1) ?? String(content.evalue ?? "");
   throw new Trouble("missing", `pip could not install ${PACKAGE}. ${reason}`, "Ask whoever looks after this server.");
 }

@@ -44,6 +44,8 @@ test("the package is installed into the kernel, and what pip says of a failure i
   assert.deepEqual(told, ["Successfully installed rsql-jupyter\n"]);
   const failing = new FakeKernel({ pip: "ERROR: No matching distribution found for rsql-jupyter\n" });
   await assert.rejects(install(failing as never, () => undefined), /No matching distribution/);
+  const without = new FakeKernel({ pip: "ERRORS\n/bin/python: No module named pip\nNote: you may need to restart\n" });
+  await assert.rejects(install(without as never, () => undefined), /No module named pip/);
 });
 
 test("what a view asks before the kernel is ready is sent then, in order and once", async () => {
