@@ -11,13 +11,12 @@ import time
 
 import httpx
 import pytest
-from panel_talk import Talk
+from panel_talk import Loop, Talk, in_thread
 
 from rsql_magic.errors import BudgetSpent
 from rsql_magic.gateway import LLMClient, Stop, TurnBudget
+from rsql_magic.panel.answer_task import MainThread
 from rsql_magic.panel.consent_net import ConsentNet
-
-pytestmark = pytest.mark.usefixtures("without_r")
 
 CELLS = [
     {"id": "a", "type": "code", "source": "import pandas as pd", "state": "run [1]"},
@@ -41,7 +40,9 @@ sales.groupby('region').amount.sum().to_csv('sums.csv')
 
 
 @pytest.fixture
-def talk(sales, assistant):
+def talk(sales, assistant, request):
+    if "real_r" not in request.fixturenames:
+        request.getfixturevalue("without_r")
     talk = Talk(sales, assistant)
     yield talk
     talk.panel.close()
@@ -107,6 +108,13 @@ def test_code_that_is_wrong_goes_back_once_and_then_says_so_at_the_change(talk, 
     (change,) = do(talk)["changes"]
     assert "does not parse" in sent(gateway)
     assert change["findings"] == ["sales has no column 'regio'. Did you mean 'region'?"]
+
+
+def test_a_file_that_nobody_named_is_not_read_where_frames_are(talk, gateway):
+    reply = "### new cell after 2: why\n```python\nsales = pd.read_csv('sales_of_2024.csv')\nsales.describe()\n```"
+    gateway.replies = [reply, reply]
+    (change,) = do(talk)["changes"]
+    assert "sales_of_2024.csv" in " ".join(change["findings"])
 
 
 def test_words_without_changes_are_an_answer(talk, gateway):
@@ -306,6 +314,22 @@ def test_a_turn_is_kept_with_the_conversation(talk, gateway):
     kept = read(written(pair))
     assert [dict(each) for each in kept.changes] == [dict(each) for each in pair.changes]
     assert kept.agent == pair.agent
+
+
+def test_r_is_parsed_by_r_and_judged_with_what_its_session_holds(talk, gateway, real_r):
+    from rsql_magic.context import r
+
+    r.run_r("sums <- function(x) sum(x); scores <- data.frame(points = 1:3)")
+    block = "### new cell after 2: why\n```r\n{}\n```"
+    codes = ["mean(scores$points)", "sums(scores$points)", "saveRDS(scores, 'a.rds')"]
+    gateway.replies = ["\n".join(map(block.format, codes))]
+    talk.panel.main_thread = MainThread(loop := Loop())
+    _, done = in_thread(lambda: do(talk))
+    loop.run_until(lambda: done)
+    plain, own, writes = done[0]["changes"]
+    assert (plain["effects"], plain["findings"], plain["source"]) == ([], [], "%%R\nmean(scores$points)")
+    assert [each["kind"] for each in own["effects"]] == ["unknown"]
+    assert [each["kind"] for each in writes["effects"]] == ["files"]
 
 
 # The net below cells that run.

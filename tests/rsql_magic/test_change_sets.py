@@ -157,6 +157,7 @@ BLOCK = "```python\ny\n```"
         ("### new cell: why\n" + BLOCK, "does not say where"),
         ("### new cell after 1: why\n```python\n\n```", "has 0 characters"),
         ("### new cell after 1: why\n```rust\ny\n```", "marked 'rust'"),
+        ("### new cell after 1: REASON\n```python\nCODE\n```", "the words of the form"),
         ("".join(f"### new cell after 1: {n}\n```python\n{n}\n```\n" for n in range(21)), "There are 21 changes"),
         (f"### new cell after 1: x\n```python\n{'y' * 100_001}\n```", "100,001 characters"),
     ],

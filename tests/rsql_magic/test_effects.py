@@ -158,9 +158,9 @@ def test_objects_of_the_session_are_known_by_their_class():
 
 
 def test_r_with_packages_that_may_do_anything_cannot_be_told():
-    names = SessionNames(r_packages=("dplyr", "httr"), r_functions=frozenset({"mine"}))
+    names = SessionNames(r_packages=("dplyr 1.1.4", "httr 1.4.7"), r_functions=frozenset({"mine"}))
     assert {each.kind for each in effects_of("%%R\nmean(1)", names)} == {"unknown"}
-    names = SessionNames(r_packages=("package:dplyr",), r_functions=frozenset({"mine"}))
+    names = SessionNames(r_packages=("dplyr 1.1.4",), r_functions=frozenset({"mine"}))
     assert effects_of("%%R\nmean(1)", names) == ()
     assert {each.kind for each in effects_of("%%R\nmine(1)", names)} == {"unknown"}
 

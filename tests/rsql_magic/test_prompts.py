@@ -85,3 +85,17 @@ def test_a_change_of_a_cell_and_a_suggestion(sales, gateway, assistant):
     talk.do("suggest", suggest="3", before="total = sales[", after="].sum()")
     check("cells", gateway.requests)
     talk.panel.close()
+
+
+def test_a_task_for_the_notebook_its_repair_and_its_results(sales, gateway, assistant):
+    talk = Talk(sales, assistant)
+    cells = [{"id": "a", "type": "code", "source": "sales.groupby('regoin').amount.sum()", "state": "failed [1]"}]
+    good = "Mended.\n\n### edit cell 1: it is called region\n```python\nsales.groupby('region').amount.sum()\n```"
+    gateway.replies = [good.replace("cell 1", "cell 2"), good, "It is done."]
+    place = {"thread": talk.thread, "notebook": {"cells": cells}}
+    first = talk.ended(talk.do("do", text="Mend the sums", **place)["exchange"]["id"])
+    results = [{"change": "c1", "state": "ran", "outputs": ["N 40"], "error": None}]
+    step = talk.do("do_results", exchange=first["id"], results=results, **place)
+    talk.ended(step["exchange"]["id"])
+    talk.panel.close()
+    check("do", gateway.requests)

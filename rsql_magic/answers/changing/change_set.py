@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rsql_magic.answers.changing.notebook_cells import NotebookCell, NotebookCells
 
 MOST_CHANGES = 20
+_FORM = frozenset({"THE WHOLE CELL, COPIED AND CORRECTED", "CODE", "TEXT"})  # as prompts/do.md has it
 _LONGEST = 100_000  # characters of one cell
 _LONGEST_REASON = 300
 _LONGEST_WORDS = 4_000
@@ -237,12 +238,10 @@ def _change(heading: _Heading, cells: NotebookCells, shown: Collection[int], sql
         raise wrong(f"there is no cell {heading.number}; there are 1 to {len(cells.cells)}.")
     if count != 1:
         raise wrong(f"there {'is no block' if not count else f'are {count} blocks'} below; put the whole cell in one.")
-    written, code = heading.blocks[0]
-    language = _LANGUAGES.get(written, written)
-    if language not in _KNOWN:
-        raise wrong(f"its block is marked {one_line(written, 20)!r}; use python, r, sql or markdown.")
-    if not code.strip() or len(code) > _LONGEST:
-        raise wrong(f"its block has {len(code):,} characters; a cell has 1 to {_LONGEST:,}.")
+    language, code = heading.blocks[0]
+    language = _LANGUAGES.get(language, language)
+    if unusable := _unusable(language, code):
+        raise wrong(unusable)
     reason = heading.reason or one_line(" ".join(heading.prose), _LONGEST_REASON)
     if heading.kind == "add":
         kind: Literal["code", "markdown"] = "markdown" if language == "markdown" else "code"
@@ -257,6 +256,15 @@ def _change(heading: _Heading, cells: NotebookCells, shown: Collection[int], sql
         raise wrong("its block is the cell as it is.")
     kind = "code" if cell.type == "code" else "markdown"
     return Change("edit", cell.id, cell.number, kind, source, cell.source, reason)
+
+
+# Why a block is no cell; empty where it is one.
+def _unusable(language: str, code: str) -> str:
+    if language not in _KNOWN:
+        return f"its block is marked {one_line(language, 20)!r}; use python, r, sql or markdown."
+    if not code.strip() or len(code) > _LONGEST:
+        return f"its block has {len(code):,} characters; a cell has 1 to {_LONGEST:,}."
+    return "its block holds the words of the form; write the cell itself." if code.strip() in _FORM else ""
 
 
 # The source of a cell from a block, with the first line that its language needs.

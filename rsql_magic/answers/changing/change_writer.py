@@ -161,7 +161,7 @@ class ChangeWriter(AnswerWriter):
         block, dialect = Block(language, code), self.catalog.dialect if self.catalog else ""
         if language == "r":
             return [_sentence(each) for each in self._wrong_in_r([block])]
-        found = check_code([block], dialect, None)
+        found = check_code([block], dialect, self.question.text if self.gathered.has_frames else None)
         if not found and language == "sql" and self.catalog is not None:
             found = self._wrong_in_sql(code)
         return [_sentence(each) for each in found]

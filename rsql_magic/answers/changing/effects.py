@@ -62,7 +62,7 @@ class SessionNames:
     """What is known of the session that a cell would run in."""
 
     python: Mapping[str, SessionName] = field(default_factory=dict)
-    r_packages: tuple[str, ...] = ()  # attached
+    r_packages: tuple[str, ...] = ()  # attached, with their versions
     r_functions: frozenset[str] = frozenset()  # the user's own
     dialect: str = "duckdb"  # of the connection in use
 

@@ -120,7 +120,8 @@ class NotebookCells:
             return "The notebook has no cells yet."
         shown = self.within(tokens)
         absent = _ranges({cell.number for cell in self.cells} - {cell.number for cell in shown})
-        active = f"The notebook has {len(self.cells)} cells; cell {self.active + 1} is the active one."
+        count = f"{len(self.cells)} cell{'s' * (len(self.cells) > 1)}"
+        active = f"The notebook has {count}; cell {self.active + 1} is the active one."
         left_out = f" Not shown, and not to be edited: {absent}." if absent else ""
         return "\n\n".join([f"{active}{left_out}", *(cell.text() for cell in shown)])
 

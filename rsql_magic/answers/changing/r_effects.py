@@ -139,7 +139,7 @@ def r_effects(code: str, names: SessionNames) -> Iterator[Effect]:
         yield Effect("unknown", "it does not parse")
         return
     for package in names.r_packages if tokens else ():
-        if package.removeprefix("package:") not in _COMPUTES:
+        if package.partition(" ")[0] not in _COMPUTES:  # "dplyr 1.1.4", as the session tells it
             yield Effect("unknown", f"the attached package {package} may do anything")
     yield from _RCode(tokens, names).effects()
 
