@@ -54,3 +54,12 @@ export function about(cell: Cell | null | undefined): Content | null {
   const error = QUESTION.test(source) ? null : errorOf(cell?.model?.outputs);
   return error && { source, ...error };
 }
+
+// The language that the head of a card of code names.
+export const languageOf = (head: string): string => head.trim().toLowerCase();
+
+// The connection that a cell of %%sql_ai asks; empty for the one in use.
+export function connectionOf(source: string): string {
+  const [, first = ""] = /^\s*%%sql_ai[ \t]+(\S+)/.exec(source) ?? [];
+  return first.startsWith("-") ? "" : first;
+}

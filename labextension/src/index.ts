@@ -11,6 +11,8 @@ import { IStatusBar } from "@jupyterlab/statusbar";
 import type { Token } from "@lumino/coreutils";
 import panelStyle from "panel/panel.css";
 import { about, selected, textOf } from "./cell_source";
+import type { Services } from "./cell_tools";
+import { CodeCards } from "./code_cards";
 import { Completion } from "./completion";
 import { FailedCells } from "./failed_cells";
 import { Sidebar, icon } from "./sidebar";
@@ -38,22 +40,21 @@ function activate(
   const open = (): void => shell.activateById(sidebar.id);
   service(ILayoutRestorer)?.add(sidebar, sidebar.id);
 
-  const cells = new FailedCells(
-    {
-      channel: (notebook) => sidebar.beside(notebook).channel,
-      openSidebar: open,
-      run: (notebook, cell) => {
-        notebook.content.activeCellIndex = notebook.content.widgets.indexOf(cell);
-        void commands.execute("notebook:run-cell");
-      },
-      explain: async (_, text, how) => {
-        open();
-        const view = await sidebar.current?.ready();
-        await view?.send(text, how);
-      },
+  const services: Services = {
+    channel: (notebook) => sidebar.beside(notebook).channel,
+    openSidebar: open,
+    run: (notebook, cell) => {
+      notebook.content.activeCellIndex = notebook.content.widgets.indexOf(cell);
+      void commands.execute("notebook:run-cell");
     },
-    tracker,
-  );
+    explain: async (_, text, how) => {
+      open();
+      const view = await sidebar.current?.ready();
+      await view?.send(text, how);
+    },
+  };
+  const cells = new FailedCells(services, tracker);
+  new CodeCards(services, tracker);
 
   const active = (): { notebook: NotebookPanel; cell: Cell } | null => {
     const notebook = tracker.currentWidget;

@@ -164,6 +164,7 @@ declare module "@jupyterlab/notebook" {
     readonly sharedModel: SharedCell;
     readonly contentChanged: ISignal<CellModel, void>;
     readonly outputs?: Outputs;
+    readonly trusted?: boolean;
     readonly executionCount?: number | null;
     getMetadata(key: string): unknown;
   }

@@ -53,6 +53,7 @@ declare module "panel/diff.js" {
 declare module "panel/dom.js" {
   export function make(tag: string, attributes?: object, ...children: (Node | string | null | false)[]): HTMLElement;
   export function button(label: string, icon: string, onclick: (event: Event) => void, more?: object): HTMLButtonElement;
+  export function copy(text: string, node: HTMLElement): Promise<void>;
   export function tokens(count: number): string;
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { about, errorOf, selected, textOf, withPart, wholeLines } from "../src/cell_source";
+import { about, connectionOf, errorOf, languageOf, selected, textOf, withPart, wholeLines } from "../src/cell_source";
 import { REQUESTS } from "panel/requests.js";
 import { Wire } from "panel/wire.js";
 
@@ -78,4 +78,10 @@ test("every request that the sidebar makes is on the list, with its arguments", 
   const named = sources.flatMap((text) => [...text.matchAll(/wire\.call\("(\w+)"/g)].map(([, name]) => name!));
   assert.ok(named.length >= 4);
   for (const name of named) assert.ok(name in REQUESTS, name);
+});
+
+test("a card's head names its language, and a cell its connection", () => {
+  assert.deepEqual(["SQL", " Python ", "R"].map(languageOf), ["sql", "python", "r"]);
+  const cells = ["%%sql_ai con --plot\nq", "%%sql_ai --plot bar\nq", "%%sql_ai\nq", "%%ask con\nq", "x = 1"];
+  assert.deepEqual(cells.map(connectionOf), ["con", "", "", "", ""]);
 });

@@ -250,6 +250,51 @@ def test_a_selection_is_changed_as_told_and_asked_about(side, provider):
     side.box.fill("")
 
 
+CHART_INK = """(output) => getComputedStyle(output.querySelector("svg.marks text")).fill"""
+
+
+def test_code_in_an_output_is_copied_inserted_and_run_and_its_chart_follows_the_theme(side, provider):
+    provider.answers["twice21"] = ("Multiply:\n\n```python\nprint(2 * 21)\n```", 0.0)
+    query = "```sql\nSELECT origin, n FROM flights\n```"
+    provider.answers["chartplease"] = (f'{query}\n\n```json\n{{"chart": "bar", "x": "origin", "y": "n"}}\n```', 0.0)
+    side.cell(f"%load_ext rsql_magic\n{FLIGHTS}")
+    asked = side.cell("%%ask\nWhat is twice21?")
+    card = asked.locator(".rsql-code")
+    expect(card.locator("pre")).to_have_text("print(2 * 21)\n")
+    card.get_by_role("button", name="Copy the code").click()
+    card.locator(".rsql-done").wait_for()
+    assert side.page.evaluate("navigator.clipboard.readText()") == "print(2 * 21)"
+    card.get_by_role("button", name="Insert below as a cell and run it").focus()
+    side.page.keyboard.press("Enter")  # by keyboard alone
+    ran = side.page.locator(".jp-Notebook .jp-Cell").filter(
+        has=side.page.locator(".jp-OutputArea-output", has_text="42")
+    )
+    expect(ran.last.locator(".jp-OutputArea-output")).to_have_text("42")
+    drawn = side.cell("%%sql_ai --plot bar\nchartplease by origin")
+    outputs = drawn.locator(".jp-OutputArea-output")
+    expect(outputs).to_have_count(3)  # the card and its table, the chart, what it took
+    expect(outputs.nth(0).locator(".rsql-code-head")).to_contain_text("SQL")
+    chart = outputs.nth(1)
+    told = re.compile("Chartplease by origin. Bar chart of n by origin: 3 values, from 1")
+    expect(chart.locator(".vega-embed")).to_have_attribute("aria-label", told)
+    expect(outputs.nth(2).locator(".rsql-usage")).to_contain_text("tokens")
+    room = drawn.locator(".jp-OutputArea").bounding_box()["width"]
+    assert 0.5 * room < chart.locator("svg.marks").bounding_box()["width"] <= room
+    inks = [chart.evaluate(CHART_INK)]
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        side.page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{theme}'}})")
+        side.page.wait_for_function(
+            f"""old => ({CHART_INK})(document.querySelector(".jp-RenderedVegaLite")) !== old
+                && !document.querySelector("#jupyterlab-splash")""",
+            arg=inks[-1],
+        )
+        inks.append(chart.evaluate(CHART_INK))
+    assert inks[0] == inks[2]
+    panel_lab.accessible(side.page, ".jp-OutputArea-output:has(.rsql-code)")
+    drawn.get_by_role("button", name="Insert below as a cell", exact=True).click()
+    expect(side.page.locator(".jp-Notebook .jp-Cell", has_text="duckdb.sql(")).to_have_count(1)
+
+
 def test_hostile_words_do_nothing_in_the_sidebar_and_in_a_diff(side, provider):
     words = "\n\n".join(xss.STRINGS)
     lines = "\n".join(line for string in xss.STRINGS for line in string.splitlines() if not line.startswith("```"))
