@@ -43,7 +43,7 @@ _FOR_VIEWS = {"embedOptions": {"actions": False, "renderer": "svg"}}  # a live p
 _WIDTH = 640  # pixels of a picture, which has no cell to fill
 # Vega-Lite's "container" grows without end in an element that is as wide as what it holds, as a cell's output is. There
 # the chart begins narrow, and if its element is no wider by itself, the room is guessed from the window.
-_ROOM = f"containerSize()[0] > {BEGIN + 50} ? containerSize()[0] : clamp(0.62 * windowSize()[0], 280, 860)"  # pixels
+_ROOM = f"containerSize()[0] > {BEGIN + 50} ? containerSize()[0] : clamp(0.5 * windowSize()[0], 280, 800)"  # pixels
 _FITTED = {"params": [{"name": "width", "expr": _ROOM}], "autosize": {"type": "fit-x", "contains": "padding"}}
 _LINE, _SMALL_LINE = 44, 52  # characters of a line of the title, and of what is said below it: as a phone has room for
 _GREY, _INK = "#757575", "#333333"  # to be read on a dark and a light ground, and on a white one

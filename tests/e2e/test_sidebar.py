@@ -254,23 +254,23 @@ CHART_INK = """(output) => getComputedStyle(output.querySelector("svg.marks text
 
 
 def test_code_in_an_output_is_copied_inserted_and_run_and_its_chart_follows_the_theme(side, provider):
-    provider.answers["twice21"] = ("Multiply:\n\n```python\nprint(2 * 21)\n```", 0.0)
+    provider.answers["twice21"] = ("Multiply:\n\n```python\nprint(2 * 4711)\n```", 0.0)
     query = "```sql\nSELECT origin, n FROM flights\n```"
     provider.answers["chartplease"] = (f'{query}\n\n```json\n{{"chart": "bar", "x": "origin", "y": "n"}}\n```', 0.0)
     side.cell(f"%load_ext rsql_magic\n{FLIGHTS}")
     asked = side.cell("%%ask\nWhat is twice21?")
     card = asked.locator(".rsql-code")
-    expect(card.locator("pre")).to_have_text("print(2 * 21)\n")
+    expect(card.locator("pre")).to_have_text("print(2 * 4711)\n")
     card.get_by_role("button", name="Copy the code").click()
     card.locator(".rsql-done").wait_for()
-    assert side.page.evaluate("navigator.clipboard.readText()") == "print(2 * 21)"
+    assert side.page.evaluate("navigator.clipboard.readText()") == "print(2 * 4711)"
     card.get_by_role("button", name="Insert below as a cell and run it").focus()
     side.page.keyboard.press("Enter")  # by keyboard alone
     ran = side.page.locator(".jp-Notebook .jp-Cell").filter(
-        has=side.page.locator(".jp-OutputArea-output", has_text="42")
+        has=side.page.locator(".jp-OutputArea-output", has_text="9422")
     )
-    expect(ran.last.locator(".jp-OutputArea-output")).to_have_text("42")
-    drawn = side.cell("%%sql_ai --plot bar\nchartplease by origin")
+    expect(ran.last.locator(".jp-OutputArea-output")).to_have_text("9422")
+    drawn = side.cell("%%sql_ai frames --plot bar\nchartplease by origin")
     outputs = drawn.locator(".jp-OutputArea-output")
     expect(outputs).to_have_count(3)  # the card and its table, the chart, what it took
     expect(outputs.nth(0).locator(".rsql-code-head")).to_contain_text("SQL")
