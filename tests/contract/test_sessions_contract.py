@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from jupyter_server_ext.ledger import SqlLedgerStore
-from jupyter_server_ext.pipeline.sessions.store import CopyRow, SessionFileRow, SqlSessions
+from jupyter_server_ext.pipeline.sessions.store import SqlSessions
+from jupyter_server_ext.pipeline.sessions.values import CopyRow, SessionFileRow
 
 _names = count()
 

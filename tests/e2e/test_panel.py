@@ -547,6 +547,17 @@ def test_conversations_are_found_renamed_opened_and_deleted_by_keyboard(chat, pr
     panel.get_by_label("New conversation").first.click()
     panel.locator(".rsql-title").filter(has_text="New conversation").wait_for()
     chat.ask("Remember the word capybara")
+    chat.ask("What is the mean of it?")
+    chat.ask("What is the mean of it again?")
+    log = panel.locator(".rsql-log")
+    log.evaluate("node => { node.scrollTop = 60; }")
+    panel.get_by_label("To the end").wait_for()
+    for name in ("Notebook", "Remember the word capybara"):  # to another one and back
+        panel.locator(".rsql-title").click()
+        panel.locator(".rsql-menu .rsql-thread").filter(has_text=name).first.click()
+        panel.locator(".rsql-title").filter(has_text=name).wait_for()
+    panel.get_by_label("To the end").wait_for()
+    assert abs(log.evaluate("node => node.scrollTop") - 60) < 20
     panel.locator(".rsql-title").press("Enter")
     for _ in range(2):
         page.keyboard.press("ArrowUp")
@@ -568,7 +579,8 @@ def test_conversations_are_found_renamed_opened_and_deleted_by_keyboard(chat, pr
     with page.expect_download() as saved:
         sheet.get_by_role("button", name="Save Rodents as JSON").press("Enter")
     kept = json.loads(Path(saved.value.path()).read_text())
-    assert [pair["question"] for pair in kept["pairs"]] == ["Remember the word capybara"]
+    assert kept["pairs"][0]["question"] == "Remember the word capybara"
+    assert len(kept["pairs"]) == 3
     sheet.get_by_role("button", name="Delete Rodents").press("Enter")
     sheet.get_by_role("button", name="Really?").press("Enter")
     sheet.get_by_text("0 conversations").wait_for()

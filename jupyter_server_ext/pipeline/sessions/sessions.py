@@ -16,7 +16,7 @@ import msgspec
 
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, NotPermitted
 from jupyter_server_ext.messages import is_name
-from jupyter_server_ext.pipeline.sessions.store import CopyRow, SessionFileRow
+from jupyter_server_ext.pipeline.sessions.values import CopyRow, SessionFileRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

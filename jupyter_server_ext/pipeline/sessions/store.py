@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from jupyter_server_ext.ledger import session_copies, session_files
+from jupyter_server_ext.pipeline.sessions.values import CopyRow, SessionFileRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Sealed = bytes  # what only the vault opens
 _LISTED = ("id", "caller", "tenant", "head", "bytes", "changed", "expires", "shared_until")
 _FILE = ("id", "session", "kind", "head", "bytes", "digest", "made")
 _LOCK = 7_715_103  # with a caller's hash: two requests of one caller that write take turns
 _copy, _file = session_copies.c, session_files.c
-
-
-@dataclass(frozen=True)
-class CopyRow:
-    """A conversation as it stands in the database."""
-
-    id: str
-    caller: str
-    tenant: str
-    head: Sealed
-    bytes: int
-    changed: float  # Unix time
-    expires: float | None
-    shared_until: float | None = None  # until when its link is good; None where it is not shared
-    body: Sealed = b""  # where it was asked for
-
-
-@dataclass(frozen=True)
-class SessionFileRow:
-    """A file as it stands in the database."""
-
-    id: str
-    session: str
-    kind: str
-    head: Sealed
-    bytes: int
-    digest: str  # SHA-256 in hexadecimal
-    made: float  # Unix time
-    body: Sealed = b""  # where it was asked for
 
 
 class SqlSessions:

@@ -46,8 +46,8 @@ export class Library {
   group(title, rows, named = false) {
     if (!rows.length) return [];
     return [
-      make("h3", { textContent: title }),
-      make("ul", {}, ...rows.map((row) => make("li", {}, this.opener(row, named), this.tools(row)))),
+      make("p", { className: "rsql-group", textContent: title }), // no heading: answers have theirs
+      make("ul", { "aria-label": title }, ...rows.map((row) => make("li", {}, this.opener(row, named), this.tools(row)))),
     ];
   }
 

@@ -79,6 +79,8 @@ export class View {
       this.root.addEventListener(name, (event) => this.dismiss(event.target));
     this.composer.dropped.watch(this.root);
     this.log.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    for (const name of ["wheel", "pointerdown", "keydown"])
+      this.log.addEventListener(name, () => this.held && this.let(), { passive: true });
     this.near = new IntersectionObserver(
       (seen) => {
         for (const { isIntersecting, target } of seen)
@@ -201,6 +203,7 @@ export class View {
 
   // Note which answer stands at the top; at the end there is nothing to note.
   leave() {
+    this.held = null;
     if (!this.thread) return;
     const top = this.log.getBoundingClientRect().top;
     const first = [...this.exchanges.values()].find((each) => each.node.getBoundingClientRect().bottom > top);
@@ -209,14 +212,25 @@ export class View {
   }
 
   goTo(place) {
-    const found = place && this.exchanges.get(place.id);
-    if (!found) return this.follow(true);
+    clearTimeout(this.letting);
+    this.held = place && this.exchanges.has(place.id) ? place : null;
+    if (!this.held) return this.follow(true);
+    this.letting = setTimeout(() => this.let(), 2000);
+    this.exchanges.get(place.id).appear();
+    return this.hold();
+  }
+
+  // What is drawn above it moves it, so it is held until all that is near is drawn, or somebody scrolls.
+  hold() {
+    const { top } = this.exchanges.get(this.held.id).node.getBoundingClientRect();
     this.stuck = false;
-    found.appear();
-    found.node.scrollIntoView({ block: "start" });
-    this.log.scrollTop += place.offset;
     this.down.hidden = false;
-    return undefined;
+    this.log.scrollTop += top - this.log.getBoundingClientRect().top + this.held.offset;
+  }
+
+  let() {
+    this.held = null;
+    this.scrolled();
   }
 
   longer(count) {
@@ -417,11 +431,14 @@ export class View {
   // ---- Scrolling. ----
 
   scrolled() {
+    if (this.held) return;
     this.stuck = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < NEAR;
     this.down.hidden = this.stuck;
   }
 
   follow(force = false) {
+    if (force) this.held = null;
+    else if (this.held) return this.hold();
     if (force) this.stuck = true;
     if (!this.stuck || this.following) return;
     this.following = true;
