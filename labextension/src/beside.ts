@@ -23,6 +23,8 @@ export class Beside {
   place: number | null = null;
   view: View | null = null;
   private trouble: Trouble | null = null;
+  // What stood in the box when something came in the way.
+  private typed = "";
 
   constructor(
     private readonly host: Host,
@@ -38,7 +40,7 @@ export class Beside {
 
   // Draw the view; what it asks goes to the kernel as soon as that is ready.
   show(): void {
-    if (!this.view && !this.trouble) this.view = new View(this.channel, this.node);
+    if (!this.view && !this.trouble) this.draw();
     else if (this.trouble) void this.again();
     else this.view?.resync();
     this.channel.hidden = false;
@@ -65,6 +67,7 @@ export class Beside {
   private stands(trouble: Trouble | null): void {
     this.trouble = trouble;
     if (!trouble) return;
+    this.typed ||= this.view?.composer.text ?? "";
     this.view?.close();
     this.view = null;
     this.node.replaceChildren(this.notice(trouble));
@@ -74,7 +77,13 @@ export class Beside {
     await this.channel.open();
     if (this.trouble || this.view) return;
     this.node.replaceChildren();
+    this.draw();
+  }
+
+  private draw(): void {
     this.view = new View(this.channel, this.node);
+    if (this.typed) this.view.composer.text = this.typed;
+    this.typed = "";
   }
 
   private notice({ kind, message, hint }: Trouble): HTMLElement {
@@ -115,9 +124,11 @@ export class Beside {
   }
 
   // Another kernel, or none: what the old one knew is gone, what was said is still shown.
-  private readonly changed = (_: unknown, { newValue }: { newValue: unknown }): void => {
-    if (this.view && newValue) this.view.lost();
-    else if (!this.node.closest(".lm-mod-hidden")) void this.again();
+  // The first kernel of a notebook, which starts while the view is drawn already, takes nobody's place.
+  private readonly changed = (_: unknown, { oldValue, newValue }: { oldValue: unknown; newValue: unknown }): void => {
+    if (this.view && newValue) {
+      if (oldValue) this.view.lost();
+    } else if (!this.node.closest(".lm-mod-hidden")) void this.again();
   };
 
   close(): void {

@@ -362,6 +362,40 @@ def test_a_kernel_of_r_and_no_kernel_are_told(side, town):
     expect(side.sidebar).to_contain_text("runs R in %%R cells")
 
 
+BANNERS = """() => {
+  window.banners = "";
+  const note = () => { window.banners += document.querySelector(".rsql-sidebar .rsql-banner")?.textContent ?? ""; };
+  const watched = { subtree: true, childList: true, characterData: true };
+  new MutationObserver(note).observe(document.querySelector(".rsql-sidebar"), watched);
+}"""
+OUTSIDE = """(whole) => [...whole.querySelectorAll("button, select")].filter((each) => {
+  const [inner, outer] = [each, whole].map((node) => node.getBoundingClientRect());
+  return inner.width && (inner.right > outer.right || inner.left < outer.left);
+}).map((each) => each.ariaLabel)"""
+
+
+def test_a_notebook_opened_beside_it_has_lost_nothing_and_what_is_typed_outlives_its_kernel(side, town, provider):
+    side.page.evaluate(BANNERS)
+    open_with(side, town, "fresh", panel_lab.KERNEL)
+    side.page.locator(".lm-TabBar-tab.jp-mod-current", has_text="fresh.ipynb").wait_for()
+    side.sidebar.locator(".rsql-offer").first.wait_for(timeout=60_000)
+    side.page.wait_for_function(panel_lab.CONNECTED, timeout=60_000)
+    provider.answers["in Python"] = ("```python\n1\n```", 0.0)
+    side.ask("Say it in Python")
+    assert "has ended" not in side.page.evaluate("window.banners")
+    for part in (".rsql-composer", ".rsql-code"):  # in a sidebar as narrow as it opens
+        assert side.sidebar.locator(part).last.evaluate(OUTSIDE) == []
+    language = side.sidebar.locator(".rsql-code figcaption > span").first
+    assert language.evaluate("(node) => node.getClientRects()[0].height < 30")
+    side.box.fill("half a quest")
+    session = "window.jupyterapp.shell.currentWidget.sessionContext"
+    side.page.evaluate(f"() => {session}.shutdown()")
+    side.sidebar.get_by_text("This notebook has no kernel").wait_for()
+    side.page.evaluate(f"() => {{ {session}.changeKernel({{ name: 'python3' }}); }}")
+    side.turns.filter(has_text="Say it in Python").wait_for(timeout=60_000)
+    expect(side.box).to_have_value("half a quest")
+
+
 def open_with(side, town, name, kernelspec):
     import nbformat
 
