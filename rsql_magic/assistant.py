@@ -573,8 +573,9 @@ class Proposals:
         chat: Chat | None = None,
         prepared: Prepared | None = None,
         executor: MainThreadExecutor | None = None,
+        said: str = "",
     ) -> Proposal:
-        """Propose changes for a task, within a budget."""
+        """Propose changes for a task, within a budget; ``said`` is what the conversation keeps in place of its text."""
         screen, chat = screen or Screen(), self._assistant.chat if chat is None else chat
         self._assistant.begin(False, chat)
         with ending(screen), self._assistant.locator.telling(screen.waiting):
@@ -582,6 +583,7 @@ class Proposals:
             prices = self._assistant.locator.gateway.prices
             spending = chat.through(lambda client: budget.keeping(client, prices))
             writer = self._writer(question, snapshot, cells, screen, spending, prepared=prepared, executor=executor)
+            writer.entry = replace(writer.entry, question=said or question.text)
             writer.entry.begin()
             return writer.proposal()
 

@@ -144,6 +144,7 @@ class AgentTask(AnswerTask):
                 chat=self._thread.chat,
                 prepared=preview.prepared,
                 executor=self._check,
+                said=self.pair.question if self.told else "",
             )
         pair, found = self.pair, proposal.changes
         self.turn.changes = {change.id: change for change in found.changes}

@@ -154,3 +154,60 @@ def test_an_edit_meanwhile_is_no_longer_fit_and_undo_leaves_what_was_changed_by_
     doing.button("Undo").click()
     doing.panel.get_by_text("The notebook was changed by hand since; this stays as it is: New cell after 2.").wait_for()
     expect(made.locator(".cm-content")).to_have_text("sales.amount.max()  # mine too")
+
+
+SNEAKY = """\
+### new cell after 1: reads what is there
+```python
+getattr(sales, 'ot_csv'.replace('ot', 'to'))('sneaky.csv')
+```
+
+### new cell after 1: waits
+```python
+import time
+time.sleep(60)
+```
+"""
+
+
+def test_what_was_not_seen_is_caught_when_it_runs_and_stop_stops_a_cell(doing, town):
+    town.provider.answers |= {"Sneak": (SNEAKY, 0.0), "task was": ("Enough.", 0.0)}
+    doing.do("Sneak something in")
+    sneaky = doing.change("Change 1: New cell after 1")
+    expect(sneaky).to_contain_text("does what cannot be told from its code")
+    sneaky.get_by_label("Yes, this cell may do that.").check()
+    doing.change("Change 2: New cell after 1").get_by_role("checkbox").first.uncheck()
+    doing.button("Apply 1 of 2 and run").click()
+    doing.set.get_by_text("NotAgreed: This cell would write to a file (sneaky.csv)").wait_for()
+    assert not (doing.notebook.folder / "sneaky.csv").exists()
+    doing.panel.get_by_text("Enough.").wait_for()
+    expect(doing.change("Change 2: New cell after 1")).to_contain_text("Rejected.")  # it was left out
+    # Stop ends a running cell, and nothing goes back.
+    asked = len(town.provider.asked)
+    doing.do("Sneak in something else")
+    doing.change("Change 1: New cell after 1").get_by_role("checkbox").first.uncheck()
+    doing.button("Apply 1 of 2 and run").click()
+    doing.set.get_by_role("button", name="Stop", exact=True).click()
+    doing.set.get_by_text("Stopped.").wait_for()
+    expect(doing.cells.nth(1).locator(".cm-content")).to_contain_text("time.sleep(60)")
+    doing.button("Send the results").last.wait_for()
+    assert len(town.provider.asked) == asked + 1
+
+
+def test_beside_the_notebook_it_is_the_same(doing, town):
+    """The sidebar has the same view; it changes the same cells."""
+    town.provider.answers |= {"beside": (AGAIN.replace("after 3", "after 1"), 0.0)}
+    doing.page.evaluate("() => { window.jupyterapp.commands.execute('rsql:open'); }")
+    side = doing.page.locator(".rsql-sidebar .rsql-panel")
+    side.wait_for()
+    side.get_by_role("button", name="Do it in the notebook instead of answering", exact=True).click()
+    side.get_by_label("Message", exact=True).fill("Do it beside")
+    side.get_by_label("Message", exact=True).press("Enter")
+    before = doing.cells.count()
+    made = side.locator(".rsql-changes").last
+    made.get_by_role("button", name="Apply and run", exact=True).click()
+    expect(doing.cells).to_have_count(before + 1)
+    made.get_by_text("The cells have run.").wait_for()
+    expect(doing.cells.nth(1).locator(".jp-OutputArea-output").first).to_contain_text("1")
+    made.get_by_role("button", name="Undo", exact=True).click()
+    expect(doing.cells).to_have_count(before)

@@ -186,6 +186,7 @@ def test_results_go_back_as_far_as_the_privacy_level_lets_them(talk, gateway, as
     assert "KeyError" in text
     assert (step["answer"], step["changes"], step["agent"]["round"]) == ("It is done.", (), 1)
     assert step["question"] == "Results of 2 cells"
+    assert [turn.question for turn in assistant.chat.turns] == ["Mend the sums", "Results of 2 cells"]
 
 
 def test_results_go_back_so_many_times_and_no_more(talk, gateway, assistant):

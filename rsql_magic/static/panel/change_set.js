@@ -171,7 +171,8 @@ export class ChangeSet {
       results.push({ change, ...(isOver ? { state: "skipped" } : await this.notebook.run(cells.get(change), source)) });
     }
     const wrong = results.find(({ state }) => state !== "ran");
-    this.tell(wrong ? (wrong.error ? `${wrong.error.name}: ${wrong.error.value}` : "Stopped.") : "The cells have run.");
+    const why = wrong?.state === "failed" && wrong.error ? `${wrong.error.name}: ${wrong.error.value}` : "Stopped.";
+    this.tell(wrong ? why : "The cells have run.");
     this.results = results;
   }
 
@@ -183,6 +184,7 @@ export class ChangeSet {
   async send() {
     const { round, most_rounds: most } = this.exchange.told.agent ?? {};
     if (!(round < most)) return;
+    await this.reject(); // what was left out: the assistant goes on from here
     const notebook = this.notebook.told;
     const told = await this.view.ask("do_results", { ...this.place, results: this.results, notebook });
     this.sent = Boolean(told);
