@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import duckdb
 import httpx
@@ -106,6 +107,7 @@ def ip(shell, assistant):
 def without_r(monkeypatch):
     """No R, though an earlier test may have started one in this process for good."""
     monkeypatch.setattr("rsql_magic.context.r.r_running", lambda: False)
+    monkeypatch.delitem(sys.modules, "rpy2", raising=False)  # by which it is known whether R may be asked
 
 
 @pytest.fixture
