@@ -55,6 +55,11 @@ class Side:
         """Carry a command out without waiting for what it starts."""
         self.page.evaluate("(name) => { window.jupyterapp.commands.execute(name); }", name)
 
+    def go_to(self, path):
+        """Show a notebook; what the command gives is a widget, which cannot leave the page."""
+        opened = "(path) => { window.jupyterapp.commands.execute('docmanager:open', { path }); }"
+        self.page.evaluate(opened, path)
+
     def ask(self, text):
         self.box.fill(text)
         self.box.press("Escape")
@@ -379,7 +384,7 @@ def test_a_kernel_without_the_package_gets_it_by_a_click(side, town, tmp_path):
     side.sidebar.get_by_role("button", name="Install it into this kernel").click()
     side.sidebar.locator(".rsql-welcome").wait_for(timeout=30_000)
     side.ask("Is it there now?")
-    side.page.evaluate("window.jupyterapp.commands.execute('docmanager:open', { path: 'beside_jupyterlab.ipynb' })")
+    side.go_to("beside_jupyterlab.ipynb")
     expect(side.turns).to_have_count(said)
 
 
@@ -429,13 +434,11 @@ def open_with(side, town, name, kernelspec):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("")], metadata={"kernelspec": kernelspec})
     nbformat.write(notebook, town.folder / f"{name}.ipynb")
     side.page.evaluate("() => window.jupyterapp.serviceManager.kernelspecs.refreshSpecs()")
-    side.page.evaluate(
-        "(path) => { window.jupyterapp.commands.execute('docmanager:open', { path }); }", f"{name}.ipynb"
-    )
+    side.go_to(f"{name}.ipynb")
 
 
 def test_two_pages_show_the_same_conversation_and_a_renamed_notebook_goes_on(side, town, provider):
-    side.page.evaluate("window.jupyterapp.commands.execute('docmanager:open', { path: 'beside_jupyterlab.ipynb' })")
+    side.go_to("beside_jupyterlab.ipynb")
     side.turns.first.wait_for()
     other = side.page.context.new_page()
     try:
