@@ -60,8 +60,10 @@ class Uploads:
         ending = Path(name).suffix.lower()
         if ending not in READERS:
             raise BadInput(f"{name[:60]} cannot be dropped here.", hint=f"Pictures can, and {', '.join(READERS)}.")
+        if not size:
+            raise BadInput(f"{name[:60]} is empty.", hint="Drop a table with a header and rows.")
         if not 0 < size <= LARGEST:
-            hint = "Put it beside the notebook by the file browser, and name it: @file:"
+            hint = f"Put it beside the notebook by the file browser, and name it: @file:{name[:60]}"
             raise BadInput(f"{name[:60]} has {size:,} bytes; at most {LARGEST >> 20} MB can be dropped.", hint=hint)
         folder = self._folder()
         if shutil.disk_usage(folder).free < size:

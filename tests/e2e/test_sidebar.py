@@ -419,6 +419,14 @@ def test_a_notebook_opened_beside_it_has_lost_nothing_and_what_is_typed_outlives
         assert side.sidebar.locator(part).last.evaluate(OUTSIDE) == []
     language = side.sidebar.locator(".rsql-code figcaption > span").first
     assert language.evaluate("(node) => node.getClientRects()[0].height < 30")
+    tables = [{"name": f"{name}.csv", "mimeType": "text/csv", "buffer": b"n\n1\n"} for name in ("sold", "sent", "lost")]
+    side.sidebar.get_by_label("Files", exact=True).set_input_files(tables)
+    for name, choice in (("sold", "Put it there and run the line"), ("sent", "Close")):  # each asks, in turn
+        asked = side.sidebar.get_by_role("dialog", name=f"Read {name}.csv?")
+        asked.get_by_role("button", name=choice).click()
+    expect(side.box).to_have_value("@sold ")
+    side.sidebar.get_by_role("dialog", name="Read lost.csv?").get_by_role("button", name="Close").click()
+    assert (town.folder / "sold.csv").exists() and not (town.folder / "sent.csv").exists()
     side.box.fill("half a quest")
     session = "window.jupyterapp.shell.currentWidget.sessionContext"
     side.page.evaluate(f"() => {session}.shutdown()")

@@ -193,7 +193,7 @@ class TestTables:
 
     @pytest.mark.parametrize(
         ("name", "size", "words"),
-        [("a.exe", 3, "cannot be dropped"), ("a.csv", (100 << 20) + 1, "at most 100 MB"), ("a.csv", 0, "at most")],
+        [("a.exe", 3, "cannot be dropped"), ("a.csv", (100 << 20) + 1, "at most 100 MB"), ("a.csv", 0, "is empty")],
     )
     def test_what_cannot_be_taken_says_why(self, folder, name, size, words):
         with pytest.raises(BadInput, match=words):

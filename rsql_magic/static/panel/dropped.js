@@ -22,6 +22,7 @@ export class Dropped {
   constructor(view) {
     this.view = view;
     this.pictures = [];
+    this.taking = Promise.resolve();
     this.node = make("div", { className: "rsql-pictures", role: "group", "aria-label": "Pictures", hidden: true });
     this.chooser = make("input", {
       type: "file",
@@ -56,7 +57,12 @@ export class Dropped {
       });
   }
 
-  async take(files) {
+  // One file after the other: each table asks first.
+  take(files) {
+    this.taking = this.taking.then(() => this.each(files)).catch((error) => this.view.wrong(error));
+  }
+
+  async each(files) {
     for (const file of files)
       if (IS_PICTURE.test(file.type)) await this.picture(file);
       else await this.table(file);
@@ -107,10 +113,10 @@ export class Dropped {
     const { view } = this;
     const told = await view.ask("place", { name: file.name, size: file.size });
     if (!told) return;
-    const done = (work) => async () => {
+    let chosen = null;
+    const done = (work) => () => {
+      chosen = work;
       view.dismiss(view.root);
-      if (await this.upload(file, told.file)) await work();
-      view.composer.box.focus();
     };
     const run = done(async () => {
       const ran = await view.ask("run", { code: told.code, language: "python", connection: "" });
@@ -120,7 +126,7 @@ export class Dropped {
     });
     const insert = done(() => view.notebook.insert([{ kind: "code", source: told.code }]));
     const size = `${file.size.toLocaleString("en")} bytes`;
-    const { header } = view.dialog(
+    const { header, closed } = view.dialog(
       `Read ${file.name}?`,
       make("p", {
         textContent: `${told.file} (${size}) is put beside the notebook, and read by this line. Nothing is sent to a model.`,
@@ -135,6 +141,10 @@ export class Dropped {
       ].filter(Boolean),
     );
     close.previousSibling.focus();
+    await closed;
+    if (!chosen) return;
+    if (await this.upload(file, told.file)) await chosen();
+    view.composer.box.focus();
   }
 
   async upload(file, name) {

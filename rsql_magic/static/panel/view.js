@@ -623,7 +623,10 @@ export class View {
     if (target.closest?.(".rsql-menu, .rsql-sheet") || this.opener?.contains(target)) return;
     const open = [this.menu, this.more, this.sheet].filter((node) => !node.hidden);
     for (const node of open) node.hidden = true;
-    if (this.sheet.hidden) this.sheet.replaceChildren();
+    if (this.sheet.hidden) {
+      this.sheet.replaceChildren();
+      this.left?.();
+    }
     if (open.length) this.opener?.setAttribute("aria-expanded", "false");
     if (open.length && target === this.root) this.opener?.focus();
   }
@@ -639,8 +642,11 @@ export class View {
     close.before(...[action, button("Copy", "copy", (event) => copy(text, event.currentTarget))].filter(Boolean));
   }
 
-  // A dialog over the panel; its header takes more buttons before its last, which closes it.
+  // A dialog over the panel; its header takes more buttons before its last, which closes it. `closed` is kept when it is
+  // gone, also when another takes its place.
   dialog(title, ...content) {
+    this.left?.();
+    const closed = new Promise((resolve) => (this.left = resolve));
     this.opener = this.root.contains(document.activeElement) ? document.activeElement : this.composer.box;
     const close = button("Close", "close", () => this.dismiss(this.root));
     const grow = make("span", { className: "rsql-grow" });
@@ -649,7 +655,7 @@ export class View {
     this.sheet.setAttribute("aria-label", title);
     this.sheet.hidden = false;
     close.focus();
-    return { header };
+    return { header, closed };
   }
 
   say(text, wrong = false) {
