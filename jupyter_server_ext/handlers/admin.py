@@ -11,13 +11,29 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.handlers import shapes
 from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.keys import public_fields
 from jupyter_server_ext.handlers.overview import explained
 from jupyter_server_ext.handlers.parameters import AFTER, PAGED, TENANT, choice, day, whole
 from jupyter_server_ext.handlers.requests import json_object
-from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.handlers.shapes.administration import (
+    ChecksReply,
+    ForgottenReply,
+    GivenBackReply,
+    KeyActionReply,
+    KeyCheck,
+    KeysReply,
+    LimitsReply,
+    NewKeyReply,
+    ResetReply,
+    VerifyReply,
+)
+from jupyter_server_ext.handlers.shapes.analytics import OneRequestReply
+from jupyter_server_ext.handlers.shapes.callers import UsageReply
+from jupyter_server_ext.handlers.shapes.console import UserReply
+from jupyter_server_ext.handlers.shapes.conversations import FeedbackReply
+from jupyter_server_ext.handlers.shapes.knowledge import DeletedDocument
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.ledger import FORMATS, TOTAL_KEYS, Page, Thing, export
 from jupyter_server_ext.messages import Caller
@@ -36,7 +52,7 @@ class HealthCheck(GatewayHandler):
     """``POST admin/health-check``."""
 
     @needs_scope("admin")
-    @described(shapes.ChecksReply)
+    @described(ChecksReply)
     async def post(self) -> None:
         """Try every key with the cheapest call, and tell what came of it."""
         self.reply({"keys": await self.app.gateway.check_keys()})
@@ -46,7 +62,7 @@ class ResetDailyLimits(GatewayHandler):
     """``POST admin/reset-daily-limits``."""
 
     @needs_scope("admin")
-    @described(shapes.ResetReply)
+    @described(ResetReply)
     async def post(self) -> None:
         """Forget what has counted against limits per day, of everybody."""
         accounts = await self.app.limits.reset_daily()
@@ -58,13 +74,13 @@ class LimitsInForce(GatewayHandler):
     """``GET``, ``PATCH`` (or ``PUT``, ``POST``) and ``DELETE admin/api/limits``."""
 
     @needs_scope("admin")
-    @described(shapes.LimitsReply)
+    @described(LimitsReply)
     def get(self) -> None:
         """All limits in force, what of them was decided at run time, and whether that outlasts a restart."""
         self.reply(self.app.overrides.report())
 
     @needs_scope("admin")
-    @described(shapes.LimitsReply)
+    @described(LimitsReply)
     async def patch(self) -> None:
         """Change limits: ``{"caller": {"requests_per_minute": 5}, "callers": {"ada": {"usd_per_day": 2}}}``.
 
@@ -78,7 +94,7 @@ class LimitsInForce(GatewayHandler):
     put = post = patch
 
     @needs_scope("admin")
-    @described(shapes.LimitsReply)
+    @described(LimitsReply)
     async def delete(self) -> None:
         """Have the limits of the rsql.toml again."""
         await self.app.overrides.change({}, self.asker.name)
@@ -118,7 +134,7 @@ class VerifyLedger(GatewayHandler):
     """``POST admin/api/ledger/verify``."""
 
     @needs_scope("admin")
-    @described(shapes.VerifyReply)
+    @described(VerifyReply)
     async def post(self) -> None:
         """Check the chains of the ledger, and the anchor where there is one: what was changed, removed or put in."""
         problems = await self.app.accounting.ledger.verify()
@@ -129,7 +145,7 @@ class OneRequest(GatewayHandler):
     """``GET admin/api/requests/{id}``."""
 
     @needs_scope("admin")
-    @described(shapes.OneRequestReply)
+    @described(OneRequestReply)
     async def get(self, request_id: str) -> None:
         """The entries of one request, with its prompt where the tenant's policy keeps it."""
         found = await self.app.accounting.ledger.ask(lambda store: store.find(request_id))
@@ -143,7 +159,7 @@ class Keys(GatewayHandler):
     """``GET admin/api/keys``."""
 
     @needs_scope("admin")
-    @described(shapes.KeysReply)
+    @described(KeysReply)
     def get(self) -> None:
         """Every key by its public id: state, limits as configured and as learnt, what is used."""
         status = self.app.gateway.status()
@@ -151,7 +167,7 @@ class Keys(GatewayHandler):
         self.reply({"states": status.get("keys", {}), "keys": rows})
 
     @needs_scope("admin")
-    @described(shapes.NewKeyReply, status=201)
+    @described(NewKeyReply, status=201)
     async def post(self) -> None:
         """Add a provider's key, in the form of ``[[keys]]``: its ``provider`` and ``key``, and any of the rest.
 
@@ -166,7 +182,7 @@ class AddedKey(GatewayHandler):
     """``DELETE admin/api/keys/{key}``."""
 
     @needs_scope("admin")
-    @described(shapes.DeletedDocument)
+    @described(DeletedDocument)
     async def delete(self, key: str) -> None:
         """Remove a key that was added at run time; undoing the change brings it back."""
         await self.app.key_changes.remove(key, self.asker.name)
@@ -177,7 +193,7 @@ class CheckedKey(GatewayHandler):
     """``POST admin/api/keys/{key}/check``."""
 
     @needs_scope("admin")
-    @described(shapes.KeyCheck)
+    @described(KeyCheck)
     async def post(self, key: str) -> None:
         """Try a key with the cheapest call, and tell what came of it."""
         (told,) = await self.app.gateway.check_keys(key)
@@ -188,7 +204,7 @@ class OneKey(GatewayHandler):
     """``POST admin/api/keys/{key}/{action}``."""
 
     @needs_scope("admin")
-    @described(shapes.KeyActionReply)
+    @described(KeyActionReply)
     async def post(self, key: str, action: str) -> None:
         """``pause`` a key (what is under way goes on), ``resume`` it, or ``retire`` it until it is resumed.
 
@@ -202,7 +218,7 @@ class FeedbackList(GatewayHandler):
     """``GET admin/api/feedback``."""
 
     @needs_scope("admin")
-    @described(shapes.FeedbackReply, *PAGED, TENANT)
+    @described(FeedbackReply, *PAGED, TENANT)
     async def get(self) -> None:
         """Ratings and comments, the latest first."""
         page = self.page()
@@ -214,7 +230,7 @@ class UsageSums(GatewayHandler):
     """``GET admin/api/usage``."""
 
     @needs_scope("instructor")
-    @described(shapes.UsageReply, day("since", "The first day; today without it."), _ROWS, AFTER, TENANT)
+    @described(UsageReply, day("since", "The first day; today without it."), _ROWS, AFTER, TENANT)
     async def get(self) -> None:
         """The ledger's sums per day, caller, tenant, model and task: all, or for an instructor the own group's."""
         page, own = self.page(), self.tenant_seen()
@@ -226,7 +242,7 @@ class GivenBack(GatewayHandler):
     """``POST admin/api/users/{name}/reset``."""
 
     @needs_scope("instructor")
-    @described(shapes.GivenBackReply)
+    @described(GivenBackReply)
     async def post(self, name: str) -> None:
         """Forget what counts against somebody's own limits and budgets, at once; a group's stay.
 
@@ -255,7 +271,7 @@ class OneUser(GatewayHandler):
     """``GET`` and ``DELETE admin/api/users/{name}``."""
 
     @needs_scope("admin")
-    @described(shapes.UserReply)
+    @described(UserReply)
     async def get(self, name: str) -> None:
         """What somebody has used of the limits and budgets, those of their own, and their virtual keys."""
         app = self.app
@@ -281,7 +297,7 @@ class OneUser(GatewayHandler):
         return self.app.runtime.placed(Caller(name, latest[0]["tenant"] if latest else ""))
 
     @needs_scope("admin")
-    @described(shapes.ForgottenReply)
+    @described(ForgottenReply)
     async def delete(self, name: str) -> None:
         """Forget a caller: what names it goes from the ledger, limits and memory; what was spent stays in the sums.
 

@@ -11,10 +11,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
-from jupyter_server_ext.handlers import shapes
 from jupyter_server_ext.handlers.base import GatewayHandler, health, installed_version
+from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.parameters import HOURS, PAGED, TENANT, USER, choice, text_of, whole
-from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.handlers.shapes.analytics import (
+    ActivityReply,
+    AdminHealthReply,
+    AnalyticsStatsReply,
+    ErrorsReply,
+    ExecutionRow,
+    ExecutionsReply,
+    MetricsReply,
+    RankedReply,
+    StatsOfAllReply,
+    TimeSeriesReply,
+    UsersReply,
+)
+from jupyter_server_ext.handlers.shapes.conversations import ConversationsReply, DeletedReply, NamedReply, SessionsReply
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.ledger import MOST_HOURLY, OUTCOMES, Page, grain_for, heat_of, quantile
 from jupyter_server_ext.messages import as_name, outcome_of
@@ -40,7 +53,7 @@ class HourlyMetrics(GatewayHandler):
     """``GET admin/api/metrics``."""
 
     @needs_scope("instructor")
-    @described(shapes.MetricsReply, HOURS, TENANT)
+    @described(MetricsReply, HOURS, TENANT)
     async def get(self) -> None:
         """Requests of the last hours: how they ended, their times, tokens and cost, also by model, task and group.
 
@@ -59,7 +72,7 @@ class TimeSeries(GatewayHandler):
     """``GET admin/api/analytics/timeseries``."""
 
     @needs_scope("instructor")
-    @described(shapes.TimeSeriesReply, HOURS, _STEP, TENANT)
+    @described(TimeSeriesReply, HOURS, _STEP, TENANT)
     async def get(self) -> None:
         """The same by slots of time, the oldest first; a slot without requests is left out.
 
@@ -80,7 +93,7 @@ class Errors(GatewayHandler):
     """``GET admin/api/errors``."""
 
     @needs_scope("instructor")
-    @described(shapes.ErrorsReply, *PAGED, USER, TENANT, *(text_of(name, "Only with this.") for name in _FOUND))
+    @described(ErrorsReply, *PAGED, USER, TENANT, *(text_of(name, "Only with this.") for name in _FOUND))
     async def get(self) -> None:
         """What did not end well, the latest first: requests, and tries of a request that were followed by others.
 
@@ -97,7 +110,7 @@ class Executions(GatewayHandler):
     """``GET admin/api/requests``."""
 
     @needs_scope("admin")
-    @described(shapes.ExecutionsReply, *PAGED, USER, text_of("session", "Only of this conversation."))
+    @described(ExecutionsReply, *PAGED, USER, text_of("session", "Only of this conversation."))
     async def get(self) -> None:
         """Executions, the latest first: of everybody, of one user, or of one conversation."""
         asked, page = self.query(), self.page()
@@ -110,7 +123,7 @@ class UserActivity(GatewayHandler):
     """``GET admin/api/user-activity/{user}``."""
 
     @needs_scope("admin")
-    @described(shapes.ActivityReply, *PAGED, _DAYS)
+    @described(ActivityReply, *PAGED, _DAYS)
     async def get(self, user: str) -> None:
         """What one user used by day, and the user's latest executions."""
         page, now = self.page(), time.time()
@@ -137,7 +150,7 @@ class AllUsers(GatewayHandler):
     """``GET admin/api/users``."""
 
     @needs_scope("instructor")
-    @described(shapes.UsersReply, *PAGED, TENANT, _BY, text_of("name", "Only users whose name begins so."))
+    @described(UsersReply, *PAGED, TENANT, _BY, text_of("name", "Only users whose name begins so."))
     async def get(self) -> None:
         """Users with what they used: those seen last first, or those who ask most, of all time or lately."""
         asked, page, now, tenant = self.query(), self.page(), time.time(), self.tenant_seen()
@@ -154,7 +167,7 @@ class Popular(GatewayHandler):
     by = "requests"  # how it is ranked
 
     @needs_scope("instructor")
-    @described(shapes.RankedReply, *PAGED, _KIND, TENANT)
+    @described(RankedReply, *PAGED, _KIND, TENANT)
     async def get(self) -> None:
         """Questions, tables or users that are asked for most.
 
@@ -184,7 +197,7 @@ class Trending(Popular):
     by = "heat"
 
     @needs_scope("instructor")
-    @described(shapes.RankedReply, *PAGED, _KIND, TENANT)
+    @described(RankedReply, *PAGED, _KIND, TENANT)
     async def get(self) -> None:
         """What is asked for most lately: each time counts half as much with every week since."""
         await Popular.get(self)
@@ -194,7 +207,7 @@ class AnalyticsStats(GatewayHandler):
     """``GET admin/api/analytics/stats``."""
 
     @needs_scope("instructor")
-    @described(shapes.AnalyticsStatsReply, HOURS, TENANT)
+    @described(AnalyticsStatsReply, HOURS, TENANT)
     async def get(self) -> None:
         """How many different questions, tables and users there are, what they were for, and the busiest tables.
 
@@ -222,7 +235,7 @@ class StatsOfAll(GatewayHandler):
     """``GET admin/api/stats``."""
 
     @needs_scope("admin")
-    @described(shapes.StatsOfAllReply)
+    @described(StatsOfAllReply)
     async def get(self) -> None:
         """The gateway as a whole: requests of all time and lately, users, keys, the queue."""
         now = time.time()
@@ -247,7 +260,7 @@ class AdminHealth(GatewayHandler):
     """``GET admin/api/health``."""
 
     @needs_scope("admin")
-    @described(shapes.AdminHealthReply)
+    @described(AdminHealthReply)
     async def get(self) -> None:
         """The database, what the gateway depends on, and how it does."""
         app, now = self.app, time.time()
@@ -290,7 +303,7 @@ class Sessions(GatewayHandler):
     """``GET admin/api/sessions``."""
 
     @needs_scope("admin")
-    @described(shapes.SessionsReply, *PAGED, USER, TENANT)
+    @described(SessionsReply, *PAGED, USER, TENANT)
     async def get(self) -> None:
         """Sessions of notebooks and conversations with the sums of their requests, the latest first."""
         rows, mark = await conversations_of(self, self.page(), self.query()["user"], self.query()["tenant"])
@@ -301,7 +314,7 @@ class AllConversations(GatewayHandler):
     """``GET admin/api/conversations``."""
 
     @needs_scope("admin")
-    @described(shapes.ConversationsReply, *PAGED, USER, TENANT)
+    @described(ConversationsReply, *PAGED, USER, TENANT)
     async def get(self) -> None:
         """Everybody's conversations of ``POST chat`` and the chat panel, the latest first."""
         rows, mark = await conversations_of(
@@ -314,7 +327,7 @@ class OneSession(GatewayHandler):
     """``DELETE admin/api/sessions/{id}`` and ``admin/api/conversations/{id}``."""
 
     @needs_scope("admin")
-    @described(shapes.DeletedReply, USER)
+    @described(DeletedReply, USER)
     async def delete(self, session: str) -> None:
         """Delete a conversation: its name, its turns, and the texts that are kept of its requests.
 
@@ -329,14 +342,14 @@ class OwnConversations(GatewayHandler):
     """``GET conversations``."""
 
     @needs_scope("chat")
-    @described(shapes.ConversationsReply, *PAGED)
+    @described(ConversationsReply, *PAGED)
     async def get(self) -> None:
         """Your own conversations and sessions, the latest first."""
         rows, mark = await conversations_of(self, self.page(), self.asker.name)
         self.reply({"conversations": rows, "next": mark})
 
     @needs_scope("chat")
-    @described(shapes.DeletedReply)
+    @described(DeletedReply)
     async def delete(self) -> None:
         """Delete all that you have said: conversations, the texts that are kept of your requests, and ratings.
 
@@ -354,7 +367,7 @@ class OwnConversation(GatewayHandler):
     """``PATCH`` and ``DELETE conversations/{id}``."""
 
     @needs_scope("chat")
-    @described(shapes.NamedReply)
+    @described(NamedReply)
     async def patch(self, session: str) -> None:
         """Give one of your conversations a name: ``{"name": "Delays in 2013"}``."""
         from jupyter_server_ext.handlers import requests
@@ -367,7 +380,7 @@ class OwnConversation(GatewayHandler):
         self.reply({"id": session, "name": name})
 
     @needs_scope("chat")
-    @described(shapes.DeletedReply)
+    @described(DeletedReply)
     async def delete(self, session: str) -> None:
         """Delete one of your conversations: its name, its turns, and the texts that are kept of its requests."""
         self.reply({"deleted": await delete_conversations(self, session, self.asker.name)})
@@ -412,7 +425,7 @@ def _unknown() -> BadRequest:
 def execution(row: Mapping[str, Any]) -> dict[str, Any]:
     """An entry as administrators see it."""
     tokens = {name: row[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "estimated")}
-    shown = {name: row[name] for name in shapes.ExecutionRow.__annotations__ if name in row}
+    shown = {name: row[name] for name in ExecutionRow.__annotations__ if name in row}
     more = {"usage": tokens, "outcome": outcome_of(row["status"]), "tables": _names(row["tables"])}
     return shown | more
 

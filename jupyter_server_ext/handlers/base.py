@@ -18,9 +18,9 @@ from tornado.log import access_log, app_log
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from jupyter_server_ext.errors import BadRequest, NoCapacity, NotAuthenticated, NotPermitted, RsqlGatewayError
+from jupyter_server_ext.handlers.described import description_of
 from jupyter_server_ext.handlers.parameters import check_names
 from jupyter_server_ext.handlers.requests import IncomingBody
-from jupyter_server_ext.handlers.shapes import description_of
 from jupyter_server_ext.identity import open_to_all, scope_of
 from jupyter_server_ext.ledger import Page
 from jupyter_server_ext.logs import current_request

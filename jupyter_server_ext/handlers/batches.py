@@ -17,13 +17,22 @@ from tornado.iostream import StreamClosedError
 
 from jupyter_server_ext.config import OFFLINE
 from jupyter_server_ext.errors import BadRequest, RsqlGatewayError, UnknownModel
-from jupyter_server_ext.handlers import requests, shapes
+from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler, default_model_of
+from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.multipart import MultipartReader
 from jupyter_server_ext.handlers.parameters import PAGED, TENANT, choice, text_of, whole
 from jupyter_server_ext.handlers.response_events import ResponseFrame, response_of
 from jupyter_server_ext.handlers.responses import chat_body
-from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.handlers.shapes.jobs import (
+    BatchesReply,
+    BatchRow,
+    DeletedFile,
+    FileRow,
+    FilesReply,
+    JobRow,
+    JobsReply,
+)
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.ledger import Page
 from jupyter_server_ext.messages import is_name
@@ -81,7 +90,7 @@ class AllFiles(GatewayHandler):
             self.incoming = _PassingBody(app.bodies, self.request.headers, most)
 
     @needs_scope("chat")
-    @described(shapes.FilesReply, _FILES, _AFTER, _PURPOSE, _ORDER)
+    @described(FilesReply, _FILES, _AFTER, _PURPOSE, _ORDER)
     async def get(self) -> None:
         """Your files: those that you sent, and those that your jobs wrote, the newest first."""
         asked, files = self.query(), self.app.jobs.files
@@ -91,7 +100,7 @@ class AllFiles(GatewayHandler):
         self.reply(_listed([_file(one) for one in found], page))
 
     @needs_scope("chat")
-    @described(shapes.FileRow)
+    @described(FileRow)
     async def post(self) -> None:
         """Send a file of requests, one JSON object a line, as multipart/form-data with ``purpose=batch``."""
         upload, parts = self._upload, self._parts
@@ -142,13 +151,13 @@ class OneFile(GatewayHandler):
     """``v1/files/{id}``."""
 
     @needs_scope("chat")
-    @described(shapes.FileRow)
+    @described(FileRow)
     async def get(self, file: str) -> None:
         """One of your files."""
         self.reply(_file(await self.app.jobs.files.one(self.asker, file)))
 
     @needs_scope("chat")
-    @described(shapes.DeletedFile)
+    @described(DeletedFile)
     async def delete(self, file: str) -> None:
         """Delete one of your files; of one that a job wrote, the results."""
         await self.app.jobs.files.remove(self.asker, file)
@@ -182,7 +191,7 @@ class AllBatches(GatewayHandler):
     """``v1/batches``."""
 
     @needs_scope("chat")
-    @described(shapes.BatchesReply, _BATCHES, _AFTER)
+    @described(BatchesReply, _BATCHES, _AFTER)
     async def get(self) -> None:
         """Your jobs, the newest first."""
         asked, jobs = self.query(), self.app.jobs
@@ -192,7 +201,7 @@ class AllBatches(GatewayHandler):
         self.reply(_listed([_batch(one) for one in found], page))
 
     @needs_scope("chat")
-    @described(shapes.BatchRow)
+    @described(BatchRow)
     async def post(self) -> None:
         """Make a job of a file: its lines are asked from quota that nobody else needs, and each is answered once."""
         body = requests.json_object(self.body)
@@ -214,7 +223,7 @@ class OneBatch(GatewayHandler):
     """``v1/batches/{id}``."""
 
     @needs_scope("chat")
-    @described(shapes.BatchRow)
+    @described(BatchRow)
     async def get(self, job: str) -> None:
         """One of your jobs: how far it is, why it waits, and where its results are."""
         self.reply(_batch(await self.app.jobs.one(self.asker, job)))
@@ -224,7 +233,7 @@ class CancelledBatch(GatewayHandler):
     """``v1/batches/{id}/cancel``."""
 
     @needs_scope("chat")
-    @described(shapes.BatchRow)
+    @described(BatchRow)
     async def post(self, job: str) -> None:
         """Take no more lines of one of your jobs; those under way are still answered."""
         self.reply(_batch(await self.app.jobs.cancel(await self.app.jobs.one(self.asker, job))))
@@ -234,7 +243,7 @@ class AllJobs(GatewayHandler):
     """``GET admin/api/jobs``."""
 
     @needs_scope("instructor")
-    @described(shapes.JobsReply, *PAGED, TENANT, _STATE)
+    @described(JobsReply, *PAGED, TENANT, _STATE)
     async def get(self) -> None:
         """Jobs, the newest first: all for an administrator, those of the own group for an instructor."""
         page, tenant = self.page(), self.tenant_seen()
@@ -246,7 +255,7 @@ class OneJob(GatewayHandler):
     """``GET admin/api/jobs/{id}``."""
 
     @needs_scope("instructor")
-    @described(shapes.JobRow)
+    @described(JobRow)
     async def get(self, job: str) -> None:
         """A job, without its texts."""
         self.reply(_job(await self.app.jobs.seen(job, self.tenant_seen())))
@@ -256,7 +265,7 @@ class ChangedJob(GatewayHandler):
     """``POST admin/api/jobs/{id}/{action}``."""
 
     @needs_scope("instructor")
-    @described(shapes.JobRow)
+    @described(JobRow)
     async def post(self, job: str, action: str) -> None:
         """Cancel a job, or have the failed lines of one that has ended asked again."""
         found = await self.app.jobs.seen(job, self.tenant_seen())

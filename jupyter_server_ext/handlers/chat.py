@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
-from jupyter_server_ext.handlers import requests, shapes
+from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler
 from jupyter_server_ext.handlers.completions import RelayHandler
-from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.handlers.described import described
+from jupyter_server_ext.handlers.shapes.conversations import ChatReply, ThanksReply
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.messages import Rating, is_name, without_controls
 
@@ -35,7 +36,7 @@ class PlainChat(RelayHandler):
     """A question with what it is about, and earlier turns by name."""
 
     @needs_scope("chat")
-    @described(shapes.ChatReply)
+    @described(ChatReply)
     async def post(self) -> None:
         """Answer one message. With the ``session_id`` of a reply the next message continues it.
 
@@ -296,7 +297,7 @@ class Feedback(GatewayHandler):
     """``POST feedback``."""
 
     @needs_scope("chat")
-    @described(shapes.ThanksReply)
+    @described(ThanksReply)
     async def post(self) -> None:
         """Rate an answer, by its request id: ``up``, ``down``, or 1 to 5; with a comment if you like."""
         body = requests.json_object(self.body)

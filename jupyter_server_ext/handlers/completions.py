@@ -11,9 +11,10 @@ from tornado.iostream import StreamClosedError
 
 from jupyter_server_ext.config import OFFLINE
 from jupyter_server_ext.errors import NoCapacity, RsqlGatewayError, UnknownModel
-from jupyter_server_ext.handlers import requests, shapes
+from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler, plain_error
-from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.handlers.described import Object, described
+from jupyter_server_ext.handlers.shapes.callers import ModelRow, ModelsReply
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.messages import Waiting
 
@@ -200,7 +201,7 @@ class Completions(RelayHandler):
     """``POST v1/chat/completions``."""
 
     @needs_scope("chat")
-    @described(shapes.Object)
+    @described(Object)
     async def post(self) -> None:
         """Answer messages, as a stream of events or whole. Unknown fields pass through to the provider."""
         await self.relay(self.chat_request(await self.read_body(requests.as_sent)))
@@ -210,7 +211,7 @@ class ModelList(GatewayHandler):
     """``GET v1/models``."""
 
     @needs_scope("chat")
-    @described(shapes.ModelsReply)
+    @described(ModelsReply)
     def get(self) -> None:
         """Models that the caller may use."""
         models = self.app.policy.models(self.asker, self.app.gateway.models())
@@ -223,7 +224,7 @@ class OneModel(GatewayHandler):
     """``GET v1/models/{model}``."""
 
     @needs_scope("chat")
-    @described(shapes.ModelRow)
+    @described(ModelRow)
     def get(self, name: str) -> None:
         """One model, if the caller may use it."""
         if name not in self.app.policy.models(self.asker, self.app.gateway.models()):
@@ -235,7 +236,7 @@ class Embeddings(RelayHandler):
     """``POST v1/embeddings``."""
 
     @needs_scope("chat")
-    @described(shapes.Object)
+    @described(Object)
     async def post(self) -> None:
         """Vectors for texts, from providers that have them. ``model`` names the provider's model for that."""
         read = await self.read_body(requests.as_sent)
@@ -251,7 +252,7 @@ class Unsupported(GatewayHandler):
     """OpenAI routes that clients may try and the gateway does not have."""
 
     @needs_scope("chat")
-    @described(shapes.Object)
+    @described(Object)
     def post(self, name: str) -> None:
         """Refuse, with the route to use in its place."""
         del name

@@ -18,11 +18,11 @@ from tornado.template import Loader
 
 from jupyter_server_ext.config import effective
 from jupyter_server_ext.errors import BadRequest, NotAuthenticated, NotPermitted, RsqlGatewayError
-from jupyter_server_ext.handlers import shapes
 from jupyter_server_ext.handlers.base import GatewayHandler, health, installed_version
+from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.overview import LOOK_SECONDS
 from jupyter_server_ext.handlers.parameters import text_of
-from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.handlers.shapes.console import HeadroomReply, MeReply, OverviewReply, SettingsReply
 from jupyter_server_ext.identity import needs_scope, open_to_all
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Me(GatewayHandler):
     """``GET me``."""
 
     @needs_scope("chat")
-    @described(shapes.MeReply)
+    @described(MeReply)
     def get(self) -> None:
         """Who you are to this gateway, what you may do, and where the hub's own pages are."""
         asker = self.asker
@@ -163,7 +163,7 @@ class Overview(GatewayHandler):
     """``GET admin/api/overview``."""
 
     @needs_scope("instructor")
-    @described(shapes.OverviewReply)
+    @described(OverviewReply)
     async def get(self) -> None:
         """How answers are doing, the keys, and what is wrong now and what to do; for an instructor of the own group.
 
@@ -174,7 +174,7 @@ class Overview(GatewayHandler):
         else:
             self.reply(await self._look())
 
-    async def _look(self) -> shapes.OverviewReply:
+    async def _look(self) -> OverviewReply:
         return await self.app.overviews.of(self.app, self.app.tenants.scope(self.asker))
 
     async def _stream(self) -> None:
@@ -215,7 +215,7 @@ class SettingsInForce(GatewayHandler):
     """``GET admin/api/settings``."""
 
     @needs_scope("admin")
-    @described(shapes.SettingsReply)
+    @described(SettingsReply)
     def get(self) -> None:
         """The settings in force, without secrets, each with where it comes from, such as a line of the file."""
         runtime = self.app.runtime
@@ -241,7 +241,7 @@ class HeadroomOfKeys(GatewayHandler):
     """``GET admin/api/headroom``."""
 
     @needs_scope("admin")
-    @described(shapes.HeadroomReply, text_of("key", "Only of the key with this public id."))
+    @described(HeadroomReply, text_of("key", "Only of the key with this public id."))
     def get(self) -> None:
         """The part of each key's limits that was left, every 30 s of the last three hours, at this gateway."""
         self.reply({"every": self.app.headroom.every, "limits": self.app.headroom.report(self.query()["key"])})

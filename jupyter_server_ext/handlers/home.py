@@ -9,11 +9,11 @@ from typing import Any
 from tornado.web import HTTPError
 
 from jupyter_server_ext.errors import NotPermitted
-from jupyter_server_ext.handlers import shapes
 from jupyter_server_ext.handlers.base import GatewayHandler, health
 from jupyter_server_ext.handlers.console import show_app, show_page
+from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.openapi import openapi, operations
-from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.handlers.shapes.callers import HealthReply
 from jupyter_server_ext.identity import needs_scope, open_to_all
 
 
@@ -21,7 +21,7 @@ class Home(GatewayHandler):
     """The root: for programs as ``health``, for people the page of their own use."""
 
     @open_to_all
-    @described(shapes.HealthReply)
+    @described(HealthReply)
     async def get(self) -> None:
         """Whether the gateway can answer; in a browser the page of your own use, keys and conversations."""
         if "text/html" in self.request.headers.get("Accept", ""):
@@ -81,7 +81,7 @@ class Health(GatewayHandler):
     """``health``: no token, nothing that is not for everybody."""
 
     @open_to_all
-    @described(shapes.HealthReply)
+    @described(HealthReply)
     def get(self) -> None:
         """Whether the gateway can answer: 200, or 503 when no key can serve any more or it is about to end."""
         state = health(self.app)

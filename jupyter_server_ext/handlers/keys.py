@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.config import CallerLimits
 from jupyter_server_ext.errors import BadRequest, NotPermitted
-from jupyter_server_ext.handlers import requests, shapes
+from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler
-from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.handlers.described import described
+from jupyter_server_ext.handlers.shapes.callers import NewVirtualKey, VirtualKeyRow, VirtualKeysReply
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.messages import Caller, is_name
 from jupyter_server_ext.tenants import check_limits
@@ -26,13 +27,13 @@ class OwnKeys(GatewayHandler):
     """``keys``."""
 
     @needs_scope("chat")
-    @described(shapes.VirtualKeysReply)
+    @described(VirtualKeysReply)
     async def get(self) -> None:
         """Your virtual API keys, without their texts."""
         self.reply({"keys": [public_fields(key) for key in await self.app.virtual_keys.of(person(self).name)]})
 
     @needs_scope("chat")
-    @described(shapes.NewVirtualKey, status=201)
+    @described(NewVirtualKey, status=201)
     async def post(self) -> None:
         """Make a virtual API key for a script: it stands for you, and is shown this once."""
         body = requests.json_object(self.body)
@@ -50,7 +51,7 @@ class OwnKey(GatewayHandler):
     """``keys/{id}``."""
 
     @needs_scope("chat")
-    @described(shapes.VirtualKeyRow)
+    @described(VirtualKeyRow)
     async def delete(self, key_id: str) -> None:
         """Revoke one of your virtual API keys."""
         self.reply(public_fields(await revoked(self, key_id, person(self).name)))
@@ -60,13 +61,13 @@ class AllKeys(GatewayHandler):
     """``admin/api/api-keys``."""
 
     @needs_scope("admin")
-    @described(shapes.VirtualKeysReply)
+    @described(VirtualKeysReply)
     async def get(self) -> None:
         """Everybody's virtual API keys, without their texts."""
         self.reply({"keys": [public_fields(key) for key in await self.app.virtual_keys.of(None)]})
 
     @needs_scope("admin")
-    @described(shapes.NewVirtualKey, status=201)
+    @described(NewVirtualKey, status=201)
     async def post(self) -> None:
         """Make a virtual API key for somebody, who need not be known otherwise, with the rules of ``tenant``."""
         body = requests.json_object(self.body)
@@ -84,7 +85,7 @@ class OneKeyOfAll(GatewayHandler):
     """``admin/api/api-keys/{id}``."""
 
     @needs_scope("admin")
-    @described(shapes.VirtualKeyRow)
+    @described(VirtualKeyRow)
     async def delete(self, key_id: str) -> None:
         """Revoke anybody's virtual API key."""
         key = await revoked(self, key_id, None)

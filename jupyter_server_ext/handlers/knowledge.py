@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.handlers import requests, shapes
+from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.parameters import TENANT
-from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.handlers.shapes.knowledge import (
+    DeletedDocument,
+    DictionariesReply,
+    DocumentRow,
+    DocumentsReply,
+    ExamplesReply,
+    PassagesReply,
+    SharedRow,
+    SharedWithText,
+)
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.knowledge import (
     Meaning,
@@ -40,13 +50,13 @@ class AllDocuments(GatewayHandler):
     takes_large_bodies = True
 
     @needs_scope("chat")
-    @described(shapes.DocumentsReply)
+    @described(DocumentsReply)
     async def get(self) -> None:
         """The documents that you may search: your group's, and those for everyone."""
         self.reply({"documents": [_shown(one) for one in await self.app.documents.all(self.asker)]})
 
     @needs_scope("instructor")
-    @described(shapes.DocumentRow, status=201)
+    @described(DocumentRow, status=201)
     async def post(self) -> None:
         """Share a document with your group: ``passages``, or ``text`` to be split; one of that name is replaced.
 
@@ -62,7 +72,7 @@ class OneDocument(GatewayHandler):
     """``documents/{name}``."""
 
     @needs_scope("instructor")
-    @described(shapes.DeletedDocument, TENANT)
+    @described(DeletedDocument, TENANT)
     async def delete(self, name: str) -> None:
         """Delete a document of your group, or of ``?tenant=``."""
         of = await self.app.documents.remove(self.asker, name, self.get_query_argument("tenant", None))
@@ -74,7 +84,7 @@ class Search(GatewayHandler):
     """``search``."""
 
     @needs_scope("chat")
-    @described(shapes.PassagesReply)
+    @described(PassagesReply)
     async def post(self) -> None:
         """The passages of your group's documents that hold the words of ``query``, the best first.
 
@@ -138,14 +148,14 @@ class AllDictionaries(SharedTextHandler):
     kind, takes_large_bodies = "dictionary", True
 
     @needs_scope("chat")
-    @described(shapes.DictionariesReply)
+    @described(DictionariesReply)
     async def get(self) -> None:
         """The dictionaries that describe your data: your group's, and those for everyone; with an ``ETag``."""
         found = await self.app.shared.all(self.asker, self.kind)
         self.send_unless_known({"dictionaries": [_shown(one) for one in found]}, etag_of(found))
 
     @needs_scope("instructor")
-    @described(shapes.SharedRow, status=201)
+    @described(SharedRow, status=201)
     async def post(self) -> None:
         """Share a dictionary with your group: its ``name`` and ``text``; one of that name is replaced.
 
@@ -160,14 +170,14 @@ class OneDictionary(SharedTextHandler):
     kind = "dictionary"
 
     @needs_scope("chat")
-    @described(shapes.SharedWithText, TENANT)
+    @described(SharedWithText, TENANT)
     async def get(self, name: str) -> None:
         """A dictionary with its ``text`` and an ``ETag``; of two of one name, that of ``?tenant=``."""
         found = await self.app.shared.one(self.asker, self.kind, name, self.get_query_argument("tenant", None))
         self.send_unless_known(_shown(found) | {"text": found.text}, etag_of([found]))
 
     @needs_scope("instructor")
-    @described(shapes.DeletedDocument, TENANT)
+    @described(DeletedDocument, TENANT)
     async def delete(self, name: str) -> None:
         """Delete a dictionary of your group, or of ``?tenant=``."""
         await self.remove(name)
@@ -179,7 +189,7 @@ class AllExamples(SharedTextHandler):
     kind = "example"
 
     @needs_scope("chat")
-    @described(shapes.ExamplesReply)
+    @described(ExamplesReply)
     async def get(self) -> None:
         """Questions with the SQL that answers them: your group's, and those for everyone; with an ``ETag``."""
         found = await self.app.shared.all(self.asker, self.kind, whole=True)
@@ -188,7 +198,7 @@ class AllExamples(SharedTextHandler):
         self.send_unless_known({"examples": examples}, etag_of(found))
 
     @needs_scope("instructor")
-    @described(shapes.SharedRow, status=201)
+    @described(SharedRow, status=201)
     async def post(self) -> None:
         """Promote a question and its ``sql`` to your group's examples; the same question is replaced.
 
@@ -203,7 +213,7 @@ class OneExample(SharedTextHandler):
     kind = "example"
 
     @needs_scope("instructor")
-    @described(shapes.DeletedDocument, TENANT)
+    @described(DeletedDocument, TENANT)
     async def delete(self, name: str) -> None:
         """Delete an example of your group, or of ``?tenant=``."""
         await self.remove(name)

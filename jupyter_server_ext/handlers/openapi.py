@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from jupyter_server_ext.handlers.base import installed_version
-from jupyter_server_ext.handlers.shapes import Description, description_of
+from jupyter_server_ext.handlers.described import Description, description_of
 from jupyter_server_ext.identity import scope_of
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from jupyter_server_ext.handlers.base import AppContext
-    from jupyter_server_ext.handlers.shapes import FindingRow, OverviewReply
+    from jupyter_server_ext.handlers.shapes.console import FindingRow, OverviewReply
     from jupyter_server_ext.ledger import SqlAnalytics
 
 LOOK_SECONDS = 2.0  # between two looks; all who look get the same one

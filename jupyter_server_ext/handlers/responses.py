@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.errors import BadRequest
 from jupyter_server_ext.handlers.completions import RelayHandler
+from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.requests import check_amount
 from jupyter_server_ext.handlers.response_events import EventTranslator, ResponseFrame, response_of
-from jupyter_server_ext.handlers.shapes import described
 from jupyter_server_ext.identity import needs_scope
 
 if TYPE_CHECKING:

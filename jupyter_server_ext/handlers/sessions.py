@@ -10,9 +10,19 @@ from urllib.parse import quote
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.handlers import requests, shapes
+from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler
-from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.handlers.described import described
+from jupyter_server_ext.handlers.shapes.conversations import (
+    ArtifactRow,
+    ArtifactsReply,
+    DeletedSession,
+    LinkReply,
+    SessionCopies,
+    SessionCopy,
+    SharedSessionReply,
+    WholeSession,
+)
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.pipeline import read_file, read_session
 
@@ -24,7 +34,7 @@ class OwnSessions(GatewayHandler):
     """``sessions``."""
 
     @needs_scope("chat")
-    @described(shapes.SessionCopies)
+    @described(SessionCopies)
     async def get(self) -> None:
         """The conversations that you keep here, the last changed first."""
         self.reply({"sessions": [_row(one) for one in await self.app.sessions.all(self.asker)]})
@@ -36,14 +46,14 @@ class OwnSession(GatewayHandler):
     takes_large_bodies = True
 
     @needs_scope("chat")
-    @described(shapes.WholeSession)
+    @described(WholeSession)
     async def get(self, session: str) -> None:
         """One of them, with its questions and answers."""
         head, pairs = await self.app.sessions.one(self.asker, session)
         self.reply(_row(head) | {"pairs": pairs})
 
     @needs_scope("chat")
-    @described(shapes.SessionCopy)
+    @described(SessionCopy)
     async def put(self, session: str) -> None:
         """Keep a conversation: its ``title``, ``pairs`` and ``notebook``; one of that id is replaced."""
         if not _IS_ID.fullmatch(session):
@@ -52,7 +62,7 @@ class OwnSession(GatewayHandler):
         self.reply(_row(await self.app.sessions.put(self.asker, session, sent)))
 
     @needs_scope("chat")
-    @described(shapes.DeletedSession)
+    @described(DeletedSession)
     async def delete(self, session: str) -> None:
         """Delete a conversation with its files, and its link with it."""
         await self.app.sessions.remove(self.asker, session)
@@ -63,7 +73,7 @@ class SessionLink(GatewayHandler):
     """``sessions/{id}/share``."""
 
     @needs_scope("chat")
-    @described(shapes.LinkReply, status=201)
+    @described(LinkReply, status=201)
     async def post(self, session: str) -> None:
         """Make a link by which instructors of your group see it, for ``days``; an earlier one is void."""
         body = requests.json_object(self.body) if self.body else {}
@@ -74,7 +84,7 @@ class SessionLink(GatewayHandler):
         self.reply({"link": f"shared/{token}", "until": until}, status=201)
 
     @needs_scope("chat")
-    @described(shapes.DeletedSession)
+    @described(DeletedSession)
     async def delete(self, session: str) -> None:
         """Take the link back: from now on it leads nowhere."""
         await self.app.sessions.unshare(self.asker, session)
@@ -85,7 +95,7 @@ class SharedSession(GatewayHandler):
     """``shared/{token}``."""
 
     @needs_scope("chat")
-    @described(shapes.SharedSessionReply)
+    @described(SharedSessionReply)
     async def get(self, token: str) -> None:
         """A conversation that somebody of your group shares by this link; for instructors, and who made it."""
         owner, head, pairs = await self.app.sessions.linked(self.asker, token)
@@ -99,14 +109,14 @@ class SessionArtifacts(GatewayHandler):
     takes_large_bodies = True
 
     @needs_scope("chat")
-    @described(shapes.ArtifactsReply)
+    @described(ArtifactsReply)
     async def get(self, session: str) -> None:
         """The files that answers of this conversation made, the newest first."""
         files = await self.app.sessions.files(self.asker, session)
         self.reply({"artifacts": [msgspec.to_builtins(one) for one in files]})
 
     @needs_scope("chat")
-    @described(shapes.ArtifactRow, status=201)
+    @described(ArtifactRow, status=201)
     async def post(self, session: str) -> None:
         """Keep a file with this conversation: ``kind``, ``name``, ``media`` and its bytes, ``data``, in Base64."""
         sent, content = await asyncio.get_running_loop().run_in_executor(None, read_file, self.body)
@@ -129,7 +139,7 @@ class Download(GatewayHandler):
         self.finish(content)
 
     @needs_scope("chat")
-    @described(shapes.DeletedSession)
+    @described(DeletedSession)
     async def delete(self, kind: str, file: str) -> None:
         """Delete a file of yours."""
         await self.app.sessions.remove_file(self.asker, kind, file)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from jupyter_server_ext.handlers import requests, shapes
+from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.parameters import whole
-from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.handlers.shapes.administration import ChangesReply, MembersReply, TenantReply, TenantsReply
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.tenants import shown
 
@@ -17,13 +18,13 @@ class AllTenants(GatewayHandler):
     """``admin/api/tenants``."""
 
     @needs_scope("instructor")
-    @described(shapes.TenantsReply)
+    @described(TenantsReply)
     async def get(self) -> None:
         """The tenants: all for an administrator, one's own for an instructor."""
         self.reply({"tenants": await self.app.tenants.all(self.asker)})
 
     @needs_scope("admin")
-    @described(shapes.TenantReply, status=201)
+    @described(TenantReply, status=201)
     async def post(self) -> None:
         """Make a tenant, with rules as in ``[tenants.NAME]``: its ``name``, and any of them."""
         body = requests.json_object(self.body)
@@ -36,13 +37,13 @@ class OneTenant(GatewayHandler):
     """``GET``, ``PATCH`` (or ``PUT``, ``POST``) and ``DELETE admin/api/tenants/{name}``."""
 
     @needs_scope("instructor")
-    @described(shapes.TenantReply)
+    @described(TenantReply)
     async def get(self, name: str) -> None:
         """A tenant's rules in force, where they come from, and what of them was decided at run time."""
         self.reply(await self.app.tenants.one(self.asker, name))
 
     @needs_scope("instructor")
-    @described(shapes.TenantReply)
+    @described(TenantReply)
     async def patch(self, name: str) -> None:
         """Set rules of a tenant, such as ``{"weight": 2, "limits": {"usd_per_day": 5}}``; null takes one back.
 
@@ -54,7 +55,7 @@ class OneTenant(GatewayHandler):
     put = post = patch
 
     @needs_scope("instructor")
-    @described(shapes.TenantReply)
+    @described(TenantReply)
     async def delete(self, name: str) -> None:
         """Take back what was decided at run time: an instructor what instructors did, an administrator all."""
         self.reply(await self.app.tenants.drop(self.asker, name))
@@ -64,13 +65,13 @@ class Members(GatewayHandler):
     """``admin/api/tenants/{name}/members``."""
 
     @needs_scope("instructor")
-    @described(shapes.MembersReply)
+    @described(MembersReply)
     async def get(self, name: str) -> None:
         """The callers that an administrator put into a tenant; groups of the hub are listed at the hub."""
         self.reply({"members": await self.app.tenants.members(self.asker, name)})
 
     @needs_scope("admin")
-    @described(shapes.MembersReply, status=201)
+    @described(MembersReply, status=201)
     async def post(self, name: str) -> None:
         """Put a ``caller`` who has no other group into this one; with ``instructor`` it teaches there."""
         body = requests.json_object(self.body)
@@ -83,7 +84,7 @@ class OneMember(GatewayHandler):
     """``admin/api/tenants/{name}/members/{caller}``."""
 
     @needs_scope("admin")
-    @described(shapes.MembersReply)
+    @described(MembersReply)
     async def delete(self, name: str, member: str) -> None:
         """Take a caller out of a tenant."""
         await self.app.tenants.remove(self.asker, name, member)
@@ -94,7 +95,7 @@ class Changes(GatewayHandler):
     """``admin/api/changes``."""
 
     @needs_scope("instructor")
-    @described(shapes.ChangesReply, _LINES, _BEFORE)
+    @described(ChangesReply, _LINES, _BEFORE)
     async def get(self) -> None:
         """What was changed at run time, the newest first, and by whom: all, or for an instructor the own group's.
 
@@ -109,7 +110,7 @@ class UndoneChange(GatewayHandler):
     """``POST admin/api/changes/{id}/undo``."""
 
     @needs_scope("instructor")
-    @described(shapes.ChangesReply)
+    @described(ChangesReply)
     async def post(self, change_id: str) -> None:
         """Take a change back, if nothing of it was changed again since."""
         lines = await self.app.tenants.undo(self.asker, change_id)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.handlers import requests, shapes
+from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.parameters import whole
-from jupyter_server_ext.handlers.shapes import described
+from jupyter_server_ext.handlers.shapes.webhooks import (
+    DeletedWebhook,
+    NewWebhook,
+    WebhookDelivery,
+    WebhookLog,
+    WebhooksReply,
+)
 from jupyter_server_ext.identity import needs_scope
 
 _LINES = whole("limit", "How many deliveries at most.", least=1, most=1000, default=100)
@@ -16,13 +23,13 @@ class AllWebhooks(GatewayHandler):
     """``admin/api/webhooks``."""
 
     @needs_scope("instructor")
-    @described(shapes.WebhooksReply)
+    @described(WebhooksReply)
     def get(self) -> None:
         """The webhooks: all for an administrator, those of the own group for an instructor."""
         self.reply({"webhooks": self.app.webhooks.all(self.asker)})
 
     @needs_scope("instructor")
-    @described(shapes.NewWebhook, status=201)
+    @described(NewWebhook, status=201)
     async def post(self) -> None:
         """Make a webhook for a ``url``, with ``events`` (all where none are named); its secret is shown this once.
 
@@ -40,13 +47,13 @@ class OneWebhook(GatewayHandler):
     """``admin/api/webhooks/{id}``."""
 
     @needs_scope("instructor")
-    @described(shapes.WebhookLog, _LINES)
+    @described(WebhookLog, _LINES)
     async def get(self, webhook: str) -> None:
         """A webhook, and what was told to it within a week, the newest first."""
         self.reply(await self.app.webhooks.log(self.asker, webhook, self.query()["limit"]))
 
     @needs_scope("instructor")
-    @described(shapes.DeletedWebhook)
+    @described(DeletedWebhook)
     async def delete(self, webhook: str) -> None:
         """Delete a webhook, with what is yet to be told to it; undoing the change makes it again."""
         await self.app.webhooks.remove(self.asker, webhook)
@@ -57,7 +64,7 @@ class TriedWebhook(GatewayHandler):
     """``POST admin/api/webhooks/{id}/test``."""
 
     @needs_scope("instructor")
-    @described(shapes.WebhookDelivery)
+    @described(WebhookDelivery)
     async def post(self, webhook: str) -> None:
         """Send an event ``webhook.test`` at once, and tell what came of it."""
         self.reply(await self.app.webhooks.test(self.asker, webhook))
@@ -67,7 +74,7 @@ class RetriedDelivery(GatewayHandler):
     """``POST admin/api/webhooks/{id}/deliveries/{delivery}/retry``."""
 
     @needs_scope("instructor")
-    @described(shapes.WebhookDelivery)
+    @described(WebhookDelivery)
     async def post(self, webhook: str, delivery: str) -> None:
         """Send a delivery again at once, by the same ``webhook-id``, and tell what came of it."""
         self.reply(await self.app.webhooks.retry(self.asker, webhook, delivery))

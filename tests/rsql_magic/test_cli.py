@@ -17,7 +17,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from jupyter_server_ext.handlers import shapes
+from jupyter_server_ext.handlers.shapes.analytics import Rates
+from jupyter_server_ext.handlers.shapes.console import OverviewReply
 from rsql_magic import reports
 from rsql_magic.assistant import Assistant
 from rsql_magic.cli import command as cli
@@ -293,7 +294,7 @@ def test_a_page_of_the_monitor():
     ]
 
 
-RATES = dict.fromkeys(shapes.Rates.__annotations__, 0) | {"queue_seconds": 0.4, "first_token_seconds": None}
+RATES = dict.fromkeys(Rates.__annotations__, 0) | {"queue_seconds": 0.4, "first_token_seconds": None}
 HUB = {
     "overview": {
         "at": NOW.timestamp(),
@@ -329,7 +330,7 @@ HUB = {
 
 
 def test_the_overview_of_these_tests_is_one_of_a_gateway():
-    assert msgspec.convert(HUB["overview"], shapes.OverviewReply) == HUB["overview"]
+    assert msgspec.convert(HUB["overview"], OverviewReply) == HUB["overview"]
 
 
 def test_an_administrator_sees_the_whole_gateway():
