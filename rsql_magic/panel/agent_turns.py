@@ -208,6 +208,7 @@ class AgentTurns:
             if change.effects and change.id not in agreed:
                 reason = f"{change.title} {change.effects[0]}. That needs a yes of its own."
                 raise BadInput(reason, hint="Say yes at the change, or leave it out.")
+        self.net.disarm()
         for change in chosen:
             if not change.source.lstrip().startswith(_UNWATCHED):
                 more = {"files", "network"} if change.source.lstrip().startswith("%%sql") else set[str]()
@@ -230,6 +231,7 @@ class AgentTurns:
         Raises:
             BadInput: The turn is over, or has gone on as often as it may.
         """
+        self.net.disarm()  # what was not run is the user's own
         turn, results = self.of(pair), [CellResult.read(each) for each in given[:_MOST_RESULTS]]
         if turn.rounds >= turn.most_rounds:
             hint = "Ask again for what is left to do, or raise %config Rsql.do_rounds."

@@ -38,7 +38,7 @@ _ABSENT = "The chat panel; run the cell to open it. %rsql history prints what wa
 # Requests that wait for the gateway, the main thread or a frame.
 SLOW = frozenset(
     {"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota", "kept", "export"}
-    | {"change", "change_preview", "files", "file", "load", "starters", "reach"}
+    | {"change", "change_preview", "do_preview", "do_results", "files", "file", "load", "starters", "reach"}
 )
 
 _MOST_PIECES = 200  # formulas, or blocks of code, of one request

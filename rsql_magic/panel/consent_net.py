@@ -168,9 +168,13 @@ class ConsentNet:
             self._is_registered = True
         self._armed[source] = frozenset[str]().union(*(_INCLUDES.get(kind, frozenset()) for kind in kinds))
 
+    def disarm(self) -> None:
+        """Leave cells that have not run to the user."""
+        self._armed.clear()
+
     def close(self) -> None:
         """Watch no more."""
-        self._armed.clear()
+        self.disarm()
         if self._is_registered:
             self._shell.events.unregister("pre_run_cell", self._begin)
             self._shell.events.unregister("post_run_cell", self._end)

@@ -85,9 +85,7 @@ def pictured(request):
 
 @pytest.fixture(scope="module")
 def doing(town):
-    page = town.page("jupyterlab", "do", [SETUP])
-    page.type_cell(WRONG)
-    page.type_cell(PANEL)
+    page = town.page("jupyterlab", "do", [SETUP, WRONG, PANEL])
     page.panel.wait_for()
     doing = Doing(page)
     yield doing
@@ -110,7 +108,7 @@ def test_a_task_becomes_changes_that_are_decided_run_told_again_and_undone(doing
     expect(writes).to_contain_text("It needs a yes of its own")
     doing.button("Apply 2 of 3 and run").wait_for()
     panel_lab.accessible(doing.page, ".rsql-panel")
-    doing.page.screenshot(path=SCREENSHOTS / "do_proposed.png")
+    doing.set.screenshot(path=SCREENSHOTS / "do_proposed.png")
     count = doing.cells.count()
     # By the keyboard alone: from the change to the button.
     writes.get_by_label("Yes, this cell may do that.").focus()

@@ -400,6 +400,13 @@ def test_the_same_text_is_the_users_own_once_it_has_run(shell, net, tmp_path):
     assert shell.run_cell(f"open({path!r}, 'a').close()").success
 
 
+def test_a_cell_that_has_not_run_is_left_to_the_user(shell, net, tmp_path):
+    cell = f"open({str(tmp_path / 'made')!r}, 'w').close()"
+    net.arm(cell, ())
+    net.disarm()
+    assert shell.run_cell(cell).success
+
+
 def test_computing_drawing_and_importing_go_on(shell, net, tmp_path, monkeypatch):
     cell = (
         "open('/etc/hostname').close(); open('/dev/null', 'w').close()\n"
