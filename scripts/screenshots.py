@@ -2,7 +2,8 @@
 
 The console's are of a gateway with a past that is played.
 
-Writes ``docs/images/*.png``. Needs Chromium (``apt-get install chromium``) and the packages of ``make setup``.
+Writes ``docs/images/*.png``; with ``--cells`` not those of the console. Needs Chromium (``apt-get install chromium``)
+and the packages of ``make setup``.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def main() -> int:
                 cell.screenshot(path=str(IMAGES / f"{name}.png"))
                 print(IMAGES / f"{name}.png")
             _panel(page)
-            _console(browser)
+            if "--cells" not in sys.argv:
+                _console(browser)
             _rows(browser)
             _sidebar(browser)
             browser.close()
@@ -86,14 +88,16 @@ def main() -> int:
 
 
 def _panel(page: Page) -> None:
-    """The panel: an answer with its chart, the chips of a message, a limit that is reached."""
+    """The panel: its start, an answer with its chart, the chips of a message, a limit that is reached."""
     panel = page.locator(".rsql-panel")
     box = panel.get_by_label("Message", exact=True)
     panel.get_by_label("New conversation").first.click()
+    panel.locator(".rsql-offer").nth(2).wait_for()
+    _shot(panel, "panel_start")
     panel.evaluate("node => { node.style.height = '1190px'; }")
     box.fill("/sql con average arrival delay by airline, highest first, as a bar chart")
     box.press("Enter")
-    panel.locator(".rsql-chart canvas").wait_for()
+    panel.locator(".rsql-chart svg").wait_for()
     _shot(panel, "panel_answer")
     panel.evaluate("node => { node.style.height = '420px'; }")
     panel.get_by_label("New conversation").first.click()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _TEXT = ("char", "text", "string", "enum")
 _MOST = 3
+_COUNTED = re.compile(r"(?i)^(year|month|week|day|hour|minute|quarter)$|(^|_)id$")  # numbers that name things
 
 
 def starters(snapshot: NotebookSnapshot, catalog: Catalog | None) -> list[str]:
@@ -50,7 +52,7 @@ def _of_frame(name: str, frame: Any) -> Iterator[str]:
 
     kinds = {str(column): kind for column, kind in getattr(frame, "dtypes", {}).items()} if _is_pandas(frame) else {}
     plain = {column: is_numeric_dtype(kind) for column, kind in kinds.items() if column.isidentifier()}
-    number = next((column for column, numeric in plain.items() if numeric), "")
+    number = next((column for column, numeric in plain.items() if numeric and not _COUNTED.search(column)), "")
     words = next((column for column, numeric in plain.items() if not numeric), "")
     if number and words:
         yield f"How does {number} in @{name} differ by {words}?"
@@ -62,7 +64,14 @@ def _is_pandas(frame: Any) -> bool:
 
 def _of_table(table: Table) -> Iterator[str]:
     plain = [column for column in table.columns if column.name.isidentifier()]
-    words = next((column.name for column in plain if any(kind in column.type.lower() for kind in _TEXT)), "")
+    words = next(
+        (
+            column.name
+            for column in plain
+            if column.name not in table.primary_key and any(kind in column.type.lower() for kind in _TEXT)
+        ),
+        "",
+    )
     if words:
         yield f"/sql How many rows has {table.name} by {words}, most first, as a bar chart?"
     yield f"/sql How many rows has {table.name}?"

@@ -9,8 +9,8 @@ from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.panel.starters import starters
 from rsql_magic.sql import Catalog, Column, Table
 
-SALES = pd.DataFrame({"region": ["N"], "amount": [1], "a b": ["x"]})
-ORDERS = Table("orders", columns=(Column("id", "INTEGER"), Column("status", "VARCHAR")))
+SALES = pd.DataFrame({"month": [1], "shop_id": [1], "region": ["N"], "amount": [1], "a b": ["x"]})
+ORDERS = Table("orders", columns=(Column("code", "VARCHAR"), Column("status", "VARCHAR")), primary_key=("code",))
 PLAIN = Table("plain", columns=(Column("id", "INTEGER"),))
 
 
