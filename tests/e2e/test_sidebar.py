@@ -428,6 +428,12 @@ def test_a_notebook_opened_beside_it_has_lost_nothing_and_what_is_typed_outlives
     side.sidebar.get_by_role("dialog", name="Read lost.csv?").get_by_role("button", name="Close").click()
     assert (town.folder / "sold.csv").exists()
     assert not (town.folder / "sent.csv").exists()
+    side.sidebar.locator(".rsql-title").click()
+    side.sidebar.get_by_role("menuitem", name="Find and manage all").click()
+    kept = side.sidebar.get_by_role("dialog", name="Conversations")
+    kept.locator("li").first.wait_for()
+    assert kept.evaluate(OUTSIDE) == []
+    kept.get_by_role("button", name="Close").click()
     side.box.fill("half a quest")
     session = "window.jupyterapp.shell.currentWidget.sessionContext"
     side.page.evaluate(f"() => {session}.shutdown()")
