@@ -21,7 +21,7 @@ _SERVERS = {"postgresql", "mariadb", "redis", "redis_cluster"}
 _NOT_QUICK = {"bench", "distributions", "programs", "slow", "spark", "sweep"}
 _LONGEST = (
     *("hub/test_hub.py", "hub/test_hub_browser.py", "hub/test_hub_failures.py", "e2e/test_panel.py"),
-    *("e2e/test_markdown_", "hub/test_guide.py", "ha/test_ha.py", "e2e/test_kernel.py"),
+    *("e2e/test_sidebar.py", "e2e/test_markdown_", "hub/test_guide.py", "ha/test_ha.py", "e2e/test_kernel.py"),
     *("contract/test_two_gateways.py", "e2e/test_r.py", "e2e/test_r_databases.py", "e2e/test_r_replies.py"),
     *("e2e/test_demo.py", "hub/test_hub_several.py", "test_many_callers.py"),
     *("test_nothing_leaves.py", "test_tenants_together.py", "test_context_privacy.py"),
