@@ -92,6 +92,7 @@ export class View {
       { root: this.log, rootMargin: "600px" },
     );
     this.stuck = true;
+    this.top = 0; // where it was scrolled to last
     this.composer.running = false;
     el.append(this.root);
   }
@@ -169,7 +170,15 @@ export class View {
   async sync(thread = this.thread, exchange = "") {
     const told = await this.quietly("hello", { thread: thread ?? "", ...this.notebook.place });
     if (told) this.take(told, exchange);
-    else if (thread) await this.sync("");
+    else if (thread) await this.elsewhere(thread);
+  }
+
+  // In place of a conversation that a new kernel does not know: that of the cells has another id there.
+  async elsewhere(thread) {
+    const wasShared = this.threads.some(({ id, shared }) => id === thread && shared);
+    await this.sync("");
+    const own = wasShared && this.threads.find(({ shared }) => shared);
+    if (own && own.id !== this.thread) await this.sync(own.id);
   }
 
   resync() {
@@ -432,7 +441,11 @@ export class View {
 
   scrolled() {
     if (this.held) return;
-    this.stuck = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < NEAR;
+    const { scrollHeight, scrollTop, clientHeight } = this.log;
+    // Text that came since the view was moved to the end is no reason to stay behind; going up is.
+    if (scrollHeight - scrollTop - clientHeight < NEAR) this.stuck = true;
+    else if (scrollTop < this.top) this.stuck = false;
+    this.top = scrollTop;
     this.down.hidden = this.stuck;
   }
 
