@@ -47,6 +47,7 @@ class Group:
         once: Whether each request is of a caller who never comes back.
         together: Requests that each makes at once, before it pauses.
         most: How often each of its lines asks.
+        takes: Seconds that an answer takes, between two bounds, in place of the town's.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Group:
     once: bool = False
     together: int = 1
     most: float = math.inf
+    takes: tuple[float, float] | None = None
 
 
 @dataclass
@@ -89,9 +91,18 @@ class GreedyTown(Town):
         key = super()._key(number)
         return replace(key, models=self.models[number]) if self.models else key
 
+    def takes(self, body: dict[str, Any]) -> float:
+        """See ``Town.takes``: as the group has it, which is named as the ``user``."""
+        bounds = self._takes[body["user"]]
+        seconds = self.dice.uniform(*bounds) if bounds else super().takes(body)
+        self.occupied[body["user"]] += min(seconds, self.seconds - self.now())
+        return seconds
+
     def live(self, groups: Sequence[Group], minutes: float = 12.0) -> GreedyTown:
         """Let all groups ask for so long."""
         self.seconds = 60.0 * minutes
+        self._takes = {group.name: group.takes for group in groups}
+        self.occupied: Counter[str] = Counter()  # seconds for which each group's answers had places
 
         async def main(loop: Any) -> None:
             self.now = loop.time
@@ -125,7 +136,8 @@ class GreedyTown(Town):
 
     async def _once(self, transport: Any, group: Group, caller: str) -> None:
         tokens = group.size or self.prompt(self.dice)
-        body = {"messages": [{"role": "user", "content": "x" * (4 * tokens)}], **self.body(self.dice)}
+        messages = [{"role": "user", "content": "x" * (4 * tokens)}]
+        body = {"messages": messages, "user": group.name, **self.body(self.dice)}
         one = Told(caller, self.now(), self.now() + self.deadline, tokens=tokens)
         self.by_group[group.name].append(one)
         self.asked.append(one)

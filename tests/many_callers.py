@@ -158,7 +158,7 @@ class Town:
         prompt, completion = math.ceil(words / 4), self.completion(self.dice)
         asked = body.get("max_tokens")
         completion = min(completion, asked or completion)
-        latency = self.latency(self.dice) if callable(self.latency) else self.dice.uniform(*self.latency)
+        latency = self.takes(body)
         await asyncio.sleep(latency if self.counts == "end" else 0.0)
         wait = account.admit(prompt, completion, asked, self.clock(self.now()))
         told = account.headers(self.clock(self.now())) if self.headers else {}
@@ -175,6 +175,10 @@ class Town:
                 429, headers={**told, "retry-after": f"{wait:.3f}"}, json={"error": {"message": "no"}}
             )
         return httpx.Response(200, headers=told, stream=_Body(self, account, prompt, completion))
+
+    def takes(self, body: dict[str, Any]) -> float:
+        """Seconds until the answer to this request begins."""
+        return self.latency(self.dice) if callable(self.latency) else self.dice.uniform(*self.latency)
 
     # The callers
 

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from jupyter_server_ext.keys.turns import LEAST_WEIGHT, Tenant, TurnsOfTenants, tenant_of
-from jupyter_server_ext.keys.windows.usage import Cost
+from jupyter_server_ext.keys.windows.usage import BATCH, Cost
 
 if TYPE_CHECKING:
     import asyncio
@@ -127,6 +127,8 @@ class ModelQueue:
 
     def can_backfill(self, request: QueuedRequest, head: QueuedRequest) -> bool:
         """Whether a request may find a key where the head finds none."""
+        if request.interactive and not head.interactive:  # slots are kept for it
+            return True
         one, other = request.cost, head.cost
         return one.prompt < other.prompt or one.completion < other.completion or request.avoid != head.avoid
 
@@ -240,4 +242,4 @@ class QueuedRequest:
     @property
     def flow(self) -> str:
         """Whose use it counts as: a caller's batch work is nobody's share of what people have."""
-        return self.caller.name if self.interactive else f"{self.caller.name}\0batch"
+        return self.caller.name if self.interactive else f"{self.caller.name}{BATCH}"

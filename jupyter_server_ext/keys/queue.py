@@ -87,13 +87,15 @@ class KeyQueue:
 
     def eta(self, request: QueuedRequest) -> float:
         """Seconds until this request could start, if it came now and nothing came after it."""
-        return self._schedules.wait(request)
+        # Where all that waits leaves what there is to others, a person is before it, whoever's turn comes next.
+        is_first = request.interactive and request.model in self._held
+        return self._schedules.wait(request, 0 if is_first else None)
 
     def expected_wait(self, model: str) -> float | None:
         """Seconds until a new caller's request for ``model`` could start; None when it could not."""
         queue = self._queues.waiting.get(model)
         newcomer = QueuedRequest(Caller(""), model, Cost(), queue.usual() if queue else Cost())
-        wait = self._schedules.wait(newcomer)
+        wait = self.eta(newcomer)
         return round(wait, 3) if math.isfinite(wait) else None
 
     def news(self, request: QueuedRequest) -> Waiting:
@@ -119,7 +121,8 @@ class KeyQueue:
         if request.interactive:
             return self._shares.hold(request, now)
         people_wait = self._shares.division(request.model, now).people_wait(self._queues.waiting)
-        return 0.0 if people_wait else self._shares.hold_batch(request, now)
+        for_window = 0.0 if people_wait else self._shares.hold_batch(request, now)
+        return max(for_window, self._shares.hold_slot(request, self._queues.waiting, now))
 
     def _asks(self, request: QueuedRequest) -> None:
         if request.interactive and not request.again:
@@ -131,7 +134,8 @@ class KeyQueue:
 
     async def _take(self, request: QueuedRequest, reservations: Reserved) -> Lease | Busy:
         name, model, now = request.flow, request.model, self.pool.clock()
-        got = await self.pool.lease(model, request.cost, request.avoid, tuple(reservations.values()), name)
+        kept = () if request.interactive else (self._shares.kept_slots(model, self._queues.waiting, now),)
+        got = await self.pool.lease(model, request.cost, request.avoid, (*reservations.values(), *kept), name)
         if not isinstance(got, Busy):
             self._shares.took(request, now)
         return got
@@ -151,7 +155,7 @@ class KeyQueue:
         self._waits(request, 1)
         if self._server is None or self._server.done():
             self._server = asyncio.get_running_loop().create_task(self._serve_forever())
-        is_first = len(queue) == 1 or request.model in self._held
+        is_first = queue.head() is request or request.model in self._held
         if request.again or is_first or queue.can_backfill(request, queue.head()):
             self._wake.set()  # else the task sleeps until the head can start
         lease: Lease | None = None

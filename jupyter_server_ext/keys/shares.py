@@ -17,6 +17,10 @@
 # tenth of each window for whoever else asks. It starts as fast as windows give back, rather than all at once, so that
 # what is given back comes evenly. While people wait, turns decide.
 #
+# A slot that batch work has taken is gone for as long as its answer takes. So of a limit of several slots it leaves one
+# free as long as people are about. While they wait, its turn gives it the last slot only of a limit of which it has
+# none.
+#
 # Where models share windows, it has to hold for the requests for each of these models and for all of them together (as
 # in P. Hall, "On representatives of subsets", 1935, of which these are the sets that matter).
 
@@ -29,8 +33,9 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from jupyter_server_ext.keys.windows.memory import Semaphore
 from jupyter_server_ext.keys.windows.projection import EPSILON, SURELY_OVER, WindowProjection
-from jupyter_server_ext.keys.windows.usage import Cost, Offer, WindowSpec
+from jupyter_server_ext.keys.windows.usage import Cost, Offer, Reservation, WindowSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -74,6 +79,13 @@ class _SharedKey(NamedTuple):
     def capacity(self) -> float:
         """Usual requests a second."""
         return min((spec.amount / need / spec.seconds for spec, need in self.short), default=math.inf)
+
+
+class _SlotsOfKey(NamedTuple):
+    """How many slots of a key have to be free for batch work to take one."""
+
+    available: float  # seconds until the key may be used
+    free: list[tuple[WindowSpec, int]]
 
 
 class _Expected(NamedTuple):
@@ -132,6 +144,19 @@ class Division:
     def people_wait(self, queues: Mapping[str, ModelQueue]) -> bool:
         """Whether people wait for this model, or for one that takes from the same windows."""
         return any(other in queues and queues[other].people for other in self.neighbours)
+
+    @cached_property
+    def rivals(self) -> list[str]:
+        """The models whose people may want a slot that this one takes."""
+        habits, own = self._shares.habits, self._shares.slots(self.model)
+        about = [other for other in habits if own and habits[other].are_about(self.at)]
+        return [other for other in about if other == self.model or own & self._shares.slots(other)]
+
+    @cached_property
+    def kept(self) -> list[WindowSpec]:
+        """Where batch work leaves a slot to people: limits of several slots that they may want."""
+        wanted = frozenset[WindowSpec]().union(*(self._shares.slots(other) for other in self.rivals))
+        return [spec for spec in self._shares.slots(self.model) & wanted if spec.amount > 1]
 
     def is_shared(self, request: QueuedRequest) -> bool:
         """Whether there is anything to divide between its caller and others."""
@@ -269,7 +294,7 @@ class Shares:
         habits = self.habits.get(model)
         if habits is None:
             if len(self.habits) >= _MOST_MODELS:
-                self.habits = {name: one for name, one in self.habits.items() if one.of(now)}
+                self.habits = {name: one for name, one in self.habits.items() if one.are_about(now)}
             habits = self.habits[model] = Habits()
         habits.ask(request, now)
 
@@ -303,6 +328,40 @@ class Shares:
         opens = division.left.opens(size, at)
         wait = min(opens - at, max(_AGAIN, division.until - now)) if opens > at else 0.0
         return max(wait, self.pace(request.model).wait(now))
+
+    def slots(self, model: str) -> frozenset[WindowSpec]:
+        """The limits of how much is under way at once that a request for a model takes from."""
+        return frozenset(s for _, offer in self._offers(model) for s in offer.windows if s.unit == "concurrent")
+
+    def kept_slots(self, model: str, queues: Mapping[str, ModelQueue], now: float) -> Reservation:
+        """The slots that batch work for a model leaves free; in a turn while people wait, not all of a limit."""
+        division = self.division(model, now)
+        kept = division.kept
+        if kept and any(other in queues and queues[other].people for other in division.rivals):
+            kept = [spec for spec in kept if self._has_batch(spec)]
+        return Reservation({spec.id: 1 for spec in kept}, -math.inf)
+
+    def slots_for_batch(self, model: str, queues: Mapping[str, ModelQueue], now: float) -> list[_SlotsOfKey]:
+        """What has to be free of each key for batch work to start; empty where nothing is kept."""
+        kept = self.kept_slots(model, queues, now).needs
+        if not kept:
+            return []
+        return [
+            _SlotsOfKey(at, [(s, 1 + kept.get(s.id, 0)) for s in offer.windows if s.unit == "concurrent"])
+            for at, offer in self._offers(model)
+        ]
+
+    def hold_slot(self, request: QueuedRequest, queues: Mapping[str, ModelQueue], now: float) -> float:
+        """Seconds for which batch work has to leave the slots that are free to people; 0 where it may start."""
+        window = self.windows.window
+        keys = self.slots_for_batch(request.model, queues, now)
+        waits = (max([at, *(window(spec).wait(free, now) for spec, free in slots)]) for at, slots in keys)
+        wait = min(waits, default=0.0)
+        return wait if math.isfinite(wait) else 0.0  # what can never start is refused by the pool
+
+    def _has_batch(self, spec: WindowSpec) -> bool:
+        window = self.windows.window(spec)
+        return isinstance(window, Semaphore) and window.has_batch
 
     def pace(self, model: str) -> BatchPace:
         """The pace of batch work for a model."""
@@ -364,6 +423,7 @@ _MEMORY = 60.0  # seconds of a caller's own time, after which what it did counts
 _SILENT = 4.0  # of a caller's usual pauses between occasions, after which it is taken to have left …
 _GONE = 75.0  # … and seconds after which any caller is …
 _SEVERAL_GONE = 40.0  # … or one that asked for several at once, and never again
+_ABOUT = 300.0  # seconds after which nobody is about who asks now and then
 _AT_ONCE = 1.0  # seconds between requests that are of one occasion
 _ONE = 1.5  # requests on one occasion, beyond which these are several
 _FEW = 64  # callers that are kept without a look whether they have left
@@ -444,6 +504,7 @@ class Habits:
         self._callers: dict[str, Habit] = {}
         self._most = _FEW
         self._usual = (1.0, 1.0)
+        self._last = -math.inf  # when anybody asked or was served
 
     @property
     def usual(self) -> Cost:
@@ -463,13 +524,19 @@ class Habits:
             habit = self._callers[caller] = Habit(at=now)
         habit.tenant, habit.weight = request.tenant, request.weight
         habit.ask(now)
+        self._last = now
 
     def wait(self, caller: str, more: int, now: float) -> None:
         """So many more requests of a caller wait, or so many less."""
         if habit := self._callers.get(caller):
             habit.wait(more, now)
+            self._last = now
 
     def of(self, now: float) -> Mapping[str, Habit]:
         """The callers that have lately asked."""
         self._callers = {name: habit for name, habit in self._callers.items() if not habit.is_gone(now)}
         return self._callers
+
+    def are_about(self, now: float) -> bool:
+        """Whether anybody may ask: who comes now and then does so for longer than a rate of requests is known."""
+        return now - self._last <= _ABOUT or bool(self.of(now))

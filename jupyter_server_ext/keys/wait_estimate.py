@@ -129,7 +129,10 @@ class WaitEstimate:
         self._shares = shares  # what is kept for callers that have lately asked
         self._spares: dict[str, WindowProjection] = {}  # by model
         self._lefts: dict[str, WindowProjection] = {}  # likewise, of what people leave to batch work …
-        self._paces: dict[str, BatchPace] = {}  # … and the pace of that
+        self._paces: dict[str, BatchPace] = {}  # … and the pace of that …
+        # … and when each key may be used, and how many slots have to be free of which limits.
+        self._slots: dict[str, list[tuple[float, list[tuple[WindowProjection, int]]]]] = {}
+        self._waiting = {queue.head().model: queue for queue in queues if queue}
         self._newcomer, self._places = newcomer, places
         self._next_one = replace(newcomer, usual=queue.usual(newcomer), deadline=math.inf)
         self._own = queue.copy(newcomer)
@@ -196,13 +199,14 @@ class WaitEstimate:
 
     def _available_at(self, request: QueuedRequest, at: float) -> float:
         # When a request need leave nothing to others: below its caller's share, or where enough is spare. Batch work
-        # leaves nothing while people wait, as turns decide then; the newcomer may be one of them.
+        # leaves nothing but slots while people wait, as turns decide then; the newcomer may be one of them.
         if not request.interactive and (_is_person(self._newcomer) or any(queue.people for queue in self._queues)):
-            return at
+            return self._slot_at(request.model, at)
         hold = self._holds.get(request) or self._hold_of(request)
         if not request.interactive:
             paced = at + self._pace(request.model).wait(self._now + at)
-            return max(paced, min(hold.until, hold.spare.opens(hold.size, at)))
+            slot = self._slot_at(request.model, at)
+            return max(slot, paced, min(hold.until, hold.spare.opens(hold.size, at)))
         if at >= hold.until or hold.credit.room(at) > EPSILON:
             return at
         return min(hold.until, hold.credit.opens(4 * EPSILON, at), hold.spare.opens(hold.size, at))
@@ -213,7 +217,19 @@ class WaitEstimate:
             start, _ = _first(self._candidates(self._newcomer), max(at, self._available_at(self._newcomer, at)))
             if start <= at or math.isinf(start):
                 self.starts.append(start)
+            opens = min(opens, start) if start > at else opens
         return opens
+
+    def _slot_at(self, model: str, at: float) -> float:
+        # When batch work may take a slot and leave to people those that are kept for them.
+        keys = self._slots.get(model)
+        if keys is None:
+            keys = self._slots[model] = [
+                (opens, [(self._limit(spec), free) for spec, free in slots])
+                for opens, slots in self._shares.slots_for_batch(model, self._waiting, self._now)
+            ]
+        starts = (max([at, opens, *(limit.opens(free, at) for limit, free in slots)]) for opens, slots in keys)
+        return min(starts, default=at)
 
     def _leave(self, queue: ModelQueue, head: QueuedRequest, at: float) -> None:
         queue.remove(head)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from jupyter_server_ext.keys.windows.projection import SURELY_OVER, WindowProjection
-from jupyter_server_ext.keys.windows.usage import EXACT, Grant, Refused, WindowEntry, WindowReport
+from jupyter_server_ext.keys.windows.usage import BATCH, EXACT, Grant, Refused, WindowEntry, WindowReport
 from jupyter_server_ext.keys.windows.window import TimeWindow
 
 if TYPE_CHECKING:
@@ -226,12 +226,13 @@ class Semaphore:
         return self.limit - self.used - self.siblings
 
     def wait(self, amount: int, now: float, excess: Excess = EXACT) -> float:  # noqa: ARG002
-        """Seconds until a slot is free, as long as slots are usually taken; the queue is woken when one is."""
+        """Seconds until so many slots are free, as long as slots are usually taken; the queue is woken when one is."""
         if amount > self.limit:
             return math.inf
-        if self.room(now) >= amount:
+        if (room := self.room(now)) >= amount:
             return 0.0
-        return min(self._ends(now), default=self._mean_seconds / self.limit)
+        ends, lacking = self._ends(now), math.ceil(amount - max(0.0, room))
+        return ends[lacking - 1] if lacking <= len(ends) else self._mean_seconds / self.limit
 
     def _ends(self, now: float) -> list[float]:
         # Seconds until each slot is free: as long as answers usually take, and longer for one that takes longer.
@@ -240,10 +241,15 @@ class Semaphore:
         estimated = [max(-seconds, _LONGER * seconds, _SOON * mean) for seconds in late]
         return sorted([*estimated, *(at - now for at in self._closing)])
 
+    @property
+    def has_batch(self) -> bool:
+        """Whether any slot is taken by batch work of this process."""
+        return any(entry.caller.endswith(BATCH) for entry in self._taken)
+
     def reserve(self, cost: Cost, now: float, caller: str = "") -> WindowEntry:  # noqa: ARG002
         """Take a slot."""
         self.used += 1
-        entry = WindowEntry(1, 0, 0, now, self.used)
+        entry = WindowEntry(1, 0, 0, now, self.used, caller=caller)
         self._taken[entry] = None
         return entry
 

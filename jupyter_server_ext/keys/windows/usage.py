@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Reservations: TypeAlias = Sequence["Reservation"]
 
 _LATEST = 10.0  # seconds after which a refusal is no longer explained by an unconfirmed expiry
+BATCH = "\0batch"  # ends the name under which a caller's batch work counts
 OTHERS = -math.inf  # when an entry was reserved that stands for the use of others
 
 
