@@ -1,6 +1,6 @@
 """What an empty panel offers to ask: three questions about what is really there, made of names and kinds."""
 
-# No model is asked, and no value is read. A question is sent when it is clicked, as if it had been typed.
+# No model is asked, and no value is read. Questions are worded so that the offline model answers those about data, too. A question is sent when it is clicked, as if it had been typed.
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _of_frame(name: str, frame: Any) -> Iterator[str]:
     number = next((column for column, numeric in plain.items() if numeric and not _COUNTED.search(column)), "")
     words = next((column for column, numeric in plain.items() if not numeric), "")
     if number and words:
-        yield f"How does {number} in @{name} differ by {words}?"
+        yield f"What is the mean of {number} in @{name} by {words}?"
 
 
 def _is_pandas(frame: Any) -> bool:
@@ -73,5 +73,5 @@ def _of_table(table: Table) -> Iterator[str]:
         "",
     )
     if words:
-        yield f"/sql How many rows has {table.name} by {words}, most first, as a bar chart?"
-    yield f"/sql How many rows has {table.name}?"
+        yield f"/sql Number of {table.name} by {words}, highest first, as a bar chart"
+    yield f"/sql How many {table.name} are there?"

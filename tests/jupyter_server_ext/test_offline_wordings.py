@@ -315,3 +315,15 @@ def test_a_prefix_that_all_tables_share_need_not_be_said(prefix):
 
     assert ask("How many users are there?", ddl=ddl).split()[-1] == f"{prefix}_user"
     assert "GROUP BY country" in ask("number of users by country", ddl=ddl).replace("\n", " ")
+
+
+def test_what_an_empty_panel_offers_about_tables_is_understood():
+    from rsql_magic.answers import NotebookSnapshot
+    from rsql_magic.panel.starters import starters
+    from rsql_magic.sql import Catalog, Column, Table
+
+    columns = (Column("order_id", "BIGINT"), Column("product", "VARCHAR"))
+    catalog = Catalog([Table("sales", columns, primary_key=("order_id",)), Table("visits", columns[:1])])
+    offered = [each.removeprefix("/sql ") for each in starters(NotebookSnapshot(), catalog)[:2]]
+    visits = "CREATE TABLE visits ( order_id BIGINT );"
+    assert [ask(each, ddl=f"{SALES}{visits}", dialect="duckdb").split()[0] for each in offered] == ["SELECT", "SELECT"]

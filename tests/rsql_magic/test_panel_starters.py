@@ -27,7 +27,7 @@ PLAIN = Table("plain", columns=(Column("id", "INTEGER"),))
             (),
             [
                 "Describe @sales. Which columns have missing values?",
-                "How does amount in @sales differ by region?",
+                "What is the mean of amount in @sales by region?",
                 "What does this notebook do so far?",
             ],
         ),
@@ -37,15 +37,15 @@ PLAIN = Table("plain", columns=(Column("id", "INTEGER"),))
             [
                 "/explain",
                 "Describe @sales. Which columns have missing values?",
-                "/sql How many rows has orders by status, most first, as a bar chart?",
+                "/sql Number of orders by status, highest first, as a bar chart",
             ],
         ),
         (
             NotebookSnapshot(),
             (PLAIN, ORDERS),
             [
-                "/sql How many rows has plain?",
-                "/sql How many rows has orders by status, most first, as a bar chart?",
+                "/sql How many plain are there?",
+                "/sql Number of orders by status, highest first, as a bar chart",
                 "Describe what this notebook holds",
             ],
         ),
