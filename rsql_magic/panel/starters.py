@@ -1,6 +1,7 @@
 """What an empty panel offers to ask: three questions about what is really there, made of names and kinds."""
 
-# No model is asked, and no value is read. Questions are worded so that the offline model answers those about data, too. A question is sent when it is clicked, as if it had been typed.
+# No model is asked, and no value is read. A question is sent when it is clicked, as if it had been typed. Those about
+# tables and columns are worded so that the offline model understands them, too.
 
 from __future__ import annotations
 
