@@ -120,6 +120,7 @@ def test_only_the_table_knows_a_dialect_by_name(name):
 
 
 NAMES_OF_PACKAGES = {
+    "answers/changing/python_effects.py",  # what reaches a network or a shell
     "databases/sqlalchemy.py",  # what to install for a URL
     "display/markdown.py",  # languages of code that Markdown may name
     "notebook/commands.py",  # an example of a command

@@ -9,6 +9,7 @@ import time
 import httpx
 import pytest
 from e2e import panel_lab
+from playwright.sync_api import expect
 
 from rsql_magic.display import charts
 from rsql_magic.panel import widget
@@ -120,17 +121,17 @@ def host(colours, browser, ip, assistant):
 def test_what_needs_the_notebook_is_left_out_and_the_rest_works(host, gateway, ip):
     gateway.replies = ["Add them:\n\n```python\nprint(1 + 1)\n```"]
     turn = host.ask("How?")
-    assert turn.get_by_label("Insert below as a cell").count() == 0
+    expect(turn.get_by_label("Insert below as a cell")).to_have_count(0)
     host.page.evaluate("document.addEventListener('copy', () => { window.copied = String(document.getSelection()) })")
     turn.get_by_label("Copy the code").click()
     assert host.page.evaluate("window.copied ?? document.activeElement.value") == "print(1 + 1)"
     turn.get_by_label("Run", exact=True).click()
     turn.locator(".rsql-confirm .rsql-primary").click()
     host.until(lambda: turn.locator(".rsql-output pre").count())
-    assert turn.locator(".rsql-output").inner_text() == "2"
+    expect(turn.locator(".rsql-output")).to_have_text("2")
     host.page.get_by_label("More").click()
-    assert host.page.get_by_text("Insert as cells").count() == 0
-    assert host.page.get_by_text("Copy as Markdown").is_visible()
+    expect(host.page.get_by_text("Insert as cells")).to_have_count(0)
+    expect(host.page.get_by_text("Copy as Markdown")).to_be_visible()
 
 
 def test_a_chart_is_a_picture_or_says_what_to_install(host, gateway, monkeypatch):
@@ -138,7 +139,7 @@ def test_a_chart_is_a_picture_or_says_what_to_install(host, gateway, monkeypatch
     turn = host.ask("/sql con Draw the squares")
     host.until(lambda: turn.locator(".rsql-chart img").count())
     assert turn.locator(".rsql-chart img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
-    assert turn.locator("td").all_inner_texts() == ["0", "0", "1", "1", "2", "4"]
+    expect(turn.locator("td")).to_have_text(["0", "0", "1", "1", "2", "4"])
     monkeypatch.setattr(charts, "bundle", lambda *_: {})
     host.page.evaluate("document.querySelector('.rsql-panel').remove()")
     host.__init__(host.page.context.new_page(), host.panel)
@@ -148,15 +149,15 @@ def test_a_chart_is_a_picture_or_says_what_to_install(host, gateway, monkeypatch
 def test_an_empty_conversation_offers_three_questions_about_what_is_there(host, gateway):
     offers = host.page.get_by_role("group", name="Questions to begin with").get_by_role("button")
     host.until(lambda: offers.count() == 3)
-    assert offers.all_inner_texts()[0] == "Which tables are in @con?"
+    expect(offers.first).to_have_text("Which tables are in @con?")
     assert gateway.requests == []  # no model was asked
     panel_lab.accessible(host.page, ".rsql-panel")
     gateway.replies = ["There is `t`."]
     offers.first.focus()  # by keyboard alone
     host.page.keyboard.press("Enter")
     host.until(lambda: host.page.locator(".rsql-turn[data-state=done]").count())
-    assert "There is t." in host.page.locator(".rsql-turn").inner_text()
-    assert host.page.locator(".rsql-welcome").count() == 0
+    expect(host.page.locator(".rsql-turn")).to_contain_text("There is t.")
+    expect(host.page.locator(".rsql-welcome")).to_have_count(0)
 
 
 DROP = """([name, type, data]) => {
@@ -179,7 +180,7 @@ def test_a_table_that_is_dropped_is_read_after_consent_and_a_picture_goes_with_t
     page.evaluate(DROP, ["sales 2026.csv", "text/csv", base64.b64encode(rows.encode()).decode()])
     sheet = page.get_by_role("dialog")
     host.until(sheet.is_visible)
-    assert "sales_2026 = pd.read_csv('sales_2026.csv')" in sheet.inner_text()
+    expect(sheet).to_contain_text("sales_2026 = pd.read_csv('sales_2026.csv')")
     assert list(tmp_path.iterdir()) == []  # nothing before consent
     panel_lab.accessible(page, ".rsql-panel")
     sheet.get_by_role("button", name="Put it there and run the line").click()
@@ -188,7 +189,7 @@ def test_a_table_that_is_dropped_is_read_after_consent_and_a_picture_goes_with_t
     assert [each.name for each in tmp_path.iterdir()] == ["sales_2026.csv"]
     page.evaluate(DROP, ["tool.exe", "", ""])
     host.until(lambda: page.locator(".rsql-toast.rsql-wrong").is_visible())
-    assert "cannot be dropped here" in page.locator(".rsql-toast").inner_text()
+    expect(page.locator(".rsql-toast")).to_contain_text("cannot be dropped here")
     page.evaluate(DROP, ["red.png", "image/png", RED])
     chips = page.get_by_role("group", name="Pictures")
     host.until(chips.is_visible)
@@ -198,9 +199,9 @@ def test_a_table_that_is_dropped_is_read_after_consent_and_a_picture_goes_with_t
     box.press("Enter")
     host.until(lambda: page.locator(".rsql-turn[data-state=done]").count())
     assert gateway.sent[1]["image_url"]["url"].endswith(RED)
-    assert chips.is_hidden()
+    expect(chips).to_be_hidden()
     box.fill("#")
-    assert box.input_value() == "#"
+    expect(box).to_have_value("#")
 
 
 def test_a_gateway_that_is_away_is_said_and_the_question_goes_on_by_itself(host, gateway, monkeypatch):
@@ -220,13 +221,13 @@ def test_a_gateway_that_is_away_is_said_and_the_question_goes_on_by_itself(host,
         box.fill("Is anybody there?")
         box.press("Enter")
         host.until(lambda: trouble.count() and "as soon as the gateway answers" in trouble.last.inner_text())
-        assert words in trouble.last.inner_text()
-        assert "<" not in trouble.last.inner_text()
+        expect(trouble.last).to_contain_text(words)
+        expect(trouble.last).not_to_contain_text("<")
         box.fill("what was typed meanwhile")
         gateway.replies = ["Here I am."]
         host.gateway_is(answers)
         host.until(lambda: page.get_by_text("Here I am.").count() and page.locator(".rsql-turn").count() == 1)
-        assert box.input_value() == "what was typed meanwhile"
+        expect(box).to_have_value("what was typed meanwhile")
         page.get_by_label("New conversation").first.click()
         host.until(lambda: page.locator(".rsql-offer").count() == 3)
 
@@ -248,7 +249,7 @@ def test_a_question_that_is_left_is_not_asked_again(host, gateway):
     until = time.monotonic() + 1.5
     host.until(lambda: time.monotonic() > until)
     assert gateway.requests == []
-    assert page.get_by_role("button", name="Try again").is_visible()
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
