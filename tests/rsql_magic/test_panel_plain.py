@@ -74,7 +74,8 @@ class Host:
         """Carry messages to and fro until something is true of the page."""
         deadline = time.monotonic() + 15
         while not true():
-            assert time.monotonic() < deadline, self.page.locator(".rsql-panel").inner_text()
+            shown = self.page.locator(".rsql-panel").inner_text()
+            assert time.monotonic() < deadline, shown
             self.page.wait_for_timeout(10)
             while not self._asked.empty():
                 self.panel.receive(self._asked.get())
