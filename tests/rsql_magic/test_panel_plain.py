@@ -74,8 +74,8 @@ class Host:
         """Carry messages to and fro until something is true of the page."""
         deadline = time.monotonic() + 15
         while not true():
-            shown = self.page.locator(".rsql-panel").inner_text()
-            assert time.monotonic() < deadline, shown
+            if time.monotonic() > deadline:
+                pytest.fail(self.page.locator(".rsql-panel").inner_text())
             self.page.wait_for_timeout(10)
             while not self._asked.empty():
                 self.panel.receive(self._asked.get())
