@@ -115,7 +115,8 @@ def test_conversations_follow_their_user_are_shared_and_taken_back(machine):
         teacher.panel.threads.copies.shared(shared["link"])
 
     third.do("delete", thread=other)
-    assert third.do("forget")["gone"] == 1
+    told = third.do("forget")
+    assert told.get("gone") == 1, told
     assert third.panel.assistant.locator.gateway.get("sessions") == {"sessions": []}
     assert questions(machine("ada", "fourth")) == []
 
@@ -135,3 +136,23 @@ def test_a_gateway_that_is_gone_is_said_and_nothing_else_is_held_up(machine, mon
         "This conversation is not copied to the gateway: The gateway is away. Later."
     )
     assert questions(talk) == ["/help"]
+
+
+def test_all_are_forgotten_also_where_one_is_deleted_meanwhile(machine, monkeypatch):
+    talk = machine("ada", "alone")
+    talk.ask("/help")
+    talk.panel.threads.keeper.flush()
+    talk.panel.threads.copies.finish()
+    gateway = talk.panel.assistant.locator.gateway
+    get = gateway.get
+
+    def deleted_since(path, **options):
+        told = get(path, **options)
+        if path == "sessions":
+            for one in told["sessions"]:
+                gateway.delete(f"sessions/{one['id']}")
+        return told
+
+    monkeypatch.setattr(gateway, "get", deleted_since)
+    told = talk.do("forget")
+    assert told.get("gone") == 1, told

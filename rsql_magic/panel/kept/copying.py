@@ -180,10 +180,16 @@ class ConversationCopies:
 
     def _removed(self, head: Head) -> None:
         try:
-            self._reached.delete(f"sessions/{_id_there(head)}")
+            self._delete_there(_id_there(head))
         except (BadInput, GatewayError) as error:
-            if not (isinstance(error, GatewayError) and error.status == 404):
-                self._failure = f"The copy at the gateway is not deleted: {error}"
+            self._failure = f"The copy at the gateway is not deleted: {error}"
+
+    def _delete_there(self, name: str) -> None:
+        try:
+            self._reached.delete(f"sessions/{name}")
+        except GatewayError as error:
+            if error.status != 404:  # another thread or kernel may have deleted it since it was listed
+                raise
 
     def forget(self) -> None:
         """Delete all copies, where copies are wanted.
@@ -197,7 +203,7 @@ class ConversationCopies:
         with self._there:
             self._waiting.clear()
         for one in self._reached.get("sessions")["sessions"]:
-            self._reached.delete(f"sessions/{quote(str(one['id']), safe='')}")
+            self._delete_there(quote(str(one["id"]), safe=""))
 
     # Links.
 
