@@ -295,6 +295,7 @@ def test_the_keyboard_alone_is_enough(chat):
             page.keyboard.press(key)
 
     turns = chat.turns.count()
+    chat.box.fill("")
     chat.box.focus()
     page.keyboard.type("/he")
     chat.panel.locator(".rsql-list li").first.wait_for()

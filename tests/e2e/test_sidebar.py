@@ -346,16 +346,9 @@ def test_hostile_words_do_nothing_in_the_sidebar_and_in_a_diff(side, provider):
     side.button("Reject the change (Esc)").click()
 
 
-AT_THE_END = """() => {
-  const log = document.querySelector(".rsql-sidebar .rsql-log");
-  return log.scrollHeight > log.clientHeight && log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-}"""
-
-
 def test_a_kernel_that_restarts_keeps_what_was_said_and_the_conversation_that_is_read(side, provider):
     provider.answers["quickly"] = ("word " * 400, 0.0)
     side.ask("Answer quickly, please")
-    side.page.wait_for_function(AT_THE_END)
     turns = side.turns.count()
     side.button("New conversation", side.sidebar).click()
     side.ask("Something else")
