@@ -334,15 +334,15 @@ def test_a_renamed_notebook_keeps_its_conversations_and_a_copy_does_not(kernels,
 
 
 def test_a_notebook_that_is_renamed_while_open_takes_its_conversations_along(kernels, gateway):
-    first = kernels(path="~/work/delays.ipynb")
-    first.do("hello", path="work/delays.ipynb")
+    first = kernels(path="~/course/delays.ipynb")
+    first.do("hello", path="course/delays.ipynb")
     gateway.replies = ["one", "two"]
     first.ask("before")
-    first.do("moved", path="work/late.ipynb")
+    first.do("moved", path="course/late.ipynb")
     first.ask("after")
     end(first)
-    assert [pair["question"] for pair in hello(kernels(path="~/work/late.ipynb"))["exchanges"]] == ["before", "after"]
-    assert hello(kernels(path="~/work/delays.ipynb"))["exchanges"] == []
+    assert [pair["question"] for pair in hello(kernels(path="~/course/late.ipynb"))["exchanges"]] == ["before", "after"]
+    assert hello(kernels(path="~/course/delays.ipynb"))["exchanges"] == []
 
 
 def test_the_path_is_relative_to_the_home_folder(monkeypatch, tmp_path):
