@@ -199,7 +199,10 @@ class Trending(Popular):
     @needs_scope("instructor")
     @described(RankedReply, *PAGED, _KIND, TENANT)
     async def get(self) -> None:
-        """What is asked for most lately: each time counts half as much with every week since."""
+        """What is asked for most lately: each time counts half as much with every week since.
+
+        A question that was asked once is no trend.
+        """
         await Popular.get(self)
 
 
@@ -218,12 +221,14 @@ class AnalyticsStats(GatewayHandler):
         since = now - hours * 3600
 
         def known_of(known: SqlAnalytics) -> dict[str, Any]:
+            questions, questions_lately = known.count_ranked("question", since=since, tenant=tenant)
+            users, users_lately = known.count_ranked("caller", since=since, tenant=tenant)
             return {
-                "questions": known.count_ranked("question", tenant=tenant),
-                "questions_lately": known.count_ranked("question", since=since, tenant=tenant),
-                "tables": known.count_ranked("table", tenant=tenant),
-                "users": known.count_ranked("caller", tenant=tenant),
-                "users_lately": known.count_ranked("caller", since=since, tenant=tenant),
+                "questions": questions,
+                "questions_lately": questions_lately,
+                "tables": known.count_ranked("table", tenant=tenant).all,
+                "users": users,
+                "users_lately": users_lately,
                 "tasks": _by_name(known.sums(now, hours, by=["task"], tenant=tenant), "task"),
                 "busiest_tables": [ranked_row(row, now) for row in known.ranked("table", Page(10), tenant=tenant)[:10]],
             }
@@ -242,12 +247,11 @@ class StatsOfAll(GatewayHandler):
 
         def known_of(known: SqlAnalytics) -> dict[str, Any]:
             lately = {name: known.sums(now, hours) for name, hours in (("hour", 1), ("day", 24), ("week", 168))}
-            users = {"all_time": known.count_ranked("caller")}
-            users |= {"last_day": known.count_ranked("caller", since=now - _A_DAY)}
+            users = known.count_ranked("caller", since=now - _A_DAY)
             return {
                 "all_time": rates(known.sums_of_all()),
                 **{f"last_{name}": rates(summed(rows)) for name, rows in lately.items()},
-                "users": users,
+                "users": {"all_time": users.all, "last_day": users.lately},
             }
 
         found, status = await self.analyze(known_of), self.app.gateway.status()

@@ -17,7 +17,7 @@ from tornado.iostream import StreamClosedError
 from tornado.template import Loader
 
 from jupyter_server_ext.config import effective
-from jupyter_server_ext.errors import BadRequest, NotAuthenticated, NotPermitted, RsqlGatewayError
+from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, NotAuthenticated, NotPermitted, RsqlGatewayError
 from jupyter_server_ext.handlers.base import GatewayHandler, health, installed_version
 from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.overview import LOOK_SECONDS
@@ -242,6 +242,17 @@ class HeadroomOfKeys(GatewayHandler):
 
     @needs_scope("admin")
     @described(HeadroomReply, text_of("key", "Only of the key with this public id."))
-    def get(self) -> None:
-        """The part of each key's limits that was left, every 30 s of the last three hours, at this gateway."""
-        self.reply({"every": self.app.headroom.every, "limits": self.app.headroom.report(self.query()["key"])})
+    async def get(self) -> None:
+        """The part of each key's limits that was left, every 30 s of the last three hours.
+
+        It is the least that one of the gateways of the ledger saw, the same from all of them. Without a ledger, or
+        while it is away, it is what this gateway saw, and ``shared`` is false.
+        """
+        headroom, ledger, key = self.app.headroom, self.app.accounting.ledger, self.query()["key"]
+        limits, shared = headroom.report(key), ledger.keeps
+        if shared:
+            try:
+                limits = await ledger.ask(lambda store: store.analytics.headroom(headroom.since, key))
+            except LedgerUnavailable:
+                shared = False
+        self.reply({"every": headroom.every, "shared": shared, "limits": limits})

@@ -1,4 +1,5 @@
 from .headroom import Headroom as Headroom
+from .headroom import LimitOfKey as LimitOfKey
 from .key import Key as Key
 from .key import Rate as Rate
 from .model_queue import QueuedRequest as QueuedRequest

@@ -1,4 +1,7 @@
-"""How much of each key's limits was left, over the last hours; in memory, as it is for looking at."""
+"""How much of each key's limits was left, over the last hours, as this gateway sees it.
+
+Where there is a ledger, all gateways note it there: this is what they note, and what one knows while that is away.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ class Headroom:
     Example:
         >>> headroom = Headroom(clock=lambda: 60.0)
         >>> limit = {"unit": "requests", "seconds": 60.0, "used": 3, "limit": 12}
-        >>> headroom.look([{"key": "groq-1", "state": "ready", "limits": [limit]}])
+        >>> seen = headroom.look([{"key": "groq-1", "state": "ready", "limits": [limit]}])
+        >>> seen[LimitOfKey("groq-1", "", "requests", 60.0)]
+        0.75
         >>> [row["points"] for row in headroom.report("groq-1")]
         [[(60.0, 0.75)]]
     """
@@ -40,9 +45,19 @@ class Headroom:
     clock: Callable[[], float] = time.time  # Unix time
     _past: dict[LimitOfKey, deque[tuple[float, float]]] = field(default_factory=dict)
 
-    def look(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Remember what is left now; ``rows`` are keys as ``Gateway.status`` has them."""
-        now = self.clock()
+    @property
+    def moment(self) -> int:
+        """The Unix time of the look that is due, the same for all gateways."""
+        return int(self.clock() // self.every * self.every)
+
+    @property
+    def since(self) -> float:
+        """The Unix time from which on looks are remembered."""
+        return self.clock() - self.every * self.points
+
+    def look(self, rows: Iterable[Mapping[str, Any]]) -> dict[LimitOfKey, float]:
+        """Remember what is left now, and return it; ``rows`` are keys as ``Gateway.status`` has them."""
+        now, seen = self.clock(), {}
         for row in rows:
             for one in row.get("limits", ()):
                 limit = LimitOfKey(row["key"], one.get("model", ""), one["unit"], one["seconds"])
@@ -50,14 +65,12 @@ class Headroom:
                     continue
                 left = round(max(0.0, 1 - one["used"] / one["limit"]), 4)
                 self._past.setdefault(limit, deque(maxlen=self.points)).append((now, left))
-        self._drop(now)
+                seen[limit] = left
+        # Keys that are gone make room for others.
+        self._past = {limit: past for limit, past in self._past.items() if past[-1][0] > self.since}
+        return seen
 
     def report(self, key: str | None = None) -> list[dict[str, Any]]:
         """Each limit with its points of Unix time and the part that was left, oldest first; of one key, or of all."""
         found = [(limit, past) for limit, past in self._past.items() if key in (None, limit.key)]
         return [limit._asdict() | {"points": [*past]} for limit, past in sorted(found)]
-
-    def _drop(self, now: float) -> None:
-        # Keys that are gone make room for others.
-        oldest = now - self.every * self.points
-        self._past = {limit: past for limit, past in self._past.items() if past[-1][0] > oldest}

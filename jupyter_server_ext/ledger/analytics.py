@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from jupyter_server_ext.ledger.schema import entries, rankings, series, totals
-from jupyter_server_ext.ledger.series import drop_old, fold_some, scope_of_tenant, unfolded_entries
-from jupyter_server_ext.ledger.statements import deferred_fsync
+from jupyter_server_ext.ledger.ranks import Different, count_ranks, ranked_rows
+from jupyter_server_ext.ledger.schema import entries, key_headroom, series, totals
+from jupyter_server_ext.ledger.series import drop_old, fold_some, unfolded_entries
+from jupyter_server_ext.ledger.statements import Prepared, deferred_fsync, least, merging
 from jupyter_server_ext.ledger.sums import DAY, FINE, HOUR, MOST_HOURLY, SERIES_COUNTS, SERIES_SECONDS, grain_for
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    from jupyter_server_ext.keys import LimitOfKey
     from jupyter_server_ext.ledger.pages import Page
 
     Row = dict[str, Any]
@@ -26,6 +28,7 @@ _FOLD_LOCK = 7_715_104  # any number; gateways that fold take turns
 _SUMS = (*SERIES_COUNTS, *SERIES_SECONDS)
 _SHOWN = [c for c in entries.columns if c.name not in {"prompt", "answer", "content_hash", "chain_hash", "forgotten"}]
 _GROUPS = ("tenant", "model", "task")
+_LIMIT = ("key", "model", "unit", "seconds")
 _PAUSE = 0.005  # seconds between two groups that are folded, in which entries that wait are written
 
 
@@ -49,7 +52,7 @@ class SqlAnalytics:
                 db.exec_driver_sql("BEGIN IMMEDIATE")
             yield db
 
-    def fold(self, most: int | None = None, *, at_once: int = 500) -> int:
+    def fold(self, most: int | None = None, *, at_once: int = 2_000) -> int:
         """Fold entries into sums and rankings, all that there are or so many; return how many.
 
         They are folded in groups of ``at_once``, between which others may write.
@@ -125,21 +128,17 @@ class SqlAnalytics:
         name: str | None = None,
         begins: str | None = None,  # only names that begin so
     ) -> list[Row]:
-        """What is asked for most, by ``requests``, by ``heat`` or by ``last_at``, of everyone or of one tenant."""
-        query = sa.select(rankings).where(rankings.c.kind == kind, rankings.c.scope == scope_of_tenant(tenant))
-        query = query if name is None else query.where(rankings.c.name == name)
-        query = query if begins is None else query.where(rankings.c.name.istartswith(begins, autoescape=True))
-        with self._engine.connect() as db:
-            return [dict(row) for row in db.execute(page.of(query, rankings.c[by], rankings.c.name)).mappings()]
+        """What is asked for most, by ``requests``, by ``heat`` or by ``last_at``, of everyone or of one tenant.
 
-    def count_ranked(self, kind: str, *, since: float = 0.0, tenant: str | None = None) -> int:
-        """How many different questions, tables or callers there were since a Unix time."""
-        query = sa.select(sa.func.count()).select_from(rankings)
-        query = query.where(rankings.c.kind == kind, rankings.c.scope == scope_of_tenant(tenant))
-        if since:
-            query = query.where(rankings.c.last_at >= since)
+        By ``heat`` questions that were asked once are left out, and by ``last_at`` questions are not ranked.
+        """
         with self._engine.connect() as db:
-            return int(db.execute(query).scalar_one())
+            return ranked_rows(db, kind, page, tenant=tenant, by=by, name=name, begins=begins)
+
+    def count_ranked(self, kind: str, *, since: float = 0.0, tenant: str | None = None) -> Different:
+        """How many different questions, tables or callers there were, and how many since a Unix time."""
+        with self._engine.connect() as db:
+            return count_ranks(db, kind, since=since, tenant=tenant)
 
     def kept_prompts(self, questions: Iterable[str]) -> dict[str, bytes]:
         """The latest prompt that is kept of each of these questions, encrypted as it is."""
@@ -192,6 +191,29 @@ class SqlAnalytics:
         with self._engine.connect() as db:
             return set(db.execute(query).scalars())
 
+    # Keys
+
+    def keep_headroom(self, at: int, left: Mapping[LimitOfKey, float], *, since: float) -> None:
+        """Note which part of limits is left now, by key, model, unit and seconds; what is older than ``since`` goes.
+
+        Of what several gateways see of one limit at one moment the least stays.
+        """
+        rows = [limit._asdict() | {"at": at, "part": part} for limit, part in sorted(left.items())]
+        with self._turn, self._engine.connect() as db, deferred_fsync(db):
+            db.execute(sa.delete(key_headroom).where(key_headroom.c.at < since))
+            _KEEP_LEAST.run(db, rows)
+
+    def headroom(self, since: float, key: str | None = None) -> list[Row]:
+        """Each limit with its points of Unix time and the part that was left, oldest first; of one key, or of all."""
+        query = sa.select(*(key_headroom.c[name] for name in (*_LIMIT, "at", "part")))
+        query = query.where(key_headroom.c.at >= since)
+        query = query if key is None else query.where(key_headroom.c.key == key)
+        found: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
+        with self._engine.connect() as db:
+            for *limit, at, part in db.execute(query.order_by(key_headroom.c.at)):
+                found.setdefault(tuple(limit), []).append((at, part))
+        return [dict(zip(_LIMIT, limit, strict=True)) | {"points": past} for limit, past in sorted(found.items())]
+
     # The database
 
     def state(self) -> Row:
@@ -208,3 +230,8 @@ class SqlAnalytics:
             version = ".".join(map(str, db.dialect.server_version_info or ()))
         known = {"kind": db.dialect.name, "version": version, "bytes": int(size or 0)}
         return known | {"milliseconds": round(milliseconds, 2)}
+
+
+_KEEP_LEAST = Prepared(
+    lambda dialect: merging(dialect, key_headroom, {"part": lambda old, new: least(dialect)(old.part, new.part)})
+)

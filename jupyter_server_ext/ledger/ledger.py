@@ -36,8 +36,10 @@ T = TypeVar("T")
 
 _A_DAY = 86_400.0
 _TIDY_SECONDS = 3_600.0  # between two deletions of what is old
-_FOLD_SECONDS = 5.0  # between two additions to what administrators look at
-_FOLD_FIRST = 1_000  # entries that are added to it before a question is answered
+_FOLD_SECONDS = 15.0  # between two additions to what administrators look at
+_FOLD_FIRST = 2_000  # entries that are added to it before a question is answered
+_READERS = 6  # questions that are answered at the same time
+_LAST_SECONDS = 5.0  # for which a ledger that ends waits for those
 _PATIENCE_SECONDS = 2.5  # that a request waits for its entry while nothing can be written
 
 
@@ -107,6 +109,7 @@ class Ledger:
         self._retry_seconds = retry_seconds
         # One writer: entries of a chain follow each other, and a group commits while the next gathers.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rsql-ledger")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="rsql-ledger-reader")
         self._begun: deque[_PendingEntry] = deque()
         self._ended: deque[_PendingEntry] = deque()
         self._wake = asyncio.Event()
@@ -195,7 +198,7 @@ class Ledger:
             await self._put(self._ended, entry).done
 
     async def ask(self, question: Callable[[SqlLedgerStore], T], thread: ThreadPoolExecutor | None = None) -> T:
-        """What the store says, asked in a thread, any one when None; the question may block.
+        """What the store says, asked in a thread, one of some when None; the question may block.
 
         Raises:
             LedgerUnavailable: There is no ledger (404), or it cannot be read (503).
@@ -205,7 +208,7 @@ class Ledger:
             # Not a failure: nothing was ever to be kept.
             raise LedgerUnavailable(msg, status=404, code="no_ledger")
         try:
-            return await asyncio.get_running_loop().run_in_executor(thread, question, self._store)
+            return await asyncio.get_running_loop().run_in_executor(thread or self._readers, question, self._store)
         except BadRequest:
             raise
         except Exception as error:  # any failure of any driver, whose words may name hosts and paths
@@ -231,6 +234,7 @@ class Ledger:
         if self._store is not None:
             if self._writer is not None:
                 await self.write_head()
+            await _end(self._readers)
             await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
         self._thread.shutdown()
 
@@ -355,6 +359,13 @@ class Ledger:
 def _unavailable(seconds: float) -> LedgerUnavailable:
     msg = "The gateway cannot record requests at the moment, so it takes none. Tell its administrator."
     return LedgerUnavailable(msg, retry_after=seconds)
+
+
+async def _end(readers: ThreadPoolExecutor) -> None:
+    # A thread goes on when the task that waits for it is cancelled. A connection that it gives back after the pool was
+    # closed would stay open.
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.to_thread(readers.shutdown, cancel_futures=True), _LAST_SECONDS)
 
 
 async def _fold_for_ever(ledger: Ledger) -> None:

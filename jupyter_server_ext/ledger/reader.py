@@ -75,6 +75,15 @@ class SqlLedgerReader:
         with self._engine.connect() as db:
             return [dict(row) for row in db.execute(query.order_by(totals.c.day)).mappings()]
 
+    def spent(self, since: str) -> list[tuple[str, str, str, int]]:
+        """What callers have spent since a day: (caller, tenant, day, nanodollars), without those that spent nothing."""
+        cost = sa.func.sum(totals.c.cost_nanodollars)
+        of = (totals.c.caller, totals.c.tenant, totals.c.day)
+        query = sa.select(*of, cost).where(totals.c.day >= since).group_by(*of).having(cost > 0)
+        with self._engine.connect() as db:
+            # PostgreSQL sums whole numbers as decimals.
+            return [(caller, tenant, day, int(sum_)) for caller, tenant, day, sum_ in db.execute(query)]
+
     def read(
         self, *, since: float = 0.0, caller: str | None = None, limit: int | None = None, failed: bool = False
     ) -> list[Entry]:
@@ -127,6 +136,13 @@ class SqlLedgerReader:
             for key, day, amount in db.execute(query.group_by(entries.c.api_key, entries.c.day)):
                 spent.setdefault(key, {})[day] = int(amount)
         return spent
+
+    def spent_by_key(self, key: str) -> int:
+        """Nano-dollars that a virtual API key has spent."""
+        own = (entries.c.api_key == key, entries.c.api_key != "")  # by the index of those that have one
+        query = sa.select(sa.func.coalesce(sa.func.sum(entries.c.cost_nanodollars), 0)).where(*own)
+        with self._engine.connect() as db:
+            return int(db.execute(query).scalar_one())
 
     def rows(self, *, since: str = "", until: str = "9999") -> Iterator[dict[str, Any]]:
         """All entries of these days as plain values without prompts, oldest first, a few at a time."""

@@ -3,7 +3,8 @@
 # ``requests_open`` holds what was begun and has not ended; ``entries`` is append-only; ``totals`` are kept, not
 # scanned, so that a day with a million entries is read in one row per caller and model. ``kept_answers`` are those that
 # a repeat with the same Idempotency-Key gets again; ``changes`` are what administrators changed at run time;
-# ``series``, ``rankings`` and ``sessions`` are what administrators look at, folded from entries by ``series.py``.
+# ``series``, ``rankings``, ``asked_once`` and ``sessions`` are what administrators look at, folded from entries by
+# ``series.py`` and ``ranks.py``.
 # ``forgotten`` says by a hash whose entries are not to be named, however late they arrive.
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from jupyter_server_ext.ledger.sums import SERIES_COUNTS, SERIES_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0015"
+_HEAD = "0018"
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
 # How long a server or a network may be silent before a connection is given up; a URL may say otherwise.
 _PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
@@ -144,6 +145,8 @@ series = sa.Table(
     sa.PrimaryKeyConstraint("grain", "start", "tenant", "model", "task"),
 )
 
+_question = sa.text("kind = 'question'")
+_asked_again = sa.text("kind = 'question' AND requests > 1")
 # ``scope`` is empty for everyone, else a tenant with ``tenant:`` before its name. ``heat`` is a
 # number of times that it was asked for, each of which counts half as much with every week since.
 rankings = sa.Table(
@@ -157,9 +160,35 @@ rankings = sa.Table(
     *_columns(_SHORT, "task"),
     *_columns(_NAME, "tables"),
     sa.PrimaryKeyConstraint("kind", "scope", "name"),
-    sa.Index("rankings_requests", "kind", "scope", "requests", "name"),
-    sa.Index("rankings_heat", "kind", "scope", "heat", "name"),
-    sa.Index("rankings_last", "kind", "scope", "last_at", "name"),
+    # Of questions there may be a million; callers and tables are few enough to be sorted when somebody looks.
+    sa.Index("rankings_requests", "scope", "requests", "name", sqlite_where=_question, postgresql_where=_question),
+    sa.Index("rankings_heat", "scope", "heat", "name", sqlite_where=_asked_again, postgresql_where=_asked_again),
+    sqlite_with_rowid=False,
+)
+
+# Most questions are asked once, so each of these is one short row without an index: a second request makes it a rank.
+asked_once = sa.Table(
+    "asked_once",
+    metadata,
+    sa.Column("name", _NAME, primary_key=True),
+    *_columns(_NAME, "tenant"),
+    *_columns(sa.Float, "at"),
+    *_columns(sa.BigInteger, "failed", "tokens", "cost_nanodollars"),
+    *_columns(_SHORT, "task"),
+    *_columns(_NAME, "tables"),
+    sqlite_with_rowid=False,
+)
+
+# The part of each key's limits that was left at a moment: the least that one of the gateways saw.
+key_headroom = sa.Table(
+    "key_headroom",
+    metadata,
+    *_columns(sa.BigInteger, "at"),
+    *_columns(_NAME, "key", "model"),
+    *_columns(_SHORT, "unit"),
+    *_columns(sa.Float, "seconds", "part"),
+    sa.PrimaryKeyConstraint("at", "key", "model", "unit", "seconds"),
+    sqlite_with_rowid=False,
 )
 
 sessions = sa.Table(
@@ -422,6 +451,7 @@ jobs = sa.Table(
     *_columns(sa.Boolean, "told"),
     sa.Column("budget_nanodollars", sa.BigInteger),
     _held(),
+    sa.Column("progress", sa.Text, nullable=False, server_default=""),
     sa.Index("jobs_state", "state", "made"),
     sa.Index("jobs_caller", "caller", "made"),
 )
@@ -456,8 +486,11 @@ def open_engine(url: str) -> sa.Engine:
             parsed = parsed.set(drivername="postgresql+psycopg")
         if parsed.drivername.startswith("postgresql"):
             parsed = parsed.set(query=_PATIENT | dict(parsed.query))
-        # A server may have closed an idle connection; SQLite's file cannot.
-        engine = sa.create_engine(parsed, pool_pre_ping=parsed.drivername.startswith("postgresql"))
+        # A server may have closed an idle connection; SQLite's file cannot. The connection that was used last is taken
+        # first: its cache is warm, and those of the others stay small.
+        is_server = parsed.drivername.startswith("postgresql")
+        is_shared = is_server or _is_file(parsed)  # a database in memory has a connection for each thread
+        engine = sa.create_engine(parsed, pool_pre_ping=is_server, **({"pool_use_lifo": True} if is_shared else {}))
     except (sa.exc.ArgumentError, ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
         msg = f"The ledger's URL is not usable ({_reason(error)}). Use sqlite:///path or postgresql://…"
         raise ConfigError(msg) from None
@@ -469,6 +502,10 @@ def open_engine(url: str) -> sa.Engine:
                 os.close(open_private(Path(path)))
         sa.event.listen(engine, "connect", _prepare_sqlite)
     return engine
+
+
+def _is_file(url: sa.URL) -> bool:
+    return url.database not in {None, "", ":memory:"} and url.query.get("mode") != "memory"
 
 
 def migrate(engine: sa.Engine) -> None:

@@ -10,20 +10,22 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import partial
 from operator import add
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import sqlalchemy as sa
 
-from jupyter_server_ext.ledger.schema import chains, entries, folded, rankings, series, sessions
-from jupyter_server_ext.ledger.statements import Prepared, insert_into
-from jupyter_server_ext.ledger.sums import DAY, FINE, HOUR, SERIES_COUNTS, SERIES_SECONDS, WITHIN, heat_at
+from jupyter_server_ext.ledger.ranks import COUNTED, add_ranks, add_up, drop_old_ranks, parts_of
+from jupyter_server_ext.ledger.schema import chains, entries, folded, series, sessions
+from jupyter_server_ext.ledger.statements import Prepared, merging, names_of
+from jupyter_server_ext.ledger.sums import DAY, FINE, HOUR, OUTCOMES, SERIES_COUNTS, SERIES_SECONDS, WITHIN
 from jupyter_server_ext.messages import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-K = TypeVar("K")
+    from jupyter_server_ext.ledger.ranks import Addition, Group
 
 OTHER = "other"  # stands for names beyond the first ones
 _FINE_KEPT = 3 * DAY  # seconds for which the finest slots are kept
@@ -32,8 +34,13 @@ _RANKED_KEPT = 366 * DAY  # for which something that nobody asks for any more ke
 _MOST_MODELS = 500  # of which a day has sums of their own
 _KEYS = ("grain", "start", "tenant", "model", "task")
 _SUMS = (*SERIES_COUNTS, *SERIES_SECONDS)
-_PLACES = {name: place for place, name in enumerate(_SUMS)}
-_ADDED = ("requests", "failed", "tokens", "cost_nanodollars")
+# Where each sum stands among them.
+_REQUESTS, _RETRIES, _HITS, _SAVED = map(_SUMS.index, ("requests", "retries", "cache_hits", "saved_nanodollars"))
+_PROMPT, _COMPLETION, _CACHED = map(_SUMS.index, ("prompt_tokens", "completion_tokens", "cached_tokens"))
+_COST, _FIRSTS, _QUEUE = map(_SUMS.index, ("cost_nanodollars", "first_tokens", "queue_seconds"))
+_FIRST_SECONDS, _UPSTREAM, _DURATION = map(_SUMS.index, SERIES_SECONDS[1:])
+_OUTCOMES = {outcome: _SUMS.index(outcome) for outcome in OUTCOMES}
+_WITHIN = [_SUMS.index(f"within_{seconds}") for seconds in WITHIN]
 
 
 class Execution(NamedTuple):
@@ -70,9 +77,7 @@ class Execution(NamedTuple):
         return self.attempts > 0 or not self.key or self.status == 0
 
 
-def scope_of_tenant(tenant: str | None) -> str:
-    """The scope of a tenant in ``rankings``; None is everyone."""
-    return "" if tenant is None else f"tenant:{tenant}"
+_execution = partial(tuple.__new__, Execution)  # as ``Execution._make`` does, which takes three times as long
 
 
 def fold_some(db: sa.Connection, most: int = 200) -> int:
@@ -80,9 +85,9 @@ def fold_some(db: sa.Connection, most: int = 200) -> int:
     rows = _unfolded(db, most)
     if rows:
         _add_series(db, rows)
-        requests = [(row, _Addition.of(row)) for row in rows if row.is_request]
-        _add_rankings(db, requests)
-        _add_sessions(db, requests)
+        questions, groups = parts_of(rows)
+        add_ranks(db, questions, groups)
+        _add_sessions(db, groups)
         ends = {row.instance: row.number for row in rows}  # the last one of each, as they are in order
         _PUT_FOLDED.run(db, [{"instance": name, "number": number} for name, number in sorted(ends.items())])
     return len(rows)
@@ -93,21 +98,10 @@ def _unfolded(db: sa.Connection, most: int) -> list[Execution]:
     rows: list[Execution] = []
     for instance in names_of(db, entries.c.instance):
         after = {"own": instance, "after": done.get(instance, 0), "most": most - len(rows)}
-        rows += map(Execution._make, _UNFOLDED.run(db, [after]).fetchall())
+        rows += map(_execution, _UNFOLDED.run(db, [after]).fetchall())
         if len(rows) >= most:
             break
     return rows
-
-
-def names_of(db: sa.Connection, column: sa.Column[str], *where: sa.ColumnElement[bool]) -> list[str]:
-    """All values of a column, each by one step in its index."""
-    found: list[str] = []
-    while True:
-        after = (column > found[-1],) if found else ()
-        name = db.execute(sa.select(sa.func.min(column)).where(*where, *after)).scalar()
-        if name is None:
-            return found
-        found.append(name)
 
 
 # Sums of time -------------------------------------------------------------------------------------------------------
@@ -135,28 +129,30 @@ def _add_series(db: sa.Connection, rows: Iterable[Execution]) -> None:
 
 def _add_amounts(sums: list[Any], row: Execution) -> None:
     # Add what an entry adds to each of the sums; those that it does not concern are not looked at.
-    at = _PLACES
-    sums[at["prompt_tokens"]] += row.prompt_tokens
-    sums[at["completion_tokens"]] += row.completion_tokens
-    sums[at["cached_tokens"]] += row.cached_tokens
-    sums[at["cost_nanodollars"]] += row.cost_nanodollars
-    sums[at["saved_nanodollars"]] += row.saved_nanodollars
+    sums[_PROMPT] += row.prompt_tokens
+    sums[_COMPLETION] += row.completion_tokens
+    sums[_COST] += row.cost_nanodollars
+    if row.cached_tokens:
+        sums[_CACHED] += row.cached_tokens
+    if row.saved_nanodollars:
+        sums[_SAVED] += row.saved_nanodollars
     if not row.is_request:
-        sums[at["retries"]] += 1
+        sums[_RETRIES] += 1
         return
     outcome = outcome_of(row.status)
-    sums[at["requests"]] += 1
-    sums[at[outcome]] += 1
-    sums[at["cache_hits"]] += int(row.cached)
-    sums[at["queue_seconds"]] += row.queue_seconds
-    sums[at["upstream_seconds"]] += row.upstream_seconds
-    sums[at["duration_seconds"]] += row.duration_seconds
+    sums[_REQUESTS] += 1
+    sums[_OUTCOMES[outcome]] += 1
+    sums[_QUEUE] += row.queue_seconds
+    sums[_UPSTREAM] += row.upstream_seconds
+    sums[_DURATION] += row.duration_seconds
+    if row.cached:
+        sums[_HITS] += 1
     if outcome == "success":
-        for place in range(at["within_1"] + bisect_left(WITHIN, row.duration_seconds), at["within_1"] + len(WITHIN)):
+        for place in _WITHIN[bisect_left(WITHIN, row.duration_seconds) :]:
             sums[place] += 1
         if row.first_token_seconds is not None:
-            sums[at["first_tokens"]] += 1
-            sums[at["first_token_seconds"]] += row.first_token_seconds
+            sums[_FIRSTS] += 1
+            sums[_FIRST_SECONDS] += row.first_token_seconds
 
 
 def _one_of_few(db: sa.Connection, known: dict[int, set[str]], day: int, model: str) -> str:
@@ -169,73 +165,17 @@ def _one_of_few(db: sa.Connection, known: dict[int, set[str]], day: int, model: 
     return model if model in known[day] else OTHER
 
 
-# Rankings and conversations -----------------------------------------------------------------------------------------
+# Conversations ------------------------------------------------------------------------------------------------------
 
 
-class _Addition(NamedTuple):
-    """What requests add to a rank or a conversation."""
-
-    requests: int
-    failed: int
-    tokens: int
-    cost_nanodollars: int
-    heat: float
-    first_at: float
-    last_at: float
-    task: str
-    tables: str
-
-    @classmethod
-    def of(cls, row: Execution) -> _Addition:
-        failed, tokens = int(not 200 <= row.status < 300), row.prompt_tokens + row.completion_tokens
-        sums = (1, failed, tokens, row.cost_nanodollars, heat_at(row.at))
-        return cls(*sums, row.at, row.at, row.task, row.tables)
-
-    def and_of(self, more: _Addition) -> _Addition:
-        """Both together; what they were for is that of the later one."""
-        earlier, later = (self, more) if self.last_at <= more.last_at else (more, self)
-        return _Addition(
-            self.requests + more.requests,
-            self.failed + more.failed,
-            self.tokens + more.tokens,
-            self.cost_nanodollars + more.cost_nanodollars,
-            self.heat + more.heat,
-            min(self.first_at, more.first_at),
-            later.last_at,
-            later.task,
-            later.tables or earlier.tables,
-        )
-
-
-def _add_up(parts: dict[K, _Addition], key: K, part: _Addition) -> None:
-    known = parts.get(key)
-    parts[key] = part if known is None else known.and_of(part)
-
-
-def _add_rankings(db: sa.Connection, requests: Iterable[tuple[Execution, _Addition]]) -> None:
-    by_tenant: dict[tuple[str, str, str], _Addition] = {}
-    for row, part in requests:
-        for kind, name in (("question", row.question), ("caller", row.caller), ("table", row.tables)):
-            if name:
-                _add_up(by_tenant, (kind, name, row.tenant), part)
-    new: dict[tuple[str, str, str], _Addition] = {}
-    for (kind, names, tenant), part in by_tenant.items():
-        for name in names.split(",") if kind == "table" else (names,):
-            for scope in ("", scope_of_tenant(tenant)) if tenant else ("",):
-                _add_up(new, (kind, scope, name), part)
-    if new:
-        keys = ("kind", "scope", "name")
-        _ADD_TO_RANKINGS.run(db, [dict(zip(keys, key, strict=True)) | new[key]._asdict() for key in sorted(new)])
-
-
-def _add_sessions(db: sa.Connection, requests: Iterable[tuple[Execution, _Addition]]) -> None:
-    new: dict[tuple[str, str], _Addition] = {}
+def _add_sessions(db: sa.Connection, groups: Mapping[Group, Addition]) -> None:
+    new: dict[tuple[str, str], Addition] = {}
     tenants: dict[tuple[str, str], str] = {}
-    for row, part in requests:
-        if row.session and row.caller:
-            key = (row.caller, row.session)
-            _add_up(new, key, part)
-            tenants[key] = row.tenant
+    for group, part in sorted(groups.items(), key=lambda known: known[1].last_at):
+        if group.session and group.caller:
+            key = (group.caller, group.session)
+            add_up(new, key, part)
+            tenants[key] = group.tenant  # the latest one's
     if new:
         unnamed = {"name": "", "deleted_at": None}
         ordered = [(key, {"caller": key[0], "session": key[1], "tenant": tenants[key]}) for key in sorted(new)]
@@ -250,11 +190,7 @@ def drop_old(db: sa.Connection, now: float, keep_days: int) -> None:
     for grain, seconds in {FINE: _FINE_KEPT, HOUR: _HOURS_KEPT}.items():
         db.execute(sa.delete(series).where(series.c.grain == grain, series.c.start < now - seconds))
     detail = min(_RANKED_KEPT, keep_days * DAY) if keep_days else _RANKED_KEPT
-    for kind in ("question", "table", "caller"):
-        of_kind = rankings.c.kind == kind
-        for scope in names_of(db, rankings.c.scope, of_kind):
-            old = rankings.c.last_at < now - detail
-            db.execute(sa.delete(rankings).where(of_kind, rankings.c.scope == scope, old))
+    drop_old_ranks(db, now - detail)
     db.execute(sa.delete(sessions).where(sessions.c.last_at < now - detail))
 
 
@@ -269,21 +205,6 @@ def unfolded_entries(db: sa.Connection, instance: str) -> int:
 # Statements -----------------------------------------------------------------------------------------------------------
 
 
-def _merging(dialect: str, table: sa.Table, more: Mapping[str, Any] | None = None, added: Iterable[str] = ()) -> Any:
-    """The INSERT of a row; what there is of it is added to, and its first and last times are kept."""
-    insert = insert_into(dialect, table)
-    old, new = table.c, insert.excluded
-    least, greatest = ("least", "greatest") if dialect == "postgresql" else ("min", "max")
-    values: dict[str, Any] = {name: old[name] + new[name] for name in added}
-    if "first_at" in old:
-        values["first_at"] = getattr(sa.func, least)(old.first_at, new.first_at)
-        values["last_at"] = getattr(sa.func, greatest)(old.last_at, new.last_at)
-        values["task"] = new.task
-    for name, make in (more or {}).items():
-        values[name] = make(old, new)
-    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)
-
-
 # Entries of a gateway after one of them, in order. Row: ``own``, ``after``, ``most``.
 _UNFOLDED = Prepared(
     lambda _: cast(
@@ -294,25 +215,17 @@ _UNFOLDED = Prepared(
         ),
     )
 )
-_PUT_FOLDED = Prepared(lambda dialect: _merging(dialect, folded, {"number": lambda _, new: new.number}))
-_ADD_TO_SERIES = Prepared(lambda dialect: _merging(dialect, series, added=_SUMS))
-_ADD_TO_RANKINGS = Prepared(
-    lambda dialect: _merging(
-        dialect,
-        rankings,
-        {"tables": lambda old, new: sa.case((new.tables != sa.literal_column("''"), new.tables), else_=old.tables)},
-        (*_ADDED, "heat"),
-    )
-)
+_PUT_FOLDED = Prepared(lambda dialect: merging(dialect, folded, {"number": lambda _, new: new.number}))
+_ADD_TO_SERIES = Prepared(lambda dialect: merging(dialect, series, added=_SUMS))
 # A conversation that goes on after it was deleted is there again.
 _ADD_TO_SESSIONS = Prepared(
-    lambda dialect: _merging(
+    lambda dialect: merging(
         dialect,
         sessions,
         {
             "tenant": lambda _, new: new.tenant,
             "deleted_at": lambda old, new: sa.case((new.last_at > old.deleted_at, sa.null()), else_=old.deleted_at),
         },
-        _ADDED,
+        COUNTED,
     )
 )

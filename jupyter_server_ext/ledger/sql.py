@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import closing, contextmanager, nullcontext
-from functools import lru_cache
 from itertools import takewhile
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -54,7 +53,7 @@ from jupyter_server_ext.ledger.schema import (
     sessions,
     totals,
 )
-from jupyter_server_ext.ledger.statements import Prepared, deferred_fsync, insert_into
+from jupyter_server_ext.ledger.statements import Prepared, deferred_fsync, insert_into, rows_named
 from jupyter_server_ext.ledger.sums import TOTAL_KEYS
 
 if TYPE_CHECKING:
@@ -67,7 +66,6 @@ if TYPE_CHECKING:
 
 _PAUSE = 0.001  # seconds between two chunks, in which entries that wait are written
 _CHAIN_LOCK = 7_715_102  # any number; two that write to one chain take turns
-_AT_ONCE = 512  # parameters of one statement; SQLite once took no more than 999
 _RESERVED = ("key", "model", "prompt_tokens", "completion_tokens", "cost_nanodollars")
 
 
@@ -415,20 +413,7 @@ _FORGOTTEN_SINCE = Prepared(
 
 def _known(db: sa.Connection, request_ids: Sequence[str]) -> set[tuple[str, int]]:
     """Which entries there are of these requests, as (request_id, attempt)."""
-    found: set[tuple[str, int]] = set()
-    for start in range(0, len(request_ids), _AT_ONCE):
-        some = request_ids[start : start + _AT_ONCE]
-        size = 1 << (len(some) - 1).bit_length()  # few sizes, so that few statements are made
-        ids = {f"id{n}": some[min(n, len(some) - 1)] for n in range(size)}
-        found.update(tuple(row) for row in _known_of(size).run(db, [ids]).fetchall())
-    return found
-
-
-@lru_cache(maxsize=16)
-def _known_of(size: int) -> Prepared:
-    ids: list[sa.BindParameter[str]] = [sa.bindparam(f"id{n}") for n in range(size)]
-    wanted = sa.select(entries.c.request_id, entries.c.attempt).where(entries.c.request_id.in_(ids))
-    return Prepared(lambda _: wanted)
+    return {tuple(row) for row in rows_named(db, entries.c.request_id, request_ids, entries.c.attempt)}
 
 
 def _remember(db: sa.Connection, caller: str, at: float) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
+from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     Row = dict[str, Any]
+
+_AT_ONCE = 512  # parameters of one statement; SQLite once took no more than 999
 
 
 class Prepared:
@@ -45,6 +48,61 @@ def insert_into(dialect: str, table: sa.Table) -> Any:
     from sqlalchemy.dialects import postgresql, sqlite
 
     return (postgresql if dialect == "postgresql" else sqlite).insert(table)
+
+
+def merging(dialect: str, table: sa.Table, more: Mapping[str, Any] | None = None, added: Iterable[str] = ()) -> Any:
+    """The INSERT of a row; what there is of it is added to, and its first and last times are kept."""
+    insert = insert_into(dialect, table)
+    old, new = table.c, insert.excluded
+    greatest = sa.func.greatest if dialect == "postgresql" else sa.func.max
+    values: dict[str, Any] = {name: old[name] + new[name] for name in added}
+    if "first_at" in old:
+        values["first_at"] = least(dialect)(old.first_at, new.first_at)
+        values["last_at"] = greatest(old.last_at, new.last_at)
+        values["task"] = new.task
+    for name, make in (more or {}).items():
+        values[name] = make(old, new)
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)
+
+
+def least(dialect: str) -> Any:
+    """The function that tells the least of its arguments."""
+    return sa.func.least if dialect == "postgresql" else sa.func.min
+
+
+def names_of(db: sa.Connection, column: sa.Column[str], *where: sa.ColumnElement[bool]) -> list[str]:
+    """All values of a column, each by one step in its index."""
+    found: list[str] = []
+    while True:
+        after = (column > found[-1],) if found else ()
+        name = db.execute(sa.select(sa.func.min(column)).where(*where, *after)).scalar()
+        if name is None:
+            return found
+        found.append(name)
+
+
+def rows_named(
+    db: sa.Connection, column: sa.Column[str], names: Sequence[str], *more: sa.Column[Any], where: str = ""
+) -> list[Any]:
+    """The rows whose column has one of these names: the name and ``more``; ``where`` is SQL that has to hold, too."""
+    found: list[Any] = []
+    for start in range(0, len(names), _AT_ONCE):
+        some = names[start : start + _AT_ONCE]
+        size = 1 << (len(some) - 1).bit_length()  # few sizes, so that few statements are made
+        padded = [*some, *[some[-1]] * (size - len(some))]
+        found += _named((column, *more), size, where).run(db, [dict(zip(_ids(size), padded, strict=True))]).fetchall()
+    return found
+
+
+@lru_cache(maxsize=64)
+def _named(columns: tuple[sa.Column[Any], ...], size: int, where: str) -> Prepared:
+    wanted = sa.select(*columns).where(columns[0].in_([sa.bindparam(name) for name in _ids(size)]))
+    return Prepared(lambda _: wanted.where(sa.text(where)) if where else wanted)
+
+
+@lru_cache(maxsize=16)
+def _ids(size: int) -> list[str]:
+    return [f"id{number}" for number in range(size)]
 
 
 def _picker(names: Sequence[str] | None) -> Callable[[Row], Any]:

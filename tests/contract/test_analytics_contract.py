@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from itertools import count
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,11 +12,11 @@ from ledger_entries import entry, older_ledger
 
 from jupyter_server_ext.errors import BadRequest
 from jupyter_server_ext.ledger import Page, SqlLedgerStore, quantile
+from jupyter_server_ext.ledger.schema import open_engine
 from jupyter_server_ext.messages import Rating, Usage, outcome_of
 
 NOW = 1_700_000_000.0
 HOUR = 3_600.0
-_names = count()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -25,12 +24,7 @@ def url(request, tmp_path):
     """An empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ledger.db'}"
-    server, name = request.getfixturevalue("postgresql"), f"analytics{next(_names)}"
-    engine = sa.create_engine(server.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-        db.execute(sa.text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return f"{server.url}/{name}"
+    return request.getfixturevalue("empty_database")()
 
 
 @pytest.fixture
@@ -128,7 +122,49 @@ def test_rankings_count_questions_tables_and_callers(store):
             found = store.analytics.ranked(kind, Page(10), tenant=tenant)
             assert {row["name"]: row["requests"] for row in found} == counts
             assert [row["requests"] for row in found] == sorted(counts.values(), reverse=True)
-            assert store.analytics.count_ranked(kind, tenant=tenant) == len(counts)
+            assert store.analytics.count_ranked(kind, tenant=tenant).all == len(counts)
+
+
+def by_hand_of_questions(written, tenant):
+    counts = {}
+    for one in written:
+        if one.question and (one.attempts > 0 or one.status == 0) and tenant in (None, one.tenant):
+            requests, cost, last = counts.get(one.question, (0, 0, 0.0))
+            counts[one.question] = requests + 1, cost + one.cost_nanodollars, max(last, one.at)
+    return counts
+
+
+@pytest.mark.parametrize("at_once", [3, 40, 2_000])
+def test_ranks_of_questions_are_exact_with_those_asked_once_among_them(store, at_once):
+    """Questions from often to once, of two tenants and none, folded in any groups and read in any pages."""
+    chance, written = random.Random(at_once), []
+    for turn in range(4):
+        for number in range(60):
+            name = f"q{int(chance.expovariate(1 / 25))}"
+            tenant, cost = chance.choice(["stats101", "art", ""]), chance.randrange(99)
+            written.append(
+                entry(100 * turn + number, at=NOW - number, question=name, tenant=tenant, cost_nanodollars=cost)
+            )
+        store.finish(written[-60:])
+        store.analytics.fold(at_once=at_once)
+        for tenant in (None, "art"):
+            counts, seen, page = by_hand_of_questions(written, tenant), [], Page(7)
+            while True:
+                rows = store.analytics.ranked("question", page, tenant=tenant)
+                seen += rows[:7]
+                if (mark := page.mark(rows, "requests", "name")) is None:
+                    break
+                page = Page.after(mark, 7)
+            order = [(row["requests"], row["name"]) for row in seen]
+            assert order == sorted(order, reverse=True)
+            found = {row["name"]: (row["requests"], row["cost_nanodollars"], row["last_at"]) for row in seen}
+            assert len(found) == len(seen)
+            assert found == counts
+            late = sum(last >= NOW - 20 for _, _, last in counts.values())
+            assert store.analytics.count_ranked("question", since=NOW - 20, tenant=tenant) == (len(counts), late)
+            again = {name for name, (requests, *_) in counts.items() if requests > 1}
+            lately = store.analytics.ranked("question", Page(500), tenant=tenant, by="heat")
+            assert {row["name"] for row in lately} == again, "what was asked once is no trend"
 
 
 def test_what_is_asked_lately_is_hotter_than_what_was_asked_more_often_before(store):
@@ -244,8 +280,13 @@ def test_texts_and_sums_end_after_their_time(store):
     store.analytics.drop_old(NOW, 0)
     assert store.analytics.sums_of_all()["requests"] == 20
     assert store.analytics.sums(NOW, 12)[0]["requests"] == 1
+    store.finish([entry(50, at=NOW, question="once"), *(entry(n, at=NOW, question="twice") for n in (51, 52))])
+    store.analytics.fold()
+    store.analytics.drop_old(NOW + 300 * 86_400, 0)
+    assert store.analytics.count_ranked("question").all == 2
     store.analytics.drop_old(NOW + 400 * 86_400, 0)
     assert store.analytics.ranked("caller", Page(5)) == []
+    assert store.analytics.count_ranked("question").all == 0
     assert store.verify() == []
 
 
@@ -258,7 +299,7 @@ def test_feedback_is_the_same_for_every_gateway(store, url):
     other.close()
 
 
-@pytest.mark.parametrize("version", ["0001", "0003", "0007"])
+@pytest.mark.parametrize("version", ["0001", "0003", "0007", "0015"])
 def test_a_ledger_of_an_older_version_is_taken_over_with_its_entries(url, version):
     old = [entry(n, at=NOW - n * HOUR, status=500 if n % 3 else 200) for n in range(12)]
     older_ledger(url, version, old, "one", ZoneInfo("UTC"))
@@ -296,3 +337,23 @@ def test_quantiles_are_even_within_a_bucket():
     assert quantile(row, 0.7) == 7.5
     assert quantile(row, 0.95) is None
     assert quantile(row | {"success": 0}, 0.5) is None
+
+
+def test_ranks_of_an_older_ledger_are_added_to(url):
+    """There questions that were asked once were ranks like all others."""
+    older_ledger(url, "0015", [], "one", ZoneInfo("UTC"))
+    engine = open_engine(url)
+    with engine.begin() as db:
+        for scope, name, requests_ in (("", "a", 1), ("tenant:art", "a", 1), ("", "b", 3), ("tenant:art", "b", 3)):
+            row = {"kind": "question", "scope": scope, "name": name, "requests": requests_}
+            row |= dict.fromkeys(("failed", "tokens", "cost_nanodollars"), 0) | {"task": "", "tables": ""}
+            columns = sa.Table("rankings", sa.MetaData(), autoload_with=db)
+            db.execute(sa.insert(columns), row | dict.fromkeys(("first_at", "last_at", "heat"), 1.0))
+    engine.dispose()
+    store = SqlLedgerStore(url, instance="one")
+    store.finish([entry(n, question=name, tenant="art") for n, name in enumerate(["a", "b", "c"])])
+    store.analytics.fold()
+    for tenant in (None, "art"):
+        found = store.analytics.ranked("question", Page(9), tenant=tenant)
+        assert [(row["name"], row["requests"]) for row in found] == [("b", 4), ("a", 2), ("c", 1)]
+    store.close()

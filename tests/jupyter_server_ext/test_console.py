@@ -7,6 +7,7 @@ import json
 import random
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -23,12 +24,14 @@ from jupyter_server_ext.config import (
     effective,
     load_settings,
 )
+from jupyter_server_ext.handlers import console
 from jupyter_server_ext.handlers.overview import explained, findings
 from jupyter_server_ext.keys.headroom import Headroom
 from jupyter_server_ext.pipeline import Budgets
 
 ADMIN = "owner-token"
 BOX = Secret(Fernet.generate_key().decode())
+CHARTS = ("uPlot.iife.min.js", "uPlot.min.css")
 HTML = {"Accept": "text/html"}
 
 
@@ -99,6 +102,34 @@ async def test_files_are_those_of_the_console_only_and_small(served):
         assert sum(len(file.content) for file in loaded.values()) <= 150_000
         packed = {name for name, file in loaded.items() if file.headers.get("content-encoding") == "gzip"}
         assert packed == {name for name, file in loaded.items() if len(file.content) > 1_000}
+
+
+def files_of(start):
+    """A module of the console with all that it imports when it is loaded."""
+    static, found, waiting = (Path(console.__file__).parents[1] / "static").resolve(), set(), [start]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            text = (static / name).read_text(encoding="utf-8")
+            paths = re.findall(r'^(?:import|export) .*?from "([^"]+)";', text, re.M | re.S)
+            waiting += [str((static / name).parent.joinpath(path).resolve().relative_to(static)) for path in paths]
+    return {name: (static / name).stat().st_size for name in found}
+
+
+SECTIONS = sorted(path.stem for path in (Path(console.__file__).parents[1] / "static/sections").glob("*.js"))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_no_page_of_the_console_loads_more_than_150_kb(section):
+    """Uncompressed, with the page, its style sheets and the charts' library: whichever section is opened first."""
+    static = Path(console.__file__).parents[1] / "static"
+    always = [static / name for name in ("console.css", "theme.js", "icon.svg", *map("vendor/{}".format, CHARTS))]
+    page = Path(console.__file__).parent / "pages/console.html"
+    beside = files_of("chart.js") | files_of("sections/overview.js")  # which the page asks for ahead
+    loaded = files_of("app.js") | beside | files_of(f"sections/{section}.js")
+    assert {"app.js", "dom.js", "api.js", "parts.js"} <= loaded.keys()
+    assert sum(loaded.values()) + sum(path.stat().st_size for path in (page, *always)) <= 150_000
 
 
 # What is wrong now ----------------------------------------------------------------------------------------------------

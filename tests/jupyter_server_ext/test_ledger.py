@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -201,6 +202,28 @@ async def test_a_failing_disk_loses_nothing_and_refuses_new_work():
     assert ledger.healthy
     assert store.groups == [["r1"]]
     await ledger.close()
+
+
+@pytest.mark.asyncio
+async def test_no_connection_outlives_its_ledger(store):
+    """Not even that of a question whose asker has gone."""
+    begun, end, seen = threading.Event(), threading.Event(), []
+    ledger = Ledger(store)
+    close = store.close
+
+    def slow(store):
+        with store.engine.connect() as db:
+            begun.set()
+            end.wait(2.0)
+            seen.append(db.execute(sa.text("SELECT 1")).scalar())
+
+    store.close = lambda: (seen.append("closed"), close())
+    asking = asyncio.create_task(ledger.ask(slow))
+    await asyncio.to_thread(begun.wait)
+    asking.cancel()
+    asyncio.get_running_loop().call_later(0.1, end.set)
+    await ledger.close()
+    assert seen == [1, "closed"]
 
 
 @pytest.mark.asyncio

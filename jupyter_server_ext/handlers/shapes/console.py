@@ -60,6 +60,7 @@ class HeadroomReply(TypedDict):
     """``admin/api/headroom``."""
 
     every: float
+    shared: bool
     limits: list[LimitPast]
 
 
@@ -95,5 +96,6 @@ class UserReply(TypedDict):
     tokens: Object
     concurrency: Object
     cost: Object
+    shared_limits: Object
     decided: Object | None
     keys: list[VirtualKeyRow]

@@ -8,6 +8,13 @@ import { badge, button, card, choices, confirmed, head, meter, paged, table, tel
 const STATES = { in_progress: "running", finalizing: "ending", cancelling: "stopping", completed: "done", expired: "out of time", cancelled: "cancelled" };
 const KINDS = { in_progress: "info", finalizing: "info", cancelling: "warn", completed: "good", expired: "bad" };
 
+// How far a job is: in its lines, or in the cells of the notebooks that run.
+function far(row) {
+  const runs = (!row.ended && row.progress && row.progress.runs) || [];
+  const sum = (name) => runs.reduce((total, run) => total + run[name], 0);
+  return runs.length ? { done: sum("done"), total: sum("cells"), of: " cells" } : { done: row.done, total: row.total, of: "" };
+}
+
 export async function show(view, way) {
   const state = way.query.get("state") || "";
   const admin = way.me.scopes.includes("admin");
@@ -24,8 +31,11 @@ export async function show(view, way) {
     { title: "Job", cell: (row) => h("code", {}, row.id) },
     { title: "Whose", cell: (row) => [admin ? h("a", { href: `#/people/user/${quoted(row.caller)}` }, row.caller) : row.caller, row.tenant && h("span", { class: "quiet" }, ` of ${row.tenant}`)] },
     { title: "State", class: "tight", cell: (row) => badge(KINDS[row.state], STATES[row.state] || row.state) },
-    { title: "Answered", cell: (row) => h("div", { class: "stack-tight" }, meter(row.total ? row.done / row.total : 0, `${count(row.done)} of ${count(row.total)}`, { plain: true }),
-      h("span", { class: "quiet" }, `${count(row.done)} of ${count(row.total)}${row.failed ? `, ${count(row.failed)} failed` : ""}`)) },
+    { title: "Done", cell: (row) => {
+      const { done, total, of } = far(row);
+      const words = `${count(done)} of ${count(total)}${of}`;
+      return h("div", { class: "stack-tight" }, meter(total ? done / total : 0, words, { plain: true }), h("span", { class: "quiet" }, `${words}${row.failed ? `, ${count(row.failed)} failed` : ""}`));
+    } },
     { title: "Why it waits", cell: (row) => h("span", { class: "quiet" }, row.waits_for || row.stopped_for) },
     { title: "Cost", class: "num", cell: (row) => [money(row.cost_usd), row.budget_usd !== null && h("span", { class: "quiet" }, ` of ${money(row.budget_usd)}`)] },
     { title: "Made", class: "tight", cell: (row) => when(row.made) },

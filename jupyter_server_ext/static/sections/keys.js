@@ -97,15 +97,16 @@ function add(draw) {
 
 async function one(view, { signal }, id) {
   const body = h("div", { class: "stack" });
-  const drawn = h("div", {});
+  const drawn = h("div", {}), whose = h("div", {});
   const actionsAt = h("div", { class: "actions" });
-  fill(view, back("#/keys", "Keys"), head(id, "", actionsAt), body, card("What was left, in the last three hours", drawn));
+  fill(view, back("#/keys", "Keys"), head(id, "", actionsAt), body, card("What was left, in the last three hours", [drawn, whose]));
   let chart = null;
   signal.addEventListener("abort", () => chart?.close());
   const colours = ["--accent", "--chart-good", "--chart-warn", "--other", "--chart-bad"];
 
   async function past() {
-    const { limits } = await ask("admin/api/headroom", { query: { key: id } });
+    const { limits, shared } = await ask("admin/api/headroom", { query: { key: id } });
+    fill(whose, !shared && quiet("As this gateway saw it: there is no ledger, or it is away."));
     const times = [...new Set(limits.flatMap((limit) => limit.points.map(([at]) => at)))].sort((a, b) => a - b);
     if (times.length < 2) return chart || fill(drawn, quiet("The curve begins a minute after the gateway."));
     const series = limits.slice(0, colours.length).map((limit, number) => {
