@@ -436,6 +436,10 @@ def limit_rows(report: Report) -> list[Row]:
     rows = [
         ("you", f"{caller} in {tenant}" if tenant else caller),
         *((f"requests this {period}", of(limit)) for period, limit in (rest.pop("limits", None) or {}).items()),
+        *(
+            (f"requests this {period}, with others", of(limit))
+            for period, limit in (rest.pop("shared_limits", None) or {}).items()
+        ),
         *((f"tokens this {period}", of(limit)) for period, limit in (rest.pop("tokens", None) or {}).items()),
         ("requests under way", of(rest.pop("concurrency", None) or {})),
         ("money today", money(rest.pop("cost", None) or {})),
@@ -444,6 +448,22 @@ def limit_rows(report: Report) -> list[Row]:
         *_rows(rest),
     ]
     return [row for row in rows if row[1]]
+
+
+def nearest_limits(report: Report) -> dict[str, Report]:
+    """Of each period the caller's own limit of requests, or that with others, by the report ``GET stats``.
+
+    Example:
+        >>> own, group = {"limit": 100, "remaining": 90}, {"limit": 500, "remaining": 5}
+        >>> nearest_limits({"limits": {"day": own}, "shared_limits": {"day": group}})
+        {'day': {'limit': 500, 'remaining': 5}}
+    """
+    nearest = dict(report.get("limits") or {})
+    for period, shared in (report.get("shared_limits") or {}).items():
+        own = nearest.get(period) or {}
+        if own.get("limit") is None or shared["remaining"] < own["remaining"]:
+            nearest[period] = shared
+    return nearest
 
 
 def in_words(states: Report | None) -> str:

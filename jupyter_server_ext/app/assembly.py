@@ -56,6 +56,8 @@ from jupyter_server_ext.pipeline import (
     Jobs,
     KeptSessions,
     KeyChanges,
+    NotebookRuns,
+    OwnServer,
     Price,
     Prices,
     State,
@@ -105,6 +107,7 @@ def build_app(
     *,
     transport: httpx.AsyncBaseTransport | None = None,  # in place of real connections to providers
     hub: HubPlace | None = None,  # knows other tokens, in place of ``identity``
+    own_server: OwnServer | None = None,  # where this is a person's own Jupyter Server
 ) -> AppContext:
     """Build everything that handlers use."""
     tokens = list(tokens)
@@ -159,6 +162,8 @@ def build_app(
 
         accounting.traces = Traces(settings.telemetry)
     jobs = Jobs(Files(accounting.ledger, settings.jobs, accounting.vault), settings.jobs)
+    notebooks = NotebookRuns(settings.notebooks, jobs, keys, own_server)
+    jobs.refuse_notebooks = notebooks.refuse
     reader = BodyReader()
     server = settings.server
     # One body of the largest size must always fit, whatever else is configured.
@@ -187,7 +192,9 @@ def build_app(
             LineReader(gateway, policy, settings.default_model, reader),
             KnownCallers(keys, runtime.placed, {caller.name: caller for _, caller in [*tokens, *own]}).now,
             webhooks.tell,
+            notebooks=notebooks,
         ),
+        notebooks=notebooks,
         runtime=runtime,
         overrides=overrides,
         tenants=tenants,
@@ -317,9 +324,8 @@ def build_accounting(settings: Settings, counters: Counters | None = None) -> Ac
         budgets = Budgets(settings, clock=time.time, zone=stored.time_zone, counters=counters)
         by_keys = store.spent_by_keys(budgets.month) if store is not None else {}
         spent: dict[tuple[str, str], dict[str, int]] = {}  # by caller and tenant, and by day
-        for total in store.totals(since=budgets.month) if store is not None else ():
-            days = spent.setdefault((total["caller"], total["tenant"]), {})
-            days[total["day"]] = days.get(total["day"], 0) + total["cost_nanodollars"]
+        for caller, tenant, day, cost in store.spent(budgets.month) if store is not None else ():
+            spent.setdefault((caller, tenant), {})[day] = cost
         changed = ledger.changed()[1] if store is not None else {}
         back = {thing.name: json.loads(text)["days"] for thing, text in changed.items() if thing.kind == GIVEN_BACK}
         budgets.restore(spent, by_keys, back)

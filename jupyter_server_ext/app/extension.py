@@ -21,6 +21,7 @@ from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers import rules
 from jupyter_server_ext.identity import open_to_all
 from jupyter_server_ext.messages import Caller
+from jupyter_server_ext.pipeline import OwnServer
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -56,7 +57,9 @@ class GatewayExtension(RSQLGatewayApp, ExtensionApp):
             tokens.append((Secret(token), person))
         try:
             settings = with_ledger(load_settings(self.gateway_config, os.environ), default_folder())
-            self.app = build_app(settings, tokens, base, ServerIdentity(server, person))
+            self.app = build_app(
+                settings, tokens, base, ServerIdentity(server, person), own_server=OwnServer(person.name)
+            )
         except ConfigError as error:
             self.log.error("The rsql gateway is off. %s", error.message)  # noqa: TRY400  (it is the administrator's)
             self.handlers.append((self.base_below("/") + ".*", GatewayOff))
@@ -70,6 +73,7 @@ class GatewayExtension(RSQLGatewayApp, ExtensionApp):
             os.environ[_URL] = url + self.base_below(serverapp.base_url).removeprefix("/")
             os.environ[_TOKEN] = self._kernel_token.reveal()
         if self.app is not None:
+            self.app.notebooks.address = os.environ.get(_URL, "") if url else ""
             prices, settings = self.app.accounting.prices, self.app.settings
             asyncio.get_running_loop().run_in_executor(None, warm_prices, prices, settings)
             work = {

@@ -103,6 +103,7 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
     warm_prices(app.accounting.prices, app.settings)
     await app.gateway.start()
     server.add_sockets(sockets)
+    app.notebooks.address = listening.url(sockets[0].getsockname()[1], app.base)
     following = asyncio.create_task(app.follow(), name="rsql-changes")
     ready(listening.url(sockets[0].getsockname()[1], app.base))
     await _first(signalled.wait(), *([listening.until()] if listening.until else []))

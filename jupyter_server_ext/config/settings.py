@@ -60,6 +60,7 @@ class KeySettings:
     bucket: bool | None = None  # whether its limits are token buckets; None for what its preset and its headers say
     # When it counts a request, ``arrival`` or ``end``; empty for what its headers and refusals say.
     counts: Counts = ""
+    first_byte_timeout_seconds: float | None = None  # in place of the pool's, for a slow machine; None for the preset's
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +228,19 @@ class JobSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotebookSettings:
+    """Who runs notebooks that callers hand over; nobody, unless the administrator names a program."""
+
+    # The program and its arguments, in which {user}, {group} and {job} stand for those of the job; no line of a shell.
+    runner: tuple[str, ...] = ()
+    at_once: int = 2  # calls that a gateway has run at the same time
+    attempts: int = 3  # how often a call is begun whose runner dies
+    output_mb: float = 20.0  # megabytes of what the notebooks of a call show, and of what they record
+    address: str = ""  # the gateway's for their kernels, where they run on another machine
+    environment: tuple[str, ...] = ()  # names of variables that runners get of the gateway's, beside PATH and the like
+
+
+@dataclass(frozen=True, slots=True)
 class TelemetrySettings:
     """Whether and where requests are sent as traces."""
 
@@ -298,6 +312,7 @@ class Settings:
     documents: DocumentSettings = field(default_factory=DocumentSettings)
     sessions: SessionSettings = field(default_factory=SessionSettings)
     jobs: JobSettings = field(default_factory=JobSettings)
+    notebooks: NotebookSettings = field(default_factory=NotebookSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # where each was read, by name

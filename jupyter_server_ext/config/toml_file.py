@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 PROFILES = ("development", "production", "testing")  # settings for common cases; the file's own go before them
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::\d{1,5})?|https?://\[[0-9a-f:.]+\](?::\d{1,5})?")
+_RUNNERS = ("{user}", "{group}", "{job}")  # what stands for those of a job in a runner's command
+_BRACED = re.compile(r"\{[A-Za-z_]*\}")
 _PRIVACY = ("names", "stats", "sample")
 _SHORTHAND: Mapping[str, tuple[s.Unit, float]] = {
     "rpm": ("requests", 60.0),
@@ -132,7 +134,7 @@ def _settings(file: TomlTable) -> s.Settings:
         [
             *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks"),
             *("storage", "prices", "cache", "server", "hub", "virtual_keys", "documents", "telemetry"),
-            *("webhooks", "jobs"),
+            *("webhooks", "jobs", "notebooks"),
         ]
     )
     limits = file.table("limits")
@@ -158,6 +160,7 @@ def _settings(file: TomlTable) -> s.Settings:
         documents=_documents(file.table("documents")),
         sessions=_sessions(file.table("sessions")),
         jobs=s.JobSettings(**_positive(file.table("jobs"), s.JobSettings, *s.JobSettings.__dataclass_fields__)),
+        notebooks=_notebooks(file.table("notebooks")),
         telemetry=_telemetry(file.table("telemetry")),
         webhooks=s.WebhookSettings(**file.table("webhooks").fields(s.WebhookSettings)),
     )
@@ -195,6 +198,15 @@ def _virtual_keys(table: TomlTable) -> s.VirtualKeySettings:
         words = f"'default_days' in {table.title} is above 'most_days'. Make it {keys.most_days:g}."
         table.refuse("default_days", words)
     return dataclasses.replace(keys, default_days=keys.most_days)
+
+
+def _notebooks(table: TomlTable) -> s.NotebookSettings:
+    read = s.NotebookSettings(**_positive(table, s.NotebookSettings, "at_once", "attempts", "output_mb"))
+    if read.runner and not Path(read.runner[0]).is_absolute():
+        table.refuse("runner", f"'runner' in {table.title} must begin with the whole path of a program.")
+    if wrong := next((word for each in read.runner for word in _BRACED.findall(each) if word not in _RUNNERS), ""):
+        table.refuse("runner", f"'runner' in {table.title} may hold {', '.join(_RUNNERS)}, not {wrong}.")
+    return read
 
 
 def _telemetry(table: TomlTable) -> s.TelemetrySettings:

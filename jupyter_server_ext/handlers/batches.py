@@ -36,11 +36,12 @@ from jupyter_server_ext.handlers.shapes.jobs import (
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.ledger import Page
 from jupyter_server_ext.messages import is_name
-from jupyter_server_ext.pipeline import NANODOLLARS, STOPS, LineRequest
+from jupyter_server_ext.pipeline import NANODOLLARS, NOTEBOOKS, STOPS, LineRequest, file_too_large
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jupyter_server_ext.errors import TooLarge
     from jupyter_server_ext.handlers.reading import BodyReader
     from jupyter_server_ext.identity import Policy
     from jupyter_server_ext.messages import Caller
@@ -74,6 +75,9 @@ class _PassingBody(requests.IncomingBody):
 
     def _hold(self, amount: int) -> None:
         pass
+
+    def _too_large(self) -> TooLarge:
+        return file_too_large(self._most - _ENVELOPE)
 
 
 class AllFiles(GatewayHandler):
@@ -379,8 +383,26 @@ def _batch(job: BatchJob) -> dict[str, Any]:
         "request_counts": {"total": job.total, "completed": job.done, "failed": job.failed},
         "usage": {"input_tokens": tokens[0], "output_tokens": tokens[1], "total_tokens": sum(tokens)},
         "metadata": msgspec.json.decode(job.metadata),
-        "rsql": {"waits_for": job.waits_for or None, **_money(job)},
+        "rsql": {"waits_for": _waits(job) or None, **_money(job), **_of_notebooks(job)},
     }
+
+
+def _of_notebooks(job: BatchJob) -> dict[str, Any]:
+    """How far the notebooks are that were handed over, and the file in which their answers are recorded."""
+    if job.endpoint != NOTEBOOKS:
+        return {}
+    return {"progress": _progress(job), "recording_file_id": job.recording_id}
+
+
+def _waits(job: BatchJob) -> str:
+    """Why a job waits, or the first of its notebooks that does."""
+    runs = (_progress(job) or {}).get("runs", ()) if job.is_active else ()
+    waits = (f"{run['name']}: {run['waits']}" for run in runs if run["state"] == "running" and run["waits"])
+    return job.waits_for or next(waits, "")
+
+
+def _progress(job: BatchJob) -> dict[str, Any] | None:
+    return msgspec.json.decode(job.progress) if job.progress else None
 
 
 def _errors(job: BatchJob) -> dict[str, Any] | None:
@@ -403,7 +425,7 @@ def _job(job: BatchJob) -> dict[str, Any]:
     names = ("id", "caller", "tenant", "api_key", "endpoint", "state", "made", "expires", "ended", "total", "done")
     more = ("failed", "prompt_tokens", "completion_tokens", "waits_for", "stopped_for")
     shown = {name: getattr(job, name) for name in (*names, *more)}
-    return shown | _money(job)
+    return shown | _money(job) | {"progress": _progress(job), "waits_for": _waits(job)}
 
 
 def _whole(at: float | None) -> int | None:

@@ -69,6 +69,7 @@ class VirtualKeys:
         days: float | None = None,
         limits: CallerLimits | None = None,
         scopes: frozenset[str] = _USUAL,
+        is_counted: bool = True,  # False for one that the gateway makes for itself
     ) -> tuple[ApiKey, Secret]:
         """A new key of a caller, for the configured days when None; its text is in the reply and nowhere else.
 
@@ -80,7 +81,7 @@ class VirtualKeys:
         owner = owner.as_known or owner
         if not scopes <= owner.scopes | ({"instructor"} if "admin" in owner.scopes else set()):
             raise NotPermitted("A key of yours may do no more than you. Leave 'scopes' out.")
-        if len(await self.of(owner.name)) >= self.settings.most_per_caller:
+        if is_counted and len(await self.of(owner.name)) >= self.settings.most_per_caller:
             raise NotPermitted(f"You have {self.settings.most_per_caller} keys, which is the most. Revoke one first.")
         draft = replace(self._draft(owner.name, name, days, limits), scopes=scopes)
         if self.owner is None or ":" in owner.name:  # a service of the hub is no user of it

@@ -3,10 +3,14 @@ from .gateway import Gateway as Gateway
 from .gateway import State as State
 from .jobs.files import Files as Files
 from .jobs.files import Upload as Upload
+from .jobs.files import file_too_large as file_too_large
 from .jobs.jobs import Jobs as Jobs
+from .jobs.notebooks import NotebookRuns as NotebookRuns
+from .jobs.notebooks import OwnServer as OwnServer
 from .jobs.runner import JobRunner as JobRunner
 from .jobs.runner import LineRequest as LineRequest
 from .jobs.values import ENDPOINTS as ENDPOINTS
+from .jobs.values import NOTEBOOKS as NOTEBOOKS
 from .jobs.values import STOPS as STOPS
 from .jobs.values import BatchJob as BatchJob
 from .jobs.values import Line as Line
@@ -21,6 +25,7 @@ from .money import is_free as is_free
 from .money import limits_money as limits_money
 from .request_context import Accounting as Accounting
 from .sessions.sessions import KeptSessions as KeptSessions
+from .sessions.sessions import UnknownSession as UnknownSession
 from .sessions.sessions import read_file as read_file
 from .sessions.sessions import read_session as read_session
 from .shared import RedisAnswers as RedisAnswers

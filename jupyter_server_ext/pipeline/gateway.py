@@ -131,7 +131,7 @@ class Gateway:
                     if not context.has_begun:
                         raise
                     context.failed(error)
-                    yield b"data: " + msgspec.json.encode(error.as_json(request.request_id)) + b"\n\n"
+                    yield error.as_event(request.request_id)
 
     # The ten steps ---------------------------------------------------------------------------------------------------
 

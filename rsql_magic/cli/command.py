@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from rsql_magic import reports
 from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.assistant import Assistant
-from rsql_magic.cli import admin, jobs, monitor, notebooks, r, rows, run_records, terminal
+from rsql_magic.cli import admin, handed_over, jobs, monitor, notebooks, on_gateway, r, rows, run_records, terminal
 from rsql_magic.context import Piece
 from rsql_magic.databases import check_dictionary, draft_dictionary
 from rsql_magic.display import TerminalScreen, table_plain
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _asking(command)
     parser_of_run = command("run", _run, "run notebooks, or a query from a file, without a person")
     what = "notebooks (.ipynb), or one query (.sql), or - for a query on standard input"
-    parser_of_run.add_argument("files", nargs="+", metavar="FILE", help=what)
+    parser_of_run.add_argument("files", nargs="*", metavar="FILE", help=what)
     parser_of_run.add_argument("--on", metavar="DATABASE", help="for a query: a URL, or a DuckDB or SQLite file")
     what = "where the notebook goes, over itself without it; for several a folder"
     parser_of_run.add_argument("--output", "-o", metavar="FILE", help=what)
@@ -98,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     parser_of_run.add_argument("--replay", metavar="FILE", help=f"{what}record:FILE asks for all anew")
     parser_of_run.add_argument("--max-rows", type=int, metavar="N", help="for a query: most rows printed")
     notebooks.run_options(parser_of_run)
+    on_gateway.on_gateway_options(parser_of_run)
+    parser_of_run.set_defaults(wrong=parser_of_run.error)
     what = "list the answers in notebooks: model, request, hashes of prompt and context, tokens, cost"
     run_records.report_options(command("report", lambda _, options: run_records.report(options), what))
     rows.map_options(command("map", rows.map_rows, "ask about each row of a table in a file"))
@@ -222,7 +224,19 @@ def _dictionary(assistant: Assistant, options: argparse.Namespace) -> None:
 # `rsql run`: notebooks or a query from a file, without a person.
 def _run(assistant: Assistant, options: argparse.Namespace) -> None:
     files = options.files
-    if all(file.endswith(".ipynb") for file in files):
+    if options.handed_over:
+        handed_over.refuse_a_terminal()
+        handed_over.run_handed_over()
+        return
+    if not files:
+        options.wrong("the following arguments are required: FILE")
+    if not options.on_gateway and (options.follow or options.along):
+        raise BadInput("--follow and --with are options of --on-gateway.", hint="rsql run --help.")
+    if options.on_gateway:
+        if wrong := [file for file in files if not file.endswith(".ipynb")]:
+            raise BadInput(f"{wrong[0]!r} is no notebook.", hint="Only notebooks are handed over.")
+        on_gateway.hand_over(lambda: assistant.locator.gateway, options)
+    elif all(file.endswith(".ipynb") for file in files):
         with _replaying(ReplayFile.named(options.replay), options) if options.replay else nullcontext():
             notebooks.run_notebooks(options, lambda: _for_all(assistant))
     elif len(files) == 1 and (files[0] == "-" or files[0].endswith(".sql")):

@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from rsql_magic.cli import on_gateway
+from rsql_magic.cli.notebook_files import write_whole
 from rsql_magic.display import TerminalScreen, listing
 from rsql_magic.errors import BadInput, GatewayError
 from rsql_magic.sql import one_line
@@ -40,7 +42,7 @@ def jobs(assistant: Assistant, options: argparse.Namespace) -> None:
     if options.action == "list":
         found = gateway.get(f"v1/batches?limit={_SHOWN}")["data"]
         rows = [(one["id"], _time(one["created_at"]), one["status"], _progress(one), _cost(one)) for one in found]
-        TerminalScreen().show(listing(rows, ("job", "made", "state", "lines", "cost")))
+        TerminalScreen().show(listing(rows, ("job", "made", "state", "progress", "cost")))
         return
     if options.action == "cancel":
         if not options.job:
@@ -66,6 +68,7 @@ def _show(job: Mapping[str, Any]) -> None:
     errors = (job.get("errors") or {}).get("data") or ()
     if more.get("waits_for"):
         waits = one_line(str(more["waits_for"]))[:_LONGEST_REASON]
+    runs = [(one_line(str(each["name"])), _run(each)) for each in (more.get("progress") or {}).get("runs", ())]
     rows = [
         ("job", job["id"]),
         ("state", job["status"]),
@@ -76,6 +79,7 @@ def _show(job: Mapping[str, Any]) -> None:
         ("cost", _cost(job)),
         ("made", _time(job["created_at"])),
         ("ends by", _time(job["expires_at"])),
+        *runs,
         *([("waits for", waits)] if waits else []),
         *(("stopped", one_line(str(each["message"]))[:_LONGEST_REASON]) for each in errors),
     ]
@@ -83,6 +87,9 @@ def _show(job: Mapping[str, Any]) -> None:
 
 
 def _download(gateway: LLMClient, job: Mapping[str, Any], output: str | None) -> None:
+    if job.get("endpoint") == on_gateway.ENDPOINT:
+        _download_notebooks(gateway, job, Path(output or str(job["id"])))
+        return
     files = [job[name] for name in ("output_file_id", "error_file_id") if job.get(name)]
     if not files:
         raise BadInput(f"{job['id']} has no results yet.", hint="rsql jobs show says how far it is.")
@@ -107,6 +114,25 @@ def _download(gateway: LLMClient, job: Mapping[str, Any], output: str | None) ->
     sys.stdout.write(f"{path}: {lines:,} results, of which {job['request_counts']['failed']:,} failed.\n")
 
 
+# What the notebooks of a job showed, into a folder.
+def _download_notebooks(gateway: LLMClient, job: Mapping[str, Any], folder: Path) -> None:
+    result = on_gateway.result_of(gateway, job)
+    if there := next((folder / name for name in result.files if (folder / name).exists()), None):
+        raise BadInput(f"{there} is there already.", hint="Name another folder by --output.")
+    try:
+        for name, text in result.files.items():
+            write_whole(folder / name, text)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be written ({error.strerror}).", hint="Name another by --output.") from None
+    wrong = f" {result.message}" if result.message else ""
+    sys.stdout.write(f"{folder}: {', '.join(sorted(result.files))}.{wrong}\n")
+
+
+def _run(run: Mapping[str, Any]) -> str:
+    waits = f"; {one_line(str(run['waits']))[:_LONGEST_REASON]}" if run.get("waits") else ""
+    return f"{one_line(str(run['state']))}, {run['done']:,} of {run['cells']:,} cells{waits}"
+
+
 def _parts(job: Mapping[str, Any]) -> int:
     counts = job["request_counts"]
     return bool(counts["completed"]) + bool(counts["failed"])
@@ -114,6 +140,8 @@ def _parts(job: Mapping[str, Any]) -> int:
 
 def _progress(job: Mapping[str, Any]) -> str:
     counts = job["request_counts"]
+    if (runs := ((job.get("rsql") or {}).get("progress") or {}).get("runs")) and job["status"] == "in_progress":
+        return f"{sum(each['done'] for each in runs):,} of {sum(each['cells'] for each in runs):,} cells"
     failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
     return f"{counts['completed']:,} of {counts['total']:,}{failed}"
 

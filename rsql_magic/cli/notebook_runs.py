@@ -132,8 +132,8 @@ class Runner:
 
     def _signal(self, run: NotebookRun, number: signal.Signals) -> None:
         if run.state == "running" and run.pid:
-            with suppress(OSError):
-                os.kill(run.pid, number)
+            with suppress(OSError):  # with what its cells have started
+                (os.killpg if os.getpgid(run.pid) == run.pid else os.kill)(run.pid, number)
 
     def _one(self, run: NotebookRun) -> None:
         if self._stopped.is_set() or self._why:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from rsql_magic.gateway import CostBook
+
 _MOST_JOBS = 64
 _KEPT_SECONDS = 12 * 3600.0  # a run of the night before is done again
 _SUMMARY = ("notebook", "ended", "cells", "took", "cost", "")
@@ -65,17 +67,8 @@ def run_notebooks(options: argparse.Namespace, gateway: Callable[[], Mapping[str
         CodeFailed: A notebook failed, or another error where all failed by it.
         KeyboardInterrupt: The user stopped it.
     """
-    if not 1 <= options.jobs <= _MOST_JOBS:
-        raise BadInput(f"--jobs {options.jobs} is out of range.", hint=f"1..{_MOST_JOBS}.")
-    if options.budget is not None and not 0 < options.budget < math.inf:
-        raise BadInput(f"--budget {options.budget:g} is no budget.", hint="US dollars, such as 2.50.")
-    seconds = seconds_of(options.deadline) if options.deadline else None
-    plans = planned(options.files, options.output, options.parameter, options.params)
+    plans, pages, seconds = asked_for(options)
     runs = [NotebookRun(each) for each in plans]
-    pages = {each.name: Path(options.html) / f"{each.output.stem}.html" for each in plans} if options.html else {}
-    if len(set(pages.values())) < len(pages):
-        raise BadInput("Two pages of --html would have one name.", hint="-o DIR gives each notebook a name of its own.")
-    refuse_unwritable([*(each.output for each in plans), *pages.values(), *map(Path, filter(None, [options.junit]))])
     with Unfinished.of(plans) as unfinished, costs_within(options.budget) as costs:
         if not options.again:
             unfinished.keep(runs)
@@ -86,11 +79,8 @@ def run_notebooks(options: argparse.Namespace, gateway: Callable[[], Mapping[str
             unfinished.add(run.plan)
 
         until = None if seconds is None else time.monotonic() + seconds
-        environ = {"RSQL_BATCH": os.environ.get("RSQL_BATCH") or "1", "RSQL_COSTS": str(costs.path)}
-        environ |= {} if seconds is None else {"RSQL_BATCH_UNTIL": f"{time.time() + seconds:.3f}"}
-        environ |= gateway() if sum(not each.over for each in runs) > 1 else {}
-        runner = Runner(runs, options.jobs, lambda run: {**environ, "RSQL_COSTS_RUN": run.plan.name}, finish)
-        runner.ended = lambda run: costs.close(run.plan.name)
+        environ = gateway() if sum(not each.over for each in runs) > 1 else {}
+        runner = runner_of(runs, options.jobs, costs, seconds=seconds, environ=environ, finish=finish)
         began = time.monotonic()
         try:
             with stopping(), progress(runs, lambda: _paid(costs.costs())) as look:
@@ -103,6 +93,42 @@ def run_notebooks(options: argparse.Namespace, gateway: Callable[[], Mapping[str
         if all(each.state in {"succeeded", "kept"} for each in runs):
             unfinished.clear()
     conclude(runs)
+
+
+def asked_for(options: argparse.Namespace) -> tuple[list[PlannedRun], dict[str, Path], float | None]:
+    """The runs that the options ask for, the pages of ``--html`` by the runs' names, and the seconds that all have.
+
+    Raises:
+        BadInput: An option, a notebook or a parameter is wrong, or a place cannot be written.
+    """
+    if not 1 <= options.jobs <= _MOST_JOBS:
+        raise BadInput(f"--jobs {options.jobs} is out of range.", hint=f"1..{_MOST_JOBS}.")
+    if options.budget is not None and not 0 < options.budget < math.inf:
+        raise BadInput(f"--budget {options.budget:g} is no budget.", hint="US dollars, such as 2.50.")
+    seconds = seconds_of(options.deadline) if options.deadline else None
+    plans = planned(options.files, options.output, options.parameter, options.params)
+    pages = {each.name: Path(options.html) / f"{each.output.stem}.html" for each in plans} if options.html else {}
+    if len(set(pages.values())) < len(pages):
+        raise BadInput("Two pages of --html would have one name.", hint="-o DIR gives each notebook a name of its own.")
+    refuse_unwritable([*(each.output for each in plans), *pages.values(), *map(Path, filter(None, [options.junit]))])
+    return plans, pages, seconds
+
+
+def runner_of(
+    runs: Sequence[NotebookRun],
+    jobs: int,  # at a time
+    costs: CostFile,
+    *,
+    seconds: float | None,  # that all have
+    environ: Mapping[str, str],  # what kernels get beside
+    finish: Callable[[NotebookRun], None],
+) -> Runner:
+    """What runs notebooks as without a person, and writes down what their answers cost."""
+    own = {"RSQL_BATCH": os.environ.get("RSQL_BATCH") or "1", "RSQL_COSTS": str(costs.path), **environ}
+    own |= {} if seconds is None else {"RSQL_BATCH_UNTIL": f"{time.time() + seconds:.3f}"}
+    runner = Runner(runs, jobs, lambda run: {**own, "RSQL_COSTS_RUN": run.plan.name}, finish)
+    runner.ended = lambda run: costs.close(run.plan.name)
+    return runner
 
 
 @contextmanager
@@ -306,7 +332,7 @@ def write_page(notebook: Any, title: str, path: Path) -> None:
     write_whole(path, page)
 
 
-def summary(runs: Sequence[NotebookRun], costs: CostFile) -> Any:
+def summary(runs: Sequence[NotebookRun], costs: CostBook) -> Any:
     """A table of all runs, and what their answers cost."""
     rows = [
         (

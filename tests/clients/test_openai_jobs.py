@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import time
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -161,6 +164,23 @@ def test_what_cannot_be_a_job_is_refused_at_once(client):
             client.batches.create(**{"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h"} | wrong)
     with pytest.raises(openai.NotFoundError):
         client.batches.create(input_file_id="file-none", endpoint=CHAT, completion_window="24h")
+
+
+def test_a_file_of_ten_gigabytes_is_refused_before_it_comes(gateway):
+    address = urlsplit(gateway)
+    with closing(HTTPConnection(address.hostname, address.port, timeout=10)) as connection:
+        connection.putrequest("POST", f"{address.path}v1/files")
+        for name, value in (
+            ("Authorization", "Bearer ada-token"),
+            ("Content-Type", "multipart/form-data; boundary=rows"),
+            ("Content-Length", str(10_000_000_000)),
+        ):
+            connection.putheader(name, value)
+        connection.endheaders(b"--rows\r\n")
+        reply = connection.getresponse()
+        error = json.loads(reply.read())["error"]
+    assert (reply.status, error["code"]) == (413, "file_too_large")
+    assert "A file may have 200 MB" in error["message"]
 
 
 def test_embeddings_and_responses(client):

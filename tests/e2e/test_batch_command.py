@@ -246,3 +246,16 @@ def test_a_pdf_shows_the_table_and_the_words_of_the_chart(drawn, monkeypatch):
     text = "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(data)).pages)
     assert text.count("North") == 4, "twice in the code, once in the table, once beside a bar"
     assert "Total amount by region" in text, "the chart's title"
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(300)
+def test_ones_own_server_runs_what_is_handed_over_to_it(jupyter, tmp_path):
+    written(tmp_path, "own.ipynb", "%load_ext rsql_magic", "%%ask\nWhat can you do?", "import os\nprint(*os.environ)")
+    environ = {"RSQL_SERVER_URL": f"{jupyter}rsql/", "RSQL_SERVER_TOKEN": TOKEN}
+    done = rsql(tmp_path, "run", "own.ipynb", "--on-gateway", "--follow", "-o", "done.ipynb", **environ)
+    assert done.returncode == 0, done.stderr
+    shown = str(outputs(tmp_path / "done.ipynb"))
+    assert "offline" in shown
+    assert "JUPYTER_TOKEN" not in shown
+    assert "RSQL_CONFIG" not in shown

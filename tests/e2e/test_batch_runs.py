@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import nbformat
 import pytest
@@ -37,14 +40,14 @@ CELLS = (
 )
 
 
-def outputs(folder, **environ):
-    """The outputs of all cells, run in a kernel of its own in a folder of its own."""
+def outputs(folder, *, pauses=nullcontext, **environ):
+    """The outputs of all cells, run in a kernel of its own in a folder of its own; ``pauses`` are given its process."""
     folder.mkdir()
     if (recording := environ.pop("recording", None)) is not None:
         shutil.copy(recording, folder / "answers.jsonl")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
-    with client.setup_kernel(env={**os.environ, **environ, "HOME": str(folder)}):
+    with client.setup_kernel(env={**os.environ, **environ, "HOME": str(folder)}), pauses(client.km.provisioner.pid):
         for number, cell in enumerate(notebook.cells):
             client.execute_cell(cell, number)
     return json.dumps([cell.outputs for cell in notebook.cells], sort_keys=True)
@@ -57,6 +60,26 @@ def burn(seconds):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         sum(number * number for number in range(10_000))
+
+
+@contextmanager
+def interrupted(pid):
+    """A process that gets a processor as where others want it too: for moments, with longer ones between them."""
+    chance, over = random.Random(str(pid)), threading.Event()
+
+    def interrupt():
+        while not over.wait(chance.uniform(0.01, 0.05)):
+            os.kill(pid, signal.SIGSTOP)
+            over.wait(chance.uniform(0.01, 0.1))
+            os.kill(pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextmanager
@@ -88,22 +111,32 @@ def away():
     return {"RSQL_GATEWAY_URL": f"http://127.0.0.1:{free_port()}/rsql/", "RSQL_REPLAY": "strict:answers.jsonl"}
 
 
+def test_a_notebook_that_is_replayed_gives_the_same_bytes_however_it_is_interrupted(recording, tmp_path):
+    file, shown = recording
+    assert shown.count('"text/markdown"') >= 5
+    assert outputs(tmp_path / "other", pauses=interrupted, recording=file, **away()) == shown
+
+
+@pytest.mark.sweep  # it takes the processors of all other tests
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("times", [2, 10])
 def test_a_notebook_that_is_replayed_gives_the_same_bytes_under_load(recording, tmp_path, times):
     """In other kernels, other folders, two at a time, and beside them as many busy processes as there are cores."""
     file, shown = recording
-    assert shown.count('"text/markdown"') >= 5
     with load(os.cpu_count() or 2), ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(outputs, tmp_path / str(n), recording=file, **away()) for n in range(times)]
         assert {run.result() for run in runs} == {shown}
 
 
 @pytest.mark.timeout(300)
-def test_a_recording_made_under_load_is_the_same_file(recording, jupyter, tmp_path):
+@pytest.mark.parametrize(
+    ("pauses", "busy"), [(interrupted, 0), pytest.param(nullcontext, os.cpu_count() or 2, marks=pytest.mark.sweep)]
+)
+def test_a_recording_made_under_load_is_the_same_file(recording, jupyter, tmp_path, pauses, busy):
     gateway = {"RSQL_GATEWAY_URL": f"{jupyter}rsql/", "RSQL_GATEWAY_TOKEN": TOKEN}
-    with load(os.cpu_count() or 2):
-        outputs(tmp_path / "run", recording=recording[0], RSQL_REPLAY="record:answers.jsonl", **gateway)
+    again = {"recording": recording[0], "RSQL_REPLAY": "record:answers.jsonl"}
+    with load(busy):
+        outputs(tmp_path / "run", pauses=pauses, **again, **gateway)
     assert (tmp_path / "run" / "answers.jsonl").read_bytes() == recording[0].read_bytes()
 
 

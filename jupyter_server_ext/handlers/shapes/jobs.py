@@ -47,7 +47,7 @@ class JobProgress(TypedDict):
 
 
 class BatchRow(TypedDict):
-    """A job, in OpenAI's form of a batch; ``rsql`` says why it waits and what it has cost."""
+    """A job, in OpenAI's form of a batch; ``rsql`` says why it waits, what it has cost, how far its notebooks are."""
 
     id: str
     object: str
@@ -104,6 +104,7 @@ class JobRow(TypedDict):
     budget_usd: float | None
     waits_for: str
     stopped_for: str
+    progress: Object | None
 
 
 class JobsReply(TypedDict):

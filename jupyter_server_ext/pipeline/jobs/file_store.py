@@ -60,6 +60,27 @@ class SqlFiles:
             db.execute(job_file_pieces.insert(), row)
         return count
 
+    def begun(self, file: StoredFile) -> StoredFile:
+        """The file of this id, which is begun where there is none."""
+        with self._engine.begin() as db:
+            begin_to_write(db)
+            row = db.execute(sa.select(job_files).where(job_files.c.id == file.id)).mappings().first()
+            if row is None:
+                db.execute(job_files.insert(), asdict(file))
+        return file if row is None else StoredFile(**row)
+
+    def append(self, file: str, lines: bytes) -> None:
+        """Add whole lines to a file that grows; to one that was deleted meanwhile nothing is added."""
+        count, own = sum(1 for _ in lines_of(lines)), job_files.c.id == file
+        with self._engine.begin() as db:
+            begin_to_write(db)
+            number = db.execute(sa.select(job_files.c.pieces).where(own)).scalar()
+            if number is not None:
+                more = {"pieces": 1, "lines": count, "bytes": len(lines)}
+                db.execute(sa.update(job_files).where(own).values({n: job_files.c[n] + add for n, add in more.items()}))
+                row = {"file": file, "number": number, "lines": count, "content": self._seal.close(lines)}
+                db.execute(job_file_pieces.insert(), row)
+
     def finish(self, file: StoredFile, *, most: int, most_bytes: int) -> bool:
         """End a file that has arrived, unless its caller may not keep as much."""
         with self._engine.begin() as db:

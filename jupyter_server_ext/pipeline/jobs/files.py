@@ -46,7 +46,7 @@ class Files:
         """
         most = int(self.settings.file_mb * 1e6)
         if announced > most:
-            raise _too_large(most)
+            raise file_too_large(most)
         count, held = await self.ask(lambda files: files.held(caller.name))
         if count >= self.settings.files_per_caller or held + announced > self.settings.mb_per_caller * 1e6:
             raise self.full()
@@ -157,7 +157,7 @@ class Upload:
         """
         self._file = replace(self._file, bytes=self._file.bytes + len(data))
         if self._file.bytes > self._most:
-            raise _too_large(self._most)
+            raise file_too_large(self._most)
         self._rest += data
         if len(self._rest) >= _PIECE:
             end = self._rest.rfind(b"\n") + 1
@@ -209,7 +209,13 @@ class Upload:
         self._file = replace(self._file, pieces=number + 1, lines=self._file.lines + count)
 
 
-def _too_large(most: int) -> TooLarge:
+def file_too_large(most: int) -> TooLarge:
+    """What is told of a file with more bytes than these.
+
+    Example:
+        >>> file_too_large(200_000_000).message
+        'A file may have 200 MB. Split it, and make a job of each part.'
+    """
     words = f"A file may have {most / 1e6:,g} MB. Split it, and make a job of each part."
     return TooLarge(words, code="file_too_large", param="file")
 

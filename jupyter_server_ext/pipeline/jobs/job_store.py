@@ -114,6 +114,11 @@ class SqlJobs:
             db.execute(sa.delete(job_files).where(job_files.c.id.in_(parts)))
         return True
 
+    def note(self, job: str, progress: str) -> None:
+        """Keep how far the notebooks of a job are."""
+        with self._engine.begin() as db:
+            db.execute(sa.update(jobs).where(jobs.c.id == job).values(progress=progress))
+
     def mark_told(self, ended: Iterable[str]) -> None:
         """Note that webhooks know of these ends."""
         with self._engine.begin() as db:

@@ -12,7 +12,7 @@ import msgspec
 
 from jupyter_server_ext.errors import BadRequest, LimitExceeded
 from jupyter_server_ext.pipeline.jobs.files import PURPOSE
-from jupyter_server_ext.pipeline.jobs.values import ENDPOINTS, BatchJob, NoSuchJob
+from jupyter_server_ext.pipeline.jobs.values import ENDPOINTS, NOTEBOOKS, BatchJob, NoSuchJob
 from jupyter_server_ext.pipeline.money import NANODOLLARS
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Jobs:
     _: KW_ONLY
     changed: Callable[[], None] = lambda: None  # called when there may be more to do
     clock: Callable[[], float] = time.time  # Unix time
+    # Raises an error where a caller may not hand over notebooks.
+    refuse_notebooks: Callable[[Caller], None] = lambda _: None
 
     async def make(
         self,
@@ -61,15 +63,20 @@ class Jobs:
             LimitExceeded: The caller has too many jobs under way.
             LedgerUnavailable: It cannot be kept.
         """
-        if endpoint not in ENDPOINTS:
+        if endpoint not in (*ENDPOINTS, NOTEBOOKS):
             raise BadRequest(f"'endpoint' must be one of: {', '.join(ENDPOINTS)}.", param="endpoint")
+        if endpoint == NOTEBOOKS:
+            self.refuse_notebooks(caller)
         sent = await self.files.one(caller, file)
         if sent.purpose != PURPOSE:
             raise BadRequest("This file holds results. Send one with the purpose batch.", param="input_file_id")
+        if endpoint == NOTEBOOKS and sent.lines != 1:
+            words = "A file that hands over notebooks has one line, a call of rsql run. Make a job of each."
+            raise BadRequest(words, param="input_file_id")
         if sent.lines > self.settings.lines:
             words = f"The file has {sent.lines:,} lines. A job may have {self.settings.lines:,}; split the file."
             raise BadRequest(words, param="input_file_id")
-        seconds = self._seconds(window)
+        seconds = self.seconds_of(window)
         if kept_seconds is not None and not 0 < kept_seconds <= self.settings.days * _A_DAY:
             words = f"'output_expires_after.seconds' must be at most {self.settings.days * _A_DAY:.0f}."
             raise BadRequest(words, param="output_expires_after")
@@ -143,7 +150,7 @@ class Jobs:
         if job.is_active or not job.failed:
             words = "has not ended yet" if job.is_active else "has no failed lines"
             raise BadRequest(f"The job {words}, so there is nothing to ask again.", code="nothing_failed", status=409)
-        seconds = self._seconds(job.completion_window)
+        seconds = self.seconds_of(job.completion_window)
         if not await self.write(lambda jobs: jobs.again(job, self.clock(), seconds)):
             raise BadRequest("The job's file is gone. Send it again, for a new job.", code="file_gone", status=409)
         self.changed()
@@ -185,7 +192,12 @@ class Jobs:
             raise NoSuchJob("There is no such job. GET v1/batches lists yours.", param="batch_id")
         return found
 
-    def _seconds(self, window: str) -> float:
+    def seconds_of(self, window: str) -> float:
+        """The seconds that a job may take, by its ``completion_window``.
+
+        Raises:
+            BadRequest: It is none, or too long.
+        """
         found = _WINDOW.fullmatch(window)
         seconds = float(found[1]) * _SECONDS[found[2]] if found else 0.0
         if not 0 < seconds <= self.settings.days * _A_DAY:

@@ -29,6 +29,7 @@ from jupyter_server_ext.errors import (
 from jupyter_server_ext.identity import IdentityUnavailable
 from jupyter_server_ext.pipeline.jobs.pace import Pace
 from jupyter_server_ext.pipeline.jobs.values import (
+    NOTEBOOKS,
     STOPS,
     BatchJob,
     Line,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.pipeline.gateway import Gateway
     from jupyter_server_ext.pipeline.jobs.job_store import Round
     from jupyter_server_ext.pipeline.jobs.jobs import Jobs
+    from jupyter_server_ext.pipeline.jobs.notebooks import NotebookRuns
 
 _LEASE_SECONDS = 60.0  # for which a gateway has a line …
 _RENEW_SECONDS = 15.0  # … and after which it says that it lives
@@ -86,6 +88,7 @@ class JobRunner:
     maker: Callable[[str, str, str], Awaitable[Caller | None]]
     tell: Callable[[Event], None]  # tells webhooks
     _: KW_ONLY
+    notebooks: NotebookRuns | None = None  # has those run that are handed over
     clock: Callable[[], float] = time.time  # Unix time
     draw: random.Random = field(default_factory=random.Random)
 
@@ -155,8 +158,9 @@ class JobRunner:
         """Take no more lines, wait a moment for those under way, and give back the others."""
         self._is_closing = True
         self._wake.set()
-        if self._tasks:
-            await asyncio.wait([*self._tasks], timeout=_LAST_SECONDS)
+        asking = [task for task, place in self._tasks.items() if self._unsettled[place].endpoint != NOTEBOOKS]
+        if asking:
+            await asyncio.wait(asking, timeout=_LAST_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -183,6 +187,9 @@ class JobRunner:
             self._wake.set()  # there is more to take at once
         self._active = found.active
         self._paces = {job.id: self._pace(job) for job in found.active}
+        for job in found.active:
+            if self.notebooks is not None and job.state != "in_progress":
+                self.notebooks.stop(job.id)
         for line in found.lines:
             self._start(line)
         if found.ended:
@@ -198,6 +205,8 @@ class JobRunner:
                 of_callers[job.caller].append(job)
         under_way = Counter(job for job, _ in self._unsettled)
         left = self._settings.at_once - under_way.total()
+        running = sum(job.endpoint == NOTEBOOKS for job in self._unsettled.values())
+        notebooks = self.notebooks.settings.at_once - running if self.notebooks is not None else 0
         share = max(1, self._settings.at_once // max(1, len(of_callers)))
         callers = list(of_callers)
         self.draw.shuffle(callers)  # there may be more than can be served at once
@@ -205,6 +214,8 @@ class JobRunner:
             own = share - sum(under_way[job.id] for job in of_callers[caller])
             for job in of_callers[caller]:
                 more = min(self._pace(job).at_once(now) - under_way[job.id], own, left)
+                if job.endpoint == NOTEBOOKS:
+                    more, notebooks = min(more, notebooks), notebooks - 1
                 if more > 0:
                     wants[job.id] = more
                     own, left = own - more, left - more
@@ -249,6 +260,9 @@ class JobRunner:
         try:
             body = body_of(line)
             caller = await self._maker_of(line.job)
+            if line.job.endpoint == NOTEBOOKS and self.notebooks is not None:
+                self._end(await self.notebooks.run(line, caller))
+                return
             question = await self.question(caller, line, body)
             request_id = question.request.request_id
             if line.job.budget_nanodollars is not None:
@@ -303,7 +317,9 @@ class JobRunner:
             pace.refused(now, error.retry_after, error.message)
             return Outcome(line, "waiting", due=now, attempts=line.attempts)
         attempts = line.attempts + 1
-        if may_pass(error) and attempts < self._settings.attempts:
+        notebooks = self.notebooks if line.job.endpoint == NOTEBOOKS else None
+        most = notebooks.settings.attempts if notebooks is not None else self._settings.attempts
+        if may_pass(error) and attempts < most:
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * _GROWTH ** (attempts - 1)) * self.draw.uniform(0.8, 1.2)
             pace.refused(now, error.retry_after, error.message)
             return Outcome(line, "waiting", due=now + max(pause, error.retry_after or 0.0), attempts=attempts)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings", "/v1/responses")
 """What a line may ask for."""
+NOTEBOOKS = "/v1/notebooks"
+"""What the one line of a job asks for that hands over notebooks: a call of ``rsql run``."""
 
 JobState = Literal["in_progress", "finalizing", "cancelling", "completed", "expired", "cancelled"]
 ACTIVE: tuple[JobState, ...] = ("in_progress", "finalizing", "cancelling")
@@ -104,6 +106,7 @@ class BatchJob:
     told: bool = False  # whether webhooks know that it has ended
     budget_nanodollars: int | None = None  # most that it may cost
     held_nanodollars: int = 0  # of that, for lines under way
+    progress: str = ""  # how far its notebooks are, as JSON
 
     @property
     def is_active(self) -> bool:
@@ -113,6 +116,11 @@ class BatchJob:
     def part_id(self, part: Part) -> str:
         """The id of a file of its results."""
         return f"file-{self.id.removeprefix('batch_')}-{part}"
+
+    @property
+    def recording_id(self) -> str:
+        """The id of the file in which the answers of its notebooks are recorded."""
+        return f"file-{self.id.removeprefix('batch_')}-recording"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +245,12 @@ def refused(line: Line, error: RsqlGatewayError, request_id: str) -> bytes:
     """The line of the results for a request that failed for good."""
     response = {"status_code": error.status, "request_id": request_id, "body": error.as_json(request_id)}
     return _result(line, response, None)
+
+
+def ran(line: Line, result: bytes, code: str = "", message: str = "") -> bytes:
+    """The line of the results for notebooks that were run, with an error where one did not succeed."""
+    response = {"status_code": 422 if code else 200, "request_id": "", "body": msgspec.Raw(result)}
+    return _result(line, response, {"code": code, "message": message, "line": line.number} if code else None)
 
 
 def unasked(line: Line, code: str, message: str) -> bytes:
