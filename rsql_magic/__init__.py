@@ -25,10 +25,14 @@ __all__ = ["ChatPanel", "artifact", "ask", "map", "sql_ai"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Register ``%ask``, ``%%ask``, ``%sql_ai``, ``%%sql_ai`` and ``%rsql``; silent, and without any network."""
-    from rsql_magic.notebook import load
+    """Register ``%ask``, ``%%ask``, ``%sql_ai``, ``%%sql_ai`` and ``%rsql``; silent, and without any network.
 
-    load(shell)
+    Magics that are there already stay, with their conversation: JupyterLab's sidebar may have been quicker.
+    """
+    from rsql_magic.notebook import load, loaded
+
+    if loaded(shell) is None:
+        load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:

@@ -20,6 +20,17 @@ from .snapshot import NotebookSnapshot as NotebookSnapshot
 from .snapshot import filled as filled
 from .snapshot import interpolate as interpolate
 from .snapshot import unfilled as unfilled
+from .study.cell import Study as Study
+from .study.cell import StudyWriter as StudyWriter
+from .study.proving import run_apart as run_apart
+from .study.schedule import CardProgress as CardProgress
+from .study.schedule import StudyProgress as StudyProgress
+from .study.sheet import MOST_ITEMS as MOST_ITEMS
+from .study.sheet import Sheet as Sheet
+from .study.sheet import StudyKind as StudyKind
+from .study.sheet import as_markdown as as_markdown
+from .study.sheet import sheet_of as sheet_of
+from .study.sheet import widget_of as widget_of
 from .writer import BUSY as BUSY
 from .writer import ERROR_QUESTIONS as ERROR_QUESTIONS
 from .writer import LANGUAGES as LANGUAGES

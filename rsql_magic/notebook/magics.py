@@ -30,12 +30,11 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview
+    from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview, Study, StudyKind, StudyProgress
     from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen, Showable
     from rsql_magic.gateway import Origin, Turn
     from rsql_magic.panel import ChatPanel, Conversations
-    from rsql_magic.study import Kind, Study, StudyProgress
     from rsql_magic.text2sql import SQLResult
 
 T = TypeVar("T", bound="Showable")
@@ -126,7 +125,7 @@ class RsqlMagics(Magics):
         # first: what {{name}} tells follows the policy too
         unsure = self.assistant.locator.unknown_policy() if options.show_context else ""
         snapshot = self.session.cell_snapshot(local_ns)
-        kind: Kind | None = None if getattr(options, "as") in WAYS else getattr(options, "as")
+        kind: StudyKind | None = None if getattr(options, "as") in WAYS else getattr(options, "as")
         _refuse_mixed(options, kind)
         if options.map:
             return self._mapped(read, cell, snapshot)
@@ -198,7 +197,7 @@ class RsqlMagics(Magics):
 
     # The question, and whether its answer is not shown; study material may be of the whole notebook.
     def _asked(
-        self, read: Line, cell: str | None, snapshot: NotebookSnapshot, kind: Kind | None
+        self, read: Line, cell: str | None, snapshot: NotebookSnapshot, kind: StudyKind | None
     ) -> tuple[NotebookQuestion, bool]:
         options = read.options
         if kind and not (read.text + (cell or "")).strip():
@@ -235,7 +234,7 @@ class RsqlMagics(Magics):
         return question if bound else self.assistant.routed(question, snapshot), silent
 
     def _preview(
-        self, kind: Kind | None, question: NotebookQuestion, snapshot: NotebookSnapshot, options: Any
+        self, kind: StudyKind | None, question: NotebookQuestion, snapshot: NotebookSnapshot, options: Any
     ) -> Preview:
         if kind:
             return self.assistant.study_preview(question, snapshot, kind, options.count)
@@ -519,7 +518,7 @@ def unload(shell: InteractiveShell) -> None:
 
 
 # Options of `%%ask` that do not go together.
-def _refuse_mixed(options: Any, kind: Kind | None) -> None:
+def _refuse_mixed(options: Any, kind: StudyKind | None) -> None:
     if options.count is not None and not kind:
         raise BadInput("--count is for study material.", hint="Add --as flashcards, for example.")
     if not options.map and (options.returns or options.budget):

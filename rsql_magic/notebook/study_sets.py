@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rsql_magic.answers import as_markdown, widget_of
 from rsql_magic.display import CellOutput, listing, safe_markdown
 from rsql_magic.errors import BadInput
 from rsql_magic.panel import StudySets
 from rsql_magic.plain_text import printable
-from rsql_magic.study import as_markdown, widget_of
 
 if TYPE_CHECKING:
     from rsql_magic.display import Screen

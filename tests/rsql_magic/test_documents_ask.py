@@ -336,3 +336,26 @@ def test_the_offline_model_invents_nothing_from_documents(assistant, rules):
     said = offline.answer(read(msgspec.to_builtins(context.as_values() | {"task": "ask", "question": question})))
     assert "[" not in said
     assert "do not say it" in said
+
+
+def test_a_document_is_named_in_the_panel_and_only_passages_that_fit_are_sent(rules, ip, assistant, gateway):
+    (rules / "my notes.md").write_text("# Notes\n\nThe paper bin is emptied by Ann.\n", encoding="utf-8")
+    ip.run("%rsql docs add 'my notes.md'")
+    gateway.replies = ["Into the yellow bin [1]."]
+    talk = Talk(ip, assistant)
+    try:
+        labels = [item["label"] for item in talk.do("complete", prefix="doc:")["items"]]
+        assert sorted(labels) == ['@doc:"my notes.md"', "@doc:rules.md"]
+        question = "Where does broken glass go, by @doc:rules.md ?"
+        (chip,) = talk.do("chips", thread=talk.thread, text=question)["chips"]
+        assert (chip["kind"], chip["missing"]) == ("doc", "")
+        seen = talk.do("preview", thread=talk.thread, text=question)
+        told = talk.ask(question, seen=seen["seen"])
+        assert gateway.sent == seen["messages"][-1]["content"]
+        assert "yellow bin" in gateway.sent
+        assert "emptied by Ann" not in gateway.sent  # it is in the other document
+        assert "rules.md" in str(told["citations"])
+        gone = talk.ask("What says @doc:nothing.md ?")["error"]
+        assert gone["message"] == "There is no document nothing.md."
+    finally:
+        talk.panel.close()

@@ -8,9 +8,8 @@ import jsonschema
 import pandas as pd
 import pytest
 
-from rsql_magic.errors import BadInput, RsqlError
-from rsql_magic.study.proving import disproved
-from rsql_magic.study.sheet import (
+from rsql_magic.answers.study.proving import disproved
+from rsql_magic.answers.study.sheet import (
     FORMS,
     Card,
     Cards,
@@ -26,6 +25,7 @@ from rsql_magic.study.sheet import (
     schema,
     widget_of,
 )
+from rsql_magic.errors import BadInput, RsqlError
 
 
 def quiz(*items):

@@ -7,11 +7,11 @@ import random
 
 import pytest
 
+from rsql_magic.answers.study.schedule import DAY, KNOWN, NOT_YET, CardProgress, StudyProgress
+from rsql_magic.answers.study.sheet import Card, Cards, Choice, Exercise, Point, Quiz, Sheet, exam, sheet_of
 from rsql_magic.errors import BadInput
 from rsql_magic.notebook import loaded
 from rsql_magic.panel import StudySets
-from rsql_magic.study.schedule import DAY, KNOWN, NOT_YET, CardProgress, StudyProgress
-from rsql_magic.study.sheet import Card, Cards, Choice, Exercise, Point, Quiz, Sheet, exam, sheet_of
 
 pytestmark = pytest.mark.usefixtures("without_r")
 

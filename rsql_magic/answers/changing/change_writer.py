@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rsql_magic import prompts
 from rsql_magic.answers.changing.change_set import ChangeSet, UnreadableChanges, read_changes
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rsql_magic.answers.changing.change_set import Change
     from rsql_magic.answers.changing.notebook_cells import NotebookCells
     from rsql_magic.databases import MainThreadExecutor
-    from rsql_magic.gateway import Message, Usage
+    from rsql_magic.gateway import Message, Usage, Waiting
 
 _MAGIC = re.compile(r"\s*%%(\w+)[^\n]*\n?")
 _BLOCK = re.compile(r"The \w+ block \d+ (is wrong: )?")
@@ -188,11 +188,8 @@ class _ProposalScreen(Screen):
     def restart(self, why: str) -> None:
         self.screen.status(why)
 
-    def event(self, event: Any, *, draft: bool = False) -> None:
-        from rsql_magic.gateway import Text
-
-        if not isinstance(event, Text):
-            self.screen.event(event, draft=draft)
+    def queued(self, words: str, event: Waiting) -> None:
+        self.screen.queued(words, event)
 
 
 def _language(change: Change) -> str:

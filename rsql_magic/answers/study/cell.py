@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rsql_magic import prompts
-from rsql_magic.answers import AnswerWriter, drawn_from
+from rsql_magic.answers.study.proving import disproved
+from rsql_magic.answers.study.sheet import FORMS, Sheet, StudyKind, Unusable, as_markdown, read_sheet, schema
+from rsql_magic.answers.writer import AnswerWriter, drawn_from
 from rsql_magic.display import CellOutput, Screen, Showable, safe_markdown, usage_line
 from rsql_magic.errors import RsqlError
 from rsql_magic.gateway import drafts, usage_of
 from rsql_magic.plain_text import printable
-from rsql_magic.study.proving import disproved
-from rsql_magic.study.sheet import FORMS, Kind, Sheet, Unusable, as_markdown, read_sheet, schema
 
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from rsql_magic.answers.study.schedule import StudyProgress
     from rsql_magic.gateway import Message, Reply, StreamOptions, Usage
-    from rsql_magic.study.schedule import StudyProgress
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Study(Showable):
     """A study sheet, and what it took; ``notes`` are what the reader should know, such as questions that were left out.
 
     Example:
-        >>> from rsql_magic.study.sheet import Card
+        >>> from rsql_magic.answers.study.sheet import Card
         >>> print(Study(Sheet("flashcards", "Means", (Card("mean", "sum ÷ n"),))))
         ## Means
         <BLANKLINE>
@@ -68,7 +68,7 @@ class Study(Showable):
 
     def widget(self, progress: StudyProgress | None = None) -> Any:
         """The sheet to flip, choose and score with ipywidgets; None where it is only read."""
-        from rsql_magic.study.sheet import widget_of
+        from rsql_magic.answers.study.sheet import widget_of
 
         return widget_of(self.sheet, progress)
 
@@ -84,7 +84,7 @@ class StudyWriter(AnswerWriter):
     """One study sheet on its way."""
 
     repair_prompt = "study_repair"
-    kind: Kind = field(kw_only=True)
+    kind: StudyKind = field(kw_only=True)
     count: int | None = field(kw_only=True)  # of items; None leaves it to the model
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rsql_magic.study.sheet import Code
+    from rsql_magic.answers.study.sheet import Code
 
 # Most seconds that one program may run; loading pandas takes some.
 SECONDS = 20.0
@@ -68,7 +68,7 @@ def disproved(code: Code) -> str:
     """Why a program does not prove its answer; empty when it does.
 
     Example:
-        >>> from rsql_magic.study.sheet import Code
+        >>> from rsql_magic.answers.study.sheet import Code
         >>> disproved(Code("python", "import os", ""))
         'it imports os'
     """

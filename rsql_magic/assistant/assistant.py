@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import stat
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,29 +12,28 @@ from rsql_magic.answers import (
     BUSY,
     LANGUAGES,
     AnswerWriter,
-    ChangeWriter,
     NotebookQuestion,
     NotebookSnapshot,
     Prepared,
     Preview,
     RowMap,
-    SessionNames,
     filled,
-    names_of,
     preview_of,
     unfilled,
     way_of,
     way_said,
 )
+from rsql_magic.assistant.dictionary import DictionaryInUse
+from rsql_magic.assistant.documents import DocumentsInReach
+from rsql_magic.assistant.proposals import Proposals
+from rsql_magic.assistant.shared import SharedInReach
+from rsql_magic.assistant.shown import ending, offered
 from rsql_magic.config import Rsql
 from rsql_magic.context import LEVELS, Mentions, python_frames, r_frames
 from rsql_magic.databases import Connections, executed_by, keep_values
 from rsql_magic.display import Screen, charts
-from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery, QueryFailed, RsqlError, Stopped
-from rsql_magic.gateway import INTERRUPTED, Chat, GatewayLocator, cell, connection_mark, is_batch
-from rsql_magic.knowledge import SharedKnowledge
-from rsql_magic.options import DICTIONARIES
-from rsql_magic.redaction import redact
+from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery, QueryFailed
+from rsql_magic.gateway import Chat, GatewayLocator, cell, connection_mark, is_batch
 from rsql_magic.sql import Table
 from rsql_magic.text2sql import (
     QueryOptions,
@@ -52,113 +49,17 @@ from rsql_magic.text2sql import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from rsql_magic.answers import Answer, NotebookCells, Proposal
+    from rsql_magic.answers import Answer, Study, StudyKind, StudyProgress, StudyWriter
     from rsql_magic.context import Context, Piece
     from rsql_magic.databases import Engine, MainThreadExecutor
-    from rsql_magic.gateway import LLMClient, Message, TurnBudget
-    from rsql_magic.knowledge import Dictionary, Library, SharedDictionary
+    from rsql_magic.gateway import LLMClient, Message
     from rsql_magic.options import LookFirst
     from rsql_magic.sql import Catalog, Privacy
-    from rsql_magic.study import Kind, Study, StudyProgress, StudyWriter
     from rsql_magic.text2sql import Linked, SQLResult
-    from rsql_magic.tools import Tool
 
-DOCUMENTS = Path(".rsql", "documents.db")  # beside the notebook
 W = TypeVar("W", bound=AnswerWriter)
-
-
-class DictionaryInUse:
-    """What people wrote about the data of one notebook: in a file beside it or elsewhere, and in what a group shares.
-
-    The file is read anew when it has changed, and goes before what is shared. Without one, a question costs a look at a
-    few names.
-    """
-
-    def __init__(self, connections: Connections, shared: SharedKnowledge) -> None:
-        self._note = ""
-        self._connections, self._shared = connections, shared
-        self._shared_state: tuple[SharedDictionary, ...] = ()
-        self._path: str | None = ""  # empty for one beside the notebook, None for none at all
-        self._state: tuple[str, int, int] | None = None  # path, time of change and size of what was read
-        self._dictionary: Dictionary | None = None
-        self._own: Dictionary | None = None  # that of the file alone
-        self._own_note = ""
-
-    def current(self) -> Dictionary | None:
-        """The dictionary as it is now; the connections' tables are described by it."""
-        names = DICTIONARIES if self._path == "" else filter(None, [self._path])
-        state = next(filter(None, map(self._stamp, names)), None)
-        shared = () if self._path is None else self._shared.dictionaries()
-        if (state, shared) != (self._state, self._shared_state):
-            if state != self._state:
-                self._own, self._own_note = self._read(state[0]) if state else (None, "")
-            self._state, self._shared_state = state, shared
-            self._dictionary, notes = (self._own, list[str]())
-            if shared:
-                from rsql_magic.knowledge import shared_and_own
-
-                self._dictionary, notes = shared_and_own(self._own, shared)
-            gone = f"the dictionary {self._path} is no longer there" if self._path and not state else ""
-            first = self._own_note or gone
-            notes = [each if first or number else f"described by {each}" for number, each in enumerate(notes)]
-            self._note = "; ".join(filter(None, [first, *notes]))
-            self._connections.describe(self._dictionary)
-        return self._dictionary
-
-    @property
-    def note(self) -> str:
-        """What there is to say of it, without a full stop; empty where there is nothing."""
-        return "; ".join(filter(None, [self._note, "" if self._path is None else self._shared.trouble]))
-
-    @property
-    def path(self) -> str:
-        """The file of the dictionary in use, also where it cannot be used; empty where there is none."""
-        self.current()
-        return self._path or (self._state[0] if self._state else "")
-
-    def use(self, path: str | None = "") -> None:
-        """Use the dictionary in a file; empty for one beside the notebook, None for none.
-
-        Raises:
-            BadInput: The file cannot be read, or is no dictionary; the one before stays in use.
-        """
-        if path:
-            path = os.path.expanduser(path)  # noqa: PTH111 - a text, as the names beside the notebook are
-            self._load(path)
-        self._path, self._state = path, ("", 0, 0)  # unlike any file's: it is read anew
-        self.current()
-
-    def __str__(self) -> str:
-        self.current()
-        if self.note:
-            return f"{self.note[0].upper()}{self.note[1:]}."
-        if self._path is None:
-            return "No dictionary is used; %rsql dictionary on looks for one beside the notebook."
-        return f"There is no {DICTIONARIES[0]} beside the notebook; %rsql dictionary init drafts one."
-
-    def _stamp(self, path: str) -> tuple[str, int, int] | None:
-        try:
-            found = os.stat(path)  # noqa: PTH116 - a path object for each name takes four times as long
-        except (OSError, ValueError):
-            return None
-        if not stat.S_ISDIR(found.st_mode):
-            return path, found.st_mtime_ns, found.st_size
-        inside = [file.stat() for file in Path(path).rglob("*.y*ml")]
-        return path, max((each.st_mtime_ns for each in inside), default=0), sum(each.st_size for each in inside)
-
-    def _load(self, path: str) -> Dictionary:
-        from rsql_magic.knowledge import Dictionary
-
-        return Dictionary.load(path)
-
-    def _read(self, path: str) -> tuple[Dictionary | None, str]:
-        try:
-            dictionary = self._load(path)
-        except BadInput as error:
-            return None, f"the dictionary {path} is not used: {error}".rstrip(".")
-        return dictionary, f"described by {dictionary.summary}"
 
 
 class Assistant:
@@ -310,7 +211,7 @@ class Assistant:
         self,
         question: NotebookQuestion,
         snapshot: NotebookSnapshot,
-        kind: Kind,
+        kind: StudyKind,
         *,
         count: int | None = None,
         new: bool = False,
@@ -335,19 +236,19 @@ class Assistant:
         return study
 
     def study_preview(
-        self, question: NotebookQuestion, snapshot: NotebookSnapshot, kind: Kind, count: int | None = None
+        self, question: NotebookQuestion, snapshot: NotebookSnapshot, kind: StudyKind, count: int | None = None
     ) -> Preview:
         """The request that ``study`` would send; no model is asked."""
         self.begin(False)
         return self._preview(self._study_writer(question, snapshot, kind, count, Screen()).messages())
 
     def _study_writer(
-        self, question: NotebookQuestion, snapshot: NotebookSnapshot, kind: Kind, count: int | None, screen: Screen
+        self, question: NotebookQuestion, snapshot: NotebookSnapshot, kind: StudyKind, count: int | None, screen: Screen
     ) -> StudyWriter:
-        from rsql_magic.study import MOST, StudyWriter
+        from rsql_magic.answers import MOST_ITEMS, StudyWriter
 
-        if count is not None and not 1 <= count <= MOST:
-            raise BadInput(f"--count is 1 to {MOST}.", hint="Leave it out to have the model decide.")
+        if count is not None and not 1 <= count <= MOST_ITEMS:
+            raise BadInput(f"--count is 1 to {MOST_ITEMS}.", hint="Leave it out to have the model decide.")
         return self.writer(StudyWriter, question, snapshot, screen, kind=kind, count=count)
 
     def preview(
@@ -360,7 +261,7 @@ class Assistant:
         writer = self.writer(AnswerWriter, question, snapshot, Screen(), chat, **more)
         messages = writer.messages()
         prepared = Prepared(tuple(messages), writer.gathered, writer.hits)
-        note = " ".join([*(f"{each}." for each in writer.gathered.notes), *_offered(writer.tools)])
+        note = " ".join([*(f"{each}." for each in writer.gathered.notes), *offered(writer.tools)])
         return replace(self._preview(messages), context=writer.gathered, prepared=prepared, note=note)
 
     def _preview(self, messages: Sequence[Message]) -> Preview:
@@ -498,7 +399,7 @@ class Assistant:
         with self.connections.undecided():
             prompt, *_ = self._prompt(question, connection, snapshot or NotebookSnapshot(), options, chat)
             linked = prompt.linked
-        note = " ".join(filter(None, [linked.late, prompt.evidence.note, *_offered(prompt.tools)]))
+        note = " ".join(filter(None, [linked.late, prompt.evidence.note, *offered(prompt.tools)]))
         return replace(self._preview(linked.messages), linked=linked, note=note)
 
     # The prompt of a question, a note on the choice of its database, and a hint on names left as they stand.
@@ -551,199 +452,6 @@ class Assistant:
         return QueryOptions.from_settings(self.settings, batch=self.batch, **given)
 
 
-def _offered(tools: Sequence[Tool]) -> list[str]:
-    return [f"The model may call tools first: {', '.join(tool.name for tool in tools)}."] if tools else []
-
-
-class Proposals:
-    """Changes of a notebook that a model proposes for a task; nothing is changed here."""
-
-    def __init__(self, assistant: Assistant) -> None:
-        self._assistant = assistant
-
-    @cell("do")
-    def propose(
-        self,
-        question: NotebookQuestion,
-        snapshot: NotebookSnapshot,
-        cells: NotebookCells,
-        budget: TurnBudget,
-        *,
-        screen: Screen | None = None,
-        chat: Chat | None = None,
-        prepared: Prepared | None = None,
-        executor: MainThreadExecutor | None = None,
-        said: str = "",
-    ) -> Proposal:
-        """Propose changes for a task, within a budget; ``said`` is what the conversation keeps in place of its text."""
-        screen, chat = screen or Screen(), self._assistant.chat if chat is None else chat
-        self._assistant.begin(False, chat)
-        with ending(screen), self._assistant.locator.telling(screen.waiting):
-            self._assistant.locator.learn_policy()
-            prices = self._assistant.locator.gateway.prices
-            spending = chat.through(lambda client: budget.keeping(client, prices))
-            writer = self._writer(question, snapshot, cells, screen, spending, prepared=prepared, executor=executor)
-            writer.entry = replace(writer.entry, question=said or question.text)
-            writer.entry.begin()
-            return writer.proposal()
-
-    def preview(
-        self,
-        question: NotebookQuestion,
-        snapshot: NotebookSnapshot,
-        cells: NotebookCells,
-        *,
-        chat: Chat | None = None,
-        r: bool = True,
-    ) -> Preview:
-        """The first request of ``propose``; no model is asked."""
-        chat = self._assistant.chat if chat is None else chat
-        self._assistant.begin(False, chat)
-        writer = self._writer(question, snapshot, cells, Screen(), chat, r=r)
-        messages = writer.messages()
-        note = " ".join([*(f"{each}." for each in writer.gathered.notes), *_offered(writer.tools)])
-        prepared = Prepared(tuple(messages), writer.gathered)
-        return replace(
-            preview_of(self._assistant.locator.with_prompt(messages)),
-            context=writer.gathered,
-            prepared=prepared,
-            note=note,
-        )
-
-    def _writer(
-        self,
-        question: NotebookQuestion,
-        snapshot: NotebookSnapshot,
-        cells: NotebookCells,
-        screen: Screen,
-        chat: Chat,
-        *,
-        executor: MainThreadExecutor | None = None,
-        **more: Any,
-    ) -> ChangeWriter:
-        if (
-            (engine := self._assistant.engine)
-            and executor
-            and self._assistant.connections.is_bound("", snapshot.namespace)
-        ):
-            engine = executed_by(engine, executor)
-        names = SessionNames(names_of(snapshot.namespace), dialect=engine.dialect if engine else "duckdb")
-        connection = self._assistant.connections.last
-        plain = connection if connection.isidentifier() else ""
-        return self._assistant.writer(
-            ChangeWriter,
-            replace(question, look="never" if question.look == "never" else "always"),
-            replace(snapshot, cells=()),  # they go with the question as they stand
-            screen,
-            chat,
-            cells=cells,
-            cell_tokens=self._assistant.settings.do_cell_tokens,
-            names=names,
-            sql_magic=f"%%sql {plain}".rstrip(),
-            engine=engine,
-            executor=executor,
-            **more,
-        )
-
-
-@dataclass
-class DocumentsInReach:
-    """The documents that a notebook's questions may be answered from."""
-
-    _settings: Rsql
-    _locator: GatewayLocator
-    _library: Library | None = None
-
-    @property
-    def library(self) -> Library:
-        """Those beside the notebook, and those that the gateway shares."""
-        from rsql_magic.knowledge import Embedder, Library, SharedDocuments
-
-        if self._library is None or self._library.path != DOCUMENTS.absolute():
-            self._library = Library(DOCUMENTS.absolute())
-        model, locator = self._settings.embedding_model, self._locator
-        self._library.embedder = (
-            Embedder(model, lambda texts: locator.asked.embed(model, texts).vectors) if model else None
-        )
-        self._library.shared = SharedDocuments(locator.gateway) if self._is_shared else None
-        return self._library
-
-    # Whether a gateway is there that can share documents; none is started to find out.
-    @property
-    def _is_shared(self) -> bool:
-        locator = self._locator
-        return locator.is_within_reach() and not locator.unknown_policy() and locator.knows_documents
-
-    def for_question(self, question: NotebookQuestion) -> Library | None:
-        """What a question may be answered from: None where it names no documents and there are none that could fit."""
-        if question.docs:
-            return self.library
-        bound = question.about_error or question.attached or question.way not in {None, "words"}
-        may = self._settings.documents == "auto" and question.context and question.document_tokens and not bound
-        return self.library if may and (DOCUMENTS.exists() or self._locator.shared_documents) else None
-
-
-class SharedInReach:
-    """The dictionaries and examples of a notebook's group, by the gateway, and what is shared with it from here."""
-
-    def __init__(self, locator: GatewayLocator) -> None:
-        self._locator = locator
-        self.knowledge = SharedKnowledge(self._gateway)
-
-    # The gateway where it shares dictionaries and examples; none is started to find out.
-    def _gateway(self) -> LLMClient | None:
-        locator = self._locator
-        if not locator.is_within_reach() or locator.unknown_policy() or not locator.knows_dictionaries:
-            return None
-        return locator.gateway
-
-    def examples(self) -> list[Verified]:
-        """The questions that instructors promoted for one's group, and those for everyone."""
-        return [Verified(one.question, one.sql, one.dialect, one.source) for one in self.knowledge.examples()]
-
-    def promote(self, result: SQLResult | None) -> str:
-        """Share a question and its SQL as an example with one's group; gives the group's name.
-
-        Raises:
-            BadInput: There is no result, or it holds what must not be shared.
-            GatewayError: The gateway keeps none, or not from you.
-        """
-        if result is None:
-            raise BadInput("There is no result to share.", hint="Ask with %%sql_ai first.")
-        if found := redact(f"{result.question}\n{result.sql}")[1]:
-            reason = f"The question or its SQL holds what looks like {', '.join(sorted(found))}."
-            raise BadInput(reason, hint="Ask without it, and share that.")
-        return self.knowledge.promote(self._locator.gateway, result.question, result.sql, result.dialect)
-
-    def share_dictionary(self, path: str) -> str:
-        """Share the dictionary of a file with one's group; says so, and what of it cannot be computed.
-
-        Raises:
-            BadInput: The file cannot be read, or cannot be used as a dictionary.
-            GatewayError: The gateway keeps none, or not from you.
-        """
-        from rsql_magic.knowledge import check_file, read_text
-
-        file = Path(path).expanduser()
-        if file.is_dir():
-            raise BadInput(f"{path} is a folder.", hint="Share a file: of a dbt project target/manifest.json.")
-        text = read_text(file, path)
-        dictionary, problems = check_file(text, path)
-        errors = [problem for problem in problems if problem.error]
-        if dictionary is None or errors:
-            first = f": {errors[0].message}" if errors else ""
-            where = f" (line {errors[0].line})" if errors and errors[0].line else ""
-            hint = f"%rsql dictionary check {path} lists all that is wrong."
-            raise BadInput(f"{path} cannot be used, and is not shared{first}{where}.", hint=hint)
-        owner = self.knowledge.share(self._locator.gateway, file.name, text)
-        unusable = f"; cannot be computed: {', '.join(dictionary.refused)}" if dictionary.refused else ""
-        return f"Shared {file.name} with {owner}{unusable}."
-
-    def unshare_dictionary(self, name: str) -> None:
-        """Delete a dictionary of one's group."""
-        self.knowledge.unshare(self._locator.gateway, name)
-
-
 @cache
 def of_process() -> Assistant:
     """The one assistant of a process without our magics, such as a script: its embedded gateway is started once."""
@@ -755,16 +463,3 @@ def row_map(assistant: Assistant, screen: Screen, draw: Callable[[int, int, str]
     dictionary = assistant.dictionary.current()
     restricts = dictionary.restricts if dictionary else lambda _: False
     return RowMap(assistant.locator, screen, assistant.rows_folder, restricts, draw)
-
-
-@contextmanager
-def ending(screen: Screen) -> Iterator[None]:
-    """End the screen's output when something goes wrong; a stop is one line."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        screen.end(INTERRUPTED)
-        raise stop if isinstance(stop, Stopped) else Stopped("Stopped.") from None
-    except RsqlError:
-        screen.end()
-        raise

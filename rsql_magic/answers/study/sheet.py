@@ -10,18 +10,18 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from rsql_magic.answers.study.schedule import KNOWN, NOT_YET, StudyProgress
 from rsql_magic.errors import BadInput
 from rsql_magic.plain_text import html_text, label
-from rsql_magic.study.schedule import KNOWN, NOT_YET, StudyProgress
 
-Kind = Literal["summary", "flashcards", "quiz", "exam"]
+StudyKind = Literal["summary", "flashcards", "quiz", "exam"]
 # Most items of a sheet.
-MOST = 30
+MOST_ITEMS = 30
 # Models put JSON into a block, whether or not the form says so.
 _BLOCK = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _CODE = '"code": {"language": "python|r|sql", "source": "print(1 + 1)", "output": "2"}'
 # An example of each kind, for the prompt.
-FORMS: dict[Kind, str] = {
+FORMS: dict[StudyKind, str] = {
     "summary": '{"title": "…", "items": [{"heading": "…", "text": "one or two sentences"}]}',
     "flashcards": '{"title": "…", "items": [{"front": "a term or question", "back": "its answer"}]}',
     "quiz": '{"title": "…", "items": [{"question": "…", "choices": ["…", "…", "…"], "answer": 0, "explanation": "why", '
@@ -73,13 +73,13 @@ class Exercise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Item = Point | Card | Choice | Exercise
-ITEMS: dict[Kind, type[Any]] = {"summary": Point, "flashcards": Card, "quiz": Choice, "exam": Exercise}
+ITEMS: dict[StudyKind, type[Any]] = {"summary": Point, "flashcards": Card, "quiz": Choice, "exam": Exercise}
 
 
 class Sheet(msgspec.Struct, frozen=True):
     """One study sheet: points, cards, questions or exercises."""
 
-    kind: Kind
+    kind: StudyKind
     title: str
     items: tuple[Any, ...]
 
@@ -88,7 +88,7 @@ class Unusable(ValueError):
     """A reply that is no sheet; its arguments say why, one sentence each."""
 
 
-def read_sheet(text: str, kind: Kind, count: int | None = None) -> Sheet:
+def read_sheet(text: str, kind: StudyKind, count: int | None = None) -> Sheet:
     r"""The sheet in a model's reply, a block of JSON or JSON alone; ``count`` is how many items were asked for.
 
     Raises:
@@ -108,8 +108,8 @@ def read_sheet(text: str, kind: Kind, count: int | None = None) -> Sheet:
     found = []
     if count is not None and size != count:
         found.append(f"There are {size} items; {count} were asked for.")
-    if not 1 <= size <= MOST:
-        found.append(f"There are {size} items; there should be 1 to {MOST}.")
+    if not 1 <= size <= MOST_ITEMS:
+        found.append(f"There are {size} items; there should be 1 to {MOST_ITEMS}.")
     for number, item in enumerate(sheet.items, 1):
         found += [f"Item {number}: {problem}" for problem in _item_problems(item)]
     if found:
@@ -136,12 +136,12 @@ def sheet_of(body: bytes) -> Sheet:
 
 
 class _KeptSheet(msgspec.Struct):
-    kind: Kind
+    kind: StudyKind
     title: str
     items: list[Any]
 
 
-def schema(kind: Kind, count: int | None = None) -> dict[str, Any]:
+def schema(kind: StudyKind, count: int | None = None) -> dict[str, Any]:
     """The JSON Schema of a sheet, for servers that keep a model to one.
 
     Example:
@@ -150,12 +150,12 @@ def schema(kind: Kind, count: int | None = None) -> dict[str, Any]:
     """
     definitions = msgspec.json.schema(_form(kind))["$defs"]
     form: dict[str, Any] = definitions.pop("Form")
-    form["properties"]["items"] |= {"minItems": count or 1, "maxItems": count or MOST}
+    form["properties"]["items"] |= {"minItems": count or 1, "maxItems": count or MOST_ITEMS}
     return {**form, "$defs": definitions}
 
 
 # A type made at run time: each kind of sheet has a form of its own, which msgspec checks and explains.
-def _form(kind: Kind) -> type[msgspec.Struct]:
+def _form(kind: StudyKind) -> type[msgspec.Struct]:
     items: Any = list.__class_getitem__(ITEMS[kind])
     return msgspec.defstruct("Form", [("title", str), ("items", items)], forbid_unknown_fields=True)
 
