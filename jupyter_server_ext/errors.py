@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import msgspec
+
 
 class RsqlGatewayError(Exception):
     """The base of all errors of the gateway.
@@ -59,6 +61,17 @@ class RsqlGatewayError(Exception):
         if self.retry_after is not None:
             error["retry_after"] = round(self.retry_after, 3)
         return {"error": error}
+
+    def as_event(self, request_id: str) -> bytes:
+        """The error as an event of a stream that has begun, with the status that a reply would have had.
+
+        Example:
+            >>> NoCapacity("No key is free.").as_event("req-1").split(b",")[-1].strip()
+            b'"status":503}}'
+        """
+        said = self.as_json(request_id)
+        said["error"]["status"] = self.status
+        return b"data: " + msgspec.json.encode(said) + b"\n\n"
 
 
 class BadRequest(RsqlGatewayError):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import msgspec
 from msgspec import Struct
 
 from jupyter_server_ext.questions import Question
@@ -167,7 +168,7 @@ class Weighed(Struct, frozen=True):
     """Measures of a body so large that it should not be gone through again."""
 
     characters: int = 0  # length of all that is read, as ``characters`` counts it
-    letters: int = 0  # length of the messages, or of what is embedded, as JSON
+    letters: int = 0  # length of the messages, or of what is embedded, as JSON; see ``letters``
     size: int = 0  # bytes of the body as JSON
     question: Question = Question()  # what it asks
     prompt_hash: str = ""  # hash of the messages, or of what is embedded
@@ -305,12 +306,29 @@ def _input_length(texts: Any) -> int:
     return 0
 
 
+def letters(question: Any, as_json: bytes) -> int:
+    """Length of messages, or of what is embedded, as JSON; a picture counts as what it costs, and not by its bytes.
+
+    Example:
+        >>> picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "x" * 900_000}}
+        >>> asked = [{"role": "user", "content": [picture]}]
+        >>> letters(asked, msgspec.json.encode(asked))
+        4030
+    """
+    messages = question if isinstance(question, list) else ()
+    media = [part for each in messages if isinstance(each, dict) for part in _media(each.get("content"))]
+    lengths = (len(msgspec.json.encode(part).decode()) for part in media)
+    return len(as_json.decode()) - sum(max(0, length - _IMAGE_CHARACTERS) for length in lengths)
+
+
 def _length(content: Any) -> int:
     if isinstance(content, str):
         return len(content)
-    total = 0
-    for part in content if isinstance(content, list) else ():
-        if isinstance(part, dict):
-            text, is_text = part.get("text"), part.get("type", "text") == "text"
-            total += (len(text) if isinstance(text, str) else 0) if is_text else _IMAGE_CHARACTERS
-    return total
+    parts = content if isinstance(content, list) else ()
+    texts = (part.get("text") for part in parts if isinstance(part, dict) and part.get("type", "text") == "text")
+    return sum(len(text) for text in texts if isinstance(text, str)) + _IMAGE_CHARACTERS * len(_media(content))
+
+
+def _media(content: Any) -> list[dict[str, Any]]:
+    parts = content if isinstance(content, list) else ()
+    return [part for part in parts if isinstance(part, dict) and part.get("type", "text") != "text"]

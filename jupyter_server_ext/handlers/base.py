@@ -6,6 +6,7 @@ import asyncio
 import math
 import secrets
 import time
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
 from http.client import responses
@@ -17,7 +18,14 @@ from tornado.iostream import StreamClosedError
 from tornado.log import access_log, app_log
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from jupyter_server_ext.errors import BadRequest, NoCapacity, NotAuthenticated, NotPermitted, RsqlGatewayError
+from jupyter_server_ext.errors import (
+    BadRequest,
+    LedgerUnavailable,
+    NoCapacity,
+    NotAuthenticated,
+    NotPermitted,
+    RsqlGatewayError,
+)
 from jupyter_server_ext.handlers.described import description_of
 from jupyter_server_ext.handlers.parameters import check_names
 from jupyter_server_ext.handlers.requests import IncomingBody
@@ -45,7 +53,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.knowledge import Documents, SharedTexts
     from jupyter_server_ext.ledger import SqlAnalytics
     from jupyter_server_ext.limits import Limits
-    from jupyter_server_ext.pipeline import Accounting, Gateway, JobRunner, Jobs, KeptSessions, KeyChanges
+    from jupyter_server_ext.pipeline import Accounting, Gateway, JobRunner, Jobs, KeptSessions, KeyChanges, NotebookRuns
     from jupyter_server_ext.tenants import LimitOverrides, RuntimeSettings, Tenants
     from jupyter_server_ext.webhooks import Watch, Webhooks
 
@@ -443,6 +451,7 @@ class AppContext:
     sessions: KeptSessions  # conversations that callers keep here
     jobs: Jobs  # files of requests that wait for spare quota
     runner: JobRunner  # works them off
+    notebooks: NotebookRuns  # has notebooks among them run
     runtime: RuntimeSettings  # the settings in force, with what was changed at run time
     overrides: LimitOverrides  # limits among them, as administrators change them
     tenants: Tenants  # the same of tenants
@@ -473,8 +482,16 @@ class AppContext:
     async def remember_headroom(self) -> None:
         """Remember what keys have left, for ever."""
         while True:
-            self.headroom.look(self.gateway.status().get("pool", ()))
+            await self.look_at_headroom()
             await asyncio.sleep(self.headroom.every)
+
+    async def look_at_headroom(self) -> None:
+        """Remember what keys have left now, in the ledger where there is one, for all gateways."""
+        headroom, ledger = self.headroom, self.accounting.ledger
+        seen, moment, since = headroom.look(self.gateway.status().get("pool", ())), headroom.moment, headroom.since
+        if seen and ledger.keeps:
+            with suppress(LedgerUnavailable):  # health tells
+                await ledger.ask(lambda store: store.analytics.keep_headroom(moment, seen, since=since))
 
     async def close(self) -> None:
         """End what is open; what is being answered ends with an error that says so."""

@@ -6,7 +6,6 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
 from tornado.iostream import StreamClosedError
 
 from jupyter_server_ext.config import OFFLINE
@@ -162,7 +161,7 @@ class RelayHandler(GatewayHandler):
         else:
             self.log_exception(type(error), error, error.__traceback__)
         public = error if isinstance(error, RsqlGatewayError) else plain_error(500)
-        await self._send(turned(b"data: " + msgspec.json.encode(public.as_json(self.request_id)) + b"\n\n"))
+        await self._send(turned(public.as_event(self.request_id)))
         return True
 
     def _beat(self) -> None:

@@ -22,7 +22,7 @@ import msgspec
 from jupyter_server_ext.errors import BadRequest, RsqlGatewayError, TooLarge
 from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.requests import Read
-from jupyter_server_ext.messages import Weighed, characters
+from jupyter_server_ext.messages import Weighed, characters, letters
 from jupyter_server_ext.questions import question_of
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _taken_apart(body: bytes, shape: Shape) -> tuple[_ReadBody, bytes]:
     leads = bool(messages) and messages[0].get("role") == "system" and isinstance(messages[0].get("content"), str)
     weighed = Weighed(
         characters=characters(asked),
-        letters=len(as_json.decode()),
+        letters=letters(question, as_json),
         size=len(msgspec.json.encode(asked)),
         prompt_hash=hashlib.sha256(as_json).hexdigest(),
         system=1 + len(msgspec.json.encode(messages[0])) if leads else 0,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest
 from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.console import show_page
 from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.shapes.conversations import (
     ArtifactRow,
@@ -24,7 +27,7 @@ from jupyter_server_ext.handlers.shapes.conversations import (
     WholeSession,
 )
 from jupyter_server_ext.identity import needs_scope
-from jupyter_server_ext.pipeline import read_file, read_session
+from jupyter_server_ext.pipeline import UnknownSession, read_file, read_session
 
 _SHARED_DAYS = 30.0  # where nobody says
 _IS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -97,10 +100,25 @@ class SharedSession(GatewayHandler):
     @needs_scope("chat")
     @described(SharedSessionReply)
     async def get(self, token: str) -> None:
-        """A conversation that somebody of your group shares by this link; for instructors, and who made it."""
-        owner, head, pairs = await self.app.sessions.linked(self.asker, token)
+        """A conversation that somebody of your group shares by this link; for instructors, and who made it.
+
+        In a browser it is a page.
+        """
+        in_browser = "text/html" in self.request.headers.get("Accept", "")
+        try:
+            owner, head, pairs = await self.app.sessions.linked(self.asker, token)
+        except UnknownSession as error:
+            if not in_browser:
+                raise
+            return show_page(self, "message", status=error.status, message=error.message)
+        if in_browser:
+            until = datetime.fromtimestamp(head.shared_until or 0.0, ZoneInfo(self.app.settings.storage.time_zone))
+            return show_page(
+                self, "shared", owner=owner, head=head, until=until, pairs=[_on_page(one) for one in pairs]
+            )
         shown = {name: value for name, value in _row(head).items() if name in {"title", "changed", "shared_until"}}
         self.reply(shown | {"user": owner, "pairs": pairs})
+        return None
 
 
 class SessionArtifacts(GatewayHandler):
@@ -144,6 +162,32 @@ class Download(GatewayHandler):
         """Delete a file of yours."""
         await self.app.sessions.remove_file(self.asker, kind, file)
         self.reply({"deleted": file})
+
+
+class _PageColumn(msgspec.Struct, frozen=True):
+    name: str = ""
+
+
+class _PageResult(msgspec.Struct, frozen=True):
+    sql: str = ""
+    columns: tuple[_PageColumn, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+class _PairOnPage(msgspec.Struct, frozen=True):
+    """What a page shows of a question and its answer."""
+
+    question: str = ""
+    answer: str = ""
+    result: _PageResult | None = None
+
+
+def _on_page(pair: object) -> _PairOnPage:
+    # They are as whoever keeps them sent them, and have any form.
+    try:
+        return msgspec.convert(pair, _PairOnPage)
+    except msgspec.ValidationError:
+        return _PairOnPage(answer="This answer has a form that no page shows; %rsql history open in a notebook does.")
 
 
 def _row(head: Any) -> dict[str, Any]:

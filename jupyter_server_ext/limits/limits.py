@@ -16,7 +16,7 @@ import msgspec
 
 from jupyter_server_ext.errors import LimitExceeded, UpstreamRefused
 from jupyter_server_ext.limits.counters import Charge, Counter, Counters, Demand, MemoryCounters, Shortfall
-from jupyter_server_ext.messages import Caller, ChatRequest, Usage
+from jupyter_server_ext.messages import Caller, ChatRequest, Usage, letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -265,12 +265,30 @@ class Limits:
         return headers
 
     def stats(self, caller: Caller) -> dict[str, Any]:
-        """The caller's own use: ``limits`` (of requests) and ``tokens`` per period, and ``concurrency``."""
+        """The caller's own use: ``limits`` (of requests) and ``tokens`` per period, and ``concurrency``.
+
+        ``shared_limits`` are those of requests that the caller has together with others, of the group or everyone:
+        of each period the one with least left.
+        """
         scope = self._of_caller(caller)
         figures: dict[str, dict[str, Any]] = {"requests": {}, "tokens": {}}
         for (unit, period), counter in scope.counters.items():
             figures[unit][period] = self._figures(counter)
-        return {"limits": figures["requests"], "tokens": figures["tokens"], "concurrency": self._figures(scope.slots)}
+        return {
+            "limits": figures["requests"],
+            "shared_limits": self._shared(caller),
+            "tokens": figures["tokens"],
+            "concurrency": self._figures(scope.slots),
+        }
+
+    def _shared(self, caller: Caller) -> dict[str, dict[str, int | None]]:
+        nearest: dict[str, dict[str, int | None]] = {}
+        for scope in self._scopes(caller):
+            for (unit, period), counter in scope.counters.items():
+                if scope.kind in {"tenant", "everyone"} and unit == "requests" and counter.limit is not None:
+                    told = self._figures(counter)
+                    nearest[period] = min(told, nearest.get(period, told), key=itemgetter("remaining"))
+        return nearest
 
     def stats_of_key(self, caller: Caller) -> dict[str, Any]:
         """What the virtual key that was used has left of limits of its own; empty without any."""
@@ -340,13 +358,17 @@ class Limits:
 
 
 def estimated(request: ChatRequest) -> Need:
-    """A rough count of a request's tokens, four characters being one, and of the longest answer it allows."""
+    """A rough count of a request's tokens, four characters being one, and of the longest answer it allows.
+
+    A picture counts as 1,000 tokens, until its provider says what it took.
+    """
     longest = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
     if request.weighed is not None:
-        letters = request.weighed.letters
+        length = request.weighed.letters
     else:
-        letters = len(msgspec.json.encode(request.body.get("input" if request.embeds else "messages", ())).decode())
-    return Need(letters // 4, longest if isinstance(longest, int) else 0)
+        question = request.body.get("input" if request.embeds else "messages", ())
+        length = letters(question, msgspec.json.encode(question))
+    return Need(length // 4, longest if isinstance(longest, int) else 0)
 
 
 def merged(base: CallerLimits, own: CallerLimits) -> CallerLimits:

@@ -245,7 +245,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         trace.attempts += 1
         trace.key, trace.model, trace.upstream_start = lease.key.id, lease.model, lease.at
         trace.provider = lease.key.settings.provider
-        patience = self._patience(job, lease.model)
+        patience = self._patience(job, lease)
         begun = started()
         if begun is not None and not job.request.interactive:  # a kill must not lose the record of what was bought
             try:
@@ -294,13 +294,13 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             on_failure=partial(self._on_key_failure, lease, job.request),
         )
 
-    def _patience(self, job: Job, model: str) -> float:
+    def _patience(self, job: Job, lease: Lease) -> float:
         # Seconds that a stream's first content, or a whole body, may take.
         if not job.request.stream:
             return self._settings.answer_timeout_seconds
-        if job.fallbacks and model != job.fallbacks[-1]:
+        if job.fallbacks and lease.model != job.fallbacks[-1]:
             return self._settings.fallback_first_byte_seconds
-        return self._settings.first_byte_timeout_seconds
+        return lease.key.settings.first_byte_timeout_seconds or self._settings.first_byte_timeout_seconds
 
     def _on_key_failure(self, lease: Lease, request: ChatRequest, failure: Failure) -> None:
         # Many providers have no embeddings, and say so in their own ways. That must cost nobody the key: only limits

@@ -18,6 +18,7 @@ from .client import StreamOptions as StreamOptions
 from .client import context_exceeded as context_exceeded
 from .drafts import Block as Block
 from .drafts import blocks_of as blocks_of
+from .events import RUN_AGAIN as RUN_AGAIN
 from .events import Done as Done
 from .events import Event as Event
 from .events import Reply as Reply
@@ -31,6 +32,9 @@ from .locator import is_batch as is_batch
 from .patience import Patience as Patience
 from .patience import can_pass as can_pass
 from .replay import ReplayFile as ReplayFile
+from .spending import CostBook as CostBook
 from .spending import CostFile as CostFile
+from .spending import CostMemory as CostMemory
+from .spending import Costs as Costs
 from .traces import cell as cell
 from .turn_budget import TurnBudget as TurnBudget

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _QUEUED = re.compile(r"queued position=(\d+) eta=([\d.]+)")
 _BEATS = "X-RSQL-Heartbeat"  # says how often a gateway sends a comment: every so many seconds
 _MISSED = 3  # of them in a row, and the connection is lost
+RUN_AGAIN = "Run the cell again."  # what a cell says of an answer that was cut off
 _LONGEST = 200_000  # most characters of an answer; the longest of models have half of that
 _MOST_CALLS = 100  # of tools, in one reply
 # Characters at the end of an answer that are searched for repetition, those compared, and fewest repetitions.
@@ -385,9 +386,15 @@ def parse_sse(
     raise _cut("".join(partial), "", request_id)
 
 
+def _status_of(error: dict[str, Any]) -> int:
+    """The status that a reply would have had; some providers write it as the code."""
+    said = error.get("status", error.get("code"))
+    return said if isinstance(said, int) and 400 <= said < 600 else 0
+
+
 def _read_chunk(chunk: dict[str, Any], fields: dict[str, Any], calls: _Calls) -> str:
     if chunk.get("error"):
-        raise error_of(0, json.dumps(chunk), {}, "")
+        raise error_of(_status_of(_record(chunk["error"])), json.dumps(chunk), {}, "")
     fields["model"] = _words(chunk.get("model")) or fields["model"]
     fields["usage"] = _counts(chunk.get("usage")) or fields["usage"]
     fields["rsql"] = _record(chunk.get("rsql")) or fields["rsql"]
@@ -468,5 +475,5 @@ def _whole(response: httpx.Response, request_id: str, limits: Mapping[str, str])
 
 def _cut(partial: str, why: str, request_id: str, code: str = "answer_cut") -> AnswerCut:
     message = f"The answer was cut off. {why}" if why else "The answer was cut off before it was complete."
-    hint = "" if " again" in why else "Run the cell again."
+    hint = "" if " again" in why else RUN_AGAIN
     return _cut_at(partial, AnswerCut(message, hint=hint, code=code, request_id=request_id))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rsql_magic.config import Rsql
-    from rsql_magic.gateway.client import Message
+    from rsql_magic.gateway.client import Message, Vectors
     from rsql_magic.gateway.patience import Patience, WaitingClient
     from rsql_magic.gateway.spending import SpendingClient
     from rsql_magic.sql import Privacy
@@ -263,6 +263,12 @@ class GatewayLocator:
         if self.replay is None:
             return self.asked
         return ReplayingClient(None if self._only_replays else self.asked, self.replay, self._floor or "")
+
+    def embed(self, model: str, texts: Sequence[str]) -> Vectors:
+        """As ``LLMClient.embed``, behind the recording where there is one that may hold vectors."""
+        if self.replay is None or (self._only_replays and not self.replay.has_vectors):
+            return self.asked.embed(model, texts)
+        return self.client.embed(model, texts)
 
     @property
     def asked(self) -> LLMClient | WaitingClient | SpendingClient:

@@ -23,7 +23,8 @@ _OF_ONE_RUN = (
     (re.compile(r"\b0x[0-9a-fA-F]{6,16}\b"), "0x"),
     (re.compile(r"\bipykernel_\d+/\d+"), "ipykernel"),
     (re.compile(r"\bCell In ?\[\d+\](?=, line)"), "Cell In"),
-    (re.compile(r"[^\s\"'<>]*/(site-packages|lib/python3\.\d+)/"), r"\1/"),
+    # From where a word begins: tried at each letter of a picture's, it would take the square of its length.
+    (re.compile(r"(?<![^\s\"'<>])[^\s\"'<>]*/(site-packages|lib/python3\.\d+)/"), r"\1/"),
 )
 _DESCRIBED = re.compile(r"<data [^>\n]*>.*?</data>", re.S)  # of a text without hashes
 

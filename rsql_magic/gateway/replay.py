@@ -12,9 +12,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
+import sys
+from array import array
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from difflib import SequenceMatcher, unified_diff
@@ -22,13 +25,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.errors import BadInput, GatewayUnreachable
-from rsql_magic.gateway.client import body_fields
+from rsql_magic.gateway.client import Vectors, body_fields
 from rsql_magic.gateway.events import Done, Text, ToolCall
 from rsql_magic.gateway.prompt_keys import first_key_of, key_of, steady_messages
 from rsql_magic.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from typing import Unpack
 
     from rsql_magic.gateway.client import LLMClient, Message, StreamOptions
@@ -40,6 +43,8 @@ Mode = Literal["auto", "replay", "record"]
 
 VERSION = 2  # of the lines; those of the first had no number, and neither question nor prompt
 _MODES: dict[str, Mode] = {"replay": "replay", "strict": "replay", "record": "record"}
+_VECTOR = "embedding"  # the task of a line that holds a vector: base64 of numbers of 32 bits, little-endian
+_SHOWN_OF_TEXTS = 120  # characters of a text that has one
 _SHOWN_LINES = 20  # of a difference, in an error
 _OF_MERGES = ("<<<<<<<", "=======", ">>>>>>>")
 _PASSING = ("queue_seconds", "cached", "replayed")  # what a gateway says of one moment
@@ -61,6 +66,12 @@ class RecordedRequest:
         question, task = redact(options.get("question", ""))[0], options.get("task", "")
         return cls(messages, options.get("model"), body_fields(options), question, task)
 
+    @classmethod
+    def of_vector(cls, model: str, text: str) -> RecordedRequest:
+        """The request for the vector of a text."""
+        begins = redact(" ".join(text.split())[:_SHOWN_OF_TEXTS])[0]
+        return cls([{"role": "user", "content": text}], model, {"task": _VECTOR}, begins, _VECTOR)
+
     @property
     def key(self) -> str:
         """The key of its answer."""
@@ -75,7 +86,8 @@ class RecordedRequest:
         """What a recording holds of it and its answer."""
         asked = {"question": self.question, "task": self.task, "model": self.model, "parameters": self.parameters}
         answer = {"text": text, "done": done, **({"floor": floor} if floor else {})}
-        sent = steady_messages(self.messages)
+        # Of a text that has a vector only the beginning is kept: it may be a passage of somebody's document.
+        sent = steady_messages(self.messages) if self.task != _VECTOR else []
         return {**asked, **answer, "messages": sent, "key": self.key, "version": VERSION}
 
 
@@ -229,6 +241,7 @@ class ReplayFile:
     def differences(self, request: RecordedRequest) -> list[str]:
         """How a request differs from the recorded one that is nearest to it; empty where nothing is near."""
         near = [each for each in self._before.values() if each.get("version") == VERSION]
+        near = [each for each in near if (each["task"] == _VECTOR) == (request.task == _VECTOR)]
         own = [each for each in near if (each["question"], each["task"]) == (request.question, request.task)]
         text = "\n".join(_lines_of(request.messages))
 
@@ -254,12 +267,41 @@ class ReplayFile:
 
     def put(self, request: RecordedRequest, text: str, done: Mapping[str, Any], floor: str = "") -> None:
         """Keep an answer, at once on disk; one that says the same as the recorded one leaves its line as it is."""
-        line = request.line(text, done, floor)
-        before = self._before.get(line["key"])
+        self._put([request.line(text, done, floor)])
+
+    def _put(self, lines: Sequence[dict[str, Any]]) -> None:
         with self._turn():
-            self._answers = {**self._read(), **{key: self._answers[key] for key in self._new}}
-            self._new.add(line["key"])
-            self._write(self._answers | {line["key"]: before if before and _says(before) == _says(line) else line})
+            answers = {**self._read(), **{key: self._answers[key] for key in self._new}}
+            for line in lines:
+                before = self._before.get(line["key"])
+                answers[line["key"]] = before if before and _says(before) == _says(line) else line
+                self._new.add(line["key"])
+            self._write(answers)
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether it holds vectors; recordings of earlier versions do not."""
+        return any(each.get("task") == _VECTOR for each in self._answers.values())
+
+    def vectors(self, model: str, texts: Sequence[str], ask: Callable[[list[str]], Vectors]) -> Vectors:
+        """The vectors of texts: those that are recorded, and of the others what ``ask`` gives, which is kept.
+
+        Raises:
+            BadInput: The file only replays, and lacks one.
+        """
+        requests = [RecordedRequest.of_vector(model, text) for text in texts]
+        found = {request.key: known for request in requests if (known := self.get(request))}
+        new = {request.key: (request, text) for request, text in zip(requests, texts, strict=True)}
+        new = {key: value for key, value in new.items() if key not in found}
+        told: Mapping[str, Any] = {"price": "free"}  # what is replayed costs nothing
+        if new:
+            given, told = ask([text for _, text in new.values()])
+            lines = [
+                request.line(_packed(vector), {}, "") for (request, _), vector in zip(new.values(), given, strict=True)
+            ]
+            self._put(lines)
+            found |= {line["key"]: line for line in lines}
+        return Vectors([_unpacked(found[request.key]["text"]) for request in requests], told)
 
     def settle(self) -> None:
         """Where others have recorded anew: answers that say the same as before have the line that they had."""
@@ -310,6 +352,25 @@ class ReplayFile:
             raise BadInput(f"RSQL_REPLAY: {self.path} cannot be written: {error.strerror}.", hint=hint) from None
 
 
+# A search keeps numbers of 16 bits, so that nothing is lost by 32.
+def _packed(vector: Sequence[float]) -> str:
+    return base64.b64encode(_in_order(array("f", vector)).tobytes()).decode()
+
+
+def _unpacked(text: str) -> list[float]:
+    try:
+        return list(_in_order(array("f", base64.b64decode(text, validate=True))))
+    except ValueError:
+        raise BadInput("A vector in the recording is broken.", hint="Delete its line, or record it again.") from None
+
+
+# Little-endian, whatever the machine has.
+def _in_order(numbers: array[float]) -> array[float]:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
 def _says(line: Mapping[str, Any]) -> tuple[Any, ...]:
     done = line["done"]
     return (
@@ -331,6 +392,16 @@ class ReplayingClient:
     def offline_models(self) -> frozenset[str]:
         """Those of the client, or of what was recorded: prompts differ by them."""
         return self.client.offline_models if self.client else self.file.offline_models
+
+    def embed(self, model: str, texts: Sequence[str]) -> Vectors:
+        """As ``LLMClient.embed``."""
+
+        def ask(new: list[str]) -> Vectors:
+            if self.client is None:
+                raise GatewayUnreachable("There is no gateway to ask.", hint="%rsql connect names one.")
+            return self.client.embed(model, new)
+
+        return self.file.vectors(model, texts, ask)
 
     def stream(self, messages: Sequence[Message], **options: Unpack[StreamOptions]) -> Generator[Event, None, None]:
         """As ``LLMClient.stream``; a replayed answer comes as one ``Text``."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -15,7 +14,6 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from virtual_time import VirtualLoop
 
-from jupyter_server_ext import logs
 from jupyter_server_ext.app.assembly import build_app
 from jupyter_server_ext.app.serve import web_application
 from jupyter_server_ext.config import Secret, Settings
@@ -37,15 +35,6 @@ def pytest_asyncio_loop_factories(item):
     chosen = item.get_closest_marker("asyncio").kwargs.get("loop_factories", ["usual"])
     factories = {"usual": asyncio.new_event_loop, "virtual": VirtualLoop}
     return {name: factories[name] for name in chosen}
-
-
-@pytest.fixture(autouse=True)
-def _lines_as_before():
-    """A gateway that runs by itself changes the lines of its whole process: nothing of it is left to the next test."""
-    before = {name: list(logging.getLogger(name).filters) for name in logs._LOGGERS}
-    yield
-    for name, filters in before.items():
-        logging.getLogger(name).filters[:] = filters
 
 
 class FakeKeyring:

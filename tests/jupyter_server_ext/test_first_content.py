@@ -9,7 +9,7 @@ import httpx
 import pytest
 from virtual_time import run
 
-from jupyter_server_ext.config import KeySettings, PoolSettings, Secret
+from jupyter_server_ext.config import PRESETS, KeySettings, PoolSettings, Secret, with_preset
 from jupyter_server_ext.errors import RsqlGatewayError
 from jupyter_server_ext.keys import KeyPool, KeyQueue
 from jupyter_server_ext.messages import Caller, ChatRequest
@@ -86,16 +86,21 @@ class Script(httpx.AsyncByteStream):
 
 def answered(provider: Scripted) -> tuple[bytes, RsqlGatewayError | None]:
     """What a caller gets of a stream, and how it ends."""
+    return given(provider, [KeySettings("sim", Secret(f"key-{n}"), "http://sim/v1") for n in "12"])
+
+
+def given(provider: httpx.AsyncBaseTransport, keys: list[KeySettings]) -> tuple[bytes, RsqlGatewayError | None]:
+    """What a caller gets of a stream from one of some keys, and how it ends."""
 
     async def main(loop):
-        pool = KeyPool([KeySettings("sim", Secret(f"key-{n}"), "http://sim/v1") for n in "12"], clock=loop.time)
+        pool = KeyPool(keys, clock=loop.time)
         settings = PoolSettings(first_byte_timeout_seconds=5.0, stall_timeout_seconds=5.0)
         queue = KeyQueue(pool, settings)
         transport = KeyRotatingTransport(queue, settings, lambda key: provider)
         request = ChatRequest("m", {"messages": [], "stream": True}, stream=True)
         parts: list[bytes] = []
         try:
-            answer = await transport.answer(Job(Caller("ada"), request, loop.time() + 60.0))
+            answer = await transport.answer(Job(Caller("ada"), request, loop.time() + 600.0))
             try:
                 async for part in answer.parts():
                     parts.append(part)  # noqa: PERF401 - it may break
@@ -153,3 +158,45 @@ def test_events_with_a_usage_of_their_own_keep_their_order():
     assert error is None
     assert told.startswith(b"".join(script[:4]))
     assert told.count(b"finish_reason") == len(script)
+
+
+class Slow(httpx.AsyncBaseTransport):
+    """A model on a small machine: it takes a request at once, and reads for long before it writes."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def handle_async_request(self, request):
+        stream = Reading(WHOLE[:1], WHOLE[1:], self._seconds)
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=stream)
+
+
+class Reading(httpx.AsyncByteStream):
+    def __init__(self, opening: list[bytes], events: list[bytes], seconds: float) -> None:
+        self._opening, self._events, self._seconds = opening, events, seconds
+
+    async def __aiter__(self):
+        for data in self._opening:
+            yield data
+        await asyncio.sleep(self._seconds)
+        for data in self._events:
+            yield data
+
+
+@pytest.mark.parametrize("provider", sorted(PRESETS))
+def test_a_model_on_ones_own_machine_may_read_for_as_long_as_it_takes(provider):
+    is_own = PRESETS[provider].base_url.startswith("http://127.0.0.1")
+
+    told, error = given(Slow(150.0), [with_preset(KeySettings(provider, Secret("key")))])
+
+    assert (error is None) == is_own
+    assert (b"Yes." in told) == is_own
+
+
+@pytest.mark.parametrize(("seconds", "answers"), [(50.0, True), (70.0, False)])
+def test_a_key_may_have_a_patience_of_its_own(seconds, answers):
+    key = KeySettings("sim", Secret("key"), "http://sim/v1", first_byte_timeout_seconds=60.0)
+
+    _, error = given(Slow(seconds), [key])
+
+    assert (error is None) == answers

@@ -34,6 +34,7 @@ TABLES = (
     settings.DocumentSettings,
     settings.SessionSettings,
     settings.JobSettings,
+    settings.NotebookSettings,
     settings.TelemetrySettings,
     settings.WebhookSettings,
 )

@@ -88,6 +88,22 @@ def test_callers_do_not_share_their_limits_but_a_tenant_and_everyone_do():
     run(scenario())
 
 
+def test_what_is_left_with_others_is_told_of_the_nearest_only():
+    group, everyone = CallerLimits(requests_per_day=8, requests_per_minute=5), CallerLimits(requests_per_day=9)
+    limits = Limits(Settings(tenant=group, everyone=everyone), clock=Clock())
+
+    async def scenario():
+        for caller in (ADA, CAT, CAT):  # CAT is in no group
+            await ask(limits, caller)
+        assert limits.stats(CAT)["shared_limits"] == {"day": {"current": 3, "limit": 9, "remaining": 6}}
+        assert limits.stats(BOB)["shared_limits"] == {
+            "minute": {"current": 1, "limit": 5, "remaining": 4},
+            "day": {"current": 3, "limit": 9, "remaining": 6},  # everyone's is nearer than the group's
+        }
+
+    run(scenario())
+
+
 def test_a_refusal_takes_nothing_anywhere():
     limits = Limits(
         Settings(caller=CallerLimits(requests_per_minute=5), everyone=CallerLimits(requests_per_day=1)), clock=Clock()

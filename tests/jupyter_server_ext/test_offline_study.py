@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from rsql_magic.answers.study.sheet import FORMS, read_sheet
 from rsql_magic.context import gather
-from rsql_magic.study.sheet import FORMS, read_sheet
 
 from . import described
 

@@ -218,3 +218,44 @@ async def test_what_is_wrong_is_refused(kept, path, body):
         reply = await gateway.send("ada", "POST" if path.endswith("artifacts") else "PUT", path, body)
         assert reply.status_code == 400, reply.text
         assert (await gateway.send("ada", "GET", "sessions")).json() == {"sessions": []}
+
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script> {{ 1 + 1 }}"
+ANSWERED = {"columns": [{"name": HOSTILE, "right": True}], "rows": [[HOSTILE], ["7"]], "sql": "SELECT 7 -- </pre>"}
+ODD_PAIRS = [{"question": 7}, {"result": {"rows": [[1]]}}, {"result": "none"}, {"answer": None}]
+
+
+async def test_a_link_is_a_page_in_a_browser(kept):
+    async with kept() as gateway:
+        talk = {
+            "title": HOSTILE,
+            "notebook": "n.ipynb",
+            "pairs": [*ODD_PAIRS, {"question": HOSTILE, "answer": HOSTILE}],
+        }
+        talk["pairs"].append({"question": "Draw it", "changes": [{"reason": "It draws."}]})
+        talk["pairs"].append({"question": "How many?", "answer": "Seven.", "result": ANSWERED})
+        await gateway.send("ada", "PUT", "sessions/c1", talk)
+        link = (await gateway.send("ada", "POST", "sessions/c1/share")).json()["link"]
+
+        async def opened(who, path):
+            headers = {"Authorization": f"Bearer {who}-token", "Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+            return await gateway.client.get(path, headers=headers)
+
+        page = await opened("tom", link)
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert page.headers["referrer-policy"] == "no-referrer", "its address is the secret"
+        assert "<img src=x" not in page.text
+        assert "<script" not in page.text
+        assert page.text.count("form that no page shows") == len(ODD_PAIRS)
+        for words in (
+            "Shared by ada, from n.ipynb",
+            "How many?",
+            "Seven.",
+            "SELECT 7 -- &lt;/pre&gt;",
+            "<td>7",
+            "history open</code>",
+        ):
+            assert words in page.text
+        for who, path in (("pat", link), ("eve", link), ("tom", "shared/none")):
+            refused = await opened(who, path)
+            assert (refused.status_code, "not yours" in refused.text, "Seven" in refused.text) == (404, True, False)

@@ -12,11 +12,14 @@ import httpx
 import pandas as pd
 import pytest
 
+from rsql_magic.assistant import Assistant
 from rsql_magic.display import usage_line
 from rsql_magic.errors import BadInput, Stopped, UnknownModel
 from rsql_magic.gateway import Reply, Text, is_batch, usage_of
+from rsql_magic.gateway.client import Vectors
 from rsql_magic.gateway.events import Done
 from rsql_magic.gateway.replay import RecordedRequest, ReplayFile, ReplayingClient, first_key_of, key_of
+from rsql_magic.knowledge.documents.ranking import packed
 from rsql_magic.text2sql.row_order import in_one_order
 
 ASK = [{"role": "user", "content": 'today="2026-01-01" how many?'}]
@@ -87,6 +90,53 @@ def test_replaying_never_asks(client, gateway, tmp_path):
     assert answers(ReplayingClient(None, opened(f"replay:{tmp_path}/a.jsonl")))[0] == "42 "
     with pytest.raises(BadInput, match="holds no answer to this question"):
         list(ReplayingClient(None, opened(f"replay:{tmp_path}/a.jsonl")).stream([{"role": "user", "content": "other"}]))
+
+
+class Embedding:
+    """Gives each text a vector, and says what it was asked."""
+
+    offline_models = frozenset()
+
+    def __init__(self):
+        self.asked = []
+
+    def embed(self, model, texts):
+        self.asked += texts
+        drawn = [random.Random(f"{model} {text}") for text in texts]
+        return Vectors([[one.uniform(-1, 1) for _ in range(8)] for one in drawn], {"cost_usd": 0.1})
+
+
+def test_vectors_are_bought_once_and_rank_as_they_did(tmp_path):
+    texts, model = ["how many?", "A passage of a document. " * 20, "how many?"], Embedding()
+    given = ReplayingClient(model, opened(tmp_path / "a.jsonl")).embed("small", texts)
+    again = ReplayingClient(model, opened(tmp_path / "a.jsonl")).embed("small", texts)
+    strict = ReplayingClient(None, opened(f"strict:{tmp_path}/a.jsonl")).embed("small", texts)
+    assert model.asked == texts[:2]
+    assert [packed(each) for each in given.vectors] == [packed(each) for each in Embedding().embed("small", texts)[0]]
+    assert given.vectors == again.vectors == strict.vectors
+    assert (given.rsql, again.rsql) == ({"cost_usd": 0.1}, {"price": "free"})
+    assert len((tmp_path / "a.jsonl").read_text()) < 1500  # no whole passages
+    ReplayingClient(model, opened(tmp_path / "a.jsonl")).embed("large", texts[:1])
+    assert len(model.asked) == 3
+    with pytest.raises(BadInput, match="holds no answer to this question"):
+        ReplayingClient(None, opened(f"strict:{tmp_path}/a.jsonl")).embed("small", ["other"])
+    broken = (tmp_path / "a.jsonl").read_text().replace('"text": "', '"text": "!')
+    (tmp_path / "a.jsonl").write_text(broken)
+    with pytest.raises(BadInput, match="A vector in the recording is broken"):
+        ReplayingClient(None, opened(f"strict:{tmp_path}/a.jsonl")).embed("small", texts)
+
+
+def test_a_recording_without_vectors_has_them_asked_for(client, gateway, tmp_path):
+    gateway.replies = ["42 "]
+    answers(ReplayingClient(client, opened(tmp_path / "a.jsonl")))
+    model = Embedding()
+    locator = Assistant(client=client, environ={"RSQL_REPLAY": f"strict:{tmp_path}/a.jsonl"}).locator
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(locator), "asked", model)
+        assert len(locator.embed("small", ["a"]).vectors) == 1
+        locator.go_on_replaying()
+        assert locator.embed("small", ["a"]).vectors == locator.embed("small", ["a"]).vectors
+    assert model.asked == ["a", "a"]
 
 
 def test_recording_begins_anew(client, gateway, tmp_path):

@@ -9,6 +9,7 @@ import json
 import httpx
 import pytest
 
+from jupyter_server_ext import errors
 from rsql_magic.errors import (
     AnswerCut,
     GatewayError,
@@ -20,8 +21,12 @@ from rsql_magic.errors import (
 from rsql_magic.gateway import LLMClient, Text, Waiting
 from rsql_magic.gateway.client import ModelRecords
 from rsql_magic.gateway.events import Done, parse_sse
+from rsql_magic.gateway.patience import can_pass
 from rsql_magic.gateway.refusals import HINTS, error_of
 
+GATEWAY_ERRORS = [
+    each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.RsqlGatewayError)
+]
 HELLO = [{"role": "user", "content": "hello"}]
 
 
@@ -99,6 +104,27 @@ def test_what_fails_before_the_first_word_is_no_cut_answer():
         list(parse_sse(lines))
     assert not isinstance(caught.value, AnswerCut)
     assert caught.value.code == "upstream_failed"
+
+
+@pytest.mark.parametrize("kind", GATEWAY_ERRORS)
+def test_an_error_means_the_same_in_a_stream_as_in_a_reply(kind):
+    """A stream begins while the request waits in the queue, so that most failures come inside one."""
+    refused = kind("It went wrong.", retry_after=8.0)
+
+    in_a_reply = error_of(refused.status, json.dumps(refused.as_json("req-1")), {}, "")
+    with pytest.raises(GatewayError) as caught:
+        list(parse_sse([": queued position=1 eta=2.0", refused.as_event("req-1").decode().strip()]))
+
+    assert type(caught.value) is type(in_a_reply)
+    assert vars(caught.value) == vars(in_a_reply)
+    assert can_pass(caught.value) == can_pass(in_a_reply)
+
+
+@pytest.mark.parametrize(("error", "status"), [({"code": 502}, 502), ({"code": "x"}, 0), ({"code": 7}, 0), ("no", 0)])
+def test_a_provider_may_write_the_status_as_the_code(error, status):
+    with pytest.raises(GatewayError) as caught:
+        list(parse_sse([f"data: {json.dumps({'error': error})}"]))
+    assert caught.value.status == status
 
 
 def test_halves_of_characters_do_not_keep_a_question_from_being_sent(client, gateway):

@@ -59,6 +59,7 @@ def test_usage_with_everything():
         "caller": "ada",
         "tenant": "stats101",
         "limits": {"minute": {"current": 2, "limit": 10}, "hour": {"current": None, "limit": None}},
+        "shared_limits": {"day": {"current": 40, "limit": 500}},
         "tokens": {"day": {"current": 1200, "limit": None}},
         "concurrency": {"current": 0, "limit": 5},
         "cost": {"today": 0.0021, "limit": 5.0},
@@ -69,6 +70,7 @@ def test_usage_with_everything():
     assert limit_rows(told) == [
         ("you", "ada in stats101"),
         ("requests this minute", "2 of 10"),
+        ("requests this day, with others", "40 of 500"),
         ("tokens this day", "1,200"),
         ("requests under way", "0 of 5"),
         ("money today", "$0.0021 of $5.00"),

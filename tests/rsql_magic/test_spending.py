@@ -196,7 +196,7 @@ def embedding(provider, file, *, batch=True):
     client = LLMClient("http://gateway/rsql/", transport=httpx.MockTransport(provider))
     environ = {"RSQL_COSTS": str(file.path), "RSQL_COSTS_RUN": "a"}
     locator = Assistant(client=client, environ=environ, batch=batch).locator
-    return lambda model, texts: locator.asked.embed(model, texts).vectors
+    return lambda model, texts: locator.embed(model, texts).vectors
 
 
 def test_vectors_count_and_keep_to_the_budget(costs):

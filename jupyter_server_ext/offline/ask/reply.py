@@ -11,6 +11,7 @@ from .code import computed
 from .documents import quoted
 from .errors import explain_error, is_about_error, is_known_message
 from .notebook import PATTERNS, Notebook, describe, facts_of, missing, named_at, size
+from .session import of_session
 from .study import explain_term
 from .wishes import plot_code, task_code
 
@@ -51,7 +52,7 @@ def _parts(notebook: Notebook) -> str:
 
 def _single(notebook: Notebook, text: str) -> str:
     # Cheap and certain parts come first: a term, a fact that is told, a plot, a query, a wish.
-    if found := explain_term(text) or _known_answer(notebook, text):
+    if found := explain_term(text) or of_session(notebook, text) or _known_answer(notebook, text):
         return found
     language, code = plot_code(notebook, text)
     if code:
