@@ -83,6 +83,7 @@ def main() -> int:
                 _console(browser)
             _rows(browser)
             _sidebar(browser)
+            _hub(browser)
             browser.close()
     return 0
 
@@ -147,7 +148,7 @@ def _rows(browser: Browser) -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     from e2e import panel_lab  # noqa: PLC0415 - on the path from here on
 
-    with tempfile.TemporaryDirectory() as folder, panel_lab.servers(Path(folder)) as (provider, work, lab):
+    with tempfile.TemporaryDirectory() as folder, panel_lab.servers(Path(folder)) as (provider, work, _, lab):
         provider.answers["Question about each row"] = panel_lab.rows_judged, 0.0
         cache = f"import os\nos.environ['XDG_CACHE_HOME'] = {folder!r}"
         first = f"{cache}\n%load_ext rsql_magic\n{panel_lab.REVIEWS}"
@@ -180,7 +181,7 @@ def _sidebar(browser: Browser) -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     from e2e import panel_lab  # noqa: PLC0415 - on the path from here on
 
-    with tempfile.TemporaryDirectory() as folder, panel_lab.servers(Path(folder)) as (provider, work, lab):
+    with tempfile.TemporaryDirectory() as folder, panel_lab.servers(Path(folder)) as (provider, work, _, lab):
         provider.answers |= {word: (text, 0.0) for word, text in ANSWERS.items()}
         notebook = panel_lab.Page(browser, lab, work, "sales", [SALES], device_scale_factor=1.5)
         page = notebook.page
@@ -207,6 +208,36 @@ def _sidebar(browser: Browser) -> None:
         page.screenshot(path=str(IMAGES / "sidebar_fix.png"))
         print(IMAGES / "sidebar_fix.png")
         notebook.close()
+
+
+def _hub(browser: Browser) -> None:
+    """The sidebar of a student on a hub, with what is left of the group's limits in the status bar."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from e2e import panel_lab  # noqa: PLC0415 - on the path from here on
+    from hub.conftest import GROUPS, RSQL  # noqa: PLC0415
+    from hub.real_hub import RealHub  # noqa: PLC0415
+    from hub.student import Student  # noqa: PLC0415
+
+    query = "```sql\nSELECT region, sum(amount) AS sold FROM sales GROUP BY region\n```"
+    with tempfile.TemporaryDirectory() as folder, panel_lab.provider() as provider:
+        provider.answers["sell"] = f'{query}\n\n```json\n{{"chart": "bar", "x": "region", "y": "sold"}}\n```', 0.0
+        hub = RealHub(folder, RSQL.format(provider=provider.url, talker=provider.url), GROUPS, lab=["lin"])
+        try:
+            hub.start()
+            student = Student(hub, browser, viewport={"width": 1400, "height": 780}, device_scale_factor=1.5)
+            student.write("sales.ipynb", [SALES])
+            student.log_in("sales.ipynb")
+            student.run(0)
+            student.status.click()
+            student.ask("/sql frames How much did each region sell?")
+            student.turns.locator(".rsql-chart :is(canvas, svg)").first.wait_for()
+            student.status.filter(has_text="left").wait_for()
+            student.page.mouse.move(0, 0)
+            student.page.wait_for_timeout(1500)
+            student.page.screenshot(path=str(IMAGES / "sidebar_hub.png"))
+            print(IMAGES / "sidebar_hub.png")
+        finally:
+            hub.close()
 
 
 def _shot(panel: Locator, name: str) -> None:

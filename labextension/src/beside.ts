@@ -12,7 +12,7 @@ import type { Trouble } from "./trouble";
 export interface Host {
   readonly rendermime: IRenderMimeRegistry;
   chooseKernel(): void;
-  told(beside: Beside, content: Content): void;
+  told(beside: Beside): void;
 }
 
 export class Beside {
@@ -35,6 +35,7 @@ export class Beside {
     this.channel = new Channel(context.sessionContext, { context, rendermime: host.rendermime, chosen });
     this.channel.onContent = (told) => this.hear(told);
     this.channel.onTrouble = (trouble) => this.stands(trouble);
+    this.channel.onEnd = () => this.waits(null);
     context.sessionContext.kernelChanged.connect(this.changed);
   }
 
@@ -59,9 +60,13 @@ export class Beside {
 
   private hear(told: Content): void {
     if (told["limits"]) this.limits = told["limits"];
-    if (told["push"] === "status" || told["push"] === "change") this.place = (told["place"] as number) ?? null;
-    if (told["push"] === "exchange") this.place = null;
-    this.host.told(this, told);
+    if (["status", "change", "exchange"].includes(String(told["push"]))) this.place = (told["place"] as number) ?? null;
+    this.host.told(this);
+  }
+
+  private waits(place: number | null): void {
+    this.place = place;
+    this.host.told(this);
   }
 
   private stands(trouble: Trouble | null): void {

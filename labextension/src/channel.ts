@@ -14,6 +14,8 @@ export class Channel implements Model {
   onContent: Heard = () => undefined;
   // Hears why there is no way to the kernel; null once there is one.
   onTrouble: (trouble: Trouble | null) => void = () => undefined;
+  // Hears that the way to the kernel has ended: nothing that was asked is answered any more.
+  onEnd: () => void = () => undefined;
   private readonly heard = new Set<Heard>();
   private waiting: Content[] = [];
   private comm: Comm | null = null;
@@ -95,6 +97,7 @@ export class Channel implements Model {
 
   private drop(): void {
     this.comm = null;
+    this.onEnd();
   }
 
   private readonly dropped = (): void => this.drop();

@@ -1,8 +1,9 @@
 // Code in the output of %%ask and %%sql_ai stands in a card that every front end shows (`display/markdown.py`). Here its
-// head gets what copies the code, inserts it as a cell below, and runs it there.
+// head gets what copies the code, inserts it as a cell below, and runs it there; a chart gets the cell's width.
 
 import type { Cell, INotebookTracker, NotebookPanel } from "@jupyterlab/notebook";
 import { button, copy, make } from "panel/dom.js";
+import { followRoom } from "panel/room.js";
 import { Wire } from "panel/wire.js";
 import { connectionOf, languageOf } from "./cell_source";
 import type { Services } from "./cell_tools";
@@ -36,10 +37,12 @@ export class CodeCards {
     void cell.ready.then(() => {
       const outputs = cell.node.querySelector(".jp-Cell-outputWrapper");
       if (!outputs) return;
-      const dress = (): void =>
-        outputs
-          .querySelectorAll<HTMLElement>(".rsql-code > .rsql-code-head")
-          .forEach((head) => this.dress(notebook, cell, head));
+      const each = (what: string, work: (node: HTMLElement) => void): void =>
+        outputs.querySelectorAll<HTMLElement>(what).forEach(work);
+      const dress = (): void => {
+        each(".rsql-code > .rsql-code-head", (head) => this.dress(notebook, cell, head));
+        each(".jp-RenderedVegaLite", followRoom);
+      };
       const drawn = new MutationObserver(dress);
       drawn.observe(outputs, { childList: true, subtree: true });
       cell.disposed.connect(() => drawn.disconnect());

@@ -9,6 +9,7 @@ import { IRenderMimeRegistry } from "@jupyterlab/rendermime";
 import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { IStatusBar } from "@jupyterlab/statusbar";
 import type { Token } from "@lumino/coreutils";
+import { fenced } from "panel/notebook.js";
 import panelStyle from "panel/panel.css";
 import { about, selected, textOf } from "./cell_source";
 import type { Services } from "./cell_tools";
@@ -117,13 +118,6 @@ function activate(
       settings.changed.connect(apply);
       apply();
     });
-}
-
-// A fence longer than any in the code.
-function fenced(code: string): string {
-  const longest = Math.max(2, ...[...code.matchAll(/`+/g)].map(([ticks]) => ticks.length));
-  const fence = "`".repeat(longest + 1);
-  return `${fence}\n${code.replace(/\n$/, "")}\n${fence}`;
 }
 
 // What a front end lacks, such as the launcher in Notebook 7, is left out.

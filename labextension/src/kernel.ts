@@ -4,7 +4,8 @@ import type { Comm, Kernel } from "@jupyterlab/services";
 import { missing, noKernel, old, otherLanguage, PACKAGE, Trouble } from "./trouble";
 
 export const TARGET = "rsql.panel";
-const LOAD = "get_ipython().extension_manager.load_extension('rsql_magic')";
+// Not by IPython's list of extensions, of which `%load_ext rsql_magic` in a cell would say that it is loaded already.
+const LOAD = "__import__('rsql_magic').load_ipython_extension(get_ipython())";
 // A kernel that is told that nobody can answer takes what follows for a run without a person.
 const QUIET = { silent: true, store_history: false, stop_on_error: false, allow_stdin: true };
 

@@ -57,6 +57,10 @@ declare module "panel/dom.js" {
   export function tokens(count: number): string;
 }
 
+declare module "panel/room.js" {
+  export function followRoom(node: HTMLElement): void;
+}
+
 declare module "panel/limits.js" {
   export function nearest(limits: unknown): { text: string; share: number } | null;
 }
@@ -81,9 +85,40 @@ declare module "panel/cell_run.js" {
 }
 
 declare module "panel/notebook.js" {
+  export function fenced(code: string): string;
   export class Notebook {
     constructor(model: { widget_manager: unknown }, el: HTMLElement);
     readonly whyNot: string;
     readonly canChange: boolean;
+    readonly isRunning: boolean;
+    isUndoable(record: { steps: { cell: string; source: string }[] }): boolean;
+    offers(wanted: string, known: { label: string; detail: string }[]): { label: string; detail: string; insert: string }[];
+  }
+}
+
+declare module "panel/following.js" {
+  interface Placed {
+    getBoundingClientRect(): { top: number; bottom?: number };
+  }
+  interface Box extends Placed {
+    scrollTop: number;
+    readonly scrollHeight: number;
+    readonly clientHeight: number;
+  }
+  export class Following {
+    constructor(
+      box: Box,
+      changed?: (atEnd: boolean) => void,
+      later?: (work: () => void) => void,
+      clock?: () => number,
+    );
+    readonly atEnd: boolean;
+    readonly handled: number;
+    hand(): void;
+    toEnd(): void;
+    hold(node: Placed, offset: number): void;
+    place<Node extends Placed>(nodes: Node[]): { node: Node; offset: number } | null;
+    look(): void;
+    keep(): void;
   }
 }

@@ -6,7 +6,6 @@ import { LabIcon } from "@jupyterlab/ui-components";
 import type { Message } from "@lumino/messaging";
 import { Widget } from "@lumino/widgets";
 import { make } from "panel/dom.js";
-import type { Content } from "panel/wire.js";
 import { Beside, type Host } from "./beside";
 import svgstr from "./icon.svg";
 import { noNotebook } from "./trouble";
@@ -57,7 +56,7 @@ export class Sidebar extends Widget implements Host {
     return found;
   }
 
-  told(beside: Beside, _: Content): void {
+  told(beside: Beside): void {
     if (beside === this.current) this.onNews();
   }
 

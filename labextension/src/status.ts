@@ -12,6 +12,9 @@ export class StatusItem extends Widget {
   ) {
     super({ node: make("div", { className: "rsql-status-item" }) });
     this.node.append(button("Open the chat about the notebook", "", open, { text: "rsql" }));
+    // The focus stays in its cell until the click: leaving that changes the notebook's mode, whose word in the status bar
+    // is of another length, and the button would move away below the pointer.
+    this.node.addEventListener("mousedown", (event) => event.preventDefault());
     sidebar.onNews = () => this.update_();
     this.update_();
   }

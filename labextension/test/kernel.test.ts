@@ -18,7 +18,7 @@ test("a kernel is made ready without a trace, and says what is wrong with it", a
   assert.equal(ready.ran[0]?.silent, true);
   assert.equal(ready.ran[0]?.store_history, false);
   assert.equal(ready.ran[0]?.allow_stdin, true); // else the kernel would take it for a run without a person
-  assert.match(ready.ran[0]?.user_expressions?.["load"] ?? "", /load_extension\('rsql_magic'\)/);
+  assert.match(ready.ran[0]?.user_expressions?.["load"] ?? "", /'rsql_magic'\)\.load_ipython_extension\(/);
   assert.equal(await kinds(connect(null, closed)), "no-kernel");
   assert.equal(await kinds(connect(new FakeKernel({ language: "R" }) as never, closed)), "language");
   assert.equal(await kinds(connect(new FakeKernel({ language: "julia" }) as never, closed)), "language");
@@ -97,8 +97,11 @@ test("after a restart the next message opens a new comm", async () => {
     comms.push(new FakeComm());
     return comms.at(-1) as never;
   });
+  let ends = 0;
+  channel.onEnd = () => (ends += 1);
   await channel.open();
   session.statusChanged.emit("restarting");
+  assert.equal(ends, 1);
   channel.send({ do: "hello", n: "1" });
   await channel.open();
   assert.equal(comms.length, 2);

@@ -46,3 +46,37 @@ test("where the notebook is not reached, or must not change, it says why", () =>
   assert.match(of({ model: { sharedModel }, contentsModel: { writable: false }, ...session }).whyNot, /read-only/);
   assert.equal(of({ model: { sharedModel }, ...session }).whyNot, "");
 });
+
+test("cells are offered from the notebook itself, but for those that the kernel offers", () => {
+  const cell = (source: string, execution_count: number | null = null, cell_type = "code") => ({
+    cell_type,
+    execution_count,
+    getSource: () => source,
+  });
+  const cells = [cell("import pandas\nx = '```'"), cell("y = 1", 2), cell("# Words", null, "markdown"), cell(" "), cell("z = 1", 3)];
+  const sharedModel = { insertCell: () => undefined, cells };
+  const notebook = new Notebook({ widget_manager: { context: { model: { sharedModel } } } }, {} as HTMLElement);
+  const known = [{ label: "@cell:2", detail: "y = 1" }, { label: "@cell:3", detail: "another of an earlier kernel" }];
+  const offered = notebook.offers("", known);
+  assert.deepEqual(offered.map(({ label }) => label), ["import pandas", "z = 1"]);
+  assert.equal(offered[0]!.insert, "\n````\nimport pandas\nx = '```'\n````\n");
+  assert.deepEqual(notebook.offers("PAND", known).length, 1);
+  assert.deepEqual(new Notebook({ widget_manager: undefined }, {} as HTMLElement).offers("", []), []);
+});
+
+test("a cell that runs is known, and whether changes can still be taken back", () => {
+  const cell = (id: string, source: string, executionState?: string) => ({ id, getSource: () => source, executionState });
+  const of = (cells: object[], more = {}) => {
+    const model = { sharedModel: { insertCell: () => undefined, cells }, ...more };
+    return new Notebook({ widget_manager: { context: { model, sessionContext: {} } } }, {} as HTMLElement);
+  };
+  assert.equal(of([cell("a", "1"), cell("b", "2", "idle")]).isRunning, false);
+  assert.equal(of([cell("a", "1"), cell("b", "2", "running")]).isRunning, true);
+  const steps = [
+    { cell: "a", source: "1" },
+    { cell: "b", source: "2" },
+  ];
+  assert.equal(of([cell("a", "changed"), cell("b", "2")]).isUndoable({ steps }), true);
+  assert.equal(of([cell("a", "changed")]).isUndoable({ steps }), false);
+  assert.equal(of([cell("a", "1")], { readOnly: true }).isUndoable({ steps }), false);
+});

@@ -9,14 +9,14 @@ import re
 import sqlite3
 import sys
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import Fences, Mentions, follows, place_of, r_frames
-from rsql_magic.errors import BadInput, ConnectionProblem, UnknownName
+from rsql_magic.errors import BadInput, ConnectionProblem, RsqlError, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rsql_magic.databases.base import Database
     from rsql_magic.databases.engines import Engine
     from rsql_magic.knowledge import Dictionary
+    from rsql_magic.sql import Catalog, Privacy
 
 # The word that names the live frames as the database.
 FRAMES = "frames"
@@ -201,6 +202,20 @@ class Connections:
             return False
         dialect = getattr(target, "dialect", None)
         return type(target).__module__ == "sqlite3" or getattr(dialect, "name", "") == "sqlite"
+
+    def at_hand(self, namespace: Mapping[str, Any]) -> Iterator[str]:
+        """The names of connections to databases of this process, which are quick to look into."""
+        for name, value in sorted(namespace.items()):
+            if not name.startswith("_") and is_connection(value):
+                dialect = getattr(getattr(value, "dialect", None), "name", "")
+                if {dialect, place_of(type(value))[0]} & {"duckdb", "_duckdb", "sqlite", "sqlite3"}:
+                    yield name
+
+    def catalog_of(self, name: str, namespace: Mapping[str, Any], level: Privacy) -> Catalog | None:
+        """The catalog of a connection that does not become the one in use; None where it does not answer."""
+        with self.undecided(), suppress(RsqlError):
+            return self.engine(name, namespace)[0].catalog(level)
+        return None
 
     def in_use(self, namespace: Mapping[str, Any]) -> str:
         """What the last question was asked of; empty for JupySQL's connection, ``frames`` where there is no other."""

@@ -39,12 +39,17 @@ __all__ = [
 
 _VEGALITE_5 = "application/vnd.vegalite.v5+json"  # the newest that JupyterLab and nbviewer draw by themselves
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
-_FOR_VIEWS = {"embedOptions": {"actions": False, "renderer": "svg"}}  # a live picture takes its colours from the page
+# A live picture takes its colours from the page, and its width: the style sheet that is left out makes its element as
+# wide as the picture itself, so that neither would have a width.
+_FOR_VIEWS = {"embedOptions": {"actions": False, "renderer": "svg", "defaultStyle": False}}
 _WIDTH = 640  # pixels of a picture, which has no cell to fill
-# Vega-Lite's "container" grows without end in an element that is as wide as what it holds, as a cell's output is. There
-# the chart begins narrow, and if its element is no wider by itself, the room is guessed from the window.
+# As Vega-Lite's "container", but for an element without a width, in which "container" hangs a browser: one in a hidden
+# tab, or in a page where another chart has brought that style sheet. There the room is guessed from the window, until a
+# view says that it has changed (static/panel/room.js).
 _ROOM = f"containerSize()[0] > {BEGIN + 50} ? containerSize()[0] : clamp(0.5 * windowSize()[0], 280, 800)"  # pixels
-_FITTED = {"params": [{"name": "width", "expr": _ROOM}], "autosize": {"type": "fit-x", "contains": "padding"}}
+_NEW_ROOM = [{"source": "window", "type": event} for event in ("resize", "rsql-room")]
+_WIDE = {"name": "width", "init": _ROOM, "on": [{"events": _NEW_ROOM, "update": _ROOM}]}
+_FITTED = {"params": [_WIDE], "autosize": {"type": "fit-x", "contains": "padding"}}
 _LINE, _SMALL_LINE = 44, 52  # characters of a line of the title, and of what is said below it: as a phone has room for
 _GREY, _INK = "#757575", "#333333"  # to be read on a dark and a light ground, and on a white one
 _NAMES: dict[Kind, str] = {

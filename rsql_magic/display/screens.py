@@ -98,6 +98,7 @@ class Screen:
     """A screen that shows nothing: for the Python functions, and for cells that end in a semicolon."""
 
     draws = False  # whether pictures can be shown
+    _queues = False  # whether a free key is waited for
 
     def status(self, word: str) -> None:
         """What is being done now: linking, writing, checking, repairing, running."""
@@ -137,10 +138,18 @@ class Screen:
 
     def event(self, event: Event, *, draft: bool = False) -> None:
         """Show what came from the gateway."""
-        if isinstance(event, Text):
+        if isinstance(event, Waiting):
+            self._queues = True
+            self.queued(f"waiting for a free key: place {event.position}, about {event.eta:.0f} s", event)
+        elif isinstance(event, Text):
+            if self._queues:
+                self._queues = False
+                self.status("writing")
             (self.draft if draft else self.write)(event.text)
-        elif isinstance(event, Waiting):
-            self.status(f"waiting for a free key: place {event.position}, about {event.eta:.0f} s")
+
+    def queued(self, words: str, event: Waiting) -> None:  # noqa: ARG002 - for screens that show the place by itself
+        """A free key is waited for, until the next status or piece of text."""
+        self.status(words)
 
 
 class BatchScreen(Screen):

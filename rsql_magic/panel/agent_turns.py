@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from rsql_magic import prompts
 from rsql_magic.context import known_names
 from rsql_magic.display import usage_line
@@ -41,6 +43,7 @@ _ENDS = {"ran": "it ran", "failed": "it failed", "stopped": "the analyst stopped
 _OUTPUT_TOKENS, _EACH_OUTPUT = 3_000, 1_000  # of all outputs that go back, of one
 _MOST_RESULTS = 50
 _LONGEST_ERROR = 4_000  # characters
+_LARGEST_UNDO = 4_000_000  # bytes; a view keeps a million characters
 _UNWATCHED = ("%%R",)  # languages whose cells run outside of Python
 
 
@@ -215,12 +218,16 @@ class AgentTurns:
                 self.net.arm(change.source, {each.kind for each in change.effects} | more)
         return [change.id for change in chosen]
 
-    def decided(self, pair: MessagePair, states: Mapping[str, str]) -> None:
-        """Note what became of changes, for the conversation.
+    def decided(self, pair: MessagePair, states: Mapping[str, str], undo: Mapping[str, Any] | None = None) -> None:
+        """Note what became of changes, for the conversation, and what takes them back: empty for nothing any more.
 
         Raises:
-            BadInput: A state that there is not.
+            BadInput: A state that there is not, or more than is kept of what takes them back.
         """
+        if undo is not None:
+            if not isinstance(undo, dict) or len(msgspec.json.encode(undo)) > _LARGEST_UNDO:
+                raise BadInput("What takes the changes back cannot be kept.", hint="Undo them before the page is left.")
+            pair.undo = undo or None
         if unknown := set(states.values()) - set(STATES):
             raise BadInput(f"There is no state {', '.join(sorted(unknown))!r}.", hint="Reload the page.")
         pair.changes = tuple({**each, "state": states.get(each["id"], each["state"])} for each in pair.changes)

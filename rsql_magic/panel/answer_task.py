@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import contextvars
 import signal
+import sys
 import threading
+import time
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rsql_magic.answers import BUSY, check_in_r, cited
 from rsql_magic.context import reads_r
 from rsql_magic.display import Screen, usage_line
-from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, NoQuery, QueryFailed, RsqlError, Stopped
-from rsql_magic.gateway import LIKELIEST, VARIED, Stop, Waiting, blocks_of
+from rsql_magic.errors import (
+    AnswerCut,
+    BadInput,
+    GatewayError,
+    GatewayUnreachable,
+    NoQuery,
+    QueryFailed,
+    RsqlError,
+    Stopped,
+)
+from rsql_magic.gateway import LIKELIEST, RUN_AGAIN, VARIED, Stop, blocks_of
 from rsql_magic.panel import messages, outputs
 from rsql_magic.panel.attachments import Attachments, with_pieces
 from rsql_magic.panel.kept.making import of_code, of_result
@@ -26,12 +38,12 @@ from rsql_magic.sql import count_tokens
 from rsql_magic.text2sql import Verified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Context, Piece
-    from rsql_magic.gateway import Chat, Event
+    from rsql_magic.gateway import Chat, Waiting
     from rsql_magic.panel.chat_panel import ChatPanel
     from rsql_magic.panel.kept.artifacts import NewArtifact
     from rsql_magic.panel.messages import Mention, SlashCommand
@@ -116,6 +128,8 @@ class AnswerTask:
             self.pair.request_id = error.request_id
             if self.pair.pictures and error.status in _NOT_UNDERSTOOD:
                 trouble["hint"] = f"{error.hint} Perhaps the model sees no pictures: choose one that does.".strip()
+        if isinstance(error, AnswerCut) and self.pair.answer and error.hint in {"", RUN_AGAIN}:
+            trouble["hint"] = "What had come is kept."
         if isinstance(error, QueryFailed) and error.sql:
             trouble["sql"], self.pair.answer = error.sql, ""
         self.pair.state, self.pair.error = "failed", trouble
@@ -411,13 +425,9 @@ class _PanelScreen(Screen):
         self._pair.status = word
         self._push("status", status=word)
 
-    # Show what came from the gateway; a place in the queue is shown as such.
-    def event(self, event: Event, *, draft: bool = False) -> None:
-        if isinstance(event, Waiting):
-            self._pair.status = f"waiting for a free key: place {event.position}, about {event.eta:.0f} s"
-            self._push("status", status=self._pair.status, place=event.position, eta=event.eta)
-        else:
-            super().event(event, draft=draft)
+    def queued(self, words: str, event: Waiting) -> None:
+        self._pair.status = words
+        self._push("status", status=words, place=event.position, eta=event.eta)
 
     def write(self, text: str) -> None:
         if not self._pair.answer and self._pair.status:
@@ -478,10 +488,10 @@ class MainThread:
             return work()
         begun, done = threading.Event(), Future[T]()
         self._loop.add_callback(_carry_out, work, begun, done)
-        announced, spent = False, 0.0
+        announced, since = False, time.monotonic()
         while not begun.wait(0.05):  # seconds between two looks at whether the user gave up
-            spent += 0.05
-            gave_up = stopped()
+            # By the clock: a cell that often lets the interpreter go, and takes it again, leaves others few turns.
+            spent, gave_up = time.monotonic() - since, stopped()
             if (gave_up or (patience is not None and spent >= patience)) and done.cancel():
                 raise Stopped("Stopped.") if gave_up else TimeoutError
             if not announced and spent >= 0.2:
@@ -495,6 +505,31 @@ class MainThread:
             work()
         else:
             self._loop.add_callback(work)
+
+
+_turns = threading.Lock()
+_takers: list[float] = []  # what the interval was before, for each panel that is open
+_TURN = 1e-4  # seconds after which a thread that waits for the interpreter asks for it; Python's own is 5 ms
+
+
+@contextmanager
+def taking_turns() -> Iterator[None]:
+    """Have threads get their turn beside a cell that runs, until the end of the block.
+
+    A cell that lets the interpreter go every millisecond or two, as one does that looks at files, has it again before a
+    thread that waits for it is awake, so that an answer stands still: the convoy effect (https://bugs.python.org/issue7946).
+    A thread that has waited for longer than the interval asks for its turn, and gets it.
+    """
+    with _turns:
+        _takers.append(sys.getswitchinterval())
+        sys.setswitchinterval(_TURN)
+    try:
+        yield
+    finally:
+        with _turns:
+            before = _takers.pop()
+            if not _takers:
+                sys.setswitchinterval(before)
 
 
 def _carry_out(work: Callable[[], T], begun: threading.Event, done: Future[T]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from rsql_magic.answers import ERROR_QUESTIONS
 from rsql_magic.context import reads_r
 from rsql_magic.display import Screen, fenced, usage_line
 from rsql_magic.errors import BadInput, RsqlError
-from rsql_magic.gateway import Stop, Waiting, blocks_of
+from rsql_magic.gateway import Stop, blocks_of
 from rsql_magic.panel.outputs import as_cell
 from rsql_magic.panel.questions import Outdated
 from rsql_magic.panel.threads import new_id
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview
-    from rsql_magic.gateway import Event
+    from rsql_magic.gateway import Waiting
     from rsql_magic.panel.chat_panel import ChatPanel
+    from rsql_magic.panel.failed_cell import FailedCell
 
 _SENTENCES = {"fix": "what was wrong", "change": "what you changed"}
 _INSTRUCTED = "Change the code below: {instruction}. Write all of it anew, in one block of code."
@@ -34,49 +34,10 @@ _MAGIC = re.compile(r"%%(\w+)[^\n]*\n?")
 _LANGUAGES = {"R": "r", "sql": "sql", "sql_ai": "sql", "bigquery": "sql"}  # of a cell by its magic; else Python
 _PATIENCE = 2.0  # seconds to wait for the main thread where R's objects would be good to have
 _MOST_PREVIEWS = 8  # a view has one
-_LONGEST_ERROR = 10_000  # characters
 
 
 class NoChange(RsqlError):
     """The model proposed nothing that could be put into the cell."""
-
-
-@dataclass(frozen=True)
-class FailedCell:
-    """A cell as it was when it failed, and what its output says of that."""
-
-    source: str
-    name: str  # of the error's class
-    value: str  # its message
-
-    @classmethod
-    def read(cls, given: Any) -> FailedCell | None:
-        """What a view tells of a cell; None where it tells nothing.
-
-        Raises:
-            BadInput: It is not an object of three texts.
-        """
-        if given is None:
-            return None
-        told = given if isinstance(given, dict) else {}
-        texts = [text for name in ("source", "name", "value") if isinstance(text := told.get(name), str)]
-        if len(texts) != 3:
-            raise BadInput("The panel did not understand what is told of a cell.", hint="Reload the page.")
-        return cls(texts[0], texts[1][:200], texts[2][:_LONGEST_ERROR])
-
-    def into(self, snapshot: NotebookSnapshot) -> NotebookSnapshot:
-        """The notebook as it was when this cell was the last that ran."""
-        others = [cell for cell in snapshot.cells if cell != self.source]
-        return replace(snapshot, cells=[*others, self.source], error=self._error(snapshot.error))
-
-    # The exception itself says more than its text, where it is still the last one.
-    def _error(self, last: BaseException | str | None) -> BaseException | str:
-        with suppress(Exception):  # the text of other people's errors raises anything
-            if isinstance(last, str) and last.strip() and last.strip() in self.value:
-                return last
-            if isinstance(last, BaseException) and (type(last).__name__, str(last)) == (self.name, self.value):
-                return last
-        return f"{self.name}: {self.value}"
 
 
 @dataclass(frozen=True)
@@ -223,6 +184,7 @@ class CellChanges:
                 )
         finally:
             self._running.pop(number, None)
+            screen.status("")
         if answer.ended_by is not None:
             raise answer.ended_by
         return {**change.proposed(answer), "footer": usage_line(answer.usage, notes=answer.notes)}
@@ -282,11 +244,8 @@ class _ChangeScreen(Screen):
     def status(self, word: str) -> None:
         self._tell(word, None)
 
-    def event(self, event: Event, *, draft: bool = False) -> None:
-        if isinstance(event, Waiting):
-            self._tell(f"waiting for a free key: place {event.position}, about {event.eta:.0f} s", event.position)
-        else:
-            super().event(event, draft=draft)
+    def queued(self, words: str, event: Waiting) -> None:
+        self._tell(words, event.position)
 
     def restart(self, why: str) -> None:
         self.status(why)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic import reports
 from rsql_magic.answers import NotebookCells
 from rsql_magic.display import charts, safe_markdown
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, RsqlError, UnknownName
 from rsql_magic.panel import messages, outputs, uploads
 from rsql_magic.panel.agent_turns import AgentTurns
-from rsql_magic.panel.answer_task import AWAY, MainThread
-from rsql_magic.panel.cell_changes import CellChange, CellChanges, FailedCell
+from rsql_magic.panel.answer_task import AWAY, MainThread, taking_turns
+from rsql_magic.panel.cell_changes import CellChange, CellChanges
 from rsql_magic.panel.conversations import Conversations
+from rsql_magic.panel.failed_cell import FailedCell
 from rsql_magic.panel.file_requests import FileRequests
 from rsql_magic.panel.kept.making import of_outputs
 from rsql_magic.panel.questions import Message, Questions
@@ -78,6 +81,8 @@ class ChatPanel:
         self.turns = AgentTurns(self)
         self.uploads = uploads.Uploads()
         self._slow = ThreadPoolExecutor(8, thread_name_prefix="rsql-panel")
+        self._while_open = ExitStack()
+        self._while_open.enter_context(taking_turns())
         self._widget: Any = None
         self._keep = keep
         self._transcript: Any = None
@@ -166,6 +171,7 @@ class ChatPanel:
         if self._owns_threads:
             self.threads.close()
         self._slow.shutdown(wait=False, cancel_futures=True)
+        self._while_open.close()
         if self._widget is not None:
             self._widget.close()
 
@@ -257,8 +263,10 @@ class _Conversing:
         return {"exchanges": [pair.as_dict() for pair in pairs], "earlier": found.earlier}
 
     # The conversations that are kept, those of this notebook first; of a search, those that hold its words.
-    def kept(self, *, words: str = "") -> dict[str, Any]:
-        return self._panel.threads.reader.listed(words, self._panel.threads.of_cells)
+    def kept(self, *, words: str = "", further: Any = None) -> dict[str, Any]:
+        from rsql_magic.panel.kept.search import Rest
+
+        return self._panel.threads.reader.listed(words, self._panel.threads.of_cells, Rest.read(further))
 
     # The notebook has another name now.
     def moved(self, *, path: str, cells: Sequence[str] = ()) -> None:
@@ -335,7 +343,9 @@ class _Conversing:
             stats = self._panel.assistant.locator.gateway.get("stats", timeout=5.0)
         except GatewayError:
             return {}
-        return {"limits": stats.get("limits") or {}, "cost": stats.get("cost") or {}} if isinstance(stats, dict) else {}
+        if not isinstance(stats, dict):
+            return {}
+        return {"limits": reports.nearest_limits(stats), "cost": stats.get("cost") or {}}
 
 
 class _Writing:
@@ -447,7 +457,8 @@ class _Answers:
     def chart(self, *, thread: str, exchange: str, png: bool = False) -> dict[str, Any]:
         if (drawing := self._pair(thread, exchange).drawing) is None:
             return {}
-        return {"image": charts.bundle(drawing).get("image/png", "")} if png else {"spec": drawing}
+        shown = {"image": charts.bundle(drawing).get("image/png", "")} if png else {"spec": drawing}
+        return {"description": drawing.get("description", "chart"), **shown}
 
     # Formulas as MathML, in their order; pairs of TeX and whether it is a block.
     def formulas(self, *, tex: list[list[Any]]) -> dict[str, Any]:
@@ -488,9 +499,9 @@ class _Doing:
         return {"changes": self._panel.turns.release(self._pair(thread, exchange), changes, agreed)}
 
     # Note what became of changes: `applied`, `rejected`, `outdated`, `undone`, by their ids.
-    def do_decided(self, *, thread: str, exchange: str, states: dict[str, str]) -> None:
+    def do_decided(self, *, thread: str, exchange: str, states: dict[str, str], undo: Any = None) -> None:
         pair = self._pair(thread, exchange)
-        self._panel.turns.decided(pair, states)
+        self._panel.turns.decided(pair, states, undo)
         self._panel.threads.tell(self._panel.threads.find(thread), pair, "exchange")
 
     # Tell the assistant what came of the cells that were run (`CellResult`); it may propose more.

@@ -6,12 +6,12 @@ from base64 import b64encode
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.answers import as_markdown, sheet_of
 from rsql_magic.display import safe_markdown
 from rsql_magic.errors import BadInput
 from rsql_magic.panel import outputs
 from rsql_magic.panel.kept.artifacts import PIECE
 from rsql_magic.panel.kept.opening import as_code, language_of, value_of
-from rsql_magic.study import as_markdown, sheet_of
 
 if TYPE_CHECKING:
     from rsql_magic.panel.chat_panel import ChatPanel

@@ -9,6 +9,7 @@ import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic import reports
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from rsql_magic.answers import NotebookCells
     from rsql_magic.panel.agent_turns import AgentTurn
-    from rsql_magic.panel.cell_changes import FailedCell
     from rsql_magic.panel.chat_panel import ChatPanel
+    from rsql_magic.panel.failed_cell import FailedCell
     from rsql_magic.panel.threads import Thread
     from rsql_magic.panel.uploads import Picture
     from rsql_magic.sql import Catalog
@@ -187,7 +188,19 @@ class Questions:
 
     def starters(self) -> list[str]:
         """What an empty conversation offers to ask."""
-        return starters(self._panel.snapshot(), self._catalog())
+        if (catalog := self._catalog()) is not None:
+            return starters(self._panel.snapshot(), catalog)
+        name = next(self._assistant.connections.at_hand(self._panel.namespace), "")
+        return starters(self._panel.snapshot(), self._catalog_of(name) if name else None, name)
+
+    def _catalog_of(self, name: str) -> Catalog | None:
+        connections, namespace = self._assistant.connections, self._panel.namespace
+        level = self._assistant.locator.most(self._assistant.settings.privacy)
+        read = partial(connections.catalog_of, name, namespace, level)
+        with suppress(TimeoutError):
+            bound = connections.is_bound(name, namespace)
+            return self._panel.main_thread.call(read, patience=_TYPING_PATIENCE) if bound else read()
+        return None
 
     # Tables of the connection in use; of one that answers only the main thread, when that is free.
     def _catalog(self) -> Catalog | None:

@@ -1,7 +1,7 @@
 """What an empty panel offers to ask: three questions about what is really there, made of names and kinds."""
 
-# No model is asked, and no value is read. A question is sent when it is clicked, as if it had been typed. Those about
-# tables and columns are worded so that the offline model understands them, too.
+# No model is asked, and no value is read. A question is sent when it is clicked, as if it had been typed. Each is one
+# that the offline model understands, too.
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.databases import is_connection, is_frame
+from rsql_magic.databases import is_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from rsql_magic.answers import NotebookSnapshot
     from rsql_magic.sql import Catalog, Table
@@ -21,9 +21,11 @@ _TEXT = ("char", "text", "string", "enum")
 _MOST = 3
 _COUNTED = re.compile(r"(?i)^(year|month|week|day|hour|minute|quarter)$|(^|_)id$")  # numbers that name things
 
+_SMALL_WORDS = frozenset("a an and as at by for from in is of on or per than the to with".split())  # noqa: SIM905
 
-def starters(snapshot: NotebookSnapshot, catalog: Catalog | None) -> list[str]:
-    """Three messages that a person could begin with.
+
+def starters(snapshot: NotebookSnapshot, catalog: Catalog | None, connection: str = "") -> list[str]:
+    """Three messages that a person could begin with; the catalog is of this connection, or of the one in use.
 
     Example:
         >>> from rsql_magic.answers import NotebookSnapshot
@@ -32,19 +34,15 @@ def starters(snapshot: NotebookSnapshot, catalog: Catalog | None) -> list[str]:
     """
     frames = sorted(name for name, value in snapshot.namespace.items() if not name.startswith("_") and is_frame(value))
     about_frames = iter([text for name in frames for text in _of_frame(name, snapshot.namespace[name])])
-    about_tables = iter([text for table in catalog or () if table.name not in frames for text in _of_table(table)])
+    tables = [table for table in catalog or () if table.name not in frames]
+    query = f"/sql {connection}".rstrip()
+    about_tables = iter([f"{query} {text}" for table in tables for text in _of_table(table)])
     offers = ["/explain"] if snapshot.error is not None else []
     for questions in (about_frames, about_tables, about_frames, about_tables, about_frames):
         offers += islice(questions, 1)
-    if catalog is None:
-        offers += [f"Which tables are in @{name}?" for name in _named(snapshot, is_connection)][:1]
     if any(str(cell).strip() for cell in snapshot.cells):
         offers.append("What does this notebook do so far?")
     return [*offers, "Describe what this notebook holds", "/help", "What can I ask here?"][:_MOST]
-
-
-def _named(snapshot: NotebookSnapshot, kind: Callable[[Any], bool]) -> list[str]:
-    return sorted(name for name, value in snapshot.namespace.items() if not name.startswith("_") and kind(value))
 
 
 def _of_frame(name: str, frame: Any) -> Iterator[str]:
@@ -52,11 +50,16 @@ def _of_frame(name: str, frame: Any) -> Iterator[str]:
     from pandas.api.types import is_numeric_dtype
 
     kinds = {str(column): kind for column, kind in getattr(frame, "dtypes", {}).items()} if _is_pandas(frame) else {}
-    plain = {column: is_numeric_dtype(kind) for column, kind in kinds.items() if column.isidentifier()}
+    plain = {column: is_numeric_dtype(kind) for column, kind in kinds.items() if _reads_as_name(column)}
     number = next((column for column, numeric in plain.items() if numeric and not _COUNTED.search(column)), "")
     words = next((column for column, numeric in plain.items() if not numeric), "")
     if number and words:
         yield f"What is the mean of {number} in @{name} by {words}?"
+
+
+# Whether a name can stand in a sentence without quotes.
+def _reads_as_name(name: str) -> bool:
+    return name.isidentifier() and name.lower() not in _SMALL_WORDS
 
 
 def _is_pandas(frame: Any) -> bool:
@@ -64,7 +67,7 @@ def _is_pandas(frame: Any) -> bool:
 
 
 def _of_table(table: Table) -> Iterator[str]:
-    plain = [column for column in table.columns if column.name.isidentifier()]
+    plain = [column for column in table.columns if _reads_as_name(column.name)]
     words = next(
         (
             column.name
@@ -74,5 +77,5 @@ def _of_table(table: Table) -> Iterator[str]:
         "",
     )
     if words:
-        yield f"/sql Number of {table.name} by {words}, highest first, as a bar chart"
-    yield f"/sql How many {table.name} are there?"
+        yield f"Number of {table.name} by {words}, highest first, as a bar chart"
+    yield f"How many {table.name} are there?"

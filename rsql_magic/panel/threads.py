@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rsql_magic.gateway import Chat
-    from rsql_magic.panel.cell_changes import FailedCell
+    from rsql_magic.panel.failed_cell import FailedCell
     from rsql_magic.panel.uploads import Picture
     from rsql_magic.text2sql import Verified
 
@@ -70,13 +70,15 @@ class MessagePair:
     about: FailedCell | None = None  # the cell whose error it is about
     changes: tuple[Mapping[str, Any], ...] = ()  # of the notebook that are proposed: `Change.as_dict`, and ``state``
     agent: Mapping[str, Any] | None = None  # of a turn of the assistant: what its budget was and is (`AgentTurn`)
+    undo: Mapping[str, Any] | None = field(default=None, repr=False)  # what a view needs to take applied changes back
     id: str = field(default_factory=new_id)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a view."""
         names = ("id", "question", "answer", "state", "task", "by", "status", "footer", "model", "requested_model")
         more = ("at", "request_id", "rating", "sources", "citations", "problems", "notes", "error", "result")
-        about, of_agent = asdict(self.about) if self.about else None, {"changes": self.changes, "agent": self.agent}
+        about = asdict(self.about) if self.about else None
+        of_agent = {"changes": self.changes, "agent": self.agent, "undo": self.undo}
         return {name: getattr(self, name) for name in (*names, *more)} | {"about": about} | of_agent
 
     @property
@@ -88,7 +90,15 @@ class MessagePair:
         wrong = f"*{self.error['message']}*" if self.error else ""
         stopped = INTERRUPTED if self.state == "stopped" else ""
         asked = "\n".join(f"> {line}".rstrip() for line in self.question.splitlines())
-        return "\n\n".join(part for part in (asked, query, table, self.answer.strip(), drawn, stopped, wrong) if part)
+        said = (asked, query, table, self.answer.strip(), *map(_changed, self.changes), drawn, stopped, wrong)
+        return "\n\n".join(part for part in said if part)
+
+
+# A change of the notebook that was proposed, and what became of it.
+def _changed(change: Mapping[str, Any]) -> str:
+    language = "python" if change["type"] == "code" else "markdown"
+    title = f"**{change['title']}** ({change['state']}): {change['reason']}"
+    return f"{title}\n\n{fenced(change['source'], language)}"
 
 
 def _table(result: Mapping[str, Any]) -> str:
@@ -231,7 +241,7 @@ class Thread:
         """The whole conversation as plain values for an export."""
         pairs = [pair.as_dict() | {"chart": pair.drawing} for pair in self.pairs]
         for pair in pairs:
-            del pair["status"]
+            del pair["status"], pair["undo"]
         return {"title": self.name, "pairs": pairs}
 
     @property

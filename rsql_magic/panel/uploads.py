@@ -116,7 +116,7 @@ class Uploads:
         if at + len(piece) < arriving.size:
             return False
         try:
-            arriving.path.hardlink_to(arriving.draft)  # unlike a rename, it fails where there is a file by now
+            _put(arriving.draft, arriving.path)
         except FileExistsError:
             raise BadInput(f"There is a file {file} by now.", hint="Drop it again.") from None
         finally:
@@ -127,6 +127,21 @@ class Uploads:
         """Forget a file that did not arrive whole."""
         if (arriving := self._arriving.pop(file, None)) is not None:
             arriving.draft.unlink(missing_ok=True)
+
+
+def _put(draft: Path, path: Path) -> None:
+    """Give a file its name where there is none of that name; a rename would take the place of one."""
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, as network drives and FAT are
+        with draft.open("rb") as source, path.open("xb") as copy:
+            try:
+                shutil.copyfileobj(source, copy)
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
 
 
 def _full(name: str) -> BadInput:

@@ -291,6 +291,16 @@ class Page:
         self.context.close()
 
 
+def answered(box, turns, text):
+    """Type a question into a panel and send it; its turn, once the answer has ended."""
+    box.fill(text)
+    box.press("Escape")
+    box.press("Enter")
+    turn = turns.filter(has_text=text).last
+    turn.locator(".rsql-bar").wait_for(timeout=30_000)
+    return turn
+
+
 AXE = Path(__file__).parents[2] / "build" / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -332,10 +342,11 @@ class Town:
 
     Attributes:
         folder: Where the notebooks are.
+        gateway: URL of the gateway.
     """
 
-    def __init__(self, provider, folder, lab, browser):
-        self.provider, self.folder, self.lab, self.browser = provider, folder, lab, browser
+    def __init__(self, provider, folder, gateway, lab, browser):
+        self.provider, self.folder, self.gateway, self.lab, self.browser = provider, folder, gateway, lab, browser
         self._pages = {}
 
     def page(self, front_end, name="", cells=()):
@@ -353,6 +364,6 @@ class Town:
 
 @contextmanager
 def servers(folder):
-    """A provider, and a JupyterLab whose notebooks are in this folder."""
+    """A provider, and a gateway and a JupyterLab whose notebooks are in this folder."""
     with provider() as running, gateway(folder, running.url) as (url, _), jupyterlab(folder, url) as lab:
-        yield running, folder, lab
+        yield running, folder, url, lab

@@ -194,10 +194,8 @@ def test_what_was_not_seen_is_caught_when_it_runs_and_stop_stops_a_cell(doing, t
 
 def test_beside_the_notebook_it_is_the_same(doing, town):
     """The sidebar has the same view; it changes the same cells."""
-    town.provider.answers |= {"beside": (AGAIN.replace("after 3", "after 1"), 0.0)}
-    doing.page.evaluate("() => { window.jupyterapp.commands.execute('rsql:open'); }")
-    side = doing.page.locator(".rsql-sidebar .rsql-panel")
-    side.wait_for()
+    town.provider.answers |= {"task was": ("Enough.", 0.0), "beside": (AGAIN.replace("after 3", "after 1"), 0.0)}
+    side = beside(doing)
     side.get_by_role("button", name="Do it in the notebook instead of answering", exact=True).click()
     side.get_by_label("Message", exact=True).fill("Do it beside")
     side.get_by_label("Message", exact=True).press("Enter")
@@ -209,3 +207,43 @@ def test_beside_the_notebook_it_is_the_same(doing, town):
     expect(doing.cells.nth(1).locator(".jp-OutputArea-output").first).to_contain_text("1")
     made.get_by_role("button", name="Undo", exact=True).click()
     expect(doing.cells).to_have_count(before)
+
+
+def test_changes_are_taken_back_after_a_reload_where_the_notebook_is_still_as_they_left_it(doing, town):
+    town.provider.answers |= {"task was": ("Enough.", 0.0), "beside": (AGAIN.replace("after 3", "after 1"), 0.0)}
+    before, count = doing.bytes(), doing.cells.count()
+
+    def applied_and_reloaded(changed=""):
+        side = beside(doing)
+        does = side.get_by_role("button", name="Do it in the notebook instead of answering", exact=True)
+        if does.get_attribute("aria-pressed") == "false":
+            does.click()
+        side.get_by_label("Message", exact=True).fill("Do it beside once more")
+        side.get_by_label("Message", exact=True).press("Enter")
+        side.locator(".rsql-changes").last.get_by_role("button", name="Apply", exact=True).click()
+        expect(doing.cells).to_have_count(count + 1)
+        side.locator(".rsql-changes").last.get_by_role("button", name="Undo", exact=True).wait_for()
+        if changed:
+            doing.cells.nth(1).locator(".cm-content").click()
+            doing.page.keyboard.press("Control+End")
+            doing.page.keyboard.insert_text(changed)
+        doing.bytes()  # saved
+        doing.page.reload()
+        doing.page.wait_for_function(panel_lab.CONNECTED, timeout=60_000)
+        return beside(doing).locator(".rsql-changes").last
+
+    made = applied_and_reloaded()
+    made.get_by_role("button", name="Undo", exact=True).click()
+    made.get_by_text("The notebook is as it was.").wait_for()
+    expect(doing.cells).to_have_count(count)
+    assert doing.bytes() == before
+    made = applied_and_reloaded("  # mine")
+    made.get_by_text("This can no longer be taken back: its cells have changed since").wait_for()
+    expect(made.get_by_role("button", name="Undo", exact=True)).to_have_count(0)
+
+
+def beside(doing):
+    doing.page.evaluate("() => { window.jupyterapp.commands.execute('rsql:open'); }")
+    side = doing.page.locator(".rsql-sidebar .rsql-panel")
+    side.wait_for()
+    return side

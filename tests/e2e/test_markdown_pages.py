@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 from markdown_replies import reply
 
-from rsql_magic.answers import Answer
+from rsql_magic.answers import Answer, Study
+from rsql_magic.answers.study.sheet import Card, Sheet
 from rsql_magic.display import listing
 from rsql_magic.errors import NoQuery
-from rsql_magic.study import Study
-from rsql_magic.study.sheet import Card, Sheet
 from rsql_magic.text2sql import SQLResult
 from rsql_magic.text2sql.results import Attempt
 

@@ -23,11 +23,6 @@ import pandas as pd
 flights = pd.DataFrame({"origin": ["JFK", "LGA", "EWR"], "n": [3, 2, 1]})
 """
 PANEL = "import rsql_magic\nrsql_magic.ChatPanel()"
-DRAGGED = """node => {
-  const dataTransfer = new DataTransfer();
-  node.dispatchEvent(new DragEvent("dragstart", { dataTransfer }));
-  return dataTransfer.getData("text/plain");
-}"""
 ATTACKS = Path(__file__).parents[1] / "rsql_magic" / "markdown_cases" / "attacks.jsonl"
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 RICH = """\
@@ -232,6 +227,16 @@ def test_r_is_previewed_sent_and_checked_alike(beside_r, provider, tmp_path):
     assert page.errors == []
 
 
+# Both ends of the way are seldom in view at once, so the mouse is left out.
+DROPPED_ON = """(target, row) => {
+  const { left, top } = target.getBoundingClientRect();
+  const place = { clientX: left + 9, clientY: top + 9 };
+  const drag = { dataTransfer: new DataTransfer(), bubbles: true, cancelable: true, ...place };
+  row.dispatchEvent(new DragEvent("dragstart", drag));
+  for (const name of ["dragenter", "dragover", "drop"]) target.dispatchEvent(new DragEvent(name, drag));
+}"""
+
+
 def test_a_query_is_shown_with_its_rows_and_chart_and_saved(chat, provider):
     chart = '```json\n{"chart": "bar", "x": "origin", "y": "n"}\n```'
     provider.answers["bars"] = (f"```sql\nSELECT origin, n FROM flights ORDER BY n\n```\nBusiest last.\n{chart}", 0.0)
@@ -259,9 +264,13 @@ def test_a_query_is_shown_with_its_rows_and_chart_and_saved(chat, provider):
     files.get_by_role("button", name=re.compile(r"^Pin .*\.sql$")).press("Enter")
     files.get_by_role("button", name=re.compile(r"^Unpin .*\.sql$")).wait_for()
     row = files.locator("li").filter(has_text=".parquet")
-    assert "rsql_magic.artifact(" in row.evaluate(DRAGGED)
+    made.locator(".cm-content").scroll_into_view_if_needed()
+    made.locator(".cm-content").evaluate(DROPPED_ON, row.element_handle())
+    opening = chat.page.locator(".jp-Notebook .jp-CodeCell").filter(has_text="rsql_magic.artifact(")
+    expect(opening).to_have_count(1)
+    expect(made).to_contain_text("rsql_magic.artifact(")
     files.get_by_role("button", name=re.compile(r"^Insert .*\.parquet$")).press("Enter")
-    chat.page.locator(".jp-Notebook .jp-CodeCell").filter(has_text="rsql_magic.artifact(").wait_for()
+    expect(opening).to_have_count(2)
     chat.panel.get_by_label("More").click()
     chat.panel.get_by_text("Files of this conversation").click()
     files.get_by_role("button", name=re.compile(r"^Open .*\.parquet$")).press("Enter")
@@ -505,8 +514,7 @@ def beside_r(real_r, browser, lab, folder):
 def test_two_panels_and_two_notebooks_do_not_mix(chat, other, provider):
     first, second = other.page.locator(".rsql-panel").first, other.page.locator(".rsql-panel").last
     for panel, text in ((first, "said in one panel"), (second, "said in another panel")):
-        panel.get_by_label("New conversation").first.click()
-        panel.locator(".rsql-title").filter(has_text="New conversation").wait_for()
+        panel.get_by_label("New conversation").first.click()  # and what is sent at once is sent there
         panel.get_by_label("Message", exact=True).fill(text)
         panel.get_by_label("Message", exact=True).press("Enter")
         panel.locator(".rsql-turn .rsql-bar").wait_for()
@@ -549,6 +557,8 @@ def test_a_reload_and_a_new_kernel_keep_the_conversation(chat, provider):
 
 def test_conversations_are_found_renamed_opened_and_deleted_by_keyboard(chat, provider):
     page, panel = chat.page, chat.panel
+    chat.type_cell("from rsql_magic.panel.kept import search\nsearch._MOST = 1")
+    chat.ask("Say something that is older")
     panel.get_by_label("New conversation").first.click()
     panel.locator(".rsql-title").filter(has_text="New conversation").wait_for()
     chat.ask("Remember the word capybara")
@@ -575,7 +585,10 @@ def test_conversations_are_found_renamed_opened_and_deleted_by_keyboard(chat, pr
     sheet.get_by_role("button", name="Open Remember the word capybara").wait_for()
     panel_lab.accessible(page, ".rsql-sheet")
     search.fill("capybara")
+    sheet.get_by_text("1 conversation, and not all are looked through yet.", exact=True).wait_for()
+    sheet.get_by_role("button", name="Search further").press("Enter")
     sheet.get_by_text("1 conversation", exact=True).wait_for()
+    expect(sheet.get_by_role("button", name="Search further")).to_have_count(0)
     sheet.get_by_role("button", name="Rename").press("Enter")
     sheet.get_by_label("Name of the conversation").fill("Rodents")
     sheet.get_by_label("Name of the conversation").press("Enter")
@@ -672,7 +685,21 @@ def test_a_limit_and_a_gateway_that_is_down_are_told_and_can_be_tried_again(othe
         turn = page.ask("four")
         expect(turn.locator(".rsql-trouble")).to_contain_text("No gateway answers")
         port = int(url.split(":")[2].split("/")[0])
-        with panel_lab.gateway(tmp_path, provider.url, port=port):
+        with panel_lab.gateway(tmp_path, provider.url, port=port) as (_, dying):
             turn.get_by_label("Try again").click()
             page.turns.last.locator(".rsql-said p").filter(has_text="An answer in some words.").wait_for()
+            # It dies in the middle of an answer.
+            turn = page.ask("slowly", wait=False)
+            turn.locator(".rsql-said p").filter(has_text="word word").wait_for()
+            dying.kill()
+            expect(turn.locator(".rsql-trouble")).to_contain_text("The answer broke off")
+            expect(turn.locator(".rsql-said p")).to_contain_text("word word")
+        with panel_lab.gateway(tmp_path, provider.url, port=port):
+            turn.get_by_role("button", name="Have the answer gone on with").click()
+            page.turns.last.filter(has_text="Go on exactly where your answer broke off").wait_for()
+            page.turns.last.locator(".rsql-said p").filter(has_text="An answer in some words.").wait_for()
+            expect(turn.locator(".rsql-said p")).to_contain_text("word word")
+        before = provider.asked[-1]["messages"][-2]
+        assert before["role"] == "assistant"
+        assert before["content"].startswith("word word")
     page.type_cell(f"%rsql connect {gateway} --token-from T")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import re
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from e2e import panel_lab, xss
-from e2e.conftest import TOKEN
+from e2e.conftest import TOKEN, wait_until
 from playwright.sync_api import expect
 
 FLIGHTS = 'import pandas as pd\nflights = pd.DataFrame({"origin": ["JFK", "LGA", "EWR"], "n": [3, 2, 1]})'
@@ -61,12 +66,7 @@ class Side:
         self.page.evaluate(opened, path)
 
     def ask(self, text):
-        self.box.fill(text)
-        self.box.press("Escape")
-        self.box.press("Enter")
-        turn = self.turns.filter(has_text=text).last
-        turn.locator(".rsql-bar").wait_for(timeout=30_000)
-        return turn
+        return panel_lab.answered(self.box, self.turns, text)
 
     def cell(self, code):
         """Type a cell below the last and run it; the place of it."""
@@ -120,6 +120,47 @@ def test_it_is_there_at_once_and_talks_about_the_notebook_beside_it(side, provid
     expect(status).to_contain_text("of 100,000 left / day")
 
 
+@contextmanager
+def all_places_taken(town):
+    """The provider is busy with as many requests as it takes at once, and one more waits for it."""
+    free = threading.Event()
+    town.provider.answers["Hold"] = (lambda _: str(free.wait(60)), 0.0)
+    begun = len(town.provider.asked)
+    body = {"messages": [{"role": "user", "content": "Hold the line."}], "stream": True}
+    ask = partial(httpx.post, f"{town.gateway}v1/chat/completions", json=body, timeout=90, trust_env=False)
+    with ThreadPoolExecutor(9) as others:
+        held = [others.submit(ask, headers={"Authorization": f"Bearer {TOKEN}"}) for _ in range(9)]
+        try:
+            wait_until(lambda: len(town.provider.asked) == begun + 8, 30)
+            yield free.set
+        finally:
+            free.set()
+        assert {each.result().status_code for each in held} == {200}
+
+
+def test_who_waits_for_a_free_key_sees_the_place_in_the_status_bar(side, town, provider):
+    provider.answers["Fix"] = (FIX, 0.0)
+    cell = side.cell("1 / 0")
+    status = side.page.get_by_role("button", name=re.compile("^Chat about the notebook"))
+    with all_places_taken(town) as make_room:
+        side.box.fill("When is it my turn?")
+        side.box.press("Enter")
+        expect(status).to_contain_text("left / day · waiting: place 2")
+        side.turns.last.get_by_text("waiting for a free key: place 2, about").wait_for()
+        make_room()
+        side.turns.last.locator(".rsql-bar").wait_for()
+        expect(status).not_to_contain_text("waiting")
+    with all_places_taken(town) as make_room:
+        side.button("Propose a fix of this cell", cell).click()
+        cell.get_by_text("waiting for a free key: place 2, about").wait_for()
+        expect(status).to_contain_text("waiting: place 2")
+        make_room()
+        side.diff.wait_for()
+        expect(status).not_to_contain_text("waiting")
+    side.button("Accept the change and run the cell").click()  # no error is left for the tests after it
+    expect(side.under.locator("button")).to_have_count(0)
+
+
 def test_while_it_is_hidden_it_does_nothing(side, provider):
     provider.answers["slowly"] = ("word " * 200, 0.02)
     side.box.fill("Answer slowly, please")
@@ -135,7 +176,9 @@ def test_while_it_is_hidden_it_does_nothing(side, provider):
     side.page.wait_for_timeout(2000)
     assert side.page.evaluate("window.done") == 0
     assert [url for url in frames if "rsql" in url] == []
-    side.open()  # what came meanwhile is there
+    # Opened by the status bar, while a cell has the focus and gives it away; what came meanwhile is there.
+    side.page.locator(".jp-Notebook .jp-Cell .cm-content").last.click()
+    side.page.get_by_role("button", name=re.compile("^Chat about the notebook")).click()
     side.turns.last.locator(".rsql-bar").wait_for()
 
 
@@ -280,8 +323,23 @@ def test_a_selection_is_changed_as_told_and_asked_about(side, provider):
     side.page.keyboard.press("Alt+Shift+S")
     expect(side.box).to_have_value("\n```\n    y = 2 * x\n```\n")
     side.box.fill("")
+    # A cell that never ran is found, too, and brings its source.
+    shared = "window.jupyterapp.shell.currentWidget.content.model.sharedModel"
+    side.page.evaluate(f"{shared}.insertCell(0, {{cell_type: 'code', source: 'unsold = 1\\nmore = 2'}}) && null")
+    side.box.press_sequentially("#unso")
+    side.sidebar.get_by_role("option", name="unsold = 1").wait_for()
+    side.box.press("Tab")
+    expect(side.box).to_have_value("\n```\nunsold = 1\nmore = 2\n```\n")
+    side.page.evaluate(f"{shared}.deleteCell(0)")
+    side.box.fill("")
 
 
+# Whether a chart is as wide as the output of its cell, but for the margin that JupyterLab gives it.
+FILLED = """(cell) => {
+  const [output, chart] = [".jp-OutputArea-output:has(svg.marks)", "svg.marks"].map((part) => cell.querySelector(part));
+  const [room, width] = [output, chart].map((node) => node.getBoundingClientRect().width);
+  return width <= room && width > room - 20;
+}"""
 CHART_INK = """(output) => getComputedStyle(output.querySelector("svg.marks text")).fill"""
 
 
@@ -310,8 +368,11 @@ def test_code_in_an_output_is_copied_inserted_and_run_and_its_chart_follows_the_
     told = re.compile("Chartplease by origin. Bar chart of n by origin: 3 values, from 1")
     expect(chart.locator(".vega-embed")).to_have_attribute("aria-label", told)
     expect(outputs.nth(2).locator(".rsql-usage")).to_contain_text("tokens")
-    room = drawn.locator(".jp-OutputArea").bounding_box()["width"]
-    assert 0.5 * room < chart.locator("svg.marks").bounding_box()["width"] <= room
+    for display in ("block", "inline-block"):  # which charts of others set for the page
+        side.page.add_style_tag(content=f".vega-embed {{ display: {display}; }}")
+        for width in (800, 1600, 1150):
+            side.page.set_viewport_size({"width": width, "height": 900})
+            side.page.wait_for_function(FILLED, arg=drawn.element_handle())
     inks = [chart.evaluate(CHART_INK)]
     for theme in ("JupyterLab Dark", "JupyterLab Light"):
         side.page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{theme}'}})")
@@ -346,6 +407,18 @@ def test_hostile_words_do_nothing_in_the_sidebar_and_in_a_diff(side, provider):
     side.button("Reject the change (Esc)").click()
 
 
+AT_THE_END = """() => {
+  const log = document.querySelector(".rsql-sidebar .rsql-log");
+  return log.scrollHeight > log.clientHeight && log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+}"""
+
+
+def test_a_quick_answer_is_followed_to_its_end(side, provider):
+    provider.answers["hastily"] = ("word " * 400, 0.0)
+    side.ask("Answer hastily, please")
+    side.page.wait_for_function(AT_THE_END, timeout=5_000)
+
+
 def test_a_kernel_that_restarts_keeps_what_was_said_and_the_conversation_that_is_read(side, provider):
     provider.answers["quickly"] = ("word " * 400, 0.0)
     side.ask("Answer quickly, please")
@@ -359,6 +432,48 @@ def test_a_kernel_that_restarts_keeps_what_was_said_and_the_conversation_that_is
     side.sidebar.locator(".rsql-banner").wait_for(state="hidden", timeout=30_000)
     side.ask("Are you there?")
     expect(side.turns).to_have_count(turns + 1)  # those of the kernel before it too
+
+
+LONG = """\
+import os
+from rsql_magic.panel.kept.records import written
+from rsql_magic.panel.kept.store import ConversationStore, Head, NewPair
+from rsql_magic.panel.kept.writing import folder_of
+from rsql_magic.panel.threads import MessagePair
+said = [MessagePair(f"Question {n}?", f"Answer {n}.", "done", at=n + 1.0) for n in range(250)]
+store = ConversationStore(folder_of(os.environ))
+pairs = [NewPair(f"long-{n}", written(pair)) for n, pair in enumerate(said)]
+store.write(store.notebook("elsewhere.ipynb"), Head("long", "", "A long one"), pairs)
+store.close()"""
+SEEN = """([log, turn]) => {
+  const [within, seen] = [log, turn].map((node) => node.getBoundingClientRect());
+  return seen.top < within.bottom && seen.bottom > within.top;
+}"""
+
+
+def test_of_a_long_conversation_the_end_comes_first_and_the_rest_when_asked_for(side):
+    side.open()
+    side.cell(LONG)
+    side.sidebar.locator(".rsql-title").click()
+    side.sidebar.get_by_role("menuitem", name="Find and manage all").click()
+    side.button("Open A long one", side.sidebar).click()
+    expect(side.turns).to_have_count(200)
+    side.page.wait_for_function(AT_THE_END)
+    log, first = side.sidebar.locator(".rsql-log"), side.turns.filter(has_text="Question 50?")
+    more = side.button("Show what was said before", side.sidebar)
+    expect(more).to_have_text("Show what was said before (50)")
+    more.press("Enter")
+    expect(side.turns).to_have_count(250)
+    expect(side.turns.first).to_contain_text("Question 0?")
+    expect(more).to_have_count(0)
+    # Who reads stays where the link was, and goes up from there by keyboard.
+    assert side.page.evaluate(SEEN, [log.element_handle(), first.element_handle()])
+    expect(log).to_be_focused()
+    side.page.keyboard.press("Home")
+    side.turns.first.get_by_text("Answer 0.").wait_for()
+    side.sidebar.locator(".rsql-title").click()
+    side.sidebar.locator(".rsql-menu .rsql-thread").first.click()
+    side.turns.filter(has_text="Question 0?").wait_for(state="detached")
 
 
 BARE = """\
@@ -421,7 +536,9 @@ def test_a_notebook_opened_beside_it_has_lost_nothing_and_what_is_typed_outlives
     side.page.wait_for_function(panel_lab.CONNECTED, timeout=60_000)
     provider.answers["in Python"] = ("```python\n1\n```", 0.0)
     side.ask("Say it in Python")
-    assert "has ended" not in side.page.evaluate("window.banners")
+    said = side.page.evaluate("window.banners")  # of a kernel that only starts
+    assert "has ended" not in said
+    assert "is busy" not in said
     for part in (".rsql-composer", ".rsql-code"):  # in a sidebar as narrow as it opens
         assert side.sidebar.locator(part).last.evaluate(OUTSIDE) == []
     language = side.sidebar.locator(".rsql-code figcaption > span").first
@@ -480,15 +597,61 @@ def test_two_pages_show_the_same_conversation_and_a_renamed_notebook_goes_on(sid
     side.ask("And when its file is gone?")
 
 
-def test_notebook_7_has_it_too(town, provider):
+PROPOSAL = """\
+### edit cell 2: the column is called origin <img src=x onerror=window.hacked=1>
+```python
+{mended}
+```
+
+### new cell after 2: keeps the rows in a file
+```python
+flights.to_csv('kept_by_seven.csv')
+```
+"""
+ONE_MORE = "### new cell after 2: their number\n```python\nlen(flights)\n```"
+SAVE_NOTEBOOK = "() => window.jupyterapp.commands.execute('docmanager:save')"
+SAVED = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
+
+
+def test_notebook_7_has_it_too_and_its_cells_are_changed_there(town, provider):
+    provider.answers |= {"task was": (ONE_MORE, 0.0), "Mend it": (PROPOSAL.format(mended=MENDED), 0.0)}
     provider.answers["Fix"] = ("```python\nprint(42)\n```", 0.0)
-    side = Side(town.page("notebook", "seven", [FLIGHTS]))
+    side = Side(town.page("notebook", "seven", [FLIGHTS, MISSPELLED]))
     side.open()
     before = [*side.notebook.errors]  # Notebook's own
     side.ask("How many rows has flights?")
+    page, sidebar = side.page, side.sidebar
+
+    def saved():
+        page.evaluate(SAVE_NOTEBOOK)
+        page.wait_for_function(SAVED)
+        return (town.folder / "seven_notebook.ipynb").read_bytes()
+
+    notebook = saved()
+    side.button("Do it in the notebook instead of answering", sidebar).click()
+    side.box.fill("Mend it")
+    side.box.press("Enter")
+    changes = sidebar.locator(".rsql-changes")
+    changes.get_by_text("origin <img src=x onerror=window.hacked=1>").wait_for()
+    assert page.locator("#jp-right-stack").evaluate(OUTSIDE) == []  # in a sidebar as narrow as it opens
+    changes.get_by_label("Yes, this cell may do that.").check()
+    side.button("Apply and run", changes).click()
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    cells.nth(1).locator(".jp-OutputArea-output", has_text="Name: count").wait_for()
+    changes.last.get_by_text("their number").wait_for()  # what the cells gave went back
+    assert (town.folder / "kept_by_seven.csv").exists()
+    side.button("Apply and run", changes.last).click()
+    cells.nth(2).locator(".jp-OutputArea-output", has_text="3").wait_for()
+    changes.nth(1).get_by_text("The cells have run.").wait_for()
+    for number in (1, 0):
+        side.button("Undo", changes.nth(number)).click()
+        changes.nth(number).get_by_text("The notebook is as it was.").wait_for()
+    assert saved() == notebook
+    assert page.evaluate("window.hacked") is None
+    side.button("Do it in the notebook instead of answering", sidebar).click()
     cell = side.cell("print(43 / 0)")
-    side.button("Propose a fix of this cell").click()
-    side.diff.wait_for()
+    side.button("Propose a fix of this cell", cell).click()
+    side.diff.last.wait_for()
     side.button("Accept the change and run the cell").click()
     cell.locator(".jp-OutputArea-output", has_text="42").wait_for()
     assert side.notebook.errors == before
@@ -511,6 +674,9 @@ def test_what_is_accepted_in_a_read_only_notebook_is_known_to_be_a_copy(town, pr
         side.cell("print(43 / 0)")
         side.button("Propose a fix of this cell").click()
         side.diff.filter(has_text="This notebook is read-only").wait_for()
+        side.open()
+        side.button("Do it in the notebook instead of answering", side.sidebar).click()
+        side.sidebar.get_by_text("This notebook is read-only: nothing in it can be changed.").wait_for()
     finally:
         page.close()
 
@@ -522,7 +688,7 @@ SAVE = "([id, raw]) => window.jupyterapp.serviceManager.settings.save(id, raw)"
 def test_code_is_suggested_while_somebody_types_once_that_is_turned_on(side, town, provider):
     provider.answers["cursor"] = ("upby('origin').sum()", 0.0)
     side.page.evaluate(SAVE, [COMPLETER, json.dumps({"providers": {"@rsql/lab:completion": {"enabled": True}}})])
-    # JupySQL's plugin keeps JupyterLab from drawing any inline completion.
+    # Beside JupySQL's plugin JupyterLab draws no inline completion (docs/panel.md).
     without_plugin = town.folder / "config" / "labconfig" / "page_config.json"
     without_plugin.parent.mkdir(parents=True, exist_ok=True)
     without_plugin.write_text(json.dumps({"disabledExtensions": {"jupysql-plugin": True}}))
@@ -542,16 +708,3 @@ def test_code_is_suggested_while_somebody_types_once_that_is_turned_on(side, tow
         side.page.evaluate(SAVE, [COMPLETER, "{}"])
         without_plugin.unlink()
         page.close()
-
-
-AT_THE_END = """() => {
-  const log = document.querySelector(".rsql-sidebar .rsql-log");
-  return log.scrollHeight > log.clientHeight && log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-}"""
-
-
-@pytest.mark.xfail(reason="Going up by itself, as a browser draws less than it had guessed, is taken for a reader's.")
-def test_a_quick_answer_is_followed_to_its_end(side, provider):
-    provider.answers["hastily"] = ("word " * 400, 0.0)
-    side.ask("Answer hastily, please")
-    side.page.wait_for_function(AT_THE_END, timeout=5_000)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 import pytest
+from e2e import panel_lab
 from simulated_provider import SimulatedProvider
 
 from .real_hub import PROXY, RealHub
@@ -19,12 +20,18 @@ provider = "simulated"
 base_url = "{provider}"
 key = "sk-simulated-provider-key"
 models = ["slow", "dear"]
+[[keys]]
+provider = "scripted"
+base_url = "{talker}"
+key = "sk-scripted"
+models = ["talker"]
 [hub]
 cache_max_age = 1
 admin_groups = ["teachers"]
-instructor_groups = ["instructors"]
+instructor_groups = ["instructors", "tutors"]
 [storage]
 ledger = "sqlite:///rsql.db"
+prompt_keys = ["YSBrZXkgb2YgdGhlIHRlc3RzIHdpdGggMzIgYnl0ZXM="]
 [tenants.stats101]
 models = ["offline", "slow"]
 system_prompt = "Give hints, not solutions."
@@ -35,6 +42,11 @@ GROUPS = {
     "stats101": {"users": ["ada", "bob"]},
     "lab": {"users": ["cyd"], "properties": {"rsql": {"models": ["offline", "dear"], "weight": 2.0}}},
     "capped": {"users": ["dan"], "properties": {"rsql": {"limits": {"requests_per_minute": 3}}}},
+    "course": {
+        "users": ["lin", "tess"],
+        "properties": {"rsql": {"models": ["talker"], "limits": {"requests_per_day": 1000}}},
+    },
+    "tutors": {"users": ["tess"]},
     "teachers": {"users": ["eve"]},
     "everybody": {"users": ["ada", "bob", "cyd", "dan", "fay"]},
 }
@@ -61,10 +73,19 @@ def provider():
 
 
 @pytest.fixture(scope="session")
-def hub(tmp_path_factory, provider):
+def talker():
+    """A provider that answers as a question's words say: see its ``answers``."""
+    with panel_lab.provider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory, provider, talker):
     """The hub, with the gateway as its service and the servers of ada, bob and cyd, and a named one of ada's."""
     assert PROXY.exists(), "scripts/setup.sh test installs configurable-http-proxy"
-    hub = RealHub(tmp_path_factory.mktemp("hub"), RSQL.format(provider=provider.url), GROUPS)
+    hub = RealHub(
+        tmp_path_factory.mktemp("hub"), RSQL.format(provider=provider.url, talker=talker.url), GROUPS, lab=["lin"]
+    )
     try:
         hub.start()
         hub.start_servers("ada", "bob", "cyd", "ada/second")

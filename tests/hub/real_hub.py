@@ -46,6 +46,12 @@ c.Spawner.args = [
     "--ServerApp.jpserver_extensions={{'jupyterlab': False, 'notebook': False, 'jupyter_lsp': False}}",
 ]
 c.Spawner.environment = {{"JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp"}}
+
+def with_jupyterlab(spawner):
+    if spawner.user.name in {lab!r}:
+        spawner.args, spawner.environment = ["--allow-root"], {{}}
+
+c.Spawner.pre_spawn_hook = with_jupyterlab
 c.JupyterHub.services = [{{"name": "tester", "api_token": {tester!r}}}]
 c.JupyterHub.load_roles = [{{
     "name": "tester", "services": ["tester"],
@@ -71,13 +77,14 @@ class RealHub:
         rsql: The text of the gateway's rsql.toml.
         groups: As ``c.JupyterHub.load_groups`` has them.
         base: Path of the hub.
+        lab: Users whose servers have JupyterLab; others' have kernels only, which start sooner.
         options: More for ``configure``.
     """
 
-    def __init__(self, folder, rsql, groups=None, *, base="/", **options):
+    def __init__(self, folder, rsql, groups=None, *, base="/", lab=(), **options):
         self.folder = Path(folder)
         self.base = base
-        self.groups = groups or {}
+        self.groups, self.lab = groups or {}, tuple(lab)
         self.options = options
         self.port, self.hub_port, self.api_port, self.service_port = (free_port() for _ in range(4))
         (self.folder / "rsql.toml").write_text(rsql)
@@ -114,6 +121,7 @@ class RealHub:
                 proxy=str(PROXY),
                 users=users,
                 groups=self.groups,
+                lab=self.lab,
                 home=str(self.folder),
                 tester=TESTER,
                 rsql=str(self.folder / "rsql.toml"),

@@ -17,6 +17,7 @@ from rsql_magic.errors import BudgetSpent
 from rsql_magic.gateway import LLMClient, Stop, TurnBudget
 from rsql_magic.panel.answer_task import MainThread
 from rsql_magic.panel.consent_net import ConsentNet
+from rsql_magic.panel.kept import records
 
 CELLS = [
     {"id": "a", "type": "code", "source": "import pandas as pd", "state": "run [1]"},
@@ -68,6 +69,8 @@ def test_a_proposal_has_a_diff_a_reason_and_what_each_change_would_do(talk, gate
     assert (new["kind"], new["cell"], new["reason"]) == ("add", "b", "keeps the sums")
     assert [effect["kind"] for effect in new["effects"]] == ["files"]
     assert told["agent"]["calls"] == 1
+    exported = talk.panel.markdown
+    assert f"**{new['title']}** (proposed): keeps the sums\n\n```python\n{new['source']}\n```" in exported
     assert "llama" in told["footer"]
 
 
@@ -170,6 +173,30 @@ RESULTS = [
 def results(talk, told, given=RESULTS):
     reply = talk.do("do_results", thread=talk.thread, exchange=told["id"], results=given, notebook=NOTEBOOK)
     return talk.ended(reply["exchange"]["id"]) if "exchange" in reply else reply
+
+
+UNDO = {"before": "0123", "steps": [{"id": "c1", "kind": "edit", "cell": "b", "source": "x", "before": {}}]}
+
+
+def test_what_takes_changes_back_is_kept_here_and_goes_nowhere_else(talk, gateway):
+    gateway.replies = [GOOD]
+    told = do(talk)
+    place = {"thread": talk.thread, "exchange": told["id"]}
+
+    def decided(state, **more):
+        return talk.do("do_decided", states={"c1": state}, **place, **more)
+
+    decided("applied", undo=UNDO)
+    decided("applied")  # as another view says it, which knows nothing of that
+    assert talk.exchanges()[-1]["undo"] == UNDO
+    pair = talk.panel.threads.find(talk.thread).pairs[-1]
+    assert records.read(records.written(pair)).undo == UNDO
+    assert "undo" not in records.outward(records.written(pair))
+    assert "0123" not in talk.do("export", thread=talk.thread, form="json")["text"]
+    assert "cannot be kept" in decided("applied", undo={"steps": "x" * 5_000_000})["error"]["message"]
+    assert "cannot be kept" in decided("applied", undo="x")["error"]["message"]
+    decided("undone", undo={})
+    assert talk.exchanges()[-1]["undo"] is None
 
 
 @pytest.mark.parametrize(("level", "leaves"), [("names", False), ("stats", False), ("sample", True)])

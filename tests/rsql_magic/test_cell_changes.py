@@ -9,7 +9,8 @@ from panel_talk import Loop, Talk, in_thread
 
 from rsql_magic.answers import Answer
 from rsql_magic.panel.answer_task import MainThread
-from rsql_magic.panel.cell_changes import CellChange, FailedCell
+from rsql_magic.panel.cell_changes import CellChange
+from rsql_magic.panel.failed_cell import FailedCell
 
 pytestmark = pytest.mark.usefixtures("without_r")
 

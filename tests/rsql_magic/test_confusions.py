@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 from written_sql import sql
 
+from rsql_magic import load_ipython_extension
 from rsql_magic.answers import unfilled
 from rsql_magic.context import r as rside
 from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery
+from rsql_magic.notebook import loaded
 
 # --- loading and asking in one cell
 
@@ -37,6 +39,18 @@ def test_a_question_in_the_cell_that_loads_the_magics_is_told_why_it_is_not_read
 def test_what_ipython_reads_rightly_runs_in_the_cell_that_loads(shell, rest):
     shell.run(f"%load_ext rsql_magic{rest}")
     shell.run("%unload_ext rsql_magic")
+
+
+def test_magics_that_the_sidebar_loaded_stay_when_a_cell_loads_them(shell, capsys):
+    load_ipython_extension(shell)
+    magics = loaded(shell)
+    shell.run("%load_ext rsql_magic")
+    assert capsys.readouterr().out == ""
+    assert loaded(shell) is magics
+    shell.run("%reload_ext rsql_magic")
+    assert loaded(shell) not in {None, magics}
+    shell.run("%unload_ext rsql_magic")
+    assert loaded(shell) is None
 
 
 # --- {name} and $name

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import threading
 
-import dask
-import dask.dataframe as dd
 import duckdb
-import geopandas as gpd
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-import statsmodels.api as sm
-import statsmodels.formula.api as smf
-from sklearn.compose import make_column_transformer
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from imported_later import Later
 
 from rsql_magic.context import describe, gather
 
+dask, dd, gpd = map(Later, ("dask", "dask.dataframe", "geopandas"))
+sm, smf = map(Later, ("statsmodels.api", "statsmodels.formula.api"))
+compose, ensemble, linear_model, model_selection, pipeline, preprocessing, text_features = (
+    Later(f"sklearn.{part}")
+    for part in (
+        *("compose", "ensemble", "linear_model", "model_selection", "pipeline", "preprocessing"),
+        "feature_extraction.text",
+    )
+)
 pytestmark = pytest.mark.slow
 
 SALES = pd.DataFrame(
@@ -107,19 +105,23 @@ def test_arrows_notes_are_said():
 
 
 MODELS = {
-    "sklearn LinearRegression, not fitted; parameters copy_X=True": LinearRegression,
-    "sklearn RandomForestClassifier, fitted; parameters": lambda: RandomForestClassifier(n_estimators=2).fit(
+    "sklearn LinearRegression, not fitted; parameters copy_X=True": lambda: linear_model.LinearRegression(),  # noqa: PLW0108 - it would be imported
+    "sklearn RandomForestClassifier, fitted; parameters": lambda: ensemble.RandomForestClassifier(n_estimators=2).fit(
         NUMBERS, SALES.sold
     ),
     "sklearn Pipeline, fitted; of StandardScaler, LogisticRegression; parameters verbose=False; features a": (
-        lambda: make_pipeline(StandardScaler(), LogisticRegression()).fit(NUMBERS, SALES.sold)
+        lambda: pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression()).fit(
+            NUMBERS, SALES.sold
+        )
     ),
-    "sklearn Pipeline, not fitted; of StandardScaler, LogisticRegression": lambda: make_pipeline(
-        StandardScaler(), LogisticRegression()
+    "sklearn Pipeline, not fitted; of StandardScaler, LogisticRegression": lambda: pipeline.make_pipeline(
+        preprocessing.StandardScaler(), linear_model.LogisticRegression()
     ),
-    "sklearn GridSearchCV, not fitted; of LogisticRegression": lambda: GridSearchCV(LogisticRegression(), {"C": [1]}),
-    "sklearn ColumnTransformer, fitted; of OneHotEncoder, StandardScaler": lambda: make_column_transformer(
-        (OneHotEncoder(), ["region"]), (StandardScaler(), ["amount"])
+    "sklearn GridSearchCV, not fitted; of LogisticRegression": lambda: model_selection.GridSearchCV(
+        linear_model.LogisticRegression(), {"C": [1]}
+    ),
+    "sklearn ColumnTransformer, fitted; of OneHotEncoder, StandardScaler": lambda: compose.make_column_transformer(
+        (preprocessing.OneHotEncoder(), ["region"]), (preprocessing.StandardScaler(), ["amount"])
     ).fit(SALES),
     "statsmodels OLS, not fitted; formula amount ~ units": lambda: smf.ols("amount ~ units", SALES),
     "statsmodels OLS, not fitted": lambda: sm.OLS(SALES.sold, NUMBERS),
@@ -145,10 +147,10 @@ def test_what_a_model_was_fitted_to_may_be_values():
     visits = pd.DataFrame({"patient": people, "diagnosis": ["flu"] * 97 + ["kuru"] * 3, "weight": range(100)})
     spread = pd.get_dummies(visits[["patient", "diagnosis"]])
     held = {
-        "model": LinearRegression().fit(spread, visits.weight),
+        "model": linear_model.LinearRegression().fit(spread, visits.weight),
         "result": sm.OLS(visits.weight, spread[["diagnosis_flu", "diagnosis_kuru"]].astype(float)).fit(),
-        "words": CountVectorizer().fit(visits.patient),
-        "encoder": OneHotEncoder().fit(visits[["patient"]]),
+        "words": text_features.CountVectorizer().fit(visits.patient),
+        "encoder": preprocessing.OneHotEncoder().fit(visits[["patient"]]),
     }
     for session in (held, {**held, "spread": spread}, {**held, "visits": visits}):
         text = gather("", session, budget=20_000, r=False).text
@@ -159,7 +161,9 @@ def test_what_a_model_was_fitted_to_may_be_values():
 
 def test_a_model_is_read_away_from_the_main_thread():
     texts = []
-    thread = threading.Thread(target=lambda: texts.append(gather("", {"m": LinearRegression()}, r=False).text))
+    thread = threading.Thread(
+        target=lambda: texts.append(gather("", {"m": linear_model.LinearRegression()}, r=False).text)
+    )
     thread.start()
     thread.join()
     assert "not fitted" in texts[0]

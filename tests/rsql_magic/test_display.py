@@ -86,6 +86,8 @@ def test_the_place_in_the_queue_is_shown(published):
     screen = NotebookScreen()
     screen.event(Waiting(4, 6.2))
     assert published[-1][0] == "*waiting for a free key: place 4, about 6 s …*"
+    screen.event(Text("```sql\nSELECT"), draft=True)
+    assert "waiting" not in published[-1][0]
 
 
 def test_a_batch_run_has_one_output(published):

@@ -18,10 +18,10 @@ from many_cases import check_each
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import Origin, Turn, Usage
 from rsql_magic.notebook import loaded
-from rsql_magic.panel import notebook_path
+from rsql_magic.panel import FailedCell, notebook_path
 from rsql_magic.panel.kept import records, sealing, store, writing
 from rsql_magic.panel.kept.sealing import Seal, SealBroken
-from rsql_magic.panel.kept.search import search
+from rsql_magic.panel.kept.search import Rest, search
 from rsql_magic.panel.kept.store import ConversationStore, Head, NewPair
 from rsql_magic.panel.threads import MessagePair
 
@@ -71,6 +71,24 @@ def test_a_new_kernel_shows_at_once_what_was_said_with_its_table_and_goes_on(ker
     second.ask("How many shops is that?", thread=again["thread"])
     assert "Why is that?" in str(gateway.requests[-1]["messages"])  # the model reads the earlier turns again
     con.close()
+
+
+def test_an_error_that_was_explained_is_asked_about_again_after_a_restart(kernels, gateway):
+    gateway.replies = ["There is no such column.", "It is called origin."]
+    first = kernels()
+    cell = {"source": "print(flights.orign)", "name": "AttributeError", "value": "no attribute orign"}
+    asked = first.do("ask", thread=first.thread, text="Explain the error of cell 2", about=cell)
+    first.ended(asked["exchange"]["id"])
+    end(first)
+    second = kernels()
+    told = hello(second)
+    (pair,) = told["exchanges"]
+    assert pair["about"] == cell
+    again = second.do("ask", thread=told["thread"], text=pair["question"], replaces=pair["id"], about=pair["about"])
+    assert second.ended(again["exchange"]["id"])["state"] == "done"
+    sent = gateway.requests[-1]["messages"][-1]["content"]
+    assert "print(flights.orign)" in sent
+    assert "AttributeError" in sent
 
 
 def test_the_latest_conversation_is_shown_and_the_others_are_in_the_list(kernels, gateway):
@@ -193,7 +211,7 @@ threading.Event().wait()
 """
 
 
-def test_what_had_come_before_a_kill_is_there_marked_as_interrupted(kernels, tmp_path, programs):
+def test_what_had_come_before_a_kill_is_there_and_can_be_gone_on_with(kernels, gateway, tmp_path, programs):
     killed = subprocess.Popen(
         [sys.executable, "-c", _KILLED, str(tmp_path / "kept")], stdout=subprocess.PIPE, text=True, env={**os.environ}
     )
@@ -207,6 +225,10 @@ def test_what_had_come_before_a_kill_is_there_marked_as_interrupted(kernels, tmp
     [pair] = hello(kernels())["exchanges"]
     assert (pair["question"], pair["answer"], pair["state"]) == ("What takes long?", "As far as it came ", "stopped")
     assert pair["notes"] == ()
+    again = kernels()
+    gateway.replies = ["and then further."]
+    again.ask("Go on exactly where your answer broke off, without repeating it.")
+    assert "As far as it came  [interrupted]" in str(gateway.requests[-1]["messages"])
 
 
 def test_nothing_that_was_said_can_be_read_in_the_files(kernels, gateway, tmp_path):
@@ -471,6 +493,8 @@ def test_any_pair_is_read_as_it_was_written():
             error=dice.choice([None, {"message": text(), "hint": text(), "retry_after": 4.5}]),
             result=dice.choice([None, {"sql": text(), "rows": [[text(), "1"]], "columns": [{"name": text()}]}]),
             drawing=dice.choice([None, {"mark": "bar", "data": {"values": [{"a": 1.5, "b": None}]}}]),
+            about=dice.choice([None, FailedCell(text(), "KeyError", text())]),
+            undo=dice.choice([None, {"before": text(), "steps": [{"cell": text(), "before": None}]}]),
             turn=Turn(
                 text(),
                 text(),
@@ -533,6 +557,41 @@ def test_a_search_that_takes_long_ends_and_says_so(tmp_path):
     assert not found.whole
     assert 1 <= len(found.hits) < 10
     kept.close()
+
+
+def test_a_search_goes_on_where_it_ended_and_misses_nothing(tmp_path):
+    """However long each go is, and though conversations are changed and begun between two."""
+    dice = random.Random(3)
+    kept = ConversationStore(tmp_path)
+    number = kept.notebook("~/a.ipynb")
+    times = iter(range(1, 10_000))
+
+    def written(name, text):
+        kept.write(number, Head(name, "", f"title {name}"), [NewPair(f"p{next(times)}", b'{"question": "%s"}' % text)])
+
+    for n in range(40):
+        written(f"c{n}", b"word" if n % 3 else b"other")
+    wanted, seen, further = {f"c{n}" for n in range(40) if n % 3}, set(), None
+    for go in range(200):
+        ticks, last = iter(range(1000)), dice.randrange(1, 5)
+        found = search(kept, "word", further=further, seconds=last, clock=lambda ticks=ticks: next(ticks))
+        seen |= {head.id for head, _, _ in found.hits}
+        if (further := found.rest and Rest.read(found.rest.as_list())) is None:
+            break
+        if go < 5:
+            old = f"c{dice.randrange(40)}"
+            written(old, b"word")  # it is the first now, whether it was looked at or not
+            written(f"new{go}", b"word")
+            wanted |= {old, f"new{go}"}
+    assert further is None
+    assert seen == wanted
+    kept.close()
+
+
+@pytest.mark.parametrize("given", [1, [1], ["a", "b", "c"], {"place": 1}])
+def test_where_to_search_further_is_understood_or_refused(given):
+    with pytest.raises(BadInput, match="Search anew"):
+        Rest.read(given)
 
 
 @pytest.fixture

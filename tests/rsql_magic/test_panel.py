@@ -6,7 +6,9 @@ import gzip
 import inspect
 import json
 import re
+import sys
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -15,7 +17,7 @@ from panel_talk import Loop, Talk, in_thread
 
 from rsql_magic.errors import GatewayUnreachable
 from rsql_magic.panel import ChatPanel, widget
-from rsql_magic.panel.answer_task import MainThread
+from rsql_magic.panel.answer_task import MainThread, taking_turns
 from rsql_magic.panel.chat_panel import _REQUESTS, known
 from rsql_magic.panel.threads import MessagePair
 
@@ -127,6 +129,13 @@ def test_help_and_usage_need_no_model(talk, gateway):
     assert gateway.requests == []
 
 
+def test_what_is_left_is_the_groups_where_that_is_nearer(talk, gateway):
+    own = {"minute": {"current": 0, "limit": None, "remaining": None}, "day": {"limit": 9, "remaining": 3}}
+    group = {"minute": {"limit": 100, "remaining": 99}, "day": {"limit": 400, "remaining": 200}}
+    gateway.paths["stats"] = {"limits": own, "shared_limits": group}
+    assert talk.do("quota")["limits"] == {"minute": group["minute"], "day": own["day"]}
+
+
 def test_a_limit_says_when_to_come_back(talk, gateway):
     body = {"error": {"message": "You have used 10 of 10 requests.", "code": "rate_limit_exceeded", "retry_after": 42}}
     gateway.replies = [httpx.Response(429, json=body, headers={"retry-after": "42"})]
@@ -135,11 +144,56 @@ def test_a_limit_says_when_to_come_back(talk, gateway):
     assert (told["error"]["kind"], told["error"]["retry_after"]) == ("LimitReached", 42)
 
 
+def test_an_answer_that_breaks_off_keeps_what_had_come_and_is_gone_on_with(talk, gateway):
+    came = list(gateway.stream("The mean is the sum"))[:-2]  # no end, and no [DONE]
+    gateway.replies = [came, " divided by the count."]
+    told = talk.ask("What is a mean?")
+    assert (told["state"], told["answer"].strip()) == ("failed", "The mean is the sum")
+    assert (told["error"]["kind"], told["error"]["hint"]) == ("AnswerCut", "What had come is kept.")
+    talk.ask("Go on exactly where your answer broke off, without repeating it.")
+    messages = gateway.requests[-1]["messages"]
+    assert [message["content"] for message in messages[1:3]] == [
+        "What is a mean?",
+        "The mean is the sum  [interrupted]",
+    ]
+
+
 def test_the_place_in_the_queue_is_told(talk, gateway):
     gateway.replies = [[": queued position=4 eta=6.2", *gateway.stream("Then the answer.")]]
     talk.ask("q")
     places = [told for told in talk.views.told if told.get("push") == "status" and told.get("place")]
     assert [(told["place"], told["eta"]) for told in places] == [(4, 6.2)]
+
+
+ONE_CELL = {"id": "c1", "type": "code", "source": "x = 1", "state": "run [1]"}
+DO = {"do": "do", "text": "Add a cell", "notebook": {"cells": [ONE_CELL], "active": 0}}
+CHANGE = {"do": "change", "change": "1", "source": "print(2)", "instruction": "make it one"}
+PYTHON = "```python\nprint(1)\n```"
+
+
+@pytest.mark.parametrize(
+    ("request_", "reply"),
+    [
+        ({"do": "ask", "text": "/words What is new?"}, "Nothing."),
+        ({"do": "ask", "text": "/sql frames How many rows has few?"}, "```sql\nSELECT count(*) FROM few\n```"),
+        (DO, f"### new cell after 1: one\n{PYTHON}"),
+        (CHANGE, PYTHON),
+        (CHANGE, "I do not know."),  # which is no change
+    ],
+    ids=["words", "query", "do", "change", "no change"],
+)
+def test_who_is_written_to_waits_no_more(talk, gateway, ip, request_, reply):
+    ip.run("import pandas as pd\nfew = pd.DataFrame({'n': [1]})")
+    gateway.replies = [[": queued position=4 eta=6.2", *gateway.stream(reply)]]
+    more = {} if request_["do"] == "change" else {"thread": talk.thread}
+    told = talk.do(request_["do"], **{name: value for name, value in request_.items() if name != "do"}, **more)
+    if "exchange" in told:
+        assert talk.ended(told["exchange"]["id"])["state"] == "done"
+    pushed = [told for told in talk.views.told if told.get("push") in {"status", "change"}]
+    place = next(at for at, told in enumerate(pushed) if told.get("place"))
+    assert pushed[place]["status"] == "waiting for a free key: place 4, about 6 s"
+    assert len(pushed) > place + 1
+    assert all("waiting" not in told["status"] and not told.get("place") for told in pushed[place + 1 :])
 
 
 def test_mentions_are_described_and_counted(talk, gateway, ip):
@@ -602,7 +656,7 @@ def test_a_connection_of_sqlite_is_asked_on_the_main_thread(talk, gateway, ip, p
 def test_the_files_are_small_and_fetch_nothing():
     module, style = widget.module(), widget.style()
     size = sum(len(gzip.compress(text.encode(), 9)) for text in (module, style))
-    assert size <= 70_000
+    assert size <= 72_000
     own = style + "".join(
         path.read_text() for path in (Path(widget.__file__).parents[1] / "static" / "panel").glob("*.js")
     )
@@ -651,3 +705,25 @@ def test_the_kernel_and_its_views_know_the_same_requests():
     parts = [vars(part) for part in _REQUESTS]
     known = {name: method for part in parts for name, method in part.items() if not name.startswith("_")}
     assert told == {name: list(inspect.signature(method).parameters)[1:] for name, method in known.items()}
+
+
+def test_an_answer_gets_its_turns_beside_a_cell_that_looks_at_files():
+    before = sys.getswitchinterval()
+    turns, over = 0, threading.Event()
+
+    def answers():
+        nonlocal turns
+        with taking_turns(), taking_turns():
+            while not over.wait(0.01):
+                turns += 1
+
+    answering = threading.Thread(target=answers)
+    answering.start()
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:  # as a cell would
+        Path("no such file").exists()
+        sum(range(100_000))
+    over.set()
+    answering.join()
+    assert turns >= 5  # of 50; one or none without
+    assert sys.getswitchinterval() == before

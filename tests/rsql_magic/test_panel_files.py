@@ -183,13 +183,32 @@ class TestTables:
         assert len(space["My_sales_1_1"]) == 1000
         assert [each.name for each in folder.iterdir() if each.name.endswith(".part")] == []
 
-    def test_no_file_is_overwritten(self, folder):
+    @pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+    def test_no_file_is_overwritten(self, folder, monkeypatch, links):
+        def refused(*_):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        if not links:
+            monkeypatch.setattr(Path, "hardlink_to", refused)
         arriving = Uploads()
         (folder / "a.csv").write_text("kept")
         assert arriving.place("a.csv", 3)["file"] == "a_1.csv"
         with pytest.raises(BadInput, match=r"There is a file a\.csv by now"):
             arriving.take("a.csv", b64(b"new"), 0, 3)
         assert (folder / "a.csv").read_text() == "kept"
+        assert arriving.take("b.csv", b64(b"n\n1\n"), 0, 4)
+        assert (folder / "b.csv").read_bytes() == b"n\n1\n"
+        assert [each.name for each in folder.iterdir() if each.name.endswith(".part")] == []
+
+    def test_a_copy_that_fails_leaves_nothing(self, folder, monkeypatch):
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Path, "hardlink_to", full)
+        monkeypatch.setattr(uploads.shutil, "copyfileobj", full)
+        with pytest.raises(BadInput, match="the disk is full"):
+            Uploads().take("a.csv", b64(b"new"), 0, 3)
+        assert {each.name for each in folder.iterdir()} == {"my data.csv", "notes", ".env", "tool.bin"}
 
     @pytest.mark.parametrize(
         ("name", "size", "words"),

@@ -150,14 +150,14 @@ def test_a_chart_is_a_picture_or_says_what_to_install(host, gateway, monkeypatch
 def test_an_empty_conversation_offers_three_questions_about_what_is_there(host, gateway):
     offers = host.page.get_by_role("group", name="Questions to begin with").get_by_role("button")
     host.until(lambda: offers.count() == 3)
-    expect(offers.first).to_have_text("Which tables are in @con?")
+    expect(offers.first).to_have_text("/sql con How many t are there?")
     assert gateway.requests == []  # no model was asked
     panel_lab.accessible(host.page, ".rsql-panel")
-    gateway.replies = ["There is `t`."]
+    gateway.replies = ["```sql\nSELECT count(*) AS n FROM t\n```"]
     offers.first.focus()  # by keyboard alone
     host.page.keyboard.press("Enter")
     host.until(lambda: host.page.locator(".rsql-turn[data-state=done]").count())
-    expect(host.page.locator(".rsql-turn")).to_contain_text("There is t.")
+    expect(host.page.locator(".rsql-turn td")).to_have_text(["3"])
     expect(host.page.locator(".rsql-welcome")).to_have_count(0)
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import random
+import sqlite3
+
 import pandas as pd
 import pytest
+from panel_talk import Talk
 
+from jupyter_server_ext.offline import answer
+from jupyter_server_ext.offline.request import read
 from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.panel.starters import starters
 from rsql_magic.sql import Catalog, Column, Table
@@ -63,3 +70,89 @@ def test_names_are_all_that_is_read_and_odd_ones_are_left_out():
 
     odd = Values({"<script>": ["x"], "n": [1]})
     assert starters(NotebookSnapshot({"odd": odd}), None)[1] == "Describe what this notebook holds"
+
+
+def test_tables_of_a_connection_that_no_question_has_named_yet_are_named_with_it():
+    offers = starters(NotebookSnapshot(), Catalog((ORDERS,)), "con")
+    assert offers[0] == "/sql con Number of orders by status, highest first, as a bar chart"
+
+
+WORDS = (
+    "amount price n region status code day year month_id count value mean total name order rows data by of in is a x1"
+)
+CELLS = (
+    "",
+    "x = 1",
+    "import math",
+    "%%sql\nSELECT 1",
+    "def f(x):\n    return x",
+    "a, b = 1, 2\nprint(a)",
+    "1 +",
+    "y <- 3",
+)
+FAILURES = (None, None, KeyError("regoin"), ValueError("could not convert string to float: 'x'"), ZeroDivisionError())
+DOUBTS = ("I am rsql's offline model", "As the offline model", "did not understand", "I was told of nothing")
+
+
+def some_session(dice):
+    """Variables, sources of cells, and the last error."""
+    words = WORDS.split()
+
+    def column():
+        dates = pd.date_range("2024", periods=3)
+        return dice.choice([[1, 2, 3], [0.5, None, 2.5], ["a", "b", "a"], [True, False, True], dates])
+
+    def database():
+        connection = sqlite3.connect(":memory:", check_same_thread=False)
+        for name in dice.sample(["orders", "people", "shops", "order_lines", "t"], dice.randint(0, 3)):
+            kinds = [dice.choice(["INTEGER", "TEXT", "REAL", "DATE", "VARCHAR(20)"]) for _ in range(dice.randint(1, 4))]
+            columns = [f'"{word}" {kind}' for word, kind in zip(dice.sample(words, len(kinds)), kinds, strict=True)]
+            connection.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, {', '.join(columns)})")
+        return connection
+
+    frames = {
+        name: pd.DataFrame({word: column() for word in dice.sample(words, dice.randint(1, 5))})
+        for name in dice.sample(["sales", "df", "data", "flights", "people", "x", "r2"], dice.choice([0, 0, 1, 2]))
+    }
+    others = {"rate": 0.5, "names": ["a"], "con": database(), "f": len}
+    kept = {name: value for name, value in others.items() if dice.random() < 0.5}
+    return {**frames, **kept}, [dice.choice(CELLS) for _ in range(dice.randint(0, 4))], dice.choice(FAILURES)
+
+
+class Offline(list):
+    """The replies of a gateway whose model is the offline one."""
+
+    def __init__(self, gateway):
+        super().__init__(["of the offline model"])
+        self._gateway = gateway
+
+    def pop(self, _):
+        return answer(read(json.loads(json.dumps(self._gateway.requests[-1]["rsql"]))))
+
+
+@pytest.mark.usefixtures("without_r")
+@pytest.mark.parametrize("seeds", [range(8), pytest.param(range(8, 300), marks=pytest.mark.sweep)], ids=["few", "many"])
+def test_each_question_that_is_offered_is_one_that_the_offline_model_answers(seeds, ip, assistant, gateway):
+    gateway.paths["stats"] = {"offline_models": ["offline", "default"]}
+    gateway.replies = Offline(gateway)
+    talk = Talk(ip, assistant)
+    own = {*ip.user_ns}
+    wrong, asked = [], set()
+    for seed in seeds:
+        namespace, cells, error = some_session(random.Random(seed))
+        ip.user_ns.update(namespace)
+        snapshot = NotebookSnapshot(namespace, cells, error)
+        talk.panel.snapshot = lambda snapshot=snapshot: snapshot
+        assistant.connections.last = ""
+        thread = talk.do("new")["thread"]
+        for question in talk.do("starters")["questions"]:
+            told = talk.ask(question, thread=thread)
+            doubted = any(doubt in told["answer"] for doubt in DOUBTS) and question != "What can I ask here?"
+            if told["state"] != "done" or doubted or not (told["answer"] or told["result"]):
+                wrong.append((seed, question, told["answer"], told["error"]))
+            asked.add(question.partition(" @")[0][:30])
+        for name in {*ip.user_ns} - own:
+            ip.user_ns.pop(name)
+    talk.panel.close()
+    assert not wrong, "\n".join(map(str, wrong))
+    assert len(asked) > 6

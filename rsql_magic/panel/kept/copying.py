@@ -1,7 +1,8 @@
 """Copies of conversations at the gateway, for those who want them to follow: sent, fetched, shared by a link."""
 
-# A copy is the records as they are kept here. The conversation of a notebook's cells has an id that follows from the
-# notebook's path, so that it is the same one on every machine; all others have an id made by chance.
+# A copy is the records as they are kept here, but for what they hold of the notebook's cells. The conversation of a
+# notebook's cells has an id that follows from the notebook's path, so that it is the same one on every machine; all
+# others have an id made by chance.
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from urllib.parse import quote, urljoin
 import msgspec
 
 from rsql_magic.errors import BadInput, GatewayError
-from rsql_magic.panel.kept.records import read
+from rsql_magic.panel.kept.records import outward, read
 from rsql_magic.panel.kept.store import Head, NewPair
 from rsql_magic.sql import one_line
 
@@ -98,15 +99,15 @@ class ConversationCopies:
         store = self._keeper.store
         if (head := store.head(conversation)) is None:
             raise BadInput("This conversation is gone.", hint="Choose another.")
-        pairs, size = list[msgspec.Raw](), 0
+        pairs, size = list[dict[str, Any]](), 0
         for _, body in store.bodies(conversation):
             size += len(body)
             if size > _LARGEST:
                 break
-            pairs.append(msgspec.Raw(body))
+            pairs.append(outward(body))
         there = _id_there(head)
         sent = {"title": one_line(head.title, 200), "notebook": one_line(head.notebook, 200), "pairs": pairs[::-1]}
-        kept = self._reached.put(f"sessions/{there}", msgspec.json.decode(msgspec.json.encode(sent)))
+        kept = self._reached.put(f"sessions/{there}", sent)
         self._note(conversation, float(kept["changed"]))
         return there
 

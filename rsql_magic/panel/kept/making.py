@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from rsql_magic.answers import Study
     from rsql_magic.panel.threads import MessagePair
-    from rsql_magic.study import Study
     from rsql_magic.text2sql import SQLResult
 
 _SCRIPTS = {"python": ("py", "text/x-python"), "r": ("R", "text/x-r"), "sql": ("sql", "application/sql")}

@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.study import sheet_of
+from rsql_magic.answers import sheet_of
 
 if TYPE_CHECKING:
     from rsql_magic.panel.kept.artifacts import Artifact

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from rsql_magic.answers import CardProgress, Sheet, StudyProgress, sheet_of
 from rsql_magic.errors import BadInput
 from rsql_magic.panel.kept.making import of_study
-from rsql_magic.study import CardProgress, Sheet, StudyProgress, sheet_of
 
 if TYPE_CHECKING:
+    from rsql_magic.answers import Study
     from rsql_magic.panel.kept.artifacts import Artifact
     from rsql_magic.panel.kept.writing import Keeper
     from rsql_magic.panel.threads import Thread
-    from rsql_magic.study import Study
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import BadInput
+from rsql_magic.gateway import Turn
 from rsql_magic.panel.threads import MessagePair
+from rsql_magic.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rsql_magic.panel.kept.search import Rest
     from rsql_magic.panel.kept.store import Head, KeptRecord
     from rsql_magic.panel.kept.writing import Keeper
     from rsql_magic.panel.threads import Thread
@@ -78,11 +81,16 @@ class ThreadReader:
             pair.state = "stopped"
             if record.running_elsewhere:
                 pair.notes = (*pair.notes, _ELSEWHERE)
+            elif pair.task == "ask" and pair.answer and pair.turn is None:  # the model reads it, and can go on with it
+                question, answer = (redact(text)[0] for text in (pair.question, pair.answer))
+                pair.turn = Turn(question, answer, interrupted=True)
         (thread.elsewhere.add if record.running_elsewhere else thread.elsewhere.discard)(pair.id)
         return pair
 
-    def listed(self, words: str, cells: Thread) -> dict[str, Any]:
+    def listed(self, words: str, cells: Thread, further: Rest | None = None) -> dict[str, Any]:
         """The conversations that are kept, this notebook's first, or those of a search; ``cells`` is that of its cells.
+
+        A search that is not ``whole`` has a ``rest``, from which it goes on when that is given as ``further``.
 
         Raises:
             BadInput: They cannot be read.
@@ -91,12 +99,12 @@ class ThreadReader:
 
         keeper = self._keeper
         if not keeper.writes:
-            return {"here": [], "elsewhere": [], "whole": True}
+            return {"here": [], "elsewhere": [], "whole": True, "rest": None}
         keeper.flush(1.0)
         store, own = keeper.store, keeper.id_of(cells)
         heads = store.heads()
         notebooks = {head.id for head in store.heads(keeper.notebook)}
-        found = search(store, words) if words.strip() else None
+        found = search(store, words, further=further) if words.strip() else None
         here, elsewhere = list[dict[str, Any]](), list[dict[str, Any]]()
         hits: Sequence[tuple[Head, str, str]] = found.hits if found else [(head, "", "") for head in heads]
         for head, pair, text in hits:
@@ -104,4 +112,5 @@ class ThreadReader:
             row |= {"notebook": head.notebook, "turns": head.pairs, "changed": head.changed, "pair": pair, "text": text}
             (here if head.id in notebooks else elsewhere).append(row)
         whole = (found is None or found.whole) and max(len(here), len(elsewhere)) <= _LISTED
-        return {"here": here[:_LISTED], "elsewhere": elsewhere[:_LISTED], "whole": whole}
+        rest = found.rest.as_list() if found and found.rest else None
+        return {"here": here[:_LISTED], "elsewhere": elsewhere[:_LISTED], "whole": whole, "rest": rest}

@@ -1,8 +1,8 @@
 """Questions and answers as what is written of them, and read again."""
 
 # A record is JSON: what a view shows of a pair (`MessagePair.as_dict`), the turn that the model reads again, the
-# chart's specification, and what a rating needs. A field that this version does not know is left alone, one that is
-# missing has its default, so that an older and a newer kernel can share the file.
+# chart's specification, what a rating needs, and the cell whose error it is about. A field that this version does not
+# know is left alone, one that is missing has its default, so that an older and a newer kernel can share the file.
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rsql_magic.gateway import Origin, Turn, Usage
+from rsql_magic.panel.failed_cell import FailedCell
 from rsql_magic.panel.threads import MessagePair
 from rsql_magic.text2sql import Verified
 
@@ -23,7 +24,8 @@ _LONGEST = 2_000_000  # characters of a text of one that was too large
 _TOO_LARGE = "too large to be kept whole: {0} left out"
 _PLAIN = ("id", "question", "answer", "state", "task", "by", "footer", "model", "requested_model", "request_id")
 _MORE = ("rating", "sources", "citations", "problems", "notes", "error", "result", "drawing", "topic", "at")
-_OF_AGENT = ("changes", "agent")
+_OF_AGENT = ("changes", "agent", "undo")
+_OWN = ("undo", "about")  # cells of the notebook, which leave this machine with no copy
 
 
 def written(pair: MessagePair) -> bytes:
@@ -42,7 +44,7 @@ def written(pair: MessagePair) -> bytes:
     if len(body) > LARGEST:
         values["notes"][-1] = _TOO_LARGE.format("its chart, its rows and the end of its text")
         values |= {name: values[name][:_LONGEST] for name in ("question", "answer")}
-        values["turn"], values["citations"] = None, []
+        values["turn"], values["undo"], values["about"], values["citations"] = None, None, None, []
         if values["result"]:
             kept = {**values["result"], "rows": [], "columns": [], "sql": values["result"]["sql"][:_LONGEST]}
             values["result"] = kept | {"drafts": []}
@@ -55,7 +57,8 @@ def _values(pair: MessagePair) -> dict[str, Any]:
     turn, query = pair.turn, pair.query
     kept = None if turn is None else msgspec.to_builtins(turn) | {"connection": turn.lasting_connection}
     verified = None if query is None else {"question": query.question, "sql": query.sql, "dialect": query.dialect}
-    return values | {"notes": [*pair.notes], "turn": kept, "query": verified}
+    about = None if pair.about is None else dataclasses.asdict(pair.about)
+    return values | {"notes": [*pair.notes], "turn": kept, "query": verified, "about": about}
 
 
 def _encoded(values: Mapping[str, Any]) -> bytes:
@@ -73,6 +76,11 @@ def _whole(value: Any) -> Any:
     return [_whole(each) for each in value] if isinstance(value, list | tuple) else value
 
 
+def outward(body: bytes) -> dict[str, Any]:
+    """A record as a copy of it may leave this machine: what it holds of the notebook's cells stays here."""
+    return {name: value for name, value in msgspec.json.decode(body).items() if name not in _OWN}
+
+
 def read(body: bytes) -> MessagePair:
     """The pair of a record."""
     values: dict[str, Any] = msgspec.json.decode(body)
@@ -83,6 +91,7 @@ def read(body: bytes) -> MessagePair:
         pair.turn = _turn(turn)
     if query := values.get("query"):
         pair.query = Verified(query["question"], query["sql"], query["dialect"])
+    pair.about = FailedCell.read(values.get("about"))
     return pair
 
 

@@ -9,12 +9,15 @@ const SAID = {
   outdated: "The cell has changed since this was proposed; it no longer fits.",
   undone: "Undone.",
 };
+const LARGEST = 1_000_000; // characters of what is kept to take changes back
+const LOST = "This can no longer be taken back: its cells have changed since, or were not saved.";
 
 export class ChangeSet {
   constructor(exchange) {
     this.exchange = exchange;
     this.view = exchange.view;
     this.parts = exchange.told.changes.map((change, place) => this.part(change, place + 1));
+    this.record = exchange.told.undo ?? null; // what takes the changes back, also those of before a reload
     this.said = make("p", { className: "rsql-small", role: "status", hidden: true });
     this.row = make("div", { className: "rsql-row" });
     this.node = make(
@@ -103,12 +106,15 @@ export class ChangeSet {
     const some = count === this.parts.length ? "" : ` ${count} of ${this.parts.length}`;
     const act = (label, name, work, more) => button(label, name, work, { text: label, ...more });
     const can = open && this.notebook.canChange && !this.busy;
+    const canUndo = this.record && !this.busy && this.notebook.isUndoable(this.record);
+    if (this.record && !this.busy && this.notebook.canChange && !canUndo) this.tell(LOST);
+    else if (this.said.textContent === LOST) this.tell("");
     const buttons = [
       can && act(`Apply${some} and run`, "run", () => this.apply(true), { className: "rsql-primary", disabled: !count }),
       can && act(`Apply${some}`, "", () => this.apply(false), { disabled: !count }),
       can && act("Reject all", "close", () => this.reject()),
       this.busy && act("Stop", "stop", () => this.stop()),
-      this.record && !this.busy && act("Undo", "retry", () => this.undo()),
+      canUndo && act("Undo", "retry", () => this.undo()),
       this.results && !this.busy && !this.sent && round < most && act("Send the results", "send", () => this.send()),
       can && count && back ? make("span", { className: "rsql-small", textContent: back }) : "",
     ].filter(Boolean);
@@ -129,10 +135,10 @@ export class ChangeSet {
     this.refresh();
   }
 
-  async decide(parts, state) {
+  async decide(parts, state, more = {}) {
     const states = Object.fromEntries(parts.map(({ change }) => [change.id, state]));
     for (const { change } of parts) change.state = state;
-    if (parts.length) await this.view.ask("do_decided", { ...this.place, states });
+    if (parts.length) await this.view.ask("do_decided", { ...this.place, states, ...more });
   }
 
   // ---- What the user does. ----
@@ -149,7 +155,9 @@ export class ChangeSet {
       if (!taken.every(({ change }) => this.fits(change))) return; // an edit came in between, and is drawn
       const { cells, ...record } = this.notebook.apply(changes);
       this.record = record;
-      await this.decide(taken, "applied");
+      const isSmall = JSON.stringify(record).length < LARGEST;
+      await this.decide(taken, "applied", { undo: isSmall ? record : {} });
+      if (!isSmall) this.tell("Undo ends with this page: the cells are too large to be kept.");
       const lost = this.parts.filter(({ change }) => change.state === "proposed" && !this.fits(change));
       await this.decide(lost, "outdated");
       this.refresh();
@@ -205,6 +213,7 @@ export class ChangeSet {
     await this.decide(
       this.parts.filter(({ change }) => change.state === "applied" && !left.includes(change.id)),
       "undone",
+      { undo: {} },
     );
     this.refresh();
     const stays = this.parts.filter(({ change }) => left.includes(change.id)).map(({ change }) => change.title);

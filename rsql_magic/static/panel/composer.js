@@ -205,8 +205,10 @@ export class Composer {
     if (!at) return this.offer([]);
     const told = await this.view.quietly("complete", { prefix: at[1] });
     if (this.text.slice(0, this.box.selectionStart) !== before) return undefined;
-    const exact = told?.items.length === 1 && told.items[0].label === `@${at[1]}`;
-    return this.offer(exact ? [] : (told?.items ?? []), at[0].trimStart().replace(/^\(/, "").length);
+    const known = told?.items ?? [];
+    const unrun = at[1].startsWith("#") ? this.view.notebook.offers(at[1].slice(1), known) : [];
+    const exact = known.length === 1 && known[0].label === `@${at[1]}`;
+    return this.offer(exact ? [] : [...known, ...unrun], at[0].trimStart().replace(/^\(/, "").length);
   }
 
   offer(items, length = 0) {
@@ -239,7 +241,8 @@ export class Composer {
 
   take(index) {
     const end = this.box.selectionStart;
-    this.box.setRangeText(`${this.items[index].label} `, end - this.typed, end, "end");
+    const { label, insert = `${label} ` } = this.items[index];
+    this.box.setRangeText(insert, end - this.typed, end, "end");
     this.offer([]);
     this.changed();
     this.box.focus();

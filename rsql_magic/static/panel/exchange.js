@@ -5,6 +5,7 @@ import { Code, SHOWN } from "./code.js";
 import { button, copy, make, span } from "./dom.js";
 import { drawnFrom, mentioned, output, passage, table } from "./parts.js";
 import { Prose } from "./prose.js";
+import { followRoom } from "./room.js";
 
 const LONG = 4000; // characters of a question shown at once
 
@@ -32,8 +33,7 @@ export class Exchange {
     this.drawBelow();
     this.prose = new Prose(this.said, {
       code: (block) => this.tools(block),
-      formulas: (node, live) => this.view.formulas(node, live),
-      drawn: () => this.view.follow(),
+      formulas: (node, live) => this.view.typeset.formulas(node, live),
     });
     this.drawResult();
     this.drawChanges();
@@ -170,10 +170,12 @@ export class Exchange {
     const type = "application/vnd.vegalite.v5+json";
     const canDraw = rendermime?.mimeTypes?.includes(type);
     const got = await this.view.ask("chart", { thread, exchange: id, png: !canDraw });
-    if (got?.image) frame.append(make("img", { src: `data:image/png;base64,${got.image}`, alt: "chart" }));
+    if (got?.description) frame.setAttribute("aria-label", got.description);
+    if (got?.image) frame.append(make("img", { src: `data:image/png;base64,${got.image}`, alt: got.description }));
     else if (got?.spec) {
       const drawn = rendermime.createRenderer(type);
       frame.append(drawn.node);
+      followRoom(drawn.node);
       await drawn.renderModel(rendermime.createModel({ data: { [type]: got.spec }, trusted: true }));
     } else
       frame.replaceWith(
@@ -184,11 +186,10 @@ export class Exchange {
             "pip install 'rsql-jupyter[png]', and restart the kernel.",
         }),
       );
-    this.view.follow();
   }
 
   tools(block) {
-    this.view.colour(block);
+    this.view.typeset.colour(block);
     const text = () => block.source;
     const { notebook } = this.view;
     const runnable = ["python", "r", "sql"].includes(block.language);
@@ -254,7 +255,6 @@ export class Exchange {
         ? shown
         : [make("p", { className: "rsql-small", textContent: "Done; it showed nothing." })]),
     );
-    this.view.follow();
   }
 
   drawBelow() {
@@ -268,7 +268,7 @@ export class Exchange {
       parts.push(make("p", { className: "rsql-status rsql-busy", textContent: status ? `${status} …` : "…" }));
     if (agent) parts.push(make("p", { className: "rsql-small rsql-budget", textContent: budgetLine(agent) }));
     if (state === "stopped")
-      parts.push(make("p", { className: "rsql-small", textContent: "Stopped; what had arrived is kept." }));
+      parts.push(make("p", { className: "rsql-small" }, "Stopped; what had arrived is kept. ", this.further()));
     if (error) parts.push(this.trouble(error));
     if (state !== "running" && !["help", "usage"].includes(task)) parts.push(this.bar(footer));
     const writing = this.below.querySelector(".rsql-rating"); // a comment that is being written
@@ -334,6 +334,20 @@ export class Exchange {
     return this.view.send(question, { replaces: id, model: model || requested_model, about, doing: task === "do" });
   }
 
+  // A button that has the model go on with words that ended too early; none where there are none, or a query.
+  further() {
+    const { task, answer } = this.told;
+    const canGoOn = task === "ask" && (answer || this.waiting);
+    return canGoOn && button("Have the answer gone on with", "", () => this.goOn(), { text: "Go on" });
+  }
+
+  goOn() {
+    const { question, requested_model: model } = this.told;
+    const isLast = [...this.view.exchanges.values()].at(-1) === this;
+    const which = isLast ? "your answer" : `your answer to “${question.slice(0, 80)}”`;
+    return this.view.send(`Go on exactly where ${which} broke off, without repeating it.`, { model });
+  }
+
   rate(rating) {
     const { thread, id } = this.place;
     const tell = (comment) =>
@@ -363,22 +377,23 @@ export class Exchange {
     this.below.querySelector(".rsql-rating")?.remove();
     this.below.append(form);
     words.focus();
-    this.view.follow();
   }
 
   trouble(error) {
     const limited = error.kind === "LimitReached" || error.status === 429;
+    const further = error.kind === "AnswerCut" && this.further();
     const again = button("Try again", "retry", () => this.again(), { text: "Try again" });
+    const title = limited ? "Limit reached" : further ? "The answer broke off" : "That did not work";
     const box = make(
       "div",
       { className: `rsql-trouble${limited ? " rsql-limited" : ""}`, role: "alert" },
-      make("strong", { textContent: limited ? "Limit reached" : "That did not work" }),
+      make("strong", { textContent: title }),
       make("p", { textContent: [error.message, error.hint].filter(Boolean).join(" ") }),
       error.sql ? make("pre", {}, make("code", { textContent: error.sql })) : null,
-      make("div", {}, again),
+      make("div", {}, further, " ", again),
     );
     if (error.retry_after > 0) this.countdown(again, error.retry_after);
-    else if (error.away) this.waitFor(again);
+    else if (error.away && !further) this.waitFor(again);
     return box;
   }
 
@@ -392,7 +407,7 @@ export class Exchange {
       await new Promise((resolve) => setTimeout(resolve, pause));
       const isLast = [...this.view.exchanges.values()].at(-1) === this;
       if (!line.isConnected || !isLast) return line.remove();
-      if (document.hidden || this.view.gone || this.view.offline || this.view.composer.running) continue;
+      if (document.hidden || this.view.kernel.gone || this.view.kernel.offline || this.view.composer.running) continue;
       const told = await this.view.quietly("reach", {});
       if (told?.answers && line.isConnected) return this.again();
     }

@@ -31,16 +31,36 @@ export class Library {
   }
 
   async draw() {
+    this.here = new Map();
+    this.elsewhere = new Map();
+    await this.take(null);
+  }
+
+  // What is found first, or in the part of a search that comes next.
+  async take(further) {
     const words = this.words.value.trim();
-    const told = await this.view.ask("kept", { words });
+    const told = await this.view.ask("kept", { words, further });
     if (!told || words !== this.words.value.trim()) return; // somebody typed on
-    const count = told.here.length + told.elsewhere.length;
+    for (const rows of ["here", "elsewhere"]) for (const row of told[rows]) this[rows].set(row.id, row);
+    const count = this.here.size + this.elsewhere.size;
     const many = `${count} conversation${count === 1 ? "" : "s"}`;
-    this.found.textContent = told.whole ? many : `${many}, and there may be more: search for another word.`;
+    const more = told.rest ? "not all are looked through yet" : "there may be more: search for another word";
+    this.found.textContent = told.whole ? many : `${many}, and ${more}.`;
     this.list.replaceChildren(
-      ...this.group("This notebook", told.here),
-      ...this.group("Other notebooks", told.elsewhere, true),
+      ...this.group("This notebook", [...this.here.values()]),
+      ...this.group("Other notebooks", [...this.elsewhere.values()], true),
+      told.rest ? this.further(told.rest) : "",
     );
+    if (further) (this.list.querySelector(".rsql-further") ?? this.words).focus();
+  }
+
+  further(rest) {
+    const label = "Search further, in what is older";
+    const more = button(label, "", () => [(more.disabled = true), this.take(rest)], {
+      text: "Search further",
+      className: "rsql-further",
+    });
+    return more;
   }
 
   group(title, rows, named = false) {
@@ -59,7 +79,7 @@ export class Library {
       "",
       async () => {
         view.dismiss(view.root);
-        await view.sync(row.id, row.pair);
+        await (view.ready = view.sync(row.id, row.pair));
         view.composer.box.focus();
       },
       { text: row.title, className: "rsql-thread", "aria-current": row.id === view.thread ? "true" : undefined },

@@ -1,12 +1,12 @@
 // Two texts line by line: what stays, what goes, what comes; and in a line that was changed, which words.
 
-const MOST = 4_000_000; // cells of a table; two texts that need more count as wholly different
+const MOST = 3_000; // half of the differences that are looked for; two texts that have more count as wholly different
 const WORD = /\w+|\s+|[^\w\s]/g;
 
 // Lines as `{ sign, text }`, the sign " ", "-" or "+"; changed ones also have `words`, pairs of a text and whether it
 // differs.
 export function lineDiff(before, after) {
-  const lines = steps(before.split("\n"), after.split("\n")).map(([sign, text]) => ({ sign, text }));
+  const lines = inOrder(steps(before.split("\n"), after.split("\n"))).map(([sign, text]) => ({ sign, text }));
   for (let start = 0; start < lines.length; ) {
     const gone = run(lines, start, "-");
     const come = run(lines, start + gone.length, "+");
@@ -14,6 +14,15 @@ export function lineDiff(before, after) {
     start += gone.length + come.length || 1;
   }
   return lines;
+}
+
+// What goes before what comes, wherever both stand between two lines that stay.
+function inOrder(found) {
+  const [ordered, come] = [[], []];
+  for (const step of found)
+    if (step[0] === "+") come.push(step);
+    else ordered.push(...(step[0] === " " ? come.splice(0) : []), step);
+  return [...ordered, ...come];
 }
 
 const run = (lines, start, sign) => {
@@ -43,8 +52,9 @@ function joined(parts) {
   return all;
 }
 
-// The shortest way from one list to the other, by their longest common subsequence; what both begin and end with is
-// left out of the table.
+// The shortest way from one list to the other, in linear space: E. W. Myers, "An O(ND) Difference Algorithm and Its
+// Variations", Algorithmica 1 (1986). What both begin and end with stays; the rest is divided where the ways from both
+// ends meet.
 function steps(before, after) {
   let head = 0;
   while (head < before.length && head < after.length && before[head] === after[head]) head += 1;
@@ -56,30 +66,41 @@ function steps(before, after) {
   const kept = (text) => [" ", text];
   return [
     ...before.slice(0, head).map(kept),
-    ...between(old, fresh),
+    ...divided(old, fresh),
     ...before.slice(before.length - tail).map(kept),
   ];
 }
 
-function between(old, fresh) {
-  const wide = fresh.length + 1;
-  if (old.length * wide > MOST) return [...old.map((text) => ["-", text]), ...fresh.map((text) => ["+", text])];
-  const common = new Uint32Array((old.length + 1) * wide); // of what is left from each pair of places on
-  for (let i = old.length - 1; i >= 0; i -= 1)
-    for (let j = fresh.length - 1; j >= 0; j -= 1)
-      common[i * wide + j] =
-        old[i] === fresh[j]
-          ? common[(i + 1) * wide + j + 1] + 1
-          : Math.max(common[(i + 1) * wide + j], common[i * wide + j + 1]);
-  const found = [];
-  let [i, j] = [0, 0];
-  while (i < old.length || j < fresh.length) {
-    const stays = i < old.length && j < fresh.length && old[i] === fresh[j];
-    const goes = j >= fresh.length || (i < old.length && common[(i + 1) * wide + j] >= common[i * wide + j + 1]);
-    if (stays) found.push([" ", old[i]]);
-    else found.push(goes ? ["-", old[i]] : ["+", fresh[j]]);
-    if (stays || goes) i += 1;
-    if (stays || !goes) j += 1;
-  }
-  return found;
+function divided(old, fresh) {
+  const met = old.length && fresh.length && meeting(old, fresh);
+  if (!met) return [...old.map((text) => ["-", text]), ...fresh.map((text) => ["+", text])];
+  const [x, y] = met;
+  return [...steps(old.slice(0, x), fresh.slice(0, y)), ...steps(old.slice(x), fresh.slice(y))];
+}
+
+// Where the shortest ways from both ends meet, as a place in each list; null where they are too long. A place x, y lies
+// on the diagonal x - y; of each diagonal the farthest x is known that so many differences lead to.
+function meeting(old, fresh) {
+  const [n, m] = [old.length, fresh.length];
+  const delta = n - m;
+  const limit = Math.min(Math.ceil((n + m) / 2), MOST);
+  const far = [0, 1].map(() => new Int32Array(2 * limit + 3)); // from the beginning, and from the end
+  const zero = limit + 1;
+  const same = [(x, y) => old[x] === fresh[y], (x, y) => old[n - 1 - x] === fresh[m - 1 - y]];
+  for (let d = 0; d <= limit; d += 1)
+    for (const from of [0, 1]) {
+      const [here, there] = [far[from], far[1 - from]];
+      const [lowest, highest] = [2 * Math.max(0, d - m) - d, d - 2 * Math.max(0, d - n)]; // diagonals within both lists
+      const theirs = from ? d : d - 1; // differences that the other way has by now
+      for (let k = lowest; k <= highest; k += 2) {
+        const [below, above] = [here[zero + k - 1], here[zero + k + 1]];
+        let x = k === -d || (k !== d && below < above) ? above : below + 1;
+        while (x < n && x - k < m && same[from](x, x - k)) x += 1;
+        here[zero + k] = x;
+        const other = delta - k;
+        const meets = Math.abs(delta) % 2 === 1 - from && Math.abs(other) <= theirs && x + there[zero + other] >= n;
+        if (meets) return from ? [n - x, m - x + k] : [x, x - k];
+      }
+    }
+  return null;
 }

@@ -5,6 +5,16 @@ import { CellRun } from "./cell_run.js";
 const NO_NOTEBOOK = "Changes of cells need a front end in which the panel reaches the notebook: JupyterLab 4 or Notebook 7.";
 const READ_ONLY = "This notebook is read-only: nothing in it can be changed.";
 
+const CELL_LENGTH = 20000; // characters of a cell that are put into a question
+const MOST_CELLS = 40; // cells that are offered
+
+// Code in a fence longer than any that it has.
+export function fenced(code) {
+  const longest = Math.max(2, ...[...code.matchAll(/`+/g)].map(([ticks]) => ticks.length));
+  const fence = "`".repeat(longest + 1);
+  return `${fence}\n${code.replace(/\n$/, "")}\n${fence}`;
+}
+
 export class Notebook {
   constructor(model, el) {
     this.manager = model.widget_manager;
@@ -81,19 +91,47 @@ export class Notebook {
     return { cells, active: Math.max(0, this.manager.chosen?.() ?? this.own) };
   }
 
+  // Code cells by their number or the words of their first line, as completions that bring the source with them; without
+  // those that the kernel offers, as it ran them.
+  offers(wanted, known) {
+    const told = new Set(known.map(({ label, detail }) => label + detail.slice(0, 20)));
+    const code = [...(this.cells?.cells ?? [])].filter((cell) => cell.cell_type === "code" && cell.getSource().trim());
+    return code
+      .map((cell) => ({ count: cell.execution_count ?? "", source: cell.getSource().trim() }))
+      .map((cell) => ({ ...cell, line: cell.source.split("\n", 1)[0] }))
+      .filter(({ count, line }) => `${count} ${line.toLowerCase()}`.includes(wanted.toLowerCase()))
+      .filter(({ count, line }) => !told.has(`@cell:${count}${line.slice(0, 20)}`))
+      .slice(0, MOST_CELLS)
+      .map(({ line, source }) => ({
+        label: line.slice(0, 60),
+        kind: "cell",
+        detail: "not run in this kernel",
+        insert: `\n${fenced(source.slice(0, CELL_LENGTH))}\n`,
+      }));
+  }
+
   get own() {
     const own = this.el.closest(".jp-Cell");
     return own ? Number(own.dataset.windowedListIndex ?? [...own.parentNode.children].indexOf(own)) : 0;
   }
 
-  get bytes() {
-    return JSON.stringify(this.context.model.toJSON());
+  get isRunning() {
+    return Boolean(this.cells?.cells.some(({ executionState: state }) => state === "running"));
+  }
+
+  // By which the cells are known again, also after a reload: it gives names another order, and trust is asked anew.
+  get mark() {
+    const inOrder = (_, value) =>
+      value?.constructor === Object
+        ? Object.fromEntries(Object.entries(value).filter(([name]) => name !== "trusted").sort())
+        : value;
+    return digest(JSON.stringify(this.context.model.toJSON().cells, inOrder));
   }
 
   // Put changes into the notebook; the cell of each, and what takes them back.
   apply(changes) {
     const shared = this.cells;
-    const before = this.bytes;
+    const before = this.mark;
     const [steps, cells, last] = [[], new Map(), new Map()];
     const order = shared.cells.map((cell) => cell.id); // the list itself is as before until the transaction ends
     const insert = (name, cell_type, source) => {
@@ -107,12 +145,17 @@ export class Notebook {
     shared.transact(() => {
       for (const { id, kind, cell: name, type, source } of changes) {
         const cell = kind === "edit" ? this.cell(name) : insert(name, type, source);
-        steps.push({ id, kind, cell: cell.id, source, before: cell.toJSON() });
+        steps.push({ id, kind, cell: cell.id, source, before: kind === "edit" ? cell.toJSON() : null });
         if (kind === "edit") cell.setSource(source);
         cells.set(id, cell.id);
       }
     });
     return { before, steps, cells };
+  }
+
+  // Whether any of the changes is still as it was put there.
+  isUndoable({ steps }) {
+    return this.canChange && steps.some(({ cell, source }) => this.cell(cell)?.getSource() === source);
   }
 
   // Take changes back, but for cells that were edited since; whether the notebook is byte for byte as it was.
@@ -131,7 +174,7 @@ export class Notebook {
         }
       }
     });
-    return { left, same: this.bytes === before };
+    return { left, same: this.mark === before };
   }
 
   // Run a cell as it stands; what came of it.
@@ -175,6 +218,19 @@ export class Notebook {
     await this.session.session.kernel.requestExecute({ code, store_history: false, stop_on_error: false }).done;
     return this.manager.get_model(id);
   }
+}
+
+// 53 bits of a text, by which it is known again (cyrb53 by bryc, in the public domain).
+function digest(text) {
+  let [a, b] = [0xdeadbeef, 0x41c6ce57];
+  for (let place = 0; place < text.length; place += 1) {
+    const code = text.charCodeAt(place);
+    a = Math.imul(a ^ code, 2654435761);
+    b = Math.imul(b ^ code, 1597334677);
+  }
+  a = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909);
+  b = Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(a ^ (a >>> 13), 3266489909);
+  return `${(b >>> 0).toString(16)}${(a >>> 0).toString(16).padStart(8, "0")}`;
 }
 
 function restore(cell, { source, metadata, outputs, execution_count: count }) {

@@ -12,7 +12,7 @@ const PART = 30; // blocks
 export class Prose {
   constructor(root, hooks) {
     this.root = root;
-    this.hooks = hooks; // { code(figure), formulas(nodes), drawn() }
+    this.hooks = hooks; // { code(figure), formulas(nodes, live) }
     this.reset();
   }
 
@@ -157,7 +157,6 @@ function drawSoon() {
     for (const prose of drawn) {
       while (prose.step() && performance.now() < end);
       if (!prose.unfinished) drawn.delete(prose);
-      prose.hooks.drawn();
       if (performance.now() >= end) break;
     }
     if (drawn.size) drawSoon();

@@ -4,7 +4,7 @@
 export const REQUESTS = {
   hello: ["thread", "path", "cells"],
   earlier: ["thread"],
-  kept: ["words"],
+  kept: ["words", "further"],
   moved: ["path", "cells"],
   new: [],
   rename: ["thread", "title"],
@@ -46,6 +46,6 @@ export const REQUESTS = {
   do: ["thread", "text", "notebook", "model", "replaces", "seen"],
   do_preview: ["thread", "text", "notebook", "model", "replaces"],
   do_run: ["thread", "exchange", "changes", "agreed"],
-  do_decided: ["thread", "exchange", "states"],
+  do_decided: ["thread", "exchange", "states", "undo"],
   do_results: ["thread", "exchange", "results", "notebook"],
 };

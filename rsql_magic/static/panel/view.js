@@ -4,16 +4,18 @@
 // Words: a thread is a conversation, an exchange a question with its answer.
 
 import { Composer } from "./composer.js";
-import { button, copy, download, make, soon, tokens } from "./dom.js";
+import { button, copy, make, tokens } from "./dom.js";
 import { Exchange } from "./exchange.js";
-import { Files } from "./files.js";
-import { Library } from "./kept.js";
+import { Following } from "./following.js";
+import { KernelWatch } from "./kernel_watch.js";
 import { nearest } from "./limits.js";
 import { Notebook } from "./notebook.js";
-import { clean } from "./safe.js";
+import { ThreadMenus } from "./thread_menus.js";
+import { Typeset } from "./typeset.js";
 import { Wire } from "./wire.js";
 
-const NEAR = 40; // pixels from the end that count as being there
+const BUSY = "The kernel is busy; this goes on when it answers.";
+const STARTING = "The kernel is starting; this goes on when it is ready.";
 
 export class View {
   constructor(model, el) {
@@ -23,41 +25,38 @@ export class View {
     this.commands = [];
     this.threads = [];
     this.places = new Map(); // where somebody read in a conversation
-    this.known = new Map(); // formulas by their text
+    this.typeset = new Typeset(this);
     this.draw(el);
-    this.watch();
+    this.kernel = new KernelWatch(this);
     this.forgetCells = this.notebook.watch(() => this.edits());
     this.ready = this.sync(); // what is sent before waits for it
   }
 
   draw(el) {
     this.composer = new Composer(this);
-    this.title = button("Conversations", "chevron", () => this.toggle(this.menu, this.title), {
-      className: "rsql-title",
-      "aria-expanded": "false",
-      "aria-haspopup": "true",
-    });
-    this.title.prepend(make("span", { textContent: "…" }));
+    this.menus = new ThreadMenus(this);
+    const { title, menu, more } = this.menus;
     this.meter = button("Your limits", "", () => this.send("/usage"), { className: "rsql-meter", hidden: true });
-    this.menu = make("div", { className: "rsql-menu", role: "menu", "aria-label": "Go to", hidden: true });
-    this.more = make("div", { className: "rsql-menu rsql-more", role: "menu", "aria-label": "Actions", hidden: true });
-    const open = button("More", "more", () => this.toggle(this.more, open), {
+    const open = button("More", "more", () => this.toggle(more, open), {
       "aria-expanded": "false",
       "aria-haspopup": "true",
     });
     const header = make(
       "header",
       {},
-      this.title,
+      title,
       this.meter,
       make("span", { className: "rsql-grow" }),
       button("New conversation", "plus", () => this.begin()),
       open,
-      this.menu,
-      this.more,
+      menu,
+      more,
     );
-    this.log = make("div", { className: "rsql-log", role: "log", "aria-label": "Conversation", tabIndex: 0 });
-    this.down = button("To the end", "chevron", () => this.follow(true), { className: "rsql-down", hidden: true });
+    this.turns = make("div");
+    const log = { className: "rsql-log", role: "log", "aria-label": "Conversation", tabIndex: 0 };
+    this.log = make("div", log, this.turns);
+    this.following = new Following(this.log, (atEnd) => (this.down.hidden = atEnd));
+    this.down = button("To the end", "chevron", () => this.following.toEnd(), { className: "rsql-down", hidden: true });
     this.state = make("div", { className: "rsql-banner", role: "status", hidden: true });
     this.trouble = make("div", { className: "rsql-trouble", role: "status", hidden: true });
     this.voice = make("div", { className: "rsql-hidden", "aria-live": "polite" });
@@ -78,9 +77,7 @@ export class View {
     for (const name of ["pointerdown", "focusin"])
       this.root.addEventListener(name, (event) => this.dismiss(event.target));
     this.composer.dropped.watch(this.root);
-    this.log.addEventListener("scroll", () => this.scrolled(), { passive: true });
-    for (const name of ["wheel", "pointerdown", "keydown"])
-      this.log.addEventListener(name, () => this.held && this.let(), { passive: true });
+    this.following.watch(this.turns);
     this.near = new IntersectionObserver(
       (seen) => {
         for (const { isIntersecting, target } of seen)
@@ -91,8 +88,6 @@ export class View {
       },
       { root: this.log, rootMargin: "600px" },
     );
-    this.stuck = true;
-    this.top = 0; // where it was scrolled to last
     this.composer.running = false;
     el.append(this.root);
   }
@@ -100,7 +95,8 @@ export class View {
   close() {
     this.wire.detach();
     this.near.disconnect();
-    this.unwatch?.();
+    this.following.close();
+    this.kernel.close();
     this.forgetCells();
   }
 
@@ -121,11 +117,16 @@ export class View {
   keys(event) {
     // The notebook's shortcuts must not fire while somebody types here; saving and the like may.
     if (event.key === "Enter" || !(event.ctrlKey || event.metaKey)) event.stopPropagation();
-    const open = [this.sheet, this.menu, this.more].find((node) => !node.hidden);
+    const open = this.layers.find((node) => !node.hidden);
     if (open && this.within(open, event)) event.preventDefault();
     if (event.key !== "Escape" || event.defaultPrevented) return;
     if (open) this.dismiss(this.root);
     else if (this.composer.running) this.stop();
+  }
+
+  // What can lie over the conversation.
+  get layers() {
+    return [this.sheet, this.menus.menu, this.menus.more];
   }
 
   // Arrows go through an open menu, Tab closes it; Tab stays within a dialog.
@@ -197,10 +198,10 @@ export class View {
     this.listed(told.threads);
     this.exchanges.clear();
     this.near.disconnect();
-    this.log.replaceChildren();
+    this.turns.replaceChildren();
     if (!told.exchanges.length) this.welcome();
     const made = told.exchanges.map((each) => this.made(each));
-    this.log.append(...made.map((each) => each.node));
+    this.turns.append(...made.map((each) => each.node));
     this.longer(told.earlier);
     this.composer.running = told.exchanges.some(({ state }) => state === "running");
     this.troubled(told.trouble);
@@ -212,59 +213,43 @@ export class View {
 
   // Note which answer stands at the top; at the end there is nothing to note.
   leave() {
-    this.held = null;
     if (!this.thread) return;
-    const top = this.log.getBoundingClientRect().top;
-    const first = [...this.exchanges.values()].find((each) => each.node.getBoundingClientRect().bottom > top);
-    if (this.stuck || !first) this.places.delete(this.thread);
-    else this.places.set(this.thread, { id: first.told.id, offset: top - first.node.getBoundingClientRect().top });
+    const place = this.following.place([...this.exchanges.values()].map(({ node }) => node));
+    if (!place) this.places.delete(this.thread);
+    else this.places.set(this.thread, { id: place.node.exchange.told.id, offset: place.offset });
   }
 
   goTo(place) {
-    clearTimeout(this.letting);
-    this.held = place && this.exchanges.has(place.id) ? place : null;
-    if (!this.held) return this.follow(true);
-    this.letting = setTimeout(() => this.let(), 2000);
-    this.exchanges.get(place.id).appear();
-    return this.hold();
-  }
-
-  // What is drawn above it moves it, so it is held until all that is near is drawn, or somebody scrolls.
-  hold() {
-    const { top } = this.exchanges.get(this.held.id).node.getBoundingClientRect();
-    this.stuck = false;
-    this.down.hidden = false;
-    this.log.scrollTop += top - this.log.getBoundingClientRect().top + this.held.offset;
-  }
-
-  let() {
-    this.held = null;
-    this.scrolled();
+    const exchange = this.exchanges.get(place?.id);
+    if (!exchange) return this.following.toEnd();
+    exchange.appear();
+    return this.following.hold(exchange.node, place.offset);
   }
 
   longer(count) {
-    this.log.querySelector(".rsql-earlier")?.remove();
+    this.turns.querySelector(".rsql-earlier")?.remove();
     if (!count) return;
     const more = button("Show what was said before", "", () => this.earlier(more), {
       text: `Show what was said before (${count})`,
       className: "rsql-link rsql-earlier",
     });
-    this.log.prepend(more);
+    this.turns.prepend(more);
   }
 
   async earlier(more) {
     more.disabled = true;
     const told = await this.ask("earlier", { thread: this.thread });
     if (!told) return;
-    const below = this.log.scrollHeight - this.log.scrollTop;
     const before = new Map(this.exchanges);
+    const first = before.values().next().value?.node;
+    const offset = first && this.log.getBoundingClientRect().top - first.getBoundingClientRect().top;
     this.exchanges.clear();
     const made = told.exchanges.map((each) => this.made(each));
     for (const [id, each] of before) this.exchanges.set(id, each);
-    this.log.prepend(...made.map((each) => each.node));
+    this.turns.prepend(...made.map((each) => each.node));
     this.longer(told.earlier);
-    this.log.scrollTop = this.log.scrollHeight - below;
-    this.log.focus();
+    if (first) this.following.hold(first, offset);
+    this.log.focus({ preventScroll: true });
   }
 
   // Why nothing is kept now.
@@ -282,7 +267,7 @@ export class View {
 
   welcome() {
     const offers = make("div", { className: "rsql-offers", role: "group", "aria-label": "Questions to begin with" });
-    this.log.append(
+    this.turns.append(
       make(
         "div",
         { className: "rsql-welcome" },
@@ -305,10 +290,16 @@ export class View {
     );
   }
 
+  // Whether the kernel has not answered yet, and not because it runs a cell.
+  get isStarting() {
+    return !this.wire.widget && !this.notebook.isRunning;
+  }
+
   hear(told) {
+    const isCut = this.kernel.gone || this.kernel.offline; // which the banner says
     const kinds = {
-      slow: () => this.gone || this.offline || this.banner("The kernel is busy; this goes on when it answers."),
-      alive: () => this.gone || this.offline || this.banner(""),
+      slow: () => !isCut && this.banner(this.isStarting ? STARTING : BUSY),
+      alive: () => !isCut && this.banner(""),
       wait: () => this.say(told.text),
       threads: () => {
         this.troubled(told.trouble);
@@ -330,7 +321,7 @@ export class View {
     else {
       this.log.querySelector(".rsql-welcome")?.remove();
       const made = this.made(told);
-      this.log.append(made.node);
+      this.turns.append(made.node);
       made.appear();
     }
     const running = told.state === "running";
@@ -343,7 +334,6 @@ export class View {
       this.meterSoon();
     } else if (running) this.voice.textContent = "The answer is being written.";
     this.composer.running = [...this.exchanges.values()].some((each) => each.told.state === "running");
-    this.follow();
   }
 
   // Whether it was taken; what was looked at and is not what would be sent now is shown anew.
@@ -355,7 +345,7 @@ export class View {
       error.kind === "Outdated" ? this.preview(true) : this.wrong(error),
     );
     if (!told) return false;
-    this.stuck = true;
+    this.following.toEnd();
     if (told.cleared || replaces) await this.sync();
     return true;
   }
@@ -395,73 +385,6 @@ export class View {
     );
   }
 
-  // ---- Formulas: the kernel makes MathML of them. ----
-
-  formulas(node, live) {
-    const found = [...node.querySelectorAll("code.language-tex-inline, code.language-tex-block")];
-    const key = (code) => code.className + code.textContent;
-    for (const code of found) {
-      const drawn = this.known.get(key(code));
-      if (drawn) code.replaceWith(drawn.cloneNode(true));
-      else if (!live) (this.wanted ??= []).push(code);
-    }
-    if (this.wanted?.length && !this.asking) this.asking = setTimeout(() => this.typeset(), 60);
-  }
-
-  async typeset() {
-    const codes = this.wanted.splice(0, 200);
-    this.asking = null;
-    const told = await this.quietly("formulas", {
-      tex: codes.map((code) => [code.textContent, code.className.endsWith("block")]),
-    });
-    codes.forEach((code, place) => {
-      const math = told?.mathml[place] && clean(told.mathml[place], "formula").querySelector("math");
-      if (!math) return;
-      math.setAttribute("aria-label", code.textContent);
-      this.known.set(code.className + code.textContent, math.cloneNode(true));
-      code.replaceWith(math);
-    });
-  }
-
-  // ---- Colours: likewise. ----
-
-  colour(block) {
-    if (!block.language) return;
-    (this.plain ??= []).push(block);
-    this.colouring ??= setTimeout(async () => {
-      const blocks = this.plain.splice(0, 50);
-      this.colouring = null;
-      const told = await this.quietly("colours", { blocks: blocks.map(({ source, language }) => [source, language]) });
-      blocks.forEach((each, place) => told && each.colour(told.pieces[place]));
-      if (this.plain.length) this.colour(this.plain.pop());
-    }, 30);
-  }
-
-  // ---- Scrolling. ----
-
-  scrolled() {
-    if (this.held) return;
-    const { scrollHeight, scrollTop, clientHeight } = this.log;
-    // Text that came since the view was moved to the end is no reason to stay behind; going up is.
-    if (scrollHeight - scrollTop - clientHeight < NEAR) this.stuck = true;
-    else if (scrollTop < this.top) this.stuck = false;
-    this.top = scrollTop;
-    this.down.hidden = this.stuck;
-  }
-
-  follow(force = false) {
-    if (force) this.held = null;
-    else if (this.held) return this.hold();
-    if (force) this.stuck = true;
-    if (!this.stuck || this.following) return;
-    this.following = true;
-    soon(() => {
-      this.following = false;
-      if (this.stuck) this.log.scrollTop = this.log.scrollHeight;
-      this.down.hidden = this.stuck;
-    });
-  }
-
   // ---- Threads and menus. ----
 
   listed(threads) {
@@ -471,161 +394,20 @@ export class View {
       if (this.thread) this.sync("");
       return;
     }
-    this.title.firstChild.textContent = own.title;
-    this.title.setAttribute("aria-label", `Conversations: ${own.title}`);
-    if (!this.menu.hidden) this.drawMenu();
-    this.drawMore(own);
-  }
-
-  drawMenu() {
-    this.menu.replaceChildren(
-      ...this.threads.map((thread) => {
-        const open = button(
-          thread.title,
-          "",
-          () => {
-            this.dismiss(this.root);
-            this.sync(thread.id);
-          },
-          {
-            text: thread.title,
-            role: "menuitemradio",
-            "aria-checked": String(thread.id === this.thread),
-            className: "rsql-thread",
-          },
-        );
-        open.append(
-          make("small", {
-            textContent: thread.busy
-              ? "answering …"
-              : thread.shared
-                ? `${thread.turns} · with the cells`
-                : thread.turns,
-          }),
-        );
-        return open;
-      }),
-      button("New conversation", "plus", () => this.begin(), { text: "New conversation", role: "menuitem" }),
-      button("Find and manage all", "", () => this.library(), { text: "Find and manage all …", role: "menuitem" }),
-    );
-  }
-
-  library() {
-    this.dismiss(this.root);
-    new Library(this).open();
-  }
-
-  drawMore(own) {
-    const item = (text, work) =>
-      button(
-        text,
-        "",
-        () => {
-          this.dismiss(this.root);
-          work();
-        },
-        { text, role: "menuitem" },
-      );
-    const { thread } = this;
-    this.more.replaceChildren(
-      item("Copy as Markdown", () =>
-        this.exported((told) => copy(told.markdown, this.more).then(() => this.say("Copied."))),
-      ),
-      item("Save as a Markdown file", () =>
-        this.exported((told) => download(told.name, told.markdown, "text/markdown")),
-      ),
-      item("Save as a JSON file", () =>
-        this.exported((told) => download(told.name, told.text, "application/json"), "json"),
-      ),
-      item("Files of this conversation", () => new Files(this).open()),
-      item("Share by a link", () => this.share()),
-      item("Take the link back", async () => {
-        if (await this.ask("unshare", { thread })) this.say("The link leads nowhere any more.");
-      }),
-      this.notebook.cells
-        ? item("Insert as cells", () =>
-            this.exported((told) => {
-              this.notebook.insert(told.cells);
-              this.say(`Inserted ${told.cells.length} cells below.`);
-            }, "cells"),
-          )
-        : "",
-      button("Keep it in the notebook's file", "", () => this.keep(), {
-        text: `${this.keeping ? "✓ " : ""}Keep in the notebook’s file`,
-        role: "menuitemcheckbox",
-        "aria-checked": String(Boolean(this.keeping)),
-      }),
-      own.shared ? "" : item("Rename", () => this.rename(own)),
-      item(own.shared ? "Clear" : "Delete", async () => {
-        const told = await this.ask("delete", { thread });
-        if (told) this.take(told);
-      }),
-    );
-  }
-
-  // A copy at the gateway, for the instructors of the group; nothing leaves before somebody chose this.
-  async share() {
-    const told = await this.ask("share", { thread: this.thread });
-    if (!told) return;
-    const until = new Date(told.until * 1000).toLocaleDateString([], { dateStyle: "medium" });
-    const notes = [
-      `Instructors of your group can read this conversation by this link until ${until}, and nobody else. ` +
-        "It shows the conversation as it is now; share again to renew it.",
-    ];
-    this.show("Shared by a link", told.link, { notes });
-  }
-
-  async exported(then, form = "markdown") {
-    const told = await this.ask("export", { thread: this.thread, form });
-    if (told) then(told);
-  }
-
-  async keep() {
-    this.dismiss(this.root);
-    this.keeping = !this.keeping;
-    await this.ask("keep", { on: this.keeping });
-    this.say(
-      this.keeping
-        ? "The conversation is kept in the notebook’s file."
-        : "The conversation is no longer kept in the notebook’s file.",
-    );
-    this.listed(this.threads);
+    this.menus.draw(own);
   }
 
   async begin() {
     this.dismiss(this.root);
-    const told = await this.ask("new", {});
-    if (told) this.take(told);
+    this.ready = this.ask("new", {}).then((told) => told && this.take(told)); // what is sent meanwhile goes there
+    await this.ready;
     this.composer.box.focus();
-  }
-
-  rename(own) {
-    const name = make("input", { value: own.title, "aria-label": "Name of the conversation", maxLength: 80 });
-    let ended = false;
-    const end = () => {
-      if (ended) return; // removing it blurs it
-      ended = true;
-      name.remove();
-      this.title.hidden = false;
-      this.title.focus();
-    };
-    name.addEventListener("keydown", async (event) => {
-      if (event.key === "Enter" && (await this.ask("rename", { thread: own.id, title: name.value }))) end();
-      else if (event.key === "Escape") {
-        event.preventDefault();
-        end();
-      }
-    });
-    name.addEventListener("blur", end);
-    this.title.hidden = true;
-    this.title.before(name);
-    name.select();
   }
 
   toggle(menu, opener) {
     const open = menu.hidden;
     this.dismiss(this.root);
-    if (menu === this.menu) this.drawMenu();
+    if (menu === this.menus.menu) this.menus.drawMenu();
     menu.hidden = !open;
     opener.setAttribute("aria-expanded", String(open));
     this.opener = opener;
@@ -634,7 +416,7 @@ export class View {
 
   dismiss(target) {
     if (target.closest?.(".rsql-menu, .rsql-sheet") || this.opener?.contains(target)) return;
-    const open = [this.menu, this.more, this.sheet].filter((node) => !node.hidden);
+    const open = this.layers.filter((node) => !node.hidden);
     for (const node of open) node.hidden = true;
     if (this.sheet.hidden) {
       this.sheet.replaceChildren();
@@ -684,6 +466,10 @@ export class View {
     );
   }
 
+  lost() {
+    this.kernel.lost();
+  }
+
   banner(text, ...more) {
     this.state.hidden = !text;
     this.state.replaceChildren(text, ...more);
@@ -702,68 +488,5 @@ export class View {
       this.meter.style.setProperty("--left", `${100 * least.share}%`);
       this.meter.classList.toggle("rsql-low", least.share < 0.1);
     }, 400);
-  }
-
-  // ---- A kernel that restarts, a connection that breaks. ----
-
-  watch() {
-    const { session } = this.notebook;
-    if (!session) return;
-    const status = (_, now) => {
-      if (["restarting", "autorestarting", "dead", "terminating"].includes(now)) this.lost();
-      else if (now === "idle" && this.gone && !this.reviving) this.revive();
-    };
-    const moved = () => this.quietly("moved", this.notebook.place);
-    const line = (_, now) => {
-      if (this.gone) return; // a new kernel has a new connection
-      if (now === "connected" && this.offline) {
-        this.offline = false;
-        this.banner("");
-        this.sync();
-      } else if (now !== "connected") {
-        this.offline = true;
-        this.banner("The connection is lost; trying again …");
-      }
-    };
-    session.statusChanged.connect(status);
-    session.connectionStatusChanged.connect(line);
-    this.notebook.context.pathChanged?.connect(moved);
-    this.unwatch = () => {
-      this.notebook.context.pathChanged?.disconnect(moved);
-      session.statusChanged.disconnect(status);
-      session.connectionStatusChanged.disconnect(line);
-    };
-  }
-
-  lost() {
-    if (this.gone) return;
-    this.gone = true;
-    this.wire.forget();
-    this.composer.running = false;
-    for (const each of this.exchanges.values())
-      if (each.told.state === "running") each.update({ ...each.told, state: "stopped" });
-    this.banner(
-      "The kernel has ended; variables are gone, the conversation is still here. ",
-      button("Go on with the new kernel", "retry", () => this.revive(), { text: "Go on", className: "rsql-primary" }),
-    );
-  }
-
-  // A new panel in the new kernel, under the old name; it has what is kept.
-  async revive() {
-    this.reviving = true;
-    this.banner("Starting …");
-    let done;
-    this.ready = new Promise((resolve) => (done = resolve));
-    try {
-      this.wire.attach(await this.notebook.reopen(this.wire.widget));
-      this.gone = false;
-      this.banner("");
-      await this.sync();
-    } catch (error) {
-      this.banner(`That did not work (${error.message ?? error}). Run the cell again.`);
-    } finally {
-      this.reviving = false;
-      done();
-    }
   }
 }

@@ -1,0 +1,110 @@
+// Where somebody reads in a conversation that grows: at its end, which is followed; at a place that is held, while what
+// is above it is drawn; or where they went themselves, which nothing moves.
+//
+// A scroll event does not tell who scrolled. But after each change of a size the place is set anew in the same frame (by a
+// ResizeObserver), so that it is known when the next event comes, and whoever is elsewhere then has gone there: by wheel,
+// keys, a search in the page or a screen reader alike. Only a browser whose content has shrunk goes up by itself: to the
+// new end, or to some pixels above it while several sizes settle. So little counts as a reader's if a hand has just moved.
+
+import { soon } from "./dom.js";
+
+const NEAR = 40; // pixels from the end that count as being there
+const SLACK = 1; // pixels: browsers round places
+const HANDS = ["wheel", "touchmove", "keydown", "pointerdown"];
+const MOVING = 500; // ms that a scroll may come after what a hand did
+
+export class Following {
+  // `box` scrolls; `changed` hears whether its end is followed; `later` does a work after what the next frame draws.
+  constructor(box, changed = () => {}, later = soon, clock = () => performance.now()) {
+    this.box = box;
+    this.changed = changed;
+    this.later = later;
+    this.clock = clock;
+    this.handled = -Infinity; // when a hand moved last
+    this.atEnd = true;
+    this.held = null; // { node, offset }: the node begins so many pixels above the box
+    this.top = 0; // where the box was when it was looked at last
+  }
+
+  // Look at each scroll, and set the place anew with each change of the size of box or content.
+  watch(content) {
+    for (const name of HANDS) this.box.addEventListener(name, () => this.hand(), { passive: true });
+    this.box.addEventListener("scroll", () => this.look(), { passive: true });
+    this.sizes = new ResizeObserver(() => this.keep());
+    for (const node of [this.box, content]) this.sizes.observe(node);
+  }
+
+  close() {
+    this.sizes?.disconnect();
+  }
+
+  toEnd() {
+    this.held = null;
+    this.follow(true);
+    this.put(this.end);
+  }
+
+  hold(node, offset) {
+    this.held = { node, offset };
+    this.follow(false);
+    this.put(this.box.scrollTop + this.away);
+  }
+
+  // Where the first of these nodes that can be seen is; null at the end.
+  place(nodes) {
+    this.look();
+    if (this.atEnd) return null;
+    const { top } = this.box.getBoundingClientRect();
+    const node = nodes.find((each) => each.getBoundingClientRect().bottom > top);
+    return node ? { node, offset: top - node.getBoundingClientRect().top } : null;
+  }
+
+  hand() {
+    this.handled = this.clock();
+  }
+
+  // See whether somebody went somewhere.
+  look() {
+    if (!this.box.clientHeight) return; // hidden
+    const { scrollTop: top } = this.box;
+    const moved = top - this.top;
+    if (Math.abs(moved) < SLACK) return;
+    this.top = top;
+    const below = this.end - top;
+    const little = this.clock() - this.handled < MOVING ? SLACK : NEAR;
+    if (moved < 0 && below < little) {
+      this.later(() => this.keep()); // no size has changed if it grows back before it is painted
+      return;
+    }
+    this.held = null;
+    this.follow(moved > 0 && (this.atEnd || below < NEAR));
+  }
+
+  // Be where somebody reads, after a size has changed.
+  keep() {
+    this.look();
+    if (!this.box.clientHeight) return;
+    if (this.held) this.put(this.box.scrollTop + this.away);
+    else if (this.atEnd) this.put(this.end);
+  }
+
+  put(top) {
+    this.box.scrollTop = top;
+    this.top = this.box.scrollTop;
+  }
+
+  follow(atEnd) {
+    this.atEnd = atEnd;
+    this.changed(atEnd);
+  }
+
+  get end() {
+    return this.box.scrollHeight - this.box.clientHeight;
+  }
+
+  // How far what is held is from where it should be.
+  get away() {
+    const [node, box] = [this.held.node, this.box].map((each) => each.getBoundingClientRect().top);
+    return node - box + this.held.offset;
+  }
+}

@@ -1,0 +1,64 @@
+"""A student on a hub, in a browser."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+import nbformat
+from e2e import panel_lab
+
+
+class Student:
+    """The page of the student lin, whose server has JupyterLab."""
+
+    def __init__(self, hub, browser, **options):
+        self.hub, self.home = hub, hub.folder / "lin"
+        self.context = browser.new_context(**{"viewport": {"width": 1300, "height": 860}} | options)
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(15_000)
+        self.errors, self.asked = [], []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.sidebar = self.page.locator(".rsql-sidebar")
+        self.box = self.sidebar.get_by_label("Message", exact=True)
+        self.turns = self.sidebar.locator(".rsql-turn")
+        self.status = self.page.get_by_role("button", name=re.compile("^Chat about the notebook"))
+
+    def write(self, name, cells):
+        """A notebook, in a home without JupyterLab's questions about news."""
+        settings = self.home / ".jupyter" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+        settings.mkdir(parents=True)
+        (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+        code = [nbformat.v4.new_code_cell(source) for source in cells]
+        nbformat.write(
+            nbformat.v4.new_notebook(cells=code, metadata={"kernelspec": panel_lab.KERNEL}), self.home / name
+        )
+
+    def log_in(self, path):
+        self.page.goto(f"{self.hub.url}hub/user-redirect/lab/tree/{quote(path)}")
+        self.page.get_by_label("Username:").fill("lin")
+        self.page.get_by_label("Password:").fill("any")
+        self.page.locator("#login_submit").click()
+        self.ready()
+
+    def ready(self):
+        self.page.get_by_text("| Idle").wait_for(timeout=90_000)
+
+    def button(self, name, within=None):
+        return (within or self.sidebar).get_by_role("button", name=name, exact=True)
+
+    def ask(self, text):
+        return panel_lab.answered(self.box, self.turns, text)
+
+    def more(self, item):
+        self.button("More").click()
+        self.sidebar.get_by_role("menuitem", name=item, exact=True).click()
+
+    def run(self, place):
+        cell = self.page.locator(".jp-Notebook .jp-Cell").nth(place)
+        cell.locator(".cm-content").click()
+        self.page.keyboard.press("Shift+Enter")
+        cell.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[\d+\]:")).wait_for(timeout=60_000)
+        return cell
