@@ -2,9 +2,8 @@
 .DEFAULT_GOAL := help
 python := .venv/bin/python
 usual := "not bench and not programs and not distributions and not spark and not sweep"
-parallel := -n 2 --dist loadfile --no-loadscope-reorder
-# Tests of programs also wait for them: three at a time keep two processors busy.
-waiting := -n 3 --dist loadfile --no-loadscope-reorder
+# Tests of programs also wait for them: three at a time, and one that computes, keep two processors busy.
+parallel := -n 4 --dist loadfile --no-loadscope-reorder
 unit := tests/rsql_magic tests/jupyter_server_ext tests/test_*.py
 .PHONY: help setup setup-check setup-test demo lab quick test test-all coverage check check-sidebar bench eval bench-hub programs spark distributions ha screenshots docs lock release
 
@@ -33,11 +32,10 @@ lab: setup ## JupyterLab with the gateway on and the demo notebook open
 	cd notebooks && ../.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) demo.ipynb
 
 quick: setup-check ## the tests without programs (servers, browsers, kernels, R), simulations and generated cases
-	$(python) -m pytest -q $(parallel) -m quick $(unit) tests/contract
+	$(python) -m pytest -q $(subst -n 4,-n 2,$(parallel)) -m quick $(unit) tests/contract
 
 test: setup-test check check-sidebar ## every test: unit, contract, end to end
-	$(python) -m pytest $(parallel) -m $(usual) $(unit)
-	$(python) -m pytest $(waiting) -m $(usual) tests/hub tests/e2e tests/ha tests/clients tests/contract
+	$(python) -m pytest $(parallel) -m $(usual) tests/hub tests/e2e tests/ha tests/clients tests/contract $(unit)
 
 test-all: setup-test check check-sidebar ## make test, and the full sweeps of generated cases that it samples
 	$(python) -m pytest --timeout 0 -m "not bench and not programs and not distributions and not spark"

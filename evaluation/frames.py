@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.databases import Database
 from evaluation.run_frames import namespace
+from rsql_magic.answers import run_apart
 from rsql_magic.context.r import r_problem
-from rsql_magic.study import run_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import gc
+import logging
 import os
 import random
 import re
@@ -20,15 +21,19 @@ import pytest
 _SERVERS = {"postgresql", "mariadb", "redis", "redis_cluster"}
 _NOT_QUICK = {"bench", "distributions", "programs", "slow", "spark", "sweep"}
 _LONGEST = (
-    *("hub/test_hub.py", "hub/test_hub_browser.py", "hub/test_hub_failures.py", "e2e/test_panel.py"),
+    *("hub/test_hub.py", "hub/test_hub_browser.py", "hub/test_hub_failures.py", "hub/test_hub_sidebar.py"),
+    "e2e/test_panel.py",
     *("e2e/test_sidebar.py", "e2e/test_markdown_", "hub/test_guide.py", "ha/test_ha.py", "e2e/test_kernel.py"),
-    *("contract/test_two_gateways.py", "e2e/test_r.py", "e2e/test_r_databases.py", "e2e/test_r_replies.py"),
-    *("e2e/test_demo.py", "hub/test_hub_several.py", "test_many_callers.py"),
-    *("test_nothing_leaves.py", "test_tenants_together.py", "test_context_privacy.py"),
+    *("e2e/test_batch_", "e2e/test_r.py", "contract/test_two_gateways.py", "e2e/test_r_replies.py"),
+    *("e2e/test_r_databases.py", "e2e/test_console.py", "e2e/test_demo.py", "e2e/test_map_", "hub/test_hub_several.py"),
+    *("test_many_callers.py", "test_looking.py", "test_app.py", "test_evaluation.py", "test_context_privacy.py"),
+    *("test_values_building.py", "test_nothing_leaves.py", "test_tenants_together.py"),
 )
+_WAITING = tuple(f"tests/{folder}/" for folder in ("clients", "contract", "e2e", "ha", "hub"))
+"""Where tests wait for programs that they started, for a third of their time."""
 _SHARING = (
-    {"tests/hub/test_hub.py", "tests/hub/test_hub_browser.py", "tests/hub/test_hub_failures.py"},
-    {"tests/e2e/test_markdown_cells.py", "tests/e2e/test_markdown_pages.py"},
+    {f"tests/hub/test_hub{part}.py" for part in ("", "_browser", "_failures", "_sidebar")},
+    {f"tests/e2e/test_{part}.py" for part in ("do", "map_lab", "markdown_cells", "markdown_pages", "sidebar")},
 )
 """Files that share a server: a hub, a JupyterLab."""
 _R_IS_REQUIRED = os.environ.get("RSQL_TEST_REQUIRE_R") == "1"
@@ -115,7 +120,11 @@ def pytest_unconfigure():
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """With ``--dist loadfile`` the tests of a file stay together, and those of files that share a server."""
+    """With ``--dist loadfile`` the tests of a file stay together, and those of files that share a server.
+
+    All workers but one start with files that wait for programs, and that one computes meanwhile: the processors are
+    busy, and programs are not disturbed by more than a few others.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class ByServer(LoadFileScheduling):
@@ -123,7 +132,19 @@ def pytest_xdist_make_scheduler(config, log):
             file = super()._split_scope(nodeid)
             return next((min(files) for files in _SHARING if file in files), file)
 
+        def _assign_work_unit(self, node):
+            others = [files for other, files in self.assigned_work.items() if other is not node]
+            waiting = sum(any(_waits(file) and not all(files[file].values()) for file in files) for files in others)
+            wanted = waiting < max(1, len(self.nodes) - 1)
+            fitting = (file for file in self.workqueue if _waits(file) == wanted)
+            self.workqueue.move_to_end(next(fitting, next(iter(self.workqueue))), last=False)
+            super()._assign_work_unit(node)
+
     return ByServer(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def _waits(file):
+    return file.startswith(_WAITING)
 
 
 def pytest_configure(config):
@@ -205,6 +226,24 @@ def _no_socket_left_in_a_cycle():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         _collect_garbage()
+
+
+_LOGGERS = [
+    logging.getLogger(name)
+    for name in ("tornado.application", "tornado.general", "tornado.access", "asyncio", "py.warnings")
+]
+
+
+def _lines_as_before():
+    """A gateway that runs by itself changes the lines of its whole process: nothing of it is left to the next test."""
+    before = [(logger, list(logger.filters), list(logger.handlers)) for logger in _LOGGERS]
+    yield
+    for logger, filters, handlers in before:
+        logger.filters[:], logger.handlers[:] = filters, handlers
+
+
+_lines_of_a_module = pytest.fixture(_lines_as_before, autouse=True, scope="module")
+_lines_of_a_test = pytest.fixture(_lines_as_before, autouse=True)
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 ARROWS = {
-    "rsql_magic": "notebook → cli → panel → reports → assistant → study → answers, text2sql → tools"
+    "rsql_magic": "notebook → cli → panel → reports → assistant → answers, text2sql → tools"
     " → databases, display → gateway → context → knowledge → sql, prompts → redaction → config, options, errors"
     " → plain_text",
     "jupyter_server_ext": "app → handlers → pipeline → knowledge, upstream, identity, offline, webhooks → tenants"

@@ -17,7 +17,7 @@ MODULES = [
 
 
 OF_R = "rsql_magic.context.r"
-OF_PROGRAMS = "rsql_magic.study.proving"
+OF_PROGRAMS = "rsql_magic.answers.study.proving"
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name not in {OF_R, OF_PROGRAMS}])

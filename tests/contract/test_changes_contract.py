@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from itertools import count
 
 import pytest
-import sqlalchemy as sa
 
 from jupyter_server_ext.ledger import DID, Change, MemoryChanges, SqlLedgerStore, Thing
 
-_names = count()
 LAB, ADA = Thing("tenant", "lab"), Thing("callers", "ada")
 
 
@@ -21,14 +18,8 @@ def store(request, tmp_path):
     if request.param == "memory":
         yield MemoryChanges()
         return
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    if request.param == "postgresql":
-        server, name = request.getfixturevalue("postgresql"), f"changes{next(_names)}"
-        engine = sa.create_engine(server.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-            db.execute(sa.text(f"CREATE DATABASE {name}"))
-        engine.dispose()
-        url = f"{server.url}/{name}"
+    is_file = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'ledger.db'}" if is_file else request.getfixturevalue("ledger_database")()
     ledger = SqlLedgerStore(url, instance="one")
     yield ledger.changes
     ledger.close()

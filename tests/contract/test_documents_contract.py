@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import struct
 import threading
-from itertools import count
 
 import pytest
 import sqlalchemy as sa
@@ -14,23 +13,17 @@ from jupyter_server_ext.knowledge import Meaning, NewDocument, SharedPassage, of
 from jupyter_server_ext.knowledge.store import SqlDocuments
 from jupyter_server_ext.ledger import SqlLedgerStore
 
-_names = count()
-
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request, tmp_path):
-    """An empty database; `pgvector` is a PostgreSQL with that extension."""
+    """A database without documents; `pgvector` is a PostgreSQL with that extension."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    elif request.param == "postgresql":
+        url = request.getfixturevalue("ledger_database")()
     else:
-        server, name = request.getfixturevalue("postgresql"), f"documents{next(_names)}"
-        engine = sa.create_engine(server.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-            db.execute(sa.text(f"CREATE DATABASE {name}"))
-        engine.dispose()
-        url = f"{server.url}/{name}"
-        if request.param == "pgvector":
-            _with_pgvector(url)
+        url = request.getfixturevalue("empty_database")()
+        _with_pgvector(url)
     ledger = SqlLedgerStore(url, instance="one")
     yield SqlDocuments(ledger.engine)
     ledger.close()

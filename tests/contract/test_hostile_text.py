@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-import sqlalchemy as sa
 from ledger_entries import entry
 from slow_proxy import proxied_in_thread
 from tornado.httpserver import HTTPServer
@@ -48,12 +47,7 @@ def ledger_of(kind, request, tmp_path):
         return "memory://"
     if kind != "postgresql":
         return f"sqlite:///{tmp_path / f'{next(_names)}.db'}"
-    server, name = request.getfixturevalue("postgresql"), f"hostile{next(_names)}"
-    engine = sa.create_engine(server.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-        db.execute(sa.text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return f"{server.url}/{name}"
+    return request.getfixturevalue("ledger_database")()
 
 
 def changed(text):

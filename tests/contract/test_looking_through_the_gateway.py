@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
 import sys
 import threading
+from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import count
@@ -63,6 +65,7 @@ POLICIES = {
     "careful": 'privacy_floor = "names"\nsystem_prompt = "Give hints."',
     "saving": "cache = true",
     "few": "[tenants.few.limits]\nrequests_per_minute = 4",
+    "seeing": "cache = true\n[tenants.seeing.limits]\ntokens_per_minute = 20_000",
 }
 SQL = "```sql\nSELECT count(*) AS n FROM orders WHERE status = 'open'\n```"
 QUESTION = "how many open orders?"
@@ -80,9 +83,10 @@ def running(tmp_path_factory):
         config.write_text("".join([CONFIG.format(folder=folder, url=url), *callers]))
         command = [sys.executable, "-m", "jupyter_server_ext", "--port=0", f"--gateway-config={config}"]
         environment = {**os.environ, "JUPYTER_TOKEN": "owner-token"}
-        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
+        log = (folder / "gateway.log").open("w")
+        with log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True) as process:
             try:
-                yield provider, process.stdout.readline().split("ready at ")[1].strip()
+                yield provider, process.stdout.readline().split("ready at ")[1].strip(), folder
             finally:
                 process.terminate()
                 process.stdout.read()
@@ -91,7 +95,7 @@ def running(tmp_path_factory):
 @pytest.fixture
 def provider(running):
     """The provider; what it found at fault fails the test."""
-    provider, _ = running
+    provider, *_ = running
     provider.numbered = True
     yield provider
     assert provider.faults == []
@@ -391,3 +395,39 @@ def test_a_notebook_is_replayed_without_asking(new, provider, tmp_path, refusal)
     first, again = results
     assert (again.sql, again.notes, again.df.iat[0, 0]) == (first.sql, first.notes, 334)
     assert len(provider.asked) == 2
+
+
+def test_pictures_of_the_panel_reach_each_provider_byte_for_byte_and_stay_nowhere(running, new, provider, gateway):
+    """A model that sees none is told apart from one that fails, and a picture counts as words, not as its bytes."""
+    dice = random.Random(7)
+    begins = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff", "gif": b"GIF89a", "webp": b"RIFF\0\0\0\0WEBP"}
+    files = {kind: begin + dice.randbytes(200_000) for kind, begin in begins.items()}
+    given = [{"name": f"a.{kind}", "data": b64encode(data).decode()} for kind, data in files.items()]
+    before = len(entries(gateway))
+    with new("seeing") as ip, closing(Talk(ip, ip.assistant).panel) as panel:
+        talk = Talk(ip, ip.assistant, panel)
+        for model in ("llama", "claude"):  # the providers `openai` and `anthropic`
+            provider.says("Red.", "Blue.", Refusal(400, "This model does not support image_url."))
+            told = talk.ask("Which colour is it?", pictures=given, model=model)
+            assert told["answer"].strip() == "Red.", told["error"]
+            text, *parts = provider.asked[0]["messages"][-1]["content"]
+            assert "Which colour is it?" in text["text"][-200:]
+            urls = [re.fullmatch(r"data:image/(\w+);base64,(.+)", part["image_url"]["url"]) for part in parts]
+            same = {url[1]: b64decode(url[2], validate=True) == files[url[1]] for url in urls}
+            assert same == dict.fromkeys(files, True)
+            assert [part["type"] for part in parts] == ["image_url"] * 4
+            # Another picture is another question, which the cache has no answer to.
+            talk.ask("/clear")
+            assert talk.ask("Which colour is it?", pictures=given[:1], model=model)["answer"].strip() == "Blue."
+            refused = talk.ask("And now?", pictures=given[:1], model=model)
+            assert "Perhaps the model sees no pictures: choose one that does." in refused["error"]["hint"]
+            assert len(provider.asked) == 3  # no other key was tried
+            provider.says("Words.")
+            assert talk.ask(f"In {model} words?", model=model)["state"] == "done"  # the key is not at fault
+            before_it = sum(isinstance(each["content"], list) for each in provider.asked[0]["messages"])
+            assert before_it == 0  # pictures go with their own question only
+    rows = entries(gateway, before)
+    assert [row["status"] for row in rows] == ["200", "200", "400", "200"] * 2
+    kept = [path for path in running[2].rglob("*") if path.is_file()]
+    words = [data[60:90].encode() for data in (each["data"] for each in given)]
+    assert [path.name for path in kept if any(word in path.read_bytes() for word in words)] == []

@@ -4,32 +4,16 @@ from __future__ import annotations
 
 import random
 import threading
-from itertools import count
 
 import pytest
-import sqlalchemy as sa
 
-from jupyter_server_ext.ledger import SqlLedgerStore
 from jupyter_server_ext.pipeline.sessions.store import SqlSessions
 from jupyter_server_ext.pipeline.sessions.values import CopyRow, SessionFileRow
 
-_names = count()
 
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request, tmp_path):
-    """An empty database."""
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    if request.param == "postgresql":
-        server, name = request.getfixturevalue("postgresql"), f"sessions{next(_names)}"
-        made = sa.create_engine(server.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
-        with made.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-            db.execute(sa.text(f"CREATE DATABASE {name}"))
-        made.dispose()
-        url = f"{server.url}/{name}"
-    ledger = SqlLedgerStore(url, instance="one")
-    yield SqlSessions(ledger.engine)
-    ledger.close()
+@pytest.fixture
+def store(ledger):
+    return SqlSessions(ledger.engine)
 
 
 def put(store, caller, session, text=b"said", *, at=1.0, expires=None, most=50, most_bytes=10_000):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from itertools import count
 
 import pytest
 import sqlalchemy as sa
@@ -12,25 +11,11 @@ import sqlalchemy as sa
 from jupyter_server_ext.knowledge import NewDocument, SharedPassage, SharedText
 from jupyter_server_ext.knowledge.store import SqlDocuments
 from jupyter_server_ext.knowledge.text_store import SqlTexts
-from jupyter_server_ext.ledger import SqlLedgerStore
-
-_names = count()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request, tmp_path):
-    """An empty database."""
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    if request.param == "postgresql":
-        server, name = request.getfixturevalue("postgresql"), f"texts{next(_names)}"
-        made = sa.create_engine(server.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
-        with made.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-            db.execute(sa.text(f"CREATE DATABASE {name}"))
-        made.dispose()
-        url = f"{server.url}/{name}"
-    ledger = SqlLedgerStore(url, instance="one")
-    yield ledger.engine
-    ledger.close()
+@pytest.fixture
+def engine(ledger):
+    return ledger.engine
 
 
 @pytest.fixture

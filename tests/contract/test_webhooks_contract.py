@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from itertools import count, pairwise
+from itertools import pairwise
 
 import pytest
-import sqlalchemy as sa
 
 from jupyter_server_ext.config import Secret, Settings, TenantSettings, WebhookSettings
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
@@ -19,7 +18,6 @@ from jupyter_server_ext.webhooks import EVENTS, Event, Webhooks, WebhookSender
 from jupyter_server_ext.webhooks.sender import Sent
 
 pytestmark = pytest.mark.asyncio
-_names = count()
 ADMIN = Caller("root", scopes=frozenset({"chat", "admin"}))
 TEACHER = Caller("tom", "lab", frozenset({"chat", "instructor"}))
 URL = "https://hooks.example.org/rsql"
@@ -80,12 +78,7 @@ def world(request, tmp_path):
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/ledger.db"
     elif request.param == "postgresql":
-        server, name = request.getfixturevalue("postgresql"), f"webhooks{next(_names)}"
-        engine = sa.create_engine(server.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-            db.execute(sa.text(f"CREATE DATABASE {name}"))
-        engine.dispose()
-        url = f"{server.url}/{name}"
+        url = request.getfixturevalue("ledger_database")()
     found = World(url)
     yield found
     for ledger in found.made:
