@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -278,13 +279,13 @@ class DuckDBFile(DuckDB):
     @override
     def connection(self) -> Any:
         if self._connection is None:
-            self._connection = _open_file(self.path)
+            self._connection = _FILES.cursor(self.path)
         return self._connection
 
     @override
     def release(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            _FILES.close(self.path, self._connection)
             self._connection = None
 
     @override
@@ -303,6 +304,37 @@ class DuckDBFile(DuckDB):
     def state(self) -> Hashable:
         """The file's time and size, and those of its write-ahead log: nothing is opened."""
         return tuple(stamp(path) for path in (self.path, f"{self.path}.wal"))
+
+
+class _OpenFiles:
+    """The files that are open in this process: one connection each, whose cursors are shared out.
+
+    A file's settings are those of its first connection, which locks them: a second one that sets them again, as a
+    value index beside a question would, is refused.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[str, tuple[Any, int]] = {}  # of each path, its connection and how many cursors are in use
+
+    def cursor(self, path: str) -> Any:
+        with self._lock:
+            connection, cursors = self._open.get(path) or (_open_file(path), 0)
+            self._open[path] = connection, cursors + 1
+            return connection.cursor()
+
+    def close(self, path: str, cursor: Any) -> None:
+        """Close a cursor, and the file with its last one."""
+        with self._lock:
+            cursor.close()
+            connection, cursors = self._open.pop(path)
+            if cursors > 1:
+                self._open[path] = connection, cursors - 1
+            else:
+                connection.close()
+
+
+_FILES = _OpenFiles()
 
 
 def _open_file(path: str) -> Any:
@@ -324,7 +356,7 @@ def _open_file(path: str) -> Any:
 
 def _cannot_open(path: str, message: str) -> ConnectionProblem:
     name = Path(path).name
-    if "lock" in message.lower():
+    if "set lock on file" in message or "being used by another process" in message:  # the latter in Windows' words
         return ConnectionProblem(
             f"Another program has {name} open for writing.", hint="Close it there, then try again."
         )

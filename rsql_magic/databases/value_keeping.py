@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsql_magic.databases.value_building import ValueBuilder
-from rsql_magic.errors import BadInput, RsqlError
+from rsql_magic.errors import BadInput, ConnectionProblem, RsqlError
 from rsql_magic.knowledge import Kept, ValueIndex, ValueStore
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class ValueKeeper:
     ) -> None:
         self._database, self._folder, self._megabytes, self._clock = database, folder, megabytes, clock
         self.failure = ""  # why it was given up
+        self._passes = False  # whether that may pass: another program has the file open, say
         self._path: Path | None = None
         self._store: ValueStore | None = None
         self._twin: Database | None = None
@@ -116,7 +117,7 @@ class ValueKeeper:
         if not self._database.may_read_all_values:
             return
         if (
-            self.failure
+            (self.failure and not self._passes)
             or self._ended.is_set()
             or self._is_at_work
             or (self._steps is None and self._clock() < self._not_before)
@@ -132,6 +133,7 @@ class ValueKeeper:
         return self._thread is not None and self._thread.is_alive()
 
     def _begin(self, tables: Sequence[Table]) -> None:
+        self.failure = ""
         if self._twin is None:
             self._twin = self._database.twin()
             identity = self._database.identity() if self._twin else ""
@@ -204,6 +206,7 @@ class ValueKeeper:
 
     def _give_up(self, error: BaseException) -> None:
         self._steps = None
+        self._passes = isinstance(error, ConnectionProblem)
         self.failure = (
             str(error) if isinstance(error, RsqlError) else f"The value index failed: {type(error).__name__}."
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import builtins
 import itertools
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from decimal import Decimal
 
@@ -206,6 +208,33 @@ def test_a_file_is_free_between_questions(tmp_path):
             with pytest.raises(ConnectionProblem, match="already open in this Python session"):
                 engine.catalog()
         assert "later" in engine.catalog()
+
+
+def test_a_file_is_read_from_many_threads_and_free_in_between(tmp_path):
+    path = str(tmp_path / "x.duckdb")
+    with closing(duckdb.connect(path)) as writer:
+        writer.execute("CREATE TABLE t AS SELECT 1 AS a")
+    engines = [open_engine(path) for _ in range(4)]
+
+    def ask(engine):
+        return [engine.run("SELECT a FROM t").df["a"].tolist() for _ in range(25)]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(found == [[1]] * 25 for found in pool.map(ask, engines))
+    with closing(duckdb.connect(path)) as writer:
+        writer.execute("INSERT INTO t VALUES (2)")
+    for engine in engines:
+        engine.close()
+
+
+def test_another_programs_hold_on_a_file_is_named(tmp_path):
+    path = tmp_path / "x.duckdb"
+    hold = f"import duckdb; c = duckdb.connect({str(path)!r}); print('open', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"open\n"
+        with closing(open_engine(str(path))) as engine, pytest.raises(ConnectionProblem, match="open for writing"):
+            engine.catalog()
+        other.communicate(b"\n")
 
 
 @pytest.mark.parametrize(

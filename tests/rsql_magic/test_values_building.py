@@ -286,6 +286,36 @@ def test_a_duckdb_file_is_left_alone_between_questions(tmp_path):
         assert waited(engine.values, 60).holds("value 12", "t", "v") or engine.values.index.covers("t", "v")
 
 
+def test_a_duckdb_file_is_read_while_a_question_holds_it(tmp_path):
+    place = tmp_path / "data.duckdb"
+    with closing(duckdb.connect(place)) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 'value ' || i AS v FROM range(20) r(i)")
+    with closing(open_engine(str(place))) as engine, engine:
+        keep_values(engine, tmp_path / "cache", 100)
+        engine.catalog(sure=True)
+        found = waited(engine.values)
+        assert engine.values.failure == ""
+        assert found.holds("value 12", "t", "v")
+
+
+def test_a_file_that_was_open_elsewhere_is_read_later(tmp_path):
+    place, now = tmp_path / "data.duckdb", [0.0]
+    with closing(duckdb.connect(place)) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 'value ' || i AS v FROM range(20) r(i)")
+    with closing(open_engine(str(place))) as engine:
+        tables = list(engine.catalog(sure=True))
+        keep_values(engine, tmp_path / "cache", 100)
+        engine.values._clock = lambda: now[0]
+        with closing(duckdb.connect(place)):
+            engine.values.begin(tables)
+            assert waited(engine.values) is None
+            assert "already open" in engine.values.coverage.problem
+        now[0] = 60.0
+        engine.values.begin(tables)
+        assert waited(engine.values).holds("value 12", "t", "v")
+        assert engine.values.coverage.problem == ""
+
+
 def test_a_rest_between_a_look_and_a_step_lets_others_write(tmp_path):
     place = tmp_path / "data.duckdb"
     with closing(duckdb.connect(place)) as connection:
