@@ -157,7 +157,7 @@ export class Composer {
     this.box.style.height = "auto";
     this.box.style.height = this.text.length > 5000 ? "" : `${Math.min(this.box.scrollHeight + 2, 180)}px`;
     this.box.classList.toggle("rsql-tall", this.text.length > 5000);
-    this.complete();
+    this.completing = this.complete();
     clearTimeout(this.later);
     this.later = setTimeout(() => this.look(), 250);
   }
@@ -195,25 +195,30 @@ export class Composer {
     this.box.focus();
   }
 
+  get before() {
+    return this.text.slice(0, this.box.selectionStart);
+  }
+
   // Completion of @names and /commands.
   async complete() {
-    const before = this.text.slice(0, this.box.selectionStart);
+    const { before } = this;
     const slash = /^\/(\w*)$/.exec(before);
     const commands = slash ? this.view.commands.filter(({ label }) => label.startsWith(before)) : [];
     if (slash) return this.offer(commands.some(({ label }) => label === before) ? [] : commands, before.length);
     const at = /(?:^|[\s(])@([\w:./-]*)$/.exec(before) ?? /(?:^|[\s(])(#[\w.]*)$/.exec(before);
     if (!at) return this.offer([]);
     const told = await this.view.quietly("complete", { prefix: at[1] });
-    if (this.text.slice(0, this.box.selectionStart) !== before) return undefined;
+    if (this.before !== before) return undefined;
     const known = told?.items ?? [];
     const unrun = at[1].startsWith("#") ? this.view.notebook.offers(at[1].slice(1), known) : [];
     const exact = known.length === 1 && known[0].label === `@${at[1]}`;
     return this.offer(exact ? [] : [...known, ...unrun], at[0].trimStart().replace(/^\(/, "").length);
   }
 
+  // Show what can be taken in place of the last so many characters before the cursor.
   offer(items, length = 0) {
     this.items = items;
-    this.typed = length;
+    this.start = this.before.length - length;
     this.list.replaceChildren(
       ...items.map(({ label, kind, detail }, index) =>
         make(
@@ -239,13 +244,14 @@ export class Composer {
     else this.box.removeAttribute("aria-activedescendant");
   }
 
+  // What is taken replaces all that was typed of it, also since it was offered.
   take(index) {
-    const end = this.box.selectionStart;
+    if (this.box.selectionStart < this.start) return this.offer([]); // the cursor has left the word
     const { label, insert = `${label} ` } = this.items[index];
-    this.box.setRangeText(insert, end - this.typed, end, "end");
+    this.box.setRangeText(insert, this.start, this.box.selectionStart, "end");
     this.offer([]);
     this.changed();
-    this.box.focus();
+    return this.box.focus();
   }
 
   key(event) {
@@ -253,13 +259,22 @@ export class Composer {
     const open = !this.list.hidden;
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (open && step) this.choose((this.chosen + step + this.items.length) % this.items.length);
-    else if (open && (event.key === "Tab" || (event.key === "Enter" && !event.shiftKey))) this.take(this.chosen);
+    else if (open && (event.key === "Tab" || (event.key === "Enter" && !event.shiftKey))) this.takeChosen(event.key);
     else if (event.key === "Escape") this.escape(open);
     else if (event.key === "Enter" && !event.shiftKey) this.send();
     else if (event.key === "ArrowUp" && (!this.text || this.past >= 0)) this.recall(1);
     else if (event.key === "ArrowDown" && this.past >= 0) this.recall(-1);
     else return;
     event.preventDefault();
+  }
+
+  // A quick typist's key comes before the suggestions for what was typed last: these are waited for.
+  async takeChosen(key) {
+    const { before } = this;
+    await this.completing;
+    if (this.before !== before) return;
+    if (!this.list.hidden) this.take(this.chosen);
+    else if (key === "Enter") this.send();
   }
 
   escape(open) {
