@@ -200,6 +200,7 @@ class DocumentSettings:
     examples_per_tenant: int = 300  # questions with the SQL that answers them
     default_days: float = 0.0  # days until something is deleted, where nobody says; 0 keeps it
     most_days: float = 0.0  # the longest; 0 for any time
+    memory_mb: float = 256.0  # megabytes of indexes in memory; 0 searches in the database
 
 
 @dataclass(frozen=True, slots=True)

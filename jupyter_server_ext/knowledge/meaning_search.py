@@ -1,4 +1,7 @@
-"""Passages that mean what a question means: the nearest by their signs, then by their vectors."""
+"""Passages that mean what a question means: the nearest by their signs, then by their vectors.
+
+The database compares the signs for groups whose index is larger than the memory for it (`indexes.py`).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.knowledge.meanings import Meaning
 
-_RESCORED = 400  # passages whose vectors are compared, of all whose signs are
+RESCORED = 400  # passages whose vectors are compared, of all whose signs are
 _LOCK = 7_715_103  # of those who make an index
 # pgvector, whose scans go on until enough rows pass a query's conditions since 0.8.
 _PGVECTOR = (
@@ -25,19 +28,26 @@ _PGVECTOR = (
 
 def by_meaning(db: sa.Connection, meaning: Meaning, allowed: Sequence[sa.ColumnElement[bool]], most: int) -> list[int]:
     """The passages whose vectors are the nearest to a question's, the best first."""
-    rows: list[tuple[int, bytes]] = []
+    near: list[int] = []
     if has_pgvector(db):
-        db.execute(sa.text(f"SET LOCAL hnsw.ef_search = {_RESCORED}; SET LOCAL hnsw.iterative_scan = strict_order"))
-        rows = _nearest_signs(db, meaning, allowed, indexed=True)
-    if len(rows) < _RESCORED:  # a scan of the index ends early where few of the nearest are the caller's
-        rows = _nearest_signs(db, meaning, allowed)
-    same_size = [(number, vector) for number, vector in rows if len(vector) == len(meaning.vector)]
+        db.execute(sa.text(f"SET LOCAL hnsw.ef_search = {RESCORED}; SET LOCAL hnsw.iterative_scan = strict_order"))
+        near = _nearest_signs(db, meaning, allowed, indexed=True)
+    if len(near) < RESCORED:  # a scan of the index ends early where few of the nearest are the caller's
+        near = _nearest_signs(db, meaning, allowed)
+    return by_vectors(db, meaning, near, most)
+
+
+def by_vectors(db: sa.Connection, meaning: Meaning, passages: Sequence[int], most: int) -> list[int]:
+    """Those of some passages whose vectors are the nearest to a question's, the best first."""
+    part = document_passages.c
+    rows = db.execute(sa.select(part.id, part.vector).where(part.id.in_(passages)).order_by(part.id))
+    same_size = [(number, vector) for number, vector in rows if vector and len(vector) == len(meaning.vector)]
     return nearest(meaning.vector, same_size, most) if same_size else []
 
 
 def _nearest_signs(
     db: sa.Connection, meaning: Meaning, allowed: Sequence[sa.ColumnElement[bool]], *, indexed: bool = False
-) -> list[tuple[int, bytes]]:
+) -> list[int]:
     signs, asked = passage_signs.c.signs, as_kept(db, signs_of(meaning.vector))
     size = len(asked)
     apart: sa.ColumnElement[int]
@@ -54,12 +64,11 @@ def _nearest_signs(
         .join(documents, documents.c.id == passage_signs.c.document)
         .where(*allowed, documents.c.model == meaning.model)
         .order_by(apart)
-        .limit(_RESCORED)
+        .limit(RESCORED)
     )
     if not indexed:  # of other sizes an index has as many numbers; they are left out by their vectors
         few = few.where(sa.func.length(signs) == size).order_by(passage_signs.c.passage)
-    part = document_passages.c
-    return [(number, vector) for number, vector in db.execute(sa.select(part.id, part.vector).where(part.id.in_(few)))]
+    return [*db.execute(few).scalars()]
 
 
 def as_kept(db: sa.Connection, signs: bytes) -> bytes | str:

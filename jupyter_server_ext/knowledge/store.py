@@ -1,4 +1,4 @@
-"""Documents in the ledger's database: found by SQLite's FTS5 or PostgreSQL's text search, always within a tenant."""
+"""Documents in the ledger's database, found by their indexes, always within a tenant."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from jupyter_server_ext.knowledge.meaning_search import as_kept, by_meaning, index_signs
+from jupyter_server_ext.knowledge.indexes import LISTED, make_index
+from jupyter_server_ext.knowledge.meaning_search import RESCORED, as_kept, by_meaning, by_vectors, index_signs
 from jupyter_server_ext.knowledge.meanings import fused, signs_of
+from jupyter_server_ext.knowledge.passage_index import best_by_words, nearest_by_signs
 from jupyter_server_ext.knowledge.values import Found, NewDocument, SharedDocument
 from jupyter_server_ext.knowledge.word_search import PASSAGES, by_words
 from jupyter_server_ext.ledger import document_passages, documents, passage_signs, shared_texts
@@ -16,7 +18,9 @@ from jupyter_server_ext.ledger import document_passages, documents, passage_sign
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jupyter_server_ext.knowledge.indexes import PassageIndexes
     from jupyter_server_ext.knowledge.meanings import Meaning
+    from jupyter_server_ext.knowledge.passage_index import Searched
 
 _JOINT = " › "  # between the headings of a path
 _DEEP = 100  # places of each ranking that are fused
@@ -28,8 +32,10 @@ class SqlDocuments:
 
     # Every statement that reads names the tenants that may be read, on the passages themselves.
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, indexes: PassageIndexes | None = None) -> None:
+        """Search by indexes in memory, or by those of the database when None."""
         self._engine = engine
+        self._indexes = indexes
 
     def put(
         self, sent: NewDocument, tenant: str, *, now: float, expires: float | None, most: int, most_bytes: int
@@ -115,16 +121,46 @@ class SqlDocuments:
         of_them = [documents.c.tenant.in_(tenants), _good(now)]
         of_them += [documents.c.name.in_(names)] if names else []
         allowed = [document_passages.c.tenant.in_(tenants), *of_them]
+        deep = _DEEP if meaning else most
         with self._engine.connect() as db:
-            scores = by_words(db, question, allowed, _DEEP if meaning else most)
-            if meaning and (near := by_meaning(db, meaning, [passage_signs.c.tenant.in_(tenants), *of_them], _DEEP)):
+            if (parts := self._searched(db, tenants, names, now)) is not None:
+                scores = dict(best_by_words(parts, question, deep))
+                near = _nearest(db, parts, meaning) if meaning else []
+            else:
+                scores = by_words(db, question, allowed, deep)
+                signs = [passage_signs.c.tenant.in_(tenants), *of_them]
+                near = by_meaning(db, meaning, signs, _DEEP) if meaning else []
+            if near:
                 scores = fused([*scores], near)
             best = dict(list(scores.items())[:most])
             columns = ("id", "tenant", "text", "heading", "first_line", "last_line", "part")
             query = sa.select(documents.c.name, *(document_passages.c[name] for name in columns))
             query = query.select_from(PASSAGES).where(document_passages.c.id.in_(best), *allowed)
             found = {row.id: _found(row, best[row.id]) for row in db.execute(query)}
-        return [found[number] for number in best]
+        return [found[number] for number in best if number in found]  # another may have removed some meanwhile
+
+    def make_index(self, tenant: str, name: str) -> None:
+        """Make the index of a document, which the first search would have to make."""
+        with self._engine.connect() as db:
+            for row in db.execute(LISTED.where(documents.c.tenant == tenant, documents.c.name == name)).all():
+                make_index(db, row.id, row.model or "")
+
+    def _searched(
+        self, db: sa.Connection, tenants: Sequence[str], names: Sequence[str], now: float
+    ) -> list[Searched] | None:
+        """The indexes to search in memory, with the passages of each that a search is about; None to search without."""
+        if self._indexes is None:
+            return None
+        rows = db.execute(LISTED.where(documents.c.tenant.in_(tenants), _good(now))).all()
+        if (parts := self._indexes.of(db, rows)) is None:
+            return None
+        wanted = {row.id for row in rows if not names or row.name in names}
+        return [(part, part.within(wanted)) for part in parts]
+
+
+def _nearest(db: sa.Connection, parts: Sequence[Searched], meaning: Meaning) -> list[int]:
+    near = nearest_by_signs(parts, meaning.model, meaning.vector, RESCORED)
+    return by_vectors(db, meaning, near, _DEEP)
 
 
 def _found(row: Any, score: float) -> Found:

@@ -1,4 +1,7 @@
-"""Passages by the words of a question: SQLite's FTS5 and PostgreSQL's text search, with bounded work."""
+"""Passages by the words of a question: SQLite's FTS5 and PostgreSQL's text search, with bounded work.
+
+For groups whose index is larger than the memory for it (`indexes.py`).
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,7 @@ def by_words(
     db: sa.Connection, question: str, allowed: Sequence[sa.ColumnElement[bool]], most: int
 ) -> dict[int, float]:
     """The passages that hold words of a question and their scores, the best first."""
-    asked = (word[:_LONGEST_WORD] for word in _WORD.findall(question.lower()) if word not in _SMALL)
-    words = list(dict.fromkeys(asked))[:_MOST_WORDS]
+    words = asked_words(question)
     in_sqlite = db.dialect.name == "sqlite"
     count, match = (_counted, _fts5) if in_sqlite else (_estimated, _text_search)
     counts = {word: number for word in words if (number := count(db, [word]))}
@@ -53,6 +55,17 @@ def by_words(
         # What is rare in all documents may be in none of these, and an estimate may be wrong.
         found = _ranked(db, match(db, counts, every), allowed, most)
     return found
+
+
+def asked_words(question: str) -> list[str]:
+    """The words of a question that tell what it asks for.
+
+    Example:
+        >>> asked_words("Where is the glove, and whose?")
+        ['glove', 'whose']
+    """
+    asked = (word[:_LONGEST_WORD] for word in _WORD.findall(question.lower()) if word not in _SMALL)
+    return list(dict.fromkeys(asked))[:_MOST_WORDS]
 
 
 def _ranked(db: sa.Connection, match: Match, allowed: Sequence[sa.ColumnElement[bool]], most: int) -> dict[int, float]:

@@ -26,7 +26,7 @@ from jupyter_server_ext.ledger.sums import SERIES_COUNTS, SERIES_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0018"
+_HEAD = "0019"
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
 # How long a server or a network may be silent before a connection is given up; a URL may say otherwise.
 _PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
@@ -307,10 +307,12 @@ documents = sa.Table(
     *_columns(sa.Float, "added"),
     sa.Column("expires", sa.Float),
     sa.Column("model", _NAME),
+    sa.Column("search_index", sa.LargeBinary),  # of its passages; NULL until it is made
     sa.UniqueConstraint("tenant", "name", name="documents_once"),
 )
 
-# What they are searched by is each database's own: FTS5's table ``document_words``, PostgreSQL's column ``words``.
+# They are searched by the indexes of documents, or, where those are too large for a gateway's memory, by what each
+# database has of its own: FTS5's table ``document_words``, PostgreSQL's column ``words``.
 document_passages = sa.Table(
     "document_passages",
     metadata,

@@ -83,6 +83,7 @@ def test_a_search_over_a_hundred_thousand_shared_passages(kind, tmp_path):
     import numpy as np
 
     from jupyter_server_ext.knowledge import Meaning, NewDocument, SharedPassage, of_length_one
+    from jupyter_server_ext.knowledge.indexes import PassageIndexes
     from jupyter_server_ext.knowledge.store import SqlDocuments
     from jupyter_server_ext.ledger import SqlLedgerStore
 
@@ -97,15 +98,22 @@ def test_a_search_over_a_hundred_thousand_shared_passages(kind, tmp_path):
         if kind == "postgresql":
             url = stack.enter_context(servers.postgresql()).url + "/postgres"
         ledger = stack.enter_context(closing(SqlLedgerStore(url, instance="one")))
-        store = SqlDocuments(ledger.engine)
+        store = SqlDocuments(ledger.engine, indexes := PassageIndexes(256_000_000))
+        made = 0.0
         for first in range(0, PASSAGES, 2000):
             texts = [" ".join(chance.choices(words, weights, k=WORDS)) for _ in range(2000)]
             sent = enumerate(zip(texts, rows[first : first + 2000], strict=True), first)
             passages = tuple(SharedPassage(text, ("A",), 1, 2, str(n), row.tobytes()) for n, (text, row) in sent)
             new = NewDocument(f"d{first}", passages, model="m")
             store.put(new, "x", now=0.0, expires=None, most=10**6, most_bytes=10**12)
+            started = time.perf_counter()
+            store.make_index("x", new.name)
+            made += time.perf_counter() - started
         with ledger.engine.begin() as db:
             db.exec_driver_sql("ANALYZE")  # as PostgreSQL does itself within a minute
+        started = time.perf_counter()
+        assert store.search(["x"], QUESTIONS[0], now=1.0)
+        read = time.perf_counter() - started
         times, by_words, found = [], [], []
         for number in range(40):
             question = QUESTIONS[number % len(QUESTIONS)]
@@ -120,10 +128,16 @@ def test_a_search_over_a_hundred_thousand_shared_passages(kind, tmp_path):
             times.append(1000 * (time.perf_counter() - started))
             exact = np.argsort(-(rows.astype(np.float32) @ np.frombuffer(asked, "<f2").astype(np.float32)))[:10]
             found.append(len({int(each.part) for each in near} & {*exact.tolist()}) / 10)
-    words_ms, median = statistics.median(by_words), statistics.median(times)
-    print(f"\n{kind}: {PASSAGES:,} shared passages: {words_ms:.0f} ms by words, at most {max(by_words):.0f};")
-    print(f"{median:.0f} ms by meaning, at most {max(times):.0f}; of the ten nearest {statistics.mean(found):.3f}")
+    (words_ms, words_95), (median, median_95) = map(_middle_and_95th, (by_words, times))
+    print(f"\n{kind}: {PASSAGES:,} shared passages; the index, {indexes.size / 1e6:.0f} MB, is made in {made:.1f} s")
+    print(f"and read in {1000 * read:.0f} ms; {words_ms:.1f} ms by words, the 95th percentile {words_95:.1f};")
+    print(f"{median:.1f} ms by meaning, {median_95:.1f}; of the ten nearest {statistics.mean(found):.3f}")
     assert statistics.mean(found) >= 0.95
+    assert max(words_ms, median) <= 30
+
+
+def _middle_and_95th(times):
+    return statistics.median(times), statistics.quantiles(times, n=20)[-1]
 
 
 def test_adding_a_thousand_pages(tmp_path):

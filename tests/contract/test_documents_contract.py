@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
+import math
 import random
 import struct
 import threading
+from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 import sqlalchemy as sa
 
 from jupyter_server_ext.knowledge import Meaning, NewDocument, SharedPassage, of_length_one
+from jupyter_server_ext.knowledge.indexes import PassageIndexes
 from jupyter_server_ext.knowledge.store import SqlDocuments
-from jupyter_server_ext.ledger import SqlLedgerStore
+from jupyter_server_ext.ledger import SqlLedgerStore, documents
+
+DATABASES = ["sqlite", "postgresql", "sqlite in memory", "postgresql in memory"]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def store(request, tmp_path):
-    """A database without documents; `pgvector` is a PostgreSQL with that extension."""
-    if request.param == "sqlite":
+    """A database without documents, searched by itself or in memory; `pgvector` is a PostgreSQL with that extension."""
+    if request.param.startswith("sqlite"):
         url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    elif request.param == "postgresql":
+    elif request.param.startswith("postgresql"):
         url = request.getfixturevalue("ledger_database")()
     else:
         url = request.getfixturevalue("empty_database")()
         _with_pgvector(url)
     ledger = SqlLedgerStore(url, instance="one")
-    yield SqlDocuments(ledger.engine)
+    yield SqlDocuments(ledger.engine, PassageIndexes(10**9) if request.param.endswith("in memory") else None)
     ledger.close()
 
 
 def _with_pgvector(url):
     engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-    with engine.begin() as db:
+    with ExitStack() as ending, engine.begin() as db:
+        ending.callback(engine.dispose)
         if not db.execute(sa.text("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'")).scalar():
             pytest.skip("This PostgreSQL has no pgvector; Debian 12 has no package of it.")
         db.execute(sa.text("CREATE EXTENSION vector"))
-    engine.dispose()
 
 
 def document(name, *texts, path=("Rules",), vectors=None, model="m"):
@@ -141,7 +147,7 @@ def test_what_is_removed_is_found_no_more(store):
         assert db.execute(sa.text("SELECT count(*) FROM document_passages WHERE tenant = 'x'")).scalar() == 0
 
 
-WITH_VECTORS = pytest.mark.parametrize("store", ["sqlite", "postgresql", "pgvector"], indirect=True)
+WITH_VECTORS = pytest.mark.parametrize("store", [*DATABASES, "pgvector"], indirect=True)
 
 
 @WITH_VECTORS
@@ -193,6 +199,125 @@ def test_the_nearest_of_thousands_are_found_beside_another_tenants(store, reques
     assert hit / total >= 0.95
     indexes = {index["name"] for index in sa.inspect(store._engine).get_indexes("passage_signs")}
     assert ("passage_signs_128" in indexes) == ("pgvector" in request.node.name)
+
+
+IN_MEMORY = pytest.mark.parametrize("store", DATABASES[2:], indirect=True)
+MANY = [f"word{number}" for number in range(80)]
+
+
+def plainly_ranked(passages, question):
+    """BM25 of every passage, from the formula; headings count twice."""
+    counts = {text: Counter(heading.split() * 2 + text.split()) for heading, text in passages}
+    long = {text: len(heading.split()) + len(text.split()) for heading, text in passages}
+    usual = sum(long.values()) / max(1, len(long))
+    scores = Counter()
+    for word in set(question.split()):
+        holding = sum(word in each for each in counts.values())
+        rarity = math.log(1 + (len(counts) - holding + 0.5) / (holding + 0.5))
+        for text, each in counts.items():
+            if each[word]:
+                length = 1.2 * (0.25 + 0.75 * long[text] / usual)
+                scores[text] += rarity * 2.2 * each[word] / (each[word] + length)
+    return scores
+
+
+@IN_MEMORY
+def test_two_gateways_rank_what_there_is_at_the_moment_as_a_plain_ranking_of_everything(store):
+    """After each change by either, of own and common documents, of all and of named ones."""
+    draw = random.Random(22)
+    gateways = [store, SqlDocuments(store._engine, PassageIndexes(10**9))]
+    shared = {}  # what there is, by tenant and name
+    weights = [1 / (place + 1) for place in range(len(MANY))]
+    for step in range(120):
+        tenant, name = draw.choice(["x", "x", "x", "y", ""]), f"{draw.randrange(12)}.md"
+        writer = draw.choice(gateways)
+        if draw.random() < 0.35:
+            assert writer.remove(tenant, name) == bool(shared.pop((tenant, name), None))
+        else:
+            texts = [
+                " ".join([f"unique{step}of{n}", *draw.choices(MANY, weights, k=draw.randrange(1, 40))])
+                for n in range(draw.choice([1, 3, 20]))
+            ]
+            shared[tenant, name] = [(draw.choice(MANY), text) for text in texts]
+            passages = tuple(SharedPassage(text, (heading,)) for heading, text in shared[tenant, name])
+            put(writer, NewDocument(name, passages), tenant, most_bytes=10**9)
+        for reader in gateways:
+            question = " ".join(draw.choices(MANY, weights, k=draw.randrange(1, 7)))
+            reads = draw.choice([["x", ""], ["y", ""], [""]])
+            named = draw.choice([(), (), tuple(f"{n}.md" for n in draw.sample(range(12), 3))])
+            there = [
+                each for (of, called), texts in shared.items() if of in reads and (not named or called in named)
+                for each in texts
+            ]  # fmt: skip
+            # How rare a word is, is told by the passages that are searched.
+            expected = plainly_ranked(there, question)
+            found = reader.search(reads, question, now=1.0, names=named, most=10)
+            assert [each.score for each in found] == pytest.approx([score for _, score in expected.most_common(10)])
+            assert [expected[each.text] for each in found] == pytest.approx([each.score for each in found])
+    assert len(shared) > 10
+
+
+@IN_MEMORY
+def test_removed_documents_leave_the_memory(store):
+    for number in range(20):
+        put(store, document(f"{number}.md", *(f"word{number} and{n}" for n in range(50))), "x")
+    assert store.search(["x"], "word7", now=1.0)
+    full = store._indexes.size
+    for number in range(19):
+        store.remove("x", f"{number}.md")
+    assert store.search(["x"], "word7", now=1.0) == []
+    assert 0 < store._indexes.size < full / 4
+    store.remove("x", "19.md")
+    assert store.search(["x"], "word19", now=1.0) == []
+
+
+@IN_MEMORY
+def test_indexes_of_many_tenants_stay_within_the_memory_for_them(store):
+    draw = random.Random(3)
+    vectors = [vector(draw) for _ in range(20)]
+    small = SqlDocuments(store._engine, PassageIndexes(30_000))
+    for tenant in range(12):
+        texts = [f"word{n} of{tenant}x" for n in range(20)]
+        put(small, document("a.md", *texts, vectors=vectors), f"t{tenant}")
+    put(small, document("a.md", *(f"word{n} oflarge of{n}" for n in range(2_000))), "large")
+    for _ in range(60):
+        tenant = draw.choice([*map(str, range(12)), "large"])
+        reads = ["large" if tenant == "large" else f"t{tenant}"]
+        meaning = Meaning("m", vectors[3]) if draw.random() < 0.5 and tenant != "large" else None
+        found = small.search(reads, "word3", now=1.0, most=1, meaning=meaning)
+        assert [each.text.split()[:1] for each in found] == [["word3"]]
+        assert 0 <= small._indexes.size <= 30_000
+    assert small._indexes.size > 10_000
+
+
+@IN_MEMORY
+@pytest.mark.parametrize("kept", [None, b"", b"\x91\x63", b"no index"])
+def test_a_document_without_an_index_is_found_and_gets_one(store, kept):
+    """As those have that were shared before there were indexes, or with those of another version."""
+    draw = random.Random(6)
+    one = vector(draw)
+    put(store, document("a.md", "a xylophone", vectors=[one]), "x")
+    with store._engine.begin() as db:
+        db.execute(sa.update(documents).values(search_index=kept))
+    assert names(store.search(["x"], "xylophones", now=1.0)) == ["a.md"]
+    assert names(store.search(["x"], "", now=1.0, meaning=Meaning("m", one))) == ["a.md"]
+    with store._engine.connect() as db:
+        assert len(db.execute(sa.select(documents.c.search_index)).scalar()) > 50
+
+
+@IN_MEMORY
+def test_many_documents_without_indexes_are_searched_while_those_are_made(store):
+    text = "filler " * 2_000
+    for number in range(9):
+        put(store, document(f"{number}.md", *(f"word{number} {n} {text}" for n in range(40))), "x", most_bytes=10**9)
+    waiting = sa.select(sa.func.count()).where(documents.c.search_index.is_(None))
+    left = []
+    while not left or left[-1]:
+        assert len(store.search(["x"], "word3", now=1.0, most=50)) == 40
+        with store._engine.connect() as db:
+            left.append(db.execute(waiting).scalar())
+    assert left == sorted(set(left), reverse=True)
+    assert len(left) > 1
 
 
 def test_a_document_replaces_the_one_of_its_name(store):
