@@ -22,6 +22,16 @@ _READ = re.compile(r"[\t\n!\"#$&*<>@\[\\\]^_`{|}~]|:(?=[^\s\d])|/(?=/)|(?i:(?<=w
 _NAMED = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where it is not one.
+
+    Example:
+        >>> counted(1, "row"), counted(1234, "row")
+        ('1 row', '1,234 rows')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def printable(text: str) -> str:
     r"""Text without what a terminal would obey, and without marks that turn the direction of what follows.
 

@@ -13,6 +13,7 @@ from rsql_magic.answers.row_types import columns_of
 from rsql_magic.answers.rows import DifferentRows, KnownRows, Prices, Progress, RowAsker, RowQuestion
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import filtered
+from rsql_magic.plain_text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,9 +155,9 @@ class RowMap:
     def _announce(self, asker: RowAsker, rows: int) -> None:
         requests, tokens, cost = asker.estimate()
         known = f", {asker.progress.known:,} of them known from before" if asker.progress.known else ""
-        dollars = f"about ${cost:.4f}" if cost is not None else "a price that the gateway does not tell"
-        takes = f": {dollars}, {requests:,} requests, {tokens:,} tokens" if requests else ""
-        self.screen.say(f"{asker.progress.rows:,} different rows of {rows:,}{known}{takes}.")
+        dollars = "free" if cost == 0 else f"about ${cost:.4f}" if cost else "a price that the gateway does not tell"
+        takes = f": {dollars}, {counted(requests, 'request')}, {tokens:,} tokens" if requests else ""
+        self.screen.say(f"{counted(asker.progress.rows, 'different row')} of {rows:,}{known}{takes}.")
         if requests:
             self.screen.say(f"The values of {', '.join(asker.rows.names)} are sent to the model.")
 
@@ -165,8 +166,9 @@ class RowMap:
         wrong = sum(bool(one.problem) for one in asker.outcomes.values())
         tokens = progress.prompt_tokens + progress.completion_tokens
         cost = f"${progress.cost_usd:.4f}, " if progress.cost_usd is not None else ""
-        self.screen.say(f"Done: {cost}{progress.requests:,} requests, {tokens:,} tokens.")
+        self.screen.say(f"Done: {cost}{counted(progress.requests, 'request')}, {tokens:,} tokens.")
         if wrong:
-            self.screen.say(f"{wrong:,} different rows lack a value: the column {ERRORS} says why.")
+            verb = "lacks" if wrong == 1 else "lack"
+            self.screen.say(f"{counted(wrong, 'different row')} {verb} a value: the column {ERRORS} says why.")
         if asker.redacted:
             self.screen.say(f"{asker.redacted:,} secrets or identifiers of persons were replaced before sending.")

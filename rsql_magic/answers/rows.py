@@ -213,6 +213,11 @@ class Prices:
     read: float
     written: float
 
+    @property
+    def free(self) -> bool:
+        """Whether tokens cost nothing, as those of a model of one's own."""
+        return not (self.read or self.written)
+
 
 @dataclass
 class Progress:
@@ -322,6 +327,10 @@ class RowAsker:
         written = float(len(self.open) * self._answer_tokens)
         cost = None if self.prices is None else read * self.prices.read + written * self.prices.written
         return len(batches), round(read + written), cost
+
+    @property
+    def _free(self) -> bool:
+        return self.prices is not None and self.prices.free
 
     @property
     def _answer_tokens(self) -> int:
@@ -490,7 +499,7 @@ class RowAsker:
             if usage.cost_usd is not None:
                 progress.cost_usd = (progress.cost_usd or 0.0) + usage.cost_usd
                 self._row_cost = max(self._row_cost, usage.cost_usd / rows)
-            elif self.budget is not None and reply.done is not None and not usage.cached:
+            elif self.budget is not None and not (usage.cached or reply.done is None or self._free):
                 hint = "Leave the budget out, or have the administrator set a price."
                 raise BadInput("The gateway names no prices, so that a budget cannot be kept.", hint=hint)
 
@@ -501,7 +510,11 @@ class RowAsker:
         again: list[tuple[list[int], str]] = []
         for number, place in enumerate(batch, 1):
             said = read.get(number)
-            problem = why or ("; ".join(said.problems) if said else "nothing of the form that was asked for was said")
+            problem = why or (
+                "; ".join(said.problems)
+                if said
+                else "the answer says nothing of this row in the form that was asked for"
+            )
             if not problem and said:
                 kept.append(self._answered(place, said))
             elif place in self._asked_again or (why and len(batch) == 1):

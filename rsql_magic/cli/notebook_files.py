@@ -24,7 +24,7 @@ def read_notebook(path: Path) -> Any:
     from nbformat.reader import NotJSONError
 
     if not path.is_file():
-        raise BadInput(f"There is no file {str(path)!r}.", hint="rsql run --help.")
+        raise BadInput(f"There is no file {str(path)!r}.", hint="Check the path.")
     try:
         return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
     except UnicodeDecodeError:
@@ -64,4 +64,4 @@ def refuse_unwritable(paths: Iterable[Path]) -> None:
         except OSError as error:
             wrong = error.strerror or type(error).__name__
         if wrong:
-            raise BadInput(f"{path} cannot be written: {wrong}.", hint="Name another place; nothing was run.")
+            raise BadInput(f"{path} cannot be written: {wrong}.", hint="Name another place; nothing was asked.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.answers import MapOptions, parsed_returns
 from rsql_magic.assistant import ending, row_map
+from rsql_magic.cli.notebook_files import refuse_unwritable
 from rsql_magic.cli.r import piped_json
 from rsql_magic.display import Screen, TerminalScreen
 from rsql_magic.errors import BadInput
@@ -42,13 +43,16 @@ def map_rows(assistant: Assistant, options: argparse.Namespace) -> None:
         asked = piped_json("question", "privacy", mappings=("columns", "returns"))
         sys.stdout.write(json.dumps(_of_program(assistant, asked), default=str) + "\n")
         return
-    source, target = Path(options.file), Path(options.output or "")
+    if not options.output:
+        raise BadInput("The rows need a file to go to.", hint="Name one: -o judged.csv.")
+    source, target = Path(options.file), Path(options.output)
     for path in (source, target):
         if path.suffix.lower() not in _KINDS:
             hint = "rsql map reviews.csv 'Is {{text}} good?' --privacy sample -o judged.csv"
             raise BadInput(f"{path} is no .csv, .tsv or .parquet file.", hint=hint)
     if not source.is_file():
         raise BadInput(f"There is no file {source}.", hint="Give the path of a table.")
+    refuse_unwritable([target])
     screen = TerminalScreen(footer=False)
     rows = row_map(assistant, screen, progress_bar(screen.status))
     level = options.privacy or assistant.settings.privacy
@@ -70,11 +74,17 @@ def _read(path: Path) -> Any:
 
 
 def _write(relation: Any, path: Path) -> None:
+    import duckdb
+
     kind = path.suffix.lower()
-    if kind == ".parquet":
-        relation.write_parquet(str(path))
-    else:
-        relation.write_csv(str(path), sep="\t" if kind == ".tsv" else ",")
+    try:
+        if kind == ".parquet":
+            relation.write_parquet(str(path))
+        else:
+            relation.write_csv(str(path), sep="\t" if kind == ".tsv" else ",")
+    except duckdb.Error as wrong:
+        hint = "What was answered is kept: repeat the command with another -o."
+        raise BadInput(f"{path} cannot be written: {str(wrong).splitlines()[0]}", hint=hint) from None
 
 
 class _Told(Screen):

@@ -17,6 +17,7 @@ from rsql_magic.context.gathered import Frame, FrameColumn
 from rsql_magic.context.reader import positions, read, reader_of
 from rsql_magic.context.sources import Fences
 from rsql_magic.context.value_names import SessionValues, by_filling, looked_at, starred
+from rsql_magic.plain_text import counted
 from rsql_magic.redaction import all_clean, names_settings, says_personal, says_secret
 from rsql_magic.sql import Column, Profile, Table, count_tokens, facts
 
@@ -124,7 +125,7 @@ class _Description:
         text, lines = facts.fit(self.head(), self.runs, self.look, must, self.detail.budget, rows=self.reader.rows)
         self.detail.stated.append(self.frame(lines))
         if self.rare:
-            text += f"\n(+{_count(len(self.rare), 'column')} whose names are values{self.begun()})"
+            text += f"\n(+{counted(len(self.rare), 'column')} whose names are values{self.begun()})"
         return text + self.first_rows() if self.detail.level == "sample" and not self.only_names else text
 
     def frame(self, lines: Sequence[facts.ColumnLine]) -> Frame:
@@ -144,9 +145,9 @@ class _Description:
         return "".join(f"; {text}" for text in self.clean(*map(facts.one_line, starred(names)[:5])))
 
     def head(self) -> str:
-        reader, size = self.reader, _count(len(self.reader.names), "column")
+        reader, size = self.reader, counted(len(self.reader.names), "column")
         if self.detail.level != "names" and reader.rows is not None:
-            size = f"{_count(reader.rows, 'row')} × {size}"
+            size = f"{counted(reader.rows, 'row')} × {size}"
         named_by, index, description = self.clean(
             facts.one_line(reader.named_by) if reader.named_by else "",
             facts.one_line(", ".join(reader.index)) if reader.index else "",
@@ -274,10 +275,6 @@ def _says_secret(value: Any) -> bool:
 def _is_personal(name: Any) -> bool:
     """Whether a column is about single people; one with several levels of names when any level says so."""
     return any(says_personal(str(part)) for part in (name if isinstance(name, tuple) else (name,)))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def profile_of(summary: Summary, rows: int | None, *, personal: bool, at_least: int) -> Profile:

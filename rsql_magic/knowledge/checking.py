@@ -18,6 +18,7 @@ from rsql_magic.knowledge.described import Misfit
 from rsql_magic.knowledge.dictionary import Dictionary
 from rsql_magic.knowledge.marked_yaml import read_json, read_yaml
 from rsql_magic.knowledge.portable import portable
+from rsql_magic.plain_text import counted
 from rsql_magic.sql import always_quoted, value_kind
 
 if TYPE_CHECKING:
@@ -171,12 +172,12 @@ class DataCheck:
             return None if rows[0][0] else self._misfit(f"{self.text} does not hold")
         if self.counts:
             count = int(rows[0][0])
-            said = {"rows": _counted(count, "row"), "values": _counted(count, "value"), "text": self.text}
+            said = {"rows": counted(count, "row"), "values": counted(count, "value"), "text": self.text}
             return self._misfit(_SAYING[self.code].format(**said)) if count else None
         count = sum(int(row[1]) for row in rows)
         shown = ", ".join(repr(str(row[0])) for row in rows[:SHOWN])
         values = "" if self.restricted else f": {shown}{', …' if len(rows) > SHOWN else ''}"
-        return self._misfit(f"{_counted(count, 'row')} with other values than those listed{values}")
+        return self._misfit(f"{counted(count, 'row')} with other values than those listed{values}")
 
     def unchecked(self, reason: str) -> Misfit:
         """That the statement could not be run."""
@@ -185,10 +186,6 @@ class DataCheck:
     def _misfit(self, message: str, code: str = "") -> Misfit:
         table = self.about.partition(".")[0]
         return Misfit(code or self.code, f"{self.about}: {message}", self.line, level="data", table=table)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 _SAYING = {

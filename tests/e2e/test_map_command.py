@@ -84,11 +84,15 @@ def test_a_file_gets_columns(provider, tmp_path):
         (("nowhere.csv", "{{text}}?", "-o", "x.csv"), "There is no file"),
         (("a.xlsx", "{{text}}?", "-o", "x.csv"), "is no .csv"),
         (("broken.parquet", "{{text}}?", "-o", "x.csv"), "cannot be read"),
+        (("fine.csv", "{{text}}?"), "need a file to go to"),
+        (("fine.csv", "{{text}}?", "-o", "fine.csv/x.csv"), "cannot be written"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_said(provider, tmp_path, words, said):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
-    done = rsql(provider, "map", str(tmp_path / words[0]), *words[1:], "--privacy", "sample")
+    (tmp_path / "fine.csv").write_text("text\nfine\n")
+    words = [str(tmp_path / word) if word.endswith((".csv", ".xlsx", ".parquet")) else word for word in words]
+    done = rsql(provider, "map", *words, "--privacy", "sample")
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
     assert "Traceback" not in done.stderr

@@ -211,6 +211,12 @@ def test_a_budget_without_prices_is_refused():
         asker(["a", "b"], World(), budget=1.0).ask()
 
 
+def test_a_model_that_is_free_stays_within_any_budget():
+    asking = asker(["a", "b"], World(), budget=0.01, prices=Prices(0.0, 0.0))
+    asking.ask()
+    assert [outcome.problem for outcome in outcomes(asking, ["a", "b"])] == ["", ""]
+
+
 def test_prompts_share_their_beginning():
     rows = DifferentRows.of({"text": ["b", "a", "c"], "shop": ["one shop", "one shop", "one shop"]})
     question = RowQuestion("Does {{text}} fit {{ shop }}?", columns_of({"fits": bool}))
@@ -500,7 +506,7 @@ def test_a_cell_asks_about_each_row_and_says_first_what_leaves(ip, rows, capsys)
     assert judged["score"].tolist() == [1.0, 2.0, 1.0]
     assert judged["error"].isna().all()
     assert judged.index.tolist() == [0, 1, 2]
-    assert said.index("2 different rows of 3") < said.index("1 requests")
+    assert said.index("2 different rows of 3") < said.index("1 request,")
     assert "The values of text are sent to the model." in said
     assert "about $0.0" in said
     [request] = rows.gateway.requests
