@@ -203,8 +203,10 @@ class Gathering:
         tables = self._mentioned_tables()
         needed = sum(must for _, must in [*mentioned, *tables])
         share = self.budget // max(needed, 1) - _FENCE
+        # A wide frame that the question is about has half of the budget, so that few of its columns go without figures.
+        wide = max(self.per_object, self.budget // (2 * max(needed, 1)))
         for each, must in mentioned:
-            yield self._object(each, min(self.per_object, share), must, end)
+            yield self._object(each, min(wide if each.named else self.per_object, share), must, end)
         yield from (self._table(table) for table in tables)
         for name, page in self._r.pages:
             yield _Offer("help", name, "named in the question", texts=(partial(self._page, page),))
@@ -416,7 +418,7 @@ def gather(
         names: Objects that were asked for (``--with``), first of all.
         level: The privacy level.
         budget: Tokens for everything.
-        per_object: Tokens for one object.
+        per_object: Tokens for one object; those that are named may have half of ``budget`` together where that is more.
         catalog: Tables of the current connection.
         cells: Recent cells, oldest first, in any form that `as_cells` takes.
         error: The last error, as an exception or as text.

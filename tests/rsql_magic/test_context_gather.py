@@ -120,6 +120,18 @@ def test_every_column_asked_about_is_there_also_of_wide_frames():
         assert line in tight.text
 
 
+def test_a_frame_that_is_named_has_figures_for_all_columns_of_a_usual_width():
+    letters = "abcdefghijklmnop"
+    frame = pd.DataFrame({f"{name}_measured": np.arange(2000) % 40 * 1.5 for name in letters})
+    for context in (
+        gather("Which columns of wide are odd?", {"wide": frame}),
+        gather("", {"wide": frame}, names=["wide"]),
+    ):
+        assert all(f"- {name}_measured float64: 0..58.5" in context.text for name in letters)
+        assert context.tokens <= 1500 // 2 + 100
+    assert gather("", {"wide": frame}).tokens <= 500, "one that nothing points to"
+
+
 @pytest.mark.slow
 def test_names_that_are_pointed_to_share_the_budget():
     columns = [f"{chr(97 + n % 26)}{chr(97 + n // 26)}_value" for n in range(60)]
