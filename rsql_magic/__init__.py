@@ -72,7 +72,7 @@ def ask(
     """
     assistant, snapshot = _assistant(), _snapshot(with_ if isinstance(with_, Mapping) else {})
     asked = assistant.question(
-        question, snapshot, names=_names(with_), model=model, lang=lang, privacy=privacy, timeout=timeout
+        _text(question), snapshot, names=_names(with_), model=model, lang=lang, privacy=privacy, timeout=timeout
     )
     answer = assistant.ask(asked, snapshot, new=new)
     if answer.ended_by:
@@ -106,7 +106,7 @@ def sql_ai(
         retries: Most corrections of a failing query.
         max_rows: Most rows of the result.
         timeout: Most seconds the query may run.
-        plot: A kind of chart: ``auto``, ``bar``, ``line``, ``point``, ``area``, ``hist``, ``pie``.
+        plot: A kind of chart, as ``%%sql_ai --plot`` takes it: ``auto``, ``bar``, ``line``, ….
         drafts: Drafts whose results are compared; 0 for three where the first leaves doubt, None for `Rsql.drafts`.
         model: Model or alias; None for the configured one.
 
@@ -130,7 +130,7 @@ def sql_ai(
         drafts=drafts,
         model=model,
     )
-    return assistant.sql_ai(question, connection, snapshot=_snapshot({}), options=options)
+    return assistant.sql_ai(_text(question), connection, snapshot=_snapshot({}), options=options)
 
 
 def map(  # noqa: A001 - as a data frame's method is called; nothing here maps otherwise
@@ -187,7 +187,7 @@ def map(  # noqa: A001 - as a data frame's method is called; nothing here maps o
     options = MapOptions(assistant.settings.resolve(model), level, budget, rows_per_request, concurrency, fresh, by_job)
     rows = row_map(assistant, screen, progress_bar(screen.status))
     with ending(screen):
-        made = rows.of(frame, question, {"answer": str} if returns is None else returns, options)
+        made = rows.of(frame, _text(question), {"answer": str} if returns is None else returns, options)
     screen.end()
     return made
 
@@ -236,6 +236,15 @@ def ChatPanel(*, keep: bool = False) -> Panel:  # noqa: N802 - a class, which is
     if (magics := loaded(shell)) is None:
         return Panel(_assistant(), lambda: _snapshot({}), keep=keep)
     return magics.panel(keep=keep)
+
+
+# A question, which code may pass as anything.
+def _text(question: Any) -> str:
+    if not isinstance(question, str):
+        from rsql_magic.errors import BadInput
+
+        raise BadInput(f"A question is text, not {type(question).__name__}.", hint="Put it in quotes.")
+    return question
 
 
 # Names; a single one may be given as it is.

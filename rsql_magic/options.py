@@ -7,6 +7,7 @@ option that is named like a field of `QueryOptions` reaches a query without furt
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "search": ("WORDS", "Search the documents, without a model."),
     "dictionary": (
         "[PATH | on | off | init [PATH] | check [PATH] | share [PATH] | unshare NAME]",
-        "What people wrote about the data: use a file, draft one, check it against the database, share it witha group.",
+        "What people wrote about the data: use a file, draft one, check it against a database, share it with a group.",
     ),
     "values": ("[WORD]", "Which columns hold a word, and how they write it; without one, what the value index covers."),
     "chat": ("", "The chat panel, below the cell."),
@@ -73,6 +74,7 @@ DICTIONARIES = (
     "target/manifest.json",
     "target/semantic_manifest.json",
 )
+_HELP_WIDTH = 40  # characters of a call beside which its help stands; that of a longer one stands below it
 # Options of `%rsql keys new` that limit what a key may use.
 KEY_LIMITS = {"--per-day": "requests_per_day", "--usd-per-day": "usd_per_day", "--usd-per-month": "usd_per_month"}
 KEY_OPTIONS = ("--days", *KEY_LIMITS, "--into")  # all options of `%rsql keys new`, each with a value
@@ -304,6 +306,16 @@ def options_table(options: tuple[Option, ...]) -> str:
     return "\n".join(["| option | what it does |", "|---|---|", *(option.row() for option in options)])
 
 
+def is_variable(name: str) -> bool:
+    """Whether a variable of Python can have this name.
+
+    Example:
+        >>> is_variable("année"), is_variable("class"), is_variable("1st")
+        (True, False, False)
+    """
+    return name.isidentifier() and not iskeyword(name)
+
+
 def help_text(name: str = "") -> str:
     """The help of one command, or a line for each.
 
@@ -311,9 +323,12 @@ def help_text(name: str = "") -> str:
         >>> help_text("reset")
         '%rsql reset  Forget the conversation.'
     """
-    chosen = [name] if name else list(COMMANDS)
-    width = max(len(f"{each} {COMMANDS[each][0]}".rstrip()) for each in chosen)
-    lines = [f"%rsql {f'{each} {COMMANDS[each][0]}'.rstrip().ljust(width)}  {COMMANDS[each][1]}" for each in chosen]
+    calls = {f"%rsql {each} {COMMANDS[each][0]}".rstrip(): COMMANDS[each][1] for each in ([name] if name else COMMANDS)}
+    width = min(max(map(len, calls)), _HELP_WIDTH)
+    lines = [
+        f"{call.ljust(width)}  {what}" if len(call) <= width else f"{call}\n{'':{width}}  {what}"
+        for call, what in calls.items()
+    ]
     if name == "keys":
         lines.append(f"new takes these, with a value each: {', '.join(KEY_OPTIONS)}.")
     return "\n".join(lines)

@@ -161,8 +161,7 @@ def misfits(found: Sequence[Misfit], path: str, database: str = "") -> CellOutpu
 
 def documents(library: Library) -> CellOutput:
     """The documents that questions are answered from: the notebook's own, and those that the gateway shares."""
-    there = [*library.documents(), *(library.shared.documents() if library.shared else ())]
-    if not there:
+    if not (there := library.all_documents()):
         return CellOutput("", "There are no documents. %rsql docs add PATH, a folder, or an address.")
     rows = [
         (one.name, one.kind, f"{one.passages:,}", f"shared with {one.owner}" if one.owner else one.origin)

@@ -51,7 +51,7 @@ def keys(assistant: Assistant, options: argparse.Namespace) -> None:
         if options.key not in known:
             raise BadInput(
                 f"There is no key {options.key!r}." if options.key else "Which key?",
-                hint=f"There are {', '.join(known)}.",
+                hint=f"There are: {', '.join(known)}.",
             )
         gateway.post(f"admin/api/keys/{options.key}/{options.action}", {})
         report = gateway.get("admin/api/keys")

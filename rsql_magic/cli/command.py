@@ -45,7 +45,9 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 
 
-_MAGIC = re.compile(r"%rsql (status|stats|usage|models|doctor)\b")
+# Commands that there are in a terminal as well, and sentences that name a magic which is not.
+_MAGIC = re.compile(r"%rsql (?=(?:status|stats|usage|models|doctor|dictionary (?:check|init|share))\b)")
+_OF_NOTEBOOKS = re.compile(r"(?:^|(?<=[.?!]) )[^.?!]*%rsql\b.*?(?:[.?!](?= |$)|$)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,12 +65,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, RsqlError) as error:
         code = next(code for kind, code in EXIT_CODES if isinstance(error, kind))
         if code != 130:
-            message = _MAGIC.sub(r"rsql \1", str(error))  # the same command, where there are no magics
-            sys.stderr.write(f"{type(error).__name__}: {message}\n")
+            sys.stderr.write(f"{type(error).__name__}: {without_magics(str(error))}\n")
         return code
     finally:
         assistant.close()
     return 0
+
+
+def without_magics(message: str) -> str:
+    """An error's message where there are no magics: with the same command, or without the advice.
+
+    Example:
+        >>> without_magics("No gateway answers. %rsql doctor finds out why.")
+        'No gateway answers. rsql doctor finds out why.'
+        >>> without_magics("There is no table nosuch here. %rsql catalog lists the tables.")
+        'There is no table nosuch here.'
+    """
+    return _OF_NOTEBOOKS.sub("", _MAGIC.sub("rsql ", message)).strip() or message
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -283,7 +296,7 @@ def _refuse_no_database(assistant: Assistant, target: str, where: str) -> None:
 
 def _existing(name: str) -> Path:
     if not (path := Path(name)).is_file():
-        raise BadInput(f"There is no file {name!r}.", hint="rsql run --help.")
+        raise BadInput(f"There is no file {name!r}.", hint="Check the path.")
     return path
 
 

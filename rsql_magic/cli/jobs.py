@@ -6,6 +6,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 from rsql_magic.cli import on_gateway
 from rsql_magic.cli.notebook_files import write_whole
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rsql_magic.assistant import Assistant
     from rsql_magic.gateway import LLMClient
 
+_NO_JOBS = "You have no jobs. rsql run NOTEBOOK --on-gateway makes one; docs/jobs.md has other ways."
 _SHOWN = 50  # of the newest jobs
 _LONGEST_REASON = 300  # letters
 
@@ -42,14 +44,17 @@ def jobs(assistant: Assistant, options: argparse.Namespace) -> None:
     if options.action == "list":
         found = gateway.get(f"v1/batches?limit={_SHOWN}")["data"]
         rows = [(one["id"], _time(one["created_at"]), one["status"], _progress(one), _cost(one)) for one in found]
-        TerminalScreen().show(listing(rows, ("job", "made", "state", "progress", "cost")))
+        if not rows:
+            TerminalScreen().say(_NO_JOBS)
+        else:
+            TerminalScreen().show(listing(rows, ("job", "made", "state", "progress", "cost")))
         return
     if options.action == "cancel":
         if not options.job:
             raise BadInput("Which job?", hint="rsql jobs lists yours.")
-        _show(gateway.post(f"v1/batches/{options.job}/cancel", {}))
+        _show(gateway.post(f"v1/batches/{quote(options.job, safe='')}/cancel", {}))
         return
-    job = gateway.get(f"v1/batches/{options.job}") if options.job else _newest(gateway)
+    job = gateway.get(f"v1/batches/{quote(options.job, safe='')}") if options.job else _newest(gateway)
     if options.action == "show":
         _show(job)
     else:
@@ -59,7 +64,7 @@ def jobs(assistant: Assistant, options: argparse.Namespace) -> None:
 def _newest(gateway: LLMClient) -> Mapping[str, Any]:
     found = gateway.get("v1/batches?limit=1")["data"]
     if not found:
-        raise BadInput("You have no jobs.", hint="docs/jobs.md says how to make one.")
+        raise BadInput(_NO_JOBS)
     return cast("Mapping[str, Any]", found[0])
 
 

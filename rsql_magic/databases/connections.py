@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import Fences, Mentions, follows, place_of, r_frames
 from rsql_magic.errors import BadInput, ConnectionProblem, RsqlError, UnknownName
+from rsql_magic.options import is_variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,7 +159,7 @@ class Connections:
             return self._engine(name, url)
         if (reader := _READERS.get(Path(name).suffix)) is None:
             raise _unknown(name, namespace)
-        variable = stem if (stem := Path(name).stem).isidentifier() else "data"
+        variable = stem if is_variable(stem := Path(name).stem) else "data"
         hint = f'Read it, and ask without a connection: {variable} = pd.{reader}("{name}").'
         raise BadInput(f"{name} is a file of data, not a database.", hint=hint)
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # What to do next, by the `code` of a reply.
 HINTS = {
-    "invalid_token": "Check RSQL_GATEWAY_TOKEN, or connect again with %rsql connect.",
-    "not_permitted": "Ask the administrator of the gateway for the permission.",
+    "invalid_token": "Check RSQL_GATEWAY_TOKEN. %rsql connect URL --token-from NAME takes another token.",
+    "not_permitted": "Ask your administrator for the permission.",
     "model_not_found": "%rsql models lists the models there are.",
     "rate_limit_exceeded": "%rsql usage shows your limits.",
     "no_capacity": "%rsql status shows keys and queue.",
@@ -30,7 +30,7 @@ HINTS = {
 }
 
 # What in a notebook does the same as a route that a reply names.
-_ROUTES = {"GET v1/models": "%rsql models", "GET keys": "%rsql keys"}
+_ROUTES = {"GET v1/models": "%rsql models", "GET keys": "%rsql keys", "GET v1/batches": "rsql jobs"}
 
 
 def not_a_gateway(url: str, status: int) -> GatewayError:
@@ -61,6 +61,8 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
     if status >= 500 and request_id:
         message = f"{message.rstrip('.')} (request {request_id})"
     hint = HINTS.get(code) or HINTS.get({401: "invalid_token", 403: "not_permitted"}.get(status, ""), "")
+    if code == "invalid_request" and error.get("param"):
+        hint = ""  # the message says which field is wrong, so it is not the gateway
     # The gateway's message gives the same advice where it has the first two words of it.
     advice, words = (re.findall(r"[%\w]+", text) for text in (hint, message))
     hint = "" if hint and " ".join(advice[:2]) in " ".join(words) else hint

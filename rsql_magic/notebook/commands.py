@@ -6,6 +6,7 @@ import os
 import shlex
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from rsql_magic.assistant import ending
 from rsql_magic.databases import check_dictionary, draft_dictionary, keep_values
 from rsql_magic.errors import BadInput, ConnectionProblem, GatewayUnreachable
 from rsql_magic.gateway import ReplayFile
-from rsql_magic.options import COMMANDS, DICTIONARIES, KEY_LIMITS, KEY_OPTIONS, help_text
+from rsql_magic.options import COMMANDS, DICTIONARIES, KEY_LIMITS, KEY_OPTIONS, help_text, is_variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,11 +96,15 @@ class Commands:
 
     # The text of a new key goes into a variable: a notebook keeps what it shows.
     def _make_key(self, words: list[str]) -> None:
-        options = dict(zip(words[1::2], words[2::2], strict=False))
-        if len(words) % 2 == 0 or set(options) - {*KEY_OPTIONS}:
+        options = dict(zip_longest(words[1::2], words[2::2]))
+        wrong = "A new key needs a name" if not words or words[0].startswith("--") else ""
+        for option, value in options.items():
+            unknown = f"A new key has no option {option}" if option not in KEY_OPTIONS else ""
+            wrong = wrong or unknown or (f"{option} needs a value" if value is None else "")
+        if wrong:
             options_there_are = f"%rsql keys new NAME, with these and a value each: {', '.join(KEY_OPTIONS)}."
-            raise BadInput("A new key needs a name.", hint=options_there_are)
-        if not (name := options.get("--into", "rsql_key")).isidentifier():
+            raise BadInput(f"{wrong}.", hint=options_there_are)
+        if not is_variable(name := options.get("--into", "rsql_key")):
             raise BadInput(f"{name} is not a name for a variable.", hint="Write --into NAME.")
         body: dict[str, Any] = {"name": words[0]}
         if "--days" in options:
@@ -161,9 +166,10 @@ class Commands:
         if not words:
             raise BadInput("There is nothing to search for.", hint="%rsql search WORDS.")
         library = self.assistant.documents.library
-        if not (library.documents() or library.shared):
+        hits = library.search(words, most=10)
+        if not (hits.passages or hits.notes or library.all_documents()):
             raise BadInput("There are no documents to search.", hint="%rsql docs add PATH, a folder, or an address.")
-        self.screen.show(reports.found(library.search(words, most=10), words))
+        self.screen.show(reports.found(hits, words))
 
     def _dictionary(self, rest: str) -> None:
         word, _, path = rest.partition(" ")
@@ -192,7 +198,7 @@ class Commands:
         todo = sum(line.lstrip().startswith("todo: ") for line in file.read_text(encoding="utf-8").splitlines())
         marks = f"{todo:,} to-do mark{'s' * (todo != 1)}"
         self.screen.say(
-            f"Drafted {file}{f' {on}' if on else ''}, with {marks}. %rsql dictionary check tells what is left."
+            f"Drafted {file}{f' {on}' if on else ''}, with {marks}. %rsql dictionary check {file} tells what is left."
         )
 
     def _share_dictionary(self, path: str) -> None:

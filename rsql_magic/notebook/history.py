@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.display import CellOutput, listing, safe_markdown
 from rsql_magic.errors import BadInput
+from rsql_magic.options import COMMANDS
 from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ class HistoryCommands:
         elif word in _USAGE and rest:
             getattr(self, f"_{word}")(rest)
         else:
-            needs = {"--save": "a FILE"} | {name: usage.split(" ", 1)[1] for name, usage in _USAGE.items()}
-            wrong = f"{word} needs {needs[word]}" if word in needs else f"%rsql history does not know {line}"
-            raise BadInput(f"{wrong}.", hint=f"%rsql history {' | '.join(['--save FILE', 'list', *_USAGE.values()])}.")
+            if usage := (_USAGE | {"--save": "--save FILE"}).get(word):
+                raise BadInput(f"{word} needs {usage.removeprefix(word).strip()}.", hint=f"%rsql history {usage}.")
+            hint = f"%rsql history {COMMANDS['history'][0].strip('[]')}."
+            raise BadInput(f"%rsql history does not know {line}.", hint=hint)
 
     def _list(self, words: str = "") -> None:
         told = self._listed(words)

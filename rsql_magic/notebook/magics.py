@@ -21,7 +21,7 @@ from rsql_magic.context import joined, silenced, spoken
 from rsql_magic.errors import BadInput, BudgetSpent, CodeFailed, QueryFailed, RsqlError, Stopped
 from rsql_magic.notebook import completion
 from rsql_magic.notebook.line import Line, help_of, install_syntax, line_and_cell, misread, read_line, remove_syntax
-from rsql_magic.options import ASK, CHARTS, SQL_AI, WAYS, help_text
+from rsql_magic.options import ASK, CHARTS, SQL_AI, WAYS, help_text, is_variable
 from rsql_magic.panel import CommViews
 from rsql_magic.plain_text import unlinked
 
@@ -446,7 +446,7 @@ class Session:
 
 def check_name(name: str) -> None:
     """Refuse a name that no variable can have; an empty one passes."""
-    if name and not name.isidentifier():
+    if name and not is_variable(name):
         raise BadInput(f"{name!r} is not a name for a variable.", hint="Write -o NAME.")
 
 

@@ -23,7 +23,8 @@ def practise(start: str, conversations: Conversations, screen: Screen, *, batch:
     kept = StudySets(keeper).all() if keeper.writes else []
     if not start:
         if not kept:
-            screen.say("There are no study sets. %%ask --as flashcards makes one.")
+            kept_none = "" if keeper.writes else " None are kept here: see %config Rsql.conversations."
+            screen.say(f"There are no study sets. %%ask --as flashcards makes one.{kept_none}")
             return
         screen.show(listing([_row(one) for one in kept], ("id", "kind", "title", "items", "due", "right")))
         return

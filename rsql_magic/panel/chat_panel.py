@@ -15,6 +15,7 @@ from rsql_magic import reports
 from rsql_magic.answers import NotebookCells
 from rsql_magic.display import charts, safe_markdown
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, RsqlError, UnknownName
+from rsql_magic.options import is_variable
 from rsql_magic.panel import messages, outputs, uploads
 from rsql_magic.panel.agent_turns import AgentTurns
 from rsql_magic.panel.answer_task import AWAY, MainThread, taking_turns
@@ -444,7 +445,7 @@ class _Answers:
     # Keep a SQL answer's rows under another name too.
     def save(self, *, thread: str, exchange: str, name: str) -> dict[str, Any]:
         pair, name, namespace = self._pair(thread, exchange), name.strip(), self._panel.namespace
-        if not name.isidentifier():
+        if not is_variable(name):
             raise BadInput(f"{name!r} is not a name for a variable.", hint="Use letters, digits and _.")
         if (variable := str((pair.result or {}).get("variable") or "")) not in namespace:
             raise UnknownName("The rows are gone.", hint="Ask again to have them back.")

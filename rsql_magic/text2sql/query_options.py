@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.errors import BadInput
@@ -87,12 +88,17 @@ def given(options: Namespace) -> dict[str, Any]:
 
 def refuse_no_time(timeout: float | None) -> None:
     """Refuse a time that is none."""
+    if timeout is not None and not isinstance(timeout, Real):
+        raise BadInput(f"timeout is a number of seconds, not {timeout!r}.", hint="Leave it out for the configured one.")
     if timeout is not None and not timeout > 0:
         raise BadInput("--timeout must be more than 0 seconds.", hint="Leave it out for the configured one.")
 
 
 def _refuse_odd(options: QueryOptions) -> None:
     """Refuse numbers and names that make no sense, before anything is asked."""
+    for name in ("max_rows", "retries", "drafts"):
+        if not isinstance(value := getattr(options, name), Integral) or isinstance(value, bool):
+            raise BadInput(f"{name} takes a whole number, not {value!r}.", hint="Leave it out for the configured one.")
     if options.max_rows < 1:
         raise BadInput("--max-rows is at least 1.", hint="--no-run writes the query without running it.")
     if options.retries < 0:

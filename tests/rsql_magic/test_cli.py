@@ -25,7 +25,7 @@ from rsql_magic.cli import command as cli
 from rsql_magic.cli import monitor, r
 from rsql_magic.cli.terminal import rendered
 from rsql_magic.display import safe_markdown
-from rsql_magic.errors import GatewayUnreachable, LimitReached
+from rsql_magic.errors import BadInput, GatewayUnreachable, LimitReached
 from rsql_magic.gateway import LLMClient
 
 
@@ -145,6 +145,12 @@ def test_errors_are_one_line_and_an_exit_code(rsql, gateway, monkeypatch):
 
     monkeypatch.setattr(Assistant, "ask", unreachable)
     assert rsql("ask", "hello") == (4, "", "GatewayUnreachable: No gateway. rsql doctor finds out why.\n")
+
+    def unknown(*_, **__):
+        raise BadInput("There is no table t here.", hint="%rsql catalog lists the tables.")
+
+    monkeypatch.setattr(Assistant, "ask", unknown)
+    assert rsql("ask", "hello") == (1, "", "BadInput: There is no table t here.\n")
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -627,7 +633,7 @@ def test_a_key_is_paused_by_its_name_and_a_mistyped_one_is_refused(rsql, gateway
     assert gateway.calls.count("admin/api/keys/groq-2/pause") == 1
     code, _, error = rsql("keys", "pause", "groq-3")
     assert code == 1
-    assert "There are groq-1, groq-2." in error
+    assert "There are: groq-1, groq-2." in error
     assert "Which key?" in rsql("keys", "retire")[2]
 
 

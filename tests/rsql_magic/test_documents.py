@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import random
 import socket
 import sqlite3
@@ -237,6 +238,14 @@ def test_documents_are_there_after_a_restart_and_the_index_is_read_not_made(libr
     first = library.search("When is the meeting?")
     monkeypatch.setattr(DocumentStore, "terms", lambda _: pytest.fail("made anew"))
     assert Library(library.path).search("When is the meeting?") == first
+
+
+def test_what_bm25s_logs_stays_out_of_the_notebook(library, tmp_path):
+    logging.getLogger("bm25s").setLevel(logging.DEBUG)  # as its import leaves it
+    (tmp_path / "a.md").write_text("# A\n\nThe meeting is on Tuesday.")
+    library.add(["a.md"])
+    library.search("When is the meeting?")
+    assert not logging.getLogger("bm25s").isEnabledFor(logging.INFO)
 
 
 def test_a_document_is_replaced_when_it_is_added_again(library, tmp_path):

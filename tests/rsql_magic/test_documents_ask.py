@@ -261,6 +261,13 @@ def test_shared_documents_are_listed_searched_and_cited_with_the_own_ones(ip, co
     assert answer.wrong == ()
 
 
+def test_a_gateway_that_shares_none_is_no_document_to_search(ip, course):
+    course.paths["documents"] = {"documents": [], "tenant": "stats101"}
+    course.paths["search"] = {**course.paths["search"], "passages": []}
+    with pytest.raises(BadInput, match="no documents to search"):
+        ip.run("%rsql search glass")
+
+
 def test_a_shared_document_is_named_and_only_its_passages_go(ip, course):
     ip.run("%rsql docs add rules.md")
     course.replies = ["In hall 7 [1]."]

@@ -56,6 +56,14 @@ def test_the_text_survives_letter_by_letter(ip, gateway, text, form):
     assert gateway.sent.endswith(f"Question: {text}")
 
 
+@pytest.mark.parametrize("line", ["-o class", "--output 1st", "lambda <<", "-o a-b"])
+@pytest.mark.parametrize("magic", ["ask", "sql_ai"])
+def test_a_name_that_no_variable_can_have_is_refused_before_anything_is_asked(ip, gateway, magic, line):
+    with pytest.raises(BadInput, match="not a name for a variable"):
+        ip.run(f"%%{magic} {line}\nWhat is a join?")
+    assert gateway.requests == []
+
+
 def test_the_answer_is_kept_under_a_name(ip, gateway):
     gateway.replies = ["one", "two"]
     ip.run("%%ask -o first\nwhat?")

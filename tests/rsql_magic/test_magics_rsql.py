@@ -151,7 +151,14 @@ def test_help_lists_every_command(ip, capsys):
         ("stauts", BadInput, "%rsql status"),
         ("status now", BadInput, "takes nothing more, not 'now'"),
         ("help stauts", BadInput, "%rsql help lists the commands"),
-        ("history --save", BadInput, "--save needs a FILE"),
+        ("history --save", BadInput, "--save needs FILE"),
+        ("history share", BadInput, "share needs ID. %rsql history share ID."),
+        ("history sahre x", BadInput, "| forget"),
+        ("keys new", BadInput, "A new key needs a name"),
+        ("keys new --days 3", BadInput, "A new key needs a name"),
+        ("keys new ci --dayz 3", BadInput, "no option --dayz"),
+        ("keys new ci --days", BadInput, "--days needs a value"),
+        ("keys new ci --into class", BadInput, "not a name for a variable"),
         ("keys revoke", BadInput, "needs its ID"),
         ("connect http://h/ --token-from", BadInput, "--token-from needs a NAME"),
         ("connect localhost", BadInput, "not the URL of a gateway"),
@@ -335,6 +342,12 @@ def test_from_python(shell, assistant, gateway, monkeypatch):
     for wrong in ({"privacy": "all"}, {"lang": "cobol"}, {"timeout": -1}):
         with pytest.raises(BadInput, match=r"all|cobol|more than 0"):
             rsql_magic.ask("what?", **wrong)
+    for name in ("max_rows", "retries", "drafts", "timeout"):
+        with pytest.raises(BadInput, match=rf"{name} .*number.* 'many'"):
+            rsql_magic.sql_ai("total a", **{name: "many"})
+    for ask in (rsql_magic.ask, rsql_magic.sql_ai, lambda text: rsql_magic.map(here, text, privacy="sample")):
+        with pytest.raises(BadInput, match="A question is text, not int"):
+            ask(3)
     gateway.replies = ["```sql\nSELECT sum(a) AS s FROM here\n```"]
     assert rsql_magic.sql_ai("total a", tables="here").df.s[0] == 3
     assert callable(rsql_magic.sql_ai)

@@ -94,13 +94,17 @@ class Library:
             self._listed = stamp, self.store.documents()
         return self._listed[1]
 
+    def all_documents(self) -> list[Stored]:
+        """The notebook's own documents and those that the gateway shares."""
+        return [*self.documents(), *(self.shared.documents() if self.shared else ())]
+
     def named(self, names: Sequence[str]) -> list[Stored]:
         """The documents that names mean: their own, or that of a folder, a package, a pattern.
 
         Raises:
             UnknownName: One of them means nothing.
         """
-        there = [*self.documents(), *(self.shared.documents() if self.shared and names else ())]
+        there = self.all_documents() if names else []
         found: dict[tuple[int, str], Stored] = {}
         for name in names:
             meant = [each for each in there if each.is_called(name)]

@@ -9,6 +9,7 @@ reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009).
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import shutil
@@ -186,10 +187,9 @@ class WordIndex:
 
     @classmethod
     def _read(cls, folder: Path, stamp: str) -> WordIndex:
-        import bm25s
         import numpy as np
 
-        fields = {name: bm25s.BM25.load(folder / name, mmap=True) for name in _FIELDS}
+        fields = {name: _bm25s().BM25.load(folder / name, mmap=True) for name in _FIELDS}
         ids, documents, places = np.load(folder / "passages.npy", allow_pickle=False)
         return cls(ids, documents, places, fields, stamp)
 
@@ -262,10 +262,16 @@ def _postings(field: Any, word: str) -> tuple[Scores, Scores]:
     return field.scores["indices"][start:end], field.scores["data"][start:end]
 
 
-def _indexed(texts: list[list[int]], known: dict[str, int]) -> Any:
+def _bm25s() -> Any:
+    """The package, without what it logs of its work: its logger is at DEBUG, and a root logger shows that."""
     import bm25s
 
-    made = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
+    return bm25s
+
+
+def _indexed(texts: list[list[int]], known: dict[str, int]) -> Any:
+    made = _bm25s().BM25(method="lucene", k1=1.2, b=0.75)
     made.index((texts, known), show_progress=False, create_empty_token=False)
     return made
 

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.answers import sheet_of
+from rsql_magic.options import is_variable
 
 if TYPE_CHECKING:
     from rsql_magic.panel.kept.artifacts import Artifact
@@ -46,7 +47,7 @@ def as_code(one: Artifact) -> str:
     if one.kind == "picture":
         return f"import rsql_magic\n\n{call}"
     name = re.sub(r"\W+", "_", one.name.partition(".")[0]).strip("_").lower()
-    name = name if name.isidentifier() else f"artifact_{name}".rstrip("_")
+    name = name if is_variable(name) else f"artifact_{name}".rstrip("_")
     return f"import rsql_magic\n\n{name} = {call}\n{name}"
 
 
