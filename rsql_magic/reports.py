@@ -17,7 +17,7 @@ from rsql_magic.display import CellOutput, listing, plain_markdown
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
 from rsql_magic.gateway import Text
 from rsql_magic.plain_text import html_text
-from rsql_magic.sql import one_line
+from rsql_magic.sql import one_line, own_trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -270,7 +270,6 @@ def _said(coverage: Coverage) -> Iterator[str]:
 
 def transpile(sql: str, read: str, write: str) -> str:
     """A query in another dialect, by sqlglot, without a model."""
-    import sqlglot
     from sqlglot.dialects import Dialects
     from sqlglot.errors import SqlglotError
 
@@ -279,10 +278,10 @@ def transpile(sql: str, read: str, write: str) -> str:
         if dialect.lower() not in known:
             raise BadInput(f"There is no SQL dialect {dialect!r}.", hint=f"There are: {', '.join(known)}.")
     try:
-        return ";\n".join(sqlglot.transpile(sql, read=read.lower(), write=write.lower(), pretty=True))
+        return ";\n".join(tree.sql(write.lower(), pretty=True) for tree in own_trees(sql, read.lower()))
     except (SqlglotError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise BadInput(f"{reason}.", hint=f"It was read as {read}; --from names another dialect.") from None
+        hint = f"It was read as {read}; --from names another dialect."
+        raise BadInput(str(error).splitlines()[0], hint=hint) from None
 
 
 # A report of the gateway; an endpoint that is no gateway of ours has none.

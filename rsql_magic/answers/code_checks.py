@@ -30,6 +30,7 @@ from rsql_magic.answers.columns_given import (
     word,
 )
 from rsql_magic.answers.files_read import read_unseen
+from rsql_magic.sql import Unreadable, own_trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -91,16 +92,11 @@ def parse_python(code: str) -> str:
 
 
 def parse_sql(code: str, dialect: str) -> str:
-    """The message of sqlglot; several statements are fine here, as nothing of them is run."""
-    import sqlglot
-    from sqlglot.errors import SqlglotError
-
+    """Why it cannot be read; several statements are fine here, as nothing of them is run."""
     try:
-        sqlglot.parse(code, dialect=dialect or None)
-    except SqlglotError as error:
-        return str(error).split("\n", 1)[0]
-    except RecursionError:
-        return "it is nested too deeply"
+        own_trees(code, dialect)
+    except Unreadable as error:
+        return error.reason
     return ""
 
 

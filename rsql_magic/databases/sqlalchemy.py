@@ -20,7 +20,7 @@ from rsql_magic.databases.base import Database, Failure, Fetched, Structure, dri
 from rsql_magic.databases.columns import first_rows
 from rsql_magic.errors import BadInput, ConnectionProblem
 from rsql_magic.redaction import says_secret
-from rsql_magic.sql import Column, ForeignKey, Table, always_quoted, dialect_of, is_query, known_as
+from rsql_magic.sql import Column, ForeignKey, Table, always_quoted, dialect_of, is_query, known_as, own_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -270,9 +270,7 @@ class SQLAlchemy(Database):
     @override
     def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
         if not self.speaks_our_sql:
-            import sqlglot
-
-            sql = sqlglot.transpile(sql, read="postgres", write=self.dialect or None)[0]
+            sql = own_tree(sql, "postgres").sql(self.dialect or None)
         return self.rows(sql, seconds=seconds)
 
     @override

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.knowledge.described import DescribedColumn, DescribedTable
 from rsql_magic.knowledge.dictionary import Dictionary, refuse
 from rsql_magic.knowledge.marked_yaml import line_of, place
-from rsql_magic.sql import Definition, Relationship
+from rsql_magic.sql import Definition, Relationship, Unreadable, own_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -176,15 +176,14 @@ class _SemanticModels:
 
     def _metric(self, name: str, entry: Mapping[str, Any], wanted: str) -> list[Definition]:
         """A metric; where its aggregates are of several datasets, one for each of these and one made of them."""
-        from sqlglot import exp, parse_one
-        from sqlglot.errors import SqlglotError
+        from sqlglot import exp
 
         text, dialect = _chosen(entry, wanted)
         if dialect is None:
             raise _Unsaid("it is written in no dialect of SQL that is known here")
         try:
-            tree = parse_one(text, read=dialect or None)
-        except (SqlglotError, RecursionError):
+            tree = own_tree(text, dialect)
+        except Unreadable:
             raise _Unsaid("its expression cannot be read") from None
         if tree.find(exp.Query) is not None:
             raise _Unsaid("its expression holds a query")

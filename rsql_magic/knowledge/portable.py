@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rsql_magic.sql import own_tree
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -25,11 +27,10 @@ def portable(sql: str, dialect: str, texts: Collection[str] = ()) -> str:
     """
     if dialect == "duckdb":
         return sql
-    import sqlglot
     from sqlglot.errors import SqlglotError
 
     try:
-        tree = sqlglot.parse_one(sql, read="duckdb")
+        tree = own_tree(sql, "duckdb")
         for node in reversed(list(tree.walk())):  # parts before what they are in
             node.replace(_spelled(node, dialect, texts))
         return tree.sql(dialect)
@@ -38,12 +39,11 @@ def portable(sql: str, dialect: str, texts: Collection[str] = ()) -> str:
 
 
 def _spelled(node: exp.Expr, dialect: str, texts: Collection[str]) -> exp.Expr:
-    import sqlglot
     from sqlglot import exp
 
     if isinstance(node, exp.Column) and dialect == "mysql" and node.name in texts:
         # Most of its collations take 'New' for 'new'.
-        return sqlglot.parse_one(f"CONVERT({node.sql(dialect)} USING utf8mb4) COLLATE utf8mb4_bin", read=dialect)
+        return own_tree(f"CONVERT({node.sql(dialect)} USING utf8mb4) COLLATE utf8mb4_bin", dialect)
     if isinstance(node, (exp.StartsWith, exp.EndsWith)):
         return _at_the_end(node)
     if isinstance(node, (exp.Like, exp.RegexpFullMatch)) and isinstance(node.expression, exp.Literal):
@@ -96,7 +96,6 @@ def _as_glob(pattern: str) -> str:
 
 def _without_value(node: exp.Expr, dialect: str) -> exp.Expr:
     """Whether a number is none, or endless; only PostgreSQL has both, SQLite has the second."""
-    import sqlglot
     from sqlglot import exp
 
     value = (node.expressions[0] if isinstance(node, exp.Anonymous) else node.this).sql(dialect)
@@ -109,4 +108,4 @@ def _without_value(node: exp.Expr, dialect: str) -> exp.Expr:
         endless = f"ABS({value}) = 9e999"
     both = f"NOT ({nan}) AND NOT ({endless})"
     said = nan if isinstance(node, exp.IsNan) else endless if isinstance(node, exp.IsInf) else both
-    return exp.Paren(this=sqlglot.parse_one(said, read=dialect))
+    return exp.Paren(this=own_tree(said, dialect))

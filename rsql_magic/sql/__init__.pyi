@@ -30,6 +30,8 @@ from .dialects.reading import canonical as canonical
 from .dialects.reading import count_sql as count_sql
 from .dialects.reading import is_query as is_query
 from .dialects.reading import lex as lex
+from .dialects.reading import own_tree as own_tree
+from .dialects.reading import own_trees as own_trees
 from .dialects.reading import parse as parse
 from .dialects.records import ASCII_LOWER as ASCII_LOWER
 from .dialects.records import SQLDialect as SQLDialect

@@ -272,14 +272,13 @@ class Native:
         """A statement of another dialect in the engine's; slips of the translation are corrected as in a draft."""
         import sqlglot
 
-        from rsql_magic.sql import functions
+        from rsql_magic.sql import Unreadable, functions, own_tree
 
         here = self.engine.dialect
         try:
-            made = sqlglot.transpile(
-                sql, read=self.dialect, write=here, unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False
-            )[0]
-        except sqlglot.errors.SqlglotError as error:
+            tree = own_tree(sql, self.dialect)
+            made = tree.sql(here, unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False)
+        except (sqlglot.errors.SqlglotError, Unreadable) as error:
             reason = f"This cannot be run in {functions(here).title}: {str(error).splitlines()[0]}"
             raise QueryFailed(reason, hint="Write it in another way, or use --no-run.") from None
         better = DraftCheck(here, lambda: catalog, self.engine.check).autofix(made)

@@ -24,7 +24,7 @@ from rsql_magic import prompts
 from rsql_magic.context import asks_for_chart, asks_of_now
 from rsql_magic.errors import BadInput, UnknownName
 from rsql_magic.knowledge import VERIFIED_HERE, QueryEvidence
-from rsql_magic.sql import Catalog, count_tokens, ddl, fence, functions, stems
+from rsql_magic.sql import Catalog, Unreadable, count_tokens, ddl, fence, functions, own_tree, stems
 from rsql_magic.text2sql.earlier import evidence_of
 from rsql_magic.tools import DatabaseView, of_database
 
@@ -400,12 +400,11 @@ class SchemaPrompt:
 
 def _names_in(sql: str, dialect: str) -> list[str]:
     """The tables and columns that a draft names, columns behind the name of their table."""
-    import sqlglot
     from sqlglot import exp
 
     try:
-        tree = sqlglot.parse_one(sql, dialect=dialect)
-    except sqlglot.errors.SqlglotError:
+        tree = own_tree(sql, dialect)
+    except Unreadable:
         return _NAME.findall(sql)
     tables = {table.alias_or_name: table.name for table in tree.find_all(exp.Table)}
     columns = (f"{tables.get(column.table, column.table)}.{column.name}" for column in tree.find_all(exp.Column))

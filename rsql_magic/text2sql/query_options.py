@@ -86,18 +86,21 @@ def given(options: Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(options).items() if name in names}
 
 
-def refuse_no_time(timeout: float | None) -> None:
-    """Refuse a time that is none."""
-    if timeout is not None and not isinstance(timeout, Real):
-        raise BadInput(f"timeout is a number of seconds, not {timeout!r}.", hint="Leave it out for the configured one.")
-    if timeout is not None and not timeout > 0:
-        raise BadInput("--timeout must be more than 0 seconds.", hint="Leave it out for the configured one.")
+def refuse_no_time(timeout: Any) -> None:
+    """Refuse a time that is none; None leaves it to the settings."""
+    if timeout is None:
+        return
+    hint = "Leave it out for the configured one."
+    if not isinstance(timeout, Real):
+        raise BadInput(f"timeout is a number of seconds, not {timeout!r}.", hint=hint)
+    if not float(timeout) > 0:
+        raise BadInput("--timeout must be more than 0 seconds.", hint=hint)
 
 
 def _refuse_odd(options: QueryOptions) -> None:
     """Refuse numbers and names that make no sense, before anything is asked."""
     for name in ("max_rows", "retries", "drafts"):
-        if not isinstance(value := getattr(options, name), Integral) or isinstance(value, bool):
+        if isinstance(value := getattr(options, name), bool) or not isinstance(value, Integral):
             raise BadInput(f"{name} takes a whole number, not {value!r}.", hint="Leave it out for the configured one.")
     if options.max_rows < 1:
         raise BadInput("--max-rows is at least 1.", hint="--no-run writes the query without running it.")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import sqlglot
 from sqlglot import exp
+
+from rsql_magic.sql import Unreadable, own_tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,8 +75,8 @@ def _adds_up(measure: exp.Expr) -> bool:
 
 def _parsed(sql: str, dialect: str) -> exp.Expr | None:
     try:
-        return sqlglot.parse_one(sql, read=dialect)
-    except (sqlglot.errors.SqlglotError, RecursionError):
+        return own_tree(sql, dialect)
+    except Unreadable:
         return None
 
 

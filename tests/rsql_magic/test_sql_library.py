@@ -12,6 +12,12 @@ from pathlib import Path
 import pytest
 
 import rsql_magic.sql
+from jupyter_server_ext.offline.request import read as read_request
+from jupyter_server_ext.offline.transport import answer
+from rsql_magic.answers.code_checks import parse_sql
+from rsql_magic.errors import BadInput
+from rsql_magic.reports import transpile
+from rsql_magic.sql import Unreadable, own_tree, own_trees
 
 ROOT = Path(__file__).parents[2]
 ROOM = ROOT / "rsql_magic" / "sql"
@@ -31,6 +37,33 @@ def test_the_page_is_true():
 def test_the_page_names_what_the_door_has():
     named = set(re.findall(r"^>>> from rsql_magic\.sql import (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
     assert {name.strip() for line in named for name in line.split(",")} <= set(rsql_magic.sql.__all__)
+
+
+def test_sqlglot_reads_no_text_that_was_not_looked_at_first():
+    # Its parser is compiled: a text that takes it too deep ends the kernel, or the gateway of a whole hub.
+    parsing = re.compile(r"^(?! *>>>).*\b(?:sqlglot\.(?:parse|transpile)|parse_one|maybe_parse)\(", re.MULTILINE)
+    packages = (path for name in ("rsql_magic", "jupyter_server_ext") for path in (ROOT / name).rglob("*.py"))
+    assert [path.relative_to(ROOT).as_posix() for path in packages if parsing.search(path.read_text("utf-8"))] == []
+
+
+@pytest.mark.parametrize("text", ["SELECT 1 " + "FROM " * 40_000, "SELECT " + "(" * 40_000])
+def test_what_would_end_the_process_is_refused(text):
+    for read in (own_tree, own_trees):
+        with pytest.raises(Unreadable):
+            read(text, "duckdb")
+    assert parse_sql(text, "duckdb")
+    with pytest.raises(BadInput):
+        transpile(text, "duckdb", "mysql")
+    for task in ("sql", "explain"):
+        assert answer(read_request({"task": task, "question": text, "sql": text, "dialect": "duckdb"}))
+
+
+@pytest.mark.parametrize("text", ["", "  ;", "-- later", "/* none */"])
+def test_a_text_without_a_statement_has_no_trees(text):
+    assert own_trees(text, "duckdb") == []
+    assert parse_sql(text, "duckdb") == ""
+    with pytest.raises(Unreadable):
+        own_tree(text, "duckdb")
 
 
 @pytest.mark.parametrize("path", sorted(ROOM.rglob("*.py")), ids=lambda path: path.relative_to(ROOM).as_posix())

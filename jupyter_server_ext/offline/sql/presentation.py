@@ -7,9 +7,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+
+from rsql_magic.sql import Unreadable, own_tree
 
 from .draft import Draft, Item
 
@@ -35,8 +35,8 @@ def explain(sql: str, dialect: str) -> str:
         'It reads `flights`. It makes one group for each `origin`. It shows `origin` and the number of rows.'
     """
     try:
-        query = sqlglot.parse_one(sql, read=dialect or None)
-    except SqlglotError:
+        query = own_tree(sql, dialect)
+    except Unreadable:
         return "I cannot read this query, so I cannot explain it."
     select = query.find(exp.Select)
     if select is None:

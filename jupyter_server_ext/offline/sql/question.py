@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+
+from rsql_magic.sql import Unreadable, own_tree
 
 from .build import Builder, check, orders
 from .draft import Doubtful, Draft, Item, NotUnderstood
@@ -147,8 +147,8 @@ def earlier_query(queries: Sequence[str], dialect: str) -> exp.Select | None:
     """The last query of a conversation that can be read and is one SELECT; the oldest comes first."""
     for sql in reversed(queries):
         try:
-            query = sqlglot.parse_one(sql, read=dialect or None)
-        except SqlglotError:
+            query = own_tree(sql, dialect)
+        except Unreadable:
             continue
         if isinstance(query, exp.Select):
             return query

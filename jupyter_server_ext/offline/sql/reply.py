@@ -6,11 +6,9 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
-from rsql_magic.sql import fix_query, laid_out, validate
+from rsql_magic.sql import Unreadable, fix_query, laid_out, own_tree, own_trees, validate
 
 from ..request import only_english
 from .draft import NotUnderstood
@@ -131,8 +129,8 @@ def _repaired(sql: str, problems: Sequence[str], catalog: Catalog, dialect: str)
 def _with_stored_values(sql: str, problems: Sequence[str], catalog: Catalog, dialect: str) -> str:
     """The query with values as they are stored, where a problem quotes one that differs in case alone."""
     try:
-        query = sqlglot.parse_one(sql, read=dialect or None)
-    except SqlglotError:
+        query = own_tree(sql, dialect)
+    except Unreadable:
         return sql
     known = (value for t in catalog for c in t.columns for value in (c.profile.values if c.profile else ()))
     stored = {value.casefold(): value for value in known}
@@ -158,9 +156,9 @@ def _statement(question: str) -> str:
 def _reads_as_sql(text: str) -> bool:
     """Whether sqlglot can read the text: "select the flights from JFK" is a sentence."""
     try:
-        trees = sqlglot.parse(text, error_level=sqlglot.ErrorLevel.RAISE)
-    except SqlglotError:
+        trees = own_trees(text)
+    except Unreadable:
         return text.rstrip().endswith(";")
     words = {word.lower().strip(",.?") for word in text.split()}
     sentence = words & {"the", "all", "every", "please", "me", "which", "that"} and "=" not in text
-    return any(tree is not None for tree in trees) and not sentence
+    return bool(trees) and not sentence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.sql.autofix.broken_query import Edit, Fix, only
 from rsql_magic.sql.catalog import always_quoted, quoted
-from rsql_magic.sql.dialects.reading import Unreadable, lex, parse
+from rsql_magic.sql.dialects.reading import Unreadable, lex, own_tree, parse
 from rsql_magic.sql.dialects.records import calls, dialect_of, functions, names
 from rsql_magic.sql.dialects.table import DIALECTS
 from rsql_magic.sql.validate.grammar import unknown_functions
@@ -224,7 +224,7 @@ def generated(text: str, read: str, write: str) -> str | None:
     try:
         if not _is_at_home(text, read):
             return None
-        tree = sqlglot.parse_one(text, dialect=read)
+        tree = own_tree(text, read)
         made = str(tree.sql(dialect=write, unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False))
     except (SqlglotError, Unreadable, ValueError, RecursionError):
         return None

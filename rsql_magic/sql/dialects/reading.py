@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from rsql_magic.sql.dialects.records import dialect_of, known_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlglot import Token, exp
     from sqlglot.errors import SqlglotError
@@ -57,6 +57,13 @@ class Unreadable(ValueError):
         super().__init__(reason)
         self.reason = reason
         self.piece = piece
+
+
+class NoStatement(Unreadable):
+    """A text without SQL: blank, or nothing but comments."""
+
+    def __init__(self, piece: str = "") -> None:
+        super().__init__("There is no SQL here.", piece)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,22 +149,60 @@ def _lex(sql: str, dialect: str) -> Lexed:
     return Lexed(cleaned, tuple(tokens), raws, tuple(comments))
 
 
+def own_trees(text: str, dialect: str = "") -> list[exp.Expr]:
+    """The trees of all statements of a text as sqlglot reads it, to be changed and written, comments and all.
+
+    This is the way to sqlglot's parser for text of any origin: what would take it too deep, and end the process, is
+    refused as by `lex`.
+
+    Raises:
+        Unreadable: It is too long, too deep or no SQL of the dialect.
+
+    Example:
+        >>> [tree.sql("mysql") for tree in own_trees('SELECT "a"; SELECT 2', "duckdb")]
+        ['SELECT `a`', 'SELECT 2']
+    """
+    try:
+        lex(text, dialect)
+    except NoStatement:
+        return []
+    return [tree for tree in _trees(text, dialect) if tree is not None]
+
+
+def own_tree(text: str, dialect: str = "") -> exp.Expr:
+    """The tree of one statement, as `own_trees` gives it.
+
+    Raises:
+        Unreadable: As there, or it is not exactly one statement.
+    """
+    from sqlglot import exp
+
+    trees = [tree for tree in own_trees(text, dialect) if not isinstance(tree, exp.Semicolon)]  # with a comment behind
+    if len(trees) != 1:
+        raise Unreadable("This is not exactly one statement.")
+    return trees[0]
+
+
 def _parse(text: str, dialect: str) -> exp.Expr:
+    trees = _trees(text, dialect, _for_the_parser)
+    if len(trees) != 1 or trees[0] is None:
+        raise Unreadable("This is not exactly one statement.")
+    return trees[0]
+
+
+def _trees(text: str, dialect: str, spelled: Callable[[str, str], str] = lambda text, _: text) -> list[exp.Expr | None]:
     from sqlglot.dialects.dialect import Dialect
     from sqlglot.errors import SqlglotError
 
     try:
         with _no_warnings():
-            trees = Dialect.get_or_raise(dialect).parse(_for_the_parser(text, dialect))
+            return Dialect.get_or_raise(dialect).parse(spelled(text, dialect))
     except SqlglotError as error:
         raise _unreadable(error) from None
     except RecursionError:
         raise Unreadable("This statement is nested too deeply to be read.") from None
     except Exception:  # noqa: BLE001  sqlglot's builders raise anything on bad SQL: IndexError, TypeError, ValueError, …
         raise Unreadable("This does not read as SQL of this dialect.") from None
-    if len(trees) != 1 or trees[0] is None:
-        raise Unreadable("This is not exactly one statement.")
-    return trees[0]
 
 
 def _for_the_parser(text: str, dialect: str) -> str:
@@ -226,7 +271,7 @@ def _bounded(sql: str) -> str:
         raise Unreadable("This statement holds half of a character (an unpaired surrogate).")
     # Editors of Windows begin a file with a byte order mark.
     if not (text := sql.strip().removeprefix("\ufeff").strip()):
-        raise Unreadable("There is no SQL here.")
+        raise NoStatement
     return text
 
 
@@ -254,7 +299,7 @@ def _without_comments(text: str, tokens: list[Token], dialect: str) -> tuple[str
 
     doubles = dialect_of(dialect).doubles_escaped_quotes
     if not (kept := list(_inner(tokens))):
-        raise Unreadable("There is no SQL here.", text[:40])
+        raise NoStatement(text[:40])
     pieces: list[str] = []
     comments: list[str] = []
     position = kept[0].start

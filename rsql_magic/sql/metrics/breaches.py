@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlglot import exp
 
 from rsql_magic.sql.autofix.broken_query import Fix
-from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse
+from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, own_tree, parse
 from rsql_magic.sql.layout import laid_out
 from rsql_magic.sql.metrics.dimensions import Limits, keys_of
 from rsql_magic.sql.metrics.expand import expand
 from rsql_magic.sql.metrics.figures import FigureReader
-from rsql_magic.sql.metrics.inlining import Inlined, call_of, conjuncts, is_link, parsed
+from rsql_magic.sql.metrics.inlining import Inlined, call_of, conjuncts, is_link
 from rsql_magic.sql.metrics.named import named_metrics
 from rsql_magic.sql.metrics.paths import NotByDefinition, Paths
 from rsql_magic.sql.metrics.restricted import RestrictedOutputs, figures_of
@@ -58,7 +58,7 @@ def without_restricted(sql: str, dialect: str, catalog: Catalog) -> Fix | None:
     """
     try:
         text = lex(sql, dialect := canonical(dialect)).text
-        tree = parsed(text, dialect)
+        tree = own_tree(text, dialect)
         outputs = RestrictedOutputs(resolve(tree, text, dialect, catalog), tree, catalog)
         made = outputs.without()
     except (Unreadable, RecursionError):
@@ -109,7 +109,7 @@ def by_definition(sql: str, dialect: str, catalog: Catalog, question: str) -> Fi
     """
     try:
         text = lex(sql, dialect := canonical(dialect)).text
-        tree = parsed(text, dialect)
+        tree = own_tree(text, dialect)
         resolution = resolve(tree, text, dialect, catalog)
     except (Unreadable, RecursionError):
         return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex
+from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, own_tree
 from rsql_magic.sql.layout import laid_out
 from rsql_magic.sql.metrics.inlining import (
     CALL,
@@ -24,7 +24,6 @@ from rsql_magic.sql.metrics.inlining import (
     identifier,
     is_call,
     is_link,
-    parsed,
     same_name,
 )
 from rsql_magic.sql.metrics.paths import NotByDefinition, Paths
@@ -68,7 +67,7 @@ def expand(sql: str, dialect: str, catalog: Catalog) -> Expanded:
         return Expanded(sql)
     try:
         dialect = canonical(dialect)
-        tree = parsed(lex(sql, dialect).text, dialect)
+        tree = own_tree(lex(sql, dialect).text, dialect)
         used: dict[str, Definition] = {}
         notes: dict[str, None] = {}
         for select in list(tree.find_all(exp.Select)):

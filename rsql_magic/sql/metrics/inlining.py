@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlglot import exp
 
 from rsql_magic.sql.catalog import quoted
-from rsql_magic.sql.dialects.reading import Unreadable
+from rsql_magic.sql.dialects.reading import Unreadable, own_tree
 from rsql_magic.sql.metrics.paths import NotByDefinition
 
 if TYPE_CHECKING:
@@ -33,19 +33,6 @@ def tables_of(metric: Definition, catalog: Catalog) -> list[Table]:
     return list(
         {t.full_name: t for t in (*(base.table for base in bases), *(catalog[c.table] for c in columns))}.values()
     )
-
-
-def parsed(text: str, dialect: str) -> exp.Expr:
-    """A tree of one's own, to be changed and written."""
-    import sqlglot
-
-    try:
-        trees = sqlglot.parse(text, read=dialect or None)
-    except sqlglot.errors.SqlglotError as error:
-        raise Unreadable(str(error).splitlines()[0]) from None
-    if len(trees) != 1 or trees[0] is None:
-        raise Unreadable("This is not exactly one statement.")
-    return trees[0]
 
 
 @dataclass(frozen=True)
@@ -180,7 +167,7 @@ class Inlined:
 
 def _read(text: str, one: Definition) -> exp.Expr:
     try:
-        tree = parsed(f"SELECT {text}", one.dialect)
+        tree = own_tree(f"SELECT {text}", one.dialect)
     except Unreadable as error:
         raise NotByDefinition(f"The definition of {one.name} cannot be read: {error.reason}") from None
     if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or tree.find(exp.From, exp.Subquery):
