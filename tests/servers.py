@@ -134,9 +134,11 @@ def owner(url: str) -> Iterator[Callable[[str], Any]]:
         isolation_level="AUTOCOMMIT",
         execution_options={"no_parameters": True},
     )
-    with engine.connect() as connection:
-        yield connection.exec_driver_sql
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            yield connection.exec_driver_sql
+    finally:
+        engine.dispose()
 
 
 @contextmanager
