@@ -13,7 +13,7 @@ import json
 import random
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from jupyter_server_ext.app.assembly import build_app
 from jupyter_server_ext.app.serve import web_application
 from jupyter_server_ext.config import CallerLimits, KeySettings, Limit, PriceSettings, Secret, Settings, StorageSettings
 from jupyter_server_ext.config.settings import ApiKeySettings, ModelPrice, TenantSettings
-from jupyter_server_ext.ledger import opened
+from jupyter_server_ext.ledger import SqlLedgerStore
 from jupyter_server_ext.messages import Caller, Entry, Usage
 
 if TYPE_CHECKING:
@@ -150,7 +150,13 @@ def _entry(draw: random.Random, who: tuple[str, float, str, str], model: str, us
     )
 
 
-def settings(folder: Path) -> Settings:
+def zone_at_noon() -> str:
+    """A time zone in which it is between twelve and one: what was spent an hour ago was spent today, at any hour."""
+    ahead = 12 - int(time.time() // 3_600 % 24)
+    return f"Etc/GMT{-ahead:+d}"  # POSIX counts westwards
+
+
+def settings(folder: Path, zone: str) -> Settings:
     """The configuration."""
     keys = (
         KeySettings("groq", Secret("gsk-one"), "http://provider.invalid/v1", "groq-1", limits=LIMITS),
@@ -168,9 +174,8 @@ def settings(folder: Path) -> Settings:
         TenantSettings("genomics-lab"),
     )
     sealing = Secret(Fernet.generate_key().decode())
-    storage = StorageSettings(
-        ledger=f"sqlite:///{folder / 'ledger.db'}", instance="one", prompt_keys=(sealing,), spool=str(folder)
-    )
+    ledger = f"sqlite:///{folder / 'ledger.db'}"
+    storage = StorageSettings(ledger=ledger, instance="one", prompt_keys=(sealing,), spool=str(folder), time_zone=zone)
     return Settings(
         default_model="llama-70b",
         keys=keys,
@@ -186,7 +191,9 @@ def settings(folder: Path) -> Settings:
 @contextmanager
 def world(folder: Path, more: Sequence[Entry] = (), base: str = "/services/rsql/") -> Iterator[Town]:
     """The gateway with its past and ``more``, until the block ends."""
-    with opened(f"sqlite:///{folder / 'ledger.db'}", instance="one") as store:
+    configured = settings(folder, zone_at_noon())
+    kept = configured.storage
+    with closing(SqlLedgerStore(kept.ledger, instance=kept.instance, zone=kept.time_zone)) as store:
         store.finish([*history(time.time() - 5), *more])
         store.analytics.fold()
     asked: list[str] = []
@@ -207,9 +214,7 @@ def world(folder: Path, more: Sequence[Entry] = (), base: str = "/services/rsql/
     ready = threading.Event()
 
     async def serve() -> None:
-        app = build_app(
-            settings(folder), [(Secret("owner-token"), OWNER)], base, transport=httpx.MockTransport(provider)
-        )
+        app = build_app(configured, [(Secret("owner-token"), OWNER)], base, transport=httpx.MockTransport(provider))
         server = HTTPServer(web_application(app))
         socket, port = bind_unused_port()
         server.add_socket(socket)
