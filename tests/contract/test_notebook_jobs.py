@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -242,6 +243,26 @@ time.sleep(600)
         found, line = await gateway.ended(job)
         assert (found.state, line["error"]["code"]) == ("cancelled", "batch_cancelled")
     assert are_gone(tmp_path / "pids")
+
+
+@pytest.mark.parametrize("held", ["", "stdout=subprocess.DEVNULL, ", "stderr=subprocess.DEVNULL, "])
+async def test_a_runner_that_ends_is_not_waited_for_where_another_process_holds_its_pipes(site, tmp_path, held):
+    pids = tmp_path / "pids"
+    script = f"""
+import subprocess
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], {held}start_new_session=True)
+with open({str(pids)!r}, "a") as known:
+    known.write(f"{{child.pid}} ")
+sys.exit(3)
+"""
+    try:
+        async with site(script) as gateway:
+            found, line = await gateway.ran({})
+            assert found.failed == 1
+            assert "exit code 3" in line["error"]["message"]
+    finally:
+        for pid in pids.read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
 
 
 async def test_the_last_that_a_runner_says_is_kept(site):

@@ -53,6 +53,7 @@ _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}")  # a name that no p
 _PLACEHOLDER = re.compile(r"\{(user|group|job)\}")
 _LAST_SECONDS = 12.0  # that a run has to stop and to hand in what it has …
 _KILL_SECONDS = 3.0  # … and after SIGTERM
+_LOOK_SECONDS = 0.05  # between two looks whether a runner has ended
 _NOTE_SECONDS = 1.0  # between two notes of how far a run is
 _LONGEST_ERROR = 4096  # bytes of standard error that are looked at
 _A_DAY = 86_400.0
@@ -258,18 +259,22 @@ class NotebookRuns:
             errors = asyncio.create_task(_last_words(process), name="rsql-runner-errors")
             reading = asyncio.create_task(self._read(process, attempt), name="rsql-runner")
             stopped = asyncio.create_task(stop.wait(), name="rsql-runner-stop")
+            ended = asyncio.create_task(_over(process), name="rsql-runner-end")
+            waiting = {reading, stopped, ended}
             try:
-                await asyncio.wait({reading, stopped}, timeout=attempt.seconds, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(waiting, timeout=attempt.seconds, return_when=asyncio.FIRST_COMPLETED)
                 to_runner.close()  # stop, and hand in what there is
                 await asyncio.wait({reading}, timeout=_LAST_SECONDS)
                 await _end(process)
                 result = await reading if reading.done() else None
                 if result is None and not stop.is_set():
-                    raise _failed(process.returncode or 0, await errors)
+                    # What it has started may hold its pipes open, such as kernels that outlive it.
+                    await asyncio.wait({errors}, timeout=_KILL_SECONDS)
+                    raise _failed(process.returncode or 0, await errors if errors.done() else "")
             finally:
-                for task in (errors, reading, stopped):
+                for task in (errors, *waiting):
                     task.cancel()
-                await asyncio.gather(errors, reading, stopped, return_exceptions=True)
+                await asyncio.gather(errors, *waiting, return_exceptions=True)
         return result
 
     @asynccontextmanager
@@ -296,6 +301,8 @@ class NotebookRuns:
             yield process
         finally:
             await asyncio.shield(_end(process))
+            # Pipes that another process holds would stay open; asyncio has no public way to close them.
+            process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
     async def _read(self, process: Process, attempt: _Attempt) -> bytes | None:
         """Take in what a runner says, until its result; None where it ends before.
@@ -366,13 +373,19 @@ class NotebookRuns:
         return self.settings.runner or (self.own.runner if self.own is not None else ())
 
 
+async def _over(process: Process) -> None:
+    """Wait for the end of a process, also where another one holds its pipes, for which ``Process.wait`` waits."""
+    while process.returncode is None:  # noqa: ASYNC110 - asyncio sets it and wakes nobody before the pipes close
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
 async def _end(process: Process) -> None:
     """End a runner with its group of processes: asked by the end of its input, then told, then killed."""
     _input_of(process).close()
     for number in ("SIGTERM", "SIGKILL"):
         with suppress(TimeoutError):
             async with asyncio.timeout(_KILL_SECONDS):
-                await process.wait()
+                await _over(process)
                 return
         with suppress(OSError):  # it is gone, or another user's, whom the end of its input reaches
             _signal(process, number)
