@@ -170,6 +170,9 @@ class ReplayFile:
         elif self.mode == "replay":
             hint = "Record it first: RSQL_REPLAY=record:FILE."
             raise BadInput(f"RSQL_REPLAY names {self.path}, which does not exist.", hint=hint)
+        elif not os.access(folder := self.path.parent, os.W_OK):  # told before anything is asked and paid for
+            why = f"no permission in {folder}" if folder.is_dir() else f"there is no folder {folder}"
+            raise BadInput(f"RSQL_REPLAY: {self.path} cannot be written: {why}.", hint="Name another file.")
         return self
 
     def _read(self) -> dict[str, dict[str, Any]]:

@@ -39,6 +39,7 @@ _CHOICE = re.compile(r"argument (?P<option>\S+): invalid choice: '?(?P<value>.*?
 _CALL = re.compile(
     r"(?P<before>\s*(?:[^\W\d]\w*\s*=\s*)?)%(?P<name>ask|sql_ai|rsql(?=\s+context\s))\s+(?P<text>.*\?)\s*$", re.S
 )
+_FOR_SPHINX = re.compile(r"<([^<>\n]*[\[{][^<>\n]*)>")
 _LATER = re.compile(r"^%%(?:ask|sql_ai)\b", re.M)
 _EMPTY = re.compile(r"%%(?:ask|sql_ai)\b[^\n]*\n?$")
 
@@ -78,7 +79,8 @@ class Line:
 def help_of(magic: Any) -> str:
     """The generated help of a magic."""
     text: str = magic.parser.format_help()
-    return text.removeprefix("::\n\n")  # a mark for Sphinx
+    # Without IPython's marks for Sphinx: `::`, and angle brackets around what is more than a name.
+    return _FOR_SPHINX.sub(r"\1", text.removeprefix("::\n\n"))
 
 
 def read_line(magic: Any, line: str, *, cell: bool, takes_connection: Callable[[str], bool] | None = None) -> Line:

@@ -179,9 +179,10 @@ def test_the_file_is_plain_json(client, gateway, tmp_path):
     assert json.loads((tmp_path / "a.jsonl").read_text(encoding="utf-8"))["text"] == "größe "
 
 
-def test_a_file_that_cannot_be_written_is_said(tmp_path):
+@pytest.mark.parametrize("mode", ["", "record:"])
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_asked(tmp_path, mode):
     with pytest.raises(BadInput, match="cannot be written"):
-        ReplayFile.from_environ({"RSQL_REPLAY": f"record:{tmp_path / 'none' / 'answers.jsonl'}"})
+        ReplayFile.from_environ({"RSQL_REPLAY": f"{mode}{tmp_path / 'none' / 'answers.jsonl'}"})
 
 
 # What a recording is like.

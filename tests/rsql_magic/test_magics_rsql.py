@@ -425,6 +425,8 @@ def test_the_help_says_where_the_question_stands(ip, capsys):
         out = capsys.readouterr().out
         assert out.startswith(f"  %{magic} [--model NAME]")
         assert "[QUESTION ...]" in out
+        assert "<{" not in out
+        assert "<[" not in out
 
 
 def test_the_help_of_one_command_and_of_the_magic(ip, capsys):
