@@ -501,6 +501,9 @@ def _over_frames(question, *tables):
     ("question", "expected"),
     [
         ("how many rows in df2?", "SELECT COUNT(*) AS n_df2 FROM df2"),
+        ("how many rows of df2 per city?", "SELECT city, COUNT(*) AS n_df2 FROM df2 GROUP BY city"),
+        ("number of records in df2 by city", "SELECT city, COUNT(*) AS n_df2 FROM df2 GROUP BY city"),
+        ("count the rows in df2 where price > 3", "SELECT COUNT(*) AS n_df2 FROM df2 WHERE price > 3"),
         ("mean price by city in df2", "SELECT city, AVG(price) AS avg_price FROM df2 GROUP BY city"),
         ("mean price by city in df", "SELECT city, AVG(price) AS avg_price FROM df GROUP BY city"),
         ("mean score1 in df2", "SELECT AVG(score1) AS avg_score1 FROM df2"),
