@@ -55,7 +55,8 @@ class Model:
     def holds(self, caller, session, now):
         kept, row = self.known.get((caller, session)), self.store.one(caller, session, now)
         assert (row and row.body) == (kept and kept[0])
-        assert {one.id for one in self.store.files(caller, session)} == (kept[1] if kept else set())
+        files = self.store.files(caller, session, now)
+        assert (None if files is None else {one.id for one in files}) == (kept[1] if kept else None)
         if linked := self.store.linked(f"link of {caller} {session}", now):
             assert (linked.caller, linked.id) == (caller, session)
         own = {session for of, session in self.known if of == caller}
@@ -90,6 +91,7 @@ def test_quotas_expiry_and_links_that_end(store):
     assert store.linked("link", 3.9).caller == "b"
     assert store.linked("link", 4.0) is None
     assert store.one("b", "s1", 5.0) is None
+    assert (len(store.files("b", "s1", 4.9)), store.files("b", "s1", 5.0)) == (1, None)
     assert store.all("b", 5.0) == []
     put(store, "c", "s1", at=6.0)  # whoever writes sweeps
     assert store.file("b", "table", "g") is None

@@ -248,8 +248,9 @@ class KeptSessions:
         Raises:
             UnknownSession: There is no conversation of this id for this caller.
         """
-        await self.one(caller, session)
-        rows = await self.ledger.ask(lambda store: _of(store).files(caller.name, session))
+        rows = await self.ledger.ask(lambda store: _of(store).files(caller.name, session, self.clock()))
+        if rows is None:
+            raise _unknown()
         return [self._file(caller, row) for row in rows]
 
     async def file(self, caller: Caller, kind: str, name: str) -> tuple[SessionFile, bytes]:

@@ -90,10 +90,13 @@ class SqlSessions:
             db.execute(session_files.insert(), {"caller": caller, **row})
         return ""
 
-    def files(self, caller: str, session: str) -> list[SessionFileRow]:
-        """The files of a conversation, the newest first, without their bytes."""
+    def files(self, caller: str, session: str, now: float) -> list[SessionFileRow] | None:
+        """The files of a conversation, the newest first, without their bytes; None where there is no conversation."""
+        own = sa.select(_copy.id).where(_copy.caller == caller, _copy.id == session, _good(now))
         query = sa.select(*(_file[name] for name in _FILE)).where(_file.caller == caller, _file.session == session)
         with self._engine.connect() as db:
+            if db.execute(own).first() is None:
+                return None
             return [SessionFileRow(*row) for row in db.execute(query.order_by(_file.made.desc(), _file.id))]
 
     def file(self, caller: str, kind: str, name: str) -> SessionFileRow | None:
