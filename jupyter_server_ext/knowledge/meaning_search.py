@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.knowledge.meanings import Meaning
 
-RESCORED = 400  # passages whose vectors are compared, of all whose signs are
+_RESCORED = 400  # passages whose vectors are compared, of all whose signs are
 _LOCK = 7_715_103  # of those who make an index
 # pgvector, whose scans go on until enough rows pass a query's conditions since 0.8.
 _PGVECTOR = (
@@ -30,9 +30,9 @@ def by_meaning(db: sa.Connection, meaning: Meaning, allowed: Sequence[sa.ColumnE
     """The passages whose vectors are the nearest to a question's, the best first."""
     near: list[int] = []
     if has_pgvector(db):
-        db.execute(sa.text(f"SET LOCAL hnsw.ef_search = {RESCORED}; SET LOCAL hnsw.iterative_scan = strict_order"))
+        db.execute(sa.text(f"SET LOCAL hnsw.ef_search = {_RESCORED}; SET LOCAL hnsw.iterative_scan = strict_order"))
         near = _nearest_signs(db, meaning, allowed, indexed=True)
-    if len(near) < RESCORED:  # a scan of the index ends early where few of the nearest are the caller's
+    if len(near) < _RESCORED:  # a scan of the index ends early where few of the nearest are the caller's
         near = _nearest_signs(db, meaning, allowed)
     return by_vectors(db, meaning, near, most)
 
@@ -40,7 +40,10 @@ def by_meaning(db: sa.Connection, meaning: Meaning, allowed: Sequence[sa.ColumnE
 def by_vectors(db: sa.Connection, meaning: Meaning, passages: Sequence[int], most: int) -> list[int]:
     """Those of some passages whose vectors are the nearest to a question's, the best first."""
     part = document_passages.c
-    rows = db.execute(sa.select(part.id, part.vector).where(part.id.in_(passages)).order_by(part.id))
+    among: sa.ColumnElement[bool] = part.id.in_(passages)
+    if db.dialect.name == "postgresql":  # hundreds of values of their own would take milliseconds to be read
+        among = part.id == sa.any_(sa.cast([*passages], postgresql.ARRAY(sa.BigInteger)))
+    rows = db.execute(sa.select(part.id, part.vector).where(among).order_by(part.id))
     same_size = [(number, vector) for number, vector in rows if vector and len(vector) == len(meaning.vector)]
     return nearest(meaning.vector, same_size, most) if same_size else []
 
@@ -64,7 +67,7 @@ def _nearest_signs(
         .join(documents, documents.c.id == passage_signs.c.document)
         .where(*allowed, documents.c.model == meaning.model)
         .order_by(apart)
-        .limit(RESCORED)
+        .limit(_RESCORED)
     )
     if not indexed:  # of other sizes an index has as many numbers; they are left out by their vectors
         few = few.where(sa.func.length(signs) == size).order_by(passage_signs.c.passage)

@@ -32,6 +32,7 @@ _WORD = re.compile(r"[^\W_]+")
 _FORM = 1  # of the bytes; those of another one are made anew
 _SATURATION, _BY_LENGTH = 1.2, 0.75  # BM25's k1 and b, as FTS5 has them
 _HEADING = 2  # times that a word of a heading counts
+_COMPARED = 1_000  # passages of an index that are compared by more than how many signs differ
 _MOST_COUNTED = 255  # times that a word counts within a passage
 
 
@@ -239,9 +240,12 @@ def best_by_words(parts: Sequence[Searched], question: str, most: int) -> list[t
 
 
 def nearest_by_signs(parts: Sequence[Searched], model: str, vector: bytes, most: int) -> list[int]:
-    """The passages whose vectors have the most signs of a vector of their model and size."""
-    asked = _columns([signs_of(vector)])
-    near: list[tuple[int, int]] = []
+    """The passages nearest to a vector of their model and size, as far as their signs tell.
+
+    Those with the most signs of it are ranked by its numbers, each with the passage's sign, which tells more.
+    """
+    asked, numbers = _columns([signs_of(vector)]), np.frombuffer(vector, dtype="<f2").astype(np.float32)
+    near: list[tuple[float, int]] = []
     for part, within in parts:
         if (model, len(vector)) not in part.signs:
             continue
@@ -249,13 +253,11 @@ def nearest_by_signs(parts: Sequence[Searched], model: str, vector: bytes, most:
         apart = np.zeros(len(places), dtype=np.uint16)
         for column, bits in zip(columns, asked[:, 0], strict=True):
             apart += np.bitwise_count(column ^ bits)
-        if within is not None:
-            held = within[places]
-            places, apart = places[held], apart[held]
-        if len(apart) > most:
-            few = apart <= np.partition(apart, most - 1)[most - 1]
-            places, apart = places[few], apart[few]
-        near += zip(apart.tolist(), part.ids[places].tolist(), strict=True)
+        few = np.arange(len(places)) if within is None else np.flatnonzero(within[places])
+        if len(few) > _COMPARED:
+            few = few[np.argpartition(apart[few], _COMPARED - 1)[:_COMPARED]]
+        signs = np.unpackbits(np.ascontiguousarray(columns[:, few].T).view(np.uint8), axis=1, count=len(numbers))
+        near += zip((-signs.astype(np.float32) @ numbers).tolist(), part.ids[places[few]].tolist(), strict=True)
     return [number for _, number in sorted(near)[:most]]
 
 

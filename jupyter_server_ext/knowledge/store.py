@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from jupyter_server_ext.knowledge.indexes import LISTED, make_index
-from jupyter_server_ext.knowledge.meaning_search import RESCORED, as_kept, by_meaning, by_vectors, index_signs
+from jupyter_server_ext.knowledge.meaning_search import as_kept, by_meaning, by_vectors, index_signs
 from jupyter_server_ext.knowledge.meanings import fused, signs_of
 from jupyter_server_ext.knowledge.passage_index import best_by_words, nearest_by_signs
 from jupyter_server_ext.knowledge.values import Found, NewDocument, SharedDocument
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _JOINT = " › "  # between the headings of a path
 _DEEP = 100  # places of each ranking that are fused
+_RESCORED = 200  # passages whose vectors are compared, of those that are nearest by their signs
 _LOCK = 7_715_102  # with a tenant's hash: two that write for one tenant take turns
 
 
@@ -159,7 +160,7 @@ class SqlDocuments:
 
 
 def _nearest(db: sa.Connection, parts: Sequence[Searched], meaning: Meaning) -> list[int]:
-    near = nearest_by_signs(parts, meaning.model, meaning.vector, RESCORED)
+    near = nearest_by_signs(parts, meaning.model, meaning.vector, _RESCORED)
     return by_vectors(db, meaning, near, _DEEP)
 
 
