@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import struct
 from base64 import b64encode
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -48,6 +50,17 @@ async def put(gateway, token, **body):
 
 async def search(gateway, token, query="Where does glass go?", **more):
     return (await gateway.ask({"query": query, **more}, token, "search")).json()["passages"]
+
+
+@pytest.mark.parametrize("memory_mb", [0, 256])
+async def test_an_index_is_made_before_the_first_search(shared, tmp_path, memory_mb):
+    async with shared(documents=DocumentSettings(memory_mb=memory_mb)) as gateway:
+        await put(gateway, "tom-token")
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+            assert db.execute("SELECT length(search_index) > 50 FROM documents").fetchall() == [(1,)]
+        assert len(await search(gateway, "ada-token")) == 1
+        await put(gateway, "tom-token", text="Whole glasses are brown.")
+        assert "brown" in (await search(gateway, "ada-token"))[0]["text"]
 
 
 async def test_an_instructor_shares_with_the_own_group_and_its_callers_search(shared):
