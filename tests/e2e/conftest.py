@@ -111,15 +111,30 @@ def _servers(tmp_path_factory):
         yield servers
 
 
-@pytest.fixture(scope="module")
-def town(_servers):
+@pytest.fixture(scope="session")
+def _servers_on_a_hub(tmp_path_factory):
+    from e2e import panel_lab
+
+    with panel_lab.servers_on_a_hub(tmp_path_factory.mktemp("hub_town")) as servers:
+        yield servers
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("_servers", id=pytest.HIDDEN_PARAM),
+        pytest.param("_servers_on_a_hub", id="hub", marks=pytest.mark.sweep),
+    ],
+)
+def town(request):
     """A JupyterLab, a Notebook 7 and a browser, for tests of what front ends make of a model's words."""
+    servers = request.getfixturevalue(request.param)
     # The browser ends with the file: Playwright's event loop runs in the thread of the tests until then, so that
     # `asyncio.run` is refused.
     from e2e import panel_lab
 
     with panel_lab.chromium() as browser:
-        yield panel_lab.Town(*_servers, browser)
+        yield panel_lab.Town(*servers, browser)
 
 
 def answers(url):

@@ -18,6 +18,7 @@ import nbformat
 from e2e.conftest import TOKEN, answers, wait_until
 from servers import free_port
 
+STUDENT = "lin"  # on a hub
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 CONFIG = """\
 default_model = "talker"
@@ -140,6 +141,13 @@ def gateway(folder, provider_url, requests=100_000, port=0):
         process.wait(20)
 
 
+def write_settings(folder):
+    """JupyterLab's settings without its questions about news."""
+    news = folder / "@jupyterlab" / "apputils-extension"
+    news.mkdir(parents=True)
+    (news / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+
+
 @contextmanager
 def jupyterlab(folder, gateway_url):
     """A JupyterLab, and at ``/notebooks`` a Notebook 7, whose kernels use the gateway; gives its URL."""
@@ -156,9 +164,7 @@ def jupyterlab(folder, gateway_url):
         "IPYTHONDIR": str(folder / "ipython"),
         "JUPYTER_PATH": str(folder / "jupyter"),  # for kernels of a test's own
     }
-    news = folder / "settings" / "@jupyterlab" / "apputils-extension"
-    news.mkdir(parents=True)
-    (news / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    write_settings(folder / "settings")
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
@@ -208,6 +214,14 @@ OPEN_INSTEAD = """async (path) => {
 }"""
 
 
+def log_in(page, name=STUDENT):
+    """Tell a hub who it is, if the page is one that asks."""
+    if page.locator("#login_submit").count():
+        page.get_by_label("Username:").fill(name)
+        page.get_by_label("Password:").fill("any")
+        page.locator("#login_submit").click()
+
+
 class Page:
     """A notebook in a browser, with a panel in its last cell that was run."""
 
@@ -242,6 +256,7 @@ class Page:
             self.page.evaluate(OPEN_INSTEAD, f"{name}.ipynb")
         else:
             self.page.goto(f"{self.lab}{FRONT_ENDS[self.front_end].format(name=name)}token={TOKEN}")
+            log_in(self.page)
         self.page.wait_for_function(CONNECTED, timeout=60_000)
 
     def run_cell(self):
@@ -367,3 +382,35 @@ def servers(folder):
     """A provider, and a gateway and a JupyterLab whose notebooks are in this folder."""
     with provider() as running, gateway(folder, running.url) as (url, _), jupyterlab(folder, url) as lab:
         yield running, folder, url, lab
+
+
+ON_A_HUB = """
+[storage]
+ledger = "sqlite:///rsql.db"
+prompt_keys = ["YSBrZXkgb2YgdGhlIHRlc3RzIHdpdGggMzIgYnl0ZXM="]
+"""
+
+
+@contextmanager
+def servers_on_a_hub(folder):
+    """The same on a JupyterHub: its service is the gateway, and the JupyterLab is a student's."""
+    from hub.real_hub import RealHub  # which needs more than other tests have installed
+
+    home = folder / STUDENT
+    environment = {
+        "JUPYTER_PATH": str(home / "jupyter"),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "RSQL_CONVERSATIONS": "on",
+    }
+    home.mkdir()
+    write_settings(home / "settings")
+    with provider() as running:
+        config = CONFIG.format(url=running.url, requests=100_000) + ON_A_HUB
+        hub = RealHub(folder, config, {"class": {"users": [STUDENT]}}, lab=[STUDENT], environment=environment)
+        try:
+            hub.start()
+            hub.start_servers(STUDENT)
+            yield running, home, hub.gateway, f"{hub.url}user/{STUDENT}/"
+        finally:
+            hub.close()

@@ -15,11 +15,11 @@ from pathlib import Path
 import httpx
 import psutil
 import websocket
+from e2e.conftest import TOKEN as TESTER
 from servers import free_port
 
 ROOT = Path(__file__).parents[2]
 PROXY = ROOT / "build" / "npm" / "node_modules" / ".bin" / "configurable-http-proxy"
-TESTER = "token-of-the-one-who-tests"
 
 _CONFIG = """
 import sys
@@ -49,7 +49,12 @@ c.Spawner.environment = {{"JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp
 
 def with_jupyterlab(spawner):
     if spawner.user.name in {lab!r}:
-        spawner.args, spawner.environment = ["--allow-root"], {{}}
+        spawner.args = [
+            "--allow-root",
+            "--LabApp.expose_app_in_browser=True",
+            "--JupyterNotebookApp.expose_app_in_browser=True",
+        ]
+        spawner.environment = {environment!r}
 
 c.Spawner.pre_spawn_hook = with_jupyterlab
 c.JupyterHub.services = [{{"name": "tester", "api_token": {tester!r}}}]
@@ -78,13 +83,14 @@ class RealHub:
         groups: As ``c.JupyterHub.load_groups`` has them.
         base: Path of the hub.
         lab: Users whose servers have JupyterLab; others' have kernels only, which start sooner.
+        environment: Of the servers with JupyterLab.
         options: More for ``configure``.
     """
 
-    def __init__(self, folder, rsql, groups=None, *, base="/", lab=(), **options):
+    def __init__(self, folder, rsql, groups=None, *, base="/", lab=(), environment=None, **options):
         self.folder = Path(folder)
         self.base = base
-        self.groups, self.lab = groups or {}, tuple(lab)
+        self.groups, self.lab, self.environment = groups or {}, tuple(lab), environment or {}
         self.options = options
         self.port, self.hub_port, self.api_port, self.service_port = (free_port() for _ in range(4))
         (self.folder / "rsql.toml").write_text(rsql)
@@ -122,6 +128,7 @@ class RealHub:
                 users=users,
                 groups=self.groups,
                 lab=self.lab,
+                environment=self.environment,
                 home=str(self.folder),
                 tester=TESTER,
                 rsql=str(self.folder / "rsql.toml"),

@@ -28,9 +28,7 @@ class Student:
 
     def write(self, name, cells):
         """A notebook, in a home without JupyterLab's questions about news."""
-        settings = self.home / ".jupyter" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
-        settings.mkdir(parents=True)
-        (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+        panel_lab.write_settings(self.home / ".jupyter" / "lab" / "user-settings")
         code = [nbformat.v4.new_code_cell(source) for source in cells]
         nbformat.write(
             nbformat.v4.new_notebook(cells=code, metadata={"kernelspec": panel_lab.KERNEL}), self.home / name
@@ -38,9 +36,7 @@ class Student:
 
     def log_in(self, path):
         self.page.goto(f"{self.hub.url}hub/user-redirect/lab/tree/{quote(path)}")
-        self.page.get_by_label("Username:").fill("lin")
-        self.page.get_by_label("Password:").fill("any")
-        self.page.locator("#login_submit").click()
+        panel_lab.log_in(self.page)
         self.ready()
 
     def ready(self):
