@@ -22,7 +22,8 @@ _STEP = 22  # of a lying bar and its gap
 _FEW_NUMBERS = 30  # whole numbers that have a bar each
 _LOUD, _QUIET = "#4c78a8", "#9aa5b1"  # of bars, and of the bar of all others
 _SLICES = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#eeca3b", "#b279a2", "#ff9da6", "#9d755d")
-_SMALL = {"width": 200, "height": 150}  # of each of several small charts
+_SMALL = {"width": 260, "height": 150}  # of each of several small charts, as wide as the narrowest sidebar leaves room
+RANK = "rank of the slice"  # the column of a pie's rows that has their place in the order
 _MARKS: dict[Kind, str] = {"hist": "bar", "pie": "arc", "box": "boxplot", "heat": "rect"}
 
 
@@ -41,14 +42,24 @@ def spec(chart: Chart, frame: pd.DataFrame, order: Sequence[str] | None = None, 
     if chart.kind in {"line", "area"} and len(frame) <= FEW_COLORS * 3:
         mark["point"] = True
     if chart.facet:
-        encoding["facet"] = {**_channel(chart.facet, frame, "nominal"), "columns": 3, "sort": None}
+        count = frame[chart.facet].nunique()
+        encoding["facet"] = {**_channel(chart.facet, frame, "nominal"), "columns": min(count, 3), "sort": None}
         size = {**_SMALL, **({} if isinstance(size["height"], int) else {"height": size["height"]})}
+        if chart.color:
+            encoding["color"]["legend"] = {"orient": "top", "direction": "horizontal", "columns": 3}
+        size["resolve"] = {"axis": {"x": "independent", "y": "independent"}}  # each can be read by itself
     return {"mark": mark, "encoding": encoding, **size}
 
 
 def _pie(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tuple[Spec, Spec]:
     part = _channel(chart.x, frame, "nominal") | {"sort": order}
-    return {"theta": _measure(chart.y, frame), "color": part}, {"width": "container", "height": _HEIGHT}
+    slices: Spec = {"theta": _measure(chart.y, frame), "color": part}
+    if RANK in frame:
+        slices |= {
+            "order": {"field": RANK, "type": "quantitative"},
+            "tooltip": [_channel(chart.x, frame, "nominal"), slices["theta"]],
+        }
+    return slices, {"width": "container", "height": _HEIGHT}
 
 
 def _histogram(chart: Chart, frame: pd.DataFrame, _: list[Any] | None) -> tuple[Spec, Spec]:
@@ -59,13 +70,17 @@ def _histogram(chart: Chart, frame: pd.DataFrame, _: list[Any] | None) -> tuple[
 
 def _heat_map(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tuple[Spec, Spec]:
     across, along = (_channel(name, frame) for name in (chart.x, chart.y))
-    for channel in (across, along):
-        if channel["type"] == "quantitative" and not chart.color:
+    for name, channel in ((chart.x, across), (chart.y, along)):
+        if channel["type"] == "quantitative" and not chart.color and not _has_few(name, frame):
             channel["bin"] = {"maxbins": 30}
         elif channel["type"] != "nominal":
             channel["type"] = "ordinal"
     across |= {"sort": order} if across["type"] == "nominal" else {}
+    if across["type"] == "ordinal" and type_of(frame[chart.x]) == "quantitative":
+        across["axis"] = {**across.get("axis", {}), "labelAngle": 0}
     shade = {**_measure(chart.color, frame), "scale": {"scheme": "viridis"}}
+    if not chart.color:
+        shade["legend"] = {"labelExpr": "datum.value % 1 ? '' : datum.label", "format": "d"}  # rows are whole
     high: Any = _HEIGHT if "bin" in along else {"step": _STEP}
     return {"x": across, "y": along, "color": shade}, {"width": "container", "height": high}
 
@@ -81,13 +96,18 @@ def _crossed(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tupl
     if chart.kind in {"bar", "box"} and across["type"] == "nominal":
         across |= {"sort": order}
         return {"y": across, "x": measure}, {"width": "container", "height": {"step": _STEP}}
-    few = across["type"] == "quantitative" and frame[chart.x].nunique() <= _FEW_NUMBERS and is_whole(frame[chart.x])
+    few = across["type"] == "quantitative" and _has_few(chart.x, frame)
     if chart.kind in {"bar", "box"} and ("axis" in across or few):
         across |= {"type": "ordinal"}  # one full bar for each month, not a thin one at each number
         across["axis"] = {**across.get("axis", {}), "labelAngle": 0}
     elif across["type"] == "nominal":
         across |= {"sort": order}
     return {"x": across, "y": measure}, {"width": "container", "height": _HEIGHT}
+
+
+# Whether a number is of so few whole values that each has a place of its own.
+def _has_few(name: str, frame: pd.DataFrame) -> bool:
+    return frame[name].nunique() <= _FEW_NUMBERS and is_whole(frame[name])
 
 
 _ENCODINGS = {"pie": _pie, "hist": _histogram, "heat": _heat_map}

@@ -11,8 +11,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.display.chart_kinds import Chart, choose, read, type_of, wanted
-from rsql_magic.display.chart_rows import MOST_ROWS, Facts, drawn
-from rsql_magic.display.chart_spec import BEGIN, Spec, looks, spec
+from rsql_magic.display.chart_room import LINE, SMALL_LINE, live
+from rsql_magic.display.chart_rows import MOST_ROWS, Drawn, Facts, drawn
+from rsql_magic.display.chart_spec import RANK, Spec, looks, spec
 from rsql_magic.errors import BadInput
 from rsql_magic.plain_text import printable
 
@@ -31,6 +32,7 @@ __all__ = [
     "bundle",
     "choose",
     "draw",
+    "live",
     "picture",
     "read",
     "spec",
@@ -39,18 +41,7 @@ __all__ = [
 
 _VEGALITE_5 = "application/vnd.vegalite.v5+json"  # the newest that JupyterLab and nbviewer draw by themselves
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
-# A live picture takes its colours from the page, and its width: the style sheet that is left out makes its element as
-# wide as the picture itself, so that neither would have a width.
-_FOR_VIEWS = {"embedOptions": {"actions": False, "renderer": "svg", "defaultStyle": False}}
 _WIDTH = 640  # pixels of a picture, which has no cell to fill
-# As Vega-Lite's "container", but for an element without a width, in which "container" hangs a browser: one in a hidden
-# tab, or in a page where another chart has brought that style sheet. There the room is guessed from the window, until a
-# view says that it has changed (static/panel/room.js).
-_ROOM = f"containerSize()[0] > {BEGIN + 50} ? containerSize()[0] : clamp(0.5 * windowSize()[0], 280, 800)"  # pixels
-_NEW_ROOM = [{"source": "window", "type": event} for event in ("resize", "rsql-room")]
-_WIDE = {"name": "width", "init": _ROOM, "on": [{"events": _NEW_ROOM, "update": _ROOM}]}
-_FITTED = {"params": [_WIDE], "autosize": {"type": "fit-x", "contains": "padding"}}
-_LINE, _SMALL_LINE = 44, 52  # characters of a line of the title, and of what is said below it: as a phone has room for
 _GREY, _INK = "#757575", "#333333"  # to be read on a dark and a light ground, and on a white one
 _NAMES: dict[Kind, str] = {
     "bar": "Bar chart",
@@ -71,29 +62,30 @@ def draw(chart: Chart, frame: pd.DataFrame, facts: Facts | None = None) -> tuple
     """
     facts = facts or Facts()
     part = drawn(chart, frame, facts)
+    rows = _ranked(part) if chart.kind == "pie" else part.rows
     title, said = _title(facts.question), list(part.said)
-    lines = [part for line in said for part in textwrap.wrap(line, _SMALL_LINE)]
+    lines = [part for line in said for part in textwrap.wrap(line, SMALL_LINE)]
     heading = {"text": title, "subtitle": lines} if title and said else {"text": title or lines}
     whole = {
         "$schema": _SCHEMA,
-        "usermeta": _FOR_VIEWS,
         "config": looks(),
         "description": ". ".join(filter(None, [" ".join(title), described(part.chart, part.rows), *said])),
         **({"title": heading} if title or said else {}),
-        **_fitted(spec(part.chart, part.rows, part.order, part.others)),
-        "data": {"values": _records(part.rows)},
+        **spec(part.chart, rows, part.order, part.others),
+        "data": {"values": _records(rows)},
     }
     return whole, " ".join(f"The chart shows {line[:1].lower()}{line[1:]}." for line in said)
 
 
-def _fitted(made: Spec) -> Spec:
-    rest = {key: value for key, value in made.items() if key != "width"}
-    return {**rest, **_FITTED} if made["width"] == "container" else made
+# Slices go around in their order only by a column that has it.
+def _ranked(part: Drawn) -> pd.DataFrame:
+    ranks = {name: rank for rank, name in enumerate(part.order or ())}
+    return part.rows.assign(**{RANK: part.rows[part.chart.x].map(ranks)}) if RANK not in part.rows else part.rows
 
 
 def _title(question: str) -> list[str]:
     words = " ".join(printable(question).split())
-    return textwrap.wrap(words[:1].upper() + words[1:], _LINE, max_lines=3, placeholder=" …")
+    return textwrap.wrap(words[:1].upper() + words[1:], LINE, max_lines=3, placeholder=" …")
 
 
 def described(chart: Chart, rows: pd.DataFrame) -> str:
@@ -143,9 +135,8 @@ def as_altair(drawn: Spec) -> alt.Chart:
     """The same as an Altair chart, to be changed and combined; Altair validates it."""
     import altair as alt
 
-    kept: Spec = {
-        key: drawn[key] for key in ("title", "description", "mark", "encoding", "width", "height") if key in drawn
-    }
+    keys = ("title", "description", "mark", "encoding", "width", "height", "resolve")
+    kept: Spec = {key: drawn[key] for key in keys if drawn.get(key, "container") != "container"}
     chart = alt.Chart.from_dict({**kept, "data": {"name": "result"}})
     chart.data = alt.InlineData(values=drawn["data"]["values"])  # bound later: from_dict validates value by value
     return chart
@@ -176,7 +167,7 @@ def _plain(value: Any) -> Any:
 
 def bundle(drawn: Spec, *, png: bool = True, svg: bool = False) -> dict[str, Any]:
     """Representations of a chart: Vega-Lite for notebooks, and pictures where ``vl-convert-python`` is installed."""
-    shown = {_VEGALITE_5: drawn, "text/plain": f"<{drawn['description']}>"}
+    shown = {_VEGALITE_5: live(drawn), "text/plain": f"<{drawn['description']}>"}
     if not png or find_spec("vl_convert") is None:
         return shown
     import vl_convert
@@ -200,5 +191,6 @@ def picture(drawn: Spec, kind: str) -> bytes:
 
 # The chart as a picture, which has no page to take its width and its colours from.
 def _still(drawn: Spec, ink: str, ground: str | None = None) -> Spec:
-    kept = {key: value for key, value in drawn.items() if key not in _FITTED}
-    return {"width": _WIDTH, **kept, "config": looks(ink, ground)}
+    kept = {key: value for key, value in drawn.items() if key not in {"params", "autosize"}}  # of an older version
+    width = {"width": _WIDTH} if drawn.get("width", "container") == "container" else {}
+    return {**kept, **width, "config": looks(ink, ground)}

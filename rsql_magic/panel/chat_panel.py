@@ -458,7 +458,7 @@ class _Answers:
     def chart(self, *, thread: str, exchange: str, png: bool = False) -> dict[str, Any]:
         if (drawing := self._pair(thread, exchange).drawing) is None:
             return {}
-        shown = {"image": charts.bundle(drawing).get("image/png", "")} if png else {"spec": drawing}
+        shown = {"image": charts.bundle(drawing).get("image/png", "")} if png else {"spec": charts.live(drawing)}
         return {"description": drawing.get("description", "chart"), **shown}
 
     # Formulas as MathML, in their order; pairs of TeX and whether it is a block.

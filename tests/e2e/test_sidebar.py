@@ -398,6 +398,28 @@ def test_code_in_an_output_is_copied_inserted_and_run_and_its_chart_follows_the_
     expect(side.page.locator(".jp-Notebook .jp-Cell", has_text="duckdb.sql(")).to_have_count(1)
 
 
+SMALL_CHARTS = """\
+from IPython.display import display
+from rsql_magic.display.charts import Chart, bundle, draw
+each = pd.DataFrame([(x, n, x * n) for x in range(5) for n in range(9)], columns=["x", "shop", "sold"])
+display(bundle(draw(Chart("line", "x", "sold", facet="shop"), each)[0], png=False), raw=True)"""
+SHARED_OUT = FILLED.replace("room - 20", "0.8 * room")
+
+
+@pytest.mark.sweep
+def test_small_charts_share_the_width_of_their_cell(side):
+    side.cell(f"{FLIGHTS}\n%load_ext rsql_magic")
+    drawn = side.cell(SMALL_CHARTS)
+    drawn.locator("svg.marks").wait_for()
+    try:
+        for width in (1150, 1900, 1150):
+            side.page.set_viewport_size({"width": width, "height": 900})
+            side.page.wait_for_function(SHARED_OUT, arg=drawn.element_handle())
+            expect(drawn.locator("svg.marks").get_by_text("shop")).to_be_visible()
+    finally:
+        side.page.set_viewport_size({"width": 1150, "height": 900})
+
+
 def test_hostile_words_do_nothing_in_the_sidebar_and_in_a_diff(side, provider):
     words = "\n\n".join(xss.STRINGS)
     lines = "\n".join(line for string in xss.STRINGS for line in string.splitlines() if not line.startswith("```"))

@@ -18,6 +18,7 @@ from rsql_magic.display.charts import (
     bundle,
     choose,
     draw,
+    live,
     picture,
     read,
     spec,
@@ -232,6 +233,47 @@ def test_a_third_category_gets_small_charts():
     drawn, _ = draw(choose(frame), frame)
     assert drawn["encoding"]["facet"]["field"] == "origin"
     assert read('{"chart": "bar", "x": "carrier", "y": "n", "facet": "ORIGIN"}', frame).facet == "origin"
+
+
+def test_small_charts_share_the_room_of_their_page():
+    frame = pd.DataFrame([(c, o, 1) for c in ("AA", "UA") for o in "ABCDE"], columns=["carrier", "origin", "n"])
+    drawn, _ = draw(Chart("bar", "carrier", "n", facet="origin"), frame)
+    width, columns = live(drawn)["usermeta"]["embedOptions"]["patch"]
+    assert width["value"]["name"] == "child_width"
+    assert "containerSize()" in width["value"]["init"]
+    assert columns["value"] == {"signal": live(drawn)["params"][0]["name"]}
+    assert "params" not in drawn  # which is the same for every page
+    assert "A</text>" in picture(drawn, "svg").decode()
+    assert as_altair(drawn).to_dict()["resolve"]
+
+
+def test_a_title_breaks_as_its_page_has_room():
+    drawn, _ = draw(
+        choose(ORIGINS), ORIGINS, Facts("how many flights left from each of the airports", total=9, cut=True)
+    )
+    shown = live(drawn)
+    wide, narrow = next(each["value"] for each in shown["params"] if each["name"] == "titles")
+    assert wide == drawn["title"]
+    assert " ".join(narrow["text"]) == " ".join(wide["text"])
+    assert max(map(len, narrow["text"])) <= 22
+    assert set(shown["title"]["text"]) == {"expr"}
+    plain = live(draw(choose(ORIGINS), ORIGINS)[0])
+    assert "title" not in plain
+
+
+def test_slices_go_around_in_their_order():
+    drawn = bars(kind="pie", sums=frozenset({"sales"}))[0]
+    rank = drawn["encoding"]["order"]["field"]
+    by_rank = [row["shop"] for row in sorted(drawn["data"]["values"], key=lambda row: row[rank])]
+    assert by_rank == order(drawn)
+
+
+def test_a_heat_map_has_a_place_for_each_of_few_whole_numbers():
+    frame = pd.DataFrame({"month": [1, 2, 2], "n": [1.5, 2.5, 90.0]})
+    encoding = draw(Chart("heat", "month", "n"), frame)[0]["encoding"]
+    assert encoding["x"]["type"] == "ordinal"
+    assert encoding["x"]["axis"]["labelAngle"] == 0
+    assert "bin" in encoding["y"]
 
 
 def test_the_title_is_the_question_and_the_description_tells_what_is_seen():
