@@ -70,7 +70,7 @@ def test_pages_are_read_by_assertions_that_wait():
     read_once = re.compile(
         r"^ *assert .*\.(count|inner_text|all_inner_texts|text_content|input_value|is_\w+)\(\)", re.M
     )
-    paths = [path for folder in ("e2e", "hub", "rsql_magic") for path in (ROOT / "tests" / folder).glob("*.py")]
-    browsers = [path for path in paths if "chromium()" in path.read_text(encoding="utf-8")]
-    assert len(browsers) > 2
+    paths = [path for folder in ("e2e", "hub", "rsql_magic") for path in (ROOT / "tests" / folder).rglob("*.py")]
+    browsers = [path for path in paths if re.search(r"playwright|chromium\(\)", path.read_text("utf-8"))]
+    assert len(browsers) > 5
     assert [found[0] for path in browsers for found in read_once.finditer(path.read_text(encoding="utf-8"))] == []
