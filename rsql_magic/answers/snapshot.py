@@ -164,7 +164,7 @@ def _lookup(match: re.Match[str], namespace: Mapping[str, Any], error: str) -> A
     if name == "Err":
         if error:
             return error
-        raise UnknownName("There has been no error yet.", hint="Leave {{Err}} out.")
+        raise UnknownName("There is no error, or it was mended.", hint="Leave {{Err}} out.")
     close = get_close_matches(name, [known for known in namespace if _is_users(known, namespace[known])], 1)
     meant = f"Did you mean {{{{{close[0]}}}}}? " if close else ""
     hint = f"{meant}Write {{{{ {name} }}}} with spaces to keep the braces as text."

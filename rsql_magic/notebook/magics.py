@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import weakref
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
 from traitlets import TraitError
 
 from rsql_magic.config import Rsql
 from rsql_magic.context import joined, silenced, spoken
-from rsql_magic.errors import BadInput, BudgetSpent, CodeFailed, QueryFailed, RsqlError, Stopped
+from rsql_magic.errors import BadInput, BudgetSpent, RsqlError
 from rsql_magic.notebook import completion
+from rsql_magic.notebook.last_error import LastError
 from rsql_magic.notebook.line import Line, help_of, install_syntax, line_and_cell, misread, read_line, remove_syntax
 from rsql_magic.options import ASK, CHARTS, SQL_AI, WAYS, help_text, is_variable
 from rsql_magic.panel import CommViews
@@ -39,9 +37,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="Showable")
 Given = TypeVar("Given")
-
-# Kinds of usage error that JupySQL makes of what a database said of a query.
-_JUPYSQL_QUERY_ERRORS = frozenset({"RuntimeError", "TableNotFoundError"})
 
 
 @magics_class
@@ -99,6 +94,7 @@ class RsqlMagics(Magics):
         if self.settings in known:
             known.remove(self.settings)
         self._sidebar.end()
+        self.session.last_error.close()
         if "conversations" in vars(self):
             self.conversations.close()
         if "assistant" in vars(self):
@@ -399,6 +395,7 @@ class Session:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
+        self.last_error = LastError(shell)
         # What `-o` kept, by name: the object, the cell's id, and the cell as it was typed.
         self._results: dict[str, tuple[Callable[[], Any], Origin, Sequence[str]]] = {}
 
@@ -406,7 +403,7 @@ class Session:
         """The notebook as it is now, for what is not a cell, such as the chat panel."""
         from rsql_magic.answers import NotebookSnapshot
 
-        return NotebookSnapshot(dict(self._shell.user_ns), self.typed(), last_error())
+        return NotebookSnapshot(dict(self._shell.user_ns), self.typed(), self.last_error())
 
     def cell_snapshot(self, local_ns: Mapping[str, Any] | None) -> NotebookSnapshot:
         """The notebook as the running cell finds it; ``local_ns`` holds variables of a function around the magic."""
@@ -417,7 +414,7 @@ class Session:
         typed = self.typed()
         last = typed[-1:]
         own = {n for n, (_, of, cell) in kept.items() if origin.repeats(of) or (not of.cell and cell == last)}
-        return NotebookSnapshot(namespace, typed[:-1], last_error(), origin, frozenset(kept), frozenset(own))
+        return NotebookSnapshot(namespace, typed[:-1], self.last_error(), origin, frozenset(kept), frozenset(own))
 
     def keep(self, name: str, value: Any) -> None:
         """Bind a result to a variable; an empty name keeps nothing."""
@@ -448,29 +445,6 @@ def check_name(name: str) -> None:
     """Refuse a name that no variable can have; an empty one passes."""
     if name and not is_variable(name):
         raise BadInput(f"{name!r} is not a name for a variable.", hint="Write -o NAME.")
-
-
-def last_error() -> BaseException | str | None:
-    """The last uncaught error of the user's code or query: Python's, or R's where that is what it came from."""
-    error: BaseException | str | None = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    if isinstance(error, CodeFailed) and error.__cause__:
-        error = error.__cause__
-    if isinstance(error, QueryFailed) and error.sql:
-        return f"{error}\n{error.sql}"
-    if isinstance(error, Stopped):
-        error = None
-    elif isinstance(error, UsageError) and getattr(error, "error_type", "") in _JUPYSQL_QUERY_ERRORS:
-        return str(error)
-    elif isinstance(error, (RsqlError, UsageError)) and not isinstance(error, CodeFailed):
-        return None  # the message of a magic's refusal is complete; nor is it what R said before it
-    from_r = error is None or isinstance(error, CodeFailed) or type(error).__module__.startswith("rpy2")
-    if not from_r or "rpy2.rinterface_lib.embedded" not in sys.modules:  # R is not started to ask
-        return error
-    from rsql_magic.context import r
-
-    with suppress(r.NoR):
-        error = (r.last_error() if r.r_running() else "") or error
-    return error
 
 
 # Loading.

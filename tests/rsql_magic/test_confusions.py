@@ -145,7 +145,7 @@ def test_an_error_that_jupysql_printed_is_explained(jupysql, gateway, query, sho
     jupysql.run_cell(f"%%sql\n{query}", store_history=True)
     gateway.replies = ["There is no such thing."]
     jupysql.run("%ask")
-    assert "There has been no error" not in gateway.sent
+    assert "There is no error" not in gateway.sent
     assert "no such" in gateway.sent or "syntax error" in gateway.sent
 
 

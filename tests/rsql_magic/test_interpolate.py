@@ -33,7 +33,7 @@ def test_anything_else_is_described():
 
 def test_the_last_error():
     assert interpolate("why {{Err}}?", {}, error="KeyError: 'x'") == "why KeyError: 'x'?"
-    with pytest.raises(UnknownName, match="no error yet"):
+    with pytest.raises(UnknownName, match="There is no error"):
         interpolate("{{Err}}", {})
 
 
