@@ -75,7 +75,9 @@ class RowQuestion:
             BadInput: It names none, or one that is not there, or that is named as rows are counted.
         """
         if not self.names:
-            raise BadInput("The question names no column.", hint='Write it like "Is {{review}} a complaint?".')
+            # Python's own way to name one is what people write first.
+            near = next((name for name in there if f"{{{name}}}" in self.text), there[0] if there else "review")
+            raise BadInput("The question names no column.", hint=f"Two braces name one: {{{{{near}}}}}.")
         if "row" in self.names:  # by which a model says which row it speaks of
             raise BadInput("A column that is named row cannot be asked about.", hint="Give it another name.")
         for name in self.names:

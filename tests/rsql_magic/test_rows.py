@@ -531,6 +531,7 @@ def test_what_would_be_sent_is_shown_and_not_sent(ip, rows, capsys):
     [
         (MAP, "Is {{text}} good?", "the level is stats"),
         (f"{MAP} --privacy sample", "Is it good?", "names no column"),
+        (f"{MAP} --privacy sample", "Is {text} good?", "{{text}}"),
         (f"{MAP} --privacy sample", "Is {{txt}} good?", "no column txt"),
         ("--map reviws --privacy sample", "Is {{text}} good?", "no frame reviws"),
         ("--map reviews --returns text --privacy sample", "Is {{text}} good?", "a column text already"),
