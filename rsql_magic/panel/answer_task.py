@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Context, Piece
+    from rsql_magic.context.r import RObject
     from rsql_magic.gateway import Chat, Waiting
     from rsql_magic.panel.chat_panel import ChatPanel
     from rsql_magic.panel.kept.artifacts import NewArtifact
@@ -362,13 +363,18 @@ def connection_and_text(text: str, assistant: Assistant, snapshot: NotebookSnaps
 
 
 def names_of_r() -> list[str]:
+    """The names of R's objects where R runs; on the main thread."""
+    return [each.name for each in objects_of_r()]
+
+
+def objects_of_r() -> Sequence[RObject]:
     """The objects of R where R runs; on the main thread."""
     from rsql_magic.context import r
 
     try:
-        return [each.name for each in r.survey().objects] if r.r_running() else []
+        return r.survey().objects if r.r_running() else ()
     except r.NoR:
-        return []
+        return ()
 
 
 class _Pen:

@@ -75,6 +75,12 @@ def mentions_in(
     return list(found.values())
 
 
+def is_mentioned(name: str) -> bool:
+    """Whether an ``@`` before a name of R makes a mention of the whole of it."""
+    match = _MENTION.fullmatch(f"@r:{name}")
+    return match is not None and match["name"] == name
+
+
 def names_in(text: str) -> list[str]:
     """The mentions of a question as they were typed, each once; nothing is looked up."""
     return list(dict.fromkeys(match[0] for match in _matches(text)))

@@ -16,7 +16,7 @@ from rsql_magic import reports
 from rsql_magic.errors import BadInput, GatewayError
 from rsql_magic.panel import messages
 from rsql_magic.panel.agent_turns import AgentTask
-from rsql_magic.panel.answer_task import AnswerTask, Busy, connection_and_text, names_of_r
+from rsql_magic.panel.answer_task import AnswerTask, Busy, connection_and_text, objects_of_r
 from rsql_magic.panel.attachments import Attachments
 from rsql_magic.panel.messages import SlashCommand
 from rsql_magic.panel.starters import starters
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rsql_magic.answers import NotebookCells
+    from rsql_magic.context.r import RObject
     from rsql_magic.panel.agent_turns import AgentTurn
     from rsql_magic.panel.chat_panel import ChatPanel
     from rsql_magic.panel.failed_cell import FailedCell
@@ -179,19 +180,24 @@ class Questions:
 
     def completions(self, prefix: str) -> list[dict[str, str]]:
         """What an ``@`` can stand for."""
-        r_names: list[str] = []
-        if _r_runs():
-            with suppress(TimeoutError):
-                r_names = self._panel.main_thread.call(names_of_r, patience=_TYPING_PATIENCE)
+        r_names = [each.name for each in self._of_r()]
         beside = Attachments(self._assistant).offers(prefix) if not prefix.startswith("#") else []
         return messages.completions(prefix, self._panel.snapshot(), self._catalog(), r_names, beside)
 
     def starters(self) -> list[str]:
         """What an empty conversation offers to ask."""
-        if (catalog := self._catalog()) is not None:
-            return starters(self._panel.snapshot(), catalog)
-        name = next(self._assistant.connections.at_hand(self._panel.namespace), "")
-        return starters(self._panel.snapshot(), self._catalog_of(name) if name else None, name)
+        name, catalog = "", self._catalog()
+        if catalog is None and (name := next(self._assistant.connections.at_hand(self._panel.namespace), "")):
+            catalog = self._catalog_of(name)
+        tables = [each for each in self._of_r() if each.is_table]
+        return starters(self._panel.snapshot(), catalog, name, tables)
+
+    # What R holds; nothing where it does not run, or its thread is busy.
+    def _of_r(self) -> Sequence[RObject]:
+        if _r_runs():
+            with suppress(TimeoutError):
+                return self._panel.main_thread.call(objects_of_r, patience=_TYPING_PATIENCE)
+        return ()
 
     def _catalog_of(self, name: str) -> Catalog | None:
         connections, namespace = self._assistant.connections, self._panel.namespace

@@ -10,22 +10,30 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.databases import is_frame
+from rsql_magic.panel.messages import is_mentioned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rsql_magic.answers import NotebookSnapshot
+    from rsql_magic.context.r import RObject
     from rsql_magic.sql import Catalog, Table
 
 _TEXT = ("char", "text", "string", "enum")
+_NUMBERS_OF_R = frozenset({"numeric", "integer", "double"})
+_WORDS_OF_R = frozenset({"character", "factor", "ordered"})
 _MOST = 3
 _COUNTED = re.compile(r"(?i)^(year|month|week|day|hour|minute|quarter)$|(^|_)id$")  # numbers that name things
 
 _SMALL_WORDS = frozenset("a an and as at by for from in is of on or per than the to with".split())  # noqa: SIM905
 
 
-def starters(snapshot: NotebookSnapshot, catalog: Catalog | None, connection: str = "") -> list[str]:
+def starters(
+    snapshot: NotebookSnapshot, catalog: Catalog | None, connection: str = "", of_r: Sequence[RObject] = ()
+) -> list[str]:
     """Three messages that a person could begin with; the catalog is of this connection, or of the one in use.
+
+    ``of_r`` are the tables of R's workspace.
 
     Example:
         >>> from rsql_magic.answers import NotebookSnapshot
@@ -33,28 +41,44 @@ def starters(snapshot: NotebookSnapshot, catalog: Catalog | None, connection: st
         ['/explain', 'What does this notebook do so far?', 'Describe what this notebook holds']
     """
     frames = sorted(name for name, value in snapshot.namespace.items() if not name.startswith("_") and is_frame(value))
-    about_frames = iter([text for name in frames for text in _of_frame(name, snapshot.namespace[name])])
+    about_frames = iter([text for name in frames for text in _of_frame(f"@{name}", _kinds(snapshot.namespace[name]))])
+    in_r = {
+        f"@r:{each.name}": _kinds_in_r(each) for each in of_r if each.name not in frames and is_mentioned(each.name)
+    }
+    about_r = iter([text for mention, kinds in in_r.items() for text in _of_frame(mention, kinds)])
     tables = [table for table in catalog or () if table.name not in frames]
     query = f"/sql {connection}".rstrip()
     about_tables = iter([f"{query} {text}" for table in tables for text in _of_table(table)])
     offers = ["/explain"] if snapshot.error is not None else []
-    for questions in (about_frames, about_tables, about_frames, about_tables, about_frames):
+    for questions in (about_frames, about_r, about_tables, about_frames, about_r, about_tables, about_frames):
         offers += islice(questions, 1)
     if any(str(cell).strip() for cell in snapshot.cells):
         offers.append("What does this notebook do so far?")
     return [*offers, "Describe what this notebook holds", "/help", "What can I ask here?"][:_MOST]
 
 
-def _of_frame(name: str, frame: Any) -> Iterator[str]:
-    yield f"Describe @{name}. Which columns have missing values?"
-    from pandas.api.types import is_numeric_dtype
-
-    kinds = {str(column): kind for column, kind in getattr(frame, "dtypes", {}).items()} if _is_pandas(frame) else {}
-    plain = {column: is_numeric_dtype(kind) for column, kind in kinds.items() if _reads_as_name(column)}
+# The columns are told with whether they hold numbers; those that hold neither numbers nor words are left out.
+def _of_frame(mention: str, columns: dict[str, bool]) -> Iterator[str]:
+    yield f"Describe {mention}. Which columns have missing values?"
+    plain = {column: numeric for column, numeric in columns.items() if _reads_as_name(column)}
     number = next((column for column, numeric in plain.items() if numeric and not _COUNTED.search(column)), "")
     words = next((column for column, numeric in plain.items() if not numeric), "")
     if number and words:
-        yield f"What is the mean of {number} in @{name} by {words}?"
+        yield f"What is the mean of {number} in {mention} by {words}?"
+
+
+def _kinds(frame: Any) -> dict[str, bool]:
+    from pandas.api.types import is_numeric_dtype
+
+    kinds = getattr(frame, "dtypes", {}).items() if _is_pandas(frame) else ()
+    return {str(column): is_numeric_dtype(kind) for column, kind in kinds}
+
+
+def _kinds_in_r(table: RObject) -> dict[str, bool]:
+    known = _NUMBERS_OF_R | _WORDS_OF_R
+    return {
+        column: kind in _NUMBERS_OF_R for column, kind in zip(table.columns, table.types, strict=False) if kind in known
+    }
 
 
 # Whether a name can stand in a sentence without quotes.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
+from offline_replies import Offline, is_answered
 from panel_talk import Loop, Talk, in_thread
 
 from rsql_magic.context import r
@@ -134,3 +137,34 @@ def test_an_answer_says_what_it_was_drawn_from(talk, gateway):
     told = asked(talk, "How does stats::lm fit cars2?")
     assert told["sources"] == ("cars2", "?stats::lm")
     assert "from `cars2`, `?stats::lm`" in talk.panel.markdown
+
+
+COLUMNS = ("1:6", "c(0.5, NA, 1:4)", "rep(c('a', 'b'), 3)", "factor(rep(c('u', 'v'), 3))", "rep(c(TRUE, NA), 3)", "NA")
+SPECIAL = ("as.Date('2024-01-01') + 1:6", "I(as.list(1:6))", "1i * 1:6", "rep('', 6)")
+NAMES = ("speed", "body.mass", "sex", "year", "id", "a b", "count", "mean", "of", "in", "region", "T", "data", "1x")
+TABLES = ("cars2", "my.df", "df", "sales", "T2", "odd name", ".hidden", "c2", "mean")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_each_question_about_tables_of_r_is_one_that_the_offline_model_answers(talk, gateway, seed):
+    dice = random.Random(seed)
+    r.run_r("rm(list = ls()); fit <- lm(dist ~ speed, cars); n <- 3; f <- function(x) x")
+    for name in dice.sample(TABLES, dice.randint(1, 3)):
+        columns = [f"`{each}` = {dice.choice(COLUMNS + SPECIAL)}" for each in dice.sample(NAMES, dice.randint(1, 5))]
+        made = r.run_r(f"`{name}` <- data.frame({', '.join(columns)}, n6 = 1:6, check.names = FALSE)")
+        assert not made.error
+    gateway.paths["stats"] = {"offline_models": ["offline", "default"]}
+    gateway.replies = Offline(gateway)
+    offered = free(talk, "starters")["questions"]
+    told = {question: asked(talk, question) for question in offered}
+    wrong = {
+        question: one["answer"] or one["error"] for question, one in told.items() if not is_answered(question, one)
+    }
+    assert wrong == {}
+
+
+def test_tables_of_r_are_offered_while_its_thread_is_free(talk):
+    assert "Describe @r:cars2. Which columns have missing values?" in free(talk, "starters")["questions"]
+    _, done = in_thread(lambda: talk.do("starters"))
+    in_thread_ended(done)
+    assert not any("@r:" in question for question in done[0]["questions"])

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import random
 import sqlite3
+import sys
 
 import pandas as pd
 import pytest
+from offline_replies import Offline, is_answered
 from panel_talk import Talk
 
-from jupyter_server_ext.offline import answer
-from jupyter_server_ext.offline.request import read
 from rsql_magic.answers import NotebookSnapshot
+from rsql_magic.context import r
+from rsql_magic.context.r import RObject
 from rsql_magic.panel.starters import starters
 from rsql_magic.sql import Catalog, Column, Table
 
@@ -77,6 +78,61 @@ def test_tables_of_a_connection_that_no_question_has_named_yet_are_named_with_it
     assert offers[0] == "/sql con Number of orders by status, highest first, as a bar chart"
 
 
+PENGUINS = RObject("penguins", "R tibble", 9, ("year", "body.mass", "mass", "sex"), ("integer",) * 3 + ("factor",))
+
+
+@pytest.mark.parametrize(
+    ("namespace", "tables", "in_r", "expected"),
+    [
+        (
+            {},
+            (),
+            (PENGUINS,),
+            [
+                "Describe @r:penguins. Which columns have missing values?",
+                "What is the mean of mass in @r:penguins by sex?",
+                "Describe what this notebook holds",
+            ],
+        ),
+        (
+            {"sales": SALES},
+            (ORDERS,),
+            (PENGUINS,),
+            [
+                "Describe @sales. Which columns have missing values?",
+                "Describe @r:penguins. Which columns have missing values?",
+                "/sql Number of orders by status, highest first, as a bar chart",
+            ],
+        ),
+        (  # what a mention cannot name, and what is described as Python's
+            {"penguins": SALES},
+            (),
+            (PENGUINS, RObject("my table", "R data.frame", 1), RObject("x..y", "R data.frame", 1)),
+            [
+                "Describe @penguins. Which columns have missing values?",
+                "What is the mean of amount in @penguins by region?",
+                "Describe what this notebook holds",
+            ],
+        ),
+    ],
+)
+def test_tables_of_r_are_among_what_is_there(namespace, tables, in_r, expected):
+    assert starters(NotebookSnapshot(namespace), Catalog(tables) if tables else None, of_r=in_r) == expected
+
+
+@pytest.mark.usefixtures("without_r")
+def test_r_is_not_started_to_find_something_to_ask(ip, assistant, monkeypatch):
+    def started(*_):
+        raise AssertionError("R was asked")
+
+    monkeypatch.setitem(sys.modules, "rpy2", object())
+    for name in ("survey", "_asking"):
+        monkeypatch.setattr(r, name, started)
+    talk = Talk(ip, assistant)
+    assert len(talk.do("starters")["questions"]) == 3
+    talk.panel.close()
+
+
 WORDS = (
     "amount price n region status code day year month_id count value mean total name order rows data by of in is a x1"
 )
@@ -91,7 +147,6 @@ CELLS = (
     "y <- 3",
 )
 FAILURES = (None, None, KeyError("regoin"), ValueError("could not convert string to float: 'x'"), ZeroDivisionError())
-DOUBTS = ("I am rsql's offline model", "As the offline model", "did not understand", "I was told of nothing")
 
 
 def some_session(dice):
@@ -119,17 +174,6 @@ def some_session(dice):
     return {**frames, **kept}, [dice.choice(CELLS) for _ in range(dice.randint(0, 4))], dice.choice(FAILURES)
 
 
-class Offline(list):
-    """The replies of a gateway whose model is the offline one."""
-
-    def __init__(self, gateway):
-        super().__init__(["of the offline model"])
-        self._gateway = gateway
-
-    def pop(self, _):
-        return answer(read(json.loads(json.dumps(self._gateway.requests[-1]["rsql"]))))
-
-
 @pytest.mark.usefixtures("without_r")
 @pytest.mark.parametrize("seeds", [range(8), pytest.param(range(8, 300), marks=pytest.mark.sweep)], ids=["few", "many"])
 def test_each_question_that_is_offered_is_one_that_the_offline_model_answers(seeds, ip, assistant, gateway):
@@ -147,8 +191,7 @@ def test_each_question_that_is_offered_is_one_that_the_offline_model_answers(see
         thread = talk.do("new")["thread"]
         for question in talk.do("starters")["questions"]:
             told = talk.ask(question, thread=thread)
-            doubted = any(doubt in told["answer"] for doubt in DOUBTS) and question != "What can I ask here?"
-            if told["state"] != "done" or doubted or not (told["answer"] or told["result"]):
+            if not is_answered(question, told):
                 wrong.append((seed, question, told["answer"], told["error"]))
             asked.add(question.partition(" @")[0][:30])
         for name in {*ip.user_ns} - own:
