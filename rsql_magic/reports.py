@@ -441,6 +441,13 @@ def limit_rows(report: Report) -> list[Row]:
         *((f"tokens this {period}", of(limit)) for period, limit in (rest.pop("tokens", None) or {}).items()),
         ("requests under way", of(rest.pop("concurrency", None) or {})),
         ("money today", money(rest.pop("cost", None) or {})),
+        *(
+            (
+                f"money this {period.removeprefix('usd_per_')}, with others",
+                money(spent | {"today": spent.get("current")}),
+            )
+            for period, spent in (rest.pop("shared_cost", None) or {}).items()
+        ),
         ("from the cache today", _saved(rest.pop("cache", None) or {})),
         *_policy(rest),
         *_rows(rest),
@@ -449,7 +456,7 @@ def limit_rows(report: Report) -> list[Row]:
 
 
 def nearest_limits(report: Report) -> dict[str, Report]:
-    """Of each period the caller's own limit of requests, or that with others, by the report ``GET stats``.
+    """Of each limit of requests and money the caller's own, or that with others, by the report ``GET stats``.
 
     Example:
         >>> own, group = {"limit": 100, "remaining": 90}, {"limit": 500, "remaining": 5}
@@ -457,10 +464,12 @@ def nearest_limits(report: Report) -> dict[str, Report]:
         {'day': {'limit': 500, 'remaining': 5}}
     """
     nearest = dict(report.get("limits") or {})
-    for period, shared in (report.get("shared_limits") or {}).items():
-        own = nearest.get(period) or {}
+    if (cost := report.get("cost") or {}).get("limit") is not None:
+        nearest["usd_per_day"] = {"limit": cost["limit"], "remaining": cost["remaining"]}
+    for name, shared in {**(report.get("shared_limits") or {}), **(report.get("shared_cost") or {})}.items():
+        own = nearest.get(name) or {}
         if own.get("limit") is None or shared["remaining"] < own["remaining"]:
-            nearest[period] = shared
+            nearest[name] = shared
     return nearest
 
 

@@ -143,6 +143,7 @@ class Stats(GatewayHandler):
                 "tenant": asker.tenant,
                 **self.app.limits.stats(asker),
                 "cost": cost,
+                "shared_cost": self.app.accounting.spent_with_others(asker),
                 "cache": await self.app.accounting.cache_today(asker),
                 "privacy_floor": rules.privacy_floor,
                 "system_prompt": rules.system_prompt,

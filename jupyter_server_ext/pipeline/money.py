@@ -277,13 +277,21 @@ class Budgets:
 
     async def refresh(self, caller: Caller) -> None:
         """Bring what ``spent`` says of a caller up to date, where others count as well."""
-        now = self._now()
-        owners = self._owners(caller)[: 2 if caller.limits else 1]
-        await self._counters.read([_counter(owner, kind, _name(kind, now)) for owner in owners for kind in PERIODS])
+        await self._counters.read(self._of(caller))
 
     def spent(self, caller: Caller, period: Period) -> Spent:
         """What the caller has spent in the current day or month, holds included."""
         return self._spent(_counter(self._caller(caller), period, _name(period, self._now())))
+
+    def spent_with_others(self, caller: Caller, period: Period) -> Spent | None:
+        """Of the caller's group and of everyone the budget with least left, holds included; None without any."""
+        now = self._now()
+        counters = [_counter(owner, period, _name(period, now)) for owner in self._shared(caller)]
+        return min(
+            (self._spent(one) for one in counters if one.limit is not None),
+            key=lambda spent: spent.remaining or 0,
+            default=None,
+        )
 
     def spent_by_key(self, caller: Caller, period: Period) -> Spent | None:
         """What the virtual key that was used has spent, holds included; None when it has no budget of its own."""
@@ -313,9 +321,12 @@ class Budgets:
     def _owners(self, caller: Caller) -> list[_Owner]:
         """The owners of the budgets that a request of this caller is charged to."""
         key: list[_Owner] = [(f"key:{caller.key}", caller.limits)] if caller.limits else []
+        return [*key, self._caller(caller), *self._shared(caller)]
+
+    def _shared(self, caller: Caller) -> list[_Owner]:
         tenant = self._tenants.get(caller.tenant, self._settings.tenant)
         group: list[_Owner] = [(f"tenant:{caller.tenant}", tenant)] if caller.tenant else []
-        return [*key, self._caller(caller), *group, ("everyone", self._settings.everyone)]
+        return [*group, ("everyone", self._settings.everyone)]
 
     def _caller(self, caller: Caller) -> _Owner:
         return f"caller:{caller.name}", self._callers.get(caller.name, self._settings.caller)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import TenantSettings
     from jupyter_server_ext.ledger import Page, PromptVault, SqlLedgerStore
+    from jupyter_server_ext.pipeline.money import Period, Spent
     from jupyter_server_ext.traces import Traces
     from jupyter_server_ext.upstream import Answer, Job
 
@@ -372,12 +373,11 @@ class Accounting:
 
     def spent_by_key(self, caller: Caller) -> dict[str, dict[str, float | None]]:
         """Budgets of the virtual key that was used, as known since ``cost_today``; empty when it has none."""
-        budgets: dict[str, dict[str, float | None]] = {}
-        for period in PERIODS if self.budgets is not None else ():
-            if self.budgets is not None and (spent := self.budgets.spent_by_key(caller, period)) is not None:
-                now, limit, left = map(_usd, (spent.amount, spent.limit, spent.remaining))
-                budgets[f"usd_per_{period}"] = {"current": now, "limit": limit, "remaining": left}
-        return budgets
+        return {} if self.budgets is None else _by_period(caller, self.budgets.spent_by_key)
+
+    def spent_with_others(self, caller: Caller) -> dict[str, dict[str, float | None]]:
+        """Budgets that the caller shares, as known since ``cost_today``: of each period the one with least left."""
+        return {} if self.budgets is None else _by_period(caller, self.budgets.spent_with_others)
 
     async def cache_today(self, caller: Caller) -> dict[str, float | None]:
         """The caller's requests today, how many were answered from the cache, and the US dollars that saved.
@@ -439,6 +439,15 @@ class Accounting:
 
 def _usd(nanodollars: int | None) -> float | None:
     return None if nanodollars is None else nanodollars / NANODOLLARS
+
+
+def _by_period(caller: Caller, spent: Callable[[Caller, Period], Spent | None]) -> dict[str, dict[str, float | None]]:
+    found = ((period, spent(caller, period)) for period in PERIODS)
+    return {
+        f"usd_per_{period}": {"current": _usd(one.amount), "limit": _usd(one.limit), "remaining": _usd(one.remaining)}
+        for period, one in found
+        if one is not None
+    }
 
 
 def answer_of(body: bytes) -> bytes:

@@ -61,6 +61,23 @@ async def test_what_was_held_too_much_is_given_back():
 
 
 @pytest.mark.asyncio
+async def test_what_is_left_with_others_is_told_of_the_nearest_only():
+    tenant = TenantSettings("stats101", limits=CallerLimits(usd_per_day=4.0, usd_per_month=50.0))
+    budgets = Budgets(Settings(tenants=(tenant,), everyone=CallerLimits(usd_per_day=5.0)), clock=at("2026-11-21T12:00"))
+    alone = Caller("cat")  # in no group
+    for caller in (ADA, BOB, alone, alone):
+        await pay(budgets, caller, DOLLAR)
+
+    def told(caller):
+        return [budgets.spent_with_others(caller, period) for period in ("day", "month")]
+
+    assert told(alone) == [(4 * DOLLAR, 5 * DOLLAR), None]
+    # Everyone's is nearer for today than the group's own, of which two dollars are left.
+    assert told(BOB) == [(4 * DOLLAR, 5 * DOLLAR), (2 * DOLLAR, 50 * DOLLAR)]
+    assert Budgets(Settings(), clock=at("2026-11-21T12:00")).spent_with_others(ADA, "day") is None
+
+
+@pytest.mark.asyncio
 async def test_all_budgets_or_none_are_charged():
     tenant = TenantSettings("stats101", limits=CallerLimits(usd_per_month=0.5))
     budgets = Budgets(Settings(tenants=(tenant,)), clock=at("2026-11-21T12:00"))

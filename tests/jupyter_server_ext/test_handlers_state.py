@@ -47,7 +47,11 @@ async def test_status_tells_keys_by_state_and_no_key(served):
 
 async def test_stats_are_the_callers_own(served):
     async with served(
-        Settings(default_model="llama", caller=CallerLimits(requests_per_hour=100, usd_per_day=5))
+        Settings(
+            default_model="llama",
+            caller=CallerLimits(requests_per_hour=100, usd_per_day=5),
+            everyone=CallerLimits(usd_per_month=60),
+        )
     ) as gateway:
         await gateway.ask()
         ada = (await gateway.get("stats")).json()
@@ -57,6 +61,7 @@ async def test_stats_are_the_callers_own(served):
     assert ada["limits"]["minute"] == {"current": 1, "limit": None, "remaining": None}
     assert ada["tokens"]["day"]["current"] == 3
     assert ada["cost"] == {"today": 0.0, "limit": 5.0, "remaining": 5.0}
+    assert ada["shared_cost"] == {"usd_per_month": {"current": 0.0, "limit": 60.0, "remaining": 60.0}}
     assert (ada["caller"], ada["tenant"]) == ("ada", "stats101")
     assert bob["limits"]["hour"]["current"] == 0
 

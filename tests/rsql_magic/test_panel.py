@@ -136,6 +136,29 @@ def test_what_is_left_is_the_groups_where_that_is_nearer(talk, gateway):
     assert talk.do("quota")["limits"] == {"minute": group["minute"], "day": own["day"]}
 
 
+@pytest.mark.parametrize(
+    ("own", "group", "expected"),
+    [
+        ((None, None), None, None),
+        ((5.0, 2.0), None, (5.0, 2.0)),
+        ((None, None), (90.0, 3.0), (90.0, 3.0)),
+        ((5.0, 2.0), (90.0, 3.0), (5.0, 2.0)),
+        ((5.0, 2.0), (90.0, 1.5), (90.0, 1.5)),
+        ((5.0, 2.0), (90.0, 0.0), (90.0, 0.0)),
+    ],
+)
+def test_money_that_is_left_is_the_groups_where_that_is_less(talk, gateway, own, group, expected):
+    def budget(pair):
+        return dict(zip(("limit", "remaining"), pair, strict=True))
+
+    month = budget((600.0, 500.0))
+    shared = {"usd_per_month": month} | ({} if group is None else {"usd_per_day": budget(group)})
+    gateway.paths["stats"] = {"cost": {"today": 1.0, **budget(own)}, "shared_cost": shared}
+    told = talk.do("quota")["limits"]
+    assert told.pop("usd_per_month") == month
+    assert told == ({} if expected is None else {"usd_per_day": budget(expected)})
+
+
 def test_a_limit_says_when_to_come_back(talk, gateway):
     body = {"error": {"message": "You have used 10 of 10 requests.", "code": "rate_limit_exceeded", "retry_after": 42}}
     gateway.replies = [httpx.Response(429, json=body, headers={"retry-after": "42"})]
