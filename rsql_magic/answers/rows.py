@@ -76,8 +76,8 @@ class RowQuestion:
         """
         if not self.names:
             # Python's own way to name one is what people write first.
-            near = next((name for name in there if f"{{{name}}}" in self.text), there[0] if there else "review")
-            raise BadInput("The question names no column.", hint=f"Two braces name one: {{{{{near}}}}}.")
+            meant = next((name for name in there if f"{{{name}}}" in self.text), there[0] if there else "review")
+            raise BadInput("The question names no column.", hint=f"Two braces name one: {{{{{meant}}}}}.")
         if "row" in self.names:  # by which a model says which row it speaks of
             raise BadInput("A column that is named row cannot be asked about.", hint="Give it another name.")
         for name in self.names:
