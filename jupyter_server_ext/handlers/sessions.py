@@ -174,12 +174,22 @@ class _PageResult(msgspec.Struct, frozen=True):
     rows: tuple[tuple[str, ...], ...] = ()
 
 
+class _PageChange(msgspec.Struct, frozen=True):
+    """A change of the notebook that was proposed, and what became of it."""
+
+    title: str = ""
+    state: str = ""
+    reason: str = ""
+    source: str = ""
+
+
 class _PairOnPage(msgspec.Struct, frozen=True):
     """What a page shows of a question and its answer."""
 
     question: str = ""
     answer: str = ""
     result: _PageResult | None = None
+    changes: tuple[_PageChange, ...] = ()
 
 
 def _on_page(pair: object) -> _PairOnPage:

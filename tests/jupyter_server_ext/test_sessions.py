@@ -222,7 +222,15 @@ async def test_what_is_wrong_is_refused(kept, path, body):
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script> {{ 1 + 1 }}"
 ANSWERED = {"columns": [{"name": HOSTILE, "right": True}], "rows": [[HOSTILE], ["7"]], "sql": "SELECT 7 -- </pre>"}
-ODD_PAIRS = [{"question": 7}, {"result": {"rows": [[1]]}}, {"result": "none"}, {"answer": None}]
+ODD_PAIRS = [
+    {"question": 7},
+    {"result": {"rows": [[1]]}},
+    {"result": "none"},
+    {"answer": None},
+    {"changes": ["none"]},
+    {"changes": [{"source": 1}]},
+]
+PROPOSED = {"title": "Edit cell 3", "state": "applied", "reason": "It draws.", "source": "plot(x < 1)", "number": 3}
 
 
 async def test_a_link_is_a_page_in_a_browser(kept):
@@ -232,7 +240,8 @@ async def test_a_link_is_a_page_in_a_browser(kept):
             "notebook": "n.ipynb",
             "pairs": [*ODD_PAIRS, {"question": HOSTILE, "answer": HOSTILE}],
         }
-        talk["pairs"].append({"question": "Draw it", "changes": [{"reason": "It draws."}]})
+        talk["pairs"].append({"question": "Draw it", "changes": [PROPOSED, dict.fromkeys(PROPOSED, HOSTILE)]})
+        talk["pairs"].append({"question": "Only a chart"})
         talk["pairs"].append({"question": "How many?", "answer": "Seven.", "result": ANSWERED})
         await gateway.send("ada", "PUT", "sessions/c1", talk)
         link = (await gateway.send("ada", "POST", "sessions/c1/share")).json()["link"]
@@ -254,6 +263,8 @@ async def test_a_link_is_a_page_in_a_browser(kept):
             "SELECT 7 -- &lt;/pre&gt;",
             "<td>7",
             "history open</code>",
+            "<strong>Edit cell 3</strong> (applied): It draws.",
+            "plot(x &lt; 1)</pre>",
         ):
             assert words in page.text
         for who, path in (("pat", link), ("eve", link), ("tom", "shared/none")):
