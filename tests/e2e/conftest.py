@@ -25,6 +25,19 @@ def _programs(programs):
     """Every test here starts some."""
 
 
+@pytest.fixture(autouse=True)
+def pictured(request):
+    """How a test that fails leaves the pages that its file shares."""
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed:
+        from e2e import panel_lab
+
+        for name in {"beside_r", "chat", "doing", "other", "side"} & set(request.fixturenames):
+            picture = panel_lab.SCREENSHOTS / f"{request.node.originalname}_{name}.png"
+            request.getfixturevalue(name).page.screenshot(path=picture)
+
+
 class Provider(BaseHTTPRequestHandler):
     """An OpenAI-compatible provider that says ``word`` every 50 ms, for five minutes, and notices when one hangs up."""
 

@@ -19,6 +19,7 @@ from e2e.conftest import TOKEN, answers, wait_until
 from servers import free_port
 
 STUDENT = "lin"  # on a hub
+SCREENSHOTS = Path(__file__).parents[2] / "screenshots"  # in a folder that git ignores
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 CONFIG = """\
 default_model = "talker"
@@ -54,6 +55,8 @@ class Provider(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         question = body["messages"][-1]["content"]
+        if isinstance(question, list):  # with pictures
+            question = "\n".join(part["text"] for part in question if part["type"] == "text")
         self.server.asked.append(body)
         key = next((key for key in self.server.answers if re.search(rf"\b{key}\b", question)), None)
         text, pause = self.server.answers.get(key, ("An answer in some words.", 0.0))
@@ -122,10 +125,10 @@ def provider():
 
 
 @contextmanager
-def gateway(folder, provider_url, requests=100_000, port=0):
+def gateway(folder, provider_url, requests=100_000, port=0, more=""):
     """A gateway of its own over the provider; gives its URL and its process."""
     config, port = folder / "rsql.toml", port or free_port()
-    config.write_text(CONFIG.format(url=provider_url, requests=requests))
+    config.write_text(CONFIG.format(url=provider_url, requests=requests) + more)
     process = subprocess.Popen(
         [sys.executable, "-m", "jupyter_server_ext", f"--port={port}", f"--gateway-config={config}"],
         env={**os.environ, "JUPYTER_TOKEN": TOKEN},
@@ -316,6 +319,54 @@ def answered(box, turns, text):
     return turn
 
 
+# Both ends of the way are seldom in view at once, so the mouse is left out.
+DROPPED_ON = """(target, row) => {
+  const { left, top } = target.getBoundingClientRect();
+  const place = { clientX: left + 9, clientY: top + 9 };
+  const drag = { dataTransfer: new DataTransfer(), bubbles: true, cancelable: true, ...place };
+  row.dispatchEvent(new DragEvent("dragstart", drag));
+  for (const name of ["dragenter", "dragover", "drop"]) target.dispatchEvent(new DragEvent(name, drag));
+}"""
+
+
+class Side:
+    """A page with a notebook and the sidebar."""
+
+    def __init__(self, page):
+        self.notebook, self.page = page, page.page
+        self.sidebar = self.page.locator(".rsql-sidebar")
+        self.box = self.sidebar.get_by_label("Message", exact=True)
+        self.turns = self.sidebar.locator(".rsql-turn")
+        self.under = self.page.locator(".rsql-under")
+        self.diff = self.page.locator(".rsql-diff")
+
+    def open(self):
+        self.command("rsql:open")
+        self.sidebar.locator(".rsql-panel").wait_for()
+
+    def command(self, name):
+        """Carry a command out without waiting for what it starts."""
+        self.page.evaluate("(name) => { window.jupyterapp.commands.execute(name); }", name)
+
+    def go_to(self, path):
+        """Show a notebook; what the command gives is a widget, which cannot leave the page."""
+        opened = "(path) => { window.jupyterapp.commands.execute('docmanager:open', { path }); }"
+        self.page.evaluate(opened, path)
+
+    def ask(self, text):
+        return answered(self.box, self.turns, text)
+
+    def cell(self, code):
+        """Type a cell below the last and run it; the place of it."""
+        cells = self.page.locator(".jp-Notebook .jp-Cell")
+        typed = cells.nth(cells.count() - 1)
+        self.notebook.type_cell(code)
+        return typed
+
+    def button(self, name, within=None):
+        return (within or self.under).get_by_role("button", name=name, exact=True)
+
+
 AXE = Path(__file__).parents[2] / "build" / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -377,18 +428,18 @@ class Town:
         return self._pages[front_end]
 
 
-@contextmanager
-def servers(folder):
-    """A provider, and a gateway and a JupyterLab whose notebooks are in this folder."""
-    with provider() as running, gateway(folder, running.url) as (url, _), jupyterlab(folder, url) as lab:
-        yield running, folder, url, lab
-
-
-ON_A_HUB = """
+STORAGE = """
 [storage]
 ledger = "sqlite:///rsql.db"
 prompt_keys = ["YSBrZXkgb2YgdGhlIHRlc3RzIHdpdGggMzIgYnl0ZXM="]
 """
+
+
+@contextmanager
+def servers(folder):
+    """A provider, and a gateway and a JupyterLab whose notebooks are in this folder."""
+    with provider() as running, gateway(folder, running.url, more=STORAGE) as (url, _), jupyterlab(folder, url) as lab:
+        yield running, folder, url, lab
 
 
 @contextmanager
@@ -406,7 +457,7 @@ def servers_on_a_hub(folder):
     home.mkdir()
     write_settings(home / "settings")
     with provider() as running:
-        config = CONFIG.format(url=running.url, requests=100_000) + ON_A_HUB
+        config = CONFIG.format(url=running.url, requests=100_000) + STORAGE
         hub = RealHub(folder, config, {"class": {"users": [STUDENT]}}, lab=[STUDENT], environment=environment)
         try:
             hub.start()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from e2e import panel_lab
 from playwright.sync_api import expect
@@ -40,7 +38,6 @@ One more.
 sales.amount.min()
 ```
 """
-SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 SAVE = "() => window.jupyterapp.commands.execute('docmanager:save')"
 SAVED = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
 
@@ -74,15 +71,6 @@ class Doing:
         return next(self.notebook.folder.glob("do_*.ipynb")).read_bytes()
 
 
-@pytest.fixture(autouse=True)
-def pictured(request):
-    """How a test that fails leaves its notebook, in a folder that git ignores."""
-    failed = request.session.testsfailed
-    yield
-    if request.session.testsfailed > failed and "doing" in request.fixturenames:
-        request.getfixturevalue("doing").page.screenshot(path=SCREENSHOTS / f"{request.node.originalname}.png")
-
-
 @pytest.fixture(scope="module")
 def doing(town):
     page = town.page("jupyterlab", "do", [SETUP, WRONG, PANEL])
@@ -108,7 +96,7 @@ def test_a_task_becomes_changes_that_are_decided_run_told_again_and_undone(doing
     expect(writes).to_contain_text("It needs a yes of its own")
     doing.button("Apply 2 of 3 and run").wait_for()
     panel_lab.accessible(doing.page, ".rsql-panel")
-    doing.set.screenshot(path=SCREENSHOTS / "do_proposed.png")
+    doing.set.screenshot(path=panel_lab.SCREENSHOTS / "do_proposed.png")
     count = doing.cells.count()
     # By the keyboard alone: from the change to the button.
     writes.get_by_label("Yes, this cell may do that.").focus()

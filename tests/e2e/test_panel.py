@@ -24,7 +24,6 @@ flights = pd.DataFrame({"origin": ["JFK", "LGA", "EWR"], "n": [3, 2, 1]})
 """
 PANEL = "import rsql_magic\nrsql_magic.ChatPanel()"
 ATTACKS = Path(__file__).parents[1] / "rsql_magic" / "markdown_cases" / "attacks.jsonl"
-SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 RICH = """\
 # Mean
 Use **mean**, as in $\\bar{x} = \\frac{1}{n}\\sum x_i$:
@@ -38,18 +37,6 @@ print(sum(x) / len(x))
 |---|--:|
 | x | 1 |
 """
-
-
-@pytest.fixture(autouse=True)
-def pictured(request):
-    """How a test that fails leaves its notebook, in a folder that git ignores."""
-    failed = request.session.testsfailed
-    yield
-    if request.session.testsfailed == failed:
-        return
-    for name in {"chat", "other", "beside_r"} & set(request.fixturenames):
-        page = request.getfixturevalue(name).page
-        page.screenshot(path=SCREENSHOTS / f"{request.node.originalname}_{name}.png")
 
 
 @pytest.fixture(scope="module")
@@ -227,16 +214,6 @@ def test_r_is_previewed_sent_and_checked_alike(beside_r, provider, tmp_path):
     assert page.errors == []
 
 
-# Both ends of the way are seldom in view at once, so the mouse is left out.
-DROPPED_ON = """(target, row) => {
-  const { left, top } = target.getBoundingClientRect();
-  const place = { clientX: left + 9, clientY: top + 9 };
-  const drag = { dataTransfer: new DataTransfer(), bubbles: true, cancelable: true, ...place };
-  row.dispatchEvent(new DragEvent("dragstart", drag));
-  for (const name of ["dragenter", "dragover", "drop"]) target.dispatchEvent(new DragEvent(name, drag));
-}"""
-
-
 def test_a_query_is_shown_with_its_rows_and_chart_and_saved(chat, provider):
     chart = '```json\n{"chart": "bar", "x": "origin", "y": "n"}\n```'
     provider.answers["bars"] = (f"```sql\nSELECT origin, n FROM flights ORDER BY n\n```\nBusiest last.\n{chart}", 0.0)
@@ -265,7 +242,7 @@ def test_a_query_is_shown_with_its_rows_and_chart_and_saved(chat, provider):
     files.get_by_role("button", name=re.compile(r"^Unpin .*\.sql$")).wait_for()
     row = files.locator("li").filter(has_text=".parquet")
     made.locator(".cm-content").scroll_into_view_if_needed()
-    made.locator(".cm-content").evaluate(DROPPED_ON, row.element_handle())
+    made.locator(".cm-content").evaluate(panel_lab.DROPPED_ON, row.element_handle())
     opening = chat.page.locator(".jp-Notebook .jp-CodeCell").filter(has_text="rsql_magic.artifact(")
     expect(opening).to_have_count(1)
     expect(made).to_contain_text("rsql_magic.artifact(")

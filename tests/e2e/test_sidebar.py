@@ -9,7 +9,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -38,59 +37,11 @@ WATCH = """() => {
   new MutationObserver((changes) => { window.done += changes.length; }).observe(
     document.querySelector(".rsql-sidebar"), { subtree: true, childList: true, characterData: true });
 }"""
-SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
-
-
-class Side:
-    """A page with a notebook and the sidebar."""
-
-    def __init__(self, page):
-        self.notebook, self.page = page, page.page
-        self.sidebar = self.page.locator(".rsql-sidebar")
-        self.box = self.sidebar.get_by_label("Message", exact=True)
-        self.turns = self.sidebar.locator(".rsql-turn")
-        self.under = self.page.locator(".rsql-under")
-        self.diff = self.page.locator(".rsql-diff")
-
-    def open(self):
-        self.command("rsql:open")
-        self.sidebar.locator(".rsql-panel").wait_for()
-
-    def command(self, name):
-        """Carry a command out without waiting for what it starts."""
-        self.page.evaluate("(name) => { window.jupyterapp.commands.execute(name); }", name)
-
-    def go_to(self, path):
-        """Show a notebook; what the command gives is a widget, which cannot leave the page."""
-        opened = "(path) => { window.jupyterapp.commands.execute('docmanager:open', { path }); }"
-        self.page.evaluate(opened, path)
-
-    def ask(self, text):
-        return panel_lab.answered(self.box, self.turns, text)
-
-    def cell(self, code):
-        """Type a cell below the last and run it; the place of it."""
-        cells = self.page.locator(".jp-Notebook .jp-Cell")
-        typed = cells.nth(cells.count() - 1)
-        self.notebook.type_cell(code)
-        return typed
-
-    def button(self, name, within=None):
-        return (within or self.under).get_by_role("button", name=name, exact=True)
-
-
-@pytest.fixture(autouse=True)
-def pictured(request):
-    """How a test that fails leaves its notebook, in a folder that git ignores."""
-    failed = request.session.testsfailed
-    yield
-    if request.session.testsfailed > failed and "side" in request.fixturenames:
-        request.getfixturevalue("side").page.screenshot(path=SCREENSHOTS / f"{request.node.originalname}.png")
 
 
 @pytest.fixture(scope="module")
 def side(town):
-    side = Side(town.page("jupyterlab", "beside", [FLIGHTS]))
+    side = panel_lab.Side(town.page("jupyterlab", "beside", [FLIGHTS]))
     yield side
     assert side.notebook.errors == []
 
@@ -648,7 +599,7 @@ SAVED = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
 def test_notebook_7_has_it_too_and_its_cells_are_changed_there(town, provider):
     provider.answers |= {"task was": (ONE_MORE, 0.0), "Mend it": (PROPOSAL.format(mended=MENDED), 0.0)}
     provider.answers["Fix"] = ("```python\nprint(42)\n```", 0.0)
-    side = Side(town.page("notebook", "seven", [FLIGHTS, MISSPELLED]))
+    side = panel_lab.Side(town.page("notebook", "seven", [FLIGHTS, MISSPELLED]))
     side.open()
     before = [*side.notebook.errors]  # Notebook's own
     side.ask("How many rows has flights?")
@@ -702,7 +653,7 @@ def test_what_is_accepted_in_a_read_only_notebook_is_known_to_be_a_copy(town, pr
 
     page = panel_lab.Page(town.browser, town.lab, town.folder, "locked", [], prepare=read_only)
     try:
-        side = Side(page)
+        side = panel_lab.Side(page)
         side.cell("print(43 / 0)")
         side.button("Propose a fix of this cell").click()
         side.diff.filter(has_text="This notebook is read-only").wait_for()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import sqlite3
 import stat
@@ -311,6 +312,22 @@ def test_a_full_disk_is_said_and_the_panel_goes_on(kernels, gateway, monkeypatch
     assert keeper.flush(10)
     assert keeper.trouble == ""
     assert len(hello(kernels())["exchanges"]) == 2
+
+
+def test_files_that_may_not_grow_are_no_reason_to_move_the_database_away(tmp_path):
+    """What a quota of a home folder is to SQLite: a write that fails, and no word of a full disk."""
+    store = ConversationStore(tmp_path)
+    notebook, before = store.notebook("~/a.ipynb"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    pairs = [NewPair("p1", random.Random(5).randbytes(100_000))]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(BadInput, match="your share of it, is full") as told:
+            store.write(notebook, Head("c1", "", "Delays"), pairs)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert told.value.hint == "Make room; it goes on by itself."
+    store.write(notebook, Head("c1", "", "Delays"), pairs)
+    store.close()
 
 
 @pytest.mark.parametrize("what", ["a file in the way", "no database"])

@@ -380,6 +380,11 @@ def _told(path: Path) -> Iterator[None]:
             raise BadInput(
                 "The disk is full: what is said is not kept.", hint="Make room; it goes on by itself."
             ) from None
+        if (
+            getattr(error, "sqlite_errorname", "") == "SQLITE_IOERR_WRITE"
+        ):  # as with a quota; SQLite knows no other name
+            reason = "The disk, or your share of it, is full: what is said is not kept."
+            raise BadInput(reason, hint="Make room; it goes on by itself.") from None
         if "locked" in word or "busy" in word:
             raise BadInput("Another kernel is writing conversations for long.", hint="Try again.") from None
         hint = f"Look at {path}, or move it away to begin anew."

@@ -292,7 +292,7 @@ export class View {
 
   // Whether the kernel has not answered yet, and not because it runs a cell.
   get isStarting() {
-    return !this.wire.widget && !this.notebook.isRunning;
+    return !this.wire.answered && !this.notebook.isRunning;
   }
 
   hear(told) {

@@ -17,6 +17,7 @@ export class Wire {
   attach(model) {
     this.detach();
     this.model = model;
+    this.answered = false; // whether this kernel has answered anything yet
     model.on("msg:custom", this.heard);
   }
 
@@ -42,6 +43,7 @@ export class Wire {
     if (!asked) return undefined; // another view's
     this.open.delete(content.n);
     clearTimeout(asked.slow);
+    this.answered = true;
     this.told({ push: "alive" });
     return content.error ? asked.reject(content.error) : asked.resolve(content);
   }
