@@ -109,6 +109,7 @@ export class ChangeSet {
     const canUndo = this.record && !this.busy && this.notebook.isUndoable(this.record);
     if (this.record && !this.busy && this.notebook.canChange && !canUndo) this.tell(LOST);
     else if (this.said.textContent === LOST) this.tell("");
+    if (!this.notebook.canChange && open) this.tell(this.notebook.whyNot);
     const buttons = [
       can && act(`Apply${some} and run`, "run", () => this.apply(true), { className: "rsql-primary", disabled: !count }),
       can && act(`Apply${some}`, "", () => this.apply(false), { disabled: !count }),
@@ -118,10 +119,12 @@ export class ChangeSet {
       this.results && !this.busy && !this.sent && round < most && act("Send the results", "send", () => this.send()),
       can && count && back ? make("span", { className: "rsql-small", textContent: back }) : "",
     ].filter(Boolean);
+    // What a hand is about to press stays where nothing is new: this runs with every change of the notebook.
+    const shown = [...this.row.childNodes];
+    if (shown.length === buttons.length && buttons.every((node, place) => node.isEqualNode(shown[place]))) return;
     const had = this.row.contains(document.activeElement);
     this.row.replaceChildren(...buttons);
     if (had) this.row.querySelector("button:not(:disabled)")?.focus(); // the keyboard stays where it was
-    if (!this.notebook.canChange && open) this.tell(this.notebook.whyNot);
   }
 
   tell(text) {
