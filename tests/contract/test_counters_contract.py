@@ -341,11 +341,12 @@ async def test_what_the_ledger_remembers_counts_once_however_many_start(opened):
 @pytest.mark.asyncio
 async def test_what_was_used_before_counts_until_its_time_is_over(opened):
     async with opened() as counters:
-        counters.restore(SOON._replace(seconds=0.5), 1, age=0.4)
-        counters.restore(SOON._replace(seconds=0.5), 1, age=0.2)
+        soon = SOON._replace(seconds=2.0)
+        counters.restore(soon, 1, age=1.2)
+        counters.restore(soon, 1, age=0.6)
         counters.restore(TOKENS, 40, age=30.0)
-        [short] = await take(counters, (SOON._replace(seconds=0.5), 1))
-        assert 0 < short.wait <= 0.1
+        [short] = await take(counters, (soon, 1))
+        assert 0 < short.wait <= 0.8
         await asyncio.sleep(short.wait + 0.01)
-        assert isinstance((await take(counters, (SOON._replace(seconds=0.5), 1), (TOKENS, 60)))[0], Charge)
+        assert isinstance((await take(counters, (soon, 1), (TOKENS, 60)))[0], Charge)
         assert 0 < (await take(counters, (TOKENS, 1)))[0].wait <= 30
