@@ -31,6 +31,7 @@ from .locator import GatewayLocator as GatewayLocator
 from .locator import is_batch as is_batch
 from .patience import Patience as Patience
 from .patience import can_pass as can_pass
+from .refusals import NO_GATEWAY as NO_GATEWAY
 from .replay import ReplayFile as ReplayFile
 from .spending import CostBook as CostBook
 from .spending import CostFile as CostFile

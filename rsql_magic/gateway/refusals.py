@@ -29,6 +29,9 @@ HINTS = {
     "config_error": "The administrator's rsql.toml needs a look.",
 }
 
+NO_GATEWAY = frozenset({502, 503, 504})
+"""What a proxy replies where nothing answers behind it."""
+
 # What in a notebook does the same as a route that a reply names.
 _ROUTES = {"GET v1/models": "%rsql models", "GET keys": "%rsql keys", "GET v1/batches": "rsql jobs"}
 
@@ -66,6 +69,8 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
     # The gateway's message gives the same advice where it has the first two words of it.
     advice, words = (re.findall(r"[%\w]+", text) for text in (hint, message))
     hint = "" if hint and " ".join(advice[:2]) in " ".join(words) else hint
+    if status in NO_GATEWAY and url and not error.get("message"):
+        hint = "%rsql doctor finds out why."
     message += "" if message.endswith((".", "!", "?")) else "."
     return kind(message, hint=hint, status=status, code=code, request_id=request_id, retry_after=retry_after)
 
@@ -84,6 +89,8 @@ def _error_object(body: str) -> dict[str, Any]:
 
 
 def _plain_words(status: int, url: str) -> str:
+    if status in NO_GATEWAY and url:
+        return f"No gateway answers at {url}; a proxy before it says so (HTTP {status})."
     return {
         401: f"{url} does not accept the token.",
         403: f"{url} does not permit this.",

@@ -28,7 +28,7 @@ from rsql_magic.errors import (
     RsqlError,
     Stopped,
 )
-from rsql_magic.gateway import LIKELIEST, RUN_AGAIN, VARIED, Stop, blocks_of
+from rsql_magic.gateway import LIKELIEST, NO_GATEWAY, RUN_AGAIN, VARIED, Stop, blocks_of
 from rsql_magic.panel import messages, outputs
 from rsql_magic.panel.attachments import Attachments, with_pieces
 from rsql_magic.panel.kept.making import of_code, of_result
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from rsql_magic.panel.threads import MessagePair, Thread
     from rsql_magic.text2sql import QueryOptions
 
-AWAY = frozenset({502, 503, 504})  # what a proxy says when nothing answers behind it
 _PATIENCE = 0.3  # seconds to wait for the main thread when R's objects would be good to have, but nobody asked for them
 # Seconds to wait for the main thread to check R code, so that a busy machine is not taken for a running cell.
 _CHECK_PATIENCE = 2.0
@@ -125,7 +124,7 @@ class AnswerTask:
         trouble: dict[str, Any] = {"message": error.message, "hint": error.hint, "kind": type(error).__name__}
         if isinstance(error, GatewayError):
             trouble |= {"code": error.code, "status": error.status, "retry_after": error.retry_after}
-            trouble["away"] = isinstance(error, GatewayUnreachable) or error.status in AWAY
+            trouble["away"] = isinstance(error, GatewayUnreachable) or error.status in NO_GATEWAY
             self.pair.request_id = error.request_id
             if self.pair.pictures and error.status in _NOT_UNDERSTOOD:
                 trouble["hint"] = f"{error.hint} Perhaps the model sees no pictures: choose one that does.".strip()

@@ -15,10 +15,11 @@ from rsql_magic import reports
 from rsql_magic.answers import NotebookCells
 from rsql_magic.display import charts, safe_markdown
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, RsqlError, UnknownName
+from rsql_magic.gateway import NO_GATEWAY
 from rsql_magic.options import is_variable
 from rsql_magic.panel import messages, outputs, uploads
 from rsql_magic.panel.agent_turns import AgentTurns
-from rsql_magic.panel.answer_task import AWAY, MainThread, taking_turns
+from rsql_magic.panel.answer_task import MainThread, taking_turns
 from rsql_magic.panel.cell_changes import CellChange, CellChanges
 from rsql_magic.panel.conversations import Conversations
 from rsql_magic.panel.failed_cell import FailedCell
@@ -378,7 +379,7 @@ class _Writing:
         except GatewayUnreachable:
             return {"answers": False}
         except GatewayError as error:
-            return {"answers": error.status not in AWAY}
+            return {"answers": error.status not in NO_GATEWAY}
         return {"answers": True}
 
 

@@ -163,6 +163,8 @@ def test_an_endpoint_that_does_not_stream_is_fine():
         ),
         (429, {"error": {"message": "Slow down."}}, LimitReached, "Slow down. Try again in 8 s."),
         (500, "Internal Server Error", GatewayError, "HTTP 500"),
+        (503, "<h1>503</h1> secret", GatewayError, "No gateway answers at http"),
+        (504, "", GatewayError, "%rsql doctor finds out why"),
         (
             502,
             {"error": {"message": "The provider failed.", "code": "upstream_failed"}},

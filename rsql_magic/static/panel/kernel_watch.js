@@ -44,6 +44,7 @@ export class KernelWatch {
   lost() {
     if (this.gone) return;
     this.gone = true;
+    this.offline = false; // that was the old kernel's connection
     this.view.wire.forget();
     this.view.composer.running = false;
     for (const each of this.view.exchanges.values())
