@@ -152,10 +152,11 @@ def mariadb() -> Iterator[Server]:
             f"CREATE USER admin@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;\n"
         )
         quick = ["--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=8M"]
+        # In the common folder, a server that starts removes what others need, and its mode is not the tests' own.
+        own = f"--tmpdir={folder}"
         root = ["--skip-test-db", "--auth-root-authentication-method=normal"]
-        _finish([install, "--no-defaults", f"--datadir={data}", *root, *quick], folder)
-        options = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder}/socket"]
-        options += [f"--tmpdir={folder}"]  # in the common one, a server that starts removes what others need
+        _finish([install, "--no-defaults", f"--datadir={data}", own, *root, *quick], folder)
+        options = [own, "--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder}/socket"]
         options += [f"--init-file={folder}/users.sql", "--skip-log-bin", "--skip-name-resolve"]
         small = ["--innodb-buffer-pool-size=32M", *quick]
         with _running([server, "--no-defaults", f"--datadir={data}", *options, *small], folder, port) as process:

@@ -52,5 +52,5 @@ def test_a_cell_gets_each_module_that_the_panel_imports():
     for name in ("view", "composer", "exchange", "prose", "safe", "wire", "notebook", "requests", "limits"):
         source = (FOLDER / f"{name}.js").read_text()
         first = re.search(r"^(?:export )?((?:class|function|const) \w+)", source, re.MULTILINE)
-        assert text.count(first[1]) == 1, name
+        assert len(re.findall(rf"^{first[1]}\b", text, re.MULTILINE)) == 1, name
     assert len(re.findall(r"^export ", text, re.MULTILINE)) == 1
