@@ -213,11 +213,16 @@ def certificate(folder):
     (folder / "key.pem").write_bytes(key.private_bytes(*pem))
 
 
+def _own(folder):
+    """A test's folder and those that pytest made around it: not the common one, which others need as it is."""
+    return [each for each in (folder, *folder.parents) if "pytest-of-" in str(each)]
+
+
 @pytest.fixture
 def files(tmp_path):
     """A certificate and its key, which the server's user may read."""
     certificate(tmp_path)
-    for file in (tmp_path, *tmp_path.parents[:3], *tmp_path.iterdir()):
+    for file in (*_own(tmp_path), *tmp_path.iterdir()):
         file.chmod(0o755)
     return {name: str(tmp_path / f"{name}.pem") for name in ("cert", "key")}
 
@@ -256,7 +261,7 @@ def test_sentinels_over_tls(files):
 
 
 def test_by_a_unix_socket(tmp_path):
-    for folder in (tmp_path, *tmp_path.parents[:3]):
+    for folder in _own(tmp_path):
         folder.chmod(0o777)
     where = tmp_path / "redis.sock"
     with servers.redis("--unixsocket", str(where), "--unixsocketperm", "777"):
