@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.handlers import requests
+from jupyter_server_ext.handlers import requests, shared_page
 from jupyter_server_ext.handlers.base import GatewayHandler
 from jupyter_server_ext.handlers.console import show_page
 from jupyter_server_ext.handlers.described import described
@@ -114,7 +114,7 @@ class SharedSession(GatewayHandler):
         if in_browser:
             until = datetime.fromtimestamp(head.shared_until or 0.0, ZoneInfo(self.app.settings.storage.time_zone))
             return show_page(
-                self, "shared", owner=owner, head=head, until=until, pairs=[_on_page(one) for one in pairs]
+                self, "shared", owner=owner, head=head, until=until, pairs=[shared_page.shown(one) for one in pairs]
             )
         shown = {name: value for name, value in _row(head).items() if name in {"title", "changed", "shared_until"}}
         self.reply(shown | {"user": owner, "pairs": pairs})
@@ -162,42 +162,6 @@ class Download(GatewayHandler):
         """Delete a file of yours."""
         await self.app.sessions.remove_file(self.asker, kind, file)
         self.reply({"deleted": file})
-
-
-class _PageColumn(msgspec.Struct, frozen=True):
-    name: str = ""
-
-
-class _PageResult(msgspec.Struct, frozen=True):
-    sql: str = ""
-    columns: tuple[_PageColumn, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-
-
-class _PageChange(msgspec.Struct, frozen=True):
-    """A change of the notebook that was proposed, and what became of it."""
-
-    title: str = ""
-    state: str = ""
-    reason: str = ""
-    source: str = ""
-
-
-class _PairOnPage(msgspec.Struct, frozen=True):
-    """What a page shows of a question and its answer."""
-
-    question: str = ""
-    answer: str = ""
-    result: _PageResult | None = None
-    changes: tuple[_PageChange, ...] = ()
-
-
-def _on_page(pair: object) -> _PairOnPage:
-    # They are as whoever keeps them sent them, and have any form.
-    try:
-        return msgspec.convert(pair, _PairOnPage)
-    except msgspec.ValidationError:
-        return _PairOnPage(answer="This answer has a form that no page shows; %rsql history open in a notebook does.")
 
 
 def _row(head: Any) -> dict[str, Any]:

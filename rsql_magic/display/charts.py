@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from base64 import b64encode
 from importlib.util import find_spec
@@ -33,6 +34,7 @@ __all__ = [
     "choose",
     "draw",
     "live",
+    "names_an_address",
     "picture",
     "read",
     "spec",
@@ -43,6 +45,10 @@ _VEGALITE_5 = "application/vnd.vegalite.v5+json"  # the newest that JupyterLab a
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 _WIDTH = 640  # pixels of a picture, which has no cell to fill
 _GREY, _INK = "#757575", "#333333"  # to be read on a dark and a light ground, and on a white one
+# "…, as a bar chart" at the end of a question: what is seen needs no words.
+_FORM = re.compile(
+    r"(?i),? (?:as|in|with) an? (?:[\w-]+ ){0,3}(?:chart|plot|graph|diagram|histogram|heat ?map)[.?! ]*$"
+)
 _NAMES: dict[Kind, str] = {
     "bar": "Bar chart",
     "line": "Line chart",
@@ -84,7 +90,7 @@ def _ranked(part: Drawn) -> pd.DataFrame:
 
 
 def _title(question: str) -> list[str]:
-    words = " ".join(printable(question).split())
+    words = _FORM.sub("", " ".join(printable(question).split()))
     return textwrap.wrap(words[:1].upper() + words[1:], LINE, max_lines=3, placeholder=" …")
 
 
@@ -187,6 +193,25 @@ def picture(drawn: Spec, kind: str) -> bytes:
     if kind == "svg":
         return str(vl_convert.vegalite_to_svg(still)).encode("utf-8")
     return bytes(vl_convert.vegalite_to_png(still, scale=2.0))
+
+
+def names_an_address(drawn: Spec) -> bool:
+    """Whether drawing it would fetch something, as none does that was made here: its rows stand in it.
+
+    Example:
+        >>> names_an_address({"mark": {"type": "image", "url": "https://example.org/"}, "data": {"values": []}})
+        True
+        >>> names_an_address({"mark": "bar", "data": {"values": [{"url": "a column"}]}})
+        False
+    """
+    rows = drawn.get("data", {})
+    return not isinstance(rows, dict) or rows.keys() != {"values"} or _has_address({**drawn, "data": None})
+
+
+def _has_address(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "url" in value or any(map(_has_address, value.values()))
+    return isinstance(value, list) and any(map(_has_address, value))
 
 
 # The chart as a picture, which has no page to take its width and its colours from.

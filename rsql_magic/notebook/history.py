@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.display import Screen
     from rsql_magic.gateway import Chat
-    from rsql_magic.panel import Conversations
+    from rsql_magic.panel import Conversations, SharedImage
 
 _USAGE = {
     "open": "open ID",
@@ -89,12 +90,19 @@ class HistoryCommands:
         before = f"\n\n{thread.earlier:,} questions before these: %rsql history export writes all." * bool(
             thread.earlier
         )
-        self.screen.show(CellOutput(safe_markdown(f"{text}{before}"), printable(f"{text}{before}")))
+        self.screen.show(_said(f"{text}{before}"))
 
     def _open_shared(self, link: str) -> None:
         who, title, pairs = self.conversations().copies.shared(link)
-        text = "\n\n---\n\n".join([f"# {title} ({who})", *(pair.markdown for pair in pairs)])
-        self.screen.show(CellOutput(safe_markdown(text), printable(text)))
+        # Pictures stand between the texts that they belong to.
+        outputs, text = list[CellOutput](), f"# {title} ({who})"
+        for pair, images in pairs:
+            text = f"{text}\n\n---\n\n{pair.markdown}".lstrip()
+            if images:
+                outputs.append(_said(text))
+                outputs += map(_pictured, images)
+                text = ""
+        self.screen.show_all([*outputs, *([_said(text)] if text else [])])
 
     def _share(self, name: str) -> None:
         self.conversations().keeper.flush(2.0)
@@ -150,6 +158,15 @@ class HistoryCommands:
             )
             raise BadInput(f"{wrong}.", hint="%rsql history list shows their ids.")
         return found[0]
+
+
+def _said(text: str) -> CellOutput:
+    return CellOutput(safe_markdown(text), printable(text))
+
+
+def _pictured(image: SharedImage) -> CellOutput:
+    words = {"text/plain": f"<{printable(image.description)}>"}
+    return CellOutput(data={"image/png": b64encode(image.png).decode("ascii"), **words})
 
 
 def _row(told: Mapping[str, Any]) -> tuple[str, ...]:

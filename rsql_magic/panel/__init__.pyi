@@ -4,6 +4,7 @@ from .chat_panel import ChatPanel as ChatPanel
 from .comm_views import CommViews as CommViews
 from .conversations import Conversations as Conversations
 from .failed_cell import FailedCell as FailedCell
+from .kept.images import SharedImage as SharedImage
 from .kept.opening import value_of as value_of
 from .kept.progress import KeptSet as KeptSet
 from .kept.progress import StudySets as StudySets

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from base64 import b64encode
 from contextlib import asynccontextmanager
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
 
+import markdown_replies
 import pytest
 from cryptography.fernet import Fernet
+from e2e import xss
 
 from jupyter_server_ext.config import Secret, SessionSettings, Settings, StorageSettings
 from jupyter_server_ext.config.settings import ApiKeySettings
@@ -23,6 +29,7 @@ PEOPLE = {
     "pat": ("bio", ("chat", "instructor")),
     "ann": ("", ("chat", "instructor")),
 }
+ATTACKS = Path(__file__).parents[1] / "rsql_magic" / "markdown_cases" / "attacks.jsonl"
 KEY = Secret(Fernet.generate_key().decode())
 
 
@@ -113,6 +120,8 @@ async def test_a_link_is_made_seen_by_the_teacher_and_taken_back(kept):
         made = await gateway.send("ada", "POST", "sessions/c1/share", {"days": 3})
         assert made.status_code == 201
         link = made.json()["link"]
+        again = (await gateway.send("ada", "PUT", "sessions/c1", TALK)).json()
+        assert again["shared_until"] == made.json()["until"], "it stays shared"
         for who in ("tom", "owner", "ada"):
             seen = (await gateway.send(who, "GET", link)).json()
             assert (seen["user"], seen["title"], seen["pairs"]) == ("ada", "Delays", TALK["pairs"])
@@ -230,6 +239,24 @@ ODD_PAIRS = [
     {"changes": ["none"]},
     {"changes": [{"source": 1}]},
 ]
+
+
+def png(width=2, height=1, more=b""):
+    """How a PNG begins."""
+    sides = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + sides + more).decode()
+
+
+NO_PICTURES = [
+    "none",
+    [7, None, "none", {}, {"data": 7}],
+    [{"data": b64encode(b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>").decode()}],
+    [{"data": b64encode(b"<html><script>alert(1)</script>").decode()}],
+    [{"data": '"><script>alert(1)</script>'}, {"data": png() + '"><script>'}, {"data": "\N{GRINNING FACE}"}],
+    [{"data": png(), "description": 7}],
+    [{"data": png(100_000, 100_000)}, {"data": png(0, 5)}, {"data": png(50_000, 2)}],
+    [{"data": png(more=bytes(1_100_000))}],
+]
 PROPOSED = {"title": "Edit cell 3", "state": "applied", "reason": "It draws.", "source": "plot(x < 1)", "number": 3}
 
 
@@ -242,6 +269,9 @@ async def test_a_link_is_a_page_in_a_browser(kept):
         }
         talk["pairs"].append({"question": "Draw it", "changes": [PROPOSED, dict.fromkeys(PROPOSED, HOSTILE)]})
         talk["pairs"].append({"question": "Only a chart"})
+        talk["pairs"] += [{"question": "Drawn?", "answer": "No.", "images": given} for given in NO_PICTURES]
+        talk["pairs"].append({"question": "Drawn?", "images": [{"data": png(), "description": f'"{HOSTILE}'}] * 9})
+        talk["pairs"].append({"question": "Drawn?", "result": {"chart": True}})
         talk["pairs"].append({"question": "How many?", "answer": "Seven.", "result": ANSWERED})
         await gateway.send("ada", "PUT", "sessions/c1", talk)
         link = (await gateway.send("ada", "POST", "sessions/c1/share")).json()["link"]
@@ -256,6 +286,10 @@ async def test_a_link_is_a_page_in_a_browser(kept):
         assert "<img src=x" not in page.text
         assert "<script" not in page.text
         assert page.text.count("form that no page shows") == len(ODD_PAIRS)
+        assert page.text.count("<img ") == 4, "of one answer, and none of what is no picture"
+        assert "img-src 'self' data:" in page.headers["content-security-policy"]
+        told = (await gateway.send("tom", "GET", link)).json()
+        assert told["pairs"] == talk["pairs"], "programs look themselves"
         for words in (
             "Shared by ada, from n.ipynb",
             "How many?",
@@ -263,10 +297,81 @@ async def test_a_link_is_a_page_in_a_browser(kept):
             "SELECT 7 -- &lt;/pre&gt;",
             "<td>7",
             "history open</code>",
+            f'src="data:image/png;base64,{png()}" alt="&quot;&lt;img src=x',
+            "shared without a picture",
             "<strong>Edit cell 3</strong> (applied): It draws.",
             "plot(x &lt; 1)</pre>",
         ):
             assert words in page.text
+        talk["pairs"] = [{"question": "Drawn?", "images": [{"data": png(more=bytes(37_000_000))}]}]
+        assert (await gateway.send("ada", "PUT", "sessions/c1", talk)).status_code == 413, "50 MB"
         for who, path in (("pat", link), ("eve", link), ("tom", "shared/none")):
             refused = await opened(who, path)
             assert (refused.status_code, "not yours" in refused.text, "Seven" in refused.text) == (404, True, False)
+
+
+class Tags(HTMLParser):
+    """The tags of a page as a browser reads them, with their attributes; words left out."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, *(name if name == "alt" else f"{name}={value}" for name, value in attrs)))
+
+    def handle_decl(self, decl):
+        self.found.append(decl)
+
+    handle_comment = handle_decl
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({}, "Its chart was shared without a picture.</p>"),
+        ({"left_out": ["undrawn"]}, "rsql-jupyter[png]"),
+        ({"left_out": ["large"]}, "more than 1 MB"),
+        ({"left_out": ["many"], "images": [{"data": png()}]}, "more pictures; 4"),
+        ({"left_out": ["room"]}, "no room"),
+        ({"images": [{"data": png(more=bytes(1_100_000))}]}, "more than 1 MB"),
+        ({"images": [{"data": png()}] * 5}, "more pictures; 4"),
+        ({"images": [{"data": png()}] * 4, "left_out": "many"}, ""),
+        ({"images": [{"data": png()}], "left_out": [7, {}, "<b>"]}, ""),
+    ],
+)
+async def test_the_page_of_a_link_says_why_a_picture_is_missing(kept, sent, told):
+    async with kept() as gateway:
+        talk = {"title": "t", "notebook": "n.ipynb", "pairs": [{"question": "q", "result": {"chart": True}, **sent}]}
+        await gateway.send("ada", "PUT", "sessions/c1", talk)
+        link = (await gateway.send("ada", "POST", "sessions/c1/share")).json()["link"]
+        headers = {"Authorization": "Bearer tom-token", "Accept": "text/html"}
+        page = unescape((await gateway.client.get(link, headers=headers)).text)
+    lines = [line for line in page.splitlines() if any(word in line for word in ("picture", "rsql-jupyter", "<b>"))]
+    assert len(lines) == bool(told), lines
+    assert told in "".join(lines)
+
+
+async def test_hostile_words_are_words_on_the_page_of_a_link(kept):
+    known = [json.loads(line)["markdown"] for line in ATTACKS.read_text(encoding="utf-8").splitlines()]
+    texts = [*xss.STRINGS, *known, *map(markdown_replies.reply, range(50))]
+
+    def pair(text):
+        result = {"sql": text, "columns": [{"name": text}], "rows": [[text]], "chart": True}
+        changes = [dict.fromkeys(("title", "state", "reason", "source"), text)]
+        images = [{"data": png(), "description": text}]
+        return {"question": text, "answer": text, "result": result, "changes": changes, "images": images}
+
+    async with kept() as gateway:
+        headers = {"Authorization": "Bearer tom-token", "Accept": "text/html"}
+
+        async def tags(texts):
+            name = max((text for text in texts if len(text) < 200 and text.isprintable()), key=len)
+            talk = {"title": name, "notebook": name, "pairs": [pair(text) for text in texts]}
+            sent = await gateway.send("ada", "PUT", "sessions/c1", talk)
+            assert sent.status_code == 200, sent.text
+            link = (await gateway.send("ada", "POST", "sessions/c1/share")).json()["link"]
+            return Tags((await gateway.client.get(link, headers=headers)).text).found
+
+        assert await tags(texts) == await tags(["words"] * len(texts))

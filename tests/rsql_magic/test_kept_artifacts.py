@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 
 from rsql_magic.errors import BadInput
-from rsql_magic.panel.kept import making
+from rsql_magic.panel.kept import images, making
 from rsql_magic.panel.kept.artifacts import PIECE, ArtifactStore, NewArtifact
+from rsql_magic.panel.kept.images import AnswerImages
 from rsql_magic.panel.kept.store import ConversationStore, Head
 from rsql_magic.panel.threads import MessagePair
 
@@ -61,6 +62,46 @@ def test_pieces_cannot_be_exchanged_left_out_or_read_in_the_file(shelf, tmp_path
         db.execute("UPDATE piece SET number = 0 WHERE number = 1")
     with pytest.raises(BadInput, match="cannot be read"):
         artifacts.content("a")
+
+
+def test_a_damaged_picture_is_left_out_of_what_is_shared(shelf):
+    artifacts, store = shelf
+    for name in ("whole", "damaged"):
+        artifacts.put("c", new(name, b"a picture of " + name.encode(), "picture"), 10**8)
+    with store.transaction() as db:
+        db.execute("UPDATE piece SET body = ? WHERE artifact = 'damaged'", [b"x"])
+    sent = AnswerImages(artifacts, "c").of({"id": "pair"})
+    [image] = sent.images
+    assert base64.b64decode(image["data"]) == b"a picture of whole"
+
+
+def test_why_a_picture_is_left_out_of_what_is_shared_is_sent_with_it(shelf, monkeypatch):
+    artifacts, _ = shelf
+
+    def sent(**record):
+        return AnswerImages(artifacts, "c").of({"id": "pair", **record})
+
+    for n in range(4):
+        artifacts.put("c", new(f"small{n}", b"%d" % n, "picture"), 10**8)
+    assert (len(sent().images), sent().left_out) == (4, ())
+    size = sum(map(len, sent().images[0].values()))
+    assert sent().fitting(2 * size + 1) == (sent().images[:2], ("room",))
+    assert sent().fitting(4 * size) == sent()
+    artifacts.put("c", new("small4", b"4", "picture"), 10**8)
+    assert (len(sent().images), sent().left_out) == (4, ("many",))
+    artifacts.put("c", new("large", bytes(images.LARGEST + 1), "picture"), 10**8)
+    assert (len(sent().images), sent().left_out) == (4, ("large", "many"))
+    assert sent(drawing={"data": {"url": "http://[::1]:9/"}}) == ([], ())
+    chart = {"drawing": {"mark": "bar", "data": {"values": []}}}
+    for picture, left_out in ((lambda *_: bytes(images.LARGEST + 1), ("large",)), (None, ("undrawn",))):
+        images._drawn.cache_clear()
+        with monkeypatch.context() as patch:
+            if picture:
+                patch.setattr(images.charts, "picture", picture)
+            else:
+                patch.setattr(images.charts, "find_spec", lambda _: None)
+            assert sent(**chart) == ([], left_out)
+    images._drawn.cache_clear()
 
 
 def test_the_oldest_that_are_not_pinned_make_room(tmp_path):

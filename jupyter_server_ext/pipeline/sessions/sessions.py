@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import time
 from base64 import b64decode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -154,7 +154,8 @@ class KeptSessions:
         row = CopyRow(session, caller.name, caller.tenant, sealed_head, len(sealed), now, expires, body=sealed)
         most, most_bytes = self.settings.per_caller, int(self.settings.mb_per_caller * 1e6)
         self._check(await self.ledger.write(lambda store: _of(store).put(row, most=most, most_bytes=most_bytes)))
-        return self._shown(row)
+        until = await self.ledger.ask(lambda store: _of(store).shared_until(caller.name, session))
+        return self._shown(replace(row, shared_until=until))
 
     async def all(self, caller: Caller) -> list[SessionHead]:
         """A caller's conversations, the last changed first."""

@@ -55,6 +55,12 @@ class SqlSessions:
         """One conversation, whole."""
         return self._one(_copy.caller == caller, _copy.id == session, _good(now))
 
+    def shared_until(self, caller: str, session: str) -> float | None:
+        """Until when the link to a conversation is good; None where it has none."""
+        query = sa.select(_copy.shared_until).where(_copy.caller == caller, _copy.id == session)
+        with self._engine.connect() as db:
+            return db.execute(query).scalar()
+
     def linked(self, link: str, now: float) -> CopyRow | None:
         """The conversation that is shared by a link, given by its hash."""
         return self._one(_copy.link == link, _copy.shared_until > now, _good(now))

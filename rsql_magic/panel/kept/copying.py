@@ -1,6 +1,7 @@
 """Copies of conversations at the gateway, for those who want them to follow: sent, fetched, shared by a link."""
 
-# A copy is the records as they are kept here, but for what they hold of the notebook's cells. The conversation of a
+# A copy is the records as they are kept here, but for what they hold of the notebook's cells; one that has a link has
+# pictures of its charts besides, which the machines of its owner draw themselves. The conversation of a
 # notebook's cells has an id that follows from the notebook's path, so that it is the same one on every machine; all
 # others have an id made by chance.
 
@@ -15,20 +16,24 @@ from urllib.parse import quote, urljoin
 import msgspec
 
 from rsql_magic.errors import BadInput, GatewayError
+from rsql_magic.panel.kept.images import AnswerImages, came_with
 from rsql_magic.panel.kept.records import outward, read
 from rsql_magic.panel.kept.store import Head, NewPair
+from rsql_magic.panel.threads import MessagePair
 from rsql_magic.sql import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rsql_magic.gateway import LLMClient
+    from rsql_magic.panel.kept.images import SharedImage
     from rsql_magic.panel.kept.writing import Keeper
-    from rsql_magic.panel.threads import MessagePair, Thread
+    from rsql_magic.panel.threads import Thread
 
 _GATHER = 10.0  # seconds in which changes of a conversation become one copy
 _QUICK = 3.0  # seconds that a panel that opens waits for the gateway, for each of few requests
 _MOST = 20  # conversations that are fetched when a panel opens
+_ODD = (AttributeError, KeyError, TypeError, ValueError)  # what reading a record of another form ends in
 _LARGEST = 6_000_000  # bytes of a copy; of a longer conversation the end is copied
 
 
@@ -46,6 +51,7 @@ class ConversationCopies:
         self._failure = ""  # why the last copy was not made, in a sentence or two
         self._there = threading.Condition()
         self._waiting: dict[str, None] = {}
+        self._linked: set[str] = set()  # conversations whose copies others read by a link
         self._thread: threading.Thread | None = None
         self._is_pulled = False
 
@@ -105,11 +111,23 @@ class ConversationCopies:
             if size > _LARGEST:
                 break
             pairs.append(outward(body))
+        if with_images := conversation in self._linked:
+            self._add_images(conversation, pairs, _LARGEST - size)
         there = _id_there(head)
         sent = {"title": one_line(head.title, 200), "notebook": one_line(head.notebook, 200), "pairs": pairs[::-1]}
         kept = self._reached.put(f"sessions/{there}", sent)
         self._note(conversation, float(kept["changed"]))
+        if float(kept.get("shared_until") or 0.0) > time.time() and not with_images:  # linked in an earlier session
+            self._linked.add(conversation)
+            return self.push(conversation)
         return there
+
+    def _add_images(self, conversation: str, newest: list[dict[str, Any]], room: int) -> None:
+        images = AnswerImages(self._keeper.artifacts, conversation)
+        for pair in newest:
+            sent = images.of(pair).fitting(room)
+            pair |= {name: value for name, value in sent._asdict().items() if value}
+            room -= sum(len(image["data"]) for image in sent.images)
 
     # When the copy was changed last, as the gateway says, so that nothing is fetched that is known.
     def _note(self, conversation: str, changed: float) -> None:
@@ -143,7 +161,7 @@ class ConversationCopies:
                 fetched += 1
         except (GatewayError, BadInput) as error:
             self._failure = f"Conversations at the gateway could not be fetched: {error}"
-        except (KeyError, TypeError, ValueError):
+        except _ODD:
             self._failure = "Conversations at the gateway have another form; upgrade it."
         return fetched
 
@@ -155,7 +173,7 @@ class ConversationCopies:
             name = f"notebook-{number}" if is_shared else there
             here = Head(name, "", str(whole["title"]), is_shared)
         known = {each for each, _ in store.bodies(here.id)}
-        bodies = [(str(pair["id"]), msgspec.json.encode(pair)) for pair in whole["pairs"]]
+        bodies = [(str(pair["id"]), msgspec.json.encode(pair)) for pair in map(_without_images, whole["pairs"])]
         for _, body in bodies:
             read(body)  # what is no record is not taken
         store.write(number, here, [NewPair(name, body) for name, body in bodies if name not in known])
@@ -215,6 +233,7 @@ class ConversationCopies:
             BadInput: There is none of this id here, or no gateway.
             GatewayError: The gateway keeps none, or not for so long.
         """
+        self._linked.add(conversation)
         there = self.push(conversation)
         made = self._reached.post(f"sessions/{there}/share", {"days": days})
         return urljoin(self._reached.url, str(made["link"])), float(made["until"])
@@ -228,10 +247,11 @@ class ConversationCopies:
         """
         if (head := self._keeper.store.head(conversation)) is None:
             raise BadInput("This conversation is gone.", hint="Choose another.")
+        self._linked.discard(conversation)
         self._reached.delete(f"sessions/{_id_there(head)}/share")
 
-    def shared(self, link: str) -> tuple[str, str, list[MessagePair]]:
-        """What somebody shares by a link: who, the title, questions and answers.
+    def shared(self, link: str) -> tuple[str, str, list[tuple[MessagePair, list[SharedImage]]]]:
+        """What somebody shares by a link: who, the title, questions and answers with their pictures.
 
         Raises:
             BadInput: It is no link.
@@ -243,8 +263,25 @@ class ConversationCopies:
                 f"{one_line(link, 60)} is no link to a conversation.", hint="It ends in shared/ and a token."
             )
         told = self._reached.get(f"shared/{quote(token, safe='')}")
-        pairs = [read(msgspec.json.encode(pair)) for pair in told["pairs"]]
+        pairs = [(_readable(pair), came_with(pair)) for pair in told["pairs"]]
         return str(told["user"]), str(told["title"]), pairs
+
+
+# A pair of somebody else, which can have any form.
+def _readable(pair: dict[str, Any]) -> MessagePair:
+    try:
+        found = read(msgspec.json.encode(pair))
+        return found if found.markdown else _odd_pair()
+    except (*_ODD, BadInput):
+        return _odd_pair()
+
+
+def _odd_pair() -> MessagePair:
+    return MessagePair("", "This answer has a form that this version of rsql does not show.", "done")
+
+
+def _without_images(pair: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in pair.items() if name not in {"images", "left_out"}}
 
 
 def _id_there(head: Head) -> str:
