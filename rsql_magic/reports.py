@@ -82,9 +82,15 @@ def models(assistant: Assistant) -> CellOutput:
     """The models there are, and the short names for them."""
     default = assistant.settings.resolve(None) or _report(assistant.locator.gateway, "status").get("default_model")
     short = {name: alias for alias, name in assistant.settings.aliases.items()}
-    names = assistant.locator.gateway.models()
-    rows = [(name, short.get(name, ""), "default" if name == default else "") for name in names]
-    return listing(rows, ("model", "alias", ""))
+    gateway = assistant.locator.gateway
+    pictures = gateway.pictures()
+    words = {True: "yes", False: "no", None: ""}
+    columns = ("model", "alias", "", *(["pictures"] if pictures else []))
+    rows = [
+        (name, short.get(name, ""), "default" if name == default else "", words[pictures.get(name)])
+        for name in gateway.models()
+    ]
+    return listing([row[: len(columns)] for row in rows], columns)
 
 
 def keys(assistant: Assistant) -> CellOutput:

@@ -16,6 +16,7 @@ from .settings import HubSettings as HubSettings
 from .settings import JobSettings as JobSettings
 from .settings import KeySettings as KeySettings
 from .settings import Limit as Limit
+from .settings import ModelSettings as ModelSettings
 from .settings import NotebookSettings as NotebookSettings
 from .settings import PoolSettings as PoolSettings
 from .settings import PriceSettings as PriceSettings

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 _OF_LIMITS = ("caller", "tenant", "everyone")
-_NAMED = ("tenants", "callers", "routes", "fallbacks")  # by names that administrators choose
+_NAMED = ("tenants", "callers", "routes", "fallbacks", "models")  # by names that administrators choose
 _LISTED = ("keys", "api_keys")
 _SHORT = ("rpm", "rpd", "tpm", "tpd")  # ways to write ``limits`` of a key
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)\}")
@@ -62,7 +62,7 @@ def _rows(settings: Settings) -> Iterator[tuple[str, Any]]:
             for one in value:
                 named, own = (one.name, one) if field.name == "tenants" else one
                 if is_dataclass(own):
-                    yield from _of_table(f"{table}.{named}", own, without=("name",), sparse=True)
+                    yield from _of_table(f"{table}.{named}", own, without=("name",), sparse=table != "models")
                 else:
                     yield f"{table}.{named}", own
         elif is_dataclass(value):

@@ -174,6 +174,13 @@ class PriceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What is said of one model."""
+
+    pictures: bool  # whether it takes them beside text
+
+
+@dataclass(frozen=True, slots=True)
 class CacheSettings:
     """For how long answers may be given again, and whether they are without being asked for it."""
 
@@ -304,6 +311,7 @@ class Settings:
     callers: tuple[tuple[str, CallerLimits], ...] = ()  # limits of single ones, which an administrator decides
     routes: tuple[tuple[str, CallerLimits], ...] = ()  # requests of each caller on a route, by the route's path
     fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    models: tuple[tuple[str, ModelSettings], ...] = ()  # what is said of some, by name
     storage: StorageSettings = field(default_factory=StorageSettings)
     prices: PriceSettings = field(default_factory=PriceSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)

@@ -132,7 +132,7 @@ def _with_profile(source: Source, values: dict[str, Any]) -> tuple[dict[str, Any
 def _settings(file: TomlTable) -> s.Settings:
     file.only(
         [
-            *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks"),
+            *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks", "models"),
             *("storage", "prices", "cache", "server", "hub", "virtual_keys", "documents", "telemetry"),
             *("webhooks", "jobs", "notebooks"),
         ]
@@ -151,6 +151,7 @@ def _settings(file: TomlTable) -> s.Settings:
         tenants=_tenants(file.table("tenants")),
         routes=_routes(limits.table("routes")),
         fallbacks=_fallbacks(file.table("fallbacks")),
+        models=_models(file.table("models")),
         storage=_storage(file.table("storage")),
         prices=_prices(file.table("prices")),
         cache=s.CacheSettings(**{"enabled": "cache" in file.values} | file.table("cache").fields(s.CacheSettings)),
@@ -274,6 +275,15 @@ def _prices(table: TomlTable) -> s.PriceSettings:
                 price.refuse("", f"{price.title} needs '{name}', in US dollars per million tokens.")
         own.append((model, s.ModelPrice(**read)))
     return s.PriceSettings(**table.fields(s.PriceSettings, also=["models"]), models=tuple(own))
+
+
+def _models(table: TomlTable) -> tuple[tuple[str, s.ModelSettings], ...]:
+    told = {name: table.table(name) for name in table.values}
+    for model in told.values():
+        if "pictures" not in model.values:
+            model.only(["pictures"])
+            model.refuse("", f"{model.title} needs 'pictures', true or false: whether the model takes them.")
+    return tuple((name, s.ModelSettings(**model.fields(s.ModelSettings))) for name, model in told.items())
 
 
 def _positive(table: TomlTable, values: type[Any], *names: str) -> dict[str, Any]:

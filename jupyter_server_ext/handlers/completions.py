@@ -20,6 +20,7 @@ from jupyter_server_ext.messages import Waiting
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 
+    from jupyter_server_ext.config import ModelSettings
     from jupyter_server_ext.handlers.base import AppContext
     from jupyter_server_ext.handlers.reading import Shape
     from jupyter_server_ext.handlers.requests import Read
@@ -215,7 +216,8 @@ class ModelList(GatewayHandler):
         """Models that the caller may use."""
         models = self.app.policy.models(self.asker, self.app.gateway.models())
         prices = _prices_of(models, self.app)
-        listed = [_model(name, prices.get(name)) for name in models]
+        told = dict(self.app.settings.models)
+        listed = [_model(name, prices.get(name), told.get(name)) for name in models]
         self.reply({"object": "list", "data": listed, "default": self.default_model()})
 
 
@@ -228,7 +230,8 @@ class OneModel(GatewayHandler):
         """One model, if the caller may use it."""
         if name not in self.app.policy.models(self.asker, self.app.gateway.models()):
             raise UnknownModel("There is no model of this name for you. GET v1/models lists yours.", param="model")
-        self.reply(_model(name, _prices_of([name], self.app).get(name)))
+        told = dict(self.app.settings.models).get(name)
+        self.reply(_model(name, _prices_of([name], self.app).get(name), told))
 
 
 class Embeddings(RelayHandler):
@@ -271,10 +274,17 @@ def _prices_of(models: Iterable[str], app: AppContext) -> dict[str, Price]:
     return found
 
 
-def _model(name: str, price: Price | None) -> dict[str, object]:
-    """A model in OpenAI's form, with its price, where it is known, as OpenRouter writes it: dollars for one token."""
-    told = {"prompt": f"{price.input / 1e6:.12f}", "completion": f"{price.output / 1e6:.12f}"} if price else None
-    return {"id": name, "object": "model", "created": 0, "owned_by": "rsql", **({"pricing": told} if told else {})}
+def _model(name: str, price: Price | None, told: ModelSettings | None) -> dict[str, object]:
+    """A model in OpenAI's form, with its price, dollars for one token, and what it takes, as OpenRouter writes them.
+
+    Neither is there where it is not known.
+    """
+    row: dict[str, object] = {"id": name, "object": "model", "created": 0, "owned_by": "rsql"}
+    if price is not None:
+        row["pricing"] = {"prompt": f"{price.input / 1e6:.12f}", "completion": f"{price.output / 1e6:.12f}"}
+    if told is not None:
+        row["architecture"] = {"input_modalities": ["text", "image"] if told.pictures else ["text"]}
+    return row
 
 
 def _ends_early(error: BaseException) -> bool:

@@ -330,6 +330,17 @@ class LLMClient:
         """Names of the models this caller may use."""
         return [str(model["id"]) for model in self.get("v1/models", timeout=10.0).get("data", [])]
 
+    def pictures(self) -> dict[str, bool]:
+        """Whether a model takes pictures, for those of which it is told; ``default`` is where none is named."""
+        listed = self.get("v1/models", timeout=10.0)
+        try:
+            described = [each for each in listed["data"] if each.get("architecture")]
+            told = {str(each["id"]): "image" in each["architecture"]["input_modalities"] for each in described}
+            default = listed.get("default")
+        except (AttributeError, KeyError, TypeError):
+            return {}
+        return told | ({"default": told[default]} if default in told else {})
+
     def prices(self, model: str | None) -> tuple[float, float] | None:
         """US dollars for a token that a model reads and for one that it writes; None where no price is told.
 

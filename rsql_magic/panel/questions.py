@@ -21,6 +21,7 @@ from rsql_magic.panel.attachments import Attachments
 from rsql_magic.panel.messages import SlashCommand
 from rsql_magic.panel.starters import starters
 from rsql_magic.panel.threads import MessagePair, new_id
+from rsql_magic.panel.uploads import refuse_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,6 +153,8 @@ class Questions:
         command = messages.read("/explain" if message.about else asked, has_error=has_error)
         pair = MessagePair(asked, task=command.action, requested_model=message.model, about=message.about)
         pair.pictures = pictures
+        if pictures and command.action in {"ask", "sql_ai"}:  # what is refused here stays in the box
+            refuse_pictures(self._assistant, thread.chat, message.model, is_sql=command.action == "sql_ai")
         if command.action == "sql_ai":
             pair.topic = connection_and_text(command.text, self._assistant, snapshot)[1]
         return AnswerTask(panel, thread, pair, command, self._progress(thread, pair), replaces)

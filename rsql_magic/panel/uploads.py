@@ -10,13 +10,14 @@ import binascii
 import errno
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import LEVELS
-from rsql_magic.errors import BadInput
+from rsql_magic.errors import BadInput, GatewayError
 from rsql_magic.panel.attachments import READERS, reading
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ LARGEST = 100 << 20  # bytes of a table
 _ROOM = 5 << 20  # bytes of all pictures of a question: a message to the kernel has 10 MB
 _MOST_PICTURES = 4  # of a question
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp"}
+_MOST_NAMED = 3  # models that take pictures
 _LONGEST_NAME = 80  # characters
 
 
@@ -97,7 +99,7 @@ class Uploads:
             raise BadInput(f"A piece of {file} did not arrive.", hint="Drop it again.") from None
         except OSError as error:
             self.drop(file)
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
                 raise _full(file) from None
             reason = f"{file} cannot be written: {error.strerror or error}."
             raise BadInput(reason, hint="Is the notebook's folder yours to write in?") from None
@@ -206,6 +208,15 @@ def refuse_pictures(assistant: Assistant, chat: Chat, model: str, *, is_sql: boo
     if level == LEVELS[0]:
         hint = "Leave them out: nothing in a picture can be kept back."
         raise BadInput(f"At the privacy level {level} no pictures are sent.", hint=hint)
-    if chat.is_offline(assistant.settings.resolve(model or None)):
+    wanted = assistant.settings.resolve(model or None)
+    if chat.is_offline(wanted):
         hint = "Choose another one below the box, or leave the pictures out."
         raise BadInput("The model that would answer by fixed rules sees no pictures.", hint=hint)
+    known: dict[str, bool] = {}
+    with suppress(GatewayError):  # what is not known is tried
+        known = assistant.locator.gateway.pictures()
+    if known.get(wanted or "default") is False:
+        seeing = [name for name, sees in known.items() if sees and name != "default"]
+        others = " or ".join(seeing[:_MOST_NAMED]) or "another one"
+        hint = f"Choose {others} below the box, or leave the pictures out."
+        raise BadInput(f"The model {wanted or 'that answers here'} takes no pictures.", hint=hint)

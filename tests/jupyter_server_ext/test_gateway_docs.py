@@ -27,6 +27,7 @@ TABLES = (
     settings.StorageSettings,
     settings.PriceSettings,
     settings.ModelPrice,
+    settings.ModelSettings,
     settings.CacheSettings,
     settings.ServerSettings,
     settings.HubSettings,

@@ -9,7 +9,7 @@ import socket
 import httpx
 import pytest
 
-from jupyter_server_ext.config import CallerLimits, Settings, TenantSettings
+from jupyter_server_ext.config import CallerLimits, ModelSettings, Settings, TenantSettings, effective
 from jupyter_server_ext.errors import UpstreamFailed
 from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.messages import Waiting
@@ -84,6 +84,19 @@ async def test_a_tenant_without_the_default_model_gets_its_own_first(served):
     assert request.model == "gpt"
     assert [model["id"] for model in models["data"]] == ["gpt"]
     assert (status["models"], status["default_model"]) == (["gpt"], "gpt")
+
+
+async def test_models_tell_whether_they_take_pictures_where_that_is_configured(served):
+    settings = Settings(models=(("llama", ModelSettings(pictures=False)), ("gpt", ModelSettings(pictures=True))))
+    async with served(settings) as gateway:
+        for path in ("v1/models/llama", "v1/models/gpt"):
+            row = (await gateway.get(path)).json()
+            assert row in (await gateway.get("v1/models")).json()["data"]
+            assert ("image" in row["architecture"]["input_modalities"]) == path.endswith("gpt")
+    async with served() as gateway:
+        assert all("architecture" not in row for row in (await gateway.get("v1/models")).json()["data"])
+    shown = {row.name: row.value for row in effective(settings)}
+    assert (shown["models.llama.pictures"], shown["models.gpt.pictures"]) == (False, True)
 
 
 async def test_a_stream_shows_waiting_and_passes_events_on_as_they_come(served, limit_headers):

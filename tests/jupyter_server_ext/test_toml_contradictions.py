@@ -51,6 +51,7 @@ CONTRADICTIONS = {
     ),
     "no request at once": ('[[keys]]\nprovider = "groq"\nkey = "q1"\nconcurrency = 0 <<\n', "serves nothing"),
     "a fallback to itself": ('[fallbacks]\n"m" = ["m"] <<\n', "itself"),
+    "nothing said of a model": ('[models."m"] <<\n', "pictures"),
     "keys that last too long": ("[virtual_keys]\nmost_days = 5\ndefault_days = 9 <<\n", "most_days"),
     "a name with a line end": ('[[api_keys]]\nname = "a\\nb" <<\nkey = "k1"\n', "control characters"),
     "a name that is too long": (f'[[api_keys]]\nname = "{"a" * 300}" <<\nkey = "k1"\n', "255"),

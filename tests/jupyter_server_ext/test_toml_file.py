@@ -14,7 +14,7 @@ from jupyter_server_ext.config import (
     Settings,
     load_settings,
 )
-from jupyter_server_ext.config.settings import ModelPrice
+from jupyter_server_ext.config.settings import ModelPrice, ModelSettings
 from jupyter_server_ext.config.toml_file import read_settings
 from jupyter_server_ext.config.toml_values import line_numbers
 from jupyter_server_ext.errors import ConfigError
@@ -65,6 +65,9 @@ requests_per_day = 2000
 [fallbacks]
 "llama-3.3-70b" = ["llama-3.1-8b"]
 
+[models."llama-3.3-70b"]
+pictures = false
+
 [storage]
 state = "memory://"
 
@@ -108,6 +111,7 @@ def test_the_sample_of_the_documentation_is_read_whole():
     assert (tenant.name, tenant.weight, tenant.privacy_floor) == ("stats101", 1.5, "stats")
     assert tenant.limits.requests_per_day == 2000
     assert settings.fallbacks == (("llama-3.3-70b", ("llama-3.1-8b",)),)
+    assert settings.models == (("llama-3.3-70b", ModelSettings(pictures=False)),)
     assert settings.server.max_body_mb == 2.0
 
 

@@ -411,6 +411,17 @@ def test_the_default_model_is_marked(ip, gateway, capsys):
     assert "qwen          default" in capsys.readouterr().out
 
 
+def test_models_that_take_pictures_are_told_where_that_is_known(ip, gateway, capsys):
+    ip.run("%rsql models")
+    assert "pictures" not in capsys.readouterr().out
+    told = {"architecture": {"input_modalities": ["text"]}}
+    gateway.paths["v1/models"] = {"data": [{"id": "llama", **told}, {"id": "qwen"}], "default": "llama"}
+    ip.run("%rsql models")
+    out = capsys.readouterr().out
+    assert "pictures" in out
+    assert any(line.startswith("llama") and line.endswith("no") for line in map(str.strip, out.splitlines()))
+
+
 def test_a_key_of_a_kernels_own_gateway_ends_with_it(ip, assistant, gateway, capsys):
     gateway.paths["keys"] = {"id": "ab12", "name": "ci", "expires": "2027-01-01T00:00:00+00:00", "key": "rsql_secret"}
     ip.run("%rsql keys new ci")

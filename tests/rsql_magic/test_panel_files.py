@@ -294,6 +294,40 @@ class TestPictures:
         assert told["message"] == "The model that would answer by fixed rules sees no pictures."
         assert gateway.requests == []
 
+    def test_a_model_that_takes_none_is_said_before_anything_is_sent(self, talk, gateway):
+        def row(name, *takes):
+            return {"id": name, **({"architecture": {"input_modalities": takes}} if takes else {})}
+
+        rows = [row("llama", "text"), row("qwen-vl", "text", "image"), row("gpt", "image"), row("new")]
+        gateway.paths["v1/models"] = {"data": rows, "default": "llama"}
+        for model, name in (("llama", "llama"), ("", "that answers here")):
+            for what in ("ask", "preview"):
+                told = talk.do(what, thread=talk.thread, text="What?", pictures=[RED], model=model)["error"]
+                assert told["message"] == f"The model {name} takes no pictures."
+                assert told["hint"] == "Choose qwen-vl or gpt below the box, or leave the pictures out."
+        assert (gateway.requests, talk.exchanges()) == ([], []), "what was typed stays in the box"
+        for number, model in enumerate(("qwen-vl", "new"), 1):  # of the second nothing is known
+            gateway.replies = ["Red."]
+            assert talk.ask("What?", pictures=[RED], model=model)["state"] == "done"
+            assert len(gateway.requests) == number
+        gateway.replies = ["Words."]
+        assert talk.ask("What?", model="llama")["state"] == "done"
+
+    @pytest.mark.parametrize(
+        "listed",
+        [
+            [],
+            {"data": 7},
+            {"data": [7]},
+            {"data": [{"architecture": 7, "id": 1}]},
+            {"data": [{"architecture": {"input_modalities": None}, "id": "llama"}]},
+        ],
+    )
+    def test_a_list_of_another_form_says_nothing(self, talk, gateway, listed):
+        gateway.paths["v1/models"] = listed
+        gateway.replies = ["Red."]
+        assert talk.ask("What?", pictures=[RED], model="llama")["state"] == "done"
+
     def test_a_model_that_sees_none_is_said(self, talk, gateway):
         import httpx
 

@@ -75,6 +75,7 @@ class ModelRow(TypedDict):
     created: int
     owned_by: str
     pricing: NotRequired[Object]
+    architecture: NotRequired[Object]
 
 
 class ModelsReply(TypedDict):
