@@ -129,10 +129,11 @@ def con(ip, tmp_path):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """What is to be kept is written without gathering more."""
+    """What is to be kept is written without gathering more, and its end waits for a busy machine that draws a chart."""
     from rsql_magic.panel.kept import writing
 
     monkeypatch.setattr(writing, "_GATHER", 0.01)
+    monkeypatch.setattr(writing, "_AT_END", 60.0)
 
 
 @pytest.fixture

@@ -1,16 +1,15 @@
-"""Conversations last: over kernels, beside other kernels, on a full disk, and unreadable without their key."""
+"""Conversations last: over kernels, beside other kernels, and unreadable without their key."""
 
 from __future__ import annotations
 
 import os
 import random
-import resource
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
-import time
+import threading
 
 import duckdb
 import pytest
@@ -18,11 +17,10 @@ from many_cases import check_each
 
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import Origin, Turn, Usage
-from rsql_magic.notebook import loaded
 from rsql_magic.panel import FailedCell, notebook_path
 from rsql_magic.panel.kept import records, sealing, store, writing
+from rsql_magic.panel.kept.artifacts import NewArtifact
 from rsql_magic.panel.kept.sealing import Seal, SealBroken
-from rsql_magic.panel.kept.search import Rest, search
 from rsql_magic.panel.kept.store import ConversationStore, Head, NewPair
 from rsql_magic.panel.threads import MessagePair
 
@@ -72,6 +70,39 @@ def test_a_new_kernel_shows_at_once_what_was_said_with_its_table_and_goes_on(ker
     second.ask("How many shops is that?", thread=again["thread"])
     assert "Why is that?" in str(gateway.requests[-1]["messages"])  # the model reads the earlier turns again
     con.close()
+
+
+def test_what_is_said_while_a_file_is_made_is_kept_though_the_kernel_ends_before(kernels, gateway, monkeypatch):
+    monkeypatch.setattr(writing, "_AT_END", 0.05)
+    first = kernels()
+    gateway.replies = ["one", "two"]
+    names = [first.do("new")["thread"] for _ in range(2)]
+    for name in names:
+        first.ask("Draw it", thread=name)
+    keeper, threads = first.panel.threads.keeper, [first.panel.threads.find(name) for name in names]
+    assert keeper.flush()
+    making, made = threading.Event(), threading.Event()
+
+    def drawn():
+        making.set()
+        made.wait(60)
+        return b""
+
+    def rate(thread, rating, made=tuple):
+        thread.pairs[0].rating = rating
+        keeper.changed(thread, thread.pairs[0], made=made)
+
+    # The file is taken up with what else was said by then, and more is said while it is made.
+    with keeper._there:
+        rate(threads[0], "down", lambda: [NewArtifact("a1", "p1", "picture", "it.png", "image/png", drawn)])
+        rate(threads[1], "up")
+    assert making.wait(60)
+    rate(threads[0], "up")
+    end(first)
+    made.set()
+    second = kernels()
+    for thread in threads:
+        assert [pair["rating"] for pair in hello(second, thread.id)["exchanges"]] == ["up"]
 
 
 def test_an_error_that_was_explained_is_asked_about_again_after_a_restart(kernels, gateway):
@@ -170,8 +201,6 @@ def test_an_answer_of_another_kernel_is_complete_once_it_is(kernels, monkeypatch
 
 
 def test_many_threads_and_stores_write_at_once(tmp_path):
-    import threading
-
     folder = tmp_path / "kept"
 
     def write(who):
@@ -291,57 +320,6 @@ def test_sealed_texts_cannot_be_damaged_or_moved():
                 seal.open(wrong, about)
 
     check_each(holds, ((n,) for n in range(40)))
-
-
-def test_a_full_disk_is_said_and_the_panel_goes_on(kernels, gateway, monkeypatch):
-    talk = kernels()
-    gateway.replies = ["one", "two"]
-    hello(talk)
-    keeper = talk.panel.threads.keeper
-    keeper.store._writer.execute("PRAGMA max_page_count = 1")
-    monkeypatch.setattr(writing, "_AGAIN", 0.05)
-    assert talk.ask(random.Random(5).randbytes(20_000).hex())["state"] == "done"
-    deadline = time.monotonic() + 5
-    while not keeper.trouble and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert keeper.trouble == "The disk is full: what is said is not kept. Make room; it goes on by itself."
-    assert hello(talk)["trouble"] == keeper.trouble
-    assert any(told.get("trouble") for told in talk.views.told if told.get("push") == "threads")
-    assert talk.ask("second")["state"] == "done"
-    keeper.store._writer.execute("PRAGMA max_page_count = 1000000")  # somebody made room
-    assert keeper.flush(10)
-    assert keeper.trouble == ""
-    assert len(hello(kernels())["exchanges"]) == 2
-
-
-def test_files_that_may_not_grow_are_no_reason_to_move_the_database_away(tmp_path):
-    """What a quota of a home folder is to SQLite: a write that fails, and no word of a full disk."""
-    store = ConversationStore(tmp_path)
-    notebook, before = store.notebook("~/a.ipynb"), resource.getrlimit(resource.RLIMIT_FSIZE)
-    pairs = [NewPair("p1", random.Random(5).randbytes(100_000))]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    try:
-        with pytest.raises(BadInput, match="your share of it, is full") as told:
-            store.write(notebook, Head("c1", "", "Delays"), pairs)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert told.value.hint == "Make room; it goes on by itself."
-    store.write(notebook, Head("c1", "", "Delays"), pairs)
-    store.close()
-
-
-@pytest.mark.parametrize("what", ["a file in the way", "no database"])
-def test_a_folder_that_cannot_be_used_is_said_and_the_panel_goes_on(kernels, gateway, tmp_path, what):
-    folder = tmp_path / "odd"
-    if what == "a file in the way":
-        folder.write_text("x")
-    else:
-        folder.mkdir()
-        (folder / "conversations.db").write_text("this is no database" * 100)
-    talk = kernels(folder=folder)
-    gateway.replies = ["fine"]
-    assert hello(talk)["trouble"].startswith("Conversations cannot be kept")
-    assert talk.ask("Does it work?")["answer"].strip() == "fine"
 
 
 def test_batch_runs_and_those_who_do_not_want_it_keep_nothing(kernels, gateway, tmp_path):
@@ -539,123 +517,3 @@ def test_a_turn_about_a_connection_is_told_to_one_of_its_name_only(kernels):
     assert Turn("q", "a", connection="con").fits("con\x0099")
     assert not Turn("q", "a", connection="con").fits("other\x0099")
     assert not Turn("q", "a", connection="con\x001234").fits("con\x0099")
-
-
-def test_words_are_found_wherever_they_stand(kernels, gateway):
-    first = kernels()
-    gateway.replies = ['He said "Größe\\Breite" and\nleft.', "Nothing."]
-    first.ask("What about RAIN?")
-    other = first.do("new")["thread"]
-    first.ask("Another", thread=other)
-    first.do("rename", thread=other, title="Snow and ice")
-    first.panel.threads.keeper.flush()
-    for words, titles in {
-        "rain": ["Notebook"],
-        'größe\\breite"': ["Notebook"],
-        "what left": ["Notebook"],
-        "snow ICE": ["Snow and ice"],
-        "question": [],  # a word of the form, not of the text
-        "nowhere": [],
-    }.items():
-        found = first.do("kept", words=words)
-        assert [row["title"] for row in found["here"]] == titles, words
-        assert found["whole"]
-    assert "…" not in first.do("kept", words="rain")["here"][0]["text"]
-    assert "characters" in first.do("kept", words="x" * 300)["error"]["message"]
-
-
-def test_a_search_that_takes_long_ends_and_says_so(tmp_path):
-    kept = ConversationStore(tmp_path)
-    number = kept.notebook("~/a.ipynb")
-    for n in range(10):
-        kept.write(number, Head(f"c{n}", "", f"title {n}"), [NewPair(f"p{n}", b'{"question": "word"}')])
-    ticks = iter(range(100))
-    found = search(kept, "word", seconds=3, clock=lambda: next(ticks))
-    assert not found.whole
-    assert 1 <= len(found.hits) < 10
-    kept.close()
-
-
-def test_a_search_goes_on_where_it_ended_and_misses_nothing(tmp_path):
-    """However long each go is, and though conversations are changed and begun between two."""
-    dice = random.Random(3)
-    kept = ConversationStore(tmp_path)
-    number = kept.notebook("~/a.ipynb")
-    times = iter(range(1, 10_000))
-
-    def written(name, text):
-        kept.write(number, Head(name, "", f"title {name}"), [NewPair(f"p{next(times)}", b'{"question": "%s"}' % text)])
-
-    for n in range(40):
-        written(f"c{n}", b"word" if n % 3 else b"other")
-    wanted, seen, further = {f"c{n}" for n in range(40) if n % 3}, set(), None
-    for go in range(200):
-        ticks, last = iter(range(1000)), dice.randrange(1, 5)
-        found = search(kept, "word", further=further, seconds=last, clock=lambda ticks=ticks: next(ticks))
-        seen |= {head.id for head, _, _ in found.hits}
-        if (further := found.rest and Rest.read(found.rest.as_list())) is None:
-            break
-        if go < 5:
-            old = f"c{dice.randrange(40)}"
-            written(old, b"word")  # it is the first now, whether it was looked at or not
-            written(f"new{go}", b"word")
-            wanted |= {old, f"new{go}"}
-    assert further is None
-    assert seen == wanted
-    kept.close()
-
-
-@pytest.mark.parametrize("given", [1, [1], ["a", "b", "c"], {"place": 1}])
-def test_where_to_search_further_is_understood_or_refused(given):
-    with pytest.raises(BadInput, match="Search anew"):
-        Rest.read(given)
-
-
-@pytest.fixture
-def typed(ip, gateway, monkeypatch, tmp_path, capsys):
-    """A notebook's cells, whose conversations are kept; gives what a cell says."""
-    monkeypatch.setenv("RSQL_CONVERSATIONS", "on")
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "delays.ipynb"))
-
-    def run(cell):
-        capsys.readouterr()
-        ip.run(cell)
-        return capsys.readouterr().out
-
-    yield run
-    loaded(ip).conversations.close()
-
-
-def test_the_commands_list_search_open_export_and_delete(typed, ip, gateway, tmp_path):
-    assert "no conversations" in typed("%rsql history list")
-    gateway.replies = ["Because of the *rain*.", "Another."]
-    typed("%ask Why are flights late?")
-    assert "Why are flights late?" in typed("%rsql history")
-    listed = typed("%rsql history list")
-    assert "Notebook" in listed
-    assert "delays.ipynb" in listed
-    assert "the *rain*" in typed("%rsql history search RAIN")
-    assert typed("%rsql history search snow").startswith("Nothing was found")
-    conversations = loaded(ip).conversations
-    name = conversations.find(conversations.current).id
-    assert "> Why are flights late?" in typed(f"%rsql history open {name[:5]}")
-    typed(f"%rsql history export {name} {tmp_path}/out.md")
-    assert "> Why are flights late?" in (tmp_path / "out.md").read_text()
-    typed(f"%rsql history export {name} {tmp_path}/out.json")
-    assert '"Why are flights late?"' in (tmp_path / "out.json").read_text()
-    for wrong, says in {
-        f"export {name} {tmp_path}/out.md": "there already",
-        f"export {name}": "needs ID FILE",
-        f"rename {name} x": "keeps its name",
-        "open nothing": "no conversation nothing",
-        "delete": "needs ID",
-        "nonsense": "does not know",
-    }.items():
-        with pytest.raises(BadInput, match=says):
-            typed(f"%rsql history {wrong}")
-    assert typed("%rsql reset") == "Forgot 1 turn.\n"
-    assert "no conversations" in typed("%rsql history list")
-    typed("%ask Another?")
-    assert typed("%rsql history forget") == "Deleted 1 conversation of all notebooks.\n"
-    assert "no conversations" in typed("%rsql history list")

@@ -44,7 +44,7 @@ class ThreadReader:
             records, earlier = keeper.store.page(keeper.id_of(thread))
         except BadInput as error:
             keeper.trouble = str(error)
-            if not thread.pairs and not thread.shared:
+            if not (thread.is_read or thread.pairs or thread.shared):
                 raise
             return []
         if thread.is_read:

@@ -58,10 +58,14 @@ class Seal:
             made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             return cls(_read_key(path))
-        with os.fdopen(made, "wb") as file:
-            file.write(key := secrets.token_bytes(_KEY))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(made, "wb") as file:
+                file.write(key := secrets.token_bytes(_KEY))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            path.unlink()  # a full disk; a file without a key would be taken for a key that is lost
+            raise
         return cls(key)
 
     def seal(self, text: bytes, about: str) -> bytes:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sqlite3
@@ -28,6 +29,9 @@ FILE = "conversations.db"
 _DAY = 86_400.0
 _BUSY = 5.0  # seconds to wait for another kernel that writes
 _PAGE, _PAGE_BYTES = 200, 6_000_000  # pairs, and bytes of them, that are read at once
+_NO_ROOM = "The disk, or your share of it, is full: what is said is not kept."
+# What SQLite says where a file may not grow, as with a quota: of the database, its log, and their shared memory.
+_MAY_NOT_GROW = {f"SQLITE_IOERR_{what}" for what in ("WRITE", "TRUNCATE", "SHMOPEN", "SHMSIZE", "SHMMAP")}
 _MAKE_ROOM = "Make room; it goes on by itself."
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS notebook (id INTEGER PRIMARY KEY AUTOINCREMENT, mark BLOB UNIQUE, head BLOB);
@@ -377,19 +381,15 @@ def _told(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         word = str(error)
         if "full" in word:
-            raise BadInput(
-                "The disk is full: what is said is not kept.", hint="Make room; it goes on by itself."
-            ) from None
-        if (
-            getattr(error, "sqlite_errorname", "") == "SQLITE_IOERR_WRITE"
-        ):  # as with a quota; SQLite knows no other name
-            reason = "The disk, or your share of it, is full: what is said is not kept."
-            raise BadInput(reason, hint="Make room; it goes on by itself.") from None
+            raise BadInput("The disk is full: what is said is not kept.", hint=_MAKE_ROOM) from None
+        if getattr(error, "sqlite_errorname", "") in _MAY_NOT_GROW:
+            raise BadInput(_NO_ROOM, hint=_MAKE_ROOM) from None
         if "locked" in word or "busy" in word:
             raise BadInput("Another kernel is writing conversations for long.", hint="Try again.") from None
         hint = f"Look at {path}, or move it away to begin anew."
         raise BadInput(f"Conversations cannot be kept ({word}).", hint=hint) from None
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise BadInput(_NO_ROOM, hint=_MAKE_ROOM) from None
         reason = f"Conversations cannot be kept ({error.strerror or error})."
-        hint = _MAKE_ROOM if error.errno == 28 else f"See that {path.parent} can be written."
-        raise BadInput(reason, hint=hint) from None
+        raise BadInput(reason, hint=f"See that {path.parent} can be written.") from None

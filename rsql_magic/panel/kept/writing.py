@@ -208,7 +208,8 @@ class Keeper:
     def close(self) -> None:
         """Write what is left, and close the file."""
         if self._thread is not None and not self._closed:
-            self.flush(_IN_TROUBLE if self.trouble else _AT_END)
+            if not self.flush(_IN_TROUBLE if self.trouble else _AT_END) and not self.trouble:
+                self._leave_files()
             for end in self.ending:
                 end()
         with self._there:
@@ -221,6 +222,14 @@ class Keeper:
             if self._store is not None and not self._is_writing:
                 self._store.close()
                 self._store = None
+
+    # Write what was said while the thread still makes a file, which may take longer than the end of a kernel can wait.
+    def _leave_files(self) -> None:
+        with self._there:
+            left, self._waiting = self._waiting, {}
+        for each in left.values():
+            each.made = []
+        self._written(left)
 
     def _run(self) -> None:
         while True:
@@ -244,6 +253,14 @@ class Keeper:
                 if failed:  # also where somebody waits for the end
                     self._there.wait_for(lambda: self._closed, 0.05)
 
+    def _write_files(self, changes: _Changes) -> None:
+        conversation = self.id_of(changes.thread)
+        while changes.made:
+            self._put(conversation, changes.made[0])
+            del changes.made[0]
+        for told in self.wrote:
+            told(conversation)
+
     def _put(self, conversation: str, new: NewArtifact) -> None:
         try:
             refused = self.artifacts.put(conversation, new, int(self._settings.artifact_mb * 1e6))
@@ -253,23 +270,22 @@ class Keeper:
             refused = f"{new.name} could not be made ({type(error).__name__}: {error})"
         self.refused = f"A file is not kept: {refused}." if refused else self.refused
 
-    # Write changes; gives those that could not be.
+    def _write_pairs(self, changes: _Changes) -> None:
+        thread, notebook = changes.thread, self.notebook
+        pairs = [NewPair(pair.id, written(pair), pair.state == "running") for pair in changes.pairs.values()]
+        head = Head(self.id_of(thread), "", thread.name, thread.shared)
+        self.store.write(thread.notebook or notebook, head, pairs, tuple(changes.gone))
+        changes.pairs, changes.gone = {}, {}
+
+    # Write changes, the files after all that was said, as they may be slow to make; gives those that could not be.
     def _written(self, changes: dict[str, _Changes]) -> dict[str, _Changes]:
         left, trouble = dict(changes), ""
         try:
-            notebook = self.notebook
+            for each in changes.values():
+                self._write_pairs(each)
             for name, each in changes.items():
-                pairs = [NewPair(pair.id, written(pair), pair.state == "running") for pair in each.pairs.values()]
-                thread = each.thread
-                head = Head(self.id_of(thread), "", thread.name, thread.shared)
-                self.store.write(thread.notebook or notebook, head, pairs, tuple(each.gone))
-                each.pairs, each.gone = {}, {}
-                while each.made:
-                    self._put(head.id, each.made[0])
-                    del each.made[0]
+                self._write_files(each)
                 del left[name]
-                for told in self.wrote:
-                    told(head.id)
         except NotebookGone:  # in another kernel; what is said from now on is kept anew
             self.forgotten()
             for each in left.values():
