@@ -18,6 +18,7 @@ from rsql_magic.answers.claims import Checked, check_claims
 from rsql_magic.answers.code_checks import bare_code, check_code, check_in_r, respelled, unknown_in_python
 from rsql_magic.answers.files_read import use_loaded
 from rsql_magic.answers.looks import tools_of
+from rsql_magic.answers.missing_names import missing_names
 from rsql_magic.answers.routes import wanted
 from rsql_magic.context import Context, as_cells, gather, python_frames, recently
 from rsql_magic.display import CellOutput, Screen, Showable, as_json, fenced, folded, safe_markdown, usage_line
@@ -346,10 +347,21 @@ class AnswerWriter:
         attached = (fence(piece.kind, piece.name, piece.text) for piece in question.attached)
         # Last of all, where a small model minds it.
         cite = [prompts.render("documents")] if self.library and self.hits else []
-        asked = "\n\n".join([question.text, *attached, *cite])
+        asked = "\n\n".join([question.text, *self._missing, *attached, *cite])
         system = prompts.render("ask", lang=LANGUAGES[question.lang])
         user = prompts.render("question", context="\n\n".join(filter(None, described)), question=asked)
         return self.entry.messages(system, user.strip())
+
+    # The cell that failed is in the question, or the last one.
+    @property
+    def _missing(self) -> list[str]:
+        if not (self.question.about_error and self.question.context):
+            return []
+        codes = [block.code for block in blocks_of(self.question.text)]
+        codes += [cell.source for cell in as_cells(self.snapshot.cells)[-1:]]
+        code, suppressed = codes[0] if codes else "", self.gathered.suppressed
+        found = missing_names(code, self.snapshot.error, self.snapshot.namespace, suppressed)
+        return [f"A check of the names in the cell finds: {' '.join(found)}"] if found else []
 
     def as_values(self) -> dict[str, Any]:
         """The content of the messages as values, for the model of fixed rules."""
