@@ -12,7 +12,7 @@ import threading
 from _thread import start_new_thread
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -211,7 +211,12 @@ class Borrowed(ABC):
 
     @abstractmethod
     def cancel(self) -> None:
-        """Stop the running statement; called from another thread."""
+        """Stop the running statement; called from another thread. It fails where the connection has just ended."""
+
+    def try_to_cancel(self) -> None:
+        """Stop the running statement where that can be done; what is gone, the statement itself tells."""
+        with suppress(Exception):
+            self.cancel()
 
     def run(self, session: Any, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of one of our own statements, inside `reading`."""
@@ -233,7 +238,7 @@ class Borrowed(ABC):
     def reading(self, seconds: float) -> Iterator[Any]:
         """A read-only transaction that is cancelled after so many seconds, and always rolled back."""
         # On Ctrl-C the statement is cancelled first; a driver's error becomes one of ours (`_explained`).
-        with self, Watch(self.cancel, seconds) as watch:
+        with self, Watch(self.try_to_cancel, seconds) as watch:
             self._watch = watch
             try:
                 with self.transaction(self.connection(), seconds) as session:

@@ -101,7 +101,7 @@ class MySQL(SQLAlchemy):
         with super().stream(session, sql, max_rows, query=query) as (names, fetchmany):
             yield names, fetchmany
             if fetchmany(1):
-                self.cancel()
+                self.try_to_cancel()
 
     @override
     def failure(self, error: BaseException, /) -> Failure:

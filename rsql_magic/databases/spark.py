@@ -106,8 +106,7 @@ class Spark(Database):
     def cancel(self) -> None:
         # A classic session finds only the tags of the thread that asks; its context finds those of all.
         context = _context(self._session)
-        with suppress(Exception):  # the session died meanwhile, which the statement itself will tell
-            context.cancelJobsWithTag(self._tag) if context else self._session.interruptTag(self._tag)
+        context.cancelJobsWithTag(self._tag) if context else self._session.interruptTag(self._tag)
 
     @contextmanager
     def _tagged(self, session: Any) -> Iterator[None]:

@@ -188,7 +188,7 @@ class SQLAlchemy(Database):
         except BaseException as error:
             if not isinstance(error, Exception):
                 # After Ctrl-C: stop the statement, and give up a connection that may still be waiting for its reply.
-                self.cancel()
+                self.try_to_cancel()
                 session.invalidate()
             raise
         finally:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -42,9 +42,8 @@ class Trino(SQLAlchemy):
 
     @override
     def cancel(self) -> None:
-        with suppress(Exception):  # the server is gone, which the query itself will tell
-            if self._cursor is not None:
-                self._cursor.cancel()
+        if self._cursor is not None:
+            self._cursor.cancel()
 
     def _refuse_part(self) -> None:
         if self._watch is not None and self._watch.reason:

@@ -369,6 +369,23 @@ def test_interrupt_stops_a_query_from_another_thread(unguarded):
     assert engine.run("SELECT 1 AS one").df["one"].tolist() == [1]
 
 
+@pytest.mark.slow
+def test_a_cancel_that_fails_is_tried_again_and_is_nobodys_error(unguarded, monkeypatch):
+    """As where the connection ends in the moment it is stopped, or the server takes no other one to stop it by."""
+    engine, cancel, failed = unguarded, unguarded._database.cancel, []
+
+    def failing():
+        if not failed:
+            failed.append(True)
+            raise OSError("Unknown thread id: 60")
+        cancel()
+
+    monkeypatch.setattr(engine._database, "cancel", failing)
+    with after(0.3, engine.interrupt), pytest.raises(Stopped):
+        engine.run(FOREVER, timeout=30)
+    assert engine.run("SELECT 1 AS one").df["one"].tolist() == [1]
+
+
 def test_an_interrupt_before_the_query_has_begun_is_not_lost(unguarded, monkeypatch):
     engine = unguarded
     checked = engine._guarded  # what is done with a query before the database has it

@@ -227,7 +227,7 @@ def test_a_file_is_read_from_many_threads_and_free_in_between(tmp_path):
         engine.close()
 
 
-def test_another_programs_hold_on_a_file_is_named(tmp_path):
+def test_another_programs_hold_on_a_file_is_named(tmp_path, programs):
     path = tmp_path / "x.duckdb"
     hold = f"import duckdb; c = duckdb.connect({str(path)!r}); print('open', flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
