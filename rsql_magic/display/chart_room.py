@@ -7,14 +7,14 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from rsql_magic.display.chart_spec import BEGIN, Spec
+from rsql_magic.display.chart_spec import BEGIN, LETTER, Spec
 
 LINE, SMALL_LINE = 44, 52  # characters of a line of the title, and of what is said below it
-_NARROW = 330  # pixels, of a sidebar, that have no room for such lines
-_NARROW_LINE, _NARROW_SMALL_LINE = 22, 28
+# The same in a narrow sidebar, and where there is room for more; and the pixels from which on each way is chosen.
+_LINES = ((22, 28), (LINE, SMALL_LINE), (66, 78), (2 * LINE, 2 * SMALL_LINE))
+_FROM = (330, 540, 720)
 _NEXT_TO = 180  # pixels that a small chart has at least if there are others beside it
 _GAP = 20  # between small charts
-_LETTER = 6.5  # of a label
 # As Vega-Lite's "container", but for an element without a width, in which "container" hangs a browser: one in a hidden
 # tab, or in a page where another chart has brought that style sheet. There the room is guessed from the window, until a
 # view says that it has changed (static/panel/room.js).
@@ -74,17 +74,16 @@ def _labels(axis: Spec | None, rows: list[dict[str, Any]]) -> int:
         return 0
     named = axis["type"] == "nominal"
     longest = max((len(str(row[axis["title"]])) for row in rows), default=0) if named else 5
-    return 30 + int(min(220, _LETTER * longest))
+    return 30 + int(min(220, LETTER * longest))
 
 
-# Both ways to break the title are there, and the room chooses.
+# All ways to break the title are there, and the room chooses.
 def _titled(drawn: Spec) -> Spec:
-    wide = {"text": [], "subtitle": [], **drawn["title"]}
-    narrow = {
-        "text": textwrap.wrap(" ".join(wide["text"]), _NARROW_LINE),
-        "subtitle": textwrap.wrap(" ".join(wide["subtitle"]), _NARROW_SMALL_LINE),
-    }
-    titles = {"name": "titles", "value": [{part: wide[part] for part in narrow}, narrow]}
-    chosen = {part: {"expr": f"titles[title_lines].{part}"} for part in narrow if wide[part]}
-    lines = _followed("title_lines", f"({_ROOM}) < {_NARROW} ? 1 : 0")
-    return {**drawn, "params": [*drawn.get("params", []), titles, lines], "title": {**drawn["title"], **chosen}}
+    words = {part: " ".join(lines) for part in ("text", "subtitle") if (lines := drawn["title"].get(part))}
+    titles = [
+        {part: textwrap.wrap(text, widths[part == "subtitle"]) for part, text in words.items()} for widths in _LINES
+    ]
+    chosen = {part: {"expr": f"titles[title_lines].{part}"} for part in words}
+    lines = _followed("title_lines", " + ".join(f"(({_ROOM}) < {least} ? 0 : 1)" for least in _FROM))
+    params = [*drawn.get("params", []), {"name": "titles", "value": titles}, lines]
+    return {**drawn, "params": params, "title": {**drawn["title"], **chosen}}

@@ -23,6 +23,7 @@ _FEW_NUMBERS = 30  # whole numbers that have a bar each
 _LOUD, _QUIET = "#4c78a8", "#9aa5b1"  # of bars, and of the bar of all others
 _SLICES = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#eeca3b", "#b279a2", "#ff9da6", "#9d755d")
 _SMALL = {"width": 260, "height": 150}  # of each of several small charts, as wide as the narrowest sidebar leaves room
+LETTER = 6.5  # pixels of a label's letter
 RANK = "rank of the slice"  # the column of a pie's rows that has their place in the order
 _MARKS: dict[Kind, str] = {"hist": "bar", "pie": "arc", "box": "boxplot", "heat": "rect"}
 
@@ -78,6 +79,8 @@ def _heat_map(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tup
     across |= {"sort": order} if across["type"] == "nominal" else {}
     if across["type"] == "ordinal" and type_of(frame[chart.x]) == "quantitative":
         across["axis"] = {**across.get("axis", {}), "labelAngle": 0}
+    elif "bin" not in across and not chart.facet:
+        across["axis"] = {**across.get("axis", {}), **_level(frame[chart.x])}
     shade = {**_measure(chart.color, frame), "scale": {"scheme": "viridis"}}
     if not chart.color:
         shade["legend"] = {"labelExpr": "datum.value % 1 ? '' : datum.label", "format": "d"}  # rows are whole
@@ -101,8 +104,15 @@ def _crossed(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tupl
         across |= {"type": "ordinal"}  # one full bar for each month, not a thin one at each number
         across["axis"] = {**across.get("axis", {}), "labelAngle": 0}
     elif across["type"] == "nominal":
-        across |= {"sort": order}
+        across |= {"sort": order} | ({} if chart.facet else {"axis": _level(frame[chart.x])})
     return {"x": across, "y": measure}, {"width": "container", "height": _HEIGHT}
+
+
+# Names below an axis are level where all have room, else upright.
+def _level(names: pd.Series[Any]) -> Spec:
+    fits = f"width > {names.nunique() * (8 + LETTER * max(names.astype(str).str.len(), default=0)):.0f}"
+    ways = {"labelAngle": "0 : 270", "labelAlign": "'center' : 'right'", "labelBaseline": "'top' : 'middle'"}
+    return {name: {"expr": f"{fits} ? {way}"} for name, way in ways.items()}
 
 
 # Whether a number is of so few whole values that each has a place of its own.

@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import json
 import math
+import re
 
 import pandas as pd
 import pytest
@@ -252,9 +253,9 @@ def test_a_title_breaks_as_its_page_has_room():
         choose(ORIGINS), ORIGINS, Facts("how many flights left from each of the airports", total=9, cut=True)
     )
     shown = live(drawn)
-    wide, narrow = next(each["value"] for each in shown["params"] if each["name"] == "titles")
-    assert wide == drawn["title"]
-    assert " ".join(narrow["text"]) == " ".join(wide["text"])
+    narrow, usual, *_, wide = next(each["value"] for each in shown["params"] if each["name"] == "titles")
+    assert usual == drawn["title"]
+    assert " ".join(narrow["text"]) == " ".join(usual["text"]) == wide["text"][0]
     assert max(map(len, narrow["text"])) <= 22
     assert set(shown["title"]["text"]) == {"expr"}
     plain = live(draw(choose(ORIGINS), ORIGINS)[0])
@@ -276,6 +277,20 @@ def test_a_heat_map_has_a_place_for_each_of_few_whole_numbers():
     assert "bin" in encoding["y"]
 
 
+@pytest.mark.parametrize("kind", ["heat", "line"])
+def test_names_below_an_axis_are_level_where_all_have_room(kind):
+    chart = Chart(kind, "origin", "n" if kind == "line" else "shop", "n" if kind == "heat" else "")
+    frame = ORIGINS.assign(shop=["a", "b", "c"])
+    upright = {}
+    for length in (3, 40):
+        drawn, _ = draw(chart, frame.assign(origin=frame["origin"] * (length // 3)))
+        svg = picture(drawn | {"width": 300}, "svg").decode()
+        upright[length] = len(
+            re.findall(r'text-anchor="end" transform="[^"]*rotate\(270\)[^"]*"[^>]*>(?:EWR|JFK|LGA)', svg)
+        )
+    assert upright == {3: 0, 40: 3}
+
+
 def test_the_title_is_the_question_and_the_description_tells_what_is_seen():
     drawn, _ = draw(choose(ORIGINS), ORIGINS, Facts("flights by origin, as bars\x1b[31m"))
     assert drawn["title"] == {"text": ["Flights by origin, as bars"]}
@@ -286,6 +301,21 @@ def test_the_title_is_the_question_and_the_description_tells_what_is_seen():
     assert len(long["title"]["text"]) == 3
     assert long["title"]["text"][-1].endswith("…")
     assert long["title"]["subtitle"] == ["The first 3 of 9 rows"]
+
+
+@pytest.mark.parametrize(
+    ("question", "title"),
+    [
+        ("sales by month, as a bar chart", "Sales by month"),
+        ("Sales by month in a stacked bar chart.", "Sales by month"),
+        ("Sales by month as a heatmap?", "Sales by month"),
+        ("How often was a chart printed with a colour plot on its back?", None),
+        ("Which patients have an order for a chart", None),
+    ],
+)
+def test_the_title_leaves_out_the_form_that_is_seen(question, title):
+    drawn, _ = draw(choose(ORIGINS), ORIGINS, Facts(question))
+    assert " ".join(drawn["title"]["text"]) == (title or question)
 
 
 def test_a_chart_takes_the_colours_of_its_page_and_a_picture_has_its_own():
