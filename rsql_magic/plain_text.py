@@ -44,7 +44,17 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     text = _SEQUENCE.sub("", text.replace("\r\n", "\n"))
-    return _SURROGATE.sub("\ufffd", _CONTROL.sub(_kept, text))
+    return with_whole_characters(_CONTROL.sub(_kept, text))
+
+
+def with_whole_characters(text: str) -> str:
+    r"""Text that can be written as UTF-8: halves of characters (unpaired surrogates) become the replacement sign.
+
+    Example:
+        >>> with_whole_characters("half \ud83d of it")
+        'half � of it'
+    """
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def unlinked(text: str) -> str:

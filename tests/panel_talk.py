@@ -7,9 +7,12 @@ import queue
 import threading
 import time
 
+from ipykernel.jsonutil import json_clean
+from jupyter_client.session import json_packer
+
 
 class Views:
-    """What views would be told; in place of the widget."""
+    """What views would be told; in place of the widget, and as strict as a kernel's comm about what can be sent."""
 
     model_id = "views"
 
@@ -17,6 +20,7 @@ class Views:
         self.told = []
 
     def send(self, content):
+        json_packer(json_clean(content))
         self.told.append(content)
 
     def close(self):
@@ -42,6 +46,17 @@ class Talk:
         if "exchange" not in told:
             return told
         return self.ended(told["exchange"]["id"])
+
+    def reply(self, what, **arguments):
+        """What a view is told that sends a request, whichever thread replies."""
+        begun = len(self.views.told)
+        self.panel.receive({"do": what, "n": "reply", **arguments})
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if (told := next((told for told in self.views.told[begun:] if told.get("n") == "reply"), None)) is not None:
+                return told
+            time.sleep(0.005)
+        raise AssertionError(f"no reply to {what}")
 
     def ended(self, number):
         deadline = time.monotonic() + 10

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -28,7 +29,7 @@ from rsql_magic.panel.kept.making import of_outputs
 from rsql_magic.panel.questions import Message, Questions
 from rsql_magic.panel.sharing_requests import SharingRequests
 from rsql_magic.panel.suggestions import Suggestions
-from rsql_magic.plain_text import printable
+from rsql_magic.plain_text import printable, with_whole_characters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -189,9 +190,17 @@ class ChatPanel:
         if not known(name := message.get("do")):
             return
         if name in SLOW:
-            self._slow.submit(lambda: self.send(self.answer(message)))
+            self._slow.submit(self._reply, message)
         else:
-            self.send(self.answer(message))
+            self._reply(message)
+
+    def _reply(self, message: dict[str, Any]) -> None:
+        reply = self.answer(message)
+        try:
+            self.send(reply)
+        except Exception as error:  # noqa: BLE001 - a view that gets no reply waits for ever
+            reason = f"The panel's reply cannot be sent ({type(error).__name__})."
+            self.send({"error": {"message": reason, "hint": "Try again."}, "n": message.get("n")})
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
         """Carry out ``{"do": NAME, "n": ID, …arguments}``; the reply has ``n`` and, where it failed, ``error``."""
@@ -212,8 +221,12 @@ class ChatPanel:
 
     def send(self, content: Mapping[str, Any]) -> None:
         """Send a message to all views."""
-        if self._widget is not None:
+        if self._widget is None:
+            return
+        try:
             self._widget.send(dict(content))
+        except UnicodeEncodeError:  # half of a character, which programs print and models write
+            self._widget.send(json.loads(with_whole_characters(json.dumps(content, ensure_ascii=False))))
 
     # A change of a question and its answer, for all views.
     def _told(self, thread: Thread, pair: MessagePair, kind: str, more: Mapping[str, Any]) -> None:

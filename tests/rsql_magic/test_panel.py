@@ -621,6 +621,38 @@ def test_odd_messages_of_a_view_are_refused_not_raised(talk):
         assert not known(name)
 
 
+def test_a_reply_that_cannot_be_sent_is_told_as_an_error(talk, monkeypatch):
+    names = [(part, name) for part in _REQUESTS for name in vars(part) if known(name)]
+    assert len(names) > 40
+    for part, name in names:
+        monkeypatch.setattr(part, name, lambda self, **_: {"odd": object()})
+        told = talk.reply(name)
+        assert told["error"]["message"] == "The panel's reply cannot be sent (ValueError)."
+
+
+HALF = "\\ud83d"  # of a character, as an escape in code and JSON
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"print('{HALF} of it')",
+        f"raise ValueError('{HALF} of it')",
+        f"from IPython.display import HTML\nHTML('{HALF} of it')",
+    ],
+    ids=["printed", "error", "html"],
+)
+def test_output_with_half_a_character_is_shown(talk, code):
+    (output,) = talk.reply("run", code=code, language="python")["outputs"]
+    assert "\ufffd of it" in output.get("text", output.get("html"))
+
+
+def test_a_question_with_half_a_character_is_answered(talk, gateway):
+    gateway.replies = ["A sign."]
+    told = talk.ask("What is \ud83d?")
+    assert (told["state"], told["question"]) == ("done", "What is \ufffd?")
+
+
 def test_formulas_and_colours(talk):
     told = talk.do("formulas", tex=[[r"\frac{1}{n}", True], [r"\frac{", False]])["mathml"]
     assert told[0].startswith("<math")
