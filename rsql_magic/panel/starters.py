@@ -24,6 +24,8 @@ _NUMBERS_OF_R = frozenset({"numeric", "integer", "double"})
 _WORDS_OF_R = frozenset({"character", "factor", "ordered"})
 _MOST = 3
 _COUNTED = re.compile(r"(?i)^(year|month|week|day|hour|minute|quarter)$|(^|_)id$")  # numbers that name things
+# Words of which every row has its own: a count by them is 1 everywhere.
+_OWN = re.compile(r"(?i)(^|_)(name|title|description|comment|notes?|text|email|phone|address|url|uuid|id)$")
 
 _SMALL_WORDS = frozenset("a an and as at by for from in is of on or per than the to with".split())  # noqa: SIM905
 
@@ -40,13 +42,17 @@ def starters(
         >>> starters(NotebookSnapshot(cells=["", "x = 1"], error="NameError: y"), None)
         ['/explain', 'What does this notebook do so far?', 'Describe what this notebook holds']
     """
-    frames = sorted(name for name, value in snapshot.namespace.items() if not name.startswith("_") and is_frame(value))
-    about_frames = iter([text for name in frames for text in _of_frame(f"@{name}", _kinds(snapshot.namespace[name]))])
+    named = {name: _kinds(value) for name, value in snapshot.namespace.items() if name[:1] != "_" and is_frame(value)}
+    # What was read has more columns than what was reckoned from it, and more can be asked of it; so with tables below.
+    frames = sorted(named, key=lambda name: (-len(named[name]), name))
+    about_frames = iter([text for name in frames for text in _of_frame(f"@{name}", named[name])])
     in_r = {
         f"@r:{each.name}": _kinds_in_r(each) for each in of_r if each.name not in frames and is_mentioned(each.name)
     }
     about_r = iter([text for mention, kinds in in_r.items() for text in _of_frame(mention, kinds)])
-    tables = [table for table in catalog or () if table.name not in frames]
+    tables = sorted(
+        (table for table in catalog or () if table.name not in frames), key=lambda table: -len(table.columns)
+    )
     query = f"/sql {connection}".rstrip()
     about_tables = iter([f"{query} {text}" for table in tables for text in _of_table(table)])
     offers = ["/explain"] if snapshot.error is not None else []
@@ -96,7 +102,9 @@ def _of_table(table: Table) -> Iterator[str]:
         (
             column.name
             for column in plain
-            if column.name not in table.primary_key and any(kind in column.type.lower() for kind in _TEXT)
+            if column.name not in table.primary_key
+            and not _OWN.search(column.name)
+            and any(kind in column.type.lower() for kind in _TEXT)
         ),
         "",
     )

@@ -20,6 +20,8 @@ from rsql_magic.sql import Catalog, Column, Table
 SALES = pd.DataFrame({"month": [1], "shop_id": [1], "region": ["N"], "amount": [1], "a b": ["x"]})
 ORDERS = Table("orders", columns=(Column("code", "VARCHAR"), Column("status", "VARCHAR")), primary_key=("code",))
 PLAIN = Table("plain", columns=(Column("id", "INTEGER"),))
+SHOPS = Table("shops", columns=(Column("code", "VARCHAR"), Column("full_name", "VARCHAR")), primary_key=("code",))
+VISITS = Table("visits", columns=(Column("at", "DATE"), Column("shop", "VARCHAR"), Column("note", "VARCHAR")))
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,15 @@ PLAIN = Table("plain", columns=(Column("id", "INTEGER"),))
             ],
         ),
         (
+            NotebookSnapshot({"by_region": SALES[["region", "amount"]], "sales": SALES}),
+            (),
+            [
+                "Describe @sales. Which columns have missing values?",
+                "What is the mean of amount in @sales by region?",
+                "Describe @by_region. Which columns have missing values?",
+            ],
+        ),
+        (
             NotebookSnapshot({"sales": SALES}, [], "ValueError: x"),
             (ORDERS,),
             [
@@ -52,8 +63,17 @@ PLAIN = Table("plain", columns=(Column("id", "INTEGER"),))
             NotebookSnapshot(),
             (PLAIN, ORDERS),
             [
-                "/sql How many plain are there?",
                 "/sql Number of orders by status, highest first, as a bar chart",
+                "/sql How many orders are there?",
+                "Describe what this notebook holds",
+            ],
+        ),
+        (
+            NotebookSnapshot(),
+            (SHOPS, VISITS),
+            [
+                "/sql Number of visits by shop, highest first, as a bar chart",
+                "/sql How many visits are there?",
                 "Describe what this notebook holds",
             ],
         ),
