@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 import platform
+import re
 import stat
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _MOST = 1_000  # gateways on one machine
 _MARK = "rsql-head"
+_ID_BEHIND = re.compile(r" request_id=\S+$")
 
 
 def open_private(path: Path, flags: int = os.O_RDWR) -> int:
@@ -114,7 +117,7 @@ def heads_in(text: str, key: str = "") -> tuple[list[Head], list[str]]:
     """The heads in the lines of a file or a log, and what is wrong with them; without a key signatures do not count."""
     heads, problems = [], []
     for number, line in enumerate(text.splitlines(), start=1):
-        _, found, text = line.partition(f"{_MARK} ")
+        _, found, text = _said_in(line).partition(f"{_MARK} ")
         parts = text.split(" ", 4)
         if not found or len(parts) < 5 or not parts[1].isdecimal():
             continue
@@ -124,6 +127,15 @@ def heads_in(text: str, key: str = "") -> tuple[list[Head], list[str]]:
         else:
             heads.append(Head(instance, int(last), chain_hash))
     return heads, problems
+
+
+def _said_in(line: str) -> str:
+    # What was written, without what a log puts around it: an object, or the id of a request behind it.
+    with suppress(ValueError):
+        fields = json.loads(line[line.find("{") :])
+        if isinstance(fields, dict) and isinstance(event := fields.get("event"), str):
+            return event
+    return _ID_BEHIND.sub("", line)
 
 
 def add_line(path: Path, line: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import os
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from jupyter_server_ext.errors import ConfigError, LedgerUnavailable
 from jupyter_server_ext.ledger import Head, Ledger, SpoolFile, SqlLedgerStore, export
 from jupyter_server_ext.ledger.files import add_line, line_of
 from jupyter_server_ext.ledger.ledger import RowsRefused
+from jupyter_server_ext.logs import keep_clean, use_json
 from jupyter_server_ext.messages import Usage
 
 
@@ -242,6 +245,7 @@ import asyncio, sys
 from jupyter_server_ext.ledger import Ledger
 from jupyter_server_ext.messages import Entry
 from jupyter_server_ext.ledger.ledger import RowsRefused
+from jupyter_server_ext.logs import keep_clean, use_json
 from jupyter_server_ext.ledger.sql import SqlLedgerStore
 
 async def main():
@@ -341,15 +345,34 @@ def test_only_the_owner_may_read_what_is_written(url, tmp_path, caplog):
 NEWEST = "DELETE FROM entries WHERE number > 3"
 
 
+@pytest.fixture
+def log(monkeypatch):
+    """The log of a gateway that runs by itself, in words or as JSON."""
+
+    def kept(form):
+        monkeypatch.setenv("RSQL_LOG_FORMAT", form)
+        handler = logging.StreamHandler(io.StringIO())
+        handler.setFormatter(logging.Formatter("[W 10:00] %(message)s"))
+        if form == "json":
+            use_json([handler])
+        keep_clean([handler], always=True)
+        logging.getLogger("tornado.application").addHandler(handler)
+        return handler.stream
+
+    return kept
+
+
 @pytest.mark.asyncio
-@pytest.mark.parametrize("how", ["file", "log", "gateway"])
-async def test_deleted_newest_entries_are_noticed_by_the_anchor(url, tmp_path, monkeypatch, caplog, how):
+@pytest.mark.parametrize("how", ["file", "log", "json", "gateway"])
+async def test_deleted_newest_entries_are_noticed_by_the_anchor(url, tmp_path, monkeypatch, log, how):
+    written = log(how)
     anchor, key = tmp_path / "anchor", Secret("a signature's key")
     ledger = Ledger(SqlLedgerStore(url, instance="one"), anchor=str(anchor), anchor_key=key)
     await asyncio.gather(*(ledger.finish(entry(n)) for n in range(5)))
     await ledger.close()
-    if how == "log":
-        anchor.write_text("\n".join(f"[W 10:00] {record.getMessage()}" for record in caplog.records))
+    if how in {"log", "json"}:
+        assert "request_id" in written.getvalue()
+        anchor.write_text(written.getvalue())
     monkeypatch.setenv("ANCHOR", key.reveal())
     assert verify_ledger(url, anchor, "ANCHOR") == []
     engine = sa.create_engine(url)
