@@ -107,7 +107,7 @@ class Connection:
             raise TimeoutError
         return replies
 
-    async def drop(self):
+    async def drop(self, *, nowait=True):
         """Nothing is open."""
 
     async def _answered(self, seconds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -200,11 +201,15 @@ class ScriptConnection:
             raise TimeoutError
         return _good(replies)
 
-    async def drop(self) -> None:
-        """Give the connection up: the next one may lead to another server."""
+    async def drop(self, *, nowait: bool = True) -> None:
+        """Give the connection up: the next one may lead to another server.
+
+        Over TLS its end takes a reply, which is waited for without ``nowait``, for as long as for a connection.
+        """
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.disconnect(nowait=True)
+            with suppress(*failures()):
+                await connection.disconnect(nowait=nowait)
             await self._client.connection_pool.release(connection)
 
     async def _again(self, calls: Sequence[Call], replies: list[Any]) -> list[Any]:

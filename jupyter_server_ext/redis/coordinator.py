@@ -222,7 +222,7 @@ class RedisCoordinator:
                 await self._connection.replies([*calls, leave], CONNECT_SECONDS, lambda: None)
         self._go_alone()
         self._fail_pending()
-        await self._connection.drop()
+        await self._connection.drop(nowait=False)
         await self._client.aclose()
 
     async def _run(self) -> None:
