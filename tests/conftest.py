@@ -46,6 +46,9 @@ _FOREIGN = ("RSQL_", "JUPYTER", "JPY_", "IPYTHONDIR", "PAPERMILL")
 # servers and hubs that tests start do, too.
 sys.modules["rfc3987_syntax"] = None
 
+# What collection makes stays until the end: to look for garbage in it again and again takes a sixth of its time.
+gc.disable()
+
 # The tests' own servers write a reply in pieces: without this each small one waits 40 ms for an acknowledgement.
 StreamRequestHandler.disable_nagle_algorithm = True
 
@@ -113,6 +116,7 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_collection_finish():
     _collect_garbage()
+    gc.enable()
 
 
 def pytest_unconfigure():
@@ -237,13 +241,26 @@ _LOGGERS = [
 def _lines_as_before():
     """A gateway that runs by itself changes the lines of its whole process: nothing of it is left to the next test."""
     before = [(logger, list(logger.filters), list(logger.handlers)) for logger in _LOGGERS]
+    tornado = logging.getLogger("tornado")
+    to, level = tornado.parent, tornado.level
     yield
     for logger, filters, handlers in before:
         logger.filters[:], logger.handlers[:] = filters, handlers
+    tornado.parent = to  # where Jupyter's applications put their own logger
+    tornado.setLevel(level)
 
 
 _lines_of_a_module = pytest.fixture(_lines_as_before, autouse=True, scope="module")
 _lines_of_a_test = pytest.fixture(_lines_as_before, autouse=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_object_of_r_left():
+    """R runs in this process until its end; the next test must find an empty workspace."""
+    yield
+    embedded = sys.modules.get("rpy2.rinterface_lib.embedded")
+    if embedded and embedded.isinitialized():
+        sys.modules["rpy2.rinterface"].evalr("rm(list = ls(globalenv(), all.names = TRUE), envir = globalenv())")
 
 
 @pytest.fixture(autouse=True)

@@ -399,7 +399,7 @@ REACHES = [
 ]
 
 
-def test_a_cell_cannot_do_what_nobody_agreed_to(shell, net, tmp_path):
+def test_a_cell_cannot_do_what_nobody_agreed_to(shell, net, tmp_path, programs):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         path = str(tmp_path / "made")
@@ -409,7 +409,7 @@ def test_a_cell_cannot_do_what_nobody_agreed_to(shell, net, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_agreed_to_goes_through_and_nothing_else(shell, net, tmp_path):
+def test_what_was_agreed_to_goes_through_and_nothing_else(shell, net, tmp_path, programs):
     path = str(tmp_path / "made")
     assert not refused(shell, net, f"open({path!r}, 'w').close()", {"files"})
     assert (tmp_path / "made").exists()
@@ -446,7 +446,7 @@ def test_computing_drawing_and_importing_go_on(shell, net, tmp_path, monkeypatch
     assert not refused(shell, net, "import fresh_module; assert fresh_module.VALUE == 3")
 
 
-def test_the_gateway_is_reached_while_a_cell_runs(shell, net):
+def test_the_gateway_is_reached_while_a_cell_runs(shell, net, programs):
     """What threads that were there before do is not the cell's: the panel, the kernel's own sockets."""
     wanted, made = threading.Event(), []
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -84,10 +84,8 @@ def workspace(real_r):
     import rpy2.rinterface as ri
 
     rside.survey()
-    ri.evalr("rm(list = ls(globalenv()), envir = globalenv())")
     ri.evalr(IN_R)
     yield {each.name: each.columns for each in rside.survey().objects}
-    ri.evalr("rm(list = ls(globalenv()), envir = globalenv())")
     ri.evalr('if ("package:dplyr" %in% search()) detach("package:dplyr", character.only = TRUE)')
 
 

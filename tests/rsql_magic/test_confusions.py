@@ -192,8 +192,6 @@ def penguins(real_r):
 
     rside.survey()
     ri.evalr("penguins <- data.frame(mass = c(3.5, 4.2))")
-    yield
-    ri.evalr("rm(penguins)")
 
 
 @pytest.mark.usefixtures("penguins")

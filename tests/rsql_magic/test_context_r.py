@@ -24,13 +24,7 @@ def r(real_r):
     import rpy2.rinterface as ri
 
     rside.survey()
-
-    def evaluate(code):
-        return ri.evalr(code)
-
-    evaluate("rm(list = ls(globalenv()), envir = globalenv())")
-    yield evaluate
-    evaluate("rm(list = ls(globalenv()), envir = globalenv())")
+    return ri.evalr
 
 
 def text_of(question="", **options):

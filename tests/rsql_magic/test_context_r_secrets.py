@@ -46,9 +46,7 @@ def r(real_r):
     import rpy2.rinterface as ri
 
     rside.survey()
-    ri.evalr("rm(list = ls(globalenv()), envir = globalenv())")
-    yield ri.evalr
-    ri.evalr("rm(list = ls(globalenv()), envir = globalenv())")
+    return ri.evalr
 
 
 def assert_kept(level):

@@ -24,7 +24,6 @@ def talk(real_r, ip, assistant):
     talk.panel.main_thread = MainThread(talk.loop)
     yield talk
     talk.panel.close()
-    r.run_r("rm(list = ls())")
 
 
 def free(talk, what, **arguments):
