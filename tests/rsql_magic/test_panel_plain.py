@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import base64
+import json
 import queue
+import random
 import time
+from pathlib import Path
 
 import httpx
+import markdown_replies
+import pandas as pd
 import pytest
-from e2e import panel_lab
+from e2e import panel_lab, xss
 from playwright.sync_api import expect
 
 from rsql_magic.display import charts
+from rsql_magic.display.charts import Chart
 from rsql_magic.panel import widget
+from rsql_magic.panel.file_requests import FileRequests
+from rsql_magic.panel.threads import MessagePair
 
 pytestmark = pytest.mark.usefixtures("without_r")
 
+ATTACKS = Path(__file__).parent / "markdown_cases" / "attacks.jsonl"
 RED = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg=="
 PLOTTED = (
     '```sql\nSELECT n, n * n AS square FROM t\n```\nSquares.\n```json\n{"chart": "bar", "x": "n", "y": "square"}\n```'
@@ -57,6 +66,13 @@ class Host:
 
     model_id = "plain"
 
+    def anew(self, page=None):
+        """A page with a view of what the panel holds now, in place of the one before."""
+        before = self.page
+        self.__init__(page or before.context.new_page(), self.panel)
+        before.close()
+        return self.page
+
     def sent(self, told):
         self._asked.put(told)
 
@@ -81,6 +97,22 @@ class Host:
                 self.panel.receive(self._asked.get())
             while not self._told.empty():
                 self.page.evaluate("told => hear(told)", self._told.get())
+
+    def reply_to(self, name):
+        """The reply to the next request of a name, which its view is not given."""
+        while (asked := self.next_request())["do"] != name:
+            self.panel.receive(asked)
+        before = self._told.qsize()
+        self.panel.receive(asked)
+        told = [self._told.get() for _ in range(before + 1)]
+        for each in told[:-1]:
+            self._told.put(each)
+        return told[-1]
+
+    def next_request(self):
+        while self._asked.empty():
+            self.page.wait_for_timeout(10)
+        return self._asked.get()
 
     def ask(self, text):
         box = self.page.get_by_label("Message", exact=True)
@@ -197,6 +229,14 @@ def test_a_table_that_is_dropped_is_read_after_consent_and_a_picture_goes_with_t
     assert chips.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 2
     gateway.replies = ["It is red."]
     box.fill("Which colour is it?")
+    rows = [{"id": "llama", "architecture": {"input_modalities": ["text"]}}, {"id": "qwen"}]
+    monkeypatch.setitem(gateway.paths, "v1/models", {"data": rows, "default": "llama"})
+    box.press("Enter")
+    host.until(lambda: page.get_by_text("takes no pictures").is_visible())
+    expect(box).to_have_value("Which colour is it?")
+    expect(chips).to_be_visible()
+    assert gateway.requests == []
+    monkeypatch.setitem(gateway.paths, "v1/models", {"data": rows, "default": "qwen"})
     box.press("Enter")
     host.until(lambda: page.locator(".rsql-turn[data-state=done]").count())
     assert gateway.sent[1]["image_url"]["url"].endswith(RED)
@@ -251,6 +291,208 @@ def test_a_question_that_is_left_is_not_asked_again(host, gateway):
     host.until(lambda: time.monotonic() > until)
     assert gateway.requests == []
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
+
+
+LOSE = "([thread, id]) => hear({ push: 'text', thread, id, at: 10_000, text: 'after a message that was lost' })"
+
+
+def test_an_answer_that_ends_while_a_view_is_drawn_anew_is_seen_to_end(host):
+    """What a view asks for is read before the end of the answer, and arrives after the end was told."""
+    thread = host.panel.threads.find(host.panel.threads.current)
+    thread.pairs.append(running := MessagePair("And now?", "Some", "running"))
+    page = host.anew()
+    turn = page.locator(".rsql-turn")
+    host.until(lambda: turn.filter(has_text="Some").count())
+    page.evaluate(LOSE, [thread.id, running.id])
+    late = host.reply_to("hello")
+    running.answer, running.state = "Some words.", "done"
+    host.panel.threads.tell(thread, running, "exchange")
+    host.until(lambda: turn.filter(has_text="Some words.").count())
+    page.evaluate("told => hear(told)", late)
+    host.until(lambda: page.get_by_role("button", name="Send", exact=True).count())
+    expect(turn).to_have_count(1)
+    expect(turn).to_have_attribute("data-state", "done")
+    expect(turn).to_contain_text("Some words.")
+
+
+def test_a_conversation_that_is_begun_is_not_left_for_the_one_before(host):
+    """That one was to be drawn anew, after a message that was lost, while the kernel was slow to begin."""
+    thread = host.panel.threads.find(host.panel.threads.current)
+    thread.pairs.append(MessagePair("And now?", "Some", "done"))
+    page = host.anew()
+    turn = page.locator(".rsql-turn")
+    host.until(lambda: turn.filter(has_text="Some").count())
+    page.evaluate(LOSE, [thread.id, thread.pairs[0].id])
+    page.get_by_role("button", name="New conversation", exact=True).first.click()
+    page.wait_for_timeout(300)  # meanwhile the kernel answers nothing
+    host.until(lambda: page.locator(".rsql-offer").count())
+    for _ in range(30):
+        host.until(lambda: True)
+    expect(turn).to_have_count(0)
+    assert host.panel.threads.current != thread.id
+
+
+def everywhere(text):
+    """A question and answer that have a text in all places."""
+    change = dict.fromkeys(("title", "reason", "before", "type", "cell"), text)
+    change |= {"id": "c1", "kind": "insert", "state": "proposed", "source": f"{text}\nx = 1", "number": 1}
+    change |= {"findings": [text], "effects": [{"kind": text, "text": text}]}
+    result = dict.fromkeys(("sql", "count", "variable", "connection"), text) | {"chart": False, "more": 1}
+    result |= {"drafts": [{"why": text, "mended": False}]}
+    result |= {"columns": [{"name": text, "right": False}], "rows": [[text]]}
+    lines = dict.fromkeys(("sources", "problems", "notes"), (text,))
+    passage = {"label": text, "text": text, "borne_out": False}
+    error = dict.fromkeys(("message", "hint", "kind", "sql", "code"), text)
+    words = dict.fromkeys(("footer", "status", "model", "requested_model", "request_id", "rating", "topic"), text)
+    more = {"result": result, "error": error, "citations": (passage,), "changes": (change,)}
+    return MessagePair(text, text, "failed", **words, **lines, **more)
+
+
+OPENED = "document.querySelectorAll('.rsql-turn').forEach(({ exchange }) => exchange.appear())"
+
+
+def test_hostile_words_do_nothing_in_any_place_of_the_panel(host, monkeypatch):
+    """Beside answers: titles, reasons and diffs of changes, results, errors, passages, files, conversations, offers."""
+    known = [json.loads(line)["markdown"] for line in ATTACKS.read_text(encoding="utf-8").splitlines()]
+    known = [text.replace("{{server}}", "http://canary.invalid") for text in known]
+    texts = [*xss.STRINGS, *known, *map(markdown_replies.reply, range(30))]
+    threads = host.panel.threads
+    thread = threads.find(threads.current)
+    thread.title = texts[3]
+    thread.pairs += map(everywhere, texts)
+    head = thread.head()
+    monkeypatch.setattr(
+        threads, "heads", lambda: [head, *(head | {"id": str(n), "title": t} for n, t in enumerate(texts))]
+    )
+    file = dict.fromkeys(("kind", "media", "digest", "code", "pair"), "x") | {"bytes": 1, "made": 1.0, "pinned": False}
+    files = [file | {"id": str(n), "name": text, "kind": text, "code": text} for n, text in enumerate(texts)]
+    monkeypatch.setattr(FileRequests, "files", lambda *_, **__: {"files": files, "refused": "".join(texts)})
+    row = {"shared": False, "turns": 1, "changed": 1.0, "pair": ""}
+    rows = [row | {"id": str(n), "title": t, "notebook": t, "text": t} for n, t in enumerate(texts)]
+    kept = {"here": rows, "elsewhere": rows, "whole": False, "rest": None}
+    monkeypatch.setattr(threads.reader, "listed", lambda *_, **__: kept)
+    page, asked = host.page.context.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    host.anew(page)
+    host.until(lambda: page.locator(".rsql-turn").count() == len(texts))
+    page.evaluate(OPENED)
+    changes = page.locator(".rsql-changes")
+    expect(changes).to_have_count(len(texts))
+    expect(changes.nth(3).locator(".rsql-reason")).to_have_text(texts[3])
+    seen = [page.evaluate(xss.INSPECTED)]
+    page.locator(".rsql-title").click()
+    host.until(lambda: page.locator(".rsql-menu .rsql-thread").count() > len(texts))
+    seen.append(page.evaluate(xss.INSPECTED, ".rsql-menu *"))
+    for item in ("Find and manage all", "Files of this conversation"):
+        if item.startswith("Files"):
+            page.get_by_label("More").click()
+        page.get_by_role("menuitem", name=item).click()
+        host.until(lambda: page.locator(".rsql-sheet li").count() >= len(texts))
+        seen.append(page.evaluate(xss.INSPECTED, ".rsql-sheet *"))
+        page.locator(".rsql-sheet").get_by_label("Close").click()
+    assert seen == [[], [], [], []]
+    assert page.evaluate("window.hacked") is None
+    assert [url for url in asked if not url.startswith(("blob:", "data:"))] == []
+
+
+READ = """() => {
+  const log = document.querySelector(".rsql-log");
+  const place = (node) => node.getBoundingClientRect().top;
+  window.line = { frames: 0 };
+  // Scroll, and see how far the first line that can be read then moves, frame by frame, until the next time.
+  window.read = (by) => {
+    log.scrollTop += by;
+    const { left, top } = log.getBoundingClientRect();
+    const hits = [4, 24, 44, 64, 84].map((below) => document.elementFromPoint(left + 60, top + below));
+    const node = hits.map((hit) => hit.closest("p, pre, td, th, .rsql-question")).find(Boolean) ?? hits[0];
+    const line = { moved: 0, frames: 0, redrawn: false, words: node.textContent.slice(0, 30) };
+    line.isText = node.matches("p, .rsql-question");
+    const first = place(node);
+    const look = () => {
+      if (window.line !== line) return;
+      line.frames += 1;
+      if (node.isConnected) line.moved = Math.max(line.moved, Math.abs(place(node) - first));
+      else line.redrawn = true;
+      requestAnimationFrame(look);
+    };
+    window.line = line;
+    requestAnimationFrame(look);
+  };
+}"""
+
+
+def test_what_is_read_stays_in_its_place_while_answers_are_drawn_above_and_written_below(host):
+    """Answers that come near the screen are drawn with formulas, colours, tables and charts, each of another height."""
+    thread, dice = host.panel.threads.find(host.panel.threads.current), random.Random(7)
+    spec, _ = charts.draw(Chart("bar", "n", "square"), pd.DataFrame({"n": ["a", "b"], "square": [1, 4]}))
+    for n in range(24):
+        pair = MessagePair(f"Question {n}? " * dice.randrange(1, 30), state="done")
+        code = "```python\n" + "x = [1, 2, 3]  # some\n" * dice.randrange(1, 14) + "```"
+        parts = [code, "$$\\sum_{i=1}^{n} \\frac{i^2}{2}$$", "some words " * dice.randrange(5, 60), "- one\n- two"]
+        pair.answer = "\n\n".join(dice.choices(parts, k=dice.randrange(1, 14)))
+        if n % 3 == 0:
+            columns = [{"name": "n", "right": False}, {"name": "square", "right": True}]
+            result = {"sql": "SELECT 1", "count": "2 rows", "variable": "sql_1", "connection": "", "drafts": []}
+            pair.result = result | {"chart": True, "columns": columns, "rows": [["a", "1"], ["b", "4"]], "more": 0}
+            pair.drawing = spec
+        thread.pairs.append(pair)
+    page = host.page
+    running = MessagePair("And now?", state="running")
+    thread.pairs.append(running)
+    page = host.anew()
+    host.until(lambda: page.locator(".rsql-turn").count() == 25)
+    page.evaluate(READ)
+    redrawn = 0
+    for _ in range(24):
+        page.evaluate("by => read(by)", -dice.choice((120, 400, 700, 900)))
+        at, words = len(running.answer), "more words that are written below " * 4 + "\n\n" * dice.randrange(2)
+        running.answer += words
+        host.panel.threads.tell(thread, running, "text", at=at, text=words)
+        for _ in range(3):  # colours, formulas and charts come from the kernel
+            frames = page.evaluate("line.frames")
+            host.until(lambda frames=frames: page.evaluate("line.frames") > frames + 1)
+        line = page.evaluate("line")
+        assert line["moved"] <= 1, line
+        redrawn += line["redrawn"]
+    assert redrawn < 6, "what is drawn anew cannot be followed"
+    expect(page.locator(".rsql-chart img").nth(1)).to_be_attached()
+    expect(page.locator(".rsql-turn").last).to_contain_text("more words that are written below")
+
+
+@pytest.mark.parametrize(
+    ("number", "by"),
+    [
+        pytest.param(1, 0, id="short"),
+        pytest.param(40, -300, id="middle"),
+        pytest.param(40, 0, id="end", marks=pytest.mark.sweep),
+        pytest.param(40, -100_000, id="start", marks=pytest.mark.sweep),
+    ],
+)
+def test_what_is_read_stays_in_its_place_while_a_banner_comes_and_goes(host, number, by):
+    thread = host.panel.threads.find(host.panel.threads.current)
+    thread.pairs += [MessagePair(f"Question {n}?", "some words " * 30, "done") for n in range(number)]
+    page = host.page
+    page = host.anew()
+    host.until(lambda: page.locator(".rsql-turn").count() == number)
+    page.evaluate(READ)
+    page.evaluate("by => read(by)", by)
+
+    def all_is_drawn():
+        page.evaluate("read(0)")
+        page.wait_for_function("line.frames > 5")
+        return page.evaluate("line.isText && !line.moved")
+
+    host.until(all_is_drawn)
+    banner = page.locator(".rsql-panel > .rsql-trouble")
+    for text in ("The disk is full.", "The disk is full. " * 20, ""):
+        told = {"push": "threads", "threads": host.panel.threads.heads(), "trouble": text}
+        page.evaluate("told => hear(told)", told)
+        expect(banner).to_be_visible(visible=bool(text))
+        expect(banner).to_have_text(text)
+        frames = page.evaluate("line.frames")
+        host.until(lambda frames=frames: page.evaluate("line.frames") > frames + 1)
+        line = page.evaluate("line")
+        assert line["moved"] <= 1, (line, text)
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])

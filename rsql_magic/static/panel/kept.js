@@ -134,9 +134,8 @@ export class Library {
   // What cannot be taken back asks a second time.
   async erase(row, opener) {
     if (!asked(opener, "Really?")) return;
-    const told = await this.view.ask("delete", { thread: row.id });
-    if (!told) return;
-    if (row.id === this.view.thread) this.view.take(told);
+    const request = this.view.ask("delete", { thread: row.id });
+    if (!(await (row.id === this.view.thread ? this.view.shown(request) : request))) return;
     await this.draw();
     this.words.focus();
   }
@@ -151,9 +150,8 @@ export class Library {
 
   async forget(opener) {
     if (!asked(opener, "Really delete all conversations of all notebooks?")) return;
-    const told = await this.view.ask("forget", {});
+    const told = await this.view.shown(this.view.ask("forget", {}));
     if (!told) return;
-    this.view.take(told);
     this.view.say(`Deleted ${told.gone} conversation${told.gone === 1 ? "" : "s"}.`);
     await this.draw();
   }

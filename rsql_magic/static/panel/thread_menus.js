@@ -111,10 +111,7 @@ export class ThreadMenus {
         "aria-checked": String(Boolean(this.view.keeping)),
       }),
       own.shared ? "" : item("Rename", () => this.rename(own)),
-      item(own.shared ? "Clear" : "Delete", async () => {
-        const told = await this.view.ask("delete", { thread });
-        if (told) this.view.take(told);
-      }),
+      item(own.shared ? "Clear" : "Delete", () => this.view.shown(this.view.ask("delete", { thread }))),
     );
   }
 

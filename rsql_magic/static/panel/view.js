@@ -25,6 +25,8 @@ export class View {
     this.commands = [];
     this.threads = [];
     this.places = new Map(); // where somebody read in a conversation
+    this.heard = 0; // questions that began and answers that ended, of whichever conversation
+    this.awaited = 0; // requests whose reply is a conversation to draw
     this.typeset = new Typeset(this);
     this.draw(el);
     this.kernel = new KernelWatch(this);
@@ -77,7 +79,7 @@ export class View {
     for (const name of ["pointerdown", "focusin"])
       this.root.addEventListener(name, (event) => this.dismiss(event.target));
     this.composer.dropped.watch(this.root);
-    this.following.watch(this.turns);
+    this.following.watch(this.turns, header);
     this.near = new IntersectionObserver(
       (seen) => {
         for (const { isIntersecting, target } of seen)
@@ -169,9 +171,21 @@ export class View {
 
   // Draw a conversation as the kernel has it; `exchange` is where to begin to read.
   async sync(thread = this.thread, exchange = "") {
-    const told = await this.quietly("hello", { thread: thread ?? "", ...this.notebook.place });
-    if (told) this.take(told, exchange);
-    else if (thread) await this.elsewhere(thread);
+    const told = await this.shown(this.quietly("hello", { thread: thread ?? "", ...this.notebook.place }), exchange);
+    if (!told && thread) await this.elsewhere(thread);
+  }
+
+  // Draw the conversation that a request gives. The kernel makes a reply beside its answers: where one began or ended
+  // meanwhile, the reply may be older than what was heard.
+  async shown(request, exchange = "") {
+    const { heard } = this;
+    this.awaited += 1;
+    const told = await request;
+    this.awaited -= 1;
+    if (!told) return undefined;
+    this.take(told, exchange);
+    if (this.heard !== heard) this.resync();
+    return told;
   }
 
   // In place of a conversation that a new kernel does not know: that of the cells has another id there.
@@ -179,15 +193,17 @@ export class View {
     const wasShared = this.threads.some(({ id, shared }) => id === thread && shared);
     await this.sync("");
     const own = wasShared && this.threads.find(({ shared }) => shared);
-    if (own && own.id !== this.thread) await this.sync(own.id);
+    // The one that was asked for is not tried again: where the kernel has just ended, that would never end.
+    if (own && own.id !== thread && own.id !== this.thread) await this.sync(own.id);
   }
 
+  // Draw what is shown anew; not what was shown before another conversation was asked for.
   resync() {
     clearTimeout(this.syncing);
-    this.syncing = setTimeout(() => this.sync(), 100);
+    this.syncing = setTimeout(() => (this.awaited ? this.resync() : this.sync()), 100);
   }
 
-  take(told, exchange = "") {
+  take(told, exchange) {
     this.leave();
     this.wire.widget = told.widget;
     this.commands = told.commands;
@@ -256,6 +272,7 @@ export class View {
   troubled(text) {
     this.trouble.hidden = !text;
     this.trouble.textContent = text ?? "";
+    this.following.keep();
   }
 
   made(told) {
@@ -307,6 +324,7 @@ export class View {
       },
     };
     if (kinds[told.push]) return kinds[told.push]();
+    if (told.push === "exchange") this.heard += 1;
     if (told.thread !== this.thread) return undefined;
     const known = this.exchanges.get(told.id);
     if (told.push === "exchange") return this.exchange(told.exchange, known);
@@ -399,7 +417,7 @@ export class View {
 
   async begin() {
     this.dismiss(this.root);
-    this.ready = this.ask("new", {}).then((told) => told && this.take(told)); // what is sent meanwhile goes there
+    this.ready = this.shown(this.ask("new", {})); // what is sent meanwhile goes there
     await this.ready;
     this.composer.box.focus();
   }
@@ -473,6 +491,7 @@ export class View {
   banner(text, ...more) {
     this.state.hidden = !text;
     this.state.replaceChildren(text, ...more);
+    this.following.keep();
   }
 
   // What is left of the limit that is nearest.
