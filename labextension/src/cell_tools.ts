@@ -4,6 +4,7 @@
 import type { Cell, NotebookPanel } from "@jupyterlab/notebook";
 import { Diff } from "panel/diff.js";
 import { button, make, tokens } from "panel/dom.js";
+import { written } from "panel/prose.js";
 import { Wire, type Content, type Model } from "panel/wire.js";
 import { about, textOf, withPart, type Part } from "./cell_source";
 
@@ -249,7 +250,7 @@ export class CellTools {
       make(
         "div",
         { className: "rsql-trouble", role: "alert" },
-        make("p", { textContent: [message, hint].filter(Boolean).join(" ") }),
+        written([message, hint].filter(Boolean).join(" ")),
         make(
           "div",
           {},

@@ -50,6 +50,10 @@ declare module "panel/diff.js" {
   }
 }
 
+declare module "panel/prose.js" {
+  export function written(text: string, className?: string): HTMLElement;
+}
+
 declare module "panel/dom.js" {
   export function make(tag: string, attributes?: object, ...children: (Node | string | null | false)[]): HTMLElement;
   export function button(label: string, icon: string, onclick: (event: Event) => void, more?: object): HTMLButtonElement;
@@ -104,6 +108,7 @@ declare module "panel/following.js" {
     scrollTop: number;
     readonly scrollHeight: number;
     readonly clientHeight: number;
+    readonly style: { overflowAnchor: string };
   }
   export class Following {
     constructor(

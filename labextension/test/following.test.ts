@@ -5,6 +5,7 @@ import { Following } from "panel/following.js";
 // A box that scrolls as a browser has it: its place is bounded by its content when that is laid out.
 class FakeBox {
   clientHeight = 500;
+  readonly style = { overflowAnchor: "" };
   above = 0; // the height of what stands above the node that tests hold
   reader: number | null = null; // where somebody has gone, who follows the end no more
   moved = false; // whether there is an event of scrolling to come
@@ -149,6 +150,7 @@ function run(page: Page, random: () => number, seed: number): void {
     const why = `seed ${seed}: ${done.slice(-6).join(", ")}`;
     assert.equal(following.atEnd, box.reader === null, why);
     assert.equal(page.told, following.atEnd, why);
+    assert.equal(box.style.overflowAnchor, following.atEnd ? "none" : "auto", why);
     assert.equal(box.scrollTop, box.reader ?? box.end, why);
   }
 }

@@ -2,6 +2,7 @@
 
 import { changedLines } from "./diff.js";
 import { button, make } from "./dom.js";
+import { written } from "./prose.js";
 
 const SAID = {
   applied: "It is in the notebook.",
@@ -54,7 +55,7 @@ export class ChangeSet {
         make("label", {}, take, make("strong", { textContent: change.title })),
         make("span", { className: "rsql-small", textContent: counts }),
       ),
-      make("p", { className: "rsql-reason", textContent: change.reason }),
+      written(change.reason, "rsql-reason"),
       ...change.findings.map((text) => make("p", { className: "rsql-note", textContent: `⚠ ${text}` })),
       lines,
       effects.length > 0 &&

@@ -3,13 +3,16 @@
 import { button, icon, make, tokens } from "./dom.js";
 import { Dropped } from "./dropped.js";
 
+const ASKING = "Ask …  @ data, # cells, / commands";
+const DOING = "Say what should change in the notebook …  you decide about each change";
+
 export class Composer {
   constructor(view) {
     this.view = view;
     this.past = -1;
     this.box = make("textarea", {
       rows: 1,
-      placeholder: "Ask about your data …  @ names it, # a cell, / for commands",
+      placeholder: ASKING,
       "aria-label": "Message",
       "aria-haspopup": "listbox",
       "aria-autocomplete": "list",
@@ -113,9 +116,7 @@ export class Composer {
 
   set doing(on) {
     this.does.setAttribute("aria-pressed", String(on));
-    this.box.placeholder = on
-      ? "Say what should change in the notebook …  you decide about each change"
-      : "Ask about your data …  @ names it, / for commands";
+    this.box.placeholder = on ? DOING : ASKING;
   }
 
   toggle() {

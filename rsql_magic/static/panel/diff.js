@@ -2,7 +2,7 @@
 
 import { button, make } from "./dom.js";
 import { lineDiff } from "./line_diff.js";
-import { Prose } from "./prose.js";
+import { written } from "./prose.js";
 
 const AROUND = 3; // lines shown before and after a change
 
@@ -13,7 +13,6 @@ export class Diff {
     Object.assign(this, { before, after, accept, reject, again });
     this.state = make("p", { className: "rsql-note", role: "status", hidden: true });
     const { lines, counts } = changedLines(before, after);
-    const said = make("div", { className: "rsql-reason" });
     this.take = button("Accept the change", "", () => this.decide(() => accept(false)), {
       text: "Accept",
       className: "rsql-primary",
@@ -31,17 +30,12 @@ export class Diff {
         make("strong", { textContent: title }),
         make("span", { className: "rsql-small", textContent: counts }),
       ),
-      said,
+      written(reason, "rsql-reason"),
       ...notes.map((note) => make("p", { className: "rsql-note", textContent: `⚠ ${note}` })),
       lines,
       this.state,
       make("div", { className: "rsql-row" }, this.take, this.takeAndRun, this.leave),
     );
-    if (reason) {
-      const prose = new Prose(said, { code: () => {}, formulas: () => {}, drawn: () => {} });
-      prose.feed(reason);
-      prose.end();
-    }
     this.node.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();

@@ -1,5 +1,6 @@
 // Where somebody reads in a conversation that grows: at its end, which is followed; at a place that is held, while what
-// is above it is drawn; or where they went themselves, which nothing moves.
+// is above it is drawn; or where they went themselves, which nothing moves: there the browser's own scroll anchoring
+// keeps what is read in its place while answers above are drawn (in Safari, which lacks it, they move).
 //
 // A scroll event does not tell who scrolled. But after each change of a size the place is set anew in the same frame (by a
 // ResizeObserver), so that it is known when the next event comes, and whoever is elsewhere then has gone there: by wheel,
@@ -24,10 +25,14 @@ export class Following {
     this.atEnd = true;
     this.held = null; // { node, offset }: the node begins so many pixels above the box
     this.top = 0; // where the box was when it was looked at last
+    this.above = 0; // the height of what stands between the head and the box
   }
 
-  // Look at each scroll, and set the place anew with each change of the size of box or content.
-  watch(content) {
+  // Look at each scroll, and set the place anew with each change of the size of box or content; banners below the head
+  // push the box.
+  watch(content, head) {
+    this.content = content;
+    this.head = head;
     for (const name of HANDS) this.box.addEventListener(name, () => this.hand(), { passive: true });
     this.box.addEventListener("scroll", () => this.look(), { passive: true });
     this.sizes = new ResizeObserver(() => this.keep());
@@ -82,10 +87,27 @@ export class Following {
 
   // Be where somebody reads, after a size has changed.
   keep() {
-    this.look();
     if (!this.box.clientHeight) return;
+    this.pushed();
+    if (!this.atEnd && !this.held) {
+      this.top = this.box.scrollTop; // moved by the browser, as what is above has another size
+      return;
+    }
+    this.look();
     if (this.held) this.put(this.box.scrollTop + this.away);
     else if (this.atEnd) this.put(this.end);
+  }
+
+  // A banner has come or gone: what is read stays where it is on the screen.
+  pushed() {
+    if (!this.head) return;
+    const above = this.box.getBoundingClientRect().top - this.head.getBoundingClientRect().bottom;
+    const by = above - this.above;
+    if (Math.abs(by) < SLACK) return;
+    this.above = above;
+    this.content.style.minHeight = `calc(100% + ${above}px)`; // a short conversation goes up, too
+    if (this.held) this.held.offset += by;
+    else if (!this.atEnd) this.put(this.box.scrollTop + by);
   }
 
   put(top) {
@@ -95,6 +117,7 @@ export class Following {
 
   follow(atEnd) {
     this.atEnd = atEnd;
+    this.box.style.overflowAnchor = atEnd || this.held ? "none" : "auto";
     this.changed(atEnd);
   }
 

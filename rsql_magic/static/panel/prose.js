@@ -146,6 +146,15 @@ export class Prose {
   }
 }
 
+// A short text that is there as a whole, such as a reason.
+export function written(text, className = "") {
+  const node = make("div", { className });
+  const prose = new Prose(node, { code: () => {}, formulas: () => {}, drawn: () => {} });
+  prose.feed(text);
+  prose.end();
+  return node;
+}
+
 // All prose of a page shares the time of a frame, so that many answers that come into view at once do not add up.
 const drawn = new Set();
 let frame = null;
