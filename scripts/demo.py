@@ -100,6 +100,7 @@ def jupyter_server(module: str, root: Path, settings: str = CONFIG) -> Iterator[
             server.wait(10)
         except subprocess.TimeoutExpired:
             server.kill()
+            server.wait()
         log.close()
 
 

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+def http_server(handler: type[BaseHTTPRequestHandler], port: int = 0) -> Iterator[int]:
     """The port of a server that answers with a handler, a thread for each connection."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield server.server_port

@@ -37,7 +37,9 @@ async def gateways(url, number=2, patience=5.0):
         yield made
 
 
-def test_one_answers_and_the_others_wait_for_it(url):
+def test_one_answers_and_the_others_wait_for_it(url, monkeypatch):
+    monkeypatch.setattr("jupyter_server_ext.pipeline.shared._LOOK_SECONDS", 60.0)
+
     async def scenario():
         async with gateways(url, 3) as made:
             told = []
@@ -52,7 +54,7 @@ def test_one_answers_and_the_others_wait_for_it(url):
             start = asyncio.get_running_loop().time()
             await asyncio.gather(*(ask(claims) for claims in made))
             assert told == ["new", "answered", "answered"]
-            assert asyncio.get_running_loop().time() - start < 0.9  # they have heard of it
+            assert asyncio.get_running_loop().time() - start < 30.0, "they have heard of it"
 
     asyncio.run(scenario())
 

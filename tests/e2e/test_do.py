@@ -130,16 +130,20 @@ def test_an_edit_meanwhile_is_no_longer_fit_and_undo_leaves_what_was_changed_by_
     doing.page.keyboard.press("Control+End")
     doing.page.keyboard.insert_text("  # mine")
     expect(doing.change("Change 1: Edit cell 2")).to_contain_text("it no longer fits")
-    doing.button("Apply 1 of 3").click()
+    doing.change("Change 2: New cell after 2").get_by_label("Yes, this cell may do that.").check()
+    count = doing.cells.count()
+    doing.button("Apply 2 of 3").click()
+    expect(doing.cells).to_have_count(count + 2)
     expect(doing.change("Change 1: Edit cell 2")).to_contain_text("it no longer fits")
-    made = doing.cells.nth(2)
+    made = doing.cells.nth(3)
     expect(made.locator(".cm-content")).to_have_text("sales.amount.max()")
     made.locator(".cm-content").click()
     doing.page.keyboard.press("Control+End")
     doing.page.keyboard.insert_text("  # mine too")
     doing.button("Undo").click()
     doing.panel.get_by_text("The notebook was changed by hand since; this stays as it is: New cell after 2.").wait_for()
-    expect(made.locator(".cm-content")).to_have_text("sales.amount.max()  # mine too")
+    expect(doing.cells).to_have_count(count + 1)
+    expect(doing.cells.nth(2).locator(".cm-content")).to_have_text("sales.amount.max()  # mine too")
 
 
 SNEAKY = """\

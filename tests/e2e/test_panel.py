@@ -416,7 +416,7 @@ def test_no_model_output_reaches_the_page_as_more_than_text(chat, provider):
             assert re.match(r"(https?:|mailto:|#)", link.get_attribute("href") or "#")
             assert link.get_attribute("target") == "_blank"
     chat.page.wait_for_timeout(300)
-    assert chat.page.evaluate(INSPECTED) == []
+    assert chat.page.evaluate(xss.INSPECTED) == []
     assert chat.page.evaluate("window.hacked") is None
     assert [url for url in loaded if "invalid" in url] == []
     assert chat.errors == []
@@ -433,7 +433,7 @@ def nothing_happens(chat, provider, replies):
         addresses = turn.locator("a").evaluate_all("links => links.map((link) => link.getAttribute('href'))")
         assert [url for url in addresses if url and not re.match(r"(https?:|mailto:)", url, re.I)] == []
     chat.page.wait_for_timeout(300)
-    assert chat.page.evaluate(INSPECTED) == []
+    assert chat.page.evaluate(xss.INSPECTED) == []
     assert chat.page.evaluate("window.hacked") is None
     assert [url for url in loaded if "invalid" in url] == []
 
@@ -447,23 +447,6 @@ def test_attacks_and_made_up_replies_do_nothing(chat, provider):
 @pytest.mark.sweep
 def test_many_made_up_replies_do_nothing(chat, provider):
     nothing_happens(chat, provider, [markdown_replies.reply(seed) for seed in range(2_000)])
-
-
-INSPECTED = """() => {
-  const bad = "script,iframe,object,embed,form,base,link,meta,style,video,audio,source,image,use,template,marquee,xmp";
-  const found = [];
-  for (const node of document.querySelectorAll(".rsql-turn *")) {
-    if (node.matches(bad)) found.push(node.outerHTML.slice(0, 80));
-    if (node.matches("img:not([src^='data:image/png'])")) found.push(node.outerHTML.slice(0, 80));
-    const control = node.closest(".rsql-said") && !node.closest("figcaption") && node.matches("input,button,select");
-    if (control) found.push(node.outerHTML.slice(0, 80));
-    for (const { name, value } of node.attributes) {
-      if (name.startsWith("on") || name === "style" || name === "srcdoc" || name === "formaction") found.push(name);
-      if (/href|src|action/.test(name) && !/^(https?:|mailto:|#|data:image[/]png[;,])/i.test(value)) found.push(value);
-    }
-  }
-  return found;
-}"""
 
 
 @pytest.fixture(scope="module")

@@ -48,10 +48,8 @@ def side(town):
 
 @pytest.fixture
 def provider(town):
-    before = dict(town.provider.answers)
-    yield town.provider
-    town.provider.answers.clear()
-    town.provider.answers.update(before)
+    with panel_lab.answers_of_a_test(town.provider) as provider:
+        yield provider
 
 
 def sent(provider):
@@ -198,6 +196,17 @@ def test_the_keyboard_alone_explains_fixes_and_rejects(side, provider):
     assert "ZeroDivisionError" in sent(provider)
     side.page.keyboard.press("Alt+Shift+A")
     side.notebook.type_cell("1")  # the notebook still takes keys
+
+
+def test_the_buttons_of_a_long_traceback_stay_in_sight(side):
+    cell = side.cell("raise ValueError('line\\n' * 200)")
+    fix = side.button("Propose a fix of this cell", cell)
+    fix.wait_for()
+    cell.locator(".cm-content").click()
+    cell.evaluate("cell => cell.scrollIntoView()")
+    expect(fix).to_be_in_viewport(ratio=1)
+    cell.evaluate("cell => cell.scrollIntoView(false)")
+    expect(fix).to_be_in_viewport(ratio=1)
 
 
 def test_it_is_found_in_menus_palette_and_launcher_and_its_buttons_are_turned_off(side):
@@ -383,11 +392,19 @@ def test_hostile_words_do_nothing_in_the_sidebar_and_in_a_diff(side, provider):
     cell.get_by_role("button", name="Propose a fix of this cell").click()
     side.diff.wait_for()
     expect(side.diff.locator("ins code").filter(has_text="onerror")).not_to_have_count(0)
-    for node in ("script", "iframe", "img", "form", "object", "embed", "svg script", "a[href^='javascript']"):
+    harmful = ("script", "iframe", "img", "form", "object", "embed", "svg script", "a[href^='javascript']")
+    for node in harmful:
         expect(side.diff.locator(node)).to_have_count(0)
+    side.button("Reject the change (Esc)").click()
+    provider.answers["Fix"] = ("\n\n".join(string for string in xss.STRINGS if "```" not in string), 0.0)
+    cell.get_by_role("button", name="Propose a fix of this cell").click()
+    refused = cell.locator(".rsql-trouble").filter(has_text="No change was proposed.")
+    refused.wait_for()
+    for node in harmful:
+        expect(refused.locator(node)).to_have_count(0)
     assert side.page.evaluate("window.hacked") is None
     assert [url for url in side.notebook.asked if "evil" in urlsplit(url).netloc] == []
-    side.button("Reject the change (Esc)").click()
+    side.button("Close", refused).click()
 
 
 AT_THE_END = """() => {
@@ -403,6 +420,7 @@ def test_a_quick_answer_is_followed_to_its_end(side, provider):
 
 
 def test_a_kernel_that_restarts_keeps_what_was_said_and_the_conversation_that_is_read(side, provider):
+    side.open()
     provider.answers["quickly"] = ("word " * 400, 0.0)
     side.ask("Answer quickly, please")
     turns = side.turns.count()

@@ -51,10 +51,8 @@ def side(town):
 
 @pytest.fixture
 def provider(town):
-    before = dict(town.provider.answers)
-    yield town.provider
-    town.provider.answers.clear()
-    town.provider.answers.update(before)
+    with panel_lab.answers_of_a_test(town.provider) as provider:
+        yield provider
 
 
 def last_question(provider):

@@ -78,3 +78,20 @@ STRINGS = [
     f"<p id=x name=getElementById tabindex=1 onfocus={RUN}>clobber</p>",
     f"{{{{constructor.constructor('{RUN}')()}}}}",
 ]
+
+# What of the nodes of a page a model's words must not have made.
+INSPECTED = """(all = ".rsql-turn *") => {
+  const bad = "script,iframe,object,embed,form,base,link,meta,style,video,audio,source,image,use,template,marquee,xmp";
+  const found = [];
+  for (const node of document.querySelectorAll(all)) {
+    if (node.matches(bad)) found.push(node.outerHTML.slice(0, 80));
+    if (node.matches("img:not([src^='data:image/png'])")) found.push(node.outerHTML.slice(0, 80));
+    const control = node.closest(".rsql-said") && !node.closest("figcaption") && node.matches("input,button,select");
+    if (control) found.push(node.outerHTML.slice(0, 80));
+    for (const { name, value } of node.attributes) {
+      if (name.startsWith("on") || name === "style" || name === "srcdoc" || name === "formaction") found.push(name);
+      if (/href|src|action/.test(name) && !/^(https?:|mailto:|#|data:image[/]png[;,])/i.test(value)) found.push(value);
+    }
+  }
+  return found;
+}"""

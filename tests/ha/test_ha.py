@@ -64,7 +64,9 @@ def test_one_of_three_is_killed(cluster):
     assert {question.instance for question in load.by("ok")} == {"gateway-1", "gateway-2", "gateway-3"}
     known = status_by_request(cluster)
     assert [question for question in load.by("ok") if known.get(question.request_id) != 200] == []
-    assert [question for question in load.by("cut") if known.get(question.request_id) != 0] == []
+    # 200 is of an answer that had ended and was settled, and whose last bytes the dead gateway did not send.
+    told = {question.request_id: known.get(question.request_id) for question in load.by("cut")}
+    assert set(told.values()) <= {0, 200}, told
 
 
 def test_a_rolling_restart_fails_nobody(cluster):

@@ -46,7 +46,7 @@ class Student:
         return (within or self.sidebar).get_by_role("button", name=name, exact=True)
 
     def ask(self, text):
-        return panel_lab.answered(self.box, self.turns, text)
+        return panel_lab.answered(self.sidebar, text)
 
     def more(self, item):
         self.button("More").click()

@@ -127,6 +127,8 @@ def is_page_for_the_tutor(student, hub, link):
     page.get_by_role("heading", name="How much was sold?").wait_for()
     expect(page.locator("pre").first).to_contain_text("SELECT region")
     expect(page.locator("td")).to_have_text(["N", "4", "S", "2"])
+    drawn = page.get_by_role("img", name=re.compile("^(.*[.?] )?Bar chart of "))
+    assert drawn.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
     assert page.evaluate("window.hacked") is None
     context.close()
 

@@ -321,7 +321,7 @@ async def test_the_provider_is_left_when_the_caller_leaves():
         await asyncio.sleep(0)
 
         assert provider.requests[0].left
-        assert took < 0.5
+        assert took < 2, "of the 2.5 s that the answer lasts"
         assert limits.usages[0].estimated
         assert limits.usages[0].completion_tokens > 0, "what was generated is billed"
 
@@ -336,7 +336,7 @@ async def test_who_leaves_while_an_answer_is_gathered_pays_for_what_was_written(
         took = await left_by(asking, provider)
 
         assert not told.text, "nothing is passed on before the end"
-        assert took < 0.5
+        assert took < 5, "of the 10 s that the answer lasts"
         assert limits.usages[0].completion_tokens >= 10
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import servers
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from jupyter_server_ext.config import KeySettings, Secret, Settings, StorageSettings, TenantSettings, WebhookSettings
@@ -37,22 +38,18 @@ async def listening(answer):
     got = []
 
     async def take(reader, writer):
-        head = await reader.readuntil(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if line)
-        headers = {name.lower(): value for name, value in headers.items()}
-        got.append((headers, (await reader.readexactly(int(headers["content-length"]))).decode()))
         try:
-            await answer(writer)
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
+            head = await reader.readuntil(b"\r\n\r\n")
+            headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if line)
+            headers = {name.lower(): value for name, value in headers.items()}
+            body = await reader.readexactly(int(headers["content-length"]))
+        except asyncio.IncompleteReadError:  # a sender that is stopped hangs up
+            return
+        got.append((headers, body.decode()))
+        await answer(writer)
 
-    server = await asyncio.start_server(take, "127.0.0.1", 0)
-    try:
-        yield got, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-    finally:
-        server.close()
+    async with servers.listening(take) as port:
+        yield got, f"http://127.0.0.1:{port}/hook"
 
 
 def saying(text):
