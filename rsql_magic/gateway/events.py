@@ -329,6 +329,8 @@ def read_events(
     # A request that failed before its first event is sent again where `can_repeat` has changed it.
     begun = False
     while True:
+        if stop is not None and stop.asked:  # while it was prepared
+            raise KeyboardInterrupt
         try:
             with sent() as response:
                 silence.expect(response)

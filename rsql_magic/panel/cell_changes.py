@@ -15,9 +15,10 @@ from rsql_magic.answers import ERROR_QUESTIONS
 from rsql_magic.context import reads_r
 from rsql_magic.display import Screen, fenced, usage_line
 from rsql_magic.errors import BadInput, RsqlError
-from rsql_magic.gateway import Stop, blocks_of
+from rsql_magic.gateway import blocks_of
 from rsql_magic.panel.outputs import as_cell
 from rsql_magic.panel.questions import Outdated
+from rsql_magic.panel.stops import Stops
 from rsql_magic.panel.threads import new_id
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class CellChanges:
     def __init__(self, panel: ChatPanel) -> None:
         self._panel = panel
         self._previews: dict[str, _PreparedChange] = {}
-        self._running: dict[str, Stop] = {}
+        self.stops = Stops()
 
     def preview(self, change: CellChange) -> dict[str, Any]:
         """Exactly what would be sent; ``seen`` is the name by which ``propose`` sends it as it is."""
@@ -162,11 +163,10 @@ class CellChanges:
             GatewayError: The gateway refused or failed.
             Stopped: The user stopped it.
         """
-        assistant, stop = self._panel.assistant, Stop()
-        self._running[number] = stop
+        assistant = self._panel.assistant
         screen = _ChangeScreen(lambda status, place: self._tell(number, status, place))
         try:
-            with stop.governs():
+            with self.stops.governing(number):
                 screen.status("reading")
                 assistant.locator.learn_policy()
                 prepared = self._previews.pop(seen, None)
@@ -183,21 +183,14 @@ class CellChanges:
                     executor=lambda check: self._panel.main_thread.call(check, patience=_PATIENCE),
                 )
         finally:
-            self._running.pop(number, None)
             screen.status("")
         if answer.ended_by is not None:
             raise answer.ended_by
         return {**change.proposed(answer), "footer": usage_line(answer.usage, notes=answer.notes)}
 
-    def stop(self, number: str) -> None:
-        """Stop a change that is on its way; harmless when there is none."""
-        if (stop := self._running.get(number)) is not None:
-            stop()
-
     def close(self) -> None:
         """Stop all of them."""
-        for stop in list(self._running.values()):
-            stop()
+        self.stops.stop_all()
 
     def _prepare(self, change: CellChange) -> _PreparedChange:
         state = self._state

@@ -10,6 +10,7 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic import reports
@@ -41,11 +42,12 @@ if TYPE_CHECKING:
 
 # The output in front ends that do not draw the panel.
 _ABSENT = "The chat panel; run the cell to open it. %rsql history prints what was said."
-# Requests that wait for the gateway, the main thread or a frame.
-SLOW = frozenset(
-    {"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota", "kept", "export"}
-    | {"change", "change_preview", "do_preview", "do_results", "files", "file", "load", "starters", "reach"}
-)
+# The thread that views' messages come by, on older kernels the main one, waits for no gateway, cell, frame or file, so
+# that a stop gets through. In it is answered what stops something, and what is known at once.
+AT_ONCE = frozenset({"stop", "change_stop", "suggest_stop", "cell", "formulas", "colours", "place", "piece"})
+# What draws and changes conversations, one after the other: a view draws the last reply that comes.
+IN_ORDER = frozenset({"hello", "earlier", "moved", "new", "rename", "delete", "keep", "do_run", "do_decided"})
+# Suggestions come one at a time, the latest in place of those before it; all other requests are answered side by side.
 
 _MOST_PIECES = 200  # formulas, or blocks of code, of one request
 _LONGEST_MESSAGE = 400_000  # characters; the setting for questions is checked later, when names are filled in
@@ -83,7 +85,8 @@ class ChatPanel:
         self.suggestions = Suggestions(self)
         self.turns = AgentTurns(self)
         self.uploads = uploads.Uploads()
-        self._slow = ThreadPoolExecutor(8, thread_name_prefix="rsql-panel")
+        self._in_order = ThreadPoolExecutor(1, thread_name_prefix="rsql-panel-in-order")
+        self._beside = ThreadPoolExecutor(8, thread_name_prefix="rsql-panel")
         self._while_open = ExitStack()
         self._while_open.enter_context(taking_turns())
         self._widget: Any = None
@@ -168,12 +171,14 @@ class ChatPanel:
         """Stop running answers, and take the panel from its views."""
         self.questions.close()
         self.changes.close()
+        self.suggestions.close()
         self.turns.close()
         self.threads.watchers.remove(self._told)
         self.threads.listed.remove(self.push_heads)
         if self._owns_threads:
             self.threads.close()
-        self._slow.shutdown(wait=False, cancel_futures=True)
+        for answering in (self._in_order, self._beside):
+            answering.shutdown(wait=False, cancel_futures=True)
         self._while_open.close()
         if self._widget is not None:
             self._widget.close()
@@ -189,10 +194,15 @@ class ChatPanel:
         """Take a view's message; the reply goes to all views, and those that did not ask pass it over."""
         if not known(name := message.get("do")):
             return
-        if name in SLOW:
-            self._slow.submit(self._reply, message)
-        else:
+        if name in AT_ONCE:
             self._reply(message)
+            return
+        answering = self._in_order if name in IN_ORDER else self._beside
+        if name == "change":
+            self.changes.stops.expect(str(message.get("change")))
+        elif name == "suggest":
+            answering = self.suggestions.expect(str(message.get("suggest")))
+        answering.submit(copy_context().run, self._reply, message)
 
     def _reply(self, message: dict[str, Any]) -> None:
         reply = self.answer(message)
@@ -309,6 +319,7 @@ class _Conversing:
         for thread in self._panel.threads:
             self._panel.questions.stop(thread)
         gone = self._panel.threads.forget()
+        self._panel.threads.copies.settle()
         return {**self.hello(), "gone": gone}
 
     # Whether the conversation goes into the notebook's file.
@@ -334,8 +345,10 @@ class _Conversing:
         message = Message(thread, text, model, replaces, FailedCell.read(about), pictures=uploads.pictures(pictures))
         return self._panel.questions.send(self._panel.threads.find(thread), message, seen)
 
+    # Only a thread at hand has an answer that is on its way.
     def stop(self, *, thread: str) -> None:
-        self._panel.questions.stop(self._panel.threads.find(thread))
+        if (found := self._panel.threads.at_hand(thread)) is not None:
+            self._panel.questions.stop(found)
 
     # The mentions of a message, each with what it adds, and the tokens of it all.
     def chips(self, *, thread: str, text: str) -> dict[str, Any]:
@@ -539,7 +552,7 @@ class _Changing:
         self, *, change: str, source: str, about: Any = None, instruction: str = "", whole: str = "", seen: str = ""
     ) -> dict[str, Any]:
         asked = CellChange(source, FailedCell.read(about), instruction, whole)
-        return self._panel.changes.propose(asked, change, seen)
+        return self._panel.changes.propose(asked, str(change), seen)
 
     # Exactly what would be sent for it.
     def change_preview(
@@ -548,14 +561,14 @@ class _Changing:
         return self._panel.changes.preview(CellChange(source, FailedCell.read(about), instruction, whole))
 
     def change_stop(self, *, change: str) -> None:
-        self._panel.changes.stop(change)
+        self._panel.changes.stops.stop(str(change))
 
     # Code for the cursor between two parts of a cell.
     def suggest(self, *, suggest: str, before: str, after: str) -> dict[str, Any]:
-        return self._panel.suggestions.suggest(before, after, suggest)
+        return self._panel.suggestions.suggest(before, after, str(suggest))
 
     def suggest_stop(self, *, suggest: str) -> None:
-        self._panel.suggestions.stop(suggest)
+        self._panel.suggestions.stops.stop(str(suggest))
 
 
 _REQUESTS = (_Conversing, _Writing, _Answers, _Changing, _Doing, FileRequests, SharingRequests)

@@ -108,24 +108,28 @@ class Conversations:
 
     def open(self) -> None:
         """Have the kept conversations of this notebook at hand; `Keeper.trouble` says why where they cannot be read."""
+        if self._is_open or not self.keeper.writes:
+            return
+        try:
+            has_news = self.copies.pull() > 0  # it waits for the gateway, and nobody for it
+            heads = self.keeper.store.heads(self.keeper.notebook, _MOST)
+        except BadInput as error:
+            self.keeper.trouble = str(error)
+            return
         with self.lock:
-            if self._is_open or not self.keeper.writes:
-                return
-            try:
-                self.copies.pull()
-                heads = self.keeper.store.heads(self.keeper.notebook, _MOST)
-            except BadInput as error:
-                self.keeper.trouble = str(error)
-                return
-            self._is_open = True
-            known = {thread.id for thread in self._threads}
-            self._threads += [self._unread(head) for head in heads if not head.shared and head.id not in known]
-            if len(known) == 1 and heads and not self._threads[0].pairs:  # go on where the last one was left
-                last = next((each for each in self._threads if each.id == heads[0].id), self._threads[0])
-                self.current = last.id
-            for head in heads:
-                if head.shared and not self._threads[0].is_read:
-                    self._threads[0].earlier = head.pairs
+            if has_news or not self._is_open:
+                self._take_up(heads)
+
+    def _take_up(self, heads: Sequence[Head]) -> None:
+        self._is_open = True
+        known = {thread.id for thread in self._threads}
+        self._threads += [self._unread(head) for head in heads if not head.shared and head.id not in known]
+        if len(known) == 1 and heads and not self._threads[0].pairs:  # go on where the last one was left
+            last = next((each for each in self._threads if each.id == heads[0].id), self._threads[0])
+            self.current = last.id
+        for head in heads:
+            if head.shared and not self._threads[0].is_read:
+                self._threads[0].earlier = head.pairs
 
     def _unread(self, head: Head, notebook: int | None = None) -> Thread:
         title = PurePath(head.notebook).stem if head.shared else head.title

@@ -121,14 +121,18 @@ class Questions:
 
     def go_on(self, thread: Thread, pair: MessagePair, results: Sequence[Any], cells: NotebookCells) -> dict[str, Any]:
         """Tell the assistant what came of its changes; a new pair has what it proposes then."""
+        self._refuse_beside(thread)
+        turn, told = self._panel.turns.results(pair, results)  # which may read a catalog: not while others wait
         with self._panel.threads.lock:
-            if thread.running is not None:
-                raise BadInput("An answer is on its way.", hint="Stop it first.")
-            turn, told = self._panel.turns.results(pair, results)
+            self._refuse_beside(thread)
             said = f"Results of {len(results)} cell{'' if len(results) == 1 else 's'}"
             task = self._agent_task(thread, turn, cells, question=said, model=pair.requested_model, told=told)
             thread.pairs.append(task.pair)
         return {"exchange": self._begin(thread, task)}
+
+    def _refuse_beside(self, thread: Thread) -> None:
+        if thread.running is not None:
+            raise BadInput("An answer is on its way.", hint="Stop it first.")
 
     def _agent_task(self, thread: Thread, turn: AgentTurn, cells: NotebookCells, **more: Any) -> AgentTask:
         question, model = more.pop("question", turn.task), more.pop("model", "")

@@ -8,13 +8,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from rsql_magic import prompts
 from rsql_magic.context import reads_r
 from rsql_magic.errors import BadInput
-from rsql_magic.gateway import Reply, Stop, blocks_of, filtered, restored
+from rsql_magic.gateway import Reply, blocks_of, filtered, restored
+from rsql_magic.panel.stops import Stops
 from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
@@ -37,7 +39,14 @@ class Suggestions:
         self._panel, self._clock = panel, clock
         self._lock = threading.Lock()
         self._asked: deque[float] = deque()
-        self._running: dict[str, Stop] = {}
+        self.stops = Stops()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="rsql-panel-suggestion")
+
+    def expect(self, number: str) -> ThreadPoolExecutor:
+        """End the suggestions before a new one; where that one is to be made, when its turn comes."""
+        self.stops.stop_all()
+        self.stops.expect(number)
+        return self._worker
 
     def suggest(self, before: str, after: str, number: str) -> dict[str, str]:
         """Text for the cursor between ``before`` and ``after``; empty where there is none, or too many were asked for.
@@ -51,19 +60,15 @@ class Suggestions:
         if not settings.completion_model:
             hint = "%config Rsql.completion_model = 'a small, fast model' names one."
             raise BadInput("No model is named for completions.", hint=hint)
-        if not before.strip() or not self._may_ask(settings.completions_per_minute):
-            return {"text": ""}
-        self._running[number] = stop = Stop()
-        try:
-            with stop.governs():
-                return {"text": fitted(self._reply(before, after, settings.completion_model), before)}
-        finally:
-            self._running.pop(number, None)
+        with self.stops.governing(number):
+            if not before.strip() or not self._may_ask(settings.completions_per_minute):
+                return {"text": ""}
+            return {"text": fitted(self._reply(before, after, settings.completion_model), before)}
 
-    def stop(self, number: str) -> None:
-        """Stop one that is on its way; harmless when there is none."""
-        if (stop := self._running.get(number)) is not None:
-            stop()
+    def close(self) -> None:
+        """Stop what is on its way, and take no more."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        self.stops.stop_all()
 
     # Its own limit, whatever the gateway's are.
     def _may_ask(self, most: int) -> bool:

@@ -102,12 +102,13 @@ class Host:
         """The reply to the next request of a name, which its view is not given."""
         while (asked := self.next_request())["do"] != name:
             self.panel.receive(asked)
-        before = self._told.qsize()
         self.panel.receive(asked)
-        told = [self._told.get() for _ in range(before + 1)]
-        for each in told[:-1]:
+        others = []
+        while (told := self._told.get(timeout=15)).get("n") != asked["n"]:
+            others.append(told)
+        for each in others:
             self._told.put(each)
-        return told[-1]
+        return told
 
     def next_request(self):
         while self._asked.empty():
@@ -303,6 +304,7 @@ def test_an_answer_that_ends_while_a_view_is_drawn_anew_is_seen_to_end(host):
     page = host.anew()
     turn = page.locator(".rsql-turn")
     host.until(lambda: turn.filter(has_text="Some").count())
+    turn.get_by_label("Copy the question").focus()
     page.evaluate(LOSE, [thread.id, running.id])
     late = host.reply_to("hello")
     running.answer, running.state = "Some words.", "done"
@@ -313,6 +315,7 @@ def test_an_answer_that_ends_while_a_view_is_drawn_anew_is_seen_to_end(host):
     expect(turn).to_have_count(1)
     expect(turn).to_have_attribute("data-state", "done")
     expect(turn).to_contain_text("Some words.")
+    expect(turn.get_by_label("Copy the question")).to_be_focused()
 
 
 def test_a_conversation_that_is_begun_is_not_left_for_the_one_before(host):

@@ -150,7 +150,8 @@ export class Library {
 
   async forget(opener) {
     if (!asked(opener, "Really delete all conversations of all notebooks?")) return;
-    const told = await this.view.shown(this.view.ask("forget", {}));
+    const told = await this.view.ask("forget", {});
+    await this.view.sync(""); // of what failed at the gateway, all is gone here
     if (!told) return;
     this.view.say(`Deleted ${told.gone} conversation${told.gone === 1 ? "" : "s"}.`);
     await this.draw();
