@@ -16,6 +16,7 @@ import selectors
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -220,6 +221,7 @@ class GatewayLocator:
     ) -> None:
         self._settings, self._environ, self._interactive = settings, environ, interactive
         self._gateway = client
+        self._finding = threading.RLock()  # two threads that look at once would find, or start, two
         self._floor: Privacy | None = None
         self._prompt = ""
         self._policy_known = False
@@ -292,8 +294,9 @@ class GatewayLocator:
     @property
     def gateway(self) -> LLMClient:
         """The gateway's client; found, or started, at first use and when the embedded one has died."""
-        died = self.address is not None and self.address.how == "embedded" and not self.embedded.running
-        return self._use(self._find()) if self._gateway is None or died else self._gateway
+        with self._finding:
+            died = self.address is not None and self.address.how == "embedded" and not self.embedded.running
+            return self._use(self._find()) if self._gateway is None or died else self._gateway
 
     def use(self, url: str, token: str = "") -> Address:
         """Use the gateway at a URL from now on; what was used before stays in use where that one does not answer."""

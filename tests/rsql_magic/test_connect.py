@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -165,6 +168,22 @@ def test_an_offer_that_does_not_answer_is_passed_over(child):
     assistant.locator.embedded = child(READY)
     assert assistant.locator.gateway.url == "http://127.0.0.1:1/rsql/"
     assistant.close()
+
+
+def test_threads_that_ask_at_once_get_the_same_gateway(monkeypatch):
+    made, both = [], threading.Barrier(2, timeout=0.2)
+
+    def client(_, at):
+        with suppress(threading.BrokenBarrierError):  # the other thread is here, too, where nothing keeps it away
+            both.wait()
+        made.append(LLMClient(at.url))
+        return made[-1]
+
+    monkeypatch.setattr(GatewayLocator, "client_of", client)
+    locator = GatewayLocator(Rsql(), {"RSQL_GATEWAY_URL": "http://127.0.0.1:9/rsql/"})
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: locator.gateway, range(2)))
+    assert (found[0] is found[1], len(made)) == (True, 1)
 
 
 def test_an_offer_that_cannot_serve_now_is_not_passed_over(monkeypatch):
