@@ -42,8 +42,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "chat": ("", "The chat panel, below the cell."),
     "history": (
         "[--save FILE | list | open ID | search WORDS | export ID FILE | rename ID NAME | delete ID | "
-        "share ID | unshare ID | forget]",
-        "The conversation so far, or those that are kept; forget deletes all of them, of all notebooks.",
+        "share ID | unshare ID | forget [copies]]",
+        "The conversation so far, or those that are kept; forget deletes all of them, of all notebooks, forget copies "
+        "only what is at the gateway.",
     ),
     "study": ("[ID]", "The study sets that are kept, and how many of their items are due; with an ID, that one again."),
     "thread": ("[NAME]", "Go on in the conversation of this name; without one, list those there are."),

@@ -301,9 +301,9 @@ class LLMClient:
         with self._sent(self._built("GET", path, None)) as response:
             yield from response.iter_lines()
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, *, timeout: float | None = None) -> Any:
         """Delete what is at a path below the base URL and give back the JSON of the reply."""
-        return self._json("DELETE", path)
+        return self._json("DELETE", path, timeout=timeout)
 
     def embed(self, model: str, texts: Sequence[str]) -> Vectors:
         """A vector for each text, by a model that embeds; secrets and personal identifiers are replaced first."""

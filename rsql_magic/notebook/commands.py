@@ -268,7 +268,8 @@ class Commands:
     def _reset(self, _: str) -> None:
         turns = len(self.assistant.chat)
         self.conversations().reset()
-        self.screen.say(f"Forgot {turns} turn{'' if turns == 1 else 's'}.")
+        left = self.conversations().copies.settle()
+        self.screen.say(f"Forgot {turns} turn{'' if turns == 1 else 's'}. {left}".strip())
 
     def _refresh(self, _: str) -> None:
         self.assistant.connections.refresh()

@@ -51,8 +51,8 @@ class HistoryCommands:
             self.screen.say(str(self.chat) if len(self.chat) else "Nothing was asked yet.")
         elif word == "--save" and rest:
             self.screen.say(f"Saved in {_saved(self.chat, rest)}.")
-        elif word in {"list", "forget"} and not rest:
-            getattr(self, f"_{word}")()
+        elif line in {"list", "forget", "forget copies"}:
+            getattr(self, f"_{line.replace(' ', '_')}")()
         elif word in _USAGE and rest:
             getattr(self, f"_{word}")(rest)
         else:
@@ -73,6 +73,8 @@ class HistoryCommands:
         self.screen.show(listing([row[: len(columns)] for row in rows[:_SHOWN]], columns))
         if len(rows) > _SHOWN or not told["whole"]:
             self.screen.say("There may be more: %rsql history search WORDS finds them.")
+        if held := self.conversations().copies.held():
+            self.screen.say(held)
 
     def _listed(self, words: str = "") -> dict[str, Any]:
         conversations = self.conversations()
@@ -140,11 +142,17 @@ class HistoryCommands:
 
     def _delete(self, name: str) -> None:
         self.conversations().delete(self._id(name))
-        self.screen.say("Deleted.")
+        self.screen.say(f"Deleted. {self.conversations().copies.settle()}".strip())
 
     def _forget(self) -> None:
         gone = self.conversations().forget()
-        self.screen.say(f"Deleted {gone:,} conversation{'' if gone == 1 else 's'} of all notebooks.")
+        left = self.conversations().copies.settle()
+        self.screen.say(f"Deleted {gone:,} conversation{'' if gone == 1 else 's'} of all notebooks. {left}".strip())
+
+    def _forget_copies(self) -> None:
+        copies = self.conversations().copies
+        copies.forget_copies()
+        self.screen.say(copies.settle() or "No copies of yours are at the gateway any more; conversations stay here.")
 
     # The whole id of what a list shows the beginning of.
     def _id(self, start: str) -> str:

@@ -43,7 +43,7 @@ class Conversations:
             lambda: self.keeper.writes and assistant.settings.copy_conversations,
         )
         self.keeper.wrote.append(self.copies.changed)
-        self.keeper.ending.append(self.copies.finish)
+        self.keeper.ending.append(self.copies.close)
         self.watchers: list[Watcher] = []
         self.listed: list[Callable[[], None]] = self.keeper.listeners
         self.tasks: dict[str, AnswerTask] = {}  # by the ids of the pairs that they answer
@@ -252,9 +252,7 @@ class Conversations:
         with self.lock:
             thread = self.at_hand(name)
             if thread is None:
-                if self.keeper.writes:
-                    self.copies.remove(name)
-                if not (self.keeper.writes and self.keeper.store.delete(name)):
+                if not self.copies.delete_kept(name):
                     raise BadInput("This conversation is gone.", hint="Choose another, or begin a new one.")
             elif thread.shared:
                 thread.clear()
@@ -270,12 +268,13 @@ class Conversations:
     def forget(self) -> int:
         """Delete all conversations of all notebooks, with what their answers made, and their copies.
 
+        Copies that are not deleted yet are deleted beside (`ConversationCopies.settle`).
+
         Returns:
             How many were kept here.
 
         Raises:
             BadInput: They cannot be deleted.
-            GatewayError: Their copies could not be deleted.
         """
         with self.lock:
             self.keeper.flush(1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from base64 import b64encode
 
 import httpx
@@ -19,10 +20,11 @@ from rsql_magic.assistant import Assistant
 from rsql_magic.config import Rsql
 from rsql_magic.display import Screen, charts
 from rsql_magic.display.charts import Chart
-from rsql_magic.errors import GatewayError
+from rsql_magic.errors import BadInput, GatewayError
 from rsql_magic.notebook.history import HistoryCommands
 from rsql_magic.panel import ChatPanel, Conversations, Keeper
-from rsql_magic.panel.kept import copying, images, making, writing
+from rsql_magic.panel.kept import background, images, making, writing
+from rsql_magic.panel.kept.known_copies import place_of
 from rsql_magic.panel.kept.records import written
 from rsql_magic.panel.threads import MessagePair
 
@@ -68,7 +70,7 @@ def url(tmp_path_factory):
 def machine(url, tmp_path, monkeypatch):
     """Makes panels of callers, each machine with a home of its own."""
     monkeypatch.setattr(writing, "_GATHER", 0.01)
-    monkeypatch.setattr(copying, "_GATHER", 0.05)
+    monkeypatch.setattr(background, "GATHER", 0.05)
     begun = []
 
     def start(caller, home, *, path="~/delays.ipynb", follows=True):
@@ -265,3 +267,277 @@ def test_all_are_forgotten_also_where_one_is_deleted_meanwhile(machine, monkeypa
     monkeypatch.setattr(gateway, "get", deleted_since)
     told = talk.do("forget")
     assert told.get("gone") == 1, told
+
+
+# What was copied or shared is deleted there when it is deleted here.
+
+
+def said(talk, line):
+    """What ``%rsql history`` says."""
+    screen, words = Screen(), []
+    screen.say = words.append
+    screen.show = lambda shown: words.append(shown.bundle()["text/plain"])
+    HistoryCommands(lambda: talk.panel.threads, talk.panel.assistant.chat, screen).run(line)
+    return " ".join(words)
+
+
+def shared(talk, thread=""):
+    """A conversation of one question, in the notebook's own thread or another, and the link to it."""
+    thread = thread or talk.do("new")["thread"]
+    talk.ask("/help", thread=thread)
+    told = talk.do("share", thread=thread)
+    assert told.get("link"), told
+    return thread, told["link"]
+
+
+def there(talk):
+    return [one["id"] for one in talk.panel.assistant.locator.gateway.get("sessions")["sessions"]]
+
+
+def opens(link):
+    token = {"Authorization": "Bearer tia-token"}
+    return httpx.get(link, headers=token, trust_env=False).status_code == 200
+
+
+def eventually(is_so):
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+WAYS_TO_DELETE = {
+    "in the panel": lambda talk, thread: talk.do("delete", thread=thread),
+    "all in the panel": lambda talk, thread: talk.do("forget"),
+    "by a command": lambda talk, thread: said(talk, f"delete {thread}"),
+    "all by a command": lambda talk, thread: said(talk, "forget"),
+    "by /clear": lambda talk, thread: talk.ask("/clear", thread=thread),
+    "after a restart": lambda talk, thread: None,
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_DELETE)
+@pytest.mark.parametrize("whose", ["the cells'", "another"])
+def test_what_was_shared_is_deleted_there_with_the_conversation(machine, way, whose):
+    ada = machine("ada", "lab", follows=False)
+    thread, link = shared(ada, ada.thread if whose == "the cells'" else "")
+    assert (len(there(ada)), opens(link)) == (1, True)
+    if way == "after a restart":
+        ada.panel.threads.close()
+        ada = machine("ada", "lab", follows=False)
+        thread = ada.thread if whose == "the cells'" else thread
+        ada.do("delete", thread=thread)
+    WAYS_TO_DELETE[way](ada, thread)
+    eventually(lambda: there(ada) == [])
+    assert not opens(link)
+    assert ada.do("hello")["trouble"] == ""
+
+
+def test_what_was_copied_before_copies_were_turned_off_is_deleted_with_the_conversation(machine):
+    ada = machine("ada", "lab")
+    thread = ada.do("new")["thread"]
+    ada.ask("/help", thread=thread)
+    ada.panel.threads.keeper.flush()
+    ada.panel.threads.copies.finish()
+    assert there(ada) == [thread]
+    ada.panel.assistant.settings.copy_conversations = False
+    assert said(ada, "list").endswith(
+        f"1 of your conversations has a copy at {place_of(ada.panel.assistant.locator.gateway.url)}: "
+        "%rsql history forget copies deletes it."
+    )
+    ada.do("delete", thread=thread)
+    eventually(lambda: there(ada) == [])
+
+
+def test_copies_alone_can_be_deleted_where_they_are_turned_off(machine):
+    ada = machine("ada", "lab")
+    ada.ask("/help")
+    ada.panel.threads.keeper.flush()
+    ada.panel.threads.copies.finish()
+    with pytest.raises(BadInput, match="would be made again"):
+        said(ada, "forget copies")
+    assert len(there(ada)) == 1
+    ada.panel.assistant.settings.copy_conversations = False
+    assert said(ada, "forget copies") == "No copies of yours are at the gateway any more; conversations stay here."
+    assert (there(ada), questions(ada)) == ([], ["/help"])
+
+
+def test_a_link_that_is_taken_back_takes_the_copy_along_where_none_are_wanted(machine):
+    ada = machine("ada", "lab", follows=False)
+    thread, link = shared(ada)
+    for _ in range(2):  # harmless where it was taken back
+        assert "error" not in ada.do("unshare", thread=thread)
+        assert (there(ada), opens(link)) == ([], False)
+    assert said(ada, f"unshare {thread}") == "The link leads nowhere any more."
+    assert questions(ada, thread) == ["/help"]
+
+
+def test_a_copy_that_follows_outlives_its_link(machine):
+    ada = machine("ada", "lab")
+    thread, link = shared(ada)
+    ada.do("unshare", thread=thread)
+    assert (there(ada), opens(link)) == ([thread], False)
+
+
+def test_a_copy_that_was_changed_by_another_machine_outlives_the_link_of_this_one(machine):
+    lab = machine("ada", "lab", follows=False)
+    thread, link = shared(lab)
+    home = machine("ada", "home")
+    home.ask("/help", thread=thread)
+    home.panel.threads.close()
+    lab.do("unshare", thread=thread)
+    assert (there(lab), opens(link)) == ([thread], False)
+    assert len(questions(machine("ada", "third"), thread)) == 2
+
+
+def test_what_two_machines_have_is_deleted_once(machine):
+    lab, home = machine("ada", "lab"), machine("ada", "home")
+    thread, link = shared(lab)
+    lab.panel.threads.copies.finish()
+    assert questions(home, thread) == ["/help"]
+    for each in (home, lab):
+        each.do("delete", thread=thread)
+        eventually(lambda: there(lab) == [])
+        assert each.do("hello")["trouble"] == ""
+    assert not opens(link)
+
+
+def test_a_conversation_in_which_nothing_was_said_has_no_link(machine):
+    ada = machine("ada", "lab", follows=False)
+    thread = ada.do("new")["thread"]
+    assert ada.do("share", thread=thread)["error"]["message"] == "Nothing was said in this conversation yet."
+    assert "error" not in ada.do("unshare", thread=thread)
+    assert "error" not in ada.do("delete", thread=thread)
+    assert there(ada) == []
+
+
+def test_a_link_that_cannot_be_made_leaves_no_copy(machine):
+    ada = machine("ada", "lab", follows=False)
+    thread = ada.do("new")["thread"]
+    ada.ask("/help", thread=thread)
+    assert "at most" in ada.do("share", thread=thread, days=10_000)["error"]["message"]
+    eventually(lambda: there(ada) == [])
+
+
+def test_a_link_to_a_notebook_that_was_renamed_is_taken_back(machine):
+    ada = machine("ada", "lab", follows=False)
+    _, link = shared(ada, ada.thread)
+    ada.do("moved", path="delays.ipynb")
+    ada.do("moved", path="late.ipynb")
+    assert "error" not in ada.do("unshare", thread=ada.thread)
+    assert (there(ada), opens(link)) == ([], False)
+
+
+def test_what_is_deleted_while_it_is_copied_stays_nowhere(machine, monkeypatch):
+    ada = machine("ada", "lab")
+    gateway = ada.panel.assistant.locator.gateway
+    put, thread = gateway.put, ada.do("new")["thread"]
+
+    def deleted_meanwhile(path, body):
+        if path.endswith(thread):
+            ada.panel.threads.keeper.store.delete(thread)
+        return put(path, body)
+
+    monkeypatch.setattr(gateway, "put", deleted_meanwhile)
+    ada.ask("/help", thread=thread)
+    ada.panel.threads.keeper.flush()
+    ada.panel.threads.copies.finish()
+    eventually(lambda: thread not in there(ada))
+
+
+# Where the gateway is away at that moment.
+
+
+@pytest.fixture
+def away(monkeypatch):
+    """Makes the gateway be away for a machine, and come back."""
+    monkeypatch.setattr(background, "LONGEST_PAUSE", 0.1)
+
+    def refuse(*_, **__):
+        raise GatewayError("The gateway is away.", hint="Later.")
+
+    def leave(talk):
+        gateway = talk.panel.assistant.locator.gateway
+        for name in ("get", "put", "post", "delete"):
+            monkeypatch.setattr(gateway, name, refuse)
+        return lambda: [monkeypatch.delattr(gateway, name) for name in ("get", "put", "post", "delete")]
+
+    return leave
+
+
+STILL_THERE = "To be deleted at the gateway still: {}. The gateway is away. Later. It is tried again until it is done."
+
+
+def test_what_could_not_be_deleted_is_said_and_deleted_when_the_gateway_is_back(machine, away):
+    ada = machine("ada", "lab", follows=False)
+    thread, link = shared(ada)
+    come_back = away(ada)
+    ada.do("delete", thread=thread)
+    eventually(lambda: ada.do("hello")["trouble"] == STILL_THERE.format("1 copy"))
+    pushed = [STILL_THERE.format("1 copy")]
+    eventually(lambda: [told["trouble"] for told in ada.views.told if told.get("trouble")] == pushed)
+    come_back()
+    eventually(lambda: there(ada) == [])
+    eventually(lambda: ada.views.told[-1]["trouble"] == "")
+    assert not opens(link)
+
+
+@pytest.mark.parametrize("follows", [False, True])
+@pytest.mark.parametrize("how", ["delete", "forget", "unshare"])
+def test_what_could_not_be_deleted_is_deleted_by_a_later_kernel(machine, away, how, follows):
+    ada = machine("ada", "lab", follows=follows)
+    thread, link = shared(ada)
+    come_back = away(ada)
+    what = "1 link" if how == "unshare" and follows else "your copies" if follows and how == "forget" else "1 copy"
+    if how == "unshare":
+        told = ada.do("unshare", thread=thread)["error"]
+        assert f"{told['message']} {told['hint']}" == STILL_THERE.format(what)
+    else:
+        told = said(ada, "forget" if how == "forget" else f"delete {thread}")
+        assert told.endswith(STILL_THERE.format(what)), told
+    ada.panel.threads.close()
+    come_back()
+    assert opens(link)
+
+    later = machine("ada", "lab", follows=follows)
+    assert (thread in [head["id"] for head in later.do("hello")["threads"]]) == (how == "unshare")
+    eventually(lambda: not opens(link))
+    eventually(lambda: there(later) == ([thread] if how == "unshare" and follows else []))
+    assert later.do("hello")["trouble"] == ""
+
+
+def test_a_link_that_is_to_be_taken_back_still_can_be_made_anew(machine, away):
+    ada = machine("ada", "lab", follows=False)
+    thread, first = shared(ada)
+    come_back = away(ada)
+    ada.do("unshare", thread=thread)
+    come_back()
+    link = ada.do("share", thread=thread)["link"]
+    ada.panel.threads.copies.settle()
+    assert (opens(first), opens(link), there(ada)) == (False, True, [thread])
+
+
+def test_what_another_machine_said_since_is_not_deleted_with_what_was_there(machine, away, monkeypatch):
+    lab = machine("ada", "lab")
+    shared(lab)
+    come_back = away(lab)
+    clock = lab.panel.threads.keeper.store
+    monkeypatch.setattr(clock, "now", lambda: time.time() - 3600)  # an hour ago
+    said(lab, "forget")
+    lab.panel.threads.close()
+    come_back()
+    home = machine("ada", "home", follows=False)
+    thread, _ = shared(home)
+    later = machine("ada", "lab")
+    later.do("hello")
+    eventually(lambda: later.panel.threads.copies.settle() == "")
+    assert there(later) == [thread]
+
+
+def test_where_copies_are_is_not_readable_beside_them(machine, url, tmp_path):
+    ada = machine("ada", "lab", follows=False)
+    shared(ada, ada.thread)
+    [name] = there(ada)
+    kept = b"".join(file.read_bytes() for file in (tmp_path / "lab").iterdir() if ".key" not in file.name)
+    assert name.encode() not in kept
+    assert url.encode() not in kept

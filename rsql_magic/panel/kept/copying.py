@@ -8,29 +8,31 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
 import msgspec
 
-from rsql_magic.errors import BadInput, GatewayError
+from rsql_magic.errors import BadInput, GatewayError, RsqlError
+from rsql_magic.gateway import NO_GATEWAY
+from rsql_magic.panel.kept.background import Background, Undone
 from rsql_magic.panel.kept.images import AnswerImages, came_with
+from rsql_magic.panel.kept.known_copies import KnownCopies, place_of
 from rsql_magic.panel.kept.records import outward, read
+from rsql_magic.panel.kept.removing import CopyRemovals, Left, no_gateway
 from rsql_magic.panel.kept.store import Head, NewPair
 from rsql_magic.panel.threads import MessagePair
 from rsql_magic.sql import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
     from rsql_magic.gateway import LLMClient
     from rsql_magic.panel.kept.images import SharedImage
     from rsql_magic.panel.kept.writing import Keeper
     from rsql_magic.panel.threads import Thread
 
-_GATHER = 10.0  # seconds in which changes of a conversation become one copy
 _QUICK = 3.0  # seconds that a panel that opens waits for the gateway, for each of few requests
 _MOST = 20  # conversations that are fetched when a panel opens
 _ODD = (AttributeError, KeyError, TypeError, ValueError)  # what reading a record of another form ends in
@@ -43,57 +45,72 @@ class ConversationCopies:
     Args:
         keeper: What keeps the conversations here.
         gateway: The gateway to copy to; None where none is within reach.
-        wanted: Whether to copy.
+        wanted: Whether to copy what is not shared, too.
     """
 
     def __init__(self, keeper: Keeper, gateway: Callable[[], LLMClient | None], wanted: Callable[[], bool]) -> None:
         self._keeper, self._gateway, self._wanted = keeper, gateway, wanted
+        self._removals = CopyRemovals(lambda: keeper.store, gateway)
         self._failure = ""  # why the last copy was not made, in a sentence or two
-        self._there = threading.Condition()
-        self._waiting: dict[str, None] = {}
+        self._left = Left()  # what could not be deleted there yet
         self._linked: set[str] = set()  # conversations whose copies others read by a link
-        self._thread: threading.Thread | None = None
         self._is_pulled = False
+        self._beside = Background(self._work)
 
     @property
     def trouble(self) -> str:
-        """Why something is not kept here, or not copied; empty where all is well."""
-        return self._keeper.trouble or self._failure
+        """Why something is not kept here, not copied, or not deleted there; empty where all is well."""
+        return self._keeper.trouble or self._failure or str(self._left)
+
+    @property
+    def _known(self) -> KnownCopies:
+        return KnownCopies(self._keeper.store)
 
     def changed(self, conversation: str) -> None:
         """Note that a conversation was written here; it is copied a moment later where that is wanted."""
-        if not self._wanted():
-            return
-        with self._there:
-            self._waiting[conversation] = None
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True, name="rsql-copies")
-                self._thread.start()
+        if self._wanted():
+            self._beside.ask(conversation)
+        elif self._known.any_due:
+            self._beside.ask()
 
-    def _run(self) -> None:
-        while True:
-            time.sleep(_GATHER)
-            with self._there:
-                waiting, self._waiting = self._waiting, {}
-                if not waiting:
-                    self._thread = None
-                    return
-            for conversation in waiting:
-                self._copied(conversation)
+    # Delete what is due, and copy; on any thread, with the turn to do so.
+    def _work(self, conversations: Collection[str]) -> Undone:
+        before, failed, self._failure = self.trouble, list[str](), ""
+        try:
+            self._left = self._removals.carry_out()
+            for conversation in conversations:
+                if self._keeper.store.head(conversation) is not None:  # it was not deleted since
+                    failed += self._copied(conversation)
+        except Exception as error:  # noqa: BLE001 - a thread has nobody above it to tell
+            self._failure = f"Copies at the gateway cannot be kept up to date ({type(error).__name__}: {error})."
+        self._tell(before)
+        return Undone(failed, bool(self._left.copies))
 
-    def _copied(self, conversation: str) -> None:
-        self._failure = ""
+    def _copied(self, conversation: str) -> list[str]:
         try:
             self.push(conversation)
         except (BadInput, GatewayError) as error:
             self._failure = f"This conversation is not copied to the gateway: {error}"
+            return [conversation] if _may_pass(error) else []
+        return []
+
+    def _tell(self, before: str) -> None:
+        if self.trouble != before:
+            for tell in list(self._keeper.listeners):
+                tell()
 
     def finish(self) -> None:
-        """Copy what waits, at once; for the end of a kernel."""
-        with self._there:
-            waiting, self._waiting = self._waiting, {}
-        for conversation in waiting:
-            self._copied(conversation)
+        """Copy what waits, at once."""
+        self._beside.finish()
+
+    def close(self) -> None:
+        """Copy what waits; for the end of a kernel. What is still to be deleted there a later one deletes."""
+        self._beside.close(_QUICK)
+
+    def settle(self) -> str:
+        """Wait a moment until what is due was tried; what is left of it, in a sentence or two."""
+        is_tried = self._beside.settle(_QUICK)
+        return str(self._left) if is_tried else "The gateway has not answered yet; it deletes copies when it does."
 
     def push(self, conversation: str) -> str:
         """Copy a conversation to the gateway now; its id there.
@@ -105,59 +122,59 @@ class ConversationCopies:
         store = self._keeper.store
         if (head := store.head(conversation)) is None:
             raise BadInput("This conversation is gone.", hint="Choose another.")
+        with self._beside.turn:
+            return self._pushed(head)
+
+    def _pushed(self, head: Head) -> str:
+        there, reached = _id_there(head), self._reached
+        place = place_of(reached.url)
+        self._left = self._removals.carry_out()
+        if any(copy.there in {"", there} and copy.place in {"", place} for copy in self._left.copies):
+            raise GatewayError(self._left.reason, hint=self._left.hint)  # it may have a link that was taken back
         pairs, size = list[dict[str, Any]](), 0
-        for _, body in store.bodies(conversation):
+        for _, body in self._keeper.store.bodies(head.id):
             size += len(body)
             if size > _LARGEST:
                 break
             pairs.append(outward(body))
-        if with_images := conversation in self._linked:
-            self._add_images(conversation, pairs, _LARGEST - size)
-        there = _id_there(head)
+        if with_images := head.id in self._linked:
+            _add_images(pairs, AnswerImages(self._keeper.artifacts, head.id), _LARGEST - size)
         sent = {"title": one_line(head.title, 200), "notebook": one_line(head.notebook, 200), "pairs": pairs[::-1]}
-        kept = self._reached.put(f"sessions/{there}", sent)
-        self._note(conversation, float(kept["changed"]))
+        self._known.sending(head.id, there, place)
+        kept = reached.put(f"sessions/{there}", sent)
+        self._known.arrived(head.id, there, place, float(kept["changed"]))
+        if self._known.any_due:  # it was deleted here meanwhile
+            self._beside.ask(hurry=True)
         if float(kept.get("shared_until") or 0.0) > time.time() and not with_images:  # linked in an earlier session
-            self._linked.add(conversation)
-            return self.push(conversation)
+            self._linked.add(head.id)
+            return self._pushed(head)
         return there
-
-    def _add_images(self, conversation: str, newest: list[dict[str, Any]], room: int) -> None:
-        images = AnswerImages(self._keeper.artifacts, conversation)
-        for pair in newest:
-            sent = images.of(pair).fitting(room)
-            pair |= {name: value for name, value in sent._asdict().items() if value}
-            room -= sum(len(image["data"]) for image in sent.images)
-
-    # When the copy was changed last, as the gateway says, so that nothing is fetched that is known.
-    def _note(self, conversation: str, changed: float) -> None:
-        with self._keeper.store.transaction() as db:
-            if db.execute("SELECT 1 FROM conversation WHERE id = ?", [conversation]).fetchone():
-                db.execute("INSERT OR REPLACE INTO copied VALUES (?, ?)", [conversation, changed])
 
     @property
     def _reached(self) -> LLMClient:
         if (gateway := self._gateway()) is None:
-            raise BadInput("No gateway is within reach.", hint="%rsql connect URL.")
+            raise no_gateway()
         return gateway
 
     def pull(self) -> int:
         """Fetch what was said elsewhere, once in a session where that is wanted; how many conversations have news."""
+        if self._known.any_due:
+            self._beside.ask(hurry=True)
         if self._is_pulled or not self._wanted() or (gateway := self._gateway()) is None:
             return 0
         self._is_pulled, fetched = True, 0
         try:
-            store = self._keeper.store
-            here = {_id_there(head): head for head in store.heads()}
-            listed = gateway.get("sessions", timeout=_QUICK)["sessions"]
-            known = dict(store.rows("SELECT conversation, changed FROM copied"))
-            news = [one for one in listed if one["id"] not in here or one["changed"] != known.get(here[one["id"]].id)]
+            store, place = self._keeper.store, place_of(gateway.url)
+            by_id = {head.id: head for head in store.heads()}
+            here = {_id_there(head): head for head in by_id.values()}
+            known = self._known.at(place).values()
+            here |= {copy.there: by_id[copy.conversation] for copy in known if copy.conversation in by_id}
             end = time.monotonic() + 2 * _QUICK
-            for one in news[:_MOST]:
+            for one in _news(gateway.get("sessions", timeout=_QUICK)["sessions"], self._known, place)[:_MOST]:
                 if time.monotonic() > end:  # the others come when a panel opens the next time
                     break
                 whole = gateway.get(f"sessions/{quote(str(one['id']), safe='')}", timeout=_QUICK)
-                self._take(whole, here.get(one["id"]))
+                self._take(whole, here.get(one["id"]), place)
                 fetched += 1
         except (GatewayError, BadInput) as error:
             self._failure = f"Conversations at the gateway could not be fetched: {error}"
@@ -165,7 +182,7 @@ class ConversationCopies:
             self._failure = "Conversations at the gateway have another form; upgrade it."
         return fetched
 
-    def _take(self, whole: dict[str, Any], here: Head | None) -> None:
+    def _take(self, whole: dict[str, Any], here: Head | None, place: str) -> None:
         store, there = self._keeper.store, str(whole["id"])
         number = store.notebook(str(whole["notebook"]))
         if here is None:
@@ -177,52 +194,67 @@ class ConversationCopies:
         for _, body in bodies:
             read(body)  # what is no record is not taken
         store.write(number, here, [NewPair(name, body) for name, body in bodies if name not in known])
-        self._note(here.id, float(whole["changed"]))
+        self._known.arrived(here.id, there, place, float(whole["changed"]))
+
+    # Deleting.
 
     def delete(self, thread: Thread) -> None:
-        """Delete all that is kept of a conversation, here and there.
+        """Delete all that is kept of a conversation, here and, beside, there; `settle` and `trouble` say what is left.
 
         Raises:
             BadInput: It cannot be deleted here.
         """
         if self._keeper.writes:
-            self.remove(self._keeper.id_of(thread))
             self._keeper.delete(thread)
+            self._drop(self._keeper.id_of(thread))
 
-    def remove(self, conversation: str) -> None:
-        """Delete the copy of a conversation that is about to be deleted here, beside; `trouble` says where it fails."""
-        if not self._wanted() or (head := self._keeper.store.head(conversation)) is None:
-            return
-        with self._there:
-            self._waiting.pop(conversation, None)
-        threading.Thread(target=self._removed, args=[head], daemon=True, name="rsql-copies").start()
+    def delete_kept(self, conversation: str) -> bool:
+        """The same for one that is not at hand; whether there was one."""
+        gone = self._keeper.writes and self._keeper.store.delete(conversation)
+        if gone:
+            self._drop(conversation)
+        return gone
 
-    def _removed(self, head: Head) -> None:
-        try:
-            self._delete_there(_id_there(head))
-        except (BadInput, GatewayError) as error:
-            self._failure = f"The copy at the gateway is not deleted: {error}"
-
-    def _delete_there(self, name: str) -> None:
-        try:
-            self._reached.delete(f"sessions/{name}")
-        except GatewayError as error:
-            if error.status != 404:  # another thread or kernel may have deleted it since it was listed
-                raise
+    def _drop(self, conversation: str) -> None:
+        self._linked.discard(conversation)
+        self._beside.drop(conversation)
+        if self._known.any_due:
+            self._beside.ask(hurry=True)
 
     def forget(self) -> None:
-        """Delete all copies, where copies are wanted.
+        """Delete, beside, all copies that were made here and, where copies are wanted, all others of this caller.
 
         Raises:
-            BadInput: No gateway is within reach.
-            GatewayError: They could not be deleted.
+            BadInput: It cannot be noted here.
         """
-        if not self._wanted():
-            return
-        with self._there:
-            self._waiting.clear()
-        for one in self._reached.get("sessions")["sessions"]:
-            self._delete_there(quote(str(one["id"]), safe=""))
+        self._linked.clear()
+        self._beside.drop_all()
+        if self._wanted():
+            self._known.all_due(_place(self._gateway))
+        if self._known.any_due:
+            self._beside.ask(hurry=True)
+
+    def forget_copies(self) -> None:
+        """Delete, beside, all copies that were made here, and no conversation.
+
+        Raises:
+            BadInput: They would be made again.
+        """
+        if self._wanted():
+            hint = "%config Rsql.copy_conversations = False first."
+            raise BadInput("Conversations are copied: what is deleted would be made again.", hint=hint)
+        self._known.become_due("copy")
+        self._beside.ask(hurry=True)
+
+    def held(self) -> str:
+        """What of one's conversations is at gateways though none are copied now, in a sentence; empty for nothing."""
+        held = [] if self._wanted() or not self._keeper.writes else [copy for copy in self._known.all() if not copy.due]
+        if not held:
+            return str(self._left)
+        places = " and ".join(sorted({copy.place for copy in held}))
+        has, them = ("has a copy", "it") if len(held) == 1 else ("have copies", "them")
+        words = f"{len(held):,} of your conversations {has} at {places}: %rsql history forget copies deletes {them}."
+        return f"{words} {self._left}".strip()
 
     # Links.
 
@@ -230,25 +262,36 @@ class ConversationCopies:
         """Copy a conversation and make a link to the copy, for the group's instructors; until when it is good.
 
         Raises:
-            BadInput: There is none of this id here, or no gateway.
+            BadInput: There is none of this id here, nothing was said in it, or no gateway is within reach.
             GatewayError: The gateway keeps none, or not for so long.
         """
+        if self._keeper.store.head(conversation) is None:
+            raise BadInput("Nothing was said in this conversation yet.", hint="Share it when something was.")
         self._linked.add(conversation)
-        there = self.push(conversation)
-        made = self._reached.post(f"sessions/{there}/share", {"days": days})
+        try:
+            there = self.push(conversation)
+            made = self._reached.post(f"sessions/{there}/share", {"days": days})
+        except RsqlError:
+            if not self._wanted():  # a copy without a link serves nobody
+                self._known.become_due("linked copy", conversation)
+                self._beside.ask(hurry=True)
+            raise
         return urljoin(self._reached.url, str(made["link"])), float(made["until"])
 
     def unshare(self, conversation: str) -> None:
-        """Take the link to a conversation back.
+        """Take the link to a conversation back, and delete its copy where none are wanted; harmless where none is.
 
         Raises:
-            BadInput: There is none of this id here, or no gateway.
-            GatewayError: It was never copied.
+            GatewayError: It could not be done yet; it is tried again.
         """
-        if (head := self._keeper.store.head(conversation)) is None:
-            raise BadInput("This conversation is gone.", hint="Choose another.")
         self._linked.discard(conversation)
-        self._reached.delete(f"sessions/{_id_there(head)}/share")
+        self._known.become_due("link" if self._wanted() else "linked copy", conversation)
+        with self._beside.turn:
+            if self._work(()).more:
+                self._beside.ask()
+            left = Left([copy for copy in self._left.copies if copy.conversation == conversation], self._left.why)
+        if left.copies:
+            raise GatewayError(left.reason, hint=left.hint)
 
     def shared(self, link: str) -> tuple[str, str, list[tuple[MessagePair, list[SharedImage]]]]:
         """What somebody shares by a link: who, the title, questions and answers with their pictures.
@@ -282,6 +325,35 @@ def _odd_pair() -> MessagePair:
 
 def _without_images(pair: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in pair.items() if name not in {"images", "left_out"}}
+
+
+def _add_images(newest: list[dict[str, Any]], images: AnswerImages, room: int) -> None:
+    for pair in newest:
+        sent = images.of(pair).fitting(room)
+        pair |= {name: value for name, value in sent._asdict().items() if value}
+        room -= sum(len(image["data"]) for image in sent.images)
+
+
+# Those that are not known as they are there, but for what was deleted here and is there only for the moment.
+def _news(listed: Sequence[dict[str, Any]], known: KnownCopies, place: str) -> list[dict[str, Any]]:
+    if any(not copy.there for copy in known.due()):
+        return []
+    at_hand = {name: None if copy.due == "copy" else copy.changed for name, copy in known.at(place).items()}
+    return [one for one in listed if at_hand.get(one["id"], 0.0) not in {None, one["changed"]}]
+
+
+# The gateway that copies go to now; empty for the one that is reached next.
+def _place(gateway: Callable[[], LLMClient | None]) -> str:
+    try:
+        found = gateway()
+    except RsqlError:
+        return ""
+    return "" if found is None else place_of(found.url)
+
+
+# Whether it may go better a moment later: the gateway is away, and did not refuse.
+def _may_pass(error: RsqlError) -> bool:
+    return not isinstance(error, GatewayError) or error.status in {0, *NO_GATEWAY}
 
 
 def _id_there(head: Head) -> str:

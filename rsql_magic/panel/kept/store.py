@@ -56,11 +56,13 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS progress (
         artifact TEXT REFERENCES artifact ON DELETE CASCADE, item INTEGER, body BLOB, UNIQUE (artifact, item)
     );
-    CREATE TABLE IF NOT EXISTS copied (
-        conversation TEXT PRIMARY KEY REFERENCES conversation ON DELETE CASCADE, changed REAL
+    CREATE TABLE IF NOT EXISTS copy (
+        mark BLOB PRIMARY KEY, conversation TEXT, head BLOB, changed REAL, due TEXT, since REAL
     );
     CREATE INDEX IF NOT EXISTS pair_conversation ON pair (conversation, place, bytes);
 """
+# The copies of what is deleted, which are deleted at the gateway as soon as it answers (`removing.py`).
+_COPIES_DUE = "UPDATE copy SET due = 'copy', since = ?"
 
 
 class NotebookGone(BadInput):
@@ -323,8 +325,9 @@ class ConversationStore:
             return changed.rowcount > 0
 
     def delete(self, conversation: str) -> bool:
-        """Delete a conversation with all that its answers made; whether there was one."""
+        """Delete a conversation with all that its answers made; whether there was one. Its copies become due."""
         with self.transaction() as db:
+            db.execute(f"{_COPIES_DUE} WHERE conversation = ?", [self.now(), conversation])
             return db.execute("DELETE FROM conversation WHERE id = ?", [conversation]).rowcount > 0
 
     def expire(self, days: float) -> int:
@@ -335,8 +338,9 @@ class ConversationStore:
             return db.execute(old, [self.now() - days * _DAY]).rowcount
 
     def forget(self) -> int:
-        """Delete everything, and give the room back; how many conversations there were."""
+        """Delete everything, and give the room back; how many conversations there were. Their copies become due."""
         with self.transaction() as db:
+            db.execute(_COPIES_DUE, [self.now()])
             gone = db.execute("DELETE FROM conversation").rowcount
             for table in ("notebook", "cell"):
                 db.execute(f"DELETE FROM {table}")  # noqa: S608 - constants

@@ -207,7 +207,7 @@ class Keeper:
 
     def close(self) -> None:
         """Write what is left, and close the file."""
-        if self._thread is not None and not self._closed:
+        if not self._closed:
             if not self.flush(_IN_TROUBLE if self.trouble else _AT_END) and not self.trouble:
                 self._leave_files()
             for end in self.ending:
