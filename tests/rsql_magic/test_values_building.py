@@ -275,7 +275,7 @@ def test_the_folder_is_the_cache_of_the_user(monkeypatch):
 def test_a_duckdb_file_is_left_alone_between_questions(tmp_path):
     place = tmp_path / "data.duckdb"
     with closing(duckdb.connect(place)) as connection:
-        connection.execute("CREATE TABLE t AS SELECT 'value ' || hash(i) AS v FROM range(600000) r(i)")
+        connection.execute("CREATE TABLE t AS SELECT 'value ' || hash(i) AS v FROM range(200000) r(i)")
     with closing(open_engine(str(place))) as engine:
         keep_values(engine, tmp_path / "cache", 100)
         engine.catalog(sure=True)
