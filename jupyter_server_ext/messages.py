@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from jupyter_server_ext.config import CallerLimits
 
 # What a request is for; the kernel side names it in the header ``X-RSQL-Task``.
-Task = Literal["ask", "sql_ai", "repair", "study", "chat", "batch", "other"]
+Task = Literal["ask", "sql_ai", "repair", "study", "chat", "batch", "inline_completion", "other"]
+
+INLINE: Task = "inline_completion"  # code at the cursor, which an editor asks for while somebody types
+BEHIND_PEOPLE: frozenset[Task] = frozenset({"batch", INLINE})  # nobody waits for these
 
 # Results for which no provider was asked.
 CacheResult = Literal["", "hit", "miss", "shared", "bypass", "repeat"]
@@ -187,7 +190,7 @@ class ChatRequest:
     task: Task = "other"  # what the request is for
     request_id: str = ""  # the gateway's id of this request
     session_id: str = ""  # the caller's conversation, where it names one
-    interactive: bool = True  # false for batch work, which waits behind people
+    interactive: bool = True  # false for what waits behind people: batch work, inline completions
     # Whether vectors are asked for rather than words: nothing is written then, and there are no messages.
     embeds: bool = False
     # What the caller wants of the cache: nothing in particular, an answer of at most ``max_age`` seconds, a new one

@@ -13,6 +13,7 @@ from .settings import CallerLimits as CallerLimits
 from .settings import Counts as Counts
 from .settings import DocumentSettings as DocumentSettings
 from .settings import HubSettings as HubSettings
+from .settings import InlineCompletionSettings as InlineCompletionSettings
 from .settings import JobSettings as JobSettings
 from .settings import KeySettings as KeySettings
 from .settings import Limit as Limit

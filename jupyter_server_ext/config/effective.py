@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.config.settings import Settings
 
 DEFAULT = "default"
-_OF_LIMITS = ("caller", "tenant", "everyone")
+_OF_LIMITS = ("caller", "tenant", "everyone", "inline_completion")
 _NAMED = ("tenants", "callers", "routes", "fallbacks", "models")  # by names that administrators choose
 _LISTED = ("keys", "api_keys")
 _SHORT = ("rpm", "rpd", "tpm", "tpd")  # ways to write ``limits`` of a key

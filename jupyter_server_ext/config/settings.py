@@ -97,6 +97,15 @@ class CallerLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class InlineCompletionSettings:
+    """The limits of completions that editors ask for while somebody types, which take nothing of any other limit."""
+
+    share: float = 0.5  # of each limit of requests, tokens and places, beside it; from 0 to 1
+    requests_per_minute: int = 20  # of each caller, also where there is no other limit
+    tokens: int = 4_000  # the largest: prompt and the longest answer together
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKeySettings:
     """A virtual API key for a small deployment: who it stands for and what it may do."""
 
@@ -306,6 +315,7 @@ class Settings:
     caller: CallerLimits = field(default_factory=CallerLimits)
     tenant: CallerLimits = field(default_factory=CallerLimits)
     everyone: CallerLimits = field(default_factory=lambda: CallerLimits(concurrency=100))
+    inline_completion: InlineCompletionSettings = field(default_factory=InlineCompletionSettings)
     api_keys: tuple[ApiKeySettings, ...] = ()
     tenants: tuple[TenantSettings, ...] = ()
     callers: tuple[tuple[str, CallerLimits], ...] = ()  # limits of single ones, which an administrator decides

@@ -138,7 +138,7 @@ def _settings(file: TomlTable) -> s.Settings:
         ]
     )
     limits = file.table("limits")
-    limits.only(["caller", "tenant", "everyone", "routes"])
+    limits.only(["caller", "tenant", "everyone", "inline_completion", "routes"])
     everyone = limits.table("everyone").fields(s.CallerLimits)
     settings = s.Settings(
         default_model=file.read("default_model", str) if "default_model" in file.values else "",
@@ -147,6 +147,7 @@ def _settings(file: TomlTable) -> s.Settings:
         caller=s.CallerLimits(**limits.table("caller").fields(s.CallerLimits)),
         tenant=s.CallerLimits(**limits.table("tenant").fields(s.CallerLimits)),
         everyone=dataclasses.replace(s.Settings().everyone, **everyone),
+        inline_completion=_inline_completion(limits.table("inline_completion")),
         api_keys=_api_keys(file.tables("api_keys")),
         tenants=_tenants(file.table("tenants")),
         routes=_routes(limits.table("routes")),
@@ -189,6 +190,13 @@ def _routes(table: TomlTable) -> tuple[tuple[str, s.CallerLimits], ...]:
         own.only(name for name in s.CallerLimits.__dataclass_fields__ if name.startswith("requests_"))
         found.append((route, s.CallerLimits(**own.fields(s.CallerLimits))))
     return tuple(found)
+
+
+def _inline_completion(table: TomlTable) -> s.InlineCompletionSettings:
+    read = s.InlineCompletionSettings(**table.fields(s.InlineCompletionSettings))
+    if read.share > 1:
+        table.refuse("share", f"'share' in {table.title} must be from 0 to 1.")
+    return read
 
 
 def _virtual_keys(table: TomlTable) -> s.VirtualKeySettings:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest, LimitExceeded, NoCapacity, TooLarge
-from jupyter_server_ext.messages import Caller, ChatRequest, Task, Weighed, is_name
+from jupyter_server_ext.messages import BEHIND_PEOPLE, Caller, ChatRequest, Task, Weighed, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -197,7 +197,7 @@ def chat_request(
         task=task,
         request_id=request_id,
         session_id=session_of(headers.get("X-RSQL-Session", "")),
-        interactive=task != "batch",
+        interactive=task not in BEHIND_PEOPLE,
         cache=cache,
         max_age=max_age,
         client_id=client_id_of(headers),
@@ -224,14 +224,13 @@ def embeddings_request(
     required_text(body, "model")
     model = _model_name(body)
     task: Task = task_of(headers)
-    interactive = task != "batch"
     return ChatRequest(
         model,
         body,
         task=task,
         request_id=request_id,
         session_id=session_of(headers.get("X-RSQL-Session", "")),
-        interactive=interactive,
+        interactive=task not in BEHIND_PEOPLE,
         embeds=True,
         client_id=client_id_of(headers),
         traceparent=traceparent_of(headers),

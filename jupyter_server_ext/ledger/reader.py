@@ -15,6 +15,7 @@ from jupyter_server_ext.ledger.files import Head
 from jupyter_server_ext.ledger.notes import SqlNotes
 from jupyter_server_ext.ledger.rows import GENESIS, Used, day_of, entry_of, problems_of
 from jupyter_server_ext.ledger.schema import chains, decisions, entries, kept_answers, totals
+from jupyter_server_ext.messages import INLINE
 
 if TYPE_CHECKING:
     import threading
@@ -111,21 +112,21 @@ class SqlLedgerReader:
         lasted = sa.case((entries.c.status == 0, _UNKNOWN_SECONDS), else_=entries.c.duration_seconds)
         ended = entries.c.at + lasted
         by = (entries.c.caller, entries.c.tenant, entries.c.key, entries.c.model)
-        key = entries.c.api_key
+        more = (entries.c.api_key, sa.case((entries.c.task == INLINE, 1), else_=0).label("is_inline"))
         hour = max(since, exact - 3_600.0)
 
         def summed(start: float, end: float, seconds: int) -> sa.Select[Any]:
             sums = (sa.func.sum(c).label(c.name) for c in _USED)
-            within = sa.select(sa.func.max(ended).label("at"), *by, *sums, key).where(
+            within = sa.select(sa.func.max(ended).label("at"), *by, *sums, *more).where(
                 entries.c.at >= start, entries.c.at < end
             )
-            return within.group_by(sa.func.floor(entries.c.at / seconds), *by, key)
+            return within.group_by(sa.func.floor(entries.c.at / seconds), *by, *more)
 
-        new = sa.select(ended.label("at"), *by, *_USED, key).where(entries.c.at >= max(since, exact))
+        new = sa.select(ended.label("at"), *by, *_USED, *more).where(entries.c.at >= max(since, exact))
         with self._engine.connect() as db:
             for query in (summed(since, hour, 600), summed(hour, exact, 60), new):
                 for row in db.execution_options(yield_per=1000).execute(query.order_by("at")):
-                    yield Used._make([*row[:5], *map(int, row[5:-1]), row[-1]])
+                    yield Used._make([*row[:5], *map(int, row[5:-2]), row[-2], bool(row[-1])])
 
     def spent_by_keys(self, since: str) -> dict[str, dict[str, int]]:
         """Nano-dollars by virtual API key and by day, from a day on."""

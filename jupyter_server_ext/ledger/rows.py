@@ -66,6 +66,7 @@ class Used(NamedTuple):
     counted: int  # how many requests count against the caller's limits
     counted_tokens: int  # how many tokens do
     api_key: str = ""  # public id of the virtual API key that asked; empty for none
+    is_inline: bool = False  # whether they are inline completions, which have limits of their own
 
 
 def day_of(at: float, zone: ZoneInfo) -> str:

@@ -3,6 +3,9 @@
 # Windows are rolling and exact: at no moment do the last 60 (3,600; 86,400) seconds hold more than the limit. A request
 # is charged to all counters that concern it or to none. They count in this process, or for all gateways that share one
 # Redis. Money is in ``pipeline/money``; for a slot among all in flight requests wait in ``keys/queue``.
+#
+# Inline completions are counted apart, each limit's share of them beside it, so that they take nothing of what people
+# have. They are no way around a limit either: who has reached one gets none, and they are small.
 
 from __future__ import annotations
 
@@ -14,16 +17,18 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
+from jupyter_server_ext.config import CallerLimits
 from jupyter_server_ext.errors import LimitExceeded, UpstreamRefused
 from jupyter_server_ext.limits.counters import Charge, Counter, Counters, Demand, MemoryCounters, Shortfall
-from jupyter_server_ext.messages import Caller, ChatRequest, Usage, letters
+from jupyter_server_ext.messages import INLINE, Caller, ChatRequest, Task, Usage, letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from jupyter_server_ext.config import CallerLimits, Settings, Unit
+    from jupyter_server_ext.config import InlineCompletionSettings, Settings, Unit
     from jupyter_server_ext.ledger import Used
+    from jupyter_server_ext.limits.counters import Use
 
 NO_LIMIT = 2_147_483_647  # the value of headers where there is no limit: clients read a whole number there
 
@@ -36,6 +41,8 @@ _WINDOWS: tuple[tuple[Unit, str], ...] = (
     ("tokens", "day"),
 )
 _UNITS: tuple[Unit, ...] = ("requests", "tokens")
+_SHARED = (*(f"{unit}_per_{period}" for unit, period in _WINDOWS), "concurrency")
+_FOR: Mapping[Task | None, str] = {INLINE: " for inline completions"}
 _TOKENS = "/tokens/"
 _MOST_CALLERS = 10_000  # whose scopes are remembered; their counts are with the counters
 
@@ -65,9 +72,13 @@ class _Refusal(NamedTuple):
 class LimitScope:
     """The counters of one virtual key, one caller (on all routes or on one), one tenant, or everyone."""
 
-    def __init__(self, kind: ScopeKind, name: str, limits: CallerLimits) -> None:
+    def __init__(self, kind: ScopeKind, name: str, limits: CallerLimits, task: Task | None = None) -> None:
         self.kind = kind  # which of them
+        self.limits = limits
+        self._name = name
+        self._task = task  # the one task that is counted here; None for all that is counted nowhere else
         scope = {"everyone": kind, "route": f"caller:{name}"}.get(kind, f"{kind}:{name}")
+        scope = f"{task}:{scope}" if task else scope
         self.slots = Counter(f"{scope}/concurrent", limits.concurrency)
         self.counters: dict[tuple[Unit, str], Counter] = {}
         self.limited: dict[Unit, list[tuple[Counter, int]]] = {unit: [] for unit in _UNITS}
@@ -83,13 +94,29 @@ class LimitScope:
         self._tokens = [counter for (unit, _), counter in self.counters.items() if unit == "tokens"]
         self._always = [Demand(counter, 1) for counter in (self.slots, *requests)]
 
+    def for_completions(self, own: InlineCompletionSettings) -> LimitScope:
+        """What inline completions have beside it."""
+        shares = {name: _share(getattr(self.limits, name), own.share) for name in _SHARED}
+        if self.kind == "caller":
+            least = (shares["requests_per_minute"], own.requests_per_minute)
+            shares["requests_per_minute"] = min(limit for limit in least if limit is not None)
+        return LimitScope(self.kind, self._name, CallerLimits(**shares), INLINE)
+
+    def reached(self, use: Callable[[Counter], Use]) -> Iterator[_Refusal]:
+        """The limits of windows that are used up now."""
+        for counters in self.limited.values():
+            for counter, limit in counters:
+                now = use(counter)
+                if now.used >= limit and (refusal := self.refusal(Shortfall(counter, now.full_again or math.inf))):
+                    yield refusal
+
     def too_long(self, need: Need) -> Iterator[_Refusal]:
         """Why the request can never start."""
         for (unit, period), counter in self.counters.items():
             if unit == "tokens" and counter.limit is not None and need.prompt > counter.limit:
-                limit = f"{_TITLES[self.kind]} of {counter.limit:,} {unit} per {period}"
+                limit = self._limit(counter.limit, f"{unit} per {period}")
                 sentence = f"This question has about {need.prompt:,} tokens. {limit} is less; shorten it."
-                yield _Refusal(f"{self.kind} {unit} {period}", math.inf, sentence)
+                yield _Refusal(self._label(f"{unit} {period}"), math.inf, sentence)
 
     def demands(self, need: Need) -> list[Demand]:
         """What the request needs."""
@@ -100,14 +127,22 @@ class LimitScope:
         limit = short.counter.limit or 0
         if short.counter == self.slots:
             wait = self.typical_seconds / limit if limit else math.inf
-            return _Refusal(
-                f"{self.kind} concurrency", wait, f"{_TITLES[self.kind]} of {limit:,} requests at once is reached."
-            )
+            return _Refusal(self._label("concurrency"), wait, f"{self._limit(limit, 'requests at once')} is reached.")
         for (unit, period), counter in self.counters.items():
             if counter == short.counter:
-                kind = f"{self.kind} {unit} {period}"
-                return _Refusal(kind, short.wait, f"{_TITLES[self.kind]} of {limit:,} {unit} per {period} is reached.")
+                sentence = f"{self._limit(limit, f'{unit} per {period}')} is reached."
+                return _Refusal(self._label(f"{unit} {period}"), short.wait, sentence)
         return None
+
+    def _limit(self, amount: int, of: str) -> str:
+        return f"{_TITLES[self.kind]} of {amount:,} {of}{_FOR.get(self._task, '')}"
+
+    def _label(self, what: str) -> str:
+        return " ".join(filter(None, [self.kind, what, self._task]))
+
+
+def _share(limit: int | None, share: float) -> int | None:
+    return None if limit is None else math.ceil(limit * share)
 
 
 def _tokens(need: Need, counter: Counter) -> int:
@@ -118,6 +153,15 @@ def _tokens(need: Need, counter: Counter) -> int:
     return tokens if counter.limit is None else min(tokens, counter.limit)
 
 
+# Why a request is too large to be an inline completion.
+def _too_large(need: Need, most: int) -> _Refusal | None:
+    if need.completion and need.prompt + need.completion <= most:
+        return None
+    has = f"about {need.prompt + need.completion:,}" if need.completion else "no max_tokens"
+    sentence = f"An inline completion may have {most:,} tokens, its longest answer included; this one has {has}."
+    return _Refusal(f"tokens {INLINE}", math.inf, sentence)
+
+
 @dataclass(slots=True)
 class LimitCharges:
     """What one request has taken of its limits; ``Limits.take`` makes it."""
@@ -126,6 +170,8 @@ class LimitCharges:
     _counters: Counters
     _clock: Callable[[], float]
     _need: Callable[[], Need]
+    _beside: Sequence[LimitScope] = ()  # scopes of which nothing is taken, and which must not be used up
+    _most: int | None = None  # tokens, where there is a largest
     _charges: list[Charge] = field(default_factory=list)
     _slots: dict[str, Charge] = field(default_factory=dict)  # by counter
     _start: float = 0.0
@@ -136,8 +182,11 @@ class LimitCharges:
         self._start = self._clock()
         # Reading a long question costs more than the limits: only where one is of tokens.
         limiting = [scope for scope in self._scopes if scope.limited["tokens"]]
-        need = self._need() if limiting else Need()
+        need = self._need() if limiting or self._most is not None else Need()
         refusals = [refusal for scope in limiting for refusal in scope.too_long(need)]
+        refusals += [refusal for scope in self._beside for refusal in scope.reached(self._counters.use)]
+        if self._most is not None and (refusal := _too_large(need, self._most)):
+            refusals.append(refusal)
         if not refusals:
             for got in await self._counters.take([one for scope in self._scopes for one in scope.demands(need)]):
                 if isinstance(got, Shortfall):
@@ -243,9 +292,17 @@ class Limits:
         at once; or it raises ``LimitExceeded`` and takes nothing. Leaving gives the slot back, and all else too unless
         ``settle`` was called: what the gateway could not answer costs its caller nothing.
 
+        An inline completion takes all that of what completions have apart, and is refused where a limit of its caller,
+        tenant or everyone is reached.
+
         ``need`` are its tokens, where a better estimate than ``estimated`` is known.
         """
-        return LimitCharges(self._scopes(caller), self.counters, self._clock, lambda: need or estimated(request))
+        scopes, needed = self._scopes(caller), lambda: need or estimated(request)
+        if request.task != INLINE:
+            return LimitCharges(scopes, self.counters, self._clock, needed)
+        own = self._settings.inline_completion
+        apart = [scope.for_completions(own) for scope in scopes]
+        return LimitCharges(apart, self.counters, self._clock, needed, scopes, own.tokens)
 
     async def refresh(self, caller: Caller) -> None:
         """Bring ``headers`` and ``stats`` of a caller up to date, where other gateways count as well."""
@@ -314,7 +371,10 @@ class Limits:
             age = max(0.0, unix - row.at)
             given_back = row.at < (callers_from or {}).get(row.caller, 0.0)
             caller = Caller(row.caller, row.tenant, key=row.api_key, limits=(keys or {}).get(row.api_key))
-            for scope in self._scopes(caller):
+            scopes = self._scopes(caller)
+            if row.is_inline:
+                scopes = [scope.for_completions(self._settings.inline_completion) for scope in scopes]
+            for scope in scopes:
                 if scope.kind == "caller" and (given_back or not row.caller):
                     continue  # not those of a caller that was forgotten, either
                 for (unit, period), counter in scope.counters.items():
@@ -331,6 +391,7 @@ class Limits:
         self._callers.pop(caller, None)
         routes = [f"caller:{caller}/route/{route}" for route in self._of_routes]
         scopes = [f"caller:{caller}", *routes, *(f"key:{key}" for key in keys)]
+        scopes += [f"{INLINE}:{scope}" for scope in scopes]
         return all([await self.counters.forget(scope) for scope in scopes])
 
     def _figures(self, counter: Counter) -> dict[str, int | None]:
@@ -363,12 +424,14 @@ def estimated(request: ChatRequest) -> Need:
     A picture counts as 1,000 tokens, until its provider says what it took.
     """
     longest = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
+    answers = request.body.get("n")
     if request.weighed is not None:
         length = request.weighed.letters
     else:
         question = request.body.get("input" if request.embeds else "messages", ())
         length = letters(question, msgspec.json.encode(question))
-    return Need(length // 4, longest if isinstance(longest, int) else 0)
+    answers = answers if isinstance(answers, int) else 1
+    return Need(length // 4, longest * answers if isinstance(longest, int) else 0)
 
 
 def merged(base: CallerLimits, own: CallerLimits) -> CallerLimits:

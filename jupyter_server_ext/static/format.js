@@ -81,4 +81,4 @@ export const OUTCOMES = {
   success: "answered", failure: "failed", timeout: "timed out", refused: "refused", cancelled: "cancelled",
 };
 
-export const TASKS = { ask: "%%ask", sql_ai: "%%sql_ai", repair: "repair", study: "study", batch: "batch", chat: "chat", other: "other" };
+export const TASKS = { ask: "%%ask", sql_ai: "%%sql_ai", repair: "repair", study: "study", batch: "batch", chat: "chat", inline_completion: "completion while typing", other: "other" };

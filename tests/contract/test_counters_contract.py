@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 
 import pytest
@@ -301,6 +301,32 @@ async def test_limits_are_the_same_over_two_gateways(opened):
         await told(first)
         await here.refresh(ADA)
         assert here.stats(ADA)["tokens"]["day"]["current"] == 0
+
+
+@pytest.mark.asyncio
+async def test_completions_are_counted_apart_over_two_gateways(opened):
+    own = CallerLimits(requests_per_day=4, tokens_per_day=4_000, concurrency=4)
+    completion = ChatRequest("m", {"messages": [], "max_tokens": 10}, task="inline_completion")
+    async with opened() as first, opened() as second:
+        both = [Limits(Settings(caller=own), counters=counters) for counters in (first, second)]
+
+        async def served(request):
+            count = 0
+            for number in range(10):
+                with suppress(LimitExceeded):
+                    async with both[number % 2].take(ADA, request) as taken:
+                        taken.settle(Usage(5, 5))
+                    count += 1
+            return count
+
+        assert await served(completion) == 2
+        for limits in both:
+            await limits.refresh(ADA)
+            assert limits.stats(ADA)["limits"]["day"] == {"current": 0, "limit": 4, "remaining": 4}
+        assert await served(REQUEST) == 4
+        assert await both[0].forget(ADA.name)
+        await told(first)
+        assert await served(completion) == 2
 
 
 @pytest.mark.asyncio

@@ -22,6 +22,7 @@ TABLES = (
     settings.KeySettings,
     settings.PoolSettings,
     settings.CallerLimits,
+    settings.InlineCompletionSettings,
     settings.ApiKeySettings,
     settings.TenantSettings,
     settings.StorageSettings,

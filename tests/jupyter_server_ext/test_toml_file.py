@@ -7,6 +7,7 @@ import pytest
 from jupyter_server_ext.config import (
     PRESETS,
     CallerLimits,
+    InlineCompletionSettings,
     KeySettings,
     Limit,
     PriceSettings,
@@ -46,6 +47,10 @@ requests_per_hour = 100
 requests_per_day = 500
 concurrency = 4
 usd_per_day = 5.0
+
+[limits.inline_completion]
+share = 0.25
+tokens = 3000
 
 [[api_keys]]
 name = "alice"
@@ -105,6 +110,7 @@ def test_the_sample_of_the_documentation_is_read_whole():
     )
     assert settings.caller == CallerLimits(10, 100, 500, concurrency=4, usd_per_day=5.0)
     assert settings.tenant == CallerLimits()
+    assert settings.inline_completion == InlineCompletionSettings(0.25, requests_per_minute=20, tokens=3000)
     assert settings.api_keys[0].key == Secret("alice-secret")
     assert settings.api_keys[0].scopes == ("chat", "admin")
     (tenant,) = settings.tenants
@@ -195,6 +201,7 @@ REFUSED = {
     "weight 0": ("[tenants.a]\nweight = 0", 2, "more than 0"),
     "nested in an inline table": ("[tenants]\na = { limits = { requests_per_dya = 1 } }", 2, "requests_per_day"),
     "no key serves the default": ('default_model="b"\n[[keys]]\nprovider="vllm"\nmodels=["a"]', 1, "no key serves"),
+    "more than all": ("[limits.inline_completion]\nshare = 1.5", 2, "from 0 to 1"),
     "no body": ("[server]\nmax_body_mb = 0", 2, "more than 0"),
 }
 
