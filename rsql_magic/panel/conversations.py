@@ -117,19 +117,17 @@ class Conversations:
             self.keeper.trouble = str(error)
             return
         with self.lock:
-            if has_news or not self._is_open:
-                self._take_up(heads)
-
-    def _take_up(self, heads: Sequence[Head]) -> None:
-        self._is_open = True
-        known = {thread.id for thread in self._threads}
-        self._threads += [self._unread(head) for head in heads if not head.shared and head.id not in known]
-        if len(known) == 1 and heads and not self._threads[0].pairs:  # go on where the last one was left
-            last = next((each for each in self._threads if each.id == heads[0].id), self._threads[0])
-            self.current = last.id
-        for head in heads:
-            if head.shared and not self._threads[0].is_read:
-                self._threads[0].earlier = head.pairs
+            if self._is_open and not has_news:
+                return
+            self._is_open = True
+            known = {thread.id for thread in self._threads}
+            self._threads += [self._unread(head) for head in heads if not head.shared and head.id not in known]
+            if len(known) == 1 and heads and not self._threads[0].pairs:  # go on where the last one was left
+                last = next((each for each in self._threads if each.id == heads[0].id), self._threads[0])
+                self.current = last.id
+            for head in heads:
+                if head.shared and not self._threads[0].is_read:
+                    self._threads[0].earlier = head.pairs
 
     def _unread(self, head: Head, notebook: int | None = None) -> Thread:
         title = PurePath(head.notebook).stem if head.shared else head.title
