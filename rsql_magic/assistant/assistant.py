@@ -267,9 +267,10 @@ class Assistant:
     def _preview(self, messages: Sequence[Message]) -> Preview:
         return preview_of(self.locator.with_prompt(messages))
 
-    def gather(self, text: str, snapshot: NotebookSnapshot) -> Context:
-        """The context of a question about the notebook."""
+    def gather(self, text: str, snapshot: NotebookSnapshot, *, documents: bool = True) -> Context:
+        """The context of a question about the notebook, with passages of ``documents`` or without."""
         question = NotebookQuestion(text, level=self.settings.privacy)
+        question = question if documents else replace(question, document_tokens=0)
         library = self.documents.for_question(question)
         return self.writer(AnswerWriter, question, snapshot, Screen(), library=library).gathered
 

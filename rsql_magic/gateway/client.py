@@ -71,7 +71,7 @@ class StreamOptions(TypedDict, total=False):
     """Options of a request for a stream; those of the last group are fields of its body."""
 
     model: str | None  # None for the gateway's default
-    task: str  # what the request is for: ``ask``, ``sql_ai``, ``repair``, ``study``, ``chat``
+    task: str  # what the request is for: ``ask``, ``sql_ai``, ``repair``, ``study``, ``chat``, ``inline_completion``
     question: str  # as a person asked it; not sent
     repeat_key: str  # the same for each attempt to ask the same, which is then answered and paid for once
     timeout: float | None  # most seconds without a byte, when it differs from the client's

@@ -108,7 +108,8 @@ class Conversations:
 
     def open(self) -> None:
         """Have the kept conversations of this notebook at hand; `Keeper.trouble` says why where they cannot be read."""
-        if self._is_open or not self.keeper.writes:
+        was_open = self._is_open
+        if was_open or not self.keeper.writes:
             return
         try:
             has_news = self.copies.pull() > 0  # it waits for the gateway, and nobody for it

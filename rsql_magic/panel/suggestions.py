@@ -1,7 +1,8 @@
 """Code for the place where somebody types in a cell, as the front end's completer asks; off unless a model is named."""
 
-# A suggestion is worth nothing once the next key is pressed, so it is stopped by the next one, takes part in no
-# conversation, and goes as batch work: it gets what people leave of the keys and limits.
+# A suggestion is worth nothing once the next key is pressed, so it is stopped by the next one, and takes part in no
+# conversation. The gateway is told what it is: it comes behind people, and takes nothing of their limits. One that the
+# gateway refuses for a limit is no news to anybody; it is only asked again later.
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic import prompts
 from rsql_magic.context import reads_r
-from rsql_magic.errors import BadInput
+from rsql_magic.errors import BadInput, LimitReached
 from rsql_magic.gateway import Reply, blocks_of, filtered, restored
 from rsql_magic.panel.stops import Stops
 from rsql_magic.plain_text import printable
@@ -28,7 +29,8 @@ _BEFORE, _AFTER = 4_000, 1_000  # characters around the cursor that are sent
 _NEAR = 400  # characters before it whose names choose what is described
 _LINES = 8  # most lines of a suggestion
 _TOKENS = 160
-_PATIENCE = 5.0  # seconds without a byte; nobody waits longer for a suggestion
+_PATIENCE = 5.0  # seconds; nobody waits longer for a suggestion
+_PAUSE, _LONGEST_PAUSE = 60.0, 600.0  # seconds after a refusal for a limit, where it tells none, and at most
 _CURSOR = "<cursor>"
 
 
@@ -39,6 +41,7 @@ class Suggestions:
         self._panel, self._clock = panel, clock
         self._lock = threading.Lock()
         self._asked: deque[float] = deque()
+        self._not_before = 0.0  # by the clock, after a refusal
         self.stops = Stops()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="rsql-panel-suggestion")
 
@@ -49,7 +52,7 @@ class Suggestions:
         return self._worker
 
     def suggest(self, before: str, after: str, number: str) -> dict[str, str]:
-        """Text for the cursor between ``before`` and ``after``; empty where there is none, or too many were asked for.
+        """Text for the cursor between ``before`` and ``after``; empty where there is none, or a limit is reached.
 
         Raises:
             BadInput: No model is named for it.
@@ -63,7 +66,12 @@ class Suggestions:
         with self.stops.governing(number):
             if not before.strip() or not self._may_ask(settings.completions_per_minute):
                 return {"text": ""}
-            return {"text": fitted(self._reply(before, after, settings.completion_model), before)}
+            try:
+                return {"text": fitted(self._reply(before, after, settings.completion_model), before)}
+            except LimitReached as refused:
+                pause = _PAUSE if refused.retry_after is None else refused.retry_after
+                self._not_before = self._clock() + min(pause, _LONGEST_PAUSE)
+                return {"text": ""}
 
     def close(self) -> None:
         """Stop what is on its way, and take no more."""
@@ -76,17 +84,17 @@ class Suggestions:
         with self._lock:
             while self._asked and now - self._asked[0] >= 60.0:
                 self._asked.popleft()
-            if len(self._asked) >= most:
+            if len(self._asked) >= most or now < self._not_before:
                 return False
             self._asked.append(now)
             return True
 
     def _reply(self, before: str, after: str, model: str) -> str:
-        assistant = self._panel.assistant
+        assistant, begun = self._panel.assistant, self._clock()
         assistant.locator.learn_policy()
         near = before[-_NEAR:]
         # R is asked on the main thread only, which nobody should wait for here.
-        described = "" if reads_r(near) else assistant.gather(near, self._panel.snapshot()).text
+        described = "" if reads_r(near) else assistant.gather(near, self._panel.snapshot(), documents=False).text
         code = f"{before[-_BEFORE:]}{_CURSOR}{after[:_AFTER]}"
         user = f"{described}\n\nThe cell:\n{code}".strip()
         messages, redacted = filtered(
@@ -101,12 +109,18 @@ class Suggestions:
         with closing(
             reply.read(
                 lambda: stream(
-                    messages, model=name, task="batch", timeout=_PATIENCE, max_tokens=_TOKENS, temperature=0.0
+                    messages,
+                    model=name,
+                    task="inline_completion",
+                    timeout=_PATIENCE,
+                    max_tokens=_TOKENS,
+                    temperature=0.0,
                 )
             )
         ) as events:
             for _ in events:
-                pass
+                if self._clock() - begun > _PATIENCE:  # also while it waits for a key
+                    return ""
         return restored(reply.text, user) if redacted else reply.text
 
 

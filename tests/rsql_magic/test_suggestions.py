@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 
+import httpx
 import pytest
 from panel_talk import Talk
 
@@ -29,7 +30,7 @@ def test_it_knows_the_notebook_and_goes_behind_people_to_the_model_named_for_it(
     assert told["text"] == "'region').amount.sum()"
     (request,) = gateway.requests
     assert request["model"] == "qwen"
-    assert request["headers"]["x-rsql-task"] == "batch"
+    assert request["headers"]["x-rsql-task"] == "inline_completion"
     assert f"{BEFORE}<cursor>\nprint(by_region)" in gateway.sent
     assert "- amount" in gateway.sent
     assert request["max_tokens"] <= 200
@@ -50,6 +51,44 @@ def test_it_has_a_limit_of_its_own(talk, gateway, assistant):
     assert [suggestions.suggest(BEFORE, "", str(n))["text"] for n in range(3)] == ["a", "b", ""]
     now = 60.0
     assert suggestions.suggest(BEFORE, "", "4")["text"] == "c"
+
+
+REFUSED = {"error": {"message": "Your group's limit of 500 requests per day for inline completions is reached."}}
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "pause"),
+    [({"retry-after": "7"}, 7.0), ({"retry-after": "86400"}, 600.0), ({}, 60.0)],
+    ids=["soon", "tomorrow", "at no time that is known"],
+)
+def test_a_limit_of_the_gateway_is_met_by_silence_and_asked_again_later(talk, gateway, retry_after, pause):
+    now = 0.0
+    suggestions = Suggestions(talk.panel, clock=lambda: now)
+    gateway.replies = [httpx.Response(429, json=REFUSED, headers=retry_after), "a"]
+    for passed in (0.0, 1.0, pause - 1.5):
+        now += passed
+        assert suggestions.suggest(BEFORE, "", "1") == {"text": ""}
+    assert len(gateway.requests) == 1
+    now += 1.0
+    assert suggestions.suggest(BEFORE, "", "2") == {"text": "a"}
+    assert talk.views.told == []
+
+
+def test_no_document_is_looked_through_and_no_other_model_asked_for_it(talk, gateway, assistant):
+    assistant.settings.embedding_model = "embed"
+    gateway.paths["stats"] = {"documents": 3}
+    gateway.replies = ["a"]
+    talk.do("suggest", suggest="1", before="# The handbook says how to\n", after="")
+    assert assistant.locator.shared_documents == 3
+    assert {"v1/chat/completions"} == set(gateway.calls) - {"stats", "dictionaries", "examples"}
+
+
+def test_a_suggestion_that_waits_for_longer_than_anybody_does_is_let_go(talk, gateway):
+    now = iter([0.0, 1.0, 2.0, 5.5, 6.0, 7.0, 8.0])
+    waits = [f": queued position={place} eta={place}.0" for place in (4, 3, 2, 1)]
+    suggestions = Suggestions(talk.panel, clock=lambda: next(now))
+    gateway.replies = [[*waits, *gateway.stream("too late")]]
+    assert suggestions.suggest(BEFORE, "", "1") == {"text": ""}
 
 
 def test_an_empty_place_asks_nothing_and_secrets_stay_here(talk, gateway):
