@@ -186,9 +186,10 @@ class Thread:
     def take_up(self, kept: Sequence[MessagePair]) -> list[MessagePair]:
         """Put pairs of earlier sessions before those of this one; gives those of cells that have run again since."""
         cells = {turn.origin.cell for turn in self.chat.turns} - {""}
-        again = [pair for pair in kept if pair.turn is not None and pair.turn.origin.cell in cells]
-        known = {pair.id for pair in (*self.pairs, *again)}
-        before = [pair for pair in kept if pair.id not in known]
+        known = {pair.id for pair in self.pairs}  # which this session itself has kept
+        earlier = [pair for pair in kept if pair.id not in known]
+        again = [pair for pair in earlier if pair.turn is not None and pair.turn.origin.cell in cells]
+        before = [pair for pair in earlier if pair not in again]
         turned = [(pair, pair.turn) for pair in before if pair.turn is not None]
         resumed = self.chat.resume([turn for _, turn in turned])
         for (pair, _), turn in zip(turned, resumed, strict=True):

@@ -165,6 +165,15 @@ def test_a_cell_that_runs_again_after_a_restart_replaces_its_pair(kernels, gatew
     assert [pair["question"] for pair in hello(kernels())["exchanges"]] == ["another", "new words"]
 
 
+def test_what_a_cell_said_stays_kept_when_the_panel_is_opened_after_it(kernels, gateway):
+    first = kernels()
+    first.panel.assistant.chat.take(Turn("asked", "an answer", origin=Origin("cell-1", "a"), place=1))
+    assert first.panel.threads.keeper.flush()
+    assert [pair["question"] for pair in hello(first)["exchanges"]] == ["asked"]
+    end(first)
+    assert [pair["question"] for pair in hello(kernels())["exchanges"]] == ["asked"]
+
+
 def test_two_kernels_write_one_conversation_and_see_each_other(kernels, gateway):
     one, two = kernels(), kernels()
     hello(one)
