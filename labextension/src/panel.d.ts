@@ -84,6 +84,7 @@ declare module "panel/cell_run.js" {
     constructor(write: (outputs: object[]) => void);
     hear(message: object): void;
     readonly texts: string[];
+    readonly pictures: string[];
     readonly error: { name: string; value: string } | null;
   }
 }

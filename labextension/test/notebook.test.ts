@@ -25,6 +25,7 @@ test("outputs are kept as the notebook keeps them", () => {
   assert.equal(written.length, 3);
   run.hear(message("execute_result", { data: { "image/png": "…", "text/plain": "<Figure>" }, metadata: {} }));
   assert.deepEqual(run.texts, ["[a picture] <Figure>"]);
+  assert.deepEqual(run.pictures, ["…"]);
   run.hear(message("error", { ename: "KeyError", evalue: "'a'", traceback: [] }));
   assert.deepEqual(run.error, { name: "KeyError", value: "'a'" });
   assert.deepEqual(run.texts, ["[a picture] <Figure>"]);

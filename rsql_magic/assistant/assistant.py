@@ -86,6 +86,7 @@ class Assistant:
         self.locator = GatewayLocator(self.settings, environ, interactive=not self.batch, client=client)
         self.connections = Connections()
         self.chat = Chat(lambda: self.locator.client)
+        self.answered: list[Callable[[Answer | SQLResult], None]] = []  # called with each answer in this conversation
         self._notes_shown: set[str] = set()
         self.documents = DocumentsInReach(self.settings, self.locator)
         cache = environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
@@ -204,6 +205,8 @@ class Assistant:
             said = "the tables could not answer it" if question.way == "query" else question.said
             answer.notes = (*filter(None, [question.hint, said]), *answer.notes, *news)
             screen.show(answer.shown(footer=self.settings.usage_line))
+        for tell in self.answered if chat is None else ():
+            tell(answer)
         return answer
 
     @cell("study")
@@ -384,6 +387,8 @@ class Assistant:
             shown = result.shown(footer=self.settings.usage_line)
             chart = charts.bundle(result.drawing, png=screen.draws, svg=self.batch) if result.drawing else {}
             screen.show_all(shown.with_chart(chart) if chart else [shown])
+        for tell in self.answered if chat is None else ():
+            tell(result)
         return result
 
     def sql_preview(

@@ -164,7 +164,8 @@ class RsqlMagics(Magics):
     def _keep_study(self, study: Study) -> StudyProgress | None:
         from rsql_magic.panel import StudySets
 
-        return StudySets(self.conversations.keeper).keep(study, self.conversations.of_cells)
+        conversations = self.conversations
+        return StudySets(conversations.keeper).keep(study, conversations.of_cells, conversations.last_heard)
 
     # `--map`: the frame with the columns that the question about each row gave.
     def _mapped(self, read: Line, cell: str | None, snapshot: NotebookSnapshot) -> Any:

@@ -26,7 +26,7 @@ from rsql_magic.panel.cell_changes import CellChange, CellChanges
 from rsql_magic.panel.conversations import Conversations
 from rsql_magic.panel.failed_cell import FailedCell
 from rsql_magic.panel.file_requests import FileRequests
-from rsql_magic.panel.kept.making import of_outputs
+from rsql_magic.panel.kept.making import of_outputs, of_picture
 from rsql_magic.panel.questions import Message, Questions
 from rsql_magic.panel.sharing_requests import SharingRequests
 from rsql_magic.panel.suggestions import Suggestions
@@ -531,6 +531,11 @@ class _Doing:
         pair = self._pair(thread, exchange)
         self._panel.turns.decided(pair, states, undo)
         self._panel.threads.tell(self._panel.threads.find(thread), pair, "exchange")
+
+    # Keep a picture that a cell of a proposal drew with it, in base64.
+    def do_drew(self, *, thread: str, exchange: str, picture: str, number: int = 1) -> None:
+        made = [of_picture(self._pair(thread, exchange), picture, int(number))]
+        self._panel.threads.keeper.changed(self._panel.threads.find(thread), made=lambda: made)
 
     # Tell the assistant what came of the cells that were run (`CellResult`); it may propose more.
     def do_results(self, *, thread: str, exchange: str, results: list[Any], notebook: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import BadInput
 from rsql_magic.panel.kept.copying import ConversationCopies
+from rsql_magic.panel.kept.making import of_answer
 from rsql_magic.panel.kept.reading import ThreadReader
 from rsql_magic.panel.kept.writing import Keeper
 from rsql_magic.panel.threads import ANSWERS, SHARED, MessagePair, Thread, of_turn
@@ -16,10 +17,12 @@ from rsql_magic.panel.threads import ANSWERS, SHARED, MessagePair, Thread, of_tu
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from rsql_magic.answers import Answer
     from rsql_magic.assistant import Assistant
     from rsql_magic.gateway import Turn
     from rsql_magic.panel.answer_task import AnswerTask
     from rsql_magic.panel.kept.store import Head
+    from rsql_magic.text2sql import SQLResult
 
     Watcher = Callable[[Thread, MessagePair, str, dict[str, Any]], None]
 
@@ -53,12 +56,15 @@ class Conversations:
         self._is_open = False
         if said := self._threads[0].pairs:
             self.keeper.changed(self._threads[0], *said)
+        self.last_heard = said[-1] if said else None  # of the magics
         assistant.chat.watchers.append(self._heard)
+        assistant.answered.append(self._answered)
 
     def close(self) -> None:
         """Hear no more of the magics, and write what is not written yet."""
         if self._heard in self._assistant.chat.watchers:
             self._assistant.chat.watchers.remove(self._heard)
+            self._assistant.answered.remove(self._answered)
         self.keeper.close()
 
     def __iter__(self) -> Iterator[Thread]:
@@ -101,8 +107,15 @@ class Conversations:
             else:
                 pair.id, pair.at = old.id, old.at
                 thread.pairs[thread.pairs.index(old)] = pair
+                self.keeper.changed(thread, renewed=[pair.id])
+            self.last_heard = pair
         self.tell(thread, pair, "exchange")
         self.changed()
+
+    # What a magic's answer made is kept with the pair that it became.
+    def _answered(self, answer: Answer | SQLResult) -> None:
+        if (pair := self.last_heard) is not None:
+            self.keeper.changed(self.of_cells, made=lambda: of_answer(pair, answer))
 
     # What is kept.
 
@@ -134,7 +147,7 @@ class Conversations:
         title = PurePath(head.notebook).stem if head.shared else head.title
         thread = Thread(self._assistant.new_chat(), title, id=head.id, notebook=notebook, is_read=False)
         thread.earlier = head.pairs
-        self._hear(thread)
+        _hear(thread)
         return thread
 
     def find(self, name: str) -> Thread:
@@ -196,18 +209,11 @@ class Conversations:
         """Begin a conversation."""
         title = _free(title, [each.name for each in self._threads]) if title else ""
         thread = Thread(self._assistant.new_chat(), title)
-        self._hear(thread)
+        _hear(thread)
         with self.lock:
             self._threads.append(thread)
         self.changed()
         return thread
-
-    def _hear(self, thread: Thread) -> None:
-        def note(turn: Turn) -> None:
-            if (own := thread.running) is not None:
-                own.turn = turn
-
-        thread.chat.watchers.append(note)
 
     def rename(self, name: str, title: str) -> None:
         """Give a conversation, at hand or only kept, a title of its own; the notebook's keeps its name."""
@@ -287,6 +293,15 @@ class Conversations:
         self.changed()
         self.copies.forget()
         return gone
+
+
+# Have the pair that is being answered know its turn.
+def _hear(thread: Thread) -> None:
+    def note(turn: Turn) -> None:
+        if (own := thread.running) is not None:
+            own.turn = turn
+
+    thread.chat.watchers.append(note)
 
 
 def _free(title: str, taken: Sequence[str]) -> str:

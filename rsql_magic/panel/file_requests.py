@@ -11,6 +11,7 @@ from rsql_magic.display import safe_markdown
 from rsql_magic.errors import BadInput
 from rsql_magic.panel import outputs
 from rsql_magic.panel.kept.artifacts import PIECE
+from rsql_magic.panel.kept.making import CSV, as_csv
 from rsql_magic.panel.kept.opening import as_code, language_of, value_of
 
 if TYPE_CHECKING:
@@ -45,19 +46,24 @@ class FileRequests:
             "refused": keeper.refused,
         }
 
-    def file(self, *, file: str, piece: int = 0) -> dict[str, Any]:
-        """A piece of a file, in base64; ``pieces`` is how many there are."""
-        one = self._artifacts.one(file)
-        body = next(self._artifacts.pieces(file, max(0, int(piece))), b"")
-        pieces = -(-one.bytes // PIECE)
-        return {"name": one.name, "media": one.media, "pieces": pieces, "data": b64encode(body).decode("ascii")}
+    def file(self, *, file: str, piece: int = 0, form: str = "") -> dict[str, Any]:
+        """A piece of a file, in base64, as it is kept or, of rows, as ``csv``; ``pieces`` is how many there are."""
+        one, piece = self._artifacts.one(file), max(0, int(piece))
+        name, media, size = one.name, one.media, one.bytes
+        if form == "csv" and one.kind == "table" and media != CSV:
+            rows = as_csv(self._artifacts.content(file))
+            name, media, size = f"{name.removesuffix('.parquet')}.csv", CSV, len(rows)
+            body = rows[piece * PIECE : (piece + 1) * PIECE]
+        else:
+            body = next(self._artifacts.pieces(file, piece), b"")
+        return {"name": name, "media": media, "pieces": -(-size // PIECE), "data": b64encode(body).decode("ascii")}
 
     def load(self, *, file: str) -> dict[str, Any]:
         """Open a file: rows become a variable, text and pictures are shown."""
         one = self._artifacts.one(file)
         if one.kind == "table":
             frame = value_of(one, self._artifacts.content(file))
-            return {"variable": outputs.kept(frame, self._panel.namespace)}
+            return {"variable": outputs.kept(frame, self._panel.namespace), "count": one.count}
         if one.kind == "picture":
             return {"image": b64encode(self._artifacts.content(file)).decode("ascii"), "name": one.name}
         content = self._artifacts.content(file)

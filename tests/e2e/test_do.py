@@ -38,6 +38,17 @@ One more.
 sales.amount.min()
 ```
 """
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+DRAWS = f"""\
+A dot.
+
+### new cell after 2: a dot
+```python
+import base64
+from IPython.display import Image
+Image(base64.b64decode('{DOT}'), format='png')
+```
+"""
 SAVE = "() => window.jupyterapp.commands.execute('docmanager:save')"
 SAVED = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
 
@@ -119,6 +130,22 @@ def test_a_task_becomes_changes_that_are_decided_run_told_again_and_undone(doing
     doing.panel.get_by_text("The notebook is as it was.").wait_for()
     expect(doing.cells).to_have_count(count)
     assert doing.bytes() == before
+
+
+def test_pictures_that_the_cells_drew_are_files_of_the_conversation(doing, town):
+    town.provider.answers |= {"Draw a dot": (DRAWS, 0.0)}
+    doing.do("Draw a dot")
+    doing.button("Apply and run").click()
+    doing.panel.get_by_text("The cells have run.").last.wait_for()
+    doing.panel.get_by_label("More").click()
+    doing.panel.get_by_text("Files of this conversation").click()
+    files = doing.panel.get_by_role("dialog", name="Files of this conversation")
+    files.get_by_role("button", name="Open draw-a-dot-1.png", exact=True).click()
+    shown = doing.panel.get_by_role("dialog", name="draw-a-dot-1.png").get_by_role("img")
+    assert shown.get_attribute("src") == f"data:image/png;base64,{DOT}"
+    doing.page.keyboard.press("Escape")
+    doing.button("Undo").last.click()
+    doing.panel.get_by_text("The notebook is as it was.").last.wait_for()
 
 
 def test_an_edit_meanwhile_is_no_longer_fit_and_undo_leaves_what_was_changed_by_hand(doing, town):

@@ -236,7 +236,12 @@ def test_a_query_is_shown_with_its_rows_and_chart_and_saved(chat, provider):
     files = chat.panel.get_by_role("dialog", name="Files of this conversation")
     with chat.page.expect_download() as saved:
         files.get_by_role("button", name=re.compile(r"^Save .*\.parquet$")).click()
-    assert len(pd.read_parquet(saved.value.path())) == 3
+    assert len(rows := pd.read_parquet(saved.value.path())) == 3
+    with chat.page.expect_download() as saved:
+        files.get_by_role("button", name=re.compile(r"^Save as CSV .*\.csv$")).click()
+    assert saved.value.suggested_filename.endswith(".csv")
+    assert saved.value.path().read_bytes() == rows.to_csv(index=False).encode()
+    expect(files.locator("li").filter(has_text=".parquet")).to_contain_text("3 rows")
     panel_lab.accessible(chat.page, ".rsql-sheet")
     files.get_by_role("button", name=re.compile(r"^Pin .*\.sql$")).press("Enter")
     files.get_by_role("button", name=re.compile(r"^Unpin .*\.sql$")).wait_for()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import httpx
 import pytest
 from panel_talk import Loop, Talk, in_thread
 
+from rsql_magic.display import charts
 from rsql_magic.errors import BudgetSpent
 from rsql_magic.gateway import LLMClient, Stop, TurnBudget
 from rsql_magic.panel.answer_task import MainThread
@@ -489,3 +491,21 @@ def test_a_database_read_in_a_turn_stays_as_it_was(talk, gateway, con, ip):
     assert told["answer"] == "It cannot be done."
     assert "query(" in " ".join(told["notes"])
     assert con.execute("SELECT count(*) FROM orders").fetchone() == (3000,)
+
+
+def test_pictures_that_cells_drew_are_kept_with_their_proposal(kernels, gateway, without_r, at_once):
+    png = charts.picture({"mark": "bar", "data": {"values": []}}, "png")
+    talk = kernels()
+    gateway.replies = [GOOD]
+    told = do(talk)
+    place = {"thread": talk.thread, "exchange": told["id"]}
+    for number in (1, 2):
+        drawn = base64.encodebytes(png).decode()  # with the line ends that IPython sends
+        assert "error" not in talk.do("do_drew", **place, picture=drawn, number=number)
+    for odd in ("", "x", "PHN2Zz4=", None, 7):
+        assert "no PNG" in talk.do("do_drew", **place, picture=odd)["error"]["message"]
+    talk.panel.threads.keeper.flush()
+    kept = [one for one in talk.do("files", thread=talk.thread)["files"] if one["kind"] == "picture"]
+    assert sorted(one["name"] for one in kept) == ["mend-the-sums-1.png", "mend-the-sums-2.png"]
+    assert {one["pair"] for one in kept} == {told["id"]}
+    assert base64.b64decode(talk.do("file", file=kept[0]["id"])["data"]) == png

@@ -35,10 +35,10 @@ def new(name, content, kind="script"):
     return NewArtifact(name, "pair", kind, f"{name}.txt", "text/plain", lambda: content)
 
 
-def downloaded(talk, file):
+def downloaded(talk, file, **form):
     """The bytes of a file as a view downloads them."""
-    first = talk.do("file", file=file)
-    pieces = [first, *(talk.do("file", file=file, piece=n) for n in range(1, first["pieces"]))]
+    first = talk.do("file", file=file, **form)
+    pieces = [first, *(talk.do("file", file=file, piece=n, **form) for n in range(1, first["pieces"]))]
     return b"".join(base64.b64decode(piece["data"]) for piece in pieces)
 
 
@@ -267,3 +267,59 @@ def test_pictures_that_code_drew_are_kept(kernels, gateway, monkeypatch):
     [file] = talk.do("files", thread=talk.thread)["files"]
     assert (file["name"], file["pair"]) == ("draw-1.png", asked["id"])
     assert downloaded(talk, file["id"]) == b"\x89PNG a picture"
+
+
+def test_a_result_that_was_cut_says_so_in_its_name_its_row_and_its_code(kernels, gateway, tmp_path, monkeypatch):
+    con = duckdb.connect(tmp_path / "shop.duckdb")
+    con.execute("CREATE TABLE orders AS SELECT i AS id FROM range(90) t(i)")
+    talk = kernels(namespace={"con": con}, max_rows=20)
+    gateway.replies = [
+        "```sql\nSELECT id FROM orders ORDER BY id\n```",
+        "```sql\nSELECT id FROM orders WHERE id < 5\n```",
+    ]
+    talk.ask("/sql con All orders")
+    talk.ask("/sql con A few orders")
+    con.close()
+    files = {one["name"]: one for one in talk.do("files", thread=talk.thread)["files"] if one["kind"] == "table"}
+    counts = {"all-orders-first-20-rows.parquet": "first 20 of 90 rows", "a-few-orders.parquet": "5 rows"}
+    assert {name: one["count"] for name, one in files.items()} == counts
+    cut = files["all-orders-first-20-rows.parquet"]
+    assert f'= rsql_magic.artifact("{cut["id"]}")  # first 20 of 90 rows\n' in cut["code"]
+    assert "#" not in files["a-few-orders.parquet"]["code"]
+    monkeypatch.setattr(talk.panel, "shell", SimpleNamespace(user_ns={}, kernel=None))
+    assert talk.do("load", file=cut["id"])["count"] == "first 20 of 90 rows"
+    assert talk.do("file", file=cut["id"], form="csv")["name"] == "all-orders-first-20-rows.csv"
+
+
+AWKWARD = pd.DataFrame(
+    {
+        "text": ["a,b", 'say "hi"', "two\nlines", "=1+1", "Zürich 🌍", None],
+        "number": [1.5, None, 3.0, -0.1, 1e300, 0.0],
+        "whole": [1, 2, 3, 4, 5, 2**53 + 1],
+        "day": pd.to_datetime(
+            ["2024-02-29", None, "2024-01-01 12:30:00", "1999-12-31", "2024-06-01", "2024-06-02"], format="ISO8601"
+        ),
+        "flag": [True, False, True, False, True, False],
+    }
+)
+
+
+@pytest.mark.parametrize("many", [1, 20_000])
+def test_rows_are_saved_as_csv_as_pandas_writes_them(kernels, gateway, many):
+    talk = kernels()
+    frame = pd.concat([AWKWARD] * many, ignore_index=True)
+    thread = talk.panel.threads.find(talk.thread)
+    thread.pairs.append(pair := MessagePair("q", "a", "done"))
+    made = [NewArtifact("rows", pair.id, "table", "r.parquet", "x/y", lambda: making._parquet(frame))]
+    made.append(NewArtifact("csv", pair.id, "table", "r.csv", making.CSV, lambda: b"a\n1\n"))
+    made.append(NewArtifact("text", pair.id, "script", "r.py", "x/y", lambda: b"x = 1\n"))
+    talk.panel.threads.keeper.changed(thread, pair, made=lambda: made)
+    talk.panel.threads.keeper.flush()
+    first = talk.do("file", file="rows", form="csv")
+    assert (first["name"], first["media"]) == ("r.csv", "text/csv")
+    assert (first["pieces"] > 1) == (many > 1)
+    saved = downloaded(talk, "rows", form="csv")
+    assert saved == frame.to_csv(index=False).encode()
+    assert downloaded(talk, "rows") == making._parquet(frame)
+    for other in ("csv", "text"):  # what is no Parquet file is as it is
+        assert downloaded(talk, other, form="csv") == downloaded(talk, other)

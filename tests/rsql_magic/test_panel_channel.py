@@ -67,6 +67,7 @@ ARGUMENTS = {
     "do_preview": {"thread": "THREAD", "text": "Count them", "notebook": CELLS},
     "do_run": {"thread": "THREAD", "exchange": "PAIR", "changes": [], "agreed": []},
     "do_decided": {"thread": "THREAD", "exchange": "PAIR", "states": {}},
+    "do_drew": {"thread": "THREAD", "exchange": "PAIR", "picture": "", "number": 1},
     "do_results": {"thread": "THREAD", "exchange": "PAIR", "results": [], "notebook": CELLS},
 }
 # Those of them that wait where no copies follow, by which it is seen that the arguments lead there.

@@ -15,7 +15,7 @@ from rsql_magic.errors import BadInput
 from rsql_magic.panel.kept.sealing import SealBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from rsql_magic.panel.kept.store import ConversationStore
 
@@ -35,6 +35,7 @@ class NewArtifact:
     name: str  # as a file is called
     media: str
     content: Callable[[], bytes]
+    count: str = ""  # how many rows a table has, and whether there were more
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Artifact:
     bytes: int
     made: float  # Unix time
     pinned: bool
+    count: str = ""  # how many rows a table has, and whether there were more
 
 
 class ArtifactStore:
@@ -81,7 +83,7 @@ class ArtifactStore:
         """
         content = new.content()
         size = len(content)
-        head = {"pair": new.pair, "kind": new.kind, "name": new.name, "media": new.media}
+        head = {"pair": new.pair, "kind": new.kind, "name": new.name, "media": new.media, "count": new.count}
         head["digest"] = hashlib.sha256(content).hexdigest()
         pieces = [content[at : at + PIECE] for at in range(0, size, PIECE)]
         sealed = [self._seal.seal(piece, f"piece {new.id} {n} of {len(pieces)}") for n, piece in enumerate(pieces)]
@@ -161,6 +163,13 @@ class ArtifactStore:
         self.one(name)
         with self._store.transaction() as db:
             db.execute("DELETE FROM artifact WHERE id = ?", [name])
+
+    def drop_of(self, conversation: str, pairs: Collection[str]) -> None:
+        """Delete those of answers that are gone or made anew, but what is pinned and study sets that were practised."""
+        gone = [[one.id] for one in self.listed(conversation) if one.pair in pairs]
+        with self._store.transaction() as db:
+            unused = "NOT pinned AND id NOT IN (SELECT artifact FROM progress)"
+            db.executemany(f"DELETE FROM artifact WHERE id = ? AND {unused}", gone)  # noqa: S608 - constants
 
     def expire(self, days: float) -> int:
         """Delete those that are not pinned and older; how many."""

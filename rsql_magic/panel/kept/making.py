@@ -6,15 +6,18 @@ import io
 import json
 import re
 from base64 import b64decode
-from functools import partial
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rsql_magic.answers import Answer
 from rsql_magic.display import charts, safe_markdown
+from rsql_magic.errors import BadInput
 from rsql_magic.gateway import blocks_of
 from rsql_magic.panel.kept.artifacts import Kind, NewArtifact
+from rsql_magic.panel.kept.images import is_png
 from rsql_magic.panel.threads import new_id
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from rsql_magic.text2sql import SQLResult
 
 _SCRIPTS = {"python": ("py", "text/x-python"), "r": ("R", "text/x-r"), "sql": ("sql", "application/sql")}
+CSV = "text/csv"
 _VEGALITE = "application/vnd.vegalite.v5+json"
 
 
@@ -34,26 +38,32 @@ def of_result(pair: MessagePair, result: SQLResult) -> list[NewArtifact]:
     """The query, its rows as Parquet or CSV, and its chart as Vega-Lite and, where that can be drawn, as PNG."""
     name, made = _file_name(result.question or pair.question), list[NewArtifact]()
 
-    def add(kind: Kind, ending: str, media: str, content: Callable[[], bytes]) -> None:
-        made.append(NewArtifact(new_id(), pair.id, kind, f"{name}.{ending}", media, content))
+    def add(kind: Kind, ending: str, media: str, content: Callable[[], bytes], count: str = "") -> None:
+        made.append(NewArtifact(new_id(), pair.id, kind, f"{name}{ending}", media, content, count))
 
     question = " ".join(result.question.split())
-    add("sql", "sql", "application/sql", partial(_text, f"-- {question}\n{result.sql.rstrip(';')};\n"))
+    add("sql", ".sql", "application/sql", partial(_text, f"-- {question}\n{result.sql.rstrip(';')};\n"))
     if result.df is not None:
         frame = _own(result.frame)
         ending, media, write = _table(frame)
-        add("table", ending, media, write)
+        cut = f"-first-{len(frame)}-rows" if result.truncated else ""  # its name says so wherever it is saved
+        add("table", f"{cut}.{ending}", media, write, result.count)
     if (drawing := result.drawing) is not None:
-        add("chart", "vl.json", _VEGALITE, lambda: json.dumps(drawing, default=str).encode())
+        add("chart", ".vl.json", _VEGALITE, lambda: json.dumps(drawing, default=str).encode())
         if find_spec("vl_convert") is not None:
-            add("picture", "png", "image/png", lambda: charts.picture(drawing, "png"))
+            add("picture", ".png", "image/png", lambda: charts.picture(drawing, "png"))
     return made
 
 
-def of_code(pair: MessagePair) -> list[NewArtifact]:
-    """The code of an answer, a script for each language."""
+def of_answer(pair: MessagePair, answer: Answer | SQLResult) -> list[NewArtifact]:
+    """What an answer in a cell made: a pair in the conversation holds less of it than the cell."""
+    return of_code(pair, answer.text) if isinstance(answer, Answer) else of_result(pair, answer)
+
+
+def of_code(pair: MessagePair, text: str = "") -> list[NewArtifact]:
+    """The code of an answer, or of the whole ``text`` of it, a script for each language."""
     scripts: dict[str, list[str]] = {}
-    for block in blocks_of(pair.answer):
+    for block in blocks_of(text or pair.answer):
         if block.language in _SCRIPTS and block.code.strip():
             scripts.setdefault(block.language, []).append(block.code.strip("\n"))
     name = _file_name(pair.topic or pair.question)
@@ -67,11 +77,27 @@ def of_code(pair: MessagePair) -> list[NewArtifact]:
 def of_outputs(pair: MessagePair, outputs: Iterable[Mapping[str, Any]]) -> list[NewArtifact]:
     """The pictures among the outputs of code that was run."""
     images = [str(each["data"]) for each in outputs if each.get("kind") == "image"]
-    name = _file_name(pair.topic or pair.question)
-    return [
-        NewArtifact(new_id(), pair.id, "picture", f"{name}-{n}.png", "image/png", partial(b64decode, data))
-        for n, data in enumerate(images, 1)
-    ]
+    return [_picture(pair, partial(b64decode, data), n) for n, data in enumerate(images, 1)]
+
+
+def of_picture(pair: MessagePair, data: str, number: int) -> NewArtifact:
+    """A picture that a view saw a cell draw, in base64.
+
+    Raises:
+        BadInput: It is no PNG.
+    """
+    try:
+        png = b64decode(data)
+    except (TypeError, ValueError):
+        png = b""
+    if not is_png(png):
+        raise BadInput("A picture of the cells is not kept: it is no PNG.", hint="It stands in the notebook.")
+    return _picture(pair, lambda: png, number)
+
+
+def _picture(pair: MessagePair, content: Callable[[], bytes], number: int) -> NewArtifact:
+    name = f"{_file_name(pair.topic or pair.question)}-{number}.png"
+    return NewArtifact(new_id(), pair.id, "picture", name, "image/png", content)
 
 
 def of_study(pair: MessagePair, study: Study) -> list[NewArtifact]:
@@ -102,12 +128,20 @@ def _own(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _table(frame: pd.DataFrame) -> tuple[str, str, Callable[[], bytes]]:
     if find_spec("pyarrow") is None:
-        return "csv", "text/csv", partial(_csv, frame)
+        return "csv", CSV, partial(_csv, frame)
     return "parquet", "application/vnd.apache.parquet", partial(_parquet, frame)
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(index=False).encode("utf-8", "replace")
+
+
+@lru_cache(maxsize=1)  # it is downloaded in pieces
+def as_csv(parquet: bytes) -> bytes:
+    """The rows of a Parquet file as CSV, as pandas writes it."""
+    import pandas as pd
+
+    return _csv(pd.read_parquet(io.BytesIO(parquet)))
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

@@ -44,6 +44,8 @@ def as_code(one: Artifact) -> str:
         late_flights
     """
     call = f'rsql_magic.artifact("{one.id}")'
+    if one.count.startswith("first"):
+        call = f"{call}  # {one.count}"
     if one.kind == "picture":
         return f"import rsql_magic\n\n{call}"
     name = re.sub(r"\W+", "_", one.name.partition(".")[0]).strip("_").lower()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rsql_magic.answers import Study
     from rsql_magic.panel.kept.artifacts import Artifact
     from rsql_magic.panel.kept.writing import Keeper
-    from rsql_magic.panel.threads import Thread
+    from rsql_magic.panel.threads import MessagePair, Thread
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class StudySets:
                     found.append(KeptSet(one, sheet, self.progress(one.id)))
         return sorted(found, key=lambda kept: -kept.progress.due(len(kept.sheet.items)))
 
-    def keep(self, study: Study, thread: Thread) -> StudyProgress | None:
-        """Keep a sheet with the last question of a thread; gives what notes the progress with it."""
-        if not (self._keeper.writes and thread.pairs):
+    def keep(self, study: Study, thread: Thread, pair: MessagePair | None) -> StudyProgress | None:
+        """Keep a sheet with its question in a thread; gives what notes the progress with it."""
+        if not self._keeper.writes or pair is None:
             return None
-        made = of_study(thread.pairs[-1], study)
+        made = of_study(pair, study)
         self._keeper.changed(thread, made=lambda: made)
         return self.progress(made[0].id) if made[0].kind == "study" else None
 

@@ -34,12 +34,14 @@ class _Changes:
     thread: Thread
     pairs: dict[str, MessagePair] = field(default_factory=dict)
     gone: dict[str, None] = field(default_factory=dict)
+    renewed: set[str] = field(default_factory=set)  # ids of pairs whose answers were made anew
     made: list[NewArtifact] = field(default_factory=list)
 
-    def add(self, pairs: Sequence[MessagePair], gone: Sequence[str] = (), made: Sequence[NewArtifact] = ()) -> None:
-        self.made += made
+    def add(self, pairs: Sequence[MessagePair], gone: Sequence[str] = (), renewed: Collection[str] = ()) -> None:
         self.pairs |= {pair.id: pair for pair in pairs}
         self.gone |= dict.fromkeys(gone)
+        self.renewed |= set(renewed)
+        self.made = [new for new in self.made if new.pair not in {*gone, *renewed}]
         for name in gone:
             self.pairs.pop(name, None)
 
@@ -160,18 +162,22 @@ class Keeper:
         thread: Thread,
         *pairs: MessagePair,
         gone: Sequence[str] = (),
+        renewed: Sequence[str] = (),
         made: Callable[[], Sequence[NewArtifact]] = tuple,
     ) -> None:
         """Note that pairs of a conversation, or its title, are to be written; ``gone`` are ids of pairs to delete.
 
-        ``made`` gives what their answers made, where that is kept.
+        ``renewed`` are ids of pairs with another answer than before, whose files make place; ``made`` gives what their
+        answers made, where that is kept.
         """
         thread.gone |= set(gone)
         if not self.writes or self._closed:
             return
         artifacts = made() if self._settings.artifact_mb else ()
         with self._there:
-            self._waiting.setdefault(thread.id, _Changes(thread)).add(pairs, gone, artifacts)
+            changes = self._waiting.setdefault(thread.id, _Changes(thread))
+            changes.add(pairs, gone, renewed)
+            changes.made += artifacts
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, daemon=True, name="rsql-keeper")
                 self._thread.start()
@@ -248,7 +254,8 @@ class Keeper:
                     newer = self._waiting.get(name)
                     self._waiting[name] = each
                     if newer:
-                        each.add(list(newer.pairs.values()), list(newer.gone), newer.made)
+                        each.add(list(newer.pairs.values()), list(newer.gone), newer.renewed)
+                        each.made += newer.made
                 self._there.notify_all()
                 if failed:  # also where somebody waits for the end
                     self._there.wait_for(lambda: self._closed, 0.05)
@@ -275,7 +282,9 @@ class Keeper:
         pairs = [NewPair(pair.id, written(pair), pair.state == "running") for pair in changes.pairs.values()]
         head = Head(self.id_of(thread), "", thread.name, thread.shared)
         self.store.write(thread.notebook or notebook, head, pairs, tuple(changes.gone))
-        changes.pairs, changes.gone = {}, {}
+        if old := {*changes.gone, *changes.renewed}:
+            self.artifacts.drop_of(head.id, old)
+        changes.pairs, changes.gone, changes.renewed = {}, {}, set()
 
     # Write changes, the files after all that was said, as they may be slow to make; gives those that could not be.
     def _written(self, changes: dict[str, _Changes]) -> dict[str, _Changes]:

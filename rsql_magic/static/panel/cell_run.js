@@ -55,6 +55,11 @@ export class CellRun {
     this.push({ output_type: "error", ename, evalue, traceback });
   }
 
+  // The pictures among what was shown, in base64.
+  get pictures() {
+    return this.outputs.map(({ data }) => data?.["image/png"]).filter(Boolean);
+  }
+
   // What was shown, as text.
   get texts() {
     return this.outputs

@@ -176,16 +176,22 @@ export class ChangeSet {
   // The cells one after the other; after one that fails the others are not run.
   async run(changes, cells) {
     const results = [];
+    const drawn = [];
     this.stopped = false;
     for (const { id: change, source, title } of changes) {
       const isOver = this.stopped || results.some(({ state }) => state !== "ran");
       if (!isOver) this.tell(`Running: ${title.toLowerCase()} …`);
-      results.push({ change, ...(isOver ? { state: "skipped" } : await this.notebook.run(cells.get(change), source)) });
+      const ran = isOver ? { state: "skipped" } : await this.notebook.run(cells.get(change), source);
+      const { pictures = [], ...result } = ran;
+      results.push({ change, ...result });
+      drawn.push(...pictures);
     }
     const wrong = results.find(({ state }) => state !== "ran");
     const why = wrong?.state === "failed" && wrong.error ? `${wrong.error.name}: ${wrong.error.value}` : "Stopped.";
     this.tell(wrong ? why : "The cells have run.");
     this.results = results;
+    // Each is kept by a message of its own, as a message has a largest size.
+    for (const [n, picture] of drawn.entries()) await this.view.ask("do_drew", { ...this.place, picture, number: n + 1 });
   }
 
   stop() {

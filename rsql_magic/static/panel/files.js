@@ -36,15 +36,18 @@ export class Files {
 
   row(file) {
     const open = button(`Open ${file.name}`, "", () => this.load(file), { text: file.name, className: "rsql-thread" });
-    open.append(make("small", { textContent: `${KINDS[file.kind] ?? "file"} · ${size(file.bytes)}` }));
+    open.append(make("small", { textContent: `${file.count || KINDS[file.kind] || "file"} · ${size(file.bytes)}` }));
     const pin = button(`${file.pinned ? "Unpin" : "Pin"} ${file.name}`, "", () => this.pin(file), {
       text: file.pinned ? "Unpin" : "Pin",
       className: "rsql-link",
       "aria-pressed": String(file.pinned),
     });
-    const tool = (text, work) => button(`${text} ${file.name}`, "", work, { text, className: "rsql-link" });
+    const tool = (text, work, name = file.name) => button(`${text} ${name}`, "", work, { text, className: "rsql-link" });
     const insert = this.view.notebook.cells ? tool("Insert", () => this.insert(file)) : "";
-    const tools = [insert, tool("Save", () => this.save(file)), pin, tool("Delete", () => this.drop(file))];
+    const rows = /\.parquet$/;
+    const asCsv = () => this.save(file, "csv");
+    const csv = rows.test(file.name) ? tool("Save as CSV", asCsv, file.name.replace(rows, ".csv")) : "";
+    const tools = [insert, tool("Save", () => this.save(file)), csv, pin, tool("Delete", () => this.drop(file))];
     const row = make("li", { draggable: true }, open, make("span", { className: "rsql-tools" }, ...tools));
     row.dataset.file = file.id;
     // Dropped into a cell it is the code that opens it.
@@ -58,7 +61,7 @@ export class Files {
     if (told.variable) {
       this.view.dismiss(this.view.root);
       this.view.composer.add(`@${told.variable} `);
-      this.view.say(`The rows are in ${told.variable}.`);
+      this.view.say(`The rows are in ${told.variable}${told.count ? `: ${told.count}` : ""}.`);
     } else if (told.image) {
       const picture = make("img", { src: `data:image/png;base64,${told.image}`, alt: told.name, className: "rsql-image" });
       this.view.dialog(told.name, make("div", { className: "rsql-kept" }, picture));
@@ -73,10 +76,10 @@ export class Files {
     this.view.say("Inserted below.");
   }
 
-  async save({ id: file }) {
+  async save({ id: file }, form = "") {
     const bytes = [];
     for (let piece = 0, pieces = 1; piece < pieces; piece += 1) {
-      const told = await this.view.ask("file", { file, piece });
+      const told = await this.view.ask("file", { file, piece, form });
       if (!told) return;
       pieces = told.pieces;
       bytes.push(Uint8Array.from(atob(told.data), (sign) => sign.charCodeAt(0)));

@@ -192,7 +192,7 @@ export class Notebook {
       const { content: reply } = await future.done;
       cell.execution_count = reply.execution_count ?? null;
       const state = { ok: "ran", error: run.error?.name === "KeyboardInterrupt" ? "stopped" : "failed" }[reply.status];
-      return { state: state ?? "stopped", outputs: run.texts, error: run.error };
+      return { state: state ?? "stopped", outputs: run.texts, pictures: run.pictures, error: run.error };
     } catch {
       return { state: "stopped", outputs: run.texts, error: null }; // the kernel is gone
     } finally {

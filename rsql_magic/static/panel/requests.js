@@ -31,7 +31,7 @@ export const REQUESTS = {
   share: ["thread", "days"],
   unshare: ["thread"],
   files: ["thread"],
-  file: ["file", "piece"],
+  file: ["file", "piece", "form"],
   load: ["file"],
   insertion: ["file"],
   pin: ["file", "on"],
@@ -47,5 +47,6 @@ export const REQUESTS = {
   do_preview: ["thread", "text", "notebook", "model", "replaces"],
   do_run: ["thread", "exchange", "changes", "agreed"],
   do_decided: ["thread", "exchange", "states", "undo"],
+  do_drew: ["thread", "exchange", "picture", "number"],
   do_results: ["thread", "exchange", "results", "notebook"],
 };
