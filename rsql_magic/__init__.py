@@ -193,7 +193,9 @@ def map(  # noqa: A001 - as a data frame's method is called; nothing here maps o
 
 
 def artifact(name: str) -> Any:
-    """What an answer made, as the panel keeps it: rows as a pandas frame, a picture, a chart, a study sheet, or text.
+    """What an answer made, as the panel keeps it: rows as a pandas frame, a picture, a chart, or text.
+
+    A study set is practised as the last value of a cell, as by ``%rsql study``; its ``sheet`` has the ``items``.
 
     Args:
         name: Its id, as the panel's list of files gives it in code.
@@ -209,13 +211,14 @@ def artifact(name: str) -> Any:
     import os
 
     from rsql_magic.notebook import loaded
-    from rsql_magic.panel import Keeper, folder_of, value_of
+    from rsql_magic.panel import Keeper, StudySets, folder_of, value_of
 
     magics = loaded(_shell())
     keeper = magics.conversations.keeper if magics else Keeper(folder_of(os.environ), _assistant().settings)
     keeper.flush(1.0)
     artifacts = keeper.artifacts
-    return value_of(artifacts.one(name), artifacts.content(name))
+    one = artifacts.one(name)
+    return StudySets(keeper).of(one) if one.kind == "study" else value_of(one, artifacts.content(name))
 
 
 def ChatPanel(*, keep: bool = False) -> Panel:  # noqa: N802 - a class, which is imported at its first use

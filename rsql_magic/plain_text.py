@@ -92,8 +92,3 @@ def entities(text: str) -> str:
 def html_text(text: str) -> str:
     """Text as HTML, also within Markdown, on one line; front ends look for formulas in the words between two tags."""
     return re.sub("&#(?:36|92);", r"<span>\g<0></span>", entities(printable(text).replace("\n", "↵")))
-
-
-def label(text: str) -> str:
-    r"""Text for a widget, which front ends search for formulas: what follows a backslash is no command there."""
-    return printable(text).replace("\\", "\\\N{ZERO WIDTH NON-JOINER}")

@@ -22,6 +22,7 @@ from rsql_magic.answers import (
     unfilled,
     way_of,
     way_said,
+    widget_bundle,
 )
 from rsql_magic.assistant.dictionary import DictionaryInUse
 from rsql_magic.assistant.documents import DocumentsInReach
@@ -232,10 +233,10 @@ class Assistant:
             writer.entry.begin()
             study = writer.sheet()
             progress = kept(study)
-            widget = study.widget(progress) if screen.draws and not self.batch else None
+            widget = widget_bundle(study.sheet, progress) if screen.draws and not self.batch else None
             screen.show(study.shown(footer=self.settings.usage_line, interactive=widget is not None))
             if widget is not None:
-                screen.also(widget._repr_mimebundle_())
+                screen.also(widget)
         return study
 
     def study_preview(

@@ -1,6 +1,7 @@
 from . import charts as charts
 from . import screens as screens
 from .markdown import Growing as Growing
+from .markdown import as_html as as_html
 from .markdown import fenced as fenced
 from .markdown import plain_markdown as plain_markdown
 from .markdown import quiet as quiet

@@ -257,9 +257,15 @@ def _page_parser() -> MarkdownIt:
         sign = "$$" if tokens[place].block else "$"
         return html.escape(f"{sign}{tokens[place].content}{sign}")
 
+    # A page or notebook that is read stays open beside what it links to.
+    def link(renderer: Any, tokens: list[Token], place: int, *more: Any) -> str:
+        tokens[place].attrs |= {"target": "_blank", "rel": "noopener noreferrer nofollow"}
+        return str(renderer.renderToken(tokens, place, *more))
+
     parser = MarkdownIt("commonmark", {"html": True, "highlight": _coloured}).enable(["table", "strikethrough"])
     parser.inline.ruler.before("escape", "formula", _inline_formula)
     parser.add_render_rule("formula", formula)
+    parser.add_render_rule("link_open", link)
     return parser
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rsql_magic.answers import as_markdown, widget_of
-from rsql_magic.display import CellOutput, listing, safe_markdown
+from rsql_magic.display import listing
 from rsql_magic.errors import BadInput
 from rsql_magic.panel import StudySets
-from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
     from rsql_magic.display import Screen
@@ -32,13 +30,7 @@ def practise(start: str, conversations: Conversations, screen: Screen, *, batch:
     if len(found) != 1:
         wrong = f"There is no study set {start}" if not found else f"{len(found)} study sets begin with {start}"
         raise BadInput(f"{wrong}.", hint="%rsql study lists them.")
-    sheet, progress = found[0].sheet, found[0].progress
-    widget = widget_of(sheet, progress) if screen.draws and not batch else None
-    if widget is not None:
-        screen.also(widget._repr_mimebundle_())
-    else:
-        text = as_markdown(sheet)
-        screen.show(CellOutput(safe_markdown(text), printable(text)))
+    screen.also(found[0].bundle(practised=screen.draws and not batch))
 
 
 def _row(kept: KeptSet) -> tuple[str, ...]:

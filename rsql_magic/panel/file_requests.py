@@ -6,17 +6,19 @@ from base64 import b64encode
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.answers import as_markdown, sheet_of
+from rsql_magic.answers import KNOWN, NOT_YET, answer_of, question_of
 from rsql_magic.display import safe_markdown
 from rsql_magic.errors import BadInput
 from rsql_magic.panel import outputs
 from rsql_magic.panel.kept.artifacts import PIECE
 from rsql_magic.panel.kept.making import CSV, as_csv
 from rsql_magic.panel.kept.opening import as_code, language_of, value_of
+from rsql_magic.panel.kept.progress import StudySets
 
 if TYPE_CHECKING:
     from rsql_magic.panel.chat_panel import ChatPanel
     from rsql_magic.panel.kept.artifacts import ArtifactStore
+    from rsql_magic.panel.kept.progress import KeptSet
 
 _LONGEST_SHOWN = 200_000  # bytes of a text that is shown
 
@@ -33,6 +35,10 @@ class FileRequests:
         if not keeper.writes:
             raise BadInput("No files are kept here.", hint="See %config Rsql.conversations.")
         return keeper.artifacts
+
+    @property
+    def _sets(self) -> StudySets:
+        return StudySets(self._panel.threads.keeper)
 
     def files(self, *, thread: str) -> dict[str, Any]:
         """What the answers of a conversation made, the pinned first; and why the last that was not kept is not."""
@@ -66,10 +72,19 @@ class FileRequests:
             return {"variable": outputs.kept(frame, self._panel.namespace), "count": one.count}
         if one.kind == "picture":
             return {"image": b64encode(self._artifacts.content(file)).decode("ascii"), "name": one.name}
-        content = self._artifacts.content(file)
         if one.kind == "study":
-            return {"text": f"%rsql study {one.id[:6]}\n\n{as_markdown(sheet_of(content))}", "name": one.name}
+            return {"study": _asked(self._sets.of(one)), "name": one.name}
+        content = self._artifacts.content(file)
         return {"text": content[:_LONGEST_SHOWN].decode("utf-8", "replace"), "name": one.name}
+
+    def judge(self, *, file: str, item: int, known: bool) -> dict[str, Any]:
+        """Note how an item of a study set went, by one's own word: when it comes again, and how the set stands."""
+        kept = self._sets.of(self._artifacts.one(file))
+        count = len(kept.sheet.items)
+        if item not in range(count):
+            raise BadInput("The study set has no item of this number.", hint="Open it again.")
+        said = kept.progress.answer(item, KNOWN if known else NOT_YET, kept.progress.of(item).last)
+        return {"said": said, "stands": kept.progress.stands(count)}
 
     def insertion(self, *, file: str) -> dict[str, Any]:
         """A file as cells: code as it is, a report as Markdown, and of all else code that opens it."""
@@ -91,3 +106,14 @@ class FileRequests:
     def drop(self, *, file: str) -> None:
         """Delete a file."""
         self._artifacts.delete(file)
+
+
+# A set as a view asks it: what is due first, and of each item how it was answered last.
+def _asked(kept: KeptSet) -> dict[str, Any]:
+    items, progress = kept.sheet.items, kept.progress
+    asked = [
+        {"item": n, "question": question_of(items[n]), "answer": answer_of(items[n])}
+        | {"due": progress.is_due(n), "last": progress.of(n).last}
+        for n in progress.order(len(items))
+    ]
+    return {"title": kept.sheet.title, "stands": progress.stands(len(items)), "items": asked}

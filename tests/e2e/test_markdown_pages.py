@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from e2e.xss import ACTING
 from markdown_replies import reply
 
 from rsql_magic.answers import Answer, Study
@@ -20,26 +21,9 @@ from rsql_magic.text2sql.results import Attempt
 CASES = Path(__file__).parents[1] / "rsql_magic" / "markdown_cases" / "attacks.jsonl"
 SERVER = "http://canary.invalid"
 
-# What a page holds that could act; the marks of JupyterLab itself (its heading anchors) are left out.
-AUDIT = """(root) => {
-  const bad = [];
-  for (const node of root.querySelectorAll("*")) {
-    const name = node.nodeName.toLowerCase();
-    if (/^(script|iframe|object|embed|form|style|link|meta|base|video|audio|img|image|use)$/.test(name)
-        && !node.closest("mjx-container")) bad.push(name);
-    if (name === "svg" && !node.closest("mjx-container")) bad.push("svg");
-    for (const { name: key, value } of node.attributes) {
-      if (/^on/i.test(key)) bad.push(`${key}=${value}`);
-      if (/^(href|xlink:href|src|srcdoc|action|formaction|data|background|poster)$/i.test(key)
-          && !/^(https?:|mailto:|#)/i.test(value.trim())) bad.push(`${key}=${value}`);
-      if (key === "style" && /url\\s*\\(/i.test(value)) bad.push(`${key}=${value}`);
-    }
-  }
-  return bad;
-}"""
 RENDER = """async ({ bundles, trusted }) => {
   const rendermime = window.jupyterapp.shell.currentWidget.content.rendermime;
-  const audit = AUDIT;
+  const audit = ACTING;
   const found = [];
   const room = document.createElement("div");
   room.style.position = "absolute";
@@ -59,7 +43,7 @@ RENDER = """async ({ bundles, trusted }) => {
   const drawn = room.querySelectorAll("mjx-container").length;
   room.remove();
   return { found, drawn, hacked: window.hacked ?? 0 };
-}""".replace("AUDIT", AUDIT)
+}""".replace("ACTING", ACTING)
 
 
 def known():
@@ -144,7 +128,7 @@ def exported(browser, folder, texts):
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"file://{file}", wait_until="domcontentloaded")
         page.wait_for_timeout(500)
-        told = page.evaluate(f"[...document.querySelectorAll('.jp-OutputArea-output')].flatMap({AUDIT})")
+        told = page.evaluate(f"[...document.querySelectorAll('.jp-OutputArea-output')].flatMap({ACTING})")
         hacked = page.evaluate("window.hacked")
         page.close()
         return told, hacked, {url for url in asked if not url.startswith("file:")}

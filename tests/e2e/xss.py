@@ -95,3 +95,21 @@ INSPECTED = """(all = ".rsql-turn *") => {
   }
   return found;
 }"""
+
+# What a part of a page holds that could act; the marks of JupyterLab itself (its heading anchors) are left out.
+ACTING = """(root) => {
+  const bad = [];
+  for (const node of root.querySelectorAll("*")) {
+    const name = node.nodeName.toLowerCase();
+    if (/^(script|iframe|object|embed|form|style|link|meta|base|video|audio|img|image|use)$/.test(name)
+        && !node.closest("mjx-container")) bad.push(name);
+    if (name === "svg" && !node.closest("mjx-container")) bad.push("svg");
+    for (const { name: key, value } of node.attributes) {
+      if (/^on/i.test(key)) bad.push(`${key}=${value}`);
+      if (/^(href|xlink:href|src|srcdoc|action|formaction|data|background|poster)$/i.test(key)
+          && !/^(https?:|mailto:|#)/i.test(value.trim())) bad.push(`${key}=${value}`);
+      if (key === "style" && /url\\s*\\(/i.test(value)) bad.push(`${key}=${value}`);
+    }
+  }
+  return bad;
+}"""

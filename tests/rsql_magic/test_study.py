@@ -9,22 +9,21 @@ import pandas as pd
 import pytest
 
 from rsql_magic.answers.study.proving import disproved
+from rsql_magic.answers.study.schedule import StudyProgress
 from rsql_magic.answers.study.sheet import (
     FORMS,
     Card,
-    Cards,
     Choice,
     Code,
     Exercise,
     Point,
-    Quiz,
     Sheet,
     Unusable,
     as_markdown,
     read_sheet,
     schema,
-    widget_of,
 )
+from rsql_magic.answers.study.widgets import Cards, Quiz, widget_of
 from rsql_magic.errors import BadInput, RsqlError
 
 
@@ -174,22 +173,23 @@ def test_nothing_is_sent_by_a_preview_or_for_an_odd_count(ip, gateway, capsys):
 
 
 def test_flashcards_flip_and_count_what_is_known():
-    cards = Cards(Sheet("flashcards", "T", (Card("<front>", "back"), Card("two", "zwei"))))
-    assert cards.face.value == "&lt;front&gt;"
+    cards = Cards(Sheet("flashcards", "T", (Card("<front>", "back"), Card("two", "zwei"))), StudyProgress())
+    assert cards.face.value == "<p>&lt;front&gt;</p>"
     cards.flip.click()
-    assert cards.face.value == "back"
+    assert cards.face.value == "<p>back</p>"
     cards.know.click()
-    assert cards.face.value == "two"
+    assert cards.face.value == "<p>two</p>"
     assert cards.where.value == "2 of 2, 1 known; the last one again tomorrow"
 
 
 def test_a_quiz_is_scored():
-    made = Quiz(Sheet("quiz", "T", (Choice("1+1?", ["2", "3"], 0, "sum"), Choice("2+2?", ["2", "4"], 1, "sum"))))
+    asked = (Choice("1+1?", ["2", "3"], 0, "sum"), Choice("2+2?", ["2", "4"], 1, "sum"))
+    made = Quiz(Sheet("quiz", "T", asked), StudyProgress())
     made.choices[0].value = 0
     made.choices[1].value = 0
     made.check.click()
     assert made.score.value == "1 of 2 right"
-    assert made.verdicts[1].value == "✗ b) 4: sum"
+    assert made.verdicts[1].value == "<p>✗ b) 4: sum</p>"
 
 
 def test_an_exam_has_solutions_to_open_and_a_summary_is_only_read():

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import random
+import time
+from functools import partial
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from rsql_magic.answers.study.schedule import DAY, KNOWN, NOT_YET, CardProgress, StudyProgress
-from rsql_magic.answers.study.sheet import Card, Cards, Choice, Exercise, Point, Quiz, Sheet, exam, sheet_of
+from rsql_magic.answers.study.sheet import Card, Choice, Code, Exercise, Point, Sheet, sheet_of
+from rsql_magic.answers.study.widgets import Cards, Quiz, exam
 from rsql_magic.errors import BadInput
 from rsql_magic.notebook import loaded
 from rsql_magic.panel import StudySets
+from rsql_magic.panel.kept.artifacts import NewArtifact
+from rsql_magic.panel.threads import MessagePair
 
 pytestmark = pytest.mark.usefixtures("without_r")
 
@@ -62,7 +69,7 @@ def test_cards_that_are_due_come_first_and_a_click_says_when_they_come_again():
     assert saved == [(0, 1), (1, 1)]
     now[0] = 3600.0
     assert (progress.order(3), progress.due(3)) == ([2, 0, 1], 1)
-    assert Cards(CARDS, progress).face.value == "front 2"
+    assert Cards(CARDS, progress).face.value == "<p>front 2</p>"
     now[0] = 2 * DAY
     assert progress.due(3) == 3
     again = Cards(CARDS, progress)
@@ -106,8 +113,6 @@ def test_an_exam_keeps_what_was_written_and_how_one_judged_it():
     ],
 )
 def test_a_sheet_is_read_as_it_was_kept(sheet):
-    import msgspec
-
     assert sheet_of(msgspec.json.encode(sheet)) == sheet
 
 
@@ -152,6 +157,103 @@ def test_a_set_is_kept_with_its_progress_and_practised_again(ip, gateway, monkey
     kept.progress.answer(0, KNOWN)  # a set that is gone can still be looked at
     assert StudySets(conversations.keeper).all() == []
     conversations.close()
+
+
+SHEETS = {
+    "cards": CARDS,
+    "quiz": Sheet("quiz", "Sums", (Choice("1+1?", ["one", "two"], 1, "by counting"),)),
+    "exam": Sheet("exam", "Adding", (Exercise("Add 1 and 1.", 2, "Use +.", Code("python", "1 + 1", "2")),)),
+}
+ANSWERS = ("back 0", "back 1", "back 2", "by counting", "Use +.")
+
+
+@pytest.fixture
+def talk(kernels, monkeypatch):
+    """A panel whose conversation has made a study set of each kind; its magics are those of the shell."""
+    talk = kernels()
+    thread, keeper = talk.panel.threads.find(talk.thread), talk.panel.threads.keeper
+    thread.pairs.append(pair := MessagePair("q", "a", "done"))
+    made = [
+        NewArtifact(name, pair.id, "study", f"{name}.json", "application/json", partial(msgspec.json.encode, sheet))
+        for name, sheet in SHEETS.items()
+    ]
+    keeper.changed(thread, pair, made=lambda: made)
+    monkeypatch.setattr("rsql_magic.notebook.loaded", lambda _: SimpleNamespace(conversations=talk.panel.threads))
+    return talk
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_what_puts_a_set_into_the_notebook_practises_it(talk, shell, monkeypatch, capsys, name):
+    files = talk.do("files", thread=talk.thread)["files"]
+    [dragged] = [one["code"] for one in files if one["id"] == name]
+    [inserted] = talk.do("insertion", file=name)["cells"]
+    assert inserted == {"kind": "code", "source": dragged}
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    value = shell.run(dragged)
+    said = capsys.readouterr().out
+    assert "### Answers" in said, "in a terminal its text"
+    assert "Sheet(" not in said
+    shell.kernel = SimpleNamespace(_allow_stdin=True)
+    shown, _ = shell.display_formatter.format(value)
+    assert "application/vnd.jupyter.widget-view+json" in shown
+    assert not [answer for answer in ANSWERS if answer in str(shown)]
+    monkeypatch.setenv("RSQL_BATCH", "1")
+    shown, _ = shell.display_formatter.format(value)
+    assert shown["text/markdown"].count("Answers") == 1
+    assert "application/vnd.jupyter.widget-view+json" not in shown
+
+
+def test_an_opened_set_hides_its_answers_and_takes_ones_word(talk):
+    def opened(name):
+        talk.panel.threads.keeper.flush(1.0)
+        return talk.do("load", file=name)["study"]
+
+    told = opened("cards")
+    assert told["stands"] == "0 of 3 known, 3 due now"
+    assert [(one["question"], one["answer"], one["due"]) for one in told["items"]] == [
+        (f"front {n}", f"back {n}", True) for n in range(3)
+    ]
+    said = talk.do("judge", file="cards", item=0, known=True)
+    assert (said["said"], said["stands"]) == ("again tomorrow", "1 of 3 known, 2 due now")
+    talk.do("judge", file="cards", item=1, known=False)
+    talk.do("judge", file="cards", item=2, known=True)
+    told = opened("cards")
+    tomorrow = time.strftime("%Y-%m-%d", time.localtime(time.time() + DAY))
+    assert told["stands"] == f"2 of 3 known, the next is due on {tomorrow}"
+    assert [one["item"] for one in told["items"] if one["due"]] == []
+    [kept] = [one for one in StudySets(talk.panel.threads.keeper).all() if one.file.id == "cards"]
+    assert [kept.progress.of(n).right for n in range(3)] == [1, 0, 1]
+    assert "a) one" in opened("quiz")["items"][0]["question"]
+    assert opened("quiz")["items"][0]["answer"] == "b) two: by counting"
+    assert "```python" in opened("exam")["items"][0]["answer"]
+    for odd in (-1, 3, "x", None):
+        assert "no item" in talk.do("judge", file="cards", item=odd, known=True)["error"]["message"]
+    assert "gone" in talk.do("judge", file="nothing", item=0, known=True)["error"]["message"]
+
+
+def test_two_views_of_a_set_do_not_undo_each_other(talk):
+    sets = StudySets(talk.panel.threads.keeper)
+    sets.all()
+    one, other = sets.progress("exam"), sets.progress("exam")
+    one.answer(0, KNOWN)
+    other.write(0, "I would add")
+    now = sets.progress("exam").of(0)
+    assert (now.last, now.right, now.due) == ("I would add", 1, one.of(0).due)
+
+
+def test_a_right_answer_before_its_time_leaves_its_day():
+    now = [0.0]
+    progress = StudyProgress(clock=lambda: now[0])
+    for _ in range(5):
+        assert progress.answer(0, KNOWN) == "again tomorrow"
+    assert (progress.of(0).days, progress.of(0).due, progress.of(0).answers) == (1, DAY, 5)
+    progress.answer(1, NOT_YET)
+    progress.answer(1, KNOWN)
+    now[0] = DAY
+    assert [progress.answer(n, KNOWN) for n in (0, 1)] == ["again in 6 days"] * 2
+    now[0] = 2 * DAY
+    assert progress.answer(0, KNOWN) == "again in 5 days"
+    assert progress.answer(0, NOT_YET) == "again tomorrow"
 
 
 def test_a_panel_that_is_open_hears_the_first_question_of_a_cell(shell, client, monkeypatch, gateway):

@@ -68,7 +68,7 @@ class Study(Showable):
 
     def widget(self, progress: StudyProgress | None = None) -> Any:
         """The sheet to flip, choose and score with ipywidgets; None where it is only read."""
-        from rsql_magic.answers.study.sheet import widget_of
+        from rsql_magic.answers.study.widgets import widget_of
 
         return widget_of(self.sheet, progress)
 

@@ -58,22 +58,34 @@ class CardProgress:
         due = now + days * DAY
         return CardProgress(repetitions, round(ease, 4), days, due, self.answers + 1, right, answer[:_LONGEST])
 
+    def rehearsed(self, answer: str = "") -> CardProgress:
+        """How it stands after a right answer before its time, which is no proof that it lasts: its day stays.
+
+        Example:
+            >>> once = CardProgress().answered(4, 0.0)
+            >>> once.rehearsed().due == once.due
+            True
+        """
+        known, answers, right = max(1, self.repetitions), self.answers + 1, self.right + 1
+        return replace(self, repetitions=known, answers=answers, right=right, last=answer[:_LONGEST])
+
 
 @dataclass
 class StudyProgress:
-    """How one's study set stands; ``save`` keeps what has changed.
+    """How one's study set stands; ``save`` keeps what has changed, ``kept`` gives what another view of the set kept.
 
     Example:
         >>> progress = StudyProgress(clock=lambda: 0.0)
         >>> progress.answer(1, KNOWN)
         'again tomorrow'
-        >>> progress.order(3), progress.due(3)
-        ([0, 2, 1], 2)
+        >>> progress.order(3), progress.due(3), progress.stands(3)
+        ([0, 2, 1], 2, '1 of 3 known, 2 due now')
     """
 
     items: dict[int, CardProgress] = field(default_factory=dict)
     save: Callable[[int, CardProgress], None] = lambda *_: None
     clock: Callable[[], float] = time.time
+    kept: Callable[[int], CardProgress | None] = lambda _: None
 
     def of(self, item: int) -> CardProgress:
         """How an item stands; they are counted from 0."""
@@ -81,13 +93,24 @@ class StudyProgress:
 
     def answer(self, item: int, quality: int, answer: str = "") -> str:
         """Note an answer, and say when the item is asked again."""
-        self.items[item] = now = self.of(item).answered(quality, self.clock(), answer)
-        self.save(item, now)
-        return f"again in {now.days:,} days" if now.days > 1 else "again tomorrow"
+        before, now = self._latest(item), self.clock()
+        early = quality >= KNOWN and before.due > now
+        after = before.rehearsed(answer) if early else before.answered(quality, now, answer)
+        self._note(item, after)
+        days = round((after.due - now) / DAY)
+        return f"again in {days:,} days" if days > 1 else "again tomorrow"
 
     def write(self, item: int, answer: str) -> None:
         """Note what somebody has written, which is not judged yet."""
-        self.items[item] = now = replace(self.of(item), last=answer[:_LONGEST])
+        self._note(item, replace(self._latest(item), last=answer[:_LONGEST]))
+
+    # What was not kept, such as on a full disk, counts in this view all the same.
+    def _latest(self, item: int) -> CardProgress:
+        mine, kept = self.of(item), self.kept(item)
+        return kept if kept is not None and kept.answers >= mine.answers else mine
+
+    def _note(self, item: int, now: CardProgress) -> None:
+        self.items[item] = now
         self.save(item, now)
 
     def is_due(self, item: int) -> bool:
@@ -101,3 +124,18 @@ class StudyProgress:
     def due(self, count: int) -> int:
         """How many of so many items are due."""
         return sum(map(self.is_due, range(count)))
+
+    def known(self, count: int) -> int:
+        """How many of so many items were answered rightly the last time."""
+        return sum(self.of(item).repetitions > 0 for item in range(count))
+
+    def when(self, count: int) -> str:
+        """How many of so many items are due, or on which day, by the clock of this machine, the next one is."""
+        if due := self.due(count):
+            return f"{due} due now"
+        soonest = min((self.of(item).due for item in range(count)), default=self.clock())
+        return f"the next is due on {time.strftime('%Y-%m-%d', time.localtime(soonest))}"
+
+    def stands(self, count: int) -> str:
+        """In words, how many of so many items are known, and when there is something to do."""
+        return f"{self.known(count)} of {count} known, {self.when(count)}"

@@ -5,14 +5,12 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from rsql_magic.answers.study.schedule import KNOWN, NOT_YET, StudyProgress
 from rsql_magic.errors import BadInput
-from rsql_magic.plain_text import html_text, label
+from rsql_magic.plain_text import counted
 
 StudyKind = Literal["summary", "flashcards", "quiz", "exam"]
 # Most items of a sheet.
@@ -174,29 +172,43 @@ def _item_problems(item: Item) -> list[str]:
 def as_markdown(sheet: Sheet, notes: tuple[str, ...] = ()) -> str:
     """A sheet as plain Markdown: questions first, answers at the end."""
     numbered = list(enumerate(sheet.items, 1))
-    front = "\n\n".join(_front(number, item) for number, item in numbered)
-    answers = [_back(number, item) for number, item in numbered if not isinstance(item, Point)]
-    end = ["### Answers\n\n" + "\n".join(answers)] if answers else []
-    return "\n\n".join([f"## {sheet.title}", front, *end, *(f"*{note}*" for note in notes)])
+    if sheet.kind == "summary":
+        front = [f"**{point.heading}**\n{point.text}" for point in sheet.items]
+        end = []
+    else:
+        front = [f"{number}. {question_of(item)}" for number, item in numbered]
+        end = ["### Answers\n\n" + "\n".join(f"{number}. {answer_of(item)}" for number, item in numbered)]
+    return "\n\n".join([f"## {sheet.title}", *front, *end, *(f"*{note}*" for note in notes)])
 
 
-def _front(number: int, item: Item) -> str:
-    if isinstance(item, Point):
-        return f"**{item.heading}**\n{item.text}"
+def question_of(item: Card | Choice | Exercise) -> str:
+    """What an item asks, as Markdown that can stand in a numbered list.
+
+    Example:
+        >>> print(question_of(Choice("1 + 1?", ["2", "3"], 0, "a sum")))
+        1 + 1?
+           - a) 2
+           - b) 3
+    """
     if isinstance(item, Card):
-        return f"{number}. {item.front}"
+        return item.front
     if isinstance(item, Exercise):
-        return f"{number}. {item.task} ({item.points} point{'s' * (item.points != 1)})"
-    return "\n".join([f"{number}. {item.question}", *(f"   - {letter(n)}) {c}" for n, c in enumerate(item.choices))])
+        return f"{item.task} ({counted(item.points, 'point')})"
+    return "\n".join([item.question, *(f"   - {letter(n)}) {choice}" for n, choice in enumerate(item.choices))])
 
 
-def _back(number: int, item: Item) -> str:
+def answer_of(item: Card | Choice | Exercise) -> str:
+    """Its answer, likewise.
+
+    Example:
+        >>> answer_of(Choice("1 + 1?", ["2", "3"], 0, "a sum"))
+        'a) 2: a sum'
+    """
     if isinstance(item, Card):
-        return f"{number}. {item.back}"
+        return item.back
     if isinstance(item, Exercise):
-        return f"{number}. {item.solution}{_code(item.code)}"
-    assert isinstance(item, Choice)  # noqa: S101 - points have no answers
-    return f"{number}. {letter(item.answer)}) {item.choices[item.answer]}: {item.explanation}{_code(item.code)}"
+        return f"{item.solution}{_code(item.code)}"
+    return f"{letter(item.answer)}) {item.choices[item.answer]}: {item.explanation}{_code(item.code)}"
 
 
 def _code(code: Code | None) -> str:
@@ -209,172 +221,3 @@ def _code(code: Code | None) -> str:
 def letter(place: int) -> str:
     """The letter of a choice, counted from 0."""
     return "abcdef"[place]
-
-
-# Everything shown is escaped: the material is a model's.
-
-
-def widget_of(sheet: Sheet, progress: StudyProgress | None = None) -> Any:
-    """The widget of a sheet; None for a summary, which is only read. What is answered goes into ``progress``."""
-    progress = StudyProgress() if progress is None else progress
-    if sheet.kind == "flashcards":
-        return Cards(sheet, progress).box
-    if sheet.kind == "quiz":
-        return Quiz(sheet, progress).box
-    return exam(sheet, progress) if sheet.kind == "exam" else None
-
-
-def _shown(text: str) -> str:
-    return "<br>".join(map(html_text, text.split("\n")))
-
-
-def _html(text: str) -> Any:
-    import ipywidgets
-
-    return ipywidgets.HTML(_shown(text))
-
-
-def _title(sheet: Sheet) -> Any:
-    import ipywidgets
-
-    return ipywidgets.HTML(f"<h3>{_shown(sheet.title)}</h3>")
-
-
-class Cards:
-    """Flashcards: flip, next, back, and which ones are known; those that are due come first."""
-
-    def __init__(self, sheet: Sheet, progress: StudyProgress | None = None) -> None:
-        import ipywidgets
-
-        self._progress = StudyProgress() if progress is None else progress
-        self._order = self._progress.order(len(sheet.items))
-        self._cards: tuple[Card, ...] = tuple(sheet.items[item] for item in self._order)
-        self._at = 0
-        self._flipped = False
-        self._said = ""
-        self.known: set[int] = set()
-        self.face = _html("")
-        self.where = ipywidgets.Label()
-        self.flip, self.back, self.next, self.know, self.not_yet = (
-            ipywidgets.Button(description=text) for text in ("Flip", "Back", "Next", "I knew it", "Not yet")
-        )
-        self.flip.on_click(lambda _: self._turn())
-        self.back.on_click(lambda _: self._go(-1))
-        self.next.on_click(lambda _: self._go(1))
-        self.know.on_click(lambda _: self._knew())
-        self.not_yet.on_click(lambda _: self._answered(NOT_YET))
-        buttons = ipywidgets.HBox([self.back, self.flip, self.know, self.not_yet, self.next, self.where])
-        self.box = ipywidgets.VBox([_title(sheet), self.face, buttons])
-        self._draw()
-
-    def _turn(self) -> None:
-        self._flipped = not self._flipped
-        self._draw()
-
-    def _go(self, by: int, said: str = "") -> None:
-        self._at, self._flipped, self._said = (self._at + by) % len(self._cards), False, said
-        self._draw()
-
-    def _knew(self) -> None:
-        self.known.add(self._at)
-        self._answered(KNOWN)
-
-    def _answered(self, quality: int) -> None:
-        if quality == NOT_YET:
-            self.known.discard(self._at)
-        self._go(1, f"; the last one {self._progress.answer(self._order[self._at], quality)}")
-
-    def _draw(self) -> None:
-        card = self._cards[self._at]
-        self.face.value = _shown(card.back if self._flipped else card.front)
-        self.where.value = f"{self._at + 1} of {len(self._cards)}, {len(self.known)} known{self._said}"
-
-
-class Quiz:
-    """Questions with choices, and a score; those that are due come first."""
-
-    def __init__(self, sheet: Sheet, progress: StudyProgress | None = None) -> None:
-        import ipywidgets
-
-        self._progress = StudyProgress() if progress is None else progress
-        self._order = self._progress.order(len(sheet.items))
-        self._questions: tuple[Choice, ...] = tuple(sheet.items[item] for item in self._order)
-        self.choices = [
-            ipywidgets.RadioButtons(
-                options=[(f"{letter(n)}) {label(choice)}", n) for n, choice in enumerate(question.choices)],
-                value=None,  # else the first one would be chosen already
-                layout={"width": "max-content"},  # ipywidgets would cut a choice off at 300 pixels
-            )
-            for question in self._questions
-        ]
-        self.verdicts = [_html("") for _ in self._questions]
-        self._scored: dict[int, str] = {}
-        self.check = ipywidgets.Button(description="Score", button_style="primary")
-        self.check.on_click(lambda _: self._score())
-        self.score = ipywidgets.Label()
-        rows = [
-            part
-            for number, question in enumerate(self._questions)
-            for part in (_html(f"{number + 1}. {question.question}"), self.choices[number], self.verdicts[number])
-        ]
-        self.box = ipywidgets.VBox([_title(sheet), *rows, ipywidgets.HBox([self.check, self.score])])
-
-    def _score(self) -> None:
-        right = 0
-        for item, question, chosen, verdict in zip(
-            self._order, self._questions, self.choices, self.verdicts, strict=True
-        ):
-            is_right = chosen.value == question.answer
-            right += is_right
-            result = "✓" if is_right else f"✗ {letter(question.answer)}) {question.choices[question.answer]}"
-            verdict.value = _shown(f"{result}: {question.explanation}")
-            answer = "" if chosen.value is None else letter(chosen.value)
-            if answer != self._scored.get(item):  # to score again is no answer again
-                self._progress.answer(item, KNOWN if is_right else NOT_YET, answer)
-                self._scored[item] = answer
-        self.score.value = f"{right} of {len(self._questions)} right"
-
-
-def exam(sheet: Sheet, progress: StudyProgress | None = None) -> Any:
-    """Exercises with room to write, their solutions closed, and buttons to say how it went."""
-    import ipywidgets
-
-    exercises: tuple[Exercise, ...] = sheet.items
-    progress = StudyProgress() if progress is None else progress
-    rows: list[Any] = [_title(sheet)]
-    for number, item in enumerate(exercises, 1):
-        code = f"\n\n{item.code.source}" if item.code else ""
-        solution = ipywidgets.HTML(f"<pre style='white-space: pre-wrap'>{_shown(item.solution + code)}</pre>")
-        # Closed: an exercise whose solution is read first is none.
-        closed = ipywidgets.Accordion([solution], titles=("Solution",), selected_index=None)
-        text = ipywidgets.Textarea(
-            value=progress.of(number - 1).last,
-            placeholder="Your answer",
-            layout={"width": "95%"},
-            continuous_update=False,
-        )
-        text.observe(partial(_written, progress, number - 1), "value")
-        task = _html(f"{number}. {item.task} ({item.points} points)")
-        rows += [task, text, closed, _judged(progress, number - 1, text)]
-    return ipywidgets.VBox(rows)
-
-
-def _written(progress: StudyProgress, item: int, change: Any) -> None:
-    progress.write(item, change["new"])
-
-
-# One's own judgement of an answer, once its solution was read.
-def _judged(progress: StudyProgress, item: int, text: Any) -> Any:
-    import ipywidgets
-
-    said = ipywidgets.Label()
-    buttons = []
-    for words, quality in (("I had it", KNOWN), ("Not yet", NOT_YET)):
-        button = ipywidgets.Button(description=words)
-        button.on_click(partial(_judge, progress, item, quality, text, said))
-        buttons.append(button)
-    return ipywidgets.HBox([*buttons, said])
-
-
-def _judge(progress: StudyProgress, item: int, quality: int, text: Any, said: Any, *_: Any) -> None:
-    said.value = progress.answer(item, quality, text.value)

@@ -7,7 +7,6 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.answers import sheet_of
 from rsql_magic.options import is_variable
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ _LANGUAGES = {"py": "python", "r": "r", "sql": "sql"}
 
 
 def value_of(one: Artifact, content: bytes) -> Any:
-    """Rows as a pandas frame, a picture to be shown, a chart as Vega-Lite, a study sheet, and all else as text."""
+    """Rows as a pandas frame, a picture to be shown, a chart as Vega-Lite, and all else as text."""
     if one.kind == "table":
         import pandas as pd
 
@@ -29,7 +28,7 @@ def value_of(one: Artifact, content: bytes) -> Any:
         return Image(content, format="png")  # type: ignore[no-untyped-call]
     if one.kind == "chart":
         return json.loads(content)
-    return sheet_of(content) if one.kind == "study" else content.decode("utf-8", "replace")
+    return content.decode("utf-8", "replace")
 
 
 def as_code(one: Artifact) -> str:
@@ -46,7 +45,7 @@ def as_code(one: Artifact) -> str:
     call = f'rsql_magic.artifact("{one.id}")'
     if one.count.startswith("first"):
         call = f"{call}  # {one.count}"
-    if one.kind == "picture":
+    if one.kind in {"picture", "study"}:  # which are looked at
         return f"import rsql_magic\n\n{call}"
     name = re.sub(r"\W+", "_", one.name.partition(".")[0]).strip("_").lower()
     name = name if is_variable(name) else f"artifact_{name}".rstrip("_")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from rsql_magic.answers import CardProgress, Sheet, StudyProgress, sheet_of
+from rsql_magic.answers import CardProgress, Sheet, StudyProgress, as_markdown, sheet_of, widget_bundle
+from rsql_magic.display import CellOutput, safe_markdown
 from rsql_magic.errors import BadInput
+from rsql_magic.gateway import is_batch
 from rsql_magic.panel.kept.making import of_study
+from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
     from rsql_magic.answers import Study
@@ -21,11 +26,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KeptSet:
-    """A study set, and how one stands with it."""
+    """A study set, and how one stands with it; as the value of a cell it is practised, as by ``%rsql study``."""
 
     file: Artifact
     sheet: Sheet
     progress: StudyProgress
+
+    def bundle(self, *, practised: bool) -> dict[str, Any]:
+        """Its widget where it can be practised, else its questions and, at the end, its answers."""
+        if practised and (widget := widget_bundle(self.sheet, self.progress)) is not None:
+            return widget
+        return CellOutput(safe_markdown(as_markdown(self.sheet)), str(self)).bundle()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:  # noqa: ARG002 - IPython's signature
+        from IPython import get_ipython
+
+        shell = get_ipython()
+        return self.bundle(practised=getattr(shell, "kernel", None) is not None and not is_batch(shell, os.environ))
+
+    def __str__(self) -> str:
+        return printable(as_markdown(self.sheet))
+
+    def __repr__(self) -> str:
+        return f"<KeptSet {self.sheet.kind} of {len(self.sheet.items)}: {printable(self.sheet.title)}>"
 
 
 class StudySets:
@@ -45,9 +68,16 @@ class StudySets:
         for one in self._keeper.artifacts.listed():
             if one.kind == "study":
                 with suppress(BadInput):  # one that is damaged leaves the others
-                    sheet = sheet_of(self._keeper.artifacts.content(one.id))
-                    found.append(KeptSet(one, sheet, self.progress(one.id)))
+                    found.append(self.of(one))
         return sorted(found, key=lambda kept: -kept.progress.due(len(kept.sheet.items)))
+
+    def of(self, file: Artifact) -> KeptSet:
+        """The set in a file.
+
+        Raises:
+            BadInput: It is none, or cannot be read.
+        """
+        return KeptSet(file, sheet_of(self._keeper.artifacts.content(file.id)), self.progress(file.id))
 
     def keep(self, study: Study, thread: Thread, pair: MessagePair | None) -> StudyProgress | None:
         """Keep a sheet with its question in a thread; gives what notes the progress with it."""
@@ -59,12 +89,19 @@ class StudySets:
 
     def progress(self, file: str) -> StudyProgress:
         """How one stands with the set in a file; what is answered is kept."""
-        store = self._keeper.store
-        items = {}
-        for item, body in store.rows("SELECT item, body FROM progress WHERE artifact = ?", [file]):
-            known = msgspec.json.decode(store.seal.open(body, f"progress {file} {item}"))
-            items[item] = CardProgress(**known)
-        return StudyProgress(items, lambda item, now: self._save(file, item, now))
+        rows = self._keeper.store.rows("SELECT item, body FROM progress WHERE artifact = ?", [file])
+        items = {item: self._opened(file, item, body) for item, body in rows}
+        return StudyProgress(items, partial(self._save, file), kept=partial(self._kept, file))
+
+    def _opened(self, file: str, item: int, body: bytes) -> CardProgress:
+        return CardProgress(**msgspec.json.decode(self._keeper.store.seal.open(body, f"progress {file} {item}")))
+
+    def _kept(self, file: str, item: int) -> CardProgress | None:
+        with suppress(BadInput):
+            query = "SELECT body FROM progress WHERE artifact = ? AND item = ?"
+            for [body] in self._keeper.store.rows(query, [file, item]):
+                return self._opened(file, item, body)
+        return None
 
     def _save(self, file: str, item: int, now: CardProgress) -> None:
         self._keeper.flush(1.0)  # the file itself may not be written yet

@@ -1,6 +1,7 @@
 // What the answers of a conversation made: rows, queries, scripts, charts, pictures; opened, saved, pinned, deleted.
 
 import { button, download, make } from "./dom.js";
+import { StudySet } from "./study.js";
 
 const KINDS = {
   table: "rows",
@@ -65,7 +66,8 @@ export class Files {
     } else if (told.image) {
       const picture = make("img", { src: `data:image/png;base64,${told.image}`, alt: told.name, className: "rsql-image" });
       this.view.dialog(told.name, make("div", { className: "rsql-kept" }, picture));
-    } else this.view.show(told.name, told.text);
+    } else if (told.study) new StudySet(this.view, file, told.study).open();
+    else this.view.show(told.name, told.text);
   }
 
   async insert({ id: file }) {

@@ -33,6 +33,7 @@ export const REQUESTS = {
   files: ["thread"],
   file: ["file", "piece", "form"],
   load: ["file"],
+  judge: ["file", "item", "known"],
   insertion: ["file"],
   pin: ["file", "on"],
   drop: ["file"],
