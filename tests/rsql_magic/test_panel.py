@@ -711,7 +711,7 @@ def test_a_connection_of_sqlite_is_asked_on_the_main_thread(talk, gateway, ip, p
 def test_the_files_are_small_and_fetch_nothing():
     module, style = widget.module(), widget.style()
     size = sum(len(gzip.compress(text.encode(), 9)) for text in (module, style))
-    assert size <= 72_000
+    assert size <= 76_000
     own = style + "".join(
         path.read_text() for path in (Path(widget.__file__).parents[1] / "static" / "panel").glob("*.js")
     )
