@@ -26,7 +26,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from rsql_magic.context import LEVELS
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable
-from rsql_magic.gateway.client import LLMClient, ModelRecords
+from rsql_magic.gateway.client import LLMClient, ModelRecords, Stop
 from rsql_magic.gateway.replay import ReplayFile, ReplayingClient
 from rsql_magic.gateway.terms import RunTerms
 
@@ -321,7 +321,8 @@ class GatewayLocator:
         if address := named(self._environ, self._settings.gateway_url):
             return address
         for offer in discovered(self._environ, self._settings.hub_service):
-            with closing(self.client_of(offer)) as client:
+            # What is found is for all requests: the one that looks for it may be stopped, and this goes on.
+            with closing(self.client_of(offer)) as client, Stop().governs():
                 try:
                     client.get("health", timeout=2.0)
                 except GatewayError as error:

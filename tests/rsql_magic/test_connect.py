@@ -9,14 +9,16 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
 
 import httpx
 import pytest
+from servers import http_server
 
 from rsql_magic.assistant import Assistant
 from rsql_magic.config import Rsql
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable
-from rsql_magic.gateway import GatewayLocator, LLMClient
+from rsql_magic.gateway import GatewayLocator, LLMClient, Stop
 from rsql_magic.gateway.locator import Address, Embedded, _without_libraries_of_r, base_url, discovered, named
 
 HUB = {"JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.example.org/hub/", "JUPYTERHUB_API_TOKEN": "hub-token"}
@@ -184,6 +186,39 @@ def test_threads_that_ask_at_once_get_the_same_gateway(monkeypatch):
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda _: locator.gateway, range(2)))
     assert (found[0] is found[1], len(made)) == (True, 1)
+
+
+def test_who_stops_a_request_while_the_gateway_is_looked_for_finds_the_right_one_all_the_same(child):
+    class Slow(BaseHTTPRequestHandler):
+        asked, answers = threading.Event(), threading.Event()
+
+        def do_GET(self):
+            self.asked.set()
+            self.answers.wait(10)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"status": "ok"}')
+
+        def log_message(self, *_):
+            pass
+
+    def asks():
+        with stop.governs(), suppress(GatewayError):
+            locator.gateway.models()
+
+    stop = Stop()
+    with http_server(Slow) as port:
+        offered = f"http://127.0.0.1:{port}/rsql/"
+        locator = GatewayLocator(Rsql(), {"RSQL_SERVER_URL": offered, "RSQL_SERVER_TOKEN": "t"})
+        locator.embedded = child(READY)
+        asking = threading.Thread(target=asks)
+        asking.start()
+        assert Slow.asked.wait(10)
+        stop()
+        Slow.answers.set()
+        asking.join(10)
+        assert locator.gateway.url == offered
+        locator.close()
 
 
 def test_an_offer_that_cannot_serve_now_is_not_passed_over(monkeypatch):
