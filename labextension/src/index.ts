@@ -1,7 +1,7 @@
 // The plugin: the sidebar, its commands and where they are found, the buttons under errors, and the settings.
 
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from "@jupyterlab/application";
-import { ICommandPalette } from "@jupyterlab/apputils";
+import { ICommandPalette, Notification } from "@jupyterlab/apputils";
 import { ICompletionProviderManager } from "@jupyterlab/completer";
 import { ILauncher } from "@jupyterlab/launcher";
 import { INotebookTracker, type Cell, type NotebookPanel } from "@jupyterlab/notebook";
@@ -104,7 +104,10 @@ function activate(
   const item = new StatusItem(sidebar, open);
   service(IStatusBar)?.registerStatusItem("rsql:status", { item, align: "right", rank: 150 });
 
-  const completion = new Completion(tracker, (notebook) => sidebar.beside(notebook).channel);
+  const completion = new Completion(tracker, (notebook) => sidebar.beside(notebook).channel, {
+    hasPlugin: (id) => app.hasPlugin(id),
+    warn: (text) => void Notification.warning(text, { autoClose: false }),
+  });
   service(ICompletionProviderManager)?.registerInlineProvider(completion);
 
   void service(ISettingRegistry)

@@ -248,6 +248,7 @@ declare module "@jupyterlab/application" {
     notifyCommandChanged(id?: string): void;
   }
   export interface JupyterFrontEnd {
+    hasPlugin(id: string): boolean;
     readonly commands: Commands;
     readonly restored: Promise<void>;
     readonly shell: {
@@ -300,6 +301,7 @@ declare module "@jupyterlab/apputils" {
     addItem(item: { command: string; category: string }): void;
   }
   export const ICommandPalette: Token<ICommandPalette>;
+  export const Notification: { warning(text: string, options: { autoClose: false }): string };
 }
 
 declare module "@jupyterlab/launcher" {

@@ -24,8 +24,13 @@ function kernel() {
 }
 
 const notebook = {};
-const provider = (model: object) =>
-  new Completion({ find: (is: (each: never) => boolean) => [notebook].find(is as never) } as never, () => model as never);
+const none = { hasPlugin: () => false, warn: () => assert.fail("nothing is in the way") };
+const provider = (model: object, page = none as { hasPlugin(id: string): boolean; warn(text: string): void }) =>
+  new Completion(
+    { find: (is: (each: never) => boolean) => [notebook].find(is as never) } as never,
+    () => model as never,
+    page,
+  );
 
 test("it is off until somebody turns it on", () => {
   assert.equal(provider({}).schema.default.enabled, false);
@@ -61,4 +66,24 @@ test("errors, other documents and cells with a question are met with nothing", a
   assert.deepEqual(await completion.fetch({ text: "x", offset: 1 }, { widget: {} }), { items: [] });
   assert.deepEqual(await completion.fetch({ text: "%%ask\nwhy", offset: 9 }, { widget: notebook }), { items: [] });
   assert.equal(sent.length, 1);
+});
+
+test("a plugin beside which nothing is drawn is told of once, with what turns it off", async () => {
+  const { sent, model, reply } = kernel();
+  const asked: string[] = [];
+  const said: string[] = [];
+  const hasPlugin = (id: string) => asked.push(id) > 0;
+  const completion = provider(model, { hasPlugin, warn: (text) => void said.push(text) });
+  assert.deepEqual(said, []); // not before it is turned on
+  await completion.fetch({ text: "x", offset: 1 }, { widget: {} }); // nor outside of notebooks
+  assert.deepEqual(said, []);
+  for (const text of ["x", "xy"]) {
+    const offered = completion.fetch({ text, offset: 1 }, { widget: notebook });
+    reply(sent.at(-1)!.n, { text: "z" });
+    assert.deepEqual(await offered, { items: [{ insertText: "z" }] });
+  }
+  assert.deepEqual(asked, ["jupysql-plugin:syntax-highlighting"]);
+  assert.equal(said.length, 1);
+  assert.match(said[0]!, /jupyter labextension disable jupysql-plugin$/);
+  assert.ok(said[0]!.length <= 140); // more is not shown
 });
