@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import jsonschema
 import pandas as pd
@@ -180,6 +181,17 @@ def test_flashcards_flip_and_count_what_is_known():
     cards.know.click()
     assert cards.face.value == "<p>two</p>"
     assert cards.where.value == "2 of 2, 1 known; the last one again tomorrow"
+
+
+def test_words_of_a_set_are_markdown_whose_links_leave_the_notebook_open():
+    front = "See [R](https://www.r-project.org), `mean(x)` and $\\bar x$, not <b>this</b>"
+    face = Cards(Sheet("flashcards", "T", (Card(front, "back"),)), StudyProgress()).face.value
+    assert "<code>mean(x)</code>" in face
+    assert "$\\bar x$" in face
+    assert "&lt;b&gt;" in face
+    [link] = re.findall("<a [^>]*>", face)
+    assert 'target="_blank"' in link
+    assert 'rel="noopener' in link
 
 
 def test_a_quiz_is_scored():
