@@ -676,17 +676,7 @@ def test_what_is_accepted_in_a_read_only_notebook_is_known_to_be_a_copy(town, pr
         side.button("Propose a fix of this cell").click()
         side.diff.filter(has_text="This notebook is read-only").wait_for()
         side.open()
-    told = page.page.get_by_text("jupyter labextension disable jupysql-plugin")
         side.button("Do it in the notebook instead of answering", side.sidebar).click()
-        # Beside JupySQL's plugin JupyterLab draws no inline completion (docs/panel.md), and a user is told so.
-        page.page.keyboard.type("x")
-        told.wait_for()
-        page.page.keyboard.press("Backspace")
-        without_plugin.parent.mkdir(parents=True, exist_ok=True)
-        without_plugin.write_text(json.dumps({"disabledExtensions": {"jupysql-plugin": True}}))
-        page.page.reload()
-        page.page.wait_for_function(panel_lab.CONNECTED)
-
         side.sidebar.get_by_text("This notebook is read-only: nothing in it can be changed.").wait_for()
     finally:
         page.close()
@@ -699,7 +689,6 @@ SAVE = "([id, raw]) => window.jupyterapp.serviceManager.settings.save(id, raw)"
 def test_code_is_suggested_while_somebody_types_once_that_is_turned_on(side, town, provider):
     def cells():
         return [body["messages"][-1]["content"] for body in provider.asked if body["model"] == "other"]
-        expect(told).to_have_count(0)
 
     def has_ended(cell):
         return any(cell in asked for asked in provider.hung_up)
@@ -711,7 +700,17 @@ def test_code_is_suggested_while_somebody_types_once_that_is_turned_on(side, tow
     side.page.evaluate(SAVE, [COMPLETER, json.dumps({"providers": {"@rsql/lab:completion": {"enabled": True}}})])
     without_plugin = town.folder / "config" / "labconfig" / "page_config.json"
     page = panel_lab.Page(town.browser, town.lab, town.folder, "typing", [])
+    told = page.page.get_by_text("jupyter labextension disable jupysql-plugin")
     try:
+        # Beside JupySQL's plugin JupyterLab draws no inline completion (docs/panel.md), and a user is told so.
+        page.page.keyboard.type("x")
+        told.wait_for()
+        page.page.keyboard.press("Backspace")
+        without_plugin.parent.mkdir(parents=True, exist_ok=True)
+        without_plugin.write_text(json.dumps({"disabledExtensions": {"jupysql-plugin": True}}))
+        page.page.reload()
+        page.page.wait_for_function(panel_lab.CONNECTED)
+
         page.type_cell(f"{FLIGHTS}\n%load_ext rsql_magic\n%config Rsql.completion_model = 'other'")
         page.page.locator(".jp-Notebook .jp-Cell").last.click()
         page.page.keyboard.press("Enter")
@@ -724,6 +723,7 @@ def test_code_is_suggested_while_somebody_types_once_that_is_turned_on(side, tow
         page.page.keyboard.press("Tab")
         expect(page.page.locator(".jp-Notebook .jp-Cell").last).to_contain_text("flights.groupby('origin').sum()")
         assert page.errors == []
+        expect(told).to_have_count(0)
     finally:
         side.page.evaluate(SAVE, [COMPLETER, "{}"])
         without_plugin.unlink(missing_ok=True)
