@@ -204,11 +204,12 @@ export class Notebook {
     this.session.session?.kernel?.interrupt();
   }
 
-  // Hear of every change of the notebook, until what this gives is called.
+  // Hear of every change of the notebook, until what this gives is called. The shared model tells of cells that come and
+  // go, and of none that is edited.
   watch(changed) {
-    const shared = this.cells;
-    shared?.changed.connect(changed);
-    return () => shared?.changed.disconnect(changed);
+    const edited = this.context?.model?.contentChanged;
+    edited?.connect(changed);
+    return () => edited?.disconnect(changed);
   }
 
   // What carries messages to a panel in a kernel that started anew; `id` is the old widget's.
