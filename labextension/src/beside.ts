@@ -2,6 +2,7 @@
 
 import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { IRenderMimeRegistry } from "@jupyterlab/rendermime";
+import type { Kernel } from "@jupyterlab/services";
 import { button, make } from "panel/dom.js";
 import { View } from "panel/view.js";
 import type { Content } from "panel/wire.js";
@@ -41,10 +42,10 @@ export class Beside {
 
   // Draw the view; what it asks goes to the kernel as soon as that is ready.
   show(): void {
-    if (!this.view && !this.trouble) this.draw();
-    else if (this.trouble) void this.again();
-    else this.view?.resync();
-    this.channel.hidden = false;
+    this.node.hidden = false;
+    if (!this.view && !this.trouble) return this.draw();
+    this.view?.unhide();
+    if (this.trouble || !this.kernel) void this.again();
   }
 
   // The view once it knows the conversation; null where something stands in its way.
@@ -55,7 +56,12 @@ export class Beside {
   }
 
   hide(): void {
-    this.channel.hidden = true;
+    this.view?.hide();
+    this.node.hidden = true;
+  }
+
+  private get kernel(): Kernel | null {
+    return this.notebook.sessionContext.session?.kernel ?? null;
   }
 
   private hear(told: Content): void {
@@ -80,12 +86,11 @@ export class Beside {
 
   private async again(): Promise<void> {
     await this.channel.open();
-    if (this.trouble || this.view) return;
-    this.node.replaceChildren();
-    this.draw();
+    if (!this.trouble && !this.view && !this.node.hidden) this.draw();
   }
 
   private draw(): void {
+    this.node.replaceChildren();
     this.view = new View(this.channel, this.node);
     if (this.typed) this.view.composer.text = this.typed;
     this.typed = "";
@@ -113,7 +118,7 @@ export class Beside {
   }
 
   private async install(said: HTMLElement, act: HTMLButtonElement): Promise<void> {
-    const kernel = this.notebook.sessionContext.session?.kernel;
+    const { kernel } = this;
     if (!kernel) return this.again();
     act.disabled = true;
     said.hidden = false;
@@ -133,7 +138,7 @@ export class Beside {
   private readonly changed = (_: unknown, { oldValue, newValue }: { oldValue: unknown; newValue: unknown }): void => {
     if (this.view && newValue) {
       if (oldValue) this.view.lost();
-    } else if (!this.node.closest(".lm-mod-hidden")) void this.again();
+    } else if (!this.node.hidden) void this.again();
   };
 
   close(): void {

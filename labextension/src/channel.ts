@@ -20,7 +20,6 @@ export class Channel implements Model {
   private waiting: Content[] = [];
   private comm: Comm | null = null;
   private opening: Promise<void> | null = null;
-  private silent = false;
 
   constructor(
     private readonly session: SessionContext,
@@ -51,11 +50,6 @@ export class Channel implements Model {
     }
     this.waiting.push(content);
     void this.open();
-  }
-
-  // Whether pushes reach the view; replies always do.
-  set hidden(hidden: boolean) {
-    this.silent = hidden;
   }
 
   open(): Promise<void> {
@@ -91,7 +85,6 @@ export class Channel implements Model {
 
   private receive(content: Content): void {
     this.onContent(content);
-    if (this.silent && content["push"] && content["push"] !== "change") return;
     for (const heard of [...this.heard]) heard(content);
   }
 

@@ -26,7 +26,8 @@ declare module "panel/view.js" {
     readonly composer: { add(text: string): void; text: string; box: HTMLTextAreaElement };
     send(text: string, how?: Content): Promise<boolean>;
     lost(): void;
-    resync(): void;
+    hide(): void;
+    unhide(): void;
     close(): void;
   }
 }
@@ -122,6 +123,8 @@ declare module "panel/following.js" {
     readonly handled: number;
     hand(): void;
     toEnd(): void;
+    hide(nodes: Placed[]): void;
+    show(): void;
     hold(node: Placed, offset: number): void;
     place<Node extends Placed>(nodes: Node[]): { node: Node; offset: number } | null;
     look(): void;

@@ -50,6 +50,7 @@ export class Sidebar extends Widget implements Host {
     if (!found) {
       found = new Beside(this, notebook);
       found.hide();
+      this.node.append(found.node);
       this.all.set(notebook, found);
       notebook.disposed.connect(() => this.forget(notebook));
     }
@@ -77,7 +78,8 @@ export class Sidebar extends Widget implements Host {
     this.onBeforeHide(message);
   }
 
-  // Show what is beside the active notebook.
+  // Show what is beside the active notebook. The others are hidden and not taken out: their scrollers, in answers too,
+  // would begin anew.
   follow(): void {
     this.onNews();
     if (!this.isVisible) return;
@@ -86,7 +88,8 @@ export class Sidebar extends Widget implements Host {
     if (next && next === this.shown) return;
     this.shown?.hide();
     this.shown = next;
-    this.node.replaceChildren(next?.node ?? this.empty);
+    if (next) this.empty.remove();
+    else this.node.append(this.empty);
     next?.show();
   }
 

@@ -97,6 +97,7 @@ test("in any order of events, the end is followed until a reader goes up, who th
 function run(page: Page, random: () => number, seed: number): void {
   const { box, following } = page;
   const some = (most: number) => Math.floor(random() * most);
+  const hiding = numbers(-seed);
   const acts: [string, () => void][] = [
     ["more comes", () => page.frame(() => box.grow(1 + some(900)))],
     ["more comes between frames", () => box.grow(1 + some(900))],
@@ -111,7 +112,7 @@ function run(page: Page, random: () => number, seed: number): void {
       },
     ],
     ["the box gets another height", () => page.frame(() => (box.clientHeight = 200 + some(500)))],
-    ["the panel is hidden and shown", () => hideAndShow(page)],
+    ["the panel is hidden and shown", () => hideAndShow(page, hiding)],
     [
       "a reader goes up",
       () => {
@@ -155,14 +156,20 @@ function run(page: Page, random: () => number, seed: number): void {
   }
 }
 
-function hideAndShow(page: Page): void {
+// A box that is taken out of its page, or in some browsers hidden, has lost its place. Its page may say so before and
+// after, and then both can be in one frame; else its size says it.
+function hideAndShow(page: Page, random: () => number): void {
   page.frame();
-  const { box } = page;
-  const [height, top] = [box.clientHeight, box.scrollTop];
+  const { box, following } = page;
+  const isTold = random() < 0.5;
+  const height = box.clientHeight;
+  if (isTold) following.hide([]);
   box.clientHeight = 0;
-  page.frame();
+  if (random() < 0.5) box.scrollTop = 0;
+  if (!isTold || random() < 0.5) page.frame(() => following.keep());
+  if (random() < 0.5) box.grow(Math.floor(300 * random())); // what was said meanwhile
   box.clientHeight = height;
-  box.scrollTop = top;
+  if (isTold) following.show();
   page.frame();
 }
 
@@ -191,6 +198,17 @@ test("what is held stays where it is while what is above it is drawn, until some
     page.frame();
     page.frame(() => box.grow(100));
     assert.equal(box.scrollTop, there);
+    // While it is hidden, what is above it may be drawn anew.
+    const seen = { getBoundingClientRect: () => ({ ...box.node.getBoundingClientRect(), bottom: 1e6 }) };
+    following.hide([seen]);
+    const [height, offset] = [box.clientHeight, box.above - there];
+    [box.clientHeight, box.scrollTop] = [0, 0];
+    assert.equal(following.place([])?.node, seen);
+    box.above += 500;
+    box.grow(500);
+    box.clientHeight = height;
+    following.show();
+    assert.equal(box.scrollTop, Math.min(box.above - offset, box.end));
   }
 });
 

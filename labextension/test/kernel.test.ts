@@ -74,22 +74,6 @@ test("what cannot be sent is answered with the reason", async () => {
   assert.equal((heard[0]?.["error"] as Record<string, unknown>)["kind"], "no-kernel");
 });
 
-test("while the view is hidden it hears replies, and no pushes but those of a change it asked for", async () => {
-  const comm = new FakeComm();
-  const channel = new Channel(new FakeSession(new FakeKernel()) as never, {}, async () => comm as never);
-  const [heard, all]: [unknown[], unknown[]] = [[], []];
-  channel.on("msg:custom", ({ push, n }) => heard.push(push ?? n));
-  channel.onContent = ({ push, n }) => all.push(push ?? n);
-  await channel.open();
-  channel.hidden = true;
-  for (const data of [{ push: "text" }, { n: "1" }, { push: "change" }]) comm.onMsg({ content: { data } });
-  assert.deepEqual(heard, ["1", "change"]);
-  assert.deepEqual(all, ["text", "1", "change"]);
-  channel.hidden = false;
-  comm.onMsg({ content: { data: { push: "text" } } });
-  assert.deepEqual(heard, ["1", "change", "text"]);
-});
-
 test("after a restart the next message opens a new comm", async () => {
   const session = new FakeSession(new FakeKernel());
   const comms: FakeComm[] = [];

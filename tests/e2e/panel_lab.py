@@ -352,7 +352,7 @@ class Side:
 
     def __init__(self, page):
         self.notebook, self.page = page, page.page
-        self.sidebar = self.page.locator(".rsql-sidebar")
+        self.sidebar = self.page.locator(".rsql-sidebar > :not([hidden])")  # those of other notebooks are hidden
         self.box = self.sidebar.get_by_label("Message", exact=True)
         self.turns = self.sidebar.locator(".rsql-turn")
         self.under = self.page.locator(".rsql-under")

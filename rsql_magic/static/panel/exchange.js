@@ -397,26 +397,28 @@ export class Exchange {
     return box;
   }
 
-  // Ask again by itself when the gateway is back: of the last question only, while somebody could see it.
+  // Ask again by itself when the gateway is back: of the last question only, while somebody can see it.
   async waitFor(again) {
     const stay = button("Do not ask again by itself", "", () => stay.parentNode.remove(), { text: "Leave it" });
     const words = "It is asked again by itself as soon as the gateway answers. ";
     const line = make("p", { className: "rsql-small", role: "status" }, words, stay);
     again.before(line);
+    const isLast = () => line.isConnected && [...this.view.exchanges.values()].at(-1) === this;
     for (let pause = 1000; pause < 60_000; pause *= 1.25) {
       await new Promise((resolve) => setTimeout(resolve, pause));
-      const isLast = [...this.view.exchanges.values()].at(-1) === this;
-      if (!line.isConnected || !isLast) return line.remove();
-      if (document.hidden || this.view.kernel.gone || this.view.kernel.offline || this.view.composer.running) continue;
+      await this.view.seen;
+      if (!isLast()) return line.remove();
+      if (!this.view.canAsk) continue;
       const told = await this.view.quietly("reach", {});
-      if (told?.answers && line.isConnected) return this.again();
+      if (told?.answers && isLast() && this.view.canAsk) return this.again();
     }
     return line.remove();
   }
 
   countdown(again, seconds) {
     this.until ??= Date.now() + seconds * 1000;
-    const tick = () => {
+    const tick = async () => {
+      await this.view.seen;
       const left = Math.ceil((this.until - Date.now()) / 1000);
       again.disabled = left > 0;
       again.lastChild.textContent = left > 0 ? `Try again in ${span(left)}` : "Try again";

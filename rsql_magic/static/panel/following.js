@@ -24,6 +24,7 @@ export class Following {
     this.handled = -Infinity; // when a hand moved last
     this.atEnd = true;
     this.held = null; // { node, offset }: the node begins so many pixels above the box
+    this.hidden = false; // a box that is hidden, or out of the page, may lose its place, and nobody moves in it
     this.top = 0; // where the box was when it was looked at last
     this.above = 0; // the height of what stands between the head and the box
   }
@@ -55,8 +56,24 @@ export class Following {
     this.put(this.box.scrollTop + this.away);
   }
 
+  // Remember what is read of these nodes: the box is about to be hidden.
+  hide(nodes) {
+    const place = this.place(nodes);
+    if (place) this.hold(place.node, place.offset);
+    this.hidden = true;
+  }
+
+  // Be again where somebody read before the box was hidden.
+  show() {
+    if (!this.box.clientHeight) return; // it will be seen when it has a size
+    this.hidden = false;
+    this.put(this.top);
+    this.keep();
+  }
+
   // Where the first of these nodes that can be seen is; null at the end.
   place(nodes) {
+    if (this.hidden) return this.held;
     this.look();
     if (this.atEnd) return null;
     const { top } = this.box.getBoundingClientRect();
@@ -70,7 +87,7 @@ export class Following {
 
   // See whether somebody went somewhere.
   look() {
-    if (!this.box.clientHeight) return; // hidden
+    if (this.hidden || !this.box.clientHeight) return;
     const { scrollTop: top } = this.box;
     const moved = top - this.top;
     if (Math.abs(moved) < SLACK) return;
@@ -85,9 +102,10 @@ export class Following {
     this.follow(moved > 0 && (this.atEnd || below < NEAR));
   }
 
-  // Be where somebody reads, after a size has changed.
+  // Be where somebody reads, after a size has changed. That of a hidden box is none.
   keep() {
-    if (!this.box.clientHeight) return;
+    if (!this.box.clientHeight) this.hidden = true;
+    if (this.hidden) return this.show();
     this.pushed();
     if (!this.atEnd && !this.held) {
       this.top = this.box.scrollTop; // moved by the browser, as what is above has another size

@@ -17,18 +17,18 @@ export class KernelWatch {
     if (!session) return;
     const status = (_, now) => {
       if (["restarting", "autorestarting", "dead", "terminating"].includes(now)) this.lost();
-      else if (now === "idle" && this.gone && !this.reviving) this.revive();
+      else if (now === "idle") this.goOn();
     };
-    const moved = () => this.view.quietly("moved", notebook.place);
+    // The kernel is told at once, also by a view that is hidden: what cells say is kept under the name.
+    const moved = () => this.view.tried("moved", notebook.place, () => {});
     const line = (_, now) => {
       if (this.gone) return; // a new kernel has a new connection
-      if (now === "connected" && this.offline) {
-        this.offline = false;
+      const wasOffline = this.offline;
+      this.offline = now !== "connected";
+      if (this.offline) this.tell();
+      else if (wasOffline) {
         this.view.banner("");
         this.view.sync();
-      } else if (now !== "connected") {
-        this.offline = true;
-        this.view.banner("The connection is lost; trying again …");
       }
     };
     session.statusChanged.connect(status);
@@ -46,6 +46,14 @@ export class KernelWatch {
     this.gone = true;
     this.offline = false; // that was the old kernel's connection
     this.view.wire.forget();
+    this.tell();
+  }
+
+  // Say what is the matter, and what it has ended.
+  tell() {
+    if (this.view.hidden) return;
+    if (this.offline) this.view.banner("The connection is lost; trying again …");
+    if (!this.gone) return;
     this.view.composer.running = false;
     for (const each of this.view.exchanges.values())
       if (each.told.state === "running") each.update({ ...each.told, state: "stopped" });
@@ -53,6 +61,16 @@ export class KernelWatch {
       "The kernel has ended; variables are gone, the conversation is still here. ",
       button("Go on with the new kernel", "retry", () => this.revive(), { text: "Go on", className: "rsql-primary" }),
     );
+  }
+
+  // The view is seen again: what has ended meanwhile is told, and goes on where there is a new kernel.
+  show() {
+    this.tell();
+    if (this.view.notebook.session?.session?.kernel?.status === "idle") this.goOn();
+  }
+
+  goOn() {
+    if (this.gone && !this.reviving && !this.view.hidden) this.revive();
   }
 
   // A new panel in the new kernel, under the old name; it has what is kept.

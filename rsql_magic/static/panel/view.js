@@ -27,6 +27,9 @@ export class View {
     this.places = new Map(); // where somebody read in a conversation
     this.heard = 0; // questions that began and answers that ended, of whichever conversation
     this.awaited = 0; // requests whose reply is a conversation to draw
+    this.hidden = false;
+    this.isStale = false; // whether the kernel has told something that is not drawn
+    this.seen = Promise.resolve(); // kept while somebody can see it
     this.typeset = new Typeset(this);
     this.draw(el);
     this.kernel = new KernelWatch(this);
@@ -92,6 +95,30 @@ export class View {
     );
     this.composer.running = false;
     el.append(this.root);
+  }
+
+  // ---- Hidden and shown, in a sidebar. ----
+
+  // While it is hidden it draws nothing, and asks nothing by itself.
+  hide() {
+    if (this.hidden) return;
+    this.following.hide(this.nodes);
+    this.hidden = true;
+    this.seen = new Promise((resolve) => (this.nowSeen = resolve));
+    this.forgetCells();
+    clearTimeout(this.edited);
+  }
+
+  // Make up for what it missed.
+  unhide() {
+    if (!this.hidden) return;
+    this.hidden = false;
+    this.nowSeen();
+    this.following.show();
+    this.forgetCells = this.notebook.watch(() => this.edits());
+    this.edits();
+    this.kernel.show();
+    if (this.isStale && !this.kernel.gone) this.resync();
   }
 
   close() {
@@ -165,12 +192,23 @@ export class View {
     this.say([error.message, error.hint].filter(Boolean).join(" "), true);
   }
 
-  quietly(name, args) {
+  // What nobody has asked for waits until somebody can see it.
+  async quietly(name, args) {
+    await this.seen;
     return this.tried(name, args, () => {});
+  }
+
+  // Whether a question may be asked that nobody sends: somebody can see what is drawn, and nothing newer is to come.
+  get canAsk() {
+    const { gone, offline } = this.kernel;
+    return !(document.hidden || this.hidden || this.isStale || this.awaited || gone || offline || this.composer.running);
   }
 
   // Draw a conversation as the kernel has it; `exchange` is where to begin to read.
   async sync(thread = this.thread, exchange = "") {
+    clearTimeout(this.syncing);
+    this.isStale = this.hidden; // it is drawn when it is shown
+    if (this.hidden) return;
     const told = await this.shown(this.quietly("hello", { thread: thread ?? "", ...this.notebook.place }), exchange);
     if (!told && thread) await this.elsewhere(thread);
   }
@@ -230,9 +268,14 @@ export class View {
   // Note which answer stands at the top; at the end there is nothing to note.
   leave() {
     if (!this.thread) return;
-    const place = this.following.place([...this.exchanges.values()].map(({ node }) => node));
+    const place = this.following.place(this.nodes);
     if (!place) this.places.delete(this.thread);
     else this.places.set(this.thread, { id: place.node.exchange.told.id, offset: place.offset });
+  }
+
+  // The answers that are drawn, from the top.
+  get nodes() {
+    return [...this.exchanges.values()].map(({ node }) => node);
   }
 
   goTo(place) {
@@ -313,6 +356,10 @@ export class View {
   }
 
   hear(told) {
+    if (this.hidden && !["slow", "alive"].includes(told.push)) {
+      this.isStale = true;
+      return undefined;
+    }
     const isCut = this.kernel.gone || this.kernel.offline; // which the banner says
     const kinds = {
       slow: () => !isCut && this.banner(this.isStarting ? STARTING : BUSY),
