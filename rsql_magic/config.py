@@ -80,8 +80,8 @@ class Rsql(Configurable):
     )
     copy_conversations = Bool(
         False,
-        help="Copy conversations to the gateway, encrypted there, so that they follow you to other machines of the hub "
-        "(docs/privacy.md).",
+        help="Copy conversations and their files to the gateway, encrypted there, so that they follow you to other "
+        "machines of the hub (docs/privacy.md).",
     )
     conversation_days = Float(
         365.0, min=0.0, help="Days after which a conversation in which nothing was said is deleted; 0 for never."

@@ -136,7 +136,10 @@ class SessionArtifacts(GatewayHandler):
     @needs_scope("chat")
     @described(ArtifactRow, status=201)
     async def post(self, session: str) -> None:
-        """Keep a file with this conversation: ``kind``, ``name``, ``media`` and its bytes, ``data``, in Base64."""
+        """Keep a file with this conversation: ``kind``, ``name``, ``media`` and its bytes, ``data``, in Base64.
+
+        ``about`` is given back as it was sent.
+        """
         sent, content = await asyncio.get_running_loop().run_in_executor(None, read_file, self.body)
         kept = await self.app.sessions.add_file(self.asker, session, sent, content)
         self.reply(msgspec.to_builtins(kept), status=201)

@@ -47,9 +47,12 @@ class FileRequests:
         if not keeper.writes:
             return {"files": [], "refused": ""}
         keeper.flush(1.0)
+        conversation = keeper.id_of(found)
+        threads.copies.files.find(conversation)
+        left_out = threads.copies.files.left_out.get(conversation, "")
         return {
             "files": [asdict(one) | {"code": as_code(one)} for one in self._artifacts.listed(keeper.id_of(found))],
-            "refused": keeper.refused,
+            "refused": f"{keeper.refused} {left_out}".strip(),
         }
 
     def file(self, *, file: str, piece: int = 0, form: str = "") -> dict[str, Any]:
@@ -106,6 +109,7 @@ class FileRequests:
     def drop(self, *, file: str) -> None:
         """Delete a file."""
         self._artifacts.delete(file)
+        self._panel.threads.copies.remove_due()
 
 
 # A set as a view asks it: what is due first, and of each item how it was answered last.

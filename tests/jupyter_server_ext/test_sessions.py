@@ -91,11 +91,12 @@ async def test_a_file_is_downloaded_byte_for_byte(kept, size):
     async with kept() as gateway:
         assert (await gateway.send("ada", "POST", "sessions/c1/artifacts", file(b"x"))).status_code == 404
         await gateway.send("ada", "PUT", "sessions/c1", TALK)
-        made = await gateway.send("ada", "POST", "sessions/c1/artifacts", file(content, 'a "ü".csv'))
+        sent = file(content, 'a "ü".csv') | {"about": '{"answer": 7}'}
+        made = await gateway.send("ada", "POST", "sessions/c1/artifacts", sent)
         assert made.status_code == 201, made.text
         [listed] = (await gateway.send("ada", "GET", "sessions/c1/artifacts")).json()["artifacts"]
         assert listed == made.json()
-        assert (listed["name"], listed["bytes"]) == ('a "ü".csv', size)
+        assert (listed["name"], listed["bytes"], listed["about"]) == ('a "ü".csv', size, '{"answer": 7}')
         assert listed["digest"] == hashlib.sha256(content).hexdigest()
         path = f"download/table/{listed['id']}"
         got = await gateway.send("ada", "GET", path)
@@ -171,7 +172,8 @@ async def test_forgetting_takes_conversations_files_and_links_too(kept, how, tmp
 async def test_nothing_of_it_can_be_read_in_the_database(kept, tmp_path):
     async with kept() as gateway:
         await gateway.send("ada", "PUT", "sessions/c1", TALK)
-        await gateway.send("ada", "POST", "sessions/c1/artifacts", file(b"a secret of the data", "secret_name.csv"))
+        sent = file(b"a secret of the data", "secret_name.csv") | {"about": "secret_about"}
+        await gateway.send("ada", "POST", "sessions/c1/artifacts", sent)
         link = (await gateway.send("ada", "POST", "sessions/c1/share")).json()["link"]
     held = b"".join(path.read_bytes() for path in tmp_path.glob("ledger.db*"))
     for word in (
@@ -180,6 +182,7 @@ async def test_nothing_of_it_can_be_read_in_the_database(kept, tmp_path):
         b"delays.ipynb",
         b"secret of",
         b"secret_name",
+        b"secret_about",
         link.removeprefix("shared/").encode(),
     ):
         assert word not in held
@@ -220,6 +223,8 @@ async def test_the_quota_holds_for_conversations_and_files_together(kept):
         ("sessions/c1/artifacts", file(b"x") | {"name": ""}),
         ("sessions/c1/artifacts", file(b"x") | {"name": "a\r\nb"}),
         ("sessions/c1/artifacts", file(b"x") | {"data": "no base64!"}),
+        ("sessions/c1/artifacts", file(b"x") | {"about": "x" * 1001}),
+        ("sessions/c1/artifacts", file(b"x") | {"about": 7}),
     ],
 )
 async def test_what_is_wrong_is_refused(kept, path, body):

@@ -143,6 +143,7 @@ class ArtifactRow(TypedDict):
     bytes: int
     digest: str
     made: float
+    about: str
 
 
 class ArtifactsReply(TypedDict):

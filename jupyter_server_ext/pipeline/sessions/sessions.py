@@ -30,6 +30,7 @@ FileKind = Literal["table", "sql", "script", "chart", "picture", "study", "repor
 
 _DAY = 86_400.0
 _LONGEST_NAME = 200  # characters
+_LONGEST_ABOUT = 1_000  # characters
 
 
 class UnknownSession(BadRequest):
@@ -47,12 +48,13 @@ class SentSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SentFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file as it is sent; ``data`` is Base64."""
+    """A file as it is sent; ``data`` is Base64, ``about`` what the program that sends it wants to find again."""
 
     kind: FileKind
     name: str
     data: str
     media: str = "application/octet-stream"
+    about: str = ""
 
 
 class SessionHead(msgspec.Struct, frozen=True):
@@ -78,6 +80,7 @@ class SessionFile(msgspec.Struct, frozen=True):
     bytes: int
     digest: str
     made: float
+    about: str = ""
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -93,6 +96,7 @@ class _FileHead(msgspec.Struct, frozen=True):
     id: str
     name: str
     media: str
+    about: str = ""
 
 
 def read_session(body: bytes) -> SentSession:
@@ -127,6 +131,8 @@ def read_file(body: bytes) -> tuple[SentFile, bytes]:
         if not 0 < len(text) <= _LONGEST_NAME or not is_name(text) or not text.isprintable():
             words = f"'{name}' may have 1 to {_LONGEST_NAME} characters, and no control characters."
             raise BadRequest(words, param=name)
+    if len(sent.about) > _LONGEST_ABOUT:
+        raise BadRequest(f"'about' may have {_LONGEST_ABOUT:,} characters.", param="about")
     return sent, content
 
 
@@ -231,7 +237,7 @@ class KeptSessions:
             UnknownSession: There is no conversation of this id for this caller.
         """
         name, digest = secrets.token_hex(12), hashlib.sha256(content).hexdigest()
-        head = msgspec.json.encode(_FileHead(caller.name, name, sent.name, sent.media))
+        head = msgspec.json.encode(_FileHead(caller.name, name, sent.name, sent.media, sent.about))
         sealed, sealed_head = self._vault.seal(content), self._vault.seal(head)
         row = SessionFileRow(name, session, sent.kind, sealed_head, len(content), digest, self.clock(), sealed)
         most = int(self.settings.mb_per_caller * 1e6)
@@ -310,7 +316,7 @@ class KeptSessions:
         head = _FileHead(caller.name, row.id, "", "") if opened is None else msgspec.json.decode(opened, type=_FileHead)
         if (head.caller, head.id) != (caller.name, row.id):
             raise _unknown()
-        return SessionFile(row.id, row.kind, head.name, head.media, row.bytes, row.digest, row.made)
+        return SessionFile(row.id, row.kind, head.name, head.media, row.bytes, row.digest, row.made, head.about)
 
 
 def _may_see(viewer: Caller, row: CopyRow) -> bool:

@@ -1,17 +1,21 @@
 """Artifacts: the rows, queries, scripts, charts, pictures and study sets of answers, sealed beside them."""
 
 # A file is sealed in pieces of a megabyte, each bound to its artifact and its number, so that none can be left out,
-# doubled or moved without being noticed, and a large one never stands in memory twice.
+# doubled or moved without being noticed, and a large one never stands in memory twice. Of a file that another machine
+# made only what a list shows is here, until somebody opens it (`file_copies.py`).
 
 from __future__ import annotations
 
 import hashlib
+import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from rsql_magic.errors import BadInput
+from rsql_magic.panel.kept.known_copies import KnownCopies
 from rsql_magic.panel.kept.sealing import SealBroken
 
 if TYPE_CHECKING:
@@ -53,10 +57,16 @@ class Artifact:
     made: float  # Unix time
     pinned: bool
     count: str = ""  # how many rows a table has, and whether there were more
+    here: bool = True  # whether its bytes are here, or at the gateway
 
 
 class ArtifactStore:
     """The artifacts in the file of a conversation store.
+
+    Args:
+        store: The conversation store.
+        fetch: Gives the bytes of one that is not here.
+        most_bytes: What all together may have.
 
     Example:
         >>> import tempfile
@@ -72,8 +82,13 @@ class ArtifactStore:
         >>> store.close()
     """
 
-    def __init__(self, store: ConversationStore) -> None:
-        self._store, self._seal = store, store.seal
+    def __init__(
+        self,
+        store: ConversationStore,
+        fetch: Callable[[Artifact], bytes] | None = None,
+        most_bytes: float = math.inf,
+    ) -> None:
+        self._store, self._seal, self._fetch, self._most = store, store.seal, fetch, most_bytes
 
     def put(self, conversation: str, new: NewArtifact, most_bytes: int) -> str:
         """Keep one; the oldest that are not pinned go where all together would have more than ``most_bytes``.
@@ -85,8 +100,7 @@ class ArtifactStore:
         size = len(content)
         head = {"pair": new.pair, "kind": new.kind, "name": new.name, "media": new.media, "count": new.count}
         head["digest"] = hashlib.sha256(content).hexdigest()
-        pieces = [content[at : at + PIECE] for at in range(0, size, PIECE)]
-        sealed = [self._seal.seal(piece, f"piece {new.id} {n} of {len(pieces)}") for n, piece in enumerate(pieces)]
+        sealed = self._sealed(new.id, content)
         with self._store.transaction() as db:
             if not db.execute("SELECT 1 FROM conversation WHERE id = ?", [conversation]).fetchone():
                 return "its conversation was deleted"
@@ -95,11 +109,74 @@ class ArtifactStore:
             if pinned + size > most_bytes:
                 return f"{new.name} has {size / 1e6:,.1f} MB, and all files may have {most_bytes / 1e6:,.0f} MB"
             self._make_room(db.execute, most_bytes - size)
-            about = self._seal.seal(msgspec.json.encode(head), f"artifact {new.id}")
-            row = [new.id, conversation, about, size, self._store.now()]
+            row = [new.id, conversation, self._head(new.id, head), size, self._store.now()]
             db.execute("INSERT INTO artifact VALUES (?, ?, ?, ?, ?, 0)", row)
-            db.executemany("INSERT INTO piece VALUES (?, ?, ?)", [(new.id, n, each) for n, each in enumerate(sealed)])
+            db.executemany("INSERT INTO piece VALUES (?, ?, ?)", sealed)
         return ""
+
+    def _head(self, name: str, head: dict[str, Any]) -> bytes:
+        return self._seal.seal(msgspec.json.encode(head), f"artifact {name}")
+
+    def _sealed(self, name: str, content: bytes) -> list[tuple[str, int, bytes]]:
+        pieces = [content[at : at + PIECE] for at in range(0, len(content), PIECE)]
+        count = len(pieces)
+        return [(name, n, self._seal.seal(each, f"piece {name} {n} of {count}")) for n, each in enumerate(pieces)]
+
+    # Those of other machines.
+
+    def expect(self, one: Artifact) -> None:
+        """Note one whose bytes are at the gateway, in a conversation that is here."""
+        head = {name: getattr(one, name) for name in ("pair", "kind", "name", "media", "digest", "count")}
+        row = [one.id, one.conversation, self._head(one.id, head | {"size": one.bytes}), one.made]
+        with self._store.transaction() as db:
+            if db.execute("SELECT 1 FROM conversation WHERE id = ?", [one.conversation]).fetchone():
+                db.execute("INSERT OR IGNORE INTO artifact VALUES (?, ?, ?, 0, ?, 0)", row)
+
+    def _brought(self, one: Artifact) -> bytes:
+        if self._fetch is None:
+            raise BadInput("This file is at the gateway.", hint="Open it where the magics are loaded.")
+        content = self._fetch(one)
+        if hashlib.sha256(content).hexdigest() != one.digest:
+            raise BadInput("This file arrived damaged.", hint="Try again.")
+        head = {name: getattr(one, name) for name in ("pair", "kind", "name", "media", "digest", "count")}
+        with self._store.transaction() as db:
+            [[held]] = db.execute("SELECT coalesce(sum(bytes), 0) FROM artifact").fetchall()
+            if held + len(content) <= self._most:  # nothing that was made here makes room for it
+                changed = "UPDATE artifact SET head = ?, bytes = ? WHERE id = ? AND bytes = 0"
+                if db.execute(changed, [self._head(one.id, head), len(content), one.id]).rowcount:
+                    db.executemany("INSERT INTO piece VALUES (?, ?, ?)", self._sealed(one.id, content))
+        return content
+
+    def copied(self, one: Artifact, path: str, place: str) -> None:
+        """Note where at a gateway a copy of one is; where it was deleted meanwhile, that is to be deleted."""
+        mark = self._seal.mark(f"file {one.id} {place}")
+        head = self._seal.seal(msgspec.json.encode({"path": path, "place": place}), f"file {mark.hex()}")
+        with self._store.transaction() as db:
+            if db.execute("SELECT 1 FROM artifact WHERE id = ?", [one.id]).fetchone():
+                db.execute("INSERT OR REPLACE INTO file_copy VALUES (?, ?, ?)", [one.id, mark, head])
+            else:
+                KnownCopies(self._store).file_due(db, one.conversation, path, place)
+
+    def uncopied(self, one: Artifact, path: str, place: str) -> None:
+        """Note that a copy of one is to be deleted at a gateway."""
+        with self._store.transaction() as db:
+            mark = self._seal.mark(f"file {one.id} {place}")
+            db.execute("DELETE FROM file_copy WHERE artifact = ? AND mark = ?", [one.id, mark])
+            KnownCopies(self._store).file_due(db, one.conversation, path, place)
+
+    def copies(self, name: str) -> dict[str, str]:
+        """Where copies of one are: the path, by gateway."""
+        found = dict[str, str]()
+        for mark, head in self._store.rows("SELECT mark, head FROM file_copy WHERE artifact = ?", [name]):
+            with suppress(SealBroken):
+                known = msgspec.json.decode(self._seal.open(head, f"file {bytes(mark).hex()}"))
+                found[known["place"]] = known["path"]
+        return found
+
+    def lost(self, name: str) -> None:
+        """Note that one whose bytes are not here is at the gateway no more."""
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM artifact WHERE id = ? AND NOT pinned", [name])
 
     @staticmethod
     def _make_room(execute: Callable[..., Sequence[tuple[int, ...]] | object], most: int) -> None:
@@ -135,15 +212,21 @@ class ArtifactStore:
             known = msgspec.json.decode(self._seal.open(head, f"artifact {name}"))
         except SealBroken:
             known = dict.fromkeys(("pair", "kind", "media", "digest"), "") | {"name": "(cannot be read)"}
-        return Artifact(name, conversation, **known, bytes=size, made=made, pinned=bool(pinned))
+        here, size = "size" not in known, known.pop("size", size)
+        return Artifact(name, conversation, **known, bytes=size, made=made, pinned=bool(pinned), here=here)
 
     def pieces(self, name: str, first: int = 0) -> Iterator[bytes]:
-        """The bytes of one, `PIECE` at a time, from a piece on.
+        """The bytes of one, `PIECE` at a time, from a piece on; fetched where they are not here.
 
         Raises:
-            BadInput: There is none, or it is damaged.
+            BadInput: There is none, it is damaged, or cannot be fetched.
         """
-        count = -(-self.one(name).bytes // PIECE)
+        one = self.one(name)
+        if not one.here:
+            content = self._brought(one)
+            yield from (content[at : at + PIECE] for at in range(first * PIECE, len(content), PIECE))
+            return
+        count = -(-one.bytes // PIECE)
         for number in range(first, count):
             rows = self._store.rows("SELECT body FROM piece WHERE artifact = ? AND number = ?", [name, number])
             yield self._seal.open(rows[0][0] if rows else b"", f"piece {name} {number} of {count}")
@@ -159,17 +242,21 @@ class ArtifactStore:
             db.execute("UPDATE artifact SET pinned = ? WHERE id = ?", [on, name])
 
     def delete(self, name: str) -> None:
-        """Delete one."""
-        self.one(name)
+        """Delete one; its copies become due."""
+        self._delete([self.one(name)], "")
+
+    def _delete(self, gone: Sequence[Artifact], but: str) -> None:
+        copies = {one.id: self.copies(one.id) for one in gone}
         with self._store.transaction() as db:
-            db.execute("DELETE FROM artifact WHERE id = ?", [name])
+            for one in gone:
+                if db.execute(f"DELETE FROM artifact WHERE id = ? {but}", [one.id]).rowcount:  # noqa: S608 - constants
+                    for place, path in copies[one.id].items():
+                        KnownCopies(self._store).file_due(db, one.conversation, path, place)
 
     def drop_of(self, conversation: str, pairs: Collection[str]) -> None:
         """Delete those of answers that are gone or made anew, but what is pinned and study sets that were practised."""
-        gone = [[one.id] for one in self.listed(conversation) if one.pair in pairs]
-        with self._store.transaction() as db:
-            unused = "NOT pinned AND id NOT IN (SELECT artifact FROM progress)"
-            db.executemany(f"DELETE FROM artifact WHERE id = ? AND {unused}", gone)  # noqa: S608 - constants
+        gone = [one for one in self.listed(conversation) if one.pair in pairs]
+        self._delete(gone, "AND NOT pinned AND id NOT IN (SELECT artifact FROM progress)")
 
     def expire(self, days: float) -> int:
         """Delete those that are not pinned and older; how many."""

@@ -17,6 +17,7 @@ import msgspec
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
 from rsql_magic.gateway import NO_GATEWAY
 from rsql_magic.panel.kept.background import Background, Undone
+from rsql_magic.panel.kept.file_copies import ODD, FileCopies
 from rsql_magic.panel.kept.images import AnswerImages, came_with
 from rsql_magic.panel.kept.known_copies import KnownCopies, place_of
 from rsql_magic.panel.kept.records import outward, read
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _QUICK = 3.0  # seconds that a panel that opens waits for the gateway, for each of few requests
 _MOST = 20  # conversations that are fetched when a panel opens
-_ODD = (AttributeError, KeyError, TypeError, ValueError)  # what reading a record of another form ends in
 _LARGEST = 6_000_000  # bytes of a copy; of a longer conversation the end is copied
 
 
@@ -56,6 +56,7 @@ class ConversationCopies:
         self._linked: set[str] = set()  # conversations whose copies others read by a link
         self._is_pulled = False
         self._beside = Background(self._work)
+        self.files = FileCopies(keeper, gateway, wanted)
 
     @property
     def trouble(self) -> str:
@@ -143,11 +144,13 @@ class ConversationCopies:
         self._known.sending(head.id, there, place)
         kept = reached.put(f"sessions/{there}", sent)
         self._known.arrived(head.id, there, place, float(kept["changed"]))
-        if self._known.any_due:  # it was deleted here meanwhile
-            self._beside.ask(hurry=True)
+        self.remove_due()  # it may have been deleted here meanwhile
         if float(kept.get("shared_until") or 0.0) > time.time() and not with_images:  # linked in an earlier session
             self._linked.add(head.id)
             return self._pushed(head)
+        if self._wanted():
+            self.files.send(head.id, there, reached)
+            self.remove_due()  # older files may make room
         return there
 
     @property
@@ -158,8 +161,7 @@ class ConversationCopies:
 
     def pull(self) -> int:
         """Fetch what was said elsewhere, once in a session where that is wanted; how many conversations have news."""
-        if self._known.any_due:
-            self._beside.ask(hurry=True)
+        self.remove_due()
         if self._is_pulled or not self._wanted() or (gateway := self._gateway()) is None:
             return 0
         self._is_pulled, fetched = True, 0
@@ -174,15 +176,15 @@ class ConversationCopies:
                 if time.monotonic() > end:  # the others come when a panel opens the next time
                     break
                 whole = gateway.get(f"sessions/{quote(str(one['id']), safe='')}", timeout=_QUICK)
-                self._take(whole, here.get(one["id"]), place)
+                self.files.look(self._take(whole, here.get(one["id"]), place), str(one["id"]), gateway)
                 fetched += 1
         except (GatewayError, BadInput) as error:
             self._failure = f"Conversations at the gateway could not be fetched: {error}"
-        except _ODD:
+        except ODD:
             self._failure = "Conversations at the gateway have another form; upgrade it."
         return fetched
 
-    def _take(self, whole: dict[str, Any], here: Head | None, place: str) -> None:
+    def _take(self, whole: dict[str, Any], here: Head | None, place: str) -> str:
         store, there = self._keeper.store, str(whole["id"])
         number = store.notebook(str(whole["notebook"]))
         if here is None:
@@ -195,8 +197,14 @@ class ConversationCopies:
             read(body)  # what is no record is not taken
         store.write(number, here, [NewPair(name, body) for name, body in bodies if name not in known])
         self._known.arrived(here.id, there, place, float(whole["changed"]))
+        return here.id
 
     # Deleting.
+
+    def remove_due(self) -> None:
+        """Have what was deleted here deleted there, beside."""
+        if self._known.any_due:
+            self._beside.ask(hurry=True)
 
     def delete(self, thread: Thread) -> None:
         """Delete all that is kept of a conversation, here and, beside, there; `settle` and `trouble` say what is left.
@@ -218,8 +226,7 @@ class ConversationCopies:
     def _drop(self, conversation: str) -> None:
         self._linked.discard(conversation)
         self._beside.drop(conversation)
-        if self._known.any_due:
-            self._beside.ask(hurry=True)
+        self.remove_due()
 
     def forget(self) -> None:
         """Delete, beside, all copies that were made here and, where copies are wanted, all others of this caller.
@@ -231,8 +238,7 @@ class ConversationCopies:
         self._beside.drop_all()
         if self._wanted():
             self._known.all_due(_place(self._gateway))
-        if self._known.any_due:
-            self._beside.ask(hurry=True)
+        self.remove_due()
 
     def forget_copies(self) -> None:
         """Delete, beside, all copies that were made here, and no conversation.
@@ -315,7 +321,7 @@ def _readable(pair: dict[str, Any]) -> MessagePair:
     try:
         found = read(msgspec.json.encode(pair))
         return found if found.markdown else _odd_pair()
-    except (*_ODD, BadInput):
+    except (*ODD, BadInput):
         return _odd_pair()
 
 

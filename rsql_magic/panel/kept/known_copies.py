@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from rsql_magic.panel.kept.sealing import SealBroken
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
 
     from rsql_magic.panel.kept.store import ConversationStore
@@ -29,7 +30,7 @@ class KnownCopy:
 
     mark: bytes
     conversation: str  # its id here
-    there: str  # its id at the gateway
+    there: str  # its id at the gateway; of a file its path
     place: str  # which gateway (`place_of`); empty for the one that is reached next
     changed: float  # when it was changed last, as the gateway says; 0 where nothing is known to have arrived
     due: Due
@@ -81,6 +82,12 @@ class KnownCopies:
             self._add(db, "", "", place)
             db.execute("UPDATE copy SET due = 'copy', since = ? WHERE conversation = ''", [self._store.now()])
 
+    def file_due(self, db: sqlite3.Connection, conversation: str, path: str, place: str) -> None:
+        """Note, in a transaction, that a file of a conversation is to be deleted; ``path`` is where it is there."""
+        self._add(db, conversation, path, place)
+        row = [self._store.now(), self._mark(path, place)]
+        db.execute("UPDATE copy SET due = 'copy', since = ? WHERE mark = ?", row)
+
     def become_due(self, due: Due, conversation: str | None = None) -> None:
         """Note what is to be done with the copies of a conversation, or with all, unless they are to be deleted."""
         where, given = ("", []) if conversation is None else ("AND conversation = ?", [conversation])
@@ -112,7 +119,7 @@ class KnownCopies:
         """The copies at a gateway by their ids there."""
         return {copy.there: copy for copy in self._rows() if copy.place == place}
 
-    def _add(self, db: Any, conversation: str, there: str, place: str) -> None:
+    def _add(self, db: sqlite3.Connection, conversation: str, there: str, place: str) -> None:
         mark = self._mark(there, place)
         head = self._seal.seal(msgspec.json.encode({"there": there, "place": place}), f"copy {mark.hex()}")
         row = [mark, conversation, head, 0.0, "", 0.0]

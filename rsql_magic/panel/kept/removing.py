@@ -126,7 +126,7 @@ def _is_of_another_machine(gateway: LLMClient, copy: KnownCopy) -> bool:
 
 def _delete(gateway: LLMClient, name: str) -> None:
     try:
-        gateway.delete(f"sessions/{name}", timeout=_QUICK)
+        gateway.delete(name if name.startswith("download/") else f"sessions/{name}", timeout=_QUICK)
     except GatewayError as error:
         if error.code != "unknown_session":  # another kernel or machine may have deleted it, or it has expired
             raise

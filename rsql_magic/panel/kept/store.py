@@ -59,6 +59,9 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS copy (
         mark BLOB PRIMARY KEY, conversation TEXT, head BLOB, changed REAL, due TEXT, since REAL
     );
+    CREATE TABLE IF NOT EXISTS file_copy (
+        artifact TEXT REFERENCES artifact ON DELETE CASCADE, mark BLOB, head BLOB, UNIQUE (artifact, mark)
+    );
     CREATE INDEX IF NOT EXISTS pair_conversation ON pair (conversation, place, bytes);
 """
 # The copies of what is deleted, which are deleted at the gateway as soon as it answers (`removing.py`).

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rsql_magic.config import Rsql
-    from rsql_magic.panel.kept.artifacts import NewArtifact
+    from rsql_magic.panel.kept.artifacts import Artifact, NewArtifact
     from rsql_magic.panel.threads import MessagePair, Thread
 
 _GATHER = 0.4  # seconds in which changes are gathered: an answer that streams is written twice a second
@@ -61,6 +61,7 @@ class Keeper:
     ) -> None:
         self.trouble = ""  # why nothing is written now, in a sentence or two
         self.refused = ""  # why the last file that was not kept is not, in a sentence
+        self.fetch: Callable[[Artifact], bytes] | None = None  # gives the bytes of a file that another machine made
         self.ending: list[Callable[[], None]] = []  # called when all is written and the file is about to be closed
         self.wrote: list[Callable[[str], None]] = []  # called with the id of a conversation that was written
         self.listeners: list[Callable[[], None]] = []  # called when `trouble` changes
@@ -109,7 +110,13 @@ class Keeper:
         Raises:
             BadInput: The file cannot be opened, or there is none.
         """
-        return ArtifactStore(self.store)
+        return ArtifactStore(self.store, self.fetch, self._settings.artifact_mb * 1e6)
+
+    @property
+    def oldest_file(self) -> float:
+        """The Unix time before which files that were made are deleted."""
+        days = self._settings.artifact_days
+        return self.store.now() - days * 86_400.0 if days else 0.0
 
     @property
     def notebook(self) -> int:

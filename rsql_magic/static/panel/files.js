@@ -37,7 +37,8 @@ export class Files {
 
   row(file) {
     const open = button(`Open ${file.name}`, "", () => this.load(file), { text: file.name, className: "rsql-thread" });
-    open.append(make("small", { textContent: `${file.count || KINDS[file.kind] || "file"} · ${size(file.bytes)}` }));
+    const about = (file.count || KINDS[file.kind] || "file") + (file.here ? "" : " · at the gateway");
+    open.append(make("small", { textContent: `${about} · ${size(file.bytes)}` }));
     const pin = button(`${file.pinned ? "Unpin" : "Pin"} ${file.name}`, "", () => this.pin(file), {
       text: file.pinned ? "Unpin" : "Pin",
       className: "rsql-link",
