@@ -19,6 +19,19 @@ export function selected(cell: Cell): Part {
   return whole.slice(start, end).trim() ? wholeLines(whole, start, end) : { whole, start: 0, end: whole.length };
 }
 
+// What is selected in the output of a cell, as it is shown there; empty where nothing is. Three clicks on its last line
+// select up to what stands below: the selection ends with the output.
+export function selectedOutput(cell: HTMLElement): string {
+  const selection = getSelection();
+  const output = cell.querySelector(".jp-OutputArea");
+  if (!output || !selection?.rangeCount) return "";
+  const { startContainer, startOffset, endContainer } = selection.getRangeAt(0);
+  if (!output.contains(startContainer)) return "";
+  if (!output.contains(endContainer))
+    selection.setBaseAndExtent(startContainer, startOffset, output, output.childNodes.length);
+  return selection.toString().replace(/^\n+|\s+$/g, "");
+}
+
 // A selection that begins within a line's indentation begins with the line.
 export function wholeLines(whole: string, start: number, end: number): Part {
   const line = whole.lastIndexOf("\n", start - 1) + 1;

@@ -11,7 +11,7 @@ import { IStatusBar } from "@jupyterlab/statusbar";
 import type { Token } from "@lumino/coreutils";
 import { fenced } from "panel/notebook.js";
 import panelStyle from "panel/panel.css";
-import { about, selected, textOf } from "./cell_source";
+import { about, selected, selectedOutput, textOf } from "./cell_source";
 import type { Services } from "./cell_tools";
 import { CodeCards } from "./code_cards";
 import { Completion } from "./completion";
@@ -40,6 +40,11 @@ function activate(
   shell.add(sidebar, "right", { rank: 900 });
   const open = (): void => shell.activateById(sidebar.id);
   service(ILayoutRestorer)?.add(sidebar, sidebar.id);
+  // To write a question. A sidebar that opens for an explanation, or with JupyterLab's layout, leaves the focus alone.
+  const write = (): void => {
+    open();
+    sidebar.focus();
+  };
 
   const services: Services = {
     channel: (notebook) => sidebar.beside(notebook).channel,
@@ -69,16 +74,26 @@ function activate(
   const hasCode = (): boolean => active()?.cell.model.type === "code";
   const hasFailed = (): boolean => about(active()?.cell) !== null;
 
-  commands.addCommand("rsql:open", { label: "Chat About the Notebook", icon, execute: open });
+  commands.addCommand("rsql:open", {
+    label: "Chat About the Notebook",
+    caption: "Write a question about the notebook, or go back to it",
+    icon,
+    execute: () => {
+      const notebook = tracker.currentWidget;
+      if (sidebar.hasFocus && notebook) shell.activateById(notebook.id);
+      else write();
+    },
+  });
   commands.addCommand("rsql:ask-selection", {
     label: "Ask About the Selection",
-    caption: "Put the selected code, or the cell, into the chat",
+    caption: "Put what is selected in the cell or its output, or else the cell, into the chat",
     isEnabled: () => active() !== null,
     execute: onCell(async (_, cell) => {
-      const code = textOf(selected(cell));
+      const output = selectedOutput(cell.node);
+      const asked = output ? fenced(output, "output") : fenced(textOf(selected(cell)));
       open();
       const view = await sidebar.current?.ready();
-      view?.composer.add(`\n${fenced(code)}\n`);
+      view?.composer.add(`\n${asked}\n`);
     }),
   });
   commands.addCommand("rsql:explain-error", {
@@ -101,7 +116,7 @@ function activate(
   for (const name of ["open", "ask-selection", "explain-error", "fix-error", "change-selection"])
     palette?.addItem({ command: `rsql:${name}`, category: CATEGORY });
   service(ILauncher)?.add({ command: "rsql:open", category: "Other", rank: 50 });
-  const item = new StatusItem(sidebar, open);
+  const item = new StatusItem(sidebar, write);
   service(IStatusBar)?.registerStatusItem("rsql:status", { item, align: "right", rank: 150 });
 
   const completion = new Completion(tracker, (notebook) => sidebar.beside(notebook).channel, {

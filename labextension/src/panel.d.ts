@@ -91,7 +91,7 @@ declare module "panel/cell_run.js" {
 }
 
 declare module "panel/notebook.js" {
-  export function fenced(code: string): string;
+  export function fenced(code: string, kind?: string): string;
   export class Notebook {
     constructor(model: { widget_manager: unknown }, el: HTMLElement);
     readonly whyNot: string;

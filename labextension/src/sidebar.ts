@@ -34,6 +34,7 @@ export class Sidebar extends Widget implements Host {
     this.addClass("rsql-sidebar");
     this.title.icon = icon;
     this.title.caption = "Chat about the notebook";
+    this.node.tabIndex = -1;
     this.node.setAttribute("role", "region");
     this.node.setAttribute("aria-label", "Chat about the notebook");
     tracker.currentChanged.connect(() => this.follow());
@@ -55,6 +56,18 @@ export class Sidebar extends Widget implements Host {
       notebook.disposed.connect(() => this.forget(notebook));
     }
     return found;
+  }
+
+  // Whether the keyboard is in the sidebar.
+  get hasFocus(): boolean {
+    return this.node.contains(document.activeElement);
+  }
+
+  // Have the keyboard where a question is written; where something stands in its way, beside that.
+  focus(): void {
+    const take = (): void => (this.shown?.view?.composer.box ?? this.node).focus();
+    take();
+    setTimeout(take); // the palette, which has lost it by that, gives it to the notebook
   }
 
   told(beside: Beside): void {

@@ -209,33 +209,6 @@ def test_the_buttons_of_a_long_traceback_stay_in_sight(side):
     expect(fix).to_be_in_viewport(ratio=1)
 
 
-def test_it_is_found_in_menus_palette_and_launcher_and_its_buttons_are_turned_off(side):
-    cell = side.cell("1 / 0")
-    side.button("Explain this error", cell).wait_for()
-    cell.locator(".jp-OutputArea-output").click(button="right")
-    menu = side.page.locator(".lm-Menu")
-    for label in ("Ask About the Selection", "Change the Selection or Cell …", "Explain the Error", "Fix the Error"):
-        menu.get_by_text(label, exact=True).wait_for()
-    side.page.keyboard.press("Escape")
-    side.command("apputils:activate-command-palette")
-    palette = side.page.locator(".jp-ModalCommandPalette")
-    palette.locator("input").fill("chat about the notebook")
-    palette.locator(".lm-CommandPalette-itemLabel", has_text="Chat About the Notebook").wait_for()
-    side.page.keyboard.press("Escape")
-    # What a user turns off in the settings goes at once.
-    opened = "window.jupyterapp.commands.execute('settingeditor:open', { query: 'rsql' })"
-    side.page.evaluate(f"() => {{ {opened}; }}")
-    box = side.page.get_by_label("Buttons under errors")
-    box.uncheck()
-    expect(side.under.locator("button")).to_have_count(0)
-    box.check()
-    expect(side.under.locator("button")).not_to_have_count(0)
-    side.page.locator(".lm-TabBar-tab.lm-mod-current", has_text="Settings").locator(".lm-TabBar-tabCloseIcon").click()
-    side.command("launcher:create")
-    side.page.locator(".jp-LauncherCard", has_text="Chat About the Notebook").wait_for()
-    side.page.locator(".lm-TabBar-tab.lm-mod-current", has_text="Launcher").locator(".lm-TabBar-tabCloseIcon").click()
-
-
 def test_errors_of_r_and_of_queries_are_mended_too(side, provider):
     provider.answers["Fix"] = ("```r\nsummary(1:3)\n```", 0.0)
     side.notebook.type_cell("%load_ext rpy2.ipython\n%load_ext sql\n%sql sqlite://", seconds=60)
@@ -618,7 +591,8 @@ def test_notebook_7_has_it_too_and_its_cells_are_changed_there(town, provider):
     provider.answers |= {"task was": (ONE_MORE, 0.0), "Mend it": (PROPOSAL.format(mended=MENDED), 0.0)}
     provider.answers["Fix"] = ("```python\nprint(42)\n```", 0.0)
     side = panel_lab.Side(town.page("notebook", "seven", [FLIGHTS, MISSPELLED]))
-    side.open()
+    side.page.keyboard.press("Alt+Shift+A")
+    expect(side.box).to_be_focused()
     before = [*side.notebook.errors]  # Notebook's own
     side.ask("How many rows has flights?")
     page, sidebar = side.page, side.sidebar

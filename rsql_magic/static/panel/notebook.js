@@ -8,11 +8,11 @@ const READ_ONLY = "This notebook is read-only: nothing in it can be changed.";
 const CELL_LENGTH = 20000; // characters of a cell that are put into a question
 const MOST_CELLS = 40; // cells that are offered
 
-// Code in a fence longer than any that it has.
-export function fenced(code) {
+// Code in a fence longer than any that it has; `kind` is written at the fence.
+export function fenced(code, kind = "") {
   const longest = Math.max(2, ...[...code.matchAll(/`+/g)].map(([ticks]) => ticks.length));
   const fence = "`".repeat(longest + 1);
-  return `${fence}\n${code.replace(/\n$/, "")}\n${fence}`;
+  return `${fence}${kind}\n${code.replace(/\n$/, "")}\n${fence}`;
 }
 
 export class Notebook {

@@ -144,8 +144,10 @@ export class View {
   }
 
   keys(event) {
-    // The notebook's shortcuts must not fire while somebody types here; saving and the like may.
-    if (event.key === "Enter" || !(event.ctrlKey || event.metaKey)) event.stopPropagation();
+    // The notebook's shortcuts must not fire while somebody types here; saving and the like may, and Alt with a letter,
+    // which types none (on a Mac it does, and is known by that).
+    const isCommand = event.ctrlKey || event.metaKey || (event.altKey && /^[a-z]$/i.test(event.key));
+    if (event.key === "Enter" || !isCommand) event.stopPropagation();
     const open = this.layers.find((node) => !node.hidden);
     if (open && this.within(open, event)) event.preventDefault();
     if (event.key !== "Escape" || event.defaultPrevented) return;
