@@ -246,6 +246,20 @@ def test_a_table_that_is_dropped_is_read_after_consent_and_a_picture_goes_with_t
     expect(box).to_have_value("#")
 
 
+def test_a_parquet_file_that_is_dropped_becomes_a_frame(host, ip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = host.page
+    host.until(lambda: page.locator(".rsql-offer").count() == 3)
+    sums = pd.DataFrame({"region": ["Ulm", None], "amount": [1.5, 2.5]})
+    page.evaluate(DROP, ["sums.parquet", "", base64.b64encode(sums.to_parquet()).decode()])
+    sheet = page.get_by_role("dialog")
+    host.until(sheet.is_visible)
+    expect(sheet).to_contain_text("sums = pd.read_parquet('sums.parquet')")
+    sheet.get_by_role("button", name="Put it there and run the line").click()
+    host.until(lambda: page.get_by_label("Message", exact=True).input_value() == "@sums ")
+    pd.testing.assert_frame_equal(ip.user_ns["sums"], sums)
+
+
 def test_a_gateway_that_is_away_is_said_and_the_question_goes_on_by_itself(host, gateway, monkeypatch):
     monkeypatch.setattr("rsql_magic.gateway.client._RESTART_PAUSES", (0.0,))
     page, box = host.page, host.page.get_by_label("Message", exact=True)
