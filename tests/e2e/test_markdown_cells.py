@@ -8,7 +8,8 @@ import random
 import nbformat
 import pytest
 from e2e import panel_lab
-from e2e.test_markdown_pages import AUDIT, SERVER, known, strange
+from e2e.test_markdown_pages import SERVER, known, strange
+from e2e.xss import ACTING
 from markdown_replies import reply
 
 SETUP = """\
@@ -79,7 +80,7 @@ def harm(page):
         cell.scroll_into_view_if_needed()
     page.page.wait_for_timeout(500)
     outputs = "[...document.querySelectorAll('.jp-OutputArea-output')]"
-    found = page.page.evaluate(f"{outputs}.flatMap({AUDIT})")
+    found = page.page.evaluate(f"{outputs}.flatMap({ACTING})")
     hacked = page.page.evaluate("window.hacked ?? 0")
     return [*found, *(["a script"] * hacked), *strange(page)], page.page.evaluate(f"{outputs}.length")
 
@@ -109,7 +110,7 @@ def flip(page, cards):
     """Look at both sides of every card."""
     for _ in range(cards):
         page.page.get_by_role("button", name="Flip").click()
-        assert page.page.locator(".jupyter-widgets").evaluate_all(f"all => all.flatMap({AUDIT})") == []
+        assert page.page.locator(".jupyter-widgets").evaluate_all(f"all => all.flatMap({ACTING})") == []
         page.page.get_by_role("button", name="Next").click()
 
 
