@@ -453,17 +453,17 @@ def test_what_is_deleted_while_it_is_copied_stays_nowhere(machine, monkeypatch):
 
 @pytest.fixture
 def away(monkeypatch):
-    """Makes the gateway be away for a machine, and come back."""
+    """Makes the gateway be away for a machine, or for some requests of it, and come back."""
     monkeypatch.setattr(background, "LONGEST_PAUSE", 0.1)
 
     def refuse(*_, **__):
         raise GatewayError("The gateway is away.", hint="Later.")
 
-    def leave(talk):
-        gateway = talk.panel.assistant.locator.gateway
-        for name in ("get", "put", "post", "delete"):
+    def leave(talk, *names):
+        gateway, names = talk.panel.assistant.locator.gateway, names or ("get", "put", "post", "delete")
+        for name in names:
             monkeypatch.setattr(gateway, name, refuse)
-        return lambda: [monkeypatch.delattr(gateway, name) for name in ("get", "put", "post", "delete")]
+        return lambda: [monkeypatch.delattr(gateway, name) for name in names]
 
     return leave
 
@@ -509,11 +509,13 @@ def test_what_could_not_be_deleted_is_deleted_by_a_later_kernel(machine, away, h
     assert later.do("hello")["trouble"] == ""
 
 
-def test_a_link_that_is_to_be_taken_back_still_can_be_made_anew(machine, away):
+def test_a_link_that_is_to_be_taken_back_still_is_so_before_another_is_made(machine, away):
     ada = machine("ada", "lab", follows=False)
     thread, first = shared(ada)
-    come_back = away(ada)
+    come_back = away(ada, "delete")
     ada.do("unshare", thread=thread)
+    told = ada.do("share", thread=thread)["error"]
+    assert f"{told['message']} {told['hint']}" == STILL_THERE.format("1 copy")
     come_back()
     link = ada.do("share", thread=thread)["link"]
     ada.panel.threads.copies.settle()
@@ -648,7 +650,10 @@ def test_a_file_that_is_deleted_while_the_gateway_is_away_is_deleted_there_later
     lab.panel.threads.close()
     come_back()
     later = machine("ada", "lab")
+    come_back = away(later, "delete")
     assert listed(later, thread) == {}  # nor is it listed again
+    assert files_there(later, thread) == ["rows.parquet"]
+    come_back()
     eventually(lambda: files_there(later, thread) == [])
 
 
