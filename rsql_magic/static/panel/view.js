@@ -245,6 +245,7 @@ export class View {
 
   take(told, exchange) {
     this.leave();
+    const shown = told.thread === this.thread ? [...this.exchanges.keys()] : [];
     this.wire.widget = told.widget;
     this.commands = told.commands;
     this.keeping = told.keep;
@@ -252,17 +253,25 @@ export class View {
     this.composer.model.firstChild.textContent = told.model || "default model";
     this.thread = told.thread;
     this.listed(told.threads);
-    this.exchanges.clear();
-    this.near.disconnect();
-    this.turns.replaceChildren();
-    if (!told.exchanges.length) this.welcome();
-    const made = told.exchanges.map((each) => this.made(each));
-    this.turns.append(...made.map((each) => each.node));
-    this.longer(told.earlier);
+    const ids = told.exchanges.map(({ id }) => id);
+    // Where only what is within them is new, the focus and what code has printed stay.
+    if (ids.length && ids.join() === shown.join())
+      for (const each of told.exchanges) this.exchanges.get(each.id).update(each);
+    else this.fill(told);
     this.composer.running = told.exchanges.some(({ state }) => state === "running");
     this.troubled(told.trouble);
     this.goTo(exchange ? { id: exchange, offset: 0 } : this.places.get(told.thread));
     this.meterSoon();
+  }
+
+  fill({ exchanges, earlier }) {
+    this.exchanges.clear();
+    this.near.disconnect();
+    this.turns.replaceChildren();
+    if (!exchanges.length) this.welcome();
+    const made = exchanges.map((each) => this.made(each));
+    this.turns.append(...made.map((each) => each.node));
+    this.longer(earlier);
   }
 
   // ---- The place of reading, and the part of a long conversation that is not here yet. ----
