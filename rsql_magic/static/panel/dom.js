@@ -91,3 +91,10 @@ export function download(name, content, type) {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
+
+// Where a browser finds what a kernel of a hub knows by an address within: a hub's services are below its own address.
+export function addressOutside(link, { origin, pathname }) {
+  const service = new URL(link);
+  const hub = pathname.split("/user/")[0];
+  return hub !== pathname && service.pathname.startsWith(`${hub}/services/`) ? origin + service.pathname : link;
+}

@@ -1,15 +1,8 @@
 // The menus of the header: which conversation is shown, and what can be done with it.
 
-import { button, copy, download, make } from "./dom.js";
+import { addressOutside, button, copy, download, make } from "./dom.js";
 import { Files } from "./files.js";
 import { Library } from "./kept.js";
-
-// Where a browser finds what a kernel of a hub knows by an address within: a hub's services are below its own address.
-export function addressOutside(link, { origin, pathname }) {
-  const service = new URL(link);
-  const hub = pathname.split("/user/")[0];
-  return hub !== pathname && service.pathname.startsWith(`${hub}/services/`) ? origin + service.pathname : link;
-}
 
 export class ThreadMenus {
   constructor(view) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addressOutside } from "panel/thread_menus.js";
+import { addressOutside } from "panel/dom.js";
 
 test("a link that is shared on a hub is the one that browsers find", () => {
   const within = "http://10.0.0.7:8081/services/rsql/shared/abc";
