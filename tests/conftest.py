@@ -32,18 +32,11 @@ _LONGEST = (
 _WAITING = tuple(f"tests/{folder}/" for folder in ("clients", "contract", "e2e", "ha", "hub"))
 """Where tests wait for programs that they started, for a third of their time."""
 
-
-def _is_in_town(file):
-    """Whether tests of a file ask for the fixture ``town`` of all, and it has none of its own."""
-    text = file.read_text(encoding="utf-8")
-    return re.search(r"^def \w+\(.*\btown\b", text, re.MULTILINE) and "def town(" not in text
-
-
 _SHARING = (
     {f"tests/hub/test_hub{part}.py" for part in ("", "_browser", "_failures", "_sidebar")},
-    {f"tests/e2e/{file.name}" for file in Path(__file__).parent.glob("e2e/test_*.py") if _is_in_town(file)},
+    {f"tests/e2e/test_{part}.py" for part in ("do", "map_lab", "markdown_cells", "markdown_pages", "sidebar")},
 )
-"""Files that share a server: a hub; the JupyterLab of the fixture ``town``."""
+"""Files that share a server: a hub, a JupyterLab."""
 _R_IS_REQUIRED = os.environ.get("RSQL_TEST_REQUIRE_R") == "1"
 _IS_SLOW = re.compile(r'^pytestmark = .*(mark\.slow|usefixtures\("(simulation|programs|real_r)")', re.MULTILINE)
 _started: list[str] = []

@@ -80,8 +80,9 @@ function activate(
     icon,
     execute: () => {
       const notebook = tracker.currentWidget;
-      if (sidebar.hasFocus && notebook) shell.activateById(notebook.id);
-      else write();
+      if (!(sidebar.hasFocus && notebook)) return write();
+      sidebar.blur();
+      shell.activateById(notebook.id);
     },
   });
   commands.addCommand("rsql:ask-selection", {

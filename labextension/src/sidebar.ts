@@ -17,6 +17,7 @@ export class Sidebar extends Widget implements Host {
   onNews: () => void = () => undefined;
   private readonly all = new Map<NotebookPanel, Beside>();
   private shown: Beside | null = null;
+  private focusing: ReturnType<typeof setTimeout> | undefined;
   private readonly empty = make(
     "section",
     { className: "rsql-panel rsql-notice", "aria-label": "Chat about this notebook" },
@@ -67,7 +68,12 @@ export class Sidebar extends Widget implements Host {
   focus(): void {
     const take = (): void => (this.shown?.view?.composer.box ?? this.node).focus();
     take();
-    setTimeout(take); // the palette, which has lost it by that, gives it to the notebook
+    this.focusing = setTimeout(take); // the palette, which has lost it by that, gives it to the notebook
+  }
+
+  // The keyboard goes back to the notebook.
+  blur(): void {
+    clearTimeout(this.focusing);
   }
 
   told(beside: Beside): void {

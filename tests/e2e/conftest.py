@@ -147,7 +147,9 @@ def town(request):
     from e2e import panel_lab
 
     with panel_lab.chromium() as browser:
-        yield panel_lab.Town(*servers, browser)
+        town = panel_lab.Town(*servers, browser)
+        with panel_lab.answers_of_a_test(town.provider):
+            yield town
 
 
 def answers(url):

@@ -126,7 +126,7 @@ def provider():
 
 @contextmanager
 def answers_of_a_test(provider):
-    """The provider, whose answers are after the block what they were before."""
+    """The provider, whose answers are after the block what they were before it."""
     before = dict(provider.answers)
     yield provider
     provider.answers.clear()

@@ -4,6 +4,10 @@ Collected from the classes of cheat sheets: tags, handlers, URLs, encodings, nes
 (mutation XSS), Markdown's own links and images, code fences, MathML and SVG, styles, forms, templates.
 """
 
+import json
+
+from rsql_magic.answers.study.widgets import STYLE
+
 RUN = "window.hacked=1"
 STRINGS = [
     f"<script>{RUN}</script>",
@@ -96,11 +100,13 @@ INSPECTED = """(all = ".rsql-turn *") => {
   return found;
 }"""
 
-# What a part of a page holds that could act; the marks of JupyterLab itself (its heading anchors) are left out.
+# What a part of a page holds that could act; the marks of JupyterLab itself (its heading anchors) and the style sheet
+# of study sets are left out.
 ACTING = """(root) => {
   const bad = [];
   for (const node of root.querySelectorAll("*")) {
     const name = node.nodeName.toLowerCase();
+    if (name === "style" && node.textContent === OWN) continue;
     if (/^(script|iframe|object|embed|form|style|link|meta|base|video|audio|img|image|use)$/.test(name)
         && !node.closest("mjx-container")) bad.push(name);
     if (name === "svg" && !node.closest("mjx-container")) bad.push("svg");
@@ -112,4 +118,4 @@ ACTING = """(root) => {
     }
   }
   return bad;
-}"""
+}""".replace("OWN", json.dumps(STYLE))

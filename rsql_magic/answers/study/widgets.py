@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # A notebook's own rules for words do not reach into widgets, and ipywidgets lets buttons shrink to a letter.
-_STYLE = """<style>
+STYLE = """
 .rsql-study .widget-htmlmath-content { line-height: 1.5; overflow-wrap: anywhere; }
 .rsql-study .widget-htmlmath-content :is(p, ul, ol, pre) { margin: 0 0 6px; }
 .rsql-study .widget-htmlmath-content :is(ul, ol) { padding-left: 22px; }
 .rsql-study .widget-htmlmath-content pre { white-space: pre-wrap; }
 .rsql-study .widget-htmlmath-content code { font: 13px var(--jp-code-font-family, monospace); }
 .rsql-study h3 { margin: 4px 0; line-height: 1.3; overflow-wrap: anywhere; }
-</style>"""
+"""
 _AS_LARGE = {"width": "auto"}
 _WRAPPED = {"flex_flow": "row wrap", "align_items": "center"}
 _FACE = {"border": "1px solid var(--jp-border-color2, gray)", "padding": "10px 12px 4px", "min_height": "88px"}
@@ -81,7 +81,7 @@ def _row(*parts: Any) -> Any:
 def _box(sheet: Sheet, *parts: Any) -> Any:
     import ipywidgets
 
-    title = ipywidgets.HTML(f"{_STYLE}<h3>{html_text(sheet.title)}</h3>")
+    title = ipywidgets.HTML(f"<style>{STYLE}</style><h3>{html_text(sheet.title)}</h3>")
     box = ipywidgets.VBox([title, *parts])
     box.add_class("rsql-study")
     return box
