@@ -345,6 +345,7 @@ def test_small_charts_share_the_width_of_their_cell(side):
     side.cell(f"{FLIGHTS}\n%load_ext rsql_magic")
     drawn = side.cell(SMALL_CHARTS)
     drawn.locator("svg.marks").wait_for()
+    side.page.add_style_tag(content=".vega-embed { display: inline-block; }")  # as charts of others bring it
     try:
         for width in (1150, 1900, 1150):
             side.page.set_viewport_size({"width": width, "height": 900})
