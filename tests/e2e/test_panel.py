@@ -549,6 +549,7 @@ def test_conversations_are_found_renamed_opened_and_deleted_by_keyboard(chat, pr
     expect(search).to_be_focused()
     sheet.get_by_role("button", name="Open Remember the word capybara").wait_for()
     panel_lab.accessible(page, ".rsql-sheet")
+    expect(sheet.locator("footer")).to_contain_text("encrypted by a key beside it")
     search.fill("capybara")
     sheet.get_by_text("1 conversation, and not all are looked through yet.", exact=True).wait_for()
     sheet.get_by_role("button", name="Search further").press("Enter")

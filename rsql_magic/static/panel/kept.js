@@ -4,6 +4,9 @@ import { button, download, make } from "./dom.js";
 
 const PAUSE = 250; // ms after the last letter, before a search
 const DAY = 86400000;
+const PROTECTS =
+  "What is kept is encrypted by a key beside it, for you alone: a copy of the database without the key tells nothing. " +
+  "Who can read your whole home folder can read it.";
 
 export class Library {
   constructor(view) {
@@ -145,7 +148,7 @@ export class Library {
       text: "Delete everything …",
       className: "rsql-link",
     });
-    return make("footer", {}, all);
+    return make("footer", {}, make("p", { className: "rsql-small", textContent: PROTECTS }), all);
   }
 
   async forget(opener) {
