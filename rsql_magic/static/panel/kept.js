@@ -5,7 +5,7 @@ import { button, download, make } from "./dom.js";
 const PAUSE = 250; // ms after the last letter, before a search
 const DAY = 86400000;
 const PROTECTS =
-  "What is kept is encrypted by a key beside it, for you alone: a copy of the database without the key tells nothing. " +
+  "What is kept is encrypted by a key beside it, for you alone: in a copy of the database without the key no word can be read. " +
   "Who can read your whole home folder can read it.";
 
 export class Library {
