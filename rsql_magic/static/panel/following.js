@@ -94,7 +94,8 @@ export class Following {
     this.top = top;
     const below = this.end - top;
     const little = this.clock() - this.handled < MOVING ? SLACK : NEAR;
-    if (moved < 0 && below < little) {
+    // Who was at the end went up by what they moved: the rest came since, and is no reader's.
+    if (moved < 0 && (this.atEnd ? Math.min(-moved, below) : below) < little) {
       this.later(() => this.keep()); // no size has changed if it grows back before it is painted
       return;
     }
