@@ -16,6 +16,7 @@ from .files import Instance as Instance
 from .files import read_anchor as read_anchor
 from .ledger import Ledger as Ledger
 from .notes import SqlNotes as SqlNotes
+from .notes import drop_expired_copies as drop_expired_copies
 from .pages import Page as Page
 from .rows import Used as Used
 from .schema import document_passages as document_passages

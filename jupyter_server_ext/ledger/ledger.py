@@ -242,6 +242,7 @@ class Ledger:
         """Delete what is older than it should be, in chunks beside the writing of entries; return how many entries."""
         now = self._clock()
         await self.ask(lambda store: store.drop_answers(now))
+        await self.ask(lambda store: store.notes.drop_expired_copies(now))
         # What is deleted must be in the sums.
         await self.ask(lambda store: store.analytics.fold())
         await self.ask(lambda store: store.analytics.drop_old(now, self._keep_days))

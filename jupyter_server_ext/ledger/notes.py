@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from jupyter_server_ext.ledger.pages import Page
 
 
+def drop_expired_copies(db: sa.Connection, now: float) -> int:
+    """Delete conversations that callers kept here, with their files, whose time is over at a Unix time; how many."""
+    # The conversations go first: one that its caller sends anew meanwhile waits for the end of this transaction.
+    over = sa.delete(session_copies).where(session_copies.c.expires <= now)
+    gone = db.execute(over.returning(session_copies.c.caller, session_copies.c.id)).all()
+    for caller, session in gone:
+        db.execute(sa.delete(session_files).where(session_files.c.caller == caller, session_files.c.session == session))
+    return len(gone)
+
+
 class SqlNotes:
     """Feedback and names of conversations in the ledger's database. Methods block."""
 
@@ -114,6 +124,11 @@ class SqlNotes:
             for table in (session_files, session_copies):
                 db.execute(sa.delete(table).where(table.c.caller == caller))
         return found
+
+    def drop_expired_copies(self, now: float) -> int:
+        """Delete the conversations that callers kept here whose time is over at a Unix time; how many."""
+        with self._engine.begin() as db:
+            return drop_expired_copies(db, now)
 
     def deleted_conversations(self, since: float) -> list[tuple[str, str, float]]:
         """Callers, ids and times of conversations that were deleted at or after a Unix time."""

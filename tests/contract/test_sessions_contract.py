@@ -21,9 +21,9 @@ def put(store, caller, session, text=b"said", *, at=1.0, expires=None, most=50, 
     return store.put(row, most=most, most_bytes=most_bytes)
 
 
-def add(store, caller, session, name, content=b"rows", *, most_bytes=10_000):
+def add(store, caller, session, name, content=b"rows", *, most_bytes=10_000, now=1.0):
     row = SessionFileRow(name, session, "table", b"head", len(content), "0" * 64, 1.0, content)
-    return store.add_file(caller, row, most_bytes=most_bytes, now=1.0)
+    return store.add_file(caller, row, most_bytes=most_bytes, now=now)
 
 
 class Model:
@@ -72,9 +72,9 @@ def test_any_mix_of_callers_leaves_each_its_own(store):
         model.holds(dice.choice(callers), dice.choice(sessions), float(n))
     for (caller, _), (_, files) in model.known.items():
         for name in files:
-            assert store.file(caller, "table", name).body == caller.encode()
-            assert store.file(caller, "sql", name) is None
-            assert all(store.file(other, "table", name) is None for other in callers if other != caller)
+            assert store.file(caller, "table", name, 1e6).body == caller.encode()
+            assert store.file(caller, "sql", name, 1e6) is None
+            assert all(store.file(other, "table", name, 1e6) is None for other in callers if other != caller)
             assert not store.remove_file("nobody", "table", name)
 
 
@@ -92,10 +92,24 @@ def test_quotas_expiry_and_links_that_end(store):
     assert store.linked("link", 4.0) is None
     assert store.one("b", "s1", 5.0) is None
     assert (len(store.files("b", "s1", 4.9)), store.files("b", "s1", 5.0)) == (1, None)
+    assert (store.file("b", "table", "g", 4.9).id, store.file("b", "table", "g", 5.0)) == ("g", None)
     assert store.all("b", 5.0) == []
     put(store, "c", "s1", at=6.0)  # whoever writes sweeps
-    assert store.file("b", "table", "g") is None
+    assert store.file("b", "table", "g", 4.9) is None
     assert store.share("b", "s1", None, None) is False
+
+
+def test_what_has_expired_takes_no_room_and_is_swept_where_nobody_writes(ledger, store):
+    for name in ("s1", "s2"):
+        assert put(store, "a", name, b"x" * 40, at=1.0, expires=5.0) == ""
+        assert add(store, "a", name, f"of {name}", b"x" * 10, most_bytes=100) == ""
+    assert put(store, "a", "s3", b"x" * 90, at=4.0, expires=5.0, most_bytes=200) == ""
+    assert put(store, "a", "s4", b"x", at=5.0, expires=9.0, most_bytes=100) == ""
+    assert add(store, "a", "s4", "f", b"x" * 90, most_bytes=100, now=6.0) == ""
+    assert ledger.notes.drop_expired_copies(8.9) == 0
+    assert ledger.notes.drop_expired_copies(9.0) == 1
+    assert store.file("a", "table", "f", 8.0) is None
+    assert store.one("a", "s4", 8.0) is None
 
 
 def test_writers_at_once_stay_within_the_quota(store):

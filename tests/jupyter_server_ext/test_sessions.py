@@ -152,6 +152,30 @@ async def test_a_link_ends_with_its_time(kept):
         assert (await gateway.send("tom", "GET", link)).status_code == 404
 
 
+async def test_a_conversation_ends_with_its_time_and_its_files_and_link_with_it(kept):
+    async with kept(days=1) as gateway:
+        await gateway.send("ada", "PUT", "sessions/c1", TALK)
+        made = (await gateway.send("ada", "POST", "sessions/c1/artifacts", file(b"x"))).json()
+        link = (await gateway.send("ada", "POST", "sessions/c1/share")).json()["link"]
+        now = gateway.app.sessions.clock()
+        for later, status, listed in ((86_390, 200, 1), (86_410, 404, 0)):
+            gateway.app.sessions.clock = lambda later=later: now + later
+            for path in ("sessions/c1", "sessions/c1/artifacts", f"download/table/{made['id']}", link):
+                assert (await gateway.send("ada", "GET", path)).status_code == status, path
+            assert len((await gateway.send("ada", "GET", "sessions")).json()["sessions"]) == listed
+
+
+async def test_what_has_expired_is_deleted_where_nobody_writes(kept):
+    async with kept(days=1) as gateway:
+        now = gateway.app.sessions.clock()
+        gateway.app.sessions.clock = lambda: now - 90_000
+        await gateway.send("ada", "PUT", "sessions/c1", TALK)
+        await gateway.send("ada", "POST", "sessions/c1/artifacts", file(b"x"))
+        assert (await gateway.send("ada", "GET", "sessions/c1")).status_code == 200
+        await gateway.app.accounting.ledger.tidy()
+        assert (await gateway.send("ada", "GET", "sessions/c1")).status_code == 404
+
+
 @pytest.mark.parametrize("how", ["forget me", "an administrator"])
 async def test_forgetting_takes_conversations_files_and_links_too(kept, how, tmp_path):
     async with kept() as gateway:

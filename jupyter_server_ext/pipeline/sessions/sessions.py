@@ -266,7 +266,7 @@ class KeptSessions:
         Raises:
             UnknownSession: There is none of this id for this caller.
         """
-        row = await self.ledger.ask(lambda store: _of(store).file(caller.name, kind, name))
+        row = await self.ledger.ask(lambda store: _of(store).file(caller.name, kind, name, self.clock()))
         content = None if row is None else self._vault.open(row.body)
         if row is None or content is None or hashlib.sha256(content).hexdigest() != row.digest:
             raise _unknown()

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import sqlalchemy as sa
 
-from jupyter_server_ext.ledger import session_copies, session_files
+from jupyter_server_ext.ledger import drop_expired_copies, session_copies, session_files
 from jupyter_server_ext.pipeline.sessions.values import CopyRow, SessionFileRow
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _LISTED = ("id", "caller", "tenant", "head", "bytes", "changed", "expires", "shared_until")
 _FILE = ("id", "session", "kind", "head", "bytes", "digest", "made")
@@ -31,7 +26,7 @@ class SqlSessions:
         own = (_copy.caller == new.caller, _copy.id == new.id)
         with self._engine.begin() as db:
             _take_turns(db, new.caller)
-            _expire(db, new.changed)
+            drop_expired_copies(db, new.changed)
             before = db.execute(sa.select(_copy.bytes).where(*own)).scalar()
             count = db.execute(sa.select(sa.func.count()).where(_copy.caller == new.caller)).scalar() or 0
             if count + (before is None) > most:
@@ -87,7 +82,8 @@ class SqlSessions:
         """Keep a file; what the quota lacks where it does not fit, and None where there is no such conversation."""
         with self._engine.begin() as db:
             _take_turns(db, caller)
-            own = sa.select(_copy.id).where(_copy.caller == caller, _copy.id == new.session, _good(now))
+            drop_expired_copies(db, now)
+            own = sa.select(_copy.id).where(_copy.caller == caller, _copy.id == new.session)
             if db.execute(own).first() is None:
                 return None
             if _held(db, caller) + new.bytes > most_bytes:
@@ -105,9 +101,10 @@ class SqlSessions:
                 return None
             return [SessionFileRow(*row) for row in db.execute(query.order_by(_file.made.desc(), _file.id))]
 
-    def file(self, caller: str, kind: str, name: str) -> SessionFileRow | None:
-        """One file, whole."""
-        query = sa.select(*(_file[each] for each in (*_FILE, "body")))
+    def file(self, caller: str, kind: str, name: str, now: float) -> SessionFileRow | None:
+        """One file, whole; None where there is none, or its conversation's time is over."""
+        of_good = sa.and_(_copy.caller == _file.caller, _copy.id == _file.session, _good(now))
+        query = sa.select(*(_file[each] for each in (*_FILE, "body"))).join(session_copies, of_good)
         with self._engine.connect() as db:
             row = db.execute(query.where(_file.caller == caller, _file.kind == kind, _file.id == name)).first()
         return SessionFileRow(*row) if row else None
@@ -129,15 +126,6 @@ def _held(db: sa.Connection, caller: str) -> int:
         for table in (session_copies, session_files)
     )
     return sum(int(db.execute(query).scalar() or 0) for query in sums)
-
-
-def _expire(db: sa.Connection, now: float) -> None:
-    old: Sequence[tuple[str, str]] = [
-        (row.caller, row.id) for row in db.execute(sa.select(_copy.caller, _copy.id).where(_copy.expires <= now))
-    ]
-    for caller, session in old:
-        db.execute(sa.delete(session_files).where(_file.caller == caller, _file.session == session))
-        db.execute(sa.delete(session_copies).where(_copy.caller == caller, _copy.id == session))
 
 
 def _take_turns(db: sa.Connection, caller: str) -> None:
