@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import BadInput
-from rsql_magic.panel.kept.copying import ConversationCopies
+from rsql_magic.panel.kept.copies import ConversationCopies
 from rsql_magic.panel.kept.making import of_answer
 from rsql_magic.panel.kept.reading import ThreadReader
 from rsql_magic.panel.kept.writing import Keeper

@@ -25,9 +25,11 @@ from rsql_magic.display.charts import Chart
 from rsql_magic.errors import BadInput, GatewayError
 from rsql_magic.notebook.history import HistoryCommands
 from rsql_magic.panel import ChatPanel, Conversations, Keeper
-from rsql_magic.panel.kept import background, file_copies, images, making, writing
+from rsql_magic.panel.kept import images, making, writing
 from rsql_magic.panel.kept.artifacts import NewArtifact
-from rsql_magic.panel.kept.known_copies import place_of
+from rsql_magic.panel.kept.copies import background
+from rsql_magic.panel.kept.copies import files as file_copies
+from rsql_magic.panel.kept.copies.known import place_of
 from rsql_magic.panel.kept.records import written
 from rsql_magic.panel.threads import MessagePair
 

@@ -140,7 +140,7 @@ def test_a_lost_connection_is_said_and_what_was_missed_comes_after_it(town, prov
 COPIES = """\
 import time
 from rsql_magic.notebook import loaded
-from rsql_magic.panel.kept import background
+from rsql_magic.panel.kept.copies import background
 background.GATHER = 0.2
 gateway = loaded(get_ipython()).assistant.locator.gateway
 def copies(wanted):

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from rsql_magic.errors import GatewayError, GatewayUnreachable
-from rsql_magic.panel.kept.known_copies import KnownCopies, place_of
-from rsql_magic.panel.kept.removing import CopyRemovals
+from rsql_magic.panel.kept.copies.known import KnownCopies, place_of
+from rsql_magic.panel.kept.copies.removing import CopyRemovals
 from rsql_magic.panel.kept.store import ConversationStore, Head
 
 HUB, LAPTOP = "https://hub.example/services/rsql/", "http://127.0.0.1:8899/rsql/"

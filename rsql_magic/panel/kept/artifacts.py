@@ -2,7 +2,7 @@
 
 # A file is sealed in pieces of a megabyte, each bound to its artifact and its number, so that none can be left out,
 # doubled or moved without being noticed, and a large one never stands in memory twice. Of a file that another machine
-# made only what a list shows is here, until somebody opens it (`file_copies.py`).
+# made only what a list shows is here, until somebody opens it (`copies/files.py`).
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from rsql_magic.errors import BadInput
-from rsql_magic.panel.kept.known_copies import KnownCopies
+from rsql_magic.panel.kept.copies import KnownCopies
 from rsql_magic.panel.kept.sealing import SealBroken
 
 if TYPE_CHECKING:

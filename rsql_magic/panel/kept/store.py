@@ -64,7 +64,7 @@ _SCHEMA = """
     );
     CREATE INDEX IF NOT EXISTS pair_conversation ON pair (conversation, place, bytes);
 """
-# The copies of what is deleted, which are deleted at the gateway as soon as it answers (`removing.py`).
+# The copies of what is deleted, which are deleted at the gateway as soon as it answers (`copies/removing.py`).
 _COPIES_DUE = "UPDATE copy SET due = 'copy', since = ?"
 
 

@@ -10,8 +10,8 @@ import msgspec
 
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
 from rsql_magic.panel.kept.artifacts import Artifact, Kind
-from rsql_magic.panel.kept.known_copies import KnownCopies, place_of
-from rsql_magic.panel.kept.removing import no_gateway
+from rsql_magic.panel.kept.copies.known import KnownCopies, place_of
+from rsql_magic.panel.kept.copies.removing import no_gateway
 from rsql_magic.sql import one_line
 
 if TYPE_CHECKING:

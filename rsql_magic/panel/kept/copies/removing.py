@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, RsqlError
-from rsql_magic.panel.kept.known_copies import KnownCopies, KnownCopy, place_of
+from rsql_magic.panel.kept.copies.known import KnownCopies, KnownCopy, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,12 +16,12 @@ import msgspec
 
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
 from rsql_magic.gateway import NO_GATEWAY
-from rsql_magic.panel.kept.background import Background, Undone
-from rsql_magic.panel.kept.file_copies import ODD, FileCopies
+from rsql_magic.panel.kept.copies.background import Background, Undone
+from rsql_magic.panel.kept.copies.files import ODD, FileCopies
+from rsql_magic.panel.kept.copies.known import KnownCopies, place_of
+from rsql_magic.panel.kept.copies.removing import CopyRemovals, Left, no_gateway
 from rsql_magic.panel.kept.images import AnswerImages, came_with
-from rsql_magic.panel.kept.known_copies import KnownCopies, place_of
 from rsql_magic.panel.kept.records import outward, read
-from rsql_magic.panel.kept.removing import CopyRemovals, Left, no_gateway
 from rsql_magic.panel.kept.store import Head, NewPair
 from rsql_magic.panel.threads import MessagePair
 from rsql_magic.sql import one_line

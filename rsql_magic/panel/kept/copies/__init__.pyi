@@ -1,0 +1,2 @@
+from .conversations import ConversationCopies as ConversationCopies
+from .known import KnownCopies as KnownCopies
