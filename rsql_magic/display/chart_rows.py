@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.display.chart_kinds import FEW_CHARTS, FEW_COLORS, Chart, type_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
 MOST_ROWS = 5000  # as Altair's own limit: each row stands in the notebook's file
@@ -46,11 +48,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """The rows of a chart, the order of its categories, and what has to be said of what is left out."""
+    """The rows of a chart, the order of its categories by column, and what has to be said of what is left out."""
 
     chart: Chart
     rows: pd.DataFrame
-    order: tuple[str, ...] | None = None  # of the values of `x`, where they are categories
+    orders: dict[str, tuple[str, ...]]
     others: str = ""  # the value that stands for all that are left out
     said: tuple[str, ...] = ()
 
@@ -62,7 +64,7 @@ def drawn(chart: Chart, frame: pd.DataFrame, facts: Facts) -> Drawn:
         >>> import pandas as pd
         >>> frame = pd.DataFrame({"shop": [f"s{n}" for n in range(40)], "sales": range(40)})
         >>> few = drawn(Chart("bar", "shop", "sales"), frame, Facts(sums=frozenset({"sales"})))
-        >>> few.order[0], few.order[-1], *few.said
+        >>> few.orders["shop"][0], few.orders["shop"][-1], *few.said
         ('s39', 'others', 'The 30 largest of 40 values of shop; the other 10 are added up as “others”')
     """
     rows = _columns(chart, frame)
@@ -74,19 +76,29 @@ def drawn(chart: Chart, frame: pd.DataFrame, facts: Facts) -> Drawn:
             chart, rows = _counted(chart, rows)
             sums = sums | {chart.y}
     said = _cut(used, len(frame), facts)
-    order: tuple[str, ...] | None = None
-    more: tuple[str, ...] = ()
+    orders: dict[str, tuple[str, ...]] = {}
     others = ""
-    if type_of(rows[chart.x or chart.y]) == "nominal":
-        rows[chart.x] = _names(rows[chart.x])
-        order = _order(chart, rows, ordered=facts.ordered, may_add=chart.y in sums)
+    for name in _categories(chart, rows):
+        rows[name] = _names(rows[name])
+        orders[name] = _order(name, chart, rows, ordered=facts.ordered, may_add=chart.y in sums)
         if chart.kind in {"bar", "pie", "box", "heat"}:
-            few = _largest(chart, rows, order, may_add=chart.y in sums and chart.kind in {"bar", "pie"})
-            rows, order, others, more = few.rows, few.order, few.others, few.said
-    for channel, most in (("color", FEW_COLORS), ("facet", FEW_CHARTS)):
-        rows, note = _few(rows, "" if chart.kind == "heat" else getattr(chart, channel), most)
-        more = (*more, *note)
-    return Drawn(chart, rows.head(MOST_ROWS), order, others, (*said, *more))
+            few = _largest(name, chart, rows, orders[name], may_add=chart.y in sums and chart.kind in {"bar", "pie"})
+            rows, others, said = few.rows, few.others, (*said, *few.said)
+            orders |= few.orders
+    for name, most in ((chart.color, FEW_COLORS), (chart.facet, FEW_CHARTS)):
+        if not name or (chart.kind == "heat" and name == chart.color):
+            continue
+        rows, note = _few(rows, name, most)
+        said = (*said, *note)
+        if calendar := _by_calendar(rows[name].dropna().unique()):
+            orders[name] = calendar
+    return Drawn(chart, rows.head(MOST_ROWS), orders, others, said)
+
+
+# The columns whose values have a place each along an axis.
+def _categories(chart: Chart, rows: pd.DataFrame) -> list[str]:
+    axes = dict.fromkeys((chart.x, chart.y) if chart.kind == "heat" else (chart.x or chart.y,))
+    return [name for name in axes if name and type_of(rows[name]) == "nominal"]
 
 
 # The columns that are drawn, of several of a name the first; the rest stays out of the notebook's file.
@@ -120,47 +132,56 @@ def _cut(used: int, here: int, facts: Facts) -> tuple[str, ...]:
     return (f"The first {used:,} " + (f"of {every:,} rows" if every is not None else "rows; there are more"),)
 
 
-# The categories as they are drawn: the query's order, or the calendar's, or the largest first.
-def _order(chart: Chart, rows: pd.DataFrame, *, ordered: bool, may_add: bool) -> tuple[str, ...]:
-    names = list(dict.fromkeys(rows[chart.x]))
+# The categories of a column as they are drawn: the query's order, or the calendar's, or the largest first.
+def _order(column: str, chart: Chart, rows: pd.DataFrame, *, ordered: bool, may_add: bool) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(rows[column]))
     if ordered:
-        return tuple(names)
-    for calendar in _CALENDAR:
-        if {name.lower() for name in names} <= set(calendar):
-            return tuple(sorted(names, key=lambda name: calendar.index(name.lower())))
-    if (weights := _weights(chart, rows, may_add=may_add)) is None:
-        return tuple(names)
+        return names
+    if calendar := _by_calendar(names):
+        return calendar
+    if (weights := _weights(column, chart, rows, may_add=may_add)) is None:
+        return names
     return tuple(sorted(names, key=lambda name: (-weights[name], name)))
 
 
-# How large each category is; None where its numbers do not say.
-def _weights(chart: Chart, rows: pd.DataFrame, *, may_add: bool) -> dict[str, float] | None:
+# The names of weekdays or months as they follow each other; none of others.
+def _by_calendar(values: Iterable[Any]) -> tuple[str, ...]:
+    names = [str(value) for value in values]
+    for calendar in _CALENDAR:
+        if {name.lower() for name in names} <= set(calendar):
+            return tuple(sorted(names, key=lambda name: calendar.index(name.lower())))
+    return ()
+
+
+# How large each category of a column is; None where its numbers do not say.
+def _weights(column: str, chart: Chart, rows: pd.DataFrame, *, may_add: bool) -> dict[str, float] | None:
     import pandas as pd
 
     measure = chart.color if chart.kind == "heat" else chart.y
     if not measure or chart.kind in {"line", "area", "point"} or type_of(rows[measure]) != "quantitative":
         return None
     sizes = pd.to_numeric(rows[measure], errors="coerce").astype(float)
-    groups = sizes.groupby(rows[chart.x], sort=False)
+    groups = sizes.groupby(rows[column], sort=False)
     found = groups.median() if chart.kind == "box" else groups.sum() if may_add else groups.max()
     return {str(name): float(size) for name, size in found.fillna(float("-inf")).items()}
 
 
 # At most so many categories as can be read; the rest is one of its own where its numbers may be added up.
-def _largest(chart: Chart, rows: pd.DataFrame, order: tuple[str, ...], *, may_add: bool) -> Drawn:
+def _largest(column: str, chart: Chart, rows: pd.DataFrame, order: tuple[str, ...], *, may_add: bool) -> Drawn:
     most = _SLICES if chart.kind == "pie" else MOST_VALUES
     if len(order) <= most:
-        return Drawn(chart, rows, order)
+        return Drawn(chart, rows, {column: order})
     kept, left = order[:most], order[most:]
-    weights = _weights(chart, rows, may_add=may_add)
+    weights = _weights(column, chart, rows, may_add=may_add)
     largest = weights is not None and min(weights[name] for name in kept) >= max(weights[name] for name in left)
-    which = f"The {f'{most} largest' if largest else f'first {most}'} of {len(order):,} values of {chart.x}"
-    is_kept = rows[chart.x].isin(kept)
+    which = f"The {f'{most} largest' if largest else f'first {most}'} of {len(order):,} values of {column}"
+    is_kept = rows[column].isin(kept)
     if not may_add:
-        return Drawn(chart, rows[is_kept], kept, said=(f"{which}; the other {len(left):,} are not drawn",))
+        said = f"{which}; the other {len(left):,} are not drawn"
+        return Drawn(chart, rows[is_kept].copy(), {column: kept}, said=(said,))
     others = OTHERS if OTHERS not in order else f"the {len(left):,} {OTHERS}"
     said = f"{which}; the other {len(left):,} are added up as “{others}”"
-    return Drawn(chart, _with_others(chart, rows, is_kept, others), (*kept, others), others, (said,))
+    return Drawn(chart, _with_others(chart, rows, is_kept, others), {column: (*kept, others)}, others, (said,))
 
 
 def _with_others(chart: Chart, rows: pd.DataFrame, is_kept: pd.Series[bool], others: str) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.display.chart_kinds import FEW_COLORS, TIMES, Chart, is_whole, type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -28,15 +28,22 @@ RANK = "rank of the slice"  # the column of a pie's rows that has their place in
 _MARKS: dict[Kind, str] = {"hist": "bar", "pie": "arc", "box": "boxplot", "heat": "rect"}
 
 
-def spec(chart: Chart, frame: pd.DataFrame, order: Sequence[str] | None = None, others: str = "") -> Spec:
-    """The Vega-Lite specification without its data; ``order`` has the values of a category, ``others`` its last one."""
+def spec(
+    chart: Chart, frame: pd.DataFrame, orders: Mapping[str, Sequence[str]] | None = None, others: str = ""
+) -> Spec:
+    """The Vega-Lite specification without its data.
+
+    ``orders`` has the values of columns of categories in their order, ``others`` the last one of the bars or slices.
+    """
     mark: dict[str, Any] = {"type": _MARKS.get(chart.kind, chart.kind)}
     mark |= {"tooltip": True} if chart.kind != "box" else {}  # a box has one of its own
-    encoding, size = _ENCODINGS.get(chart.kind, _crossed)(chart, frame, list(order) if order is not None else None)
+    encoding, size = _ENCODINGS.get(chart.kind, _crossed)(chart, frame)
+    orders = orders or {}
     if chart.color and chart.kind != "heat":
         encoding["color"] = _channel(chart.color, frame, "nominal")
-    elif others and chart.kind == "pie" and order:
-        encoding["color"]["scale"] = {"domain": list(order), "range": [*_SLICES[: len(order) - 1], _QUIET]}
+    elif others and chart.kind == "pie":
+        slices = list(orders[chart.x])
+        encoding["color"]["scale"] = {"domain": slices, "range": [*_SLICES[: len(slices) - 1], _QUIET]}
     elif others and chart.kind == "bar":
         rest = {"test": {"field": _field(chart.x), "equal": others}, "value": _QUIET}
         encoding["color"] = {"condition": rest, "value": _LOUD}
@@ -49,11 +56,14 @@ def spec(chart: Chart, frame: pd.DataFrame, order: Sequence[str] | None = None, 
         if chart.color:
             encoding["color"]["legend"] = {"orient": "top", "direction": "horizontal", "columns": 3}
         size["resolve"] = {"axis": {"x": "independent", "y": "independent"}}  # each can be read by itself
+    for channel in (encoding.get(name, {}) for name in ("x", "y", "color", "facet")):
+        if channel.get("type") == "nominal" and channel["title"] in orders:
+            channel["sort"] = list(orders[channel["title"]])
     return {"mark": mark, "encoding": encoding, **size}
 
 
-def _pie(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tuple[Spec, Spec]:
-    part = _channel(chart.x, frame, "nominal") | {"sort": order}
+def _pie(chart: Chart, frame: pd.DataFrame) -> tuple[Spec, Spec]:
+    part = _channel(chart.x, frame, "nominal")
     slices: Spec = {"theta": _measure(chart.y, frame), "color": part}
     if RANK in frame:
         slices |= {
@@ -63,20 +73,19 @@ def _pie(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tuple[Sp
     return slices, {"width": "container", "height": _HEIGHT}
 
 
-def _histogram(chart: Chart, frame: pd.DataFrame, _: list[Any] | None) -> tuple[Spec, Spec]:
+def _histogram(chart: Chart, frame: pd.DataFrame) -> tuple[Spec, Spec]:
     across = _channel(chart.x, frame)
     across |= {"bin": {"maxbins": 30}} if across["type"] == "quantitative" else {}
     return {"x": across, "y": _measure("", frame)}, {"width": "container", "height": _HEIGHT}
 
 
-def _heat_map(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tuple[Spec, Spec]:
+def _heat_map(chart: Chart, frame: pd.DataFrame) -> tuple[Spec, Spec]:
     across, along = (_channel(name, frame) for name in (chart.x, chart.y))
     for name, channel in ((chart.x, across), (chart.y, along)):
         if channel["type"] == "quantitative" and not chart.color and not _has_few(name, frame):
             channel["bin"] = {"maxbins": 30}
         elif channel["type"] != "nominal":
             channel["type"] = "ordinal"
-    across |= {"sort": order} if across["type"] == "nominal" else {}
     if across["type"] == "ordinal" and type_of(frame[chart.x]) == "quantitative":
         across["axis"] = {**across.get("axis", {}), "labelAngle": 0}
     elif "bin" not in across and not chart.facet:
@@ -89,7 +98,7 @@ def _heat_map(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tup
 
 
 # One thing by another. The bars and boxes of categories lie, so that their names can be read.
-def _crossed(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tuple[Spec, Spec]:
+def _crossed(chart: Chart, frame: pd.DataFrame) -> tuple[Spec, Spec]:
     measure = _measure(chart.y, frame)
     if chart.kind == "box":
         measure |= {"scale": {"zero": False}}
@@ -97,14 +106,13 @@ def _crossed(chart: Chart, frame: pd.DataFrame, order: list[Any] | None) -> tupl
             return {"x": measure}, {"width": "container", "height": {"step": 3 * _STEP}}
     across = _channel(chart.x, frame)
     if chart.kind in {"bar", "box"} and across["type"] == "nominal":
-        across |= {"sort": order}
         return {"y": across, "x": measure}, {"width": "container", "height": {"step": _STEP}}
     few = across["type"] == "quantitative" and _has_few(chart.x, frame)
     if chart.kind in {"bar", "box"} and ("axis" in across or few):
         across |= {"type": "ordinal"}  # one full bar for each month, not a thin one at each number
         across["axis"] = {**across.get("axis", {}), "labelAngle": 0}
-    elif across["type"] == "nominal":
-        across |= {"sort": order} | ({} if chart.facet else {"axis": _level(frame[chart.x])})
+    elif across["type"] == "nominal" and not chart.facet:
+        across["axis"] = _level(frame[chart.x])
     return {"x": across, "y": measure}, {"width": "container", "height": _HEIGHT}
 
 

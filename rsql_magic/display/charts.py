@@ -77,7 +77,7 @@ def draw(chart: Chart, frame: pd.DataFrame, facts: Facts | None = None) -> tuple
         "config": looks(),
         "description": ". ".join(filter(None, [" ".join(title), described(part.chart, part.rows), *said])),
         **({"title": heading} if title or said else {}),
-        **spec(part.chart, rows, part.order, part.others),
+        **spec(part.chart, rows, part.orders, part.others),
         "data": {"values": _records(rows)},
     }
     return whole, " ".join(f"The chart shows {line[:1].lower()}{line[1:]}." for line in said)
@@ -85,7 +85,7 @@ def draw(chart: Chart, frame: pd.DataFrame, facts: Facts | None = None) -> tuple
 
 # Slices go around in their order only by a column that has it.
 def _ranked(part: Drawn) -> pd.DataFrame:
-    ranks = {name: rank for rank, name in enumerate(part.order or ())}
+    ranks = {name: rank for rank, name in enumerate(part.orders.get(part.chart.x, ()))}
     return part.rows.assign(**{RANK: part.rows[part.chart.x].map(ranks)}) if RANK not in part.rows else part.rows
 
 

@@ -177,6 +177,34 @@ def test_bars_stand_largest_first_unless_the_query_or_the_calendar_orders_them()
     assert order(bars(week)[0]) == ["Mon", "Fri", "Sun"]
 
 
+WEEK = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+
+
+@pytest.mark.parametrize("channel", ["x", "y", "color", "facet"])
+def test_weekdays_stand_in_their_own_order_wherever_they_are(channel):
+    frame = pd.DataFrame(
+        [(day, shop, hour, 1) for day in sorted(WEEK) for shop in ("a", "b") for hour in range(3)],
+        columns=["day", "shop", "hour", "sold"],
+    )
+    charts = {
+        "x": Chart("line", "day", "sold"),
+        "y": Chart("heat", "hour", "day", "sold"),
+        "color": Chart("line", "hour", "sold", "day"),
+        "facet": Chart("bar", "shop", "sold", facet="day"),
+    }
+    assert draw(charts[channel], frame)[0]["encoding"][channel]["sort"] == WEEK
+
+
+def test_both_sides_of_a_heat_map_hold_what_can_be_read():
+    frame = pd.DataFrame([(f"s{n:02}", f"d{n:02}", n) for n in range(40)], columns=["shop", "day", "sold"])
+    drawn, note = draw(Chart("heat", "shop", "day", "sold"), frame)
+    assert drawn["encoding"]["y"]["sort"] == [f"d{n:02}" for n in reversed(range(10, 40))]
+    assert len(drawn["data"]["values"]) == 30
+    assert note.count("30 largest of 40 values of shop") == 1
+    few, _ = draw(Chart("heat", "day", "shop", "sold"), frame.assign(day="d"), Facts(ordered=True))
+    assert few["encoding"]["y"]["sort"] == [f"s{n:02}" for n in range(30)]
+
+
 def test_the_thirty_largest_are_drawn_and_the_others_are_added_up_only_where_sums_can_be():
     drawn, values, note = bars(sums=frozenset({"sales"}))
     assert len(values) == 31
