@@ -77,3 +77,47 @@ def redis_cluster(programs):
         for node in nodes:
             with redis_py.Redis(port=node.port, password=servers.PASSWORD) as client:
                 assert "errorstat_CROSSSLOT" not in client.info("errorstats")
+
+
+@pytest.fixture(scope="session")
+def copying_gateway(programs, tmp_path_factory):
+    """The address of a gateway that keeps conversations, of the people of ``several_machines``."""
+    from several_machines import gateway_of_groups
+
+    with gateway_of_groups(tmp_path_factory.mktemp("gateway")) as url:
+        yield url
+
+
+@pytest.fixture
+def machine(copying_gateway, tmp_path, monkeypatch):
+    """Makes panels of callers, each machine with a home of its own."""
+    from several_machines import Machines
+
+    from rsql_magic.panel.kept import writing
+    from rsql_magic.panel.kept.copies import background
+
+    monkeypatch.setattr(writing, "_GATHER", 0.01)
+    monkeypatch.setattr(background, "GATHER", 0.05)
+    machines = Machines(copying_gateway, tmp_path)
+    yield machines
+    machines.close()
+
+
+@pytest.fixture
+def away(monkeypatch):
+    """Makes the gateway be away for a machine, or for some requests of it, and come back."""
+    from rsql_magic.errors import GatewayError
+    from rsql_magic.panel.kept.copies import background
+
+    monkeypatch.setattr(background, "LONGEST_PAUSE", 0.1)
+
+    def refuse(*_, **__):
+        raise GatewayError("The gateway is away.", hint="Later.")
+
+    def leave(talk, *names):
+        gateway, names = talk.panel.assistant.locator.gateway, names or ("get", "put", "post", "delete")
+        for name in names:
+            monkeypatch.setattr(gateway, name, refuse)
+        return lambda: [monkeypatch.delattr(gateway, name) for name in names]
+
+    return leave

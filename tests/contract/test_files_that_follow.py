@@ -1,0 +1,170 @@
+"""Files of copied conversations: sent to a real gateway, listed on another machine, fetched when opened there."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from several_machines import eventually, files_there, keep_files, listed, questions
+
+from rsql_magic.errors import GatewayError
+from rsql_magic.panel.kept import making
+from rsql_magic.panel.kept.copies import files
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+ROWS = pd.DataFrame({"origin": ["EWR", "JFK"], "n": [3, 12]})
+
+
+def content(talk, file):
+    return b64decode(talk.do("file", file=file)["data"])
+
+
+def test_files_follow_and_are_fetched_when_they_are_opened(machine, monkeypatch):
+    lab = machine("ada", "lab")
+    thread = lab.do("new")["thread"]
+    parquet = making._parquet(ROWS)
+    pair = keep_files(lab, thread, rows=parquet, empty=b"")
+    lab.panel.threads.copies.finish()
+    assert set(files_there(lab, thread)) == {"rows.parquet", "empty.parquet"}
+
+    home = machine("ada", "home")
+    assert questions(home, thread) == ["Which?"]
+    gateway, fetched = home.panel.assistant.locator.gateway, []
+    fetch = gateway.content
+    monkeypatch.setattr(gateway, "content", lambda path: fetched.append(path) or fetch(path))
+    told = listed(home, thread)
+    assert {name: (one["bytes"], one["pair"], one["here"]) for name, one in told.items()} == {
+        "rows": (len(parquet), pair.id, False),
+        "empty": (0, pair.id, False),
+    }
+    assert not fetched
+    assert content(home, "rows") == content(home, "rows") == parquet
+    assert content(home, "empty") == b""
+    assert len(fetched) == 2  # once each
+    assert listed(home, thread)["rows"]["here"]
+    monkeypatch.setattr(home.panel, "shell", SimpleNamespace(user_ns={}, kernel=None))
+    variable = home.do("load", file="rows")["variable"]
+    pd.testing.assert_frame_equal(home.panel.namespace[variable], ROWS)
+    home.panel.threads.copies.finish()
+    assert len(files_there(lab, thread)) == 2  # what was fetched is not sent back
+
+
+def test_files_are_not_sent_with_a_link_alone_nor_where_none_are_copied(machine):
+    lab = machine("ada", "lab", follows=False)
+    thread = lab.do("new")["thread"]
+    keep_files(lab, thread, rows=b"rows")
+    lab.do("share", thread=thread)
+    assert files_there(lab, thread) == []
+
+
+@pytest.mark.parametrize("where", ["lab", "home"])
+def test_a_file_that_is_deleted_is_deleted_there_and_comes_back_nowhere(machine, where):
+    lab = machine("ada", "lab")
+    thread = lab.do("new")["thread"]
+    keep_files(lab, thread, rows=b"rows", other=b"other")
+    lab.panel.threads.copies.finish()
+    home = machine("ada", "home")
+    home.do("hello", thread=thread)
+    assert set(listed(home, thread)) == {"rows", "other"}
+    each = {"lab": lab, "home": home}[where]
+    each.do("drop", file="rows")
+    each.panel.threads.copies.settle()
+    assert files_there(lab, thread) == ["other.parquet"]
+    assert set(listed(home, thread)) == {"other"}
+    each.ask("/help", thread=thread)
+    each.panel.threads.keeper.flush()
+    each.panel.threads.copies.finish()
+    assert files_there(lab, thread) == ["other.parquet"]
+
+
+def test_a_file_that_is_deleted_while_the_gateway_is_away_is_deleted_there_later(machine, away):
+    lab = machine("ada", "lab")
+    thread = lab.do("new")["thread"]
+    keep_files(lab, thread, rows=b"rows")
+    lab.panel.threads.copies.finish()
+    come_back = away(lab)
+    lab.do("drop", file="rows")
+    eventually(lambda: "1 copy" in lab.do("hello")["trouble"])
+    lab.panel.threads.close()
+    come_back()
+    later = machine("ada", "lab")
+    come_back = away(later, "delete")
+    assert listed(later, thread) == {}  # nor is it listed again
+    assert files_there(later, thread) == ["rows.parquet"]
+    come_back()
+    eventually(lambda: files_there(later, thread) == [])
+
+
+def test_a_file_that_cannot_be_fetched_says_why(machine, away):
+    lab = machine("ada", "lab")
+    thread = lab.do("new")["thread"]
+    keep_files(lab, thread, rows=b"rows")
+    lab.panel.threads.copies.finish()
+    home = machine("ada", "home")
+    home.do("hello", thread=thread)
+    assert set(listed(home, thread)) == {"rows"}
+    gateway = home.panel.assistant.locator.gateway
+    [there] = gateway.get(f"sessions/{thread}/artifacts")["artifacts"]
+    gateway.delete(f"download/table/{there['id']}")
+    assert "cannot be fetched" in home.do("load", file="rows")["error"]["message"]
+    assert listed(home, thread) == {}  # it is gone there
+    come_back = away(home)
+    assert listed(home, thread) == {}
+    come_back()
+
+
+def test_the_newest_files_are_there_where_there_is_no_room_for_all(machine, monkeypatch):
+    monkeypatch.setattr(files, "MOST_THERE", 2_500)
+    monkeypatch.setattr(files, "_LARGEST", 2_000)
+    lab = machine("ada", "lab")
+    thread = lab.do("new")["thread"]
+    for name, size in (("first", 1_000), ("second", 1_000), ("third", 1_000), ("large", 2_001)):
+        if name == "large":
+            monkeypatch.setattr(files, "MOST_THERE", 10_000)
+        keep_files(lab, thread, **{name: bytes(size)})
+        lab.panel.threads.copies.finish()
+        lab.panel.threads.copies.settle()
+        if name == "third":
+            assert sorted(files_there(lab, thread)) == ["second.parquet", "third.parquet"]
+            refused = lab.do("files", thread=thread)["refused"]
+            assert refused.startswith("Not all files are copied to the gateway. The oldest are not")
+    assert sorted(files_there(lab, thread)) == ["first.parquet", "second.parquet", "third.parquet"]
+    assert "Those that are larger than" in lab.do("files", thread=thread)["refused"]
+    assert len(listed(lab, thread)) == 4
+
+
+def test_a_gateway_that_has_no_room_is_asked_no_more_for_a_while(machine, monkeypatch):
+    lab = machine("ada", "lab")
+    gateway, sent = lab.panel.assistant.locator.gateway, []
+
+    def full(path, body):
+        sent.append(body["name"])
+        raise GatewayError("You may keep 100 MB here in all. Delete some first.", status=403, code="sessions_full")
+
+    monkeypatch.setattr(gateway, "post", full)
+    thread = lab.do("new")["thread"]
+    keep_files(lab, thread, old=b"old")
+    lab.panel.threads.copies.finish()
+    keep_files(lab, thread, new=b"new")
+    lab.panel.threads.copies.finish()
+    assert sent == ["old.parquet"]
+    assert "You may keep 100 MB" in lab.do("files", thread=thread)["refused"]
+    assert lab.do("hello")["trouble"] == ""
+
+
+def test_a_file_that_a_program_keeps_there_is_listed_and_opened(machine):
+    lab = machine("ada", "lab")
+    thread = lab.do("new")["thread"]
+    lab.ask("/help", thread=thread)
+    lab.panel.threads.keeper.flush()
+    lab.panel.threads.copies.finish()
+    gateway = lab.panel.assistant.locator.gateway
+    sent = {"kind": "report", "name": "r.md", "media": "text/markdown", "data": b64encode(b"# Hi").decode()}
+    for about in ("", "not JSON", '{"id": 7}', '{"id": ""}'):
+        gateway.post(f"sessions/{thread}/artifacts", sent | {"about": about})
+    found = listed(lab, thread)
+    assert [one["name"] for one in found.values()] == ["r.md"] * 4
+    assert {lab.do("load", file=name)["text"] for name in found} == {"# Hi"}
