@@ -190,7 +190,7 @@ class ChatRequest:
     task: Task = "other"  # what the request is for
     request_id: str = ""  # the gateway's id of this request
     session_id: str = ""  # the caller's conversation, where it names one
-    interactive: bool = True  # false for what waits behind people: batch work, inline completions
+    interactive: bool = True  # false for what comes after people: batch work, inline completions
     # Whether vectors are asked for rather than words: nothing is written then, and there are no messages.
     embeds: bool = False
     # What the caller wants of the cache: nothing in particular, an answer of at most ``max_age`` seconds, a new one

@@ -101,6 +101,7 @@ class InlineCompletionSettings:
     """The limits of completions that editors ask for while somebody types, which take nothing of any other limit."""
 
     share: float = 0.5  # of each limit of requests, tokens and places, beside it; from 0 to 1
+    provider_share: float = 0.25  # of each limit of a key: the rest stays free to questions; from 0 to 1
     requests_per_minute: int = 20  # of each caller, also where there is no other limit
     tokens: int = 4_000  # the largest: prompt and the longest answer together
 

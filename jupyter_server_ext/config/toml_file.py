@@ -194,8 +194,9 @@ def _routes(table: TomlTable) -> tuple[tuple[str, s.CallerLimits], ...]:
 
 def _inline_completion(table: TomlTable) -> s.InlineCompletionSettings:
     read = s.InlineCompletionSettings(**table.fields(s.InlineCompletionSettings))
-    if read.share > 1:
-        table.refuse("share", f"'share' in {table.title} must be from 0 to 1.")
+    for name in ("share", "provider_share"):
+        if getattr(read, name) > 1:
+            table.refuse(name, f"'{name}' in {table.title} must be from 0 to 1.")
     return read
 
 

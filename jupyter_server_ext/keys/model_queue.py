@@ -224,6 +224,8 @@ class QueuedRequest:
     deadline: float = math.inf  # when waiting has lost its point, in the pool's clock
     weight: float = 1.0  # the share of its tenant
     interactive: bool = True  # whether a person waits for it
+    # Of an inline completion, which starts at once or not at all: the part of each limit of a key that it takes from.
+    share: float | None = None
     size: int = 0  # bytes of its body
     avoid: frozenset[str] = frozenset()  # keys that it is not to be given
     again: bool = False  # whether a provider has failed it: it has had its turn in vain, so it comes before the others

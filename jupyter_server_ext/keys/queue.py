@@ -62,7 +62,12 @@ class KeyQueue:
             NoCapacity: It can't start before its deadline, or too many wait.
             UnknownModel: No key serves its model.
         """
-        return await self.lease_now(request) or await self._wait(request)
+        got = await self._at_once(request)
+        if isinstance(got, Lease):
+            return got
+        if request.share is not None:
+            raise _no_room(request, got or self.eta(request))
+        return await self._wait(request)
 
     async def lease_now(self, request: QueuedRequest) -> Lease | None:
         """A key for this request, or None when it has to wait.
@@ -71,14 +76,21 @@ class KeyQueue:
             NoCapacity: Waiting would not help.
             UnknownModel: No key serves its model.
         """
+        got = await self._at_once(request)
+        return got if isinstance(got, Lease) else None
+
+    async def _at_once(self, request: QueuedRequest) -> Lease | float:
+        # A key, or the seconds until there may be one; 0 where others come first.
         model = request.model
-        if (self._queues.waiting.get(model) and model not in self._held) or self._hold(request):
-            return None
+        if self._queues.waiting.get(model) and model not in self._held:
+            return 0.0
+        if hold := self._hold(request):
+            return hold
         got = await self._take(request, self._reservations)
         if isinstance(got, Busy):
             if math.isinf(got.wait):
-                raise self._hopeless(request, got)
-            return None
+                raise _hopeless(request, got)
+            return got.wait
         queue = self._queues.of(model)  # its turn counts, though it did not have to wait
         queue.push(request)
         queue.serve(request)
@@ -118,6 +130,8 @@ class KeyQueue:
     def _hold(self, request: QueuedRequest) -> float:
         # Seconds for which a request leaves what there is to callers that have had less; 0 for most.
         now = self.pool.clock()
+        if request.share is not None:
+            return 0.0
         if request.interactive:
             return self._shares.hold(request, now)
         people_wait = self._shares.division(request.model, now).people_wait(self._queues.waiting)
@@ -134,7 +148,11 @@ class KeyQueue:
 
     async def _take(self, request: QueuedRequest, reservations: Reserved) -> Lease | Busy:
         name, model, now = request.flow, request.model, self.pool.clock()
-        kept = () if request.interactive else (self._shares.kept_slots(model, self._queues.waiting, now),)
+        kept: tuple[Reservation, ...] = ()
+        if request.share is not None:
+            kept = (self._shares.beyond(request.share, model),)
+        elif not request.interactive:
+            kept = (self._shares.kept_slots(model, self._queues.waiting, now),)
         got = await self.pool.lease(model, request.cost, request.avoid, (*reservations.values(), *kept), name)
         if not isinstance(got, Busy):
             self._shares.took(request, now)
@@ -315,7 +333,7 @@ class KeyQueue:
             if math.isfinite(got.wait) or not is_turn:
                 return got
             queue.remove(request)
-            granted.set_exception(self._hopeless(request, got))
+            granted.set_exception(_hopeless(request, got))
         elif granted.done():
             queue.remove(request)
             got.unused()
@@ -324,15 +342,6 @@ class KeyQueue:
             granted.set_result(got)
             self._schedules.served(request.model)
         return None
-
-    def _hopeless(self, request: QueuedRequest, busy: Busy) -> NoCapacity:
-        if busy.too_large:
-            words = f"The request is larger than any key for '{request.model}' allows. Shorten it."
-            return NoCapacity(words, param="max_tokens" if request.cost.asked else "messages", status=413)
-        return NoCapacity(
-            f"The model '{request.model}' cannot be reached: {busy.reason}. "
-            "Tell an administrator; GET admin/api/keys shows them why."
-        )
 
     def _too_long(self, request: QueuedRequest, left: float) -> NoCapacity:
         wait = self.eta(request)
@@ -345,6 +354,21 @@ class KeyQueue:
 
 
 _FORETOLD = 1.03  # a moment that is foretold may come by so much later: clocks differ by a hundredth
+
+
+def _hopeless(request: QueuedRequest, busy: Busy) -> NoCapacity:
+    if busy.too_large:
+        words = f"The request is larger than any key for '{request.model}' allows. Shorten it."
+        return NoCapacity(words, param="max_tokens" if request.cost.asked else "messages", status=413)
+    return NoCapacity(
+        f"The model '{request.model}' cannot be reached: {busy.reason}. "
+        "Tell an administrator; GET admin/api/keys shows them why."
+    )
+
+
+def _no_room(request: QueuedRequest, seconds: float) -> NoCapacity:
+    words = f"What '{request.model}' has free is left to questions. Try again later."
+    return NoCapacity(words, retry_after=_finite(seconds), status=429)
 
 
 def _finite(seconds: float) -> float | None:

@@ -341,6 +341,11 @@ class Shares:
             kept = [spec for spec in kept if self._has_batch(spec)]
         return Reservation({spec.id: 1 for spec in kept}, -math.inf)
 
+    def beyond(self, share: float, model: str) -> Reservation:
+        """What of each limit stays free, where only a share of it may be taken, rounded up."""
+        specs = {spec for _, offer in self._offers(model) for spec in offer.windows}
+        return Reservation({s.id: math.floor((1 - share) * self.windows.window(s).limit) for s in specs}, -math.inf)
+
     def slots_for_batch(self, model: str, queues: Mapping[str, ModelQueue], now: float) -> list[_SlotsOfKey]:
         """What has to be free of each key for batch work to start; empty where nothing is kept."""
         kept = self.kept_slots(model, queues, now).needs

@@ -17,7 +17,7 @@ from jupyter_server_ext.errors import RsqlGatewayError, UnknownModel
 from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.keys import KeyPool, KeyQueue, MemoryWindows
 from jupyter_server_ext.limits import Limits, MemoryCounters
-from jupyter_server_ext.messages import CacheResult, Caller, ChatRequest, Usage, Waiting
+from jupyter_server_ext.messages import INLINE, CacheResult, Caller, ChatRequest, Usage, Waiting
 from jupyter_server_ext.pipeline.cache import AnswerCache, Cached, SingleFlight, cache_key
 from jupyter_server_ext.pipeline.idempotency import IdempotencyStore
 from jupyter_server_ext.pipeline.money import NANODOLLARS, Hold
@@ -142,7 +142,8 @@ class Gateway:
         rules = self._policy.of(caller)
         deadline = self._clock() + self._settings.pool.queue_deadline_seconds
         fallbacks = self._policy.fallbacks(caller, request.model) if rules.fallbacks else ()
-        job = Job(caller, request, deadline, weight=rules.weight, fallbacks=fallbacks)
+        share = self._settings.inline_completion.provider_share if request.task == INLINE else None
+        job = Job(caller, request, deadline, weight=rules.weight, share=share, fallbacks=fallbacks)
         context = RequestContext(job, rules, self.accounting.open(caller, request), self.accounting, self._clock)
         try:
             yield context

@@ -81,6 +81,7 @@ class Job:
     request: ChatRequest  # what is asked
     deadline: float  # until when it may wait for a key, in the pool's clock
     weight: float = 1.0  # the share of its tenant in the queue
+    share: float | None = None  # of each limit of a key, for inline completions; see ``QueuedRequest``
     fallbacks: tuple[str, ...] = ()  # models that may answer in its place, best first
     trace: Trace = field(default_factory=Trace)  # what happened to it
     queued: QueuedRequest | None = None  # while it waits
@@ -198,6 +199,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             deadline=job.deadline,
             weight=job.weight,
             interactive=job.request.interactive,
+            share=job.share,
             avoid=avoid,
             again=job.trace.attempts > 0,
             estimate=lambda: self._cost(job, model),
