@@ -68,7 +68,7 @@ _PREFLIGHT_SECONDS = 600  # for which a browser remembers what a page of another
 # Headers that such a page may send and read; never a cookie or what stands for one.
 _SENT = ", ".join(
     (
-        *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"),
+        *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"),
         *("traceparent", "X-Request-Id", "X-RSQL-Session", "X-RSQL-Task"),
     )
 )

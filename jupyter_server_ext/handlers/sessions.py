@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -29,6 +29,9 @@ from jupyter_server_ext.handlers.shapes.conversations import (
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.pipeline import UnknownSession, read_file, read_session
 
+if TYPE_CHECKING:
+    from jupyter_server_ext.pipeline import SessionHead
+
 _SHARED_DAYS = 30.0  # where nobody says
 _IS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -40,7 +43,8 @@ class OwnSessions(GatewayHandler):
     @described(SessionCopies)
     async def get(self) -> None:
         """The conversations that you keep here, the last changed first."""
-        self.reply({"sessions": [_row(one) for one in await self.app.sessions.all(self.asker)]})
+        kept = self.app.sessions
+        self.reply({"sessions": [_row(one) for one in await kept.all(self.asker)], "now": kept.clock()})
 
 
 class OwnSession(GatewayHandler):
@@ -53,16 +57,30 @@ class OwnSession(GatewayHandler):
     async def get(self, session: str) -> None:
         """One of them, with its questions and answers."""
         head, pairs = await self.app.sessions.one(self.asker, session)
+        self.set_header("ETag", _tag(head))
         self.reply(_row(head) | {"pairs": pairs})
 
     @needs_scope("chat")
     @described(SessionCopy)
     async def put(self, session: str) -> None:
-        """Keep a conversation: its ``title``, ``pairs`` and ``notebook``; one of that id is replaced."""
+        """Keep a conversation: its ``title``, ``pairs`` and ``notebook``; one of that id is replaced.
+
+        With ``If-Match`` only one with this ``ETag``, and with ``If-None-Match: *`` none.
+        """
         if not _IS_ID.fullmatch(session):
             raise BadRequest("An id has 1 to 64 letters, digits, '.', '_' and '-'.", param="id")
         sent = await asyncio.get_running_loop().run_in_executor(None, read_session, self.body)
-        self.reply(_row(await self.app.sessions.put(self.asker, session, sent)))
+        head = await self.app.sessions.put(self.asker, session, sent, expected=self._expected())
+        self.set_header("ETag", _tag(head))
+        self.reply(_row(head))
+
+    def _expected(self) -> float | None:
+        if (tag := self.request.headers.get("If-Match")) is not None:
+            try:
+                return float(tag.strip('"'))
+            except ValueError:
+                return -1.0  # the tag of none
+        return 0.0 if self.request.headers.get("If-None-Match") == "*" else None
 
     @needs_scope("chat")
     @described(DeletedSession)
@@ -165,6 +183,10 @@ class Download(GatewayHandler):
         """Delete a file of yours."""
         await self.app.sessions.remove_file(self.asker, kind, file)
         self.reply({"deleted": file})
+
+
+def _tag(head: SessionHead) -> str:
+    return f'"{head.changed!r}"'
 
 
 def _row(head: Any) -> dict[str, Any]:

@@ -121,7 +121,7 @@ class SqlNotes:
             texts = sa.update(entries).where(entries.c.caller == caller, with_text)
             db.execute(texts.values(prompt=None, answer=None))
             db.execute(sa.delete(feedback).where(feedback.c.caller == caller))
-            for table in (session_files, session_copies):
+            for table in (session_copies, session_files):  # a file that is being added holds its conversation
                 db.execute(sa.delete(table).where(table.c.caller == caller))
         return found
 

@@ -25,6 +25,7 @@ from .money import is_free as is_free
 from .money import limits_money as limits_money
 from .request_context import Accounting as Accounting
 from .sessions.sessions import KeptSessions as KeptSessions
+from .sessions.sessions import SessionHead as SessionHead
 from .sessions.sessions import UnknownSession as UnknownSession
 from .sessions.sessions import read_file as read_file
 from .sessions.sessions import read_session as read_session

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from jupyter_server_ext.pipeline.sessions import store as sessions_store
 from jupyter_server_ext.pipeline.sessions.store import SqlSessions
 from jupyter_server_ext.pipeline.sessions.values import CopyRow, SessionFileRow
 
@@ -16,9 +17,9 @@ def store(ledger):
     return SqlSessions(ledger.engine)
 
 
-def put(store, caller, session, text=b"said", *, at=1.0, expires=None, most=50, most_bytes=10_000):
+def put(store, caller, session, text=b"said", *, at=1.0, expires=None, most=50, most_bytes=10_000, expected=None):
     row = CopyRow(session, caller, "x", b"head", len(text), at, expires, body=text)
-    return store.put(row, most=most, most_bytes=most_bytes)
+    return store.put(row, most=most, most_bytes=most_bytes, expected=expected)
 
 
 def add(store, caller, session, name, content=b"rows", *, most_bytes=10_000, now=1.0):
@@ -110,6 +111,45 @@ def test_what_has_expired_takes_no_room_and_is_swept_where_nobody_writes(ledger,
     assert ledger.notes.drop_expired_copies(9.0) == 1
     assert store.file("a", "table", "f", 8.0) is None
     assert store.one("a", "s4", 8.0) is None
+
+
+def test_what_was_changed_meanwhile_is_not_replaced(store):
+    assert put(store, "a", "s1", b"one", at=1.5, expected=1.0) is None
+    assert put(store, "a", "s1", b"one", at=1.5, expected=0.0) == ""
+    assert put(store, "a", "s1", b"two", at=2.5, expected=0.0) is None
+    assert put(store, "a", "s1", b"two", at=2.5, expected=1.5) == ""
+    assert put(store, "a", "s1", b"three", at=3.5, expected=1.5) is None
+    assert put(store, "b", "s1", b"another's", at=3.5, expected=2.5) is None
+    assert store.one("a", "s1", 9.0).body == b"two"
+    assert put(store, "a", "s1", b"three", at=3.5) == ""
+    assert put(store, "a", "old", at=1.0, expires=2.0) == ""
+    assert put(store, "a", "old", at=5.0, expected=0.0) == ""  # it had expired
+
+
+@pytest.mark.parametrize("how", ["it", "all"])
+def test_a_file_that_is_added_while_its_conversation_is_deleted_goes_with_it(ledger, store, monkeypatch, how):
+    held, deleting = sessions_store._held, []
+
+    def delete():
+        if how == "it":
+            assert store.remove("a", "s1")
+        else:
+            ledger.notes.delete_all(2.0, "a")
+
+    def while_it_looks(db, caller):
+        deleting.append(threading.Thread(target=delete))
+        deleting[0].start()
+        deleting[0].join(0.2)  # where it waits for this one, it does so for longer
+        return held(db, caller)
+
+    put(store, "a", "s1")
+    monkeypatch.setattr(sessions_store, "_held", while_it_looks)
+    add(store, "a", "s1", "f")
+    deleting[0].join()
+    monkeypatch.undo()
+    assert store.one("a", "s1", 1.0) is None
+    put(store, "a", "s1")  # another conversation of this id
+    assert store.files("a", "s1", 1.0) == []
 
 
 def test_writers_at_once_stay_within_the_quota(store):

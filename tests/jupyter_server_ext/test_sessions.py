@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import threading
 from base64 import b64encode
 from contextlib import asynccontextmanager
 from html import unescape
@@ -45,8 +46,8 @@ def kept(served, tmp_path):
         )
         async with served(Settings(api_keys=keys, storage=storage, sessions=SessionSettings(**sessions))) as gateway:
 
-            async def send(who, method, path, body=None):
-                headers = {"Authorization": f"Bearer {who}-token"}
+            async def send(who, method, path, body=None, **headers):
+                headers |= {"Authorization": f"Bearer {who}-token"}
                 return await gateway.client.request(method, path, headers=headers, json=body)
 
             gateway.send = send
@@ -72,7 +73,7 @@ async def test_a_conversation_follows_its_user_and_no_one_else(kept):
         )
         assert (await gateway.send("ada", "GET", "sessions/c1")).json()["pairs"] == TALK["pairs"]
         for other in ("eve", "tom", "owner"):
-            assert (await gateway.send(other, "GET", "sessions")).json() == {"sessions": []}
+            assert (await gateway.send(other, "GET", "sessions")).json()["sessions"] == []
             for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/artifacts"), ("DELETE", "/share")):
                 reply = await gateway.send(other, method, f"sessions/c1{path}")
                 assert (reply.status_code, reply.json()["error"]["code"]) == (404, "unknown_session")
@@ -82,7 +83,61 @@ async def test_a_conversation_follows_its_user_and_no_one_else(kept):
         await gateway.send("ada", "PUT", "sessions/c1", TALK | {"title": "Late"})
         assert [one["title"] for one in (await gateway.send("ada", "GET", "sessions")).json()["sessions"]] == ["Late"]
         assert (await gateway.send("ada", "DELETE", "sessions/c1")).json() == {"deleted": "c1"}
-        assert (await gateway.send("ada", "GET", "sessions")).json() == {"sessions": []}
+        assert (await gateway.send("ada", "GET", "sessions")).json()["sessions"] == []
+
+
+async def test_a_conversation_that_was_changed_meanwhile_is_not_replaced(kept):
+    async with kept() as gateway:
+
+        async def put(title, **when):
+            condition = {name.replace("_", "-"): value for name, value in when.items()}
+            return await gateway.send("ada", "PUT", "sessions/c1", TALK | {"title": title}, **condition)
+
+        first = await put("One", If_None_Match="*")
+        assert first.status_code == 200
+        tag = first.headers["etag"]
+        assert tag == f'"{first.json()["changed"]!r}"'
+        second = await put("Two", If_Match=tag)
+        assert second.status_code == 200
+        for refused in ({"If_Match": tag}, {"If_None_Match": "*"}, {"If_Match": '"x"'}, {"If_Match": "*"}):
+            reply = await put("Three", **refused)
+            assert (reply.status_code, reply.json()["error"]["code"]) == (412, "session_changed")
+        whole = await gateway.send("ada", "GET", "sessions/c1")
+        assert (whole.json()["title"], whole.headers["etag"]) == ("Two", second.headers["etag"])
+        assert (await put("Three", If_Match=second.headers["etag"])).status_code == 200
+        assert (await put("Four")).status_code == 200
+
+
+async def test_the_list_says_what_time_it_is_here(kept):
+    async with kept() as gateway:
+        await gateway.send("ada", "PUT", "sessions/c1", TALK)
+        told = (await gateway.send("ada", "GET", "sessions")).json()
+        gateway.app.sessions.clock = lambda: 7.0
+        later = (await gateway.send("ada", "GET", "sessions")).json()
+        assert told["now"] >= told["sessions"][0]["changed"]
+        assert later["now"] == 7.0
+
+
+async def test_nothing_long_is_sealed_or_opened_where_all_others_are_served(kept):
+    async with kept() as gateway:
+        vault, loop, here = gateway.app.sessions.vault, threading.get_ident(), []
+
+        class Watched:
+            def seal(self, text):
+                here.append((len(text), threading.get_ident() == loop))
+                return vault.seal(text)
+
+            def open(self, sealed):
+                here.append((len(sealed), threading.get_ident() == loop))
+                return vault.open(sealed)
+
+        gateway.app.sessions.vault = Watched()
+        await gateway.send("ada", "PUT", "sessions/c1", TALK | {"pairs": [{"answer": "x" * 100_000}]})
+        made = await gateway.send("ada", "POST", "sessions/c1/artifacts", file(b"x" * 100_000))
+        link = (await gateway.send("ada", "POST", "sessions/c1/share")).json()["link"]
+        for path in ("sessions/c1", f"download/table/{made.json()['id']}", link):
+            assert (await gateway.send("ada", "GET", path)).status_code == 200
+        assert [is_here for size, is_here in here if size > 50_000] == [False] * 5
 
 
 @pytest.mark.parametrize("size", [0, 1, 300_000])
@@ -216,7 +271,7 @@ async def test_without_keys_to_seal_them_none_are_kept(kept):
     async with kept(sealed=False) as gateway:
         reply = await gateway.send("ada", "PUT", "sessions/c1", TALK)
         assert (reply.status_code, reply.json()["error"]["code"]) == (404, "no_sessions")
-        assert (await gateway.send("ada", "GET", "sessions")).json() == {"sessions": []}
+        assert (await gateway.send("ada", "GET", "sessions")).json()["sessions"] == []
 
 
 async def test_the_quota_holds_for_conversations_and_files_together(kept):
@@ -255,7 +310,7 @@ async def test_what_is_wrong_is_refused(kept, path, body):
     async with kept() as gateway:
         reply = await gateway.send("ada", "POST" if path.endswith("artifacts") else "PUT", path, body)
         assert reply.status_code == 400, reply.text
-        assert (await gateway.send("ada", "GET", "sessions")).json() == {"sessions": []}
+        assert (await gateway.send("ada", "GET", "sessions")).json()["sessions"] == []
 
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script> {{ 1 + 1 }}"

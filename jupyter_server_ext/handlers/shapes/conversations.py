@@ -92,9 +92,10 @@ class SessionCopy(TypedDict):
 
 
 class SessionCopies(TypedDict):
-    """``sessions``."""
+    """``sessions``; ``now`` is the Unix time by the clock that the times in it are of."""
 
     sessions: list[SessionCopy]
+    now: float
 
 
 class WholeSession(TypedDict):

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import time
 from base64 import b64decode
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 FileKind = Literal["table", "sql", "script", "chart", "picture", "study", "report"]
 
+T = TypeVar("T")
+
 _DAY = 86_400.0
 _LONGEST_NAME = 200  # characters
 _LONGEST_ABOUT = 1_000  # characters
@@ -37,6 +40,12 @@ class UnknownSession(BadRequest):
     """There is no such conversation, file or link, or not for this caller."""
 
     status, code = 404, "unknown_session"
+
+
+class SessionChanged(BadRequest):
+    """The conversation was changed since the caller had it last."""
+
+    status, code = 412, "session_changed"
 
 
 class SentSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -145,21 +154,30 @@ class KeptSessions:
     vault: PromptVault | None  # seals them; without one none are kept
     clock: Callable[[], float] = time.time  # Unix time
 
-    async def put(self, caller: Caller, session: str, sent: SentSession) -> SessionHead:
+    async def put(
+        self, caller: Caller, session: str, sent: SentSession, *, expected: float | None = None
+    ) -> SessionHead:
         """Keep a conversation, in place of the caller's one of its id.
 
+        ``expected`` is when that one was changed last as far as the caller knows, 0 for none; None for whenever.
+
         Raises:
+            SessionChanged: It was changed at another time.
             NotPermitted: The quota is used up.
             LedgerUnavailable: None are kept here (404), or it cannot be written now (503).
         """
         vault, now = self._vault, self.clock()
         head = _Head(caller.name, session, sent.title, sent.notebook, len(sent.pairs))
-        text = msgspec.json.encode({"caller": caller.name, "id": session, "pairs": sent.pairs})
-        sealed, expires = vault.seal(text), now + self.settings.days * _DAY if self.settings.days else None
+        whole = {"caller": caller.name, "id": session, "pairs": sent.pairs}
+        sealed = await _apart(lambda: vault.seal(msgspec.json.encode(whole)))
+        expires = now + self.settings.days * _DAY if self.settings.days else None
         sealed_head = vault.seal(msgspec.json.encode(head))
         row = CopyRow(session, caller.name, caller.tenant, sealed_head, len(sealed), now, expires, body=sealed)
-        most, most_bytes = self.settings.per_caller, int(self.settings.mb_per_caller * 1e6)
-        self._check(await self.ledger.write(lambda store: _of(store).put(row, most=most, most_bytes=most_bytes)))
+        quota = {"most": self.settings.per_caller, "most_bytes": int(self.settings.mb_per_caller * 1e6)}
+        lacks = await self.ledger.write(lambda store: _of(store).put(row, expected=expected, **quota))
+        if lacks is None:
+            raise SessionChanged("The conversation was changed meanwhile. Get it, and put both together.", param="id")
+        self._check(lacks)
         until = await self.ledger.ask(lambda store: _of(store).shared_until(caller.name, session))
         return self._shown(replace(row, shared_until=until))
 
@@ -177,7 +195,7 @@ class KeptSessions:
         row = await self.ledger.ask(lambda store: _of(store).one(caller.name, session, self.clock()))
         if row is None:
             raise _unknown()
-        return self._shown(row), self._pairs(row)
+        return self._shown(row), await _apart(lambda: self._pairs(row))
 
     async def remove(self, caller: Caller, session: str) -> None:
         """Delete a conversation with its files.
@@ -225,7 +243,7 @@ class KeptSessions:
         row = await self.ledger.ask(lambda store: _of(store).linked(link, self.clock()))
         if row is None or not _may_see(viewer, row):
             raise _unknown()
-        return row.caller, self._shown(row), self._pairs(row)
+        return row.caller, self._shown(row), await _apart(lambda: self._pairs(row))
 
     # Files
 
@@ -236,9 +254,9 @@ class KeptSessions:
             NotPermitted: The quota is used up.
             UnknownSession: There is no conversation of this id for this caller.
         """
-        name, digest = secrets.token_hex(12), hashlib.sha256(content).hexdigest()
-        head = msgspec.json.encode(_FileHead(caller.name, name, sent.name, sent.media, sent.about))
-        sealed, sealed_head = self._vault.seal(content), self._vault.seal(head)
+        name, vault = secrets.token_hex(12), self._vault
+        digest, sealed = await _apart(lambda: (hashlib.sha256(content).hexdigest(), vault.seal(content)))
+        sealed_head = vault.seal(msgspec.json.encode(_FileHead(caller.name, name, sent.name, sent.media, sent.about)))
         row = SessionFileRow(name, session, sent.kind, sealed_head, len(content), digest, self.clock(), sealed)
         most = int(self.settings.mb_per_caller * 1e6)
         lacks = await self.ledger.write(
@@ -267,10 +285,16 @@ class KeptSessions:
             UnknownSession: There is none of this id for this caller.
         """
         row = await self.ledger.ask(lambda store: _of(store).file(caller.name, kind, name, self.clock()))
-        content = None if row is None else self._vault.open(row.body)
-        if row is None or content is None or hashlib.sha256(content).hexdigest() != row.digest:
+        content = None if row is None else await _apart(lambda: self._content(row))
+        if row is None or content is None:
             raise _unknown()
         return self._file(caller, row), content
+
+    # The bytes of a file; None where they are not those that were kept.
+    def _content(self, row: SessionFileRow) -> bytes | None:
+        content = self._vault.open(row.body)
+        is_same = content is not None and hashlib.sha256(content).hexdigest() == row.digest
+        return content if is_same else None
 
     async def remove_file(self, caller: Caller, kind: str, name: str) -> None:
         """Delete a file.
@@ -317,6 +341,11 @@ class KeptSessions:
         if (head.caller, head.id) != (caller.name, row.id):
             raise _unknown()
         return SessionFile(row.id, row.kind, head.name, head.media, row.bytes, row.digest, row.made, head.about)
+
+
+# Megabytes are sealed or opened in a tenth of a second, in which nobody else would be answered.
+async def _apart(work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
 def _may_see(viewer: Caller, row: CopyRow) -> bool:

@@ -21,13 +21,19 @@ class SqlSessions:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def put(self, new: CopyRow, *, most: int, most_bytes: int) -> str:
-        """Keep a conversation in place of the caller's one of its id; what the quota lacks where it does not fit."""
+    def put(self, new: CopyRow, *, most: int, most_bytes: int, expected: float | None = None) -> str | None:
+        """Keep a conversation in place of the caller's one of its id; what the quota lacks where it does not fit.
+
+        ``expected`` is when that one was changed last, 0 for none; where it was not, nothing is kept, and this is None.
+        """
         own = (_copy.caller == new.caller, _copy.id == new.id)
         with self._engine.begin() as db:
             _take_turns(db, new.caller)
             drop_expired_copies(db, new.changed)
-            before = db.execute(sa.select(_copy.bytes).where(*own)).scalar()
+            found = db.execute(sa.select(_copy.bytes, _copy.changed).where(*own)).first()
+            before, changed = (None, 0.0) if found is None else found
+            if expected is not None and expected != changed:
+                return None
             count = db.execute(sa.select(sa.func.count()).where(_copy.caller == new.caller)).scalar() or 0
             if count + (before is None) > most:
                 return f"{most:,} conversations"
@@ -75,8 +81,9 @@ class SqlSessions:
     def remove(self, caller: str, session: str) -> bool:
         """Delete a conversation with its files; whether there was one."""
         with self._engine.begin() as db:
+            gone = db.execute(sa.delete(session_copies).where(_copy.caller == caller, _copy.id == session)).rowcount
             db.execute(sa.delete(session_files).where(_file.caller == caller, _file.session == session))
-            return db.execute(sa.delete(session_copies).where(_copy.caller == caller, _copy.id == session)).rowcount > 0
+            return gone > 0
 
     def add_file(self, caller: str, new: SessionFileRow, *, most_bytes: int, now: float) -> str | None:
         """Keep a file; what the quota lacks where it does not fit, and None where there is no such conversation."""
@@ -84,7 +91,8 @@ class SqlSessions:
             _take_turns(db, caller)
             drop_expired_copies(db, now)
             own = sa.select(_copy.id).where(_copy.caller == caller, _copy.id == new.session)
-            if db.execute(own).first() is None:
+            # Whoever deletes the conversation, which goes before its files, waits until this one is among them.
+            if db.execute(own.with_for_update(read=True)).first() is None:
                 return None
             if _held(db, caller) + new.bytes > most_bytes:
                 return f"{most_bytes / 1e6:,.0f} MB"
