@@ -41,11 +41,11 @@ class FileRequests:
         return StudySets(self._panel.threads.keeper)
 
     def files(self, *, thread: str) -> dict[str, Any]:
-        """What the answers of a conversation made, the pinned first; and why the last that was not kept is not."""
+        """What the answers of a conversation made, the pinned first; why some are not kept, and what room there is."""
         threads = self._panel.threads
         found, keeper = threads.find(thread), threads.keeper
         if not keeper.writes:
-            return {"files": [], "refused": ""}
+            return {"files": [], "refused": "", "room": keeper.room, "keeps": False}
         keeper.flush(1.0)
         conversation = keeper.id_of(found)
         threads.copies.files.find(conversation)
@@ -53,6 +53,8 @@ class FileRequests:
         return {
             "files": [asdict(one) | {"code": as_code(one)} for one in self._artifacts.listed(keeper.id_of(found))],
             "refused": f"{keeper.refused} {left_out}".strip(),
+            "room": keeper.room,
+            "keeps": keeper.keeps_files,
         }
 
     def file(self, *, file: str, piece: int = 0, form: str = "") -> dict[str, Any]:

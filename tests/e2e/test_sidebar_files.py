@@ -143,6 +143,7 @@ def test_a_conversation_is_found_renamed_saved_as_markdown_and_deleted(side, pro
 
 def test_files_of_an_answer_are_opened_saved_pinned_and_dragged_into_a_cell(side, provider):
     provider.answers |= {"per origin": (QUERY, 0.0), "Draw": (DRAWING, 0.0)}
+    side.button("New conversation", side.sidebar).first.click()
     turn = side.ask("/sql frames How many flights per origin?")
     expect(turn.locator("td")).to_have_text(["EWR", "1", "LGA", "2", "JFK", "3"])
     drawn = side.ask("Draw a line")
@@ -179,3 +180,84 @@ def test_files_of_an_answer_are_opened_saved_pinned_and_dragged_into_a_cell(side
     cell.locator(".cm-content").click()
     side.page.keyboard.press("Control+Enter")
     cell.locator(".jp-OutputArea-output", has_text="LGA").wait_for()
+
+
+# As time goes by for files that are kept already.
+MUCH_LATER = """\
+import sqlite3
+from jupyter_core.paths import jupyter_data_dir
+with sqlite3.connect(jupyter_data_dir() + "/rsql/conversations.db") as db:
+    print(db.execute("UPDATE artifact SET made = made - 91 * 86400").rowcount, "files aged")
+db.close()"""
+
+
+def listed(side):
+    """The names of the files of the conversation, and what stands above and below them."""
+    choose(side, "Files of this conversation")
+    files = side.sidebar.get_by_role("dialog", name="Files of this conversation")
+    files.locator("footer p").filter(has_text="files").wait_for()
+    names = [each.get_attribute("aria-label").removeprefix("Open ") for each in files.locator("li > button").all()]
+    return files, names, files.get_by_role("status"), files.locator("footer")
+
+
+def run(side, cell, shown):
+    """Run a cell that shows some words."""
+    cell.locator(".cm-content").click()
+    side.page.keyboard.press("Shift+Enter")
+    cell.locator(".jp-OutputArea-output", has_text=shown).wait_for()
+
+
+def restarted(side):
+    """Restart the kernel, and wait until the sidebar has gone on with the new one."""
+    side.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    side.sidebar.locator(".rsql-banner").wait_for()
+    side.sidebar.locator(".rsql-banner").wait_for(state="hidden", timeout=60_000)
+    side.cell(FLIGHTS)
+
+
+def test_files_make_room_for_new_ones_go_with_their_days_and_the_list_says_so(side, provider):
+    provider.answers |= {"flights per": (QUERY, 0.0), "origins": (QUERY.partition("```json")[0], 0.0)}
+    side.button("New conversation", side.sidebar).first.click()
+    side.ask("/sql frames How many flights per airport?")
+    files, names, _, room = listed(side)
+    first = "how-many-flights-per-airport"
+    assert {f"{first}.sql", f"{first}.parquet", f"{first}.vl.json"} <= set(names)
+    expect(room).to_have_text(re.compile(r"take [\d.]+ kB of 512 MB: the oldest make room for new ones\. After 90"))
+    side.button(f"Pin {first}.sql", files).click()
+    side.button(f"Unpin {first}.sql", files).wait_for()
+    side.button("Close", files).click()
+    # What is pinned stays, and all else makes room for what is new.
+    side.notebook.type_cell("%config Rsql.artifact_mb = 0.005")
+    side.ask("/sql frames Which origins are there?")
+    files, names, refused, room = listed(side)
+    second = "which-origins-are-there"
+    assert (names[0], set(names[1:])) == (f"{first}.sql", {f"{second}.sql", f"{second}.parquet"})
+    expect(refused).to_have_text("")
+    expect(room).to_contain_text(re.compile(r"take [\d.]+ kB of 5 kB"))
+    side.button("Close", files).click()
+    # What is too large is not kept.
+    side.notebook.type_cell("%config Rsql.artifact_mb = 0.0005")
+    side.ask("/sql frames And the origins by name?")
+    files, names, refused, room = listed(side)
+    assert set(names) == {f"{first}.sql", "and-the-origins-by-name.sql"}
+    expect(refused).to_have_text(
+        re.compile(
+            r"^A file is not kept: and-the-origins-by-name\.parquet has [\d.]+ kB, and all files together may have"
+            r" 500 bytes \(Rsql\.artifact_mb\), of which pinned ones take \d+ bytes\.$"
+        )
+    )
+    panel_lab.accessible(side.page, ".rsql-sheet")
+    # What is older than its days is gone in the next session, for the cell that opens it, too; what is pinned stays.
+    cells = side.page.locator(".jp-Notebook .jp-CodeCell")
+    cell = cells.nth(cells.count() - 1)
+    row = files.locator("li").filter(has_text="and-the-origins")
+    cell.locator(".cm-content").evaluate(panel_lab.DROPPED_ON, row.element_handle())
+    side.button("Close", files).click()
+
+    run(side, cell, "SELECT origin")
+    side.cell(MUCH_LATER)
+    restarted(side)
+    run(side, cell, "This file is gone. It was deleted, was too old, or made room for newer ones.")
+    files, names, _, _ = listed(side)
+    assert names == [f"{first}.sql"]
+    side.button("Close", files).click()

@@ -116,8 +116,13 @@ def test_the_oldest_that_are_not_pinned_make_room(tmp_path):
     now[0] += 1
     assert artifacts.put("c", new("f4", b"x" * 150), 400) == ""
     assert [one.id for one in artifacts.listed("c")] == ["f0", "f4", "f3"]
-    assert "may have" in artifacts.put("c", new("f5", b"x" * 301), 400)
-    assert "may have" in artifacts.put("c", new("f5", b"x" * 500), 400)
+    assert artifacts.put("c", new("f5", b"x" * 301), 400) == (
+        "f5.txt has 301 bytes, and all files together may have 400 bytes (Rsql.artifact_mb), "
+        "of which pinned ones take 100 bytes"
+    )
+    assert artifacts.put("c", new("f5", b"x" * 5_000_000), 2_500_000).startswith(
+        "f5.txt has 5 MB, and all files together may have 2.5 MB"
+    )
     assert [one.id for one in artifacts.listed()] == ["f0", "f4", "f3"]
     now[0] += 100 * 86_400
     assert artifacts.expire(90) == 2
@@ -236,7 +241,7 @@ def test_any_frame_can_be_kept():
 
 
 def test_files_that_do_not_fit_are_said_and_the_conversation_is_kept(kernels, gateway):
-    talk = kernels(artifact_mb=0.001)
+    talk = kernels(artifact_mb=0.002)
     thread = talk.panel.threads.find(talk.thread)
     thread.pairs.append(pair := MessagePair("q", "a", "done"))
 
@@ -248,12 +253,36 @@ def test_files_that_do_not_fit_are_said_and_the_conversation_is_kept(kernels, ga
     told = talk.do("files", thread=talk.thread)
     assert [one["name"] for one in told["files"]] == ["small.txt"]
     assert told["refused"] == "A file is not kept: odd.json could not be made (RuntimeError: no chart today)."
+    talk.panel.threads.keeper.changed(thread, made=lambda: [new("larger", b"x" * 2_001)])
+    assert talk.do("files", thread=talk.thread)["refused"] == (
+        "A file is not kept: larger.txt has 2 kB, and all files together may have 2 kB (Rsql.artifact_mb)."
+    )
     assert talk.panel.threads.keeper.trouble == ""
+
+
+def test_the_list_says_what_files_take_and_when_they_go(kernels, gateway):
+    talk = kernels(artifact_mb=0.002, artifact_days=1.5)
+    thread = talk.panel.threads.find(talk.thread)
+    thread.pairs.append(pair := MessagePair("q", "a", "done"))
+    talk.panel.threads.keeper.changed(thread, pair, made=lambda: [new("a", b"x" * 1500)])
+    told = talk.do("files", thread=talk.thread)
+    assert (told["keeps"], told["room"]) == (
+        True,
+        "The files of all notebooks take 1.5 kB of 2 kB: the oldest make room for new ones. "
+        "After 1.5 days a file is deleted. Pinned files stay.",
+    )
+    talk.panel.assistant.settings.artifact_days = 0
+    assert "deleted" not in talk.do("files", thread=talk.thread)["room"]
+    talk.panel.assistant.settings.artifact_mb = 0
+    told = talk.do("files", thread=talk.thread)
+    assert (told["keeps"], told["room"]) == (False, "No new files are kept (Rsql.artifact_mb is 0).")
 
 
 def test_where_nothing_is_kept_there_are_no_files(kernels, gateway):
     talk = kernels(conversations="never")
-    assert talk.do("files", thread=talk.thread)["files"] == []
+    told = talk.do("files", thread=talk.thread)
+    assert (told["files"], told["keeps"]) == ([], False)
+    assert told["room"] == "No files are kept, as no conversations are (Rsql.conversations)."
     assert "No files are kept" in talk.do("file", file="x")["error"]["message"]
 
 

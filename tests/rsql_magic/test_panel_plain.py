@@ -383,7 +383,8 @@ def test_hostile_words_do_nothing_in_any_place_of_the_panel(host, monkeypatch):
     )
     file = dict.fromkeys(("kind", "media", "digest", "code", "pair"), "x") | {"bytes": 1, "made": 1.0, "pinned": False}
     files = [file | {"id": str(n), "name": text, "kind": text, "code": text} for n, text in enumerate(texts)]
-    monkeypatch.setattr(FileRequests, "files", lambda *_, **__: {"files": files, "refused": "".join(texts)})
+    words = dict.fromkeys(("refused", "room"), "".join(texts))
+    monkeypatch.setattr(FileRequests, "files", lambda *_, **__: {"files": files, **words})
     row = {"shared": False, "turns": 1, "changed": 1.0, "pair": ""}
     rows = [row | {"id": str(n), "title": t, "notebook": t, "text": t} for n, t in enumerate(texts)]
     kept = {"here": rows, "elsewhere": rows, "whole": False, "rest": None}

@@ -29,6 +29,19 @@ PIECE = 1_000_000  # bytes
 _DAY = 86_400.0
 
 
+def in_words(size: float) -> str:
+    """A number of bytes for a person.
+
+    Example:
+        >>> in_words(999), in_words(1_540), in_words(512e6)
+        ('999 bytes', '1.5 kB', '512 MB')
+    """
+    for unit, step in (("MB", 1e6), ("kB", 1e3)):
+        if size >= step:
+            return f"{size / step:,.1f}".removesuffix(".0") + f" {unit}"
+    return f"{size:.0f} bytes"
+
+
 @dataclass(frozen=True)
 class NewArtifact:
     """What an answer made; ``content`` gives its bytes, on the thread that writes."""
@@ -107,7 +120,9 @@ class ArtifactStore:
             db.execute("DELETE FROM artifact WHERE id = ?", [new.id])
             [[pinned]] = db.execute("SELECT coalesce(sum(bytes), 0) FROM artifact WHERE pinned").fetchall()
             if pinned + size > most_bytes:
-                return f"{new.name} has {size / 1e6:,.1f} MB, and all files may have {most_bytes / 1e6:,.0f} MB"
+                taken = f", of which pinned ones take {in_words(pinned)}" if pinned else ""
+                most = f"all files together may have {in_words(most_bytes)} (Rsql.artifact_mb)"
+                return f"{new.name} has {in_words(size)}, and {most}{taken}"
             self._make_room(db.execute, most_bytes - size)
             row = [new.id, conversation, self._head(new.id, head), size, self._store.now()]
             db.execute("INSERT INTO artifact VALUES (?, ?, ?, ?, ?, 0)", row)
@@ -140,8 +155,7 @@ class ArtifactStore:
             raise BadInput("This file arrived damaged.", hint="Try again.")
         head = {name: getattr(one, name) for name in ("pair", "kind", "name", "media", "digest", "count")}
         with self._store.transaction() as db:
-            [[held]] = db.execute("SELECT coalesce(sum(bytes), 0) FROM artifact").fetchall()
-            if held + len(content) <= self._most:  # nothing that was made here makes room for it
+            if self.held + len(content) <= self._most:  # nothing that was made here makes room for it
                 changed = "UPDATE artifact SET head = ?, bytes = ? WHERE id = ? AND bytes = 0"
                 if db.execute(changed, [self._head(one.id, head), len(content), one.id]).rowcount:
                     db.executemany("INSERT INTO piece VALUES (?, ?, ?)", self._sealed(one.id, content))
@@ -178,6 +192,11 @@ class ArtifactStore:
         with self._store.transaction() as db:
             db.execute("DELETE FROM artifact WHERE id = ? AND NOT pinned", [name])
 
+    @property
+    def held(self) -> int:
+        """The bytes that all together have here."""
+        return int(self._store.rows("SELECT coalesce(sum(bytes), 0) FROM artifact")[0][0])
+
     @staticmethod
     def _make_room(execute: Callable[..., Sequence[tuple[int, ...]] | object], most: int) -> None:
         # The newest that fit stay: the running sum counts from the pinned and the newest.
@@ -202,7 +221,7 @@ class ArtifactStore:
         """
         query = "SELECT id, conversation, head, bytes, made, pinned FROM artifact WHERE id = ?"
         if not (found := self._store.rows(query, [name])):
-            hint = "It may have made room for newer ones, or was deleted. Ask again, and pin what is to stay."
+            hint = "It was deleted, was too old, or made room for newer ones. Ask again, and pin what is to stay."
             raise BadInput("This file is gone.", hint=hint)
         return self._artifact(found[0])
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import BadInput
-from rsql_magic.panel.kept.artifacts import ArtifactStore
+from rsql_magic.panel.kept.artifacts import ArtifactStore, in_words
 from rsql_magic.panel.kept.records import written
 from rsql_magic.panel.kept.store import ConversationStore, Head, NewPair, NotebookGone
 
@@ -111,6 +111,24 @@ class Keeper:
             BadInput: The file cannot be opened, or there is none.
         """
         return ArtifactStore(self.store, self.fetch, self._settings.artifact_mb * 1e6)
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether what an answer makes is kept."""
+        return self.writes and bool(self._settings.artifact_mb)
+
+    @property
+    def room(self) -> str:
+        """What all files take of what they may, and when they go, in a sentence or two."""
+        if not self.writes:
+            return "No files are kept, as no conversations are (Rsql.conversations)."
+        if not (most := self._settings.artifact_mb):
+            return "No new files are kept (Rsql.artifact_mb is 0)."
+        said = f"The files of all notebooks take {in_words(self.artifacts.held)} of {in_words(most * 1e6)}"
+        said = f"{said}: the oldest make room for new ones."
+        if days := self._settings.artifact_days:
+            said = f"{said} After {days:g} {'day' if days == 1 else 'days'} a file is deleted."
+        return f"{said} Pinned files stay."
 
     @property
     def oldest_file(self) -> float:

@@ -22,7 +22,8 @@ export class Files {
   open() {
     this.list = make("div", { className: "rsql-kept" });
     this.note = make("p", { className: "rsql-small", role: "status" });
-    this.view.dialog("Files of this conversation", this.note, this.list);
+    this.room = make("p", { className: "rsql-small" });
+    this.view.dialog("Files of this conversation", this.note, this.list, make("footer", {}, this.room));
     return this.draw();
   }
 
@@ -30,7 +31,8 @@ export class Files {
     const told = await this.view.ask("files", { thread: this.thread });
     if (!told) return;
     const none = "Queries, their rows and charts, scripts and pictures of this conversation appear here.";
-    this.note.textContent = [told.files.length ? "" : none, told.refused].filter(Boolean).join(" ");
+    this.note.textContent = [told.files.length || !told.keeps ? "" : none, told.refused].filter(Boolean).join(" ");
+    this.room.textContent = told.room;
     this.list.replaceChildren(make("ul", {}, ...told.files.map((file) => this.row(file))));
     if (focused) this.list.querySelector(`[data-file="${focused}"] button`)?.focus();
   }
