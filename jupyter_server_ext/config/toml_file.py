@@ -134,7 +134,7 @@ def _settings(file: TomlTable) -> s.Settings:
         [
             *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks", "models"),
             *("storage", "prices", "cache", "server", "hub", "virtual_keys", "documents", "telemetry"),
-            *("webhooks", "jobs", "notebooks"),
+            *("sessions", "webhooks", "jobs", "notebooks"),
         ]
     )
     limits = file.table("limits")

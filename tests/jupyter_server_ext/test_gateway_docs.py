@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jupyter_server_ext import errors
 from jupyter_server_ext.app.command import GatewayCommand
 from jupyter_server_ext.config import PRESETS, Settings, presets_table, settings
+from jupyter_server_ext.config.toml_file import read_settings
 from jupyter_server_ext.handlers import ROUTES, Metrics
 from jupyter_server_ext.identity import scope_of
 from jupyter_server_ext.pipeline import Gateway
@@ -72,6 +73,20 @@ def test_every_setting_is_there_with_its_default(table, field):
         shown = isinstance(field.default, float) and field.default != 1
         default = f"`{field.default:g}`" if shown else str(field.default)
         assert any(default in line for line in lines)
+
+
+SECTIONS = {
+    name: re.findall(r"^\| `(\w+)` \| `([\d.]+)` \|", text, re.M)
+    for heading, text in re.findall(r"^### (.+)\n((?:(?!##).*\n)*)", PAGE, re.M)
+    for name in re.findall(r"`\[([a-z_.]+)\]`", heading)
+}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_section_can_be_written_in_the_file_with_its_defaults(name):
+    text = "\n".join([f"[{name}]", *(f"{setting} = {default}" for setting, default in SECTIONS[name])])
+    read, whole = read_settings(text, {}), Settings()
+    assert read == dataclasses.replace(whole, cache=dataclasses.replace(whole.cache, enabled=name == "cache"))
 
 
 @pytest.mark.parametrize(
