@@ -289,7 +289,7 @@ class Assistant:
     ) -> W:
         """The writer of a question at the gateway's privacy level, with its place in the conversation."""
         level, dictionary = self.locator.most(question.level), self.dictionary.current()
-        catalog = self._catalog(level)
+        catalog = self._catalog(level, more.get("engine"))  # which may be one that only the main thread reads
         talk, whole = (self.chat, False) if chat is None else (chat, True)
         entry = talk.entry(question.text, snapshot.origin, whole=whole, connection=self._asked, level=level)
         more["dictionary"] = dictionary
@@ -305,11 +305,11 @@ class Assistant:
         return self._catalog(self.locator.most(self.settings.privacy))
 
     # The catalog of an open connection; None where it no longer answers, which must not stop other questions.
-    def _catalog(self, level: Privacy) -> Catalog | None:
-        engine = self.engine
+    def _catalog(self, level: Privacy, engine: Engine | None = None) -> Catalog | None:
+        engine = engine or self.engine
         try:
             return engine.catalog(level) if engine else None
-        except (ConnectionProblem, QueryFailed):
+        except (ConnectionProblem, QueryFailed, TimeoutError):  # the last where a cell is running in its thread
             return None
 
     # Notes that were not shown yet, such as that R cannot be read.

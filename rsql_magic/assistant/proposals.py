@@ -84,13 +84,10 @@ class Proposals:
         executor: MainThreadExecutor | None = None,
         **more: Any,
     ) -> ChangeWriter:
-        if (
-            (engine := self._assistant.engine)
-            and executor
-            and self._assistant.connections.is_bound("", snapshot.namespace)
-        ):
-            engine = executed_by(engine, executor)
+        engine = self._assistant.engine
         names = SessionNames(names_of(snapshot.namespace), dialect=engine.dialect if engine else "duckdb")
+        if engine and executor and self._assistant.connections.is_bound("", snapshot.namespace):
+            engine = executed_by(engine, executor)
         connection = self._assistant.connections.last
         plain = connection if connection.isidentifier() else ""
         return self._assistant.writer(
