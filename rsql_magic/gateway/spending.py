@@ -205,6 +205,7 @@ class SpendingClient:
     prices: Callable[[str | None], tuple[float, float] | None]
     tell: Callable[[str], None] = lambda _: None
     pause: Callable[[float], None] = time.sleep
+    begin: Callable[[], None] = lambda: None  # called before each question; a ``BudgetSpent`` keeps it from being asked
     hint: str = "The same call goes on from here with a larger --budget."  # to those whose budget is spent
     _prices: dict[str | None, tuple[float, float]] = field(default_factory=dict, repr=False)
 
@@ -220,12 +221,13 @@ class SpendingClient:
             BudgetSpent: The budget does not reach for the answer.
             BadInput: There is a budget, and the price of the model is not known.
         """
-        held, asked, came = None, options.get("max_tokens") or _MOST_TOKENS, False
+        held, most, asked, came = None, 0.0, options.get("max_tokens") or _MOST_TOKENS, False
         if (budget := self.file.budget) is not None:
             asking = json.dumps([list(messages), options.get("tools") or []], ensure_ascii=False, default=str)
             spare = _SPARE * len(messages)
-            held, options["max_tokens"] = self._hold(budget, options.get("model"), asking, asked, spare)
+            held, most, options["max_tokens"] = self._hold(budget, options.get("model"), asking, asked, spare)
         try:
+            self.begin()
             with closing(self.client.stream(messages, **options)) as events:
                 for event in events:
                     came = came or isinstance(event, Text)
@@ -238,12 +240,15 @@ class SpendingClient:
                         if event.finish_reason == "length" and budget is not None and options["max_tokens"] < asked:
                             raise self._spent(budget)  # it was cut for the budget, and is no answer
                     yield event
-        except GatewayError as error:
-            if 400 <= error.status < 500 and held and not came:  # refused, so that nothing was bought
-                self.file.settle(held, self.run, 0.0)
+        except (GatewayError, BudgetSpent) as error:
+            if not came and _bought_nothing(error):
+                most = 0.0
             elif not held and came:
                 self.file.settle(secrets.token_hex(8), self.run, None)
             raise
+        finally:
+            if held:  # an answer that broke off may have cost all of it
+                self.file.settle(held, self.run, most)
 
     def embed(self, model: str, texts: Sequence[str]) -> Vectors:
         """As ``LLMClient.embed``.
@@ -252,23 +257,27 @@ class SpendingClient:
             BudgetSpent: The budget does not reach for the vectors.
             BadInput: There is a budget, and the price of the model is not known.
         """
-        held, budget = None, self.file.budget
+        held, most, budget = None, 0.0, self.file.budget
         if budget is not None:
-            held, _ = self._hold(budget, model, "".join(texts), 0, _SPARE * len(texts))
+            held, most, _ = self._hold(budget, model, "".join(texts), 0, _SPARE * len(texts))
         try:
             found = self.client.embed(model, texts)
+            cost = cost_of(found.rsql)
+            if cost is None and budget is not None:
+                raise _no_price(model)
+            self.file.settle(held or secrets.token_hex(8), self.run, cost)
+            held = None
         except GatewayError as error:
-            if 400 <= error.status < 500 and held:
-                self.file.settle(held, self.run, 0.0)
+            most = 0.0 if _bought_nothing(error) else most
             raise
-        cost = cost_of(found.rsql)
-        if cost is None and budget is not None:
-            raise _no_price(model)
-        self.file.settle(held or secrets.token_hex(8), self.run, cost)
+        finally:
+            if held:
+                self.file.settle(held, self.run, most)
         return found
 
-    # The id of what is held, and the most tokens that may be written: fewer than are asked for where little is left.
-    def _hold(self, budget: float, model: str | None, sent: str, asked: int, spare: int) -> tuple[str, int]:
+    # The id of what is held, its dollars, and the most tokens that may be written: fewer than are asked for where
+    # little is left.
+    def _hold(self, budget: float, model: str | None, sent: str, asked: int, spare: int) -> tuple[str, float, int]:
         if model not in self._prices:
             if (price := self.prices(model)) is None:
                 raise _no_price(model)
@@ -282,8 +291,8 @@ class SpendingClient:
             tokens = asked if left >= asked * writing else int(max(0.0, left) / writing) if writing else 0
             enough = left >= -_GRAIN and tokens >= min(asked, _FEWEST_TOKENS)
             if enough and (tokens == asked or not costs.held):
-                if name := self.file.hold(self.run, prompt + tokens * writing):
-                    return name, tokens
+                if name := self.file.hold(self.run, most := prompt + tokens * writing):
+                    return name, most, tokens
             elif not costs.held:
                 raise self._spent(budget)
             self.tell("waiting for answers in other notebooks: the rest of the budget is held for them")
@@ -300,6 +309,11 @@ def cost_of(rsql: Mapping[str, Any]) -> float | None:
         return 0.0
     cost = rsql.get("cost_usd")
     return float(cost) if isinstance(cost, int | float) else None
+
+
+# Whether a request was refused, so that nothing was bought.
+def _bought_nothing(error: GatewayError | BudgetSpent) -> bool:
+    return isinstance(error, BudgetSpent) or 400 <= error.status < 500
 
 
 def _no_price(model: str | None) -> BadInput:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,11 @@ from rsql_magic.errors import BudgetSpent
 from rsql_magic.gateway.spending import CostMemory, SpendingClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
-    from typing import Unpack
+    from collections.abc import Callable, Iterator
 
-    from rsql_magic.gateway.client import Message, Stop, StreamOptions
-    from rsql_magic.gateway.events import Event
+    from rsql_magic.gateway.client import LLMClient, Stop
 
-_HINT = "Ask again for what is left, or raise {} (%config)."
+_HINT = "A new task has a budget of its own; %config {} sets it."
 
 
 @dataclass
@@ -39,7 +37,7 @@ class TurnBudget:
         >>> budget.begin_call()  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        rsql_magic.errors.BudgetSpent: The turn has used its 1 calls of the model. Ask again ...
+        rsql_magic.errors.BudgetSpent: This task has used its budget of calls of the model (1). A new task ...
     """
 
     most_calls: int
@@ -82,7 +80,7 @@ class TurnBudget:
         """
         if self.calls >= self.most_calls:
             hint = _HINT.format("Rsql.do_calls")
-            raise BudgetSpent(f"The turn has used its {self.most_calls} calls of the model.", hint=hint)
+            raise BudgetSpent(f"This task has used its budget of calls of the model ({self.most_calls}).", hint=hint)
         if self.seconds >= self.most_seconds:
             raise self.out_of_time()
         self.calls += 1
@@ -91,7 +89,7 @@ class TurnBudget:
     def out_of_time(self) -> BudgetSpent:
         """The error of a turn that has no time left."""
         hint = _HINT.format("Rsql.do_seconds")
-        return BudgetSpent(f"The turn has used its {self.most_seconds:g} seconds.", hint=hint)
+        return BudgetSpent(f"This task has used its budget of time ({self.most_seconds:g} s).", hint=hint)
 
     @contextmanager
     def working(self, stop: Stop) -> Iterator[None]:
@@ -123,31 +121,7 @@ class TurnBudget:
             self._worked, self._since = self.seconds, None
             self.changed()
 
-    def keeping(self, client: Any, prices: Callable[[str | None], tuple[float, float] | None]) -> BudgetedClient:
-        """A client that asks no more than the budget allows."""
-        spending = SpendingClient(client, self.costs, "turn", prices, hint=_HINT.format("Rsql.do_budget"))
-        return BudgetedClient(spending, self)
-
-
-@dataclass(frozen=True)
-class BudgetedClient:
-    """A client whose calls are taken of a turn's budget."""
-
-    client: SpendingClient
-    budget: TurnBudget
-
-    @property
-    def offline_models(self) -> frozenset[str]:
-        """Those of the client."""
-        return self.client.offline_models
-
-    def stream(self, messages: Sequence[Message], **options: Unpack[StreamOptions]) -> Generator[Event, None, None]:
-        """As ``LLMClient.stream``.
-
-        Raises:
-            BudgetSpent: The budget does not reach for the call.
-        """
-        self.budget.begin_call()
-        with closing(self.client.stream(messages, **options)) as events:
-            yield from events
-        self.budget.changed()
+    def keeping(self, client: LLMClient, prices: Callable[[str | None], tuple[float, float] | None]) -> SpendingClient:
+        """A client that asks no more than the budget allows; what its money does not reach for is no call."""
+        hint = _HINT.format("Rsql.do_budget")
+        return SpendingClient(client, self.costs, "turn", prices, begin=self.begin_call, hint=hint)

@@ -256,6 +256,13 @@ def test_money_is_held_before_a_call_and_never_passed(talk, gateway, assistant):
     assert gateway.requests == []
 
 
+def test_a_call_that_was_never_made_is_not_counted(talk, gateway, assistant):
+    gateway.paths["v1/models"] = {"data": [{"id": "llama"}]}
+    assistant.settings.do_budget = 1.0
+    assert do(talk)["agent"]["calls"] == 0
+    assert gateway.requests == []
+
+
 def test_what_a_turn_cost_is_shown(talk, gateway):
     line = gateway.stream(GOOD)
     paid = [each.replace('"request_id": "req-1"', '"request_id": "req-1", "cost_usd": 0.02') for each in line]
@@ -273,7 +280,7 @@ def test_time_that_is_over_ends_a_call_under_way():
             assert began.wait(5)
             raise KeyboardInterrupt
 
-    with pytest.raises(BudgetSpent, match=r"0\.05 seconds"):
+    with pytest.raises(BudgetSpent, match=r"0\.05 s"):
         work()
     with pytest.raises(BudgetSpent):
         work()
@@ -479,14 +486,53 @@ def test_the_net_is_cheap_where_nothing_is_watched(shell, net):
     assert time.process_time() - began < 1.0
 
 
+def looking(*queries):
+    """A reply of a model that calls the tool `query`."""
+    functions = [{"name": "query", "arguments": json.dumps({"sql": sql})} for sql in queries]
+    calls = [{"index": n, "id": f"c{n}", "type": "function", "function": each} for n, each in enumerate(functions)]
+    finish = {"choices": [{"delta": {}, "finish_reason": "tool_calls"}], "usage": {"prompt_tokens": 9}}
+    chunks = [{"choices": [{"delta": {"tool_calls": calls}}]}, finish]
+    return [*(f"data: {json.dumps(each)}" for each in chunks), "data: [DONE]"]
+
+
+OF_SQLITE = {
+    "sqlite3": "import sqlite3\nlite = sqlite3.connect(':memory:')\n"
+    "_ = lite.execute('CREATE TABLE t AS SELECT 1 AS n')",
+    "sqlalchemy": "import sqlalchemy\nlite = sqlalchemy.create_engine('sqlite://')\n"
+    "with lite.begin() as made:\n    _ = made.exec_driver_sql('CREATE TABLE t AS SELECT 1 AS n')",
+}
+
+
+@pytest.mark.parametrize("package", OF_SQLITE)
+def test_a_database_that_only_the_main_thread_reads_is_looked_at_and_checked_like_others(talk, gateway, ip, package):
+    ip.run(OF_SQLITE[package])
+    talk.panel.assistant.connections.engine("lite", ip.user_ns)
+    talk.panel.main_thread = MainThread(loop := Loop())
+    wrong = "### new cell after 3: why\n```sql\nSELECT m FROM t\n```"
+    gateway.replies = [looking("DELETE FROM t", "SELECT n FROM t"), wrong, wrong]
+    _, done = in_thread(lambda: do(talk))
+    loop.run_until(lambda: done)
+    refused, read = [each["content"] for each in gateway.requests[1]["messages"] if each["role"] == "tool"]
+    assert "DELETE" in refused.partition(">")[2]
+    assert "Fewer than 5 rows; the rows are not told." in read
+    (change,) = done[0]["changes"]
+    assert change["findings"] == ["There is no column m in t. t has: n."]
+
+
+def test_a_database_that_only_the_main_thread_reads_is_left_out_while_a_cell_runs(talk, gateway, ip, monkeypatch):
+    monkeypatch.setattr("rsql_magic.panel.answer_task._CHECK_PATIENCE", 0.01)
+    ip.run(OF_SQLITE["sqlite3"])
+    talk.panel.assistant.connections.engine("lite", ip.user_ns)
+    talk.panel.main_thread = MainThread(Loop())
+    gateway.replies = [GOOD]
+    told = do(talk)
+    assert (told["state"], len(told["changes"])) == ("done", 2)
+
+
 def test_a_database_read_in_a_turn_stays_as_it_was(talk, gateway, con, ip):
     """The tools run under the guard: a model that asks them to write is refused, and nothing is written."""
     talk.panel.assistant.connections.engine("con", ip.user_ns)
-    function = {"name": "query", "arguments": '{"sql": "DELETE FROM orders"}'}
-    delta = {"tool_calls": [{"index": 0, "id": "one", "type": "function", "function": function}]}
-    finish = {"choices": [{"delta": {}, "finish_reason": "tool_calls"}], "usage": {"prompt_tokens": 9}}
-    lines = [f"data: {json.dumps(each)}" for each in ({"choices": [{"delta": delta}]}, finish)]
-    gateway.replies = [[*lines, "data: [DONE]"], "It cannot be done."]
+    gateway.replies = [looking("DELETE FROM orders"), "It cannot be done."]
     told = do(talk)
     assert told["answer"] == "It cannot be done."
     assert "query(" in " ".join(told["notes"])

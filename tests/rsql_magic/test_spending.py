@@ -146,6 +146,38 @@ def test_what_was_refused_cost_nothing_and_what_broke_off_may_have(costs):
         assert file.costs().spent == pytest.approx(spent, abs=0.002)
 
 
+class Breaking(Model):
+    """A model whose answers break off, or are left by who asked."""
+
+    def stream(self, messages, **options):
+        self.asked.append(options)
+        yield Text("x")
+        raise GatewayError("Broken.", status=502)
+
+
+@pytest.mark.parametrize("ends", ["broken", "left"])
+def test_what_a_question_that_broke_off_may_have_cost_is_not_waited_for(costs, ends):
+    """What is held is for questions that are open: nobody would ever give back that of one that has ended."""
+    model, file = Breaking(), costs(0.05)
+    client = asking(model, file)
+    client.pause = lambda _: pytest.fail("It waits for itself.")
+    events = client.stream(ASK)
+    if ends == "left":
+        next(events)
+        events.close()
+    else:
+        with pytest.raises(GatewayError):
+            list(events)
+    costs_now = file.costs()
+    assert (costs_now.held, costs_now.spent) == (0, pytest.approx(0.041, abs=0.001))  # 4,096 tokens
+    assert file.costs("a").spent <= 0.05
+    with pytest.raises(GatewayError):
+        list(client.stream(ASK))  # with fewer tokens
+    with pytest.raises(BudgetSpent):
+        list(client.stream(ASK))
+    assert [each["max_tokens"] for each in model.asked] == [4096, pytest.approx(900, abs=50)]
+
+
 def test_prices_are_the_gateways_and_without_a_model_those_of_the_dearest():
     told = {"a": ("0.000001", "0.000002"), "b": ("0.000003", "0.000001")}
     listed = [
