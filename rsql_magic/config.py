@@ -112,6 +112,9 @@ class Rsql(Configurable):
     look_calls = Integer(8, min=0, max=50, help="Most calls of tools for one question; 0 for none.")
     retries = Integer(3, min=0, help="How many times %%sql_ai may send a failing query back to be corrected.")
     max_rows = Integer(1000, min=1, help="Most rows a query of %%sql_ai brings into the notebook.")
+    file_rows = Integer(
+        1_000_000, min=1, help="Most rows of a file, when all rows of a query are asked for in the list of files."
+    )
     shown_rows = Integer(10, min=1, help="Rows of a result shown below the cell.")
     shown_columns = Integer(20, min=1, help="Columns of a result shown below the cell.")
     query_timeout = Float(60.0, min=0.001, help="Most seconds a query may run.")

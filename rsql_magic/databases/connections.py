@@ -92,6 +92,7 @@ class Connections:
 
     last: str = ""  # what the last cell named; used when the next one names nothing
     _aside: bool = field(default=False, repr=False)
+    _is_nameless: bool = field(default=False, repr=False)  # whether the last cell gave a connection itself
     _open: dict[str, tuple[Any, Engine]] = field(default_factory=dict, repr=False)
     _dictionary: Dictionary | None = field(default=None, repr=False)
 
@@ -124,7 +125,8 @@ class Connections:
             BadInput: It stands for something else, such as a file of data.
             ConnectionProblem: The database cannot be opened.
         """
-        if not isinstance(name, str):
+        self._is_nameless = not isinstance(name, str)
+        if self._is_nameless:
             return self._engine("a connection", name), ""
         if name:
             engine = self._named(name, namespace)
@@ -229,14 +231,32 @@ class Connections:
         """The name of what the last question was asked of; empty for JupySQL's connection."""
         return FRAMES if self._aside else self.last
 
+    @property
+    def lasting(self) -> str | None:
+        """The name by which `again` finds what the last question was asked of; None for one without a name."""
+        return None if self._is_nameless else self.asked
+
+    def again(self, name: str, namespace: Mapping[str, Any]) -> Engine:
+        """The engine of an earlier question, by its `lasting` name; the connection in use stays what it is.
+
+        Raises:
+            UnknownName: The name stands for nothing any more.
+            ConnectionProblem: The database cannot be opened.
+        """
+        if name:
+            return self._named(name, namespace)
+        if (jupysql := current_jupysql()) is None:
+            raise UnknownName("JupySQL has no connection any more.", hint="Connect it as before: %sql URL.")
+        return self._engine("JupySQL's connection", jupysql)
+
     @contextmanager
     def undecided(self) -> Iterator[None]:
         """What is named in the meantime does not count as used."""
-        before = self.last, self._aside
+        before = self.last, self._aside, self._is_nameless
         try:
             yield
         finally:
-            self.last, self._aside = before
+            self.last, self._aside, self._is_nameless = before
 
     @contextmanager
     def working(self) -> Iterator[None]:

@@ -49,6 +49,7 @@ class Rows:
     truncated: bool  # whether there are more than in ``df``
     seconds: float  # time the database took for ``df``, without the count
     note: str = ""  # why rows are missing, when it was not the row cap
+    database: str = ""  # where rows are missing, what tells their database from others (`Database.identity`)
 
     @property
     def count(self) -> str:
@@ -233,6 +234,12 @@ class Engine:
             self._database.verify(session, sql, self._allowed_functions)
             return self._database.explained(session, sql)
 
+    @property
+    def identity(self) -> str:
+        """What tells its database from others, without secrets; empty for one that ends with the session."""
+        with self._database as database:
+            return database.identity()
+
     def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
         """Run one read-only statement; after ``timeout`` seconds it is stopped in the database.
 
@@ -261,7 +268,8 @@ class Engine:
             total = len(fetched.df) if not fetched.more else fetched.total
             if total is None:
                 total = self._count(checked, len(fetched.df.columns), left)
-        return Rows(fetched.df, total, fetched.more, seconds, fetched.note)
+            identity = database.identity() if fetched.more else ""
+        return Rows(fetched.df, total, fetched.more, seconds, fetched.note, identity)
 
     def _count(self, sql: str, columns: int, seconds: float) -> int | None:
         """The number of rows of a statement, or None when it takes too long or cannot be counted."""

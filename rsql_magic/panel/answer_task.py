@@ -342,7 +342,8 @@ class AnswerTask:
         pair.footer = usage_line(result.usage, notes=result.footnotes)
         pair.model, pair.request_id = result.usage.model, result.usage.request_id
         pair.drawing, pair.query = result.drawing, Verified(result.question, result.sql, result.dialect)
-        pair.state, self.made = "done", lambda: of_result(pair, result)
+        connection = self._assistant.connections.lasting
+        pair.state, self.made = "done", lambda: of_result(pair, result, connection)
 
     # Run database work on the main thread; this one waits for the model.
     def _on_main(self, work: Callable[[], Any]) -> Any:

@@ -115,7 +115,8 @@ class Conversations:
     # What a magic's answer made is kept with the pair that it became.
     def _answered(self, answer: Answer | SQLResult) -> None:
         if (pair := self.last_heard) is not None:
-            self.keeper.changed(self.of_cells, made=lambda: of_answer(pair, answer))
+            connection = self._assistant.connections.lasting
+            self.keeper.changed(self.of_cells, made=lambda: of_answer(pair, answer, connection))
 
     # What is kept.
 

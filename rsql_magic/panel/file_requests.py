@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.answers import KNOWN, NOT_YET, answer_of, question_of
@@ -11,13 +11,15 @@ from rsql_magic.display import safe_markdown
 from rsql_magic.errors import BadInput
 from rsql_magic.panel import outputs
 from rsql_magic.panel.kept.artifacts import PIECE
-from rsql_magic.panel.kept.making import CSV, as_csv
+from rsql_magic.panel.kept.making import CSV, as_csv, of_all_rows
 from rsql_magic.panel.kept.opening import as_code, language_of, value_of
 from rsql_magic.panel.kept.progress import StudySets
+from rsql_magic.text2sql import run_again
 
 if TYPE_CHECKING:
+    from rsql_magic.databases import Rows
     from rsql_magic.panel.chat_panel import ChatPanel
-    from rsql_magic.panel.kept.artifacts import ArtifactStore
+    from rsql_magic.panel.kept.artifacts import Artifact, ArtifactStore
     from rsql_magic.panel.kept.progress import KeptSet
 
 _LONGEST_SHOWN = 200_000  # bytes of a text that is shown
@@ -51,7 +53,7 @@ class FileRequests:
         threads.copies.files.find(conversation)
         left_out = threads.copies.files.left_out.get(conversation, "")
         return {
-            "files": [asdict(one) | {"code": as_code(one)} for one in self._artifacts.listed(keeper.id_of(found))],
+            "files": [_listed(one) for one in self._artifacts.listed(conversation)],
             "refused": f"{keeper.refused} {left_out}".strip(),
             "room": keeper.room,
             "keeps": keeper.keeps_files,
@@ -68,6 +70,27 @@ class FileRequests:
         else:
             body = next(self._artifacts.pieces(file, piece), b"")
         return {"name": name, "media": media, "pieces": -(-size // PIECE), "data": b64encode(body).decode("ascii")}
+
+    def all_rows(self, *, thread: str, file: str) -> dict[str, Any]:
+        """Run the query of rows that were cut again, and keep all of them as a file beside it."""
+        panel, one, found = self._panel, self._artifacts.one(file), self._panel.threads.find(thread)
+        if (query := one.query) is None:
+            raise BadInput("This file has no query that can be run again.", hint="Ask the question again.")
+        connections, settings = panel.assistant.connections, panel.assistant.settings
+
+        def run() -> Rows:
+            engine = connections.again(query.connection, panel.namespace)
+            if engine.identity != query.database:
+                reason = f"{query.connection or 'JupySQL'} is a connection to another database now."
+                raise BadInput(reason, hint="Connect it to the one that was asked, or ask again.")
+            most, seconds = settings.file_rows, settings.query_timeout
+            return run_again(query.sql, query.dialect, engine, max_rows=most, timeout=seconds)
+
+        rows = panel.main_thread.call(
+            run, waiting=lambda: panel.send({"push": "wait", "text": "waiting for the running cell"})
+        )
+        panel.threads.keeper.put(found, new := of_all_rows(one, rows))
+        return {"file": new.id, "name": new.name, "count": rows.count}
 
     def load(self, *, file: str) -> dict[str, Any]:
         """Open a file: rows become a variable, text and pictures are shown."""
@@ -112,6 +135,11 @@ class FileRequests:
         """Delete a file."""
         self._artifacts.delete(file)
         self._panel.threads.copies.remove_due()
+
+
+# A file as a view lists it; its query may name a connection with a password.
+def _listed(one: Artifact) -> dict[str, Any]:
+    return {**asdict(replace(one, query=None)), "query": one.query is not None, "code": as_code(one)}
 
 
 # A set as a view asks it: what is due first, and of each item how it was answered last.

@@ -16,5 +16,6 @@ from .reasons import known_of as known_of
 from .reasons import last_query as last_query
 from .reasons import sent as sent
 from .results import SQLResult as SQLResult
+from .results import run_again as run_again
 from .results import saved_as as saved_as
 from .writer import Writer as Writer

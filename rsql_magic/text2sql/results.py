@@ -22,6 +22,8 @@ from rsql_magic.display import (
 from rsql_magic.errors import BadInput, QueryFailed, QueryRejected
 from rsql_magic.gateway import Usage
 from rsql_magic.plain_text import printable
+from rsql_magic.text2sql.drafts import Native
+from rsql_magic.text2sql.query_options import QueryOptions
 from rsql_magic.text2sql.row_order import in_one_order
 
 if TYPE_CHECKING:
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from rsql_magic.databases import Engine, Rows
     from rsql_magic.databases.base import Plan
     from rsql_magic.sql import Catalog
-    from rsql_magic.text2sql.drafts import Native
-    from rsql_magic.text2sql.query_options import QueryOptions
 
 _LOOK_UP_SECONDS = 10.0
 
@@ -105,6 +105,19 @@ class QueryRunner:
             return 0
 
 
+def run_again(sql: str, dialect: str, engine: Engine, *, max_rows: int, timeout: float) -> Rows:
+    """The rows of a query of an earlier answer, in a dialect by sqlglot's name, as the data is now.
+
+    ``timeout`` is in seconds.
+
+    Raises:
+        QueryRejected: The guard refuses it.
+        QueryFailed: The database refused or stopped it.
+    """
+    native, options = Native(engine, dialect or engine.dialect), QueryOptions("", max_rows=max_rows, timeout=timeout)
+    return QueryRunner(engine, native, options, lambda: engine.catalog("names"), None).run(sql)
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One round: the draft, what was wrong with it, what the model said; or what rules changed, without the model."""
@@ -147,6 +160,7 @@ class SQLResult(Showable):
     connection: str = ""  # its name, safe to show
     rows: int | None = None  # true number of rows; None when it is not known
     truncated: bool = False  # whether ``df`` holds only the first of them
+    database: str = ""  # where it does, what tells their database from others; empty for one that ends with the session
     notes: tuple[str, ...] = ()  # facts worth saying, one sentence each
     agreed: int = 0  # drafts that gave these rows, where several were compared; 0 where not
     compared: int = 0  # drafts that were asked for, to compare them

@@ -407,6 +407,7 @@ class Writer:
         rows = self._rows[result.sql]
         result.notes = (*result.notes, *([rows.note] if rows.note else []), *self._notes.get(result.sql, []))
         result.df, result.rows, result.truncated = rows.df, rows.total, rows.truncated
+        result.database = rows.database
         if self._options.plot or suggestion:
             with self._timed("chart"):
                 _draw(result, rows.df, suggestion, self._options.plot, self._prompt.engine.dialect)

@@ -9,6 +9,7 @@ import random
 from types import SimpleNamespace
 
 import duckdb
+import msgspec
 import pandas as pd
 import pytest
 
@@ -318,6 +319,84 @@ def test_a_result_that_was_cut_says_so_in_its_name_its_row_and_its_code(kernels,
     monkeypatch.setattr(talk.panel, "shell", SimpleNamespace(user_ns={}, kernel=None))
     assert talk.do("load", file=cut["id"])["count"] == "first 20 of 90 rows"
     assert talk.do("file", file=cut["id"], form="csv")["name"] == "all-orders-first-20-rows.csv"
+
+
+@pytest.fixture
+def cut(kernels, gateway, tmp_path, monkeypatch):
+    """A panel that has asked for 90 rows and got 20 of them, its connection, and the file of these."""
+    con = duckdb.connect(tmp_path / "shop.duckdb")
+    con.execute("CREATE TABLE orders AS SELECT i AS id FROM range(90) t(i)")
+    talk = kernels(namespace={"con": con}, max_rows=20)
+    monkeypatch.setattr(talk.panel, "shell", SimpleNamespace(user_ns={"con": con}, kernel=None))
+    gateway.replies = ["```sql\nSELECT id FROM orders ORDER BY id\n```"]
+    talk.ask("/sql con All orders")
+    assert talk.panel.threads.keeper.flush(60)
+    return talk, con, next(one for one in talk.do("files", thread=talk.thread)["files"] if one["kind"] == "table")
+
+
+def rows_of(talk, file):
+    return pd.read_parquet(io.BytesIO(downloaded(talk, file)))["id"].tolist()
+
+
+def test_all_rows_of_a_result_that_was_cut_are_a_file_beside_it(cut):
+    talk, con, first = cut
+    assert (first["query"], "con" in json.dumps(first["query"])) == (True, False)
+    told = talk.do("all_rows", thread=talk.thread, file=first["id"])
+    assert (told["name"], told["count"]) == ("all-orders.parquet", "90 rows")
+    assert rows_of(talk, told["file"]) == list(range(90))
+    assert rows_of(talk, first["id"]) == list(range(20))
+    files = {one["name"]: one for one in talk.do("files", thread=talk.thread)["files"]}
+    assert (files["all-orders.parquet"]["query"], files["all-orders.parquet"]["pair"]) == (False, first["pair"])
+
+    con.execute("INSERT INTO orders VALUES (90)")
+    again = talk.do("all_rows", thread=talk.thread, file=first["id"])
+    assert (again["file"], again["count"]) == (told["file"], "91 rows")
+    assert len(talk.do("files", thread=talk.thread)["files"]) == len(files)
+
+
+def test_all_rows_that_are_still_too_many_say_so_and_can_be_had_again(cut):
+    talk, _, first = cut
+    talk.panel.assistant.settings.file_rows = 50
+    told = talk.do("all_rows", thread=talk.thread, file=first["id"])
+    assert (told["name"], told["count"]) == ("all-orders-first-50-rows.parquet", "first 50 of 90")
+    talk.panel.assistant.settings.file_rows = 500
+    assert talk.do("all_rows", thread=talk.thread, file=told["file"])["name"] == "all-orders.parquet"
+
+
+def test_all_rows_that_cannot_be_had_say_why_and_leave_the_first_ones(cut, tmp_path):
+    talk, con, first = cut
+    con.execute("DROP TABLE orders")
+    assert "orders" in talk.do("all_rows", thread=talk.thread, file=first["id"])["error"]["message"]
+    talk.panel.shell.user_ns.clear()
+    assert "con" in talk.do("all_rows", thread=talk.thread, file=first["id"])["error"]["message"]
+    with duckdb.connect(tmp_path / "other.duckdb") as other:
+        talk.panel.shell.user_ns["con"] = other
+        error = talk.do("all_rows", thread=talk.thread, file=first["id"])["error"]
+    assert error["message"] == "con is a connection to another database now."
+    sql = next(one for one in talk.do("files", thread=talk.thread)["files"] if one["kind"] == "sql")
+    assert "no query" in talk.do("all_rows", thread=talk.thread, file=sql["id"])["error"]["message"]
+    assert rows_of(talk, first["id"]) == list(range(20))
+
+
+def test_all_rows_that_have_no_room_say_so(cut):
+    talk, _, first = cut
+    talk.do("pin", file=first["id"], on=True)
+    talk.panel.assistant.settings.artifact_mb = first["bytes"] / 1e6
+    told = talk.do("all_rows", thread=talk.thread, file=first["id"])["error"]
+    assert told["message"].startswith("The file is not kept: all-orders.parquet ")
+    assert "artifact_mb" in told["hint"]
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM orders", "SELECT * FROM read_csv('/etc/passwd')"])
+def test_all_rows_are_asked_for_under_the_guard(cut, sql):
+    talk, con, first = cut
+    artifacts = talk.panel.threads.keeper.artifacts
+    one = artifacts.one(first["id"])
+    query = msgspec.structs.replace(one.query, sql=sql)
+    planted = NewArtifact("x", one.pair, "table", one.name, one.media, lambda: b"", "first", query)
+    artifacts.put(one.conversation, planted, 10**6)
+    assert "error" in talk.do("all_rows", thread=talk.thread, file="x")
+    assert con.execute("SELECT count(*) FROM orders").fetchall() == [(90,)]
 
 
 AWKWARD = pd.DataFrame(

@@ -103,6 +103,27 @@ def test_a_query_by_the_way_of_ask_and_one_of_python_leave_theirs(notebook, gate
     assert len(set(files(notebook)) - first - second) == 2
 
 
+def test_all_rows_of_a_cell_are_asked_of_the_connection_that_it_named(notebook, gateway, monkeypatch):
+    from panel_talk import Talk
+
+    monkeypatch.setattr("IPython.get_ipython", lambda: notebook.shell)
+    gateway.replies = [ALL, ALL, ALL, BY_SHOP]
+    notebook("%%sql_ai con\nAll orders")
+    notebook("%%sql_ai --dialect postgres\nThe orders", "b")
+    notebook("from rsql_magic import sql_ai\nsql_ai('Which orders?', con)", "c")
+    with duckdb.connect() as other:
+        other.execute("CREATE TABLE orders AS SELECT 1 AS id, 'x' AS shop, 2 AS total")
+        notebook.shell.user_ns["other"] = other
+        notebook("%%sql_ai other\nTotal per shop", "d")
+        found = files(notebook)
+        talk = Talk(notebook.shell, None)
+        for name, count in [("all-orders", "3,000 rows"), ("the-orders", "3,000 rows")]:
+            first = found[f"{name}-first-1000-rows.parquet"]
+            assert talk.do("all_rows", thread=talk.thread, file=first.id)["count"] == count
+    # What a program gave itself has no name to be found by.
+    assert found["which-orders-first-1000-rows.parquet"].query is None
+
+
 def test_files_are_made_beside_the_cell_from_what_it_gave(notebook, gateway, monkeypatch):
     threads, go_on, parquet = [], threading.Event(), making._parquet
 

@@ -55,6 +55,7 @@ ARGUMENTS = {
     "judge": {"file": "FILE", "item": 0, "known": True},
     "insertion": {"file": "FILE"},
     "pin": {"file": "FILE", "on": True},
+    "all_rows": {"thread": "THREAD", "file": "FILE"},
     "drop": {"file": "FILE"},
     "formulas": {"tex": [["x", False]]},
     "colours": {"blocks": [["x", "python"]]},

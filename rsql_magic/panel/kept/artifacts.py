@@ -42,6 +42,15 @@ def in_words(size: float) -> str:
     return f"{size:.0f} bytes"
 
 
+class CutQuery(msgspec.Struct, frozen=True):
+    """The query of a file that holds the first of its rows only, to have it run again for all of them."""
+
+    sql: str
+    dialect: str  # sqlglot's
+    connection: str  # as one would name it; empty for JupySQL's
+    database: str  # what told its database from others; empty for one that ended with the session
+
+
 @dataclass(frozen=True)
 class NewArtifact:
     """What an answer made; ``content`` gives its bytes, on the thread that writes."""
@@ -53,6 +62,7 @@ class NewArtifact:
     media: str
     content: Callable[[], bytes]
     count: str = ""  # how many rows a table has, and whether there were more
+    query: CutQuery | None = None  # where there were more
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,7 @@ class Artifact:
     pinned: bool
     count: str = ""  # how many rows a table has, and whether there were more
     here: bool = True  # whether its bytes are here, or at the gateway
+    query: CutQuery | None = None  # of rows of this machine that were cut
 
 
 class ArtifactStore:
@@ -111,7 +122,14 @@ class ArtifactStore:
         """
         content = new.content()
         size = len(content)
-        head = {"pair": new.pair, "kind": new.kind, "name": new.name, "media": new.media, "count": new.count}
+        head: dict[str, Any] = {
+            "pair": new.pair,
+            "kind": new.kind,
+            "name": new.name,
+            "media": new.media,
+            "count": new.count,
+        }
+        head |= {"query": new.query} if new.query else {}
         head["digest"] = hashlib.sha256(content).hexdigest()
         sealed = self._sealed(new.id, content)
         with self._store.transaction() as db:
@@ -233,6 +251,7 @@ class ArtifactStore:
             known = dict.fromkeys(("pair", "kind", "media", "digest"), "") | {"name": "(cannot be read)"}
         here, size = "size" not in known, known.pop("size", size)
         return Artifact(name, conversation, **known, bytes=size, made=made, pinned=bool(pinned), here=here)
+        known["query"] = msgspec.convert(query, CutQuery) if (query := known.get("query")) else None
 
     def pieces(self, name: str, first: int = 0) -> Iterator[bytes]:
         """The bytes of one, `PIECE` at a time, from a piece on; fetched where they are not here.

@@ -7,6 +7,7 @@ import json
 import re
 from base64 import b64decode
 from functools import lru_cache, partial
+from hashlib import sha256
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from rsql_magic.answers import Answer
 from rsql_magic.display import charts, safe_markdown
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import blocks_of
-from rsql_magic.panel.kept.artifacts import Kind, NewArtifact
+from rsql_magic.panel.kept.artifacts import CutQuery, Kind, NewArtifact
 from rsql_magic.panel.kept.images import is_png
 from rsql_magic.panel.threads import new_id
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rsql_magic.answers import Study
+    from rsql_magic.databases import Rows
+    from rsql_magic.panel.kept.artifacts import Artifact
     from rsql_magic.panel.threads import MessagePair
     from rsql_magic.text2sql import SQLResult
 
@@ -34,20 +37,23 @@ CSV = "text/csv"
 _VEGALITE = "application/vnd.vegalite.v5+json"
 
 
-def of_result(pair: MessagePair, result: SQLResult) -> list[NewArtifact]:
-    """The query, its rows as Parquet or CSV, and its chart as Vega-Lite and, where that can be drawn, as PNG."""
+def of_result(pair: MessagePair, result: SQLResult, connection: str | None = None) -> list[NewArtifact]:
+    """The query, its rows as Parquet or CSV, and its chart as Vega-Lite and, where that can be drawn, as PNG.
+
+    ``connection`` is the query's, as one would name it; None for one that cannot be named.
+    """
     name, made = _file_name(result.question or pair.question), list[NewArtifact]()
 
-    def add(kind: Kind, ending: str, media: str, content: Callable[[], bytes], count: str = "") -> None:
-        made.append(NewArtifact(new_id(), pair.id, kind, f"{name}{ending}", media, content, count))
+    def add(kind: Kind, ending: str, media: str, content: Callable[[], bytes]) -> None:
+        made.append(NewArtifact(new_id(), pair.id, kind, f"{name}{ending}", media, content))
 
     question = " ".join(result.question.split())
     add("sql", ".sql", "application/sql", partial(_text, f"-- {question}\n{result.sql.rstrip(';')};\n"))
     if result.df is not None:
-        frame = _own(result.frame)
-        ending, media, write = _table(frame)
-        cut = f"-first-{len(frame)}-rows" if result.truncated else ""  # its name says so wherever it is saved
-        add("table", f"{cut}.{ending}", media, write, result.count)
+        query = None
+        if result.truncated and connection is not None:
+            query = CutQuery(result.sql, result.dialect, connection, result.database)
+        made.append(_rows(name, _own(result.frame), result.count, query, id_=new_id(), pair=pair.id))
     if (drawing := result.drawing) is not None:
         add("chart", ".vl.json", _VEGALITE, lambda: json.dumps(drawing, default=str).encode())
         if find_spec("vl_convert") is not None:
@@ -55,9 +61,23 @@ def of_result(pair: MessagePair, result: SQLResult) -> list[NewArtifact]:
     return made
 
 
-def of_answer(pair: MessagePair, answer: Answer | SQLResult) -> list[NewArtifact]:
+def of_answer(pair: MessagePair, answer: Answer | SQLResult, connection: str | None = None) -> list[NewArtifact]:
     """What an answer in a cell made: a pair in the conversation holds less of it than the cell."""
-    return of_code(pair, answer.text) if isinstance(answer, Answer) else of_result(pair, answer)
+    return of_code(pair, answer.text) if isinstance(answer, Answer) else of_result(pair, answer, connection)
+
+
+def of_all_rows(cut: Artifact, rows: Rows) -> NewArtifact:
+    """All rows of a query of which a file holds the first; asked for again, they take the same file's place."""
+    again = sha256(f"all rows of {cut.id}".encode()).hexdigest()[:12]
+    name = re.sub(r"-first-\d+-rows\.\w+$", "", cut.name)
+    query = cut.query if rows.truncated else None
+    return _rows(name, rows.df, rows.count, query, id_=again, pair=cut.pair)
+
+
+def _rows(name: str, frame: pd.DataFrame, count: str, query: CutQuery | None, *, id_: str, pair: str) -> NewArtifact:
+    ending, media, write = _table(frame)
+    cut = f"-first-{len(frame)}-rows" if count.startswith("first") else ""  # its name says so wherever it is saved
+    return NewArtifact(id_, pair, "table", f"{name}{cut}.{ending}", media, write, count, query)
 
 
 def of_code(pair: MessagePair, text: str = "") -> list[NewArtifact]:

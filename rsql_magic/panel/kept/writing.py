@@ -293,6 +293,18 @@ class Keeper:
         for told in self.wrote:
             told(conversation)
 
+    def put(self, thread: Thread, new: NewArtifact) -> None:
+        """Keep a file of a conversation now.
+
+        Raises:
+            BadInput: It is not kept, and why.
+        """
+        conversation = self.id_of(thread)
+        if refused := self.artifacts.put(conversation, new, int(self._settings.artifact_mb * 1e6)):
+            raise BadInput(f"The file is not kept: {refused}.", hint="Delete files, or raise Rsql.artifact_mb.")
+        for told in self.wrote:
+            told(conversation)
+
     def _put(self, conversation: str, new: NewArtifact) -> None:
         try:
             refused = self.artifacts.put(conversation, new, int(self._settings.artifact_mb * 1e6))

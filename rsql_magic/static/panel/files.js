@@ -51,7 +51,8 @@ export class Files {
     const rows = /\.parquet$/;
     const asCsv = () => this.save(file, "csv");
     const csv = rows.test(file.name) ? tool("Save as CSV", asCsv, file.name.replace(rows, ".csv")) : "";
-    const tools = [insert, tool("Save", () => this.save(file)), csv, pin, tool("Delete", () => this.drop(file))];
+    const all = file.query ? tool("Get all rows", () => this.allRows(file), `of ${file.name}`) : "";
+    const tools = [insert, tool("Save", () => this.save(file)), csv, all, pin, tool("Delete", () => this.drop(file))];
     const row = make("li", { draggable: true }, open, make("span", { className: "rsql-tools" }, ...tools));
     row.dataset.file = file.id;
     // Dropped into a cell it is the code that opens it.
@@ -90,6 +91,13 @@ export class Files {
       bytes.push(Uint8Array.from(atob(told.data), (sign) => sign.charCodeAt(0)));
       if (piece >= pieces - 1) download(told.name, bytes, told.media);
     }
+  }
+
+  async allRows({ id: file }) {
+    this.note.textContent = "The query runs again.";
+    const told = await this.view.ask("all_rows", { thread: this.thread, file });
+    await this.draw(told?.file);
+    if (told) this.note.textContent = `${told.name}: ${told.count}.`;
   }
 
   async pin({ id: file, pinned }) {
