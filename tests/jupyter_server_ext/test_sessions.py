@@ -280,8 +280,10 @@ async def test_the_quota_holds_for_conversations_and_files_together(kept):
             assert (await gateway.send("ada", "PUT", f"sessions/{name}", TALK)).status_code == 200
         many = await gateway.send("ada", "PUT", "sessions/c", TALK)
         assert (many.status_code, many.json()["error"]["code"]) == (403, "sessions_full")
+        assert many.json()["error"]["message"].startswith("You may keep 2 conversations at this gateway. Delete")
         large = await gateway.send("ada", "PUT", "sessions/a", TALK | {"pairs": [{"answer": "x" * 2000}]})
         assert large.status_code == 403
+        assert "keep 0.002 MB of conversations and files at" in large.json()["error"]["message"]
         assert (await gateway.send("ada", "POST", "sessions/a/artifacts", file(b"x" * 2000))).status_code == 403
         assert (await gateway.send("ada", "GET", "sessions/a")).json()["pairs"] == TALK["pairs"]
         assert (await gateway.send("eve", "PUT", "sessions/a", TALK)).status_code == 200
@@ -391,7 +393,11 @@ async def test_a_link_is_a_page_in_a_browser(kept):
         assert (await gateway.send("ada", "PUT", "sessions/c1", talk)).status_code == 413, "50 MB"
         for who, path in (("pat", link), ("eve", link), ("tom", "shared/none")):
             refused = await opened(who, path)
-            assert (refused.status_code, "not yours" in refused.text, "Seven" in refused.text) == (404, True, False)
+            assert (
+                refused.status_code,
+                "This link leads nowhere: it was taken back" in refused.text,
+                "Seven" in refused.text,
+            ) == (404, True, False)
 
 
 class Tags(HTMLParser):

@@ -242,7 +242,8 @@ class KeptSessions:
         link = _hash(token)
         row = await self.ledger.ask(lambda store: _of(store).linked(link, self.clock()))
         if row is None or not _may_see(viewer, row):
-            raise _unknown()
+            words = "This link leads nowhere: it was taken back, its time is over, or it is not yours to open."
+            raise UnknownSession(f"{words} Ask whoever sent it for a new one.", param="token")
         return row.caller, self._shown(row), await _apart(lambda: self._pairs(row))
 
     # Files
@@ -314,7 +315,9 @@ class KeptSessions:
 
     def _check(self, lacks: str) -> None:
         if lacks:
-            raise NotPermitted(f"You may keep {lacks} here in all. Delete some first.", code="sessions_full")
+            raise NotPermitted(
+                f"You may keep {lacks} at this gateway. Delete what you no longer need.", code="sessions_full"
+            )
 
     def _shown(self, row: CopyRow) -> SessionHead:
         opened = self._vault.open(row.head)

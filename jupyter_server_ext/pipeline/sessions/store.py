@@ -38,7 +38,7 @@ class SqlSessions:
             if count + (before is None) > most:
                 return f"{most:,} conversations"
             if _held(db, new.caller) - (before or 0) + new.bytes > most_bytes:
-                return f"{most_bytes / 1e6:,.0f} MB"
+                return _megabytes(most_bytes)
             values = {name: getattr(new, name) for name in ("tenant", "head", "bytes", "changed", "expires", "body")}
             if before is None:
                 db.execute(session_copies.insert(), {"id": new.id, "caller": new.caller, **values})
@@ -95,7 +95,7 @@ class SqlSessions:
             if db.execute(own.with_for_update(read=True)).first() is None:
                 return None
             if _held(db, caller) + new.bytes > most_bytes:
-                return f"{most_bytes / 1e6:,.0f} MB"
+                return _megabytes(most_bytes)
             row = {name: getattr(new, name) for name in (*_FILE, "body")}
             db.execute(session_files.insert(), {"caller": caller, **row})
         return ""
@@ -126,6 +126,10 @@ class SqlSessions:
 
 def _good(now: float) -> sa.ColumnElement[bool]:
     return sa.or_(_copy.expires.is_(None), _copy.expires > now)
+
+
+def _megabytes(most: int) -> str:
+    return f"{most / 1e6:,g} MB of conversations and files"
 
 
 def _held(db: sa.Connection, caller: str) -> int:

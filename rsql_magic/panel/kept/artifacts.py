@@ -250,8 +250,8 @@ class ArtifactStore:
         except SealBroken:
             known = dict.fromkeys(("pair", "kind", "media", "digest"), "") | {"name": "(cannot be read)"}
         here, size = "size" not in known, known.pop("size", size)
-        return Artifact(name, conversation, **known, bytes=size, made=made, pinned=bool(pinned), here=here)
         known["query"] = msgspec.convert(query, CutQuery) if (query := known.get("query")) else None
+        return Artifact(name, conversation, **known, bytes=size, made=made, pinned=bool(pinned), here=here)
 
     def pieces(self, name: str, first: int = 0) -> Iterator[bytes]:
         """The bytes of one, `PIECE` at a time, from a piece on; fetched where they are not here.
