@@ -92,6 +92,7 @@ export class Beside {
   private draw(): void {
     this.node.replaceChildren();
     this.view = new View(this.channel, this.node);
+    this.view.root.setAttribute("aria-label", "Chat beside the notebook"); // a panel in a cell has its own name
     if (this.typed) this.view.composer.text = this.typed;
     this.typed = "";
   }

@@ -23,6 +23,7 @@ declare module "panel/view.js" {
   export class View {
     constructor(model: Model, el: HTMLElement);
     readonly ready: Promise<void>;
+    readonly root: HTMLElement;
     readonly composer: { add(text: string): void; text: string; box: HTMLTextAreaElement };
     send(text: string, how?: Content): Promise<boolean>;
     lost(): void;

@@ -22,8 +22,8 @@ export class ChangeSet {
     this.said = make("p", { className: "rsql-small", role: "status", hidden: true });
     this.row = make("div", { className: "rsql-row" });
     this.node = make(
-      "section",
-      { className: "rsql-changes", "aria-label": "Proposed changes" },
+      "div",
+      { className: "rsql-changes", role: "group", "aria-label": "Proposed changes" },
       ...this.parts.map(({ node }) => node),
       this.said,
       this.row,
@@ -39,6 +39,13 @@ export class ChangeSet {
     return { thread: this.view.thread, exchange: this.exchange.told.id };
   }
 
+  // How often results have gone back in this turn, how often they may, and why they do so no more.
+  get rounds() {
+    const { round = 0, most_rounds: most = 0 } = this.exchange.told.agent ?? {};
+    const over = round < most ? "" : `results have gone back ${round} of ${most} times (Rsql.do_rounds)`;
+    return { round, most, over };
+  }
+
   part(change, number) {
     const take = make("input", { type: "checkbox", checked: true, onchange: () => this.refresh() });
     const agree = make("input", { type: "checkbox", onchange: () => this.refresh() });
@@ -47,7 +54,7 @@ export class ChangeSet {
     lines.setAttribute("aria-label", `lines of change ${number}`);
     const effects = change.effects.map(({ text }) => make("li", { textContent: text }));
     const node = make(
-      "section",
+      "div",
       { className: "rsql-diff", role: "group", "aria-label": `Change ${number}: ${change.title}` },
       make(
         "header",
@@ -102,8 +109,10 @@ export class ChangeSet {
   drawRow() {
     const count = this.chosen.length;
     const open = this.parts.some(({ change }) => change.state === "proposed");
-    const { round, most_rounds: most } = this.exchange.told.agent ?? {};
-    const back = round < most ? `What they give goes back to the assistant (${round + 1} of ${most}).` : "";
+    const { round, most, over } = this.rounds;
+    const back = over
+      ? `The assistant will not see what they give: ${over}.`
+      : `What they give goes back to the assistant (${round + 1} of ${most}).`;
     const some = count === this.parts.length ? "" : ` ${count} of ${this.parts.length}`;
     const act = (label, name, work, more) => button(label, name, work, { text: label, ...more });
     const can = open && this.notebook.canChange && !this.busy;
@@ -117,8 +126,8 @@ export class ChangeSet {
       can && act("Reject all", "close", () => this.reject()),
       this.busy && act("Stop", "stop", () => this.stop()),
       canUndo && act("Undo", "retry", () => this.undo()),
-      this.results && !this.busy && !this.sent && round < most && act("Send the results", "send", () => this.send()),
-      can && count && back ? make("span", { className: "rsql-small", textContent: back }) : "",
+      this.results && !this.busy && !this.sent && !over && act("Send the results", "send", () => this.send()),
+      can && count ? make("span", { className: "rsql-small", textContent: back }) : "",
     ].filter(Boolean);
     // What a hand is about to press stays where nothing is new: this runs with every change of the notebook.
     const shown = [...this.row.childNodes];
@@ -188,7 +197,9 @@ export class ChangeSet {
     }
     const wrong = results.find(({ state }) => state !== "ran");
     const why = wrong?.state === "failed" && wrong.error ? `${wrong.error.name}: ${wrong.error.value}` : "Stopped.";
-    this.tell(wrong ? why : "The cells have run.");
+    const { over } = this.rounds;
+    const end = over && !this.stopped ? ` The assistant stops here: ${over}. What is left to do is a new task.` : "";
+    this.tell(`${wrong ? why : "The cells have run."}${end}`);
     this.results = results;
     // Each is kept by a message of its own, as a message has a largest size.
     for (const [n, picture] of drawn.entries()) await this.view.ask("do_drew", { ...this.place, picture, number: n + 1 });
@@ -200,8 +211,7 @@ export class ChangeSet {
   }
 
   async send() {
-    const { round, most_rounds: most } = this.exchange.told.agent ?? {};
-    if (!(round < most)) return;
+    if (this.rounds.over) return;
     await this.reject(); // what was left out: the assistant goes on from here
     const notebook = this.notebook.told;
     const told = await this.view.ask("do_results", { ...this.place, results: this.results, notebook });
@@ -241,5 +251,5 @@ export class ChangeSet {
 export function budgetLine({ calls, most_calls, seconds, most_seconds, cost, unknown, most_cost } = {}) {
   const money = cost || most_cost ? ` · $${(cost ?? 0).toFixed(4)}${most_cost ? ` of $${most_cost}` : ""}` : "";
   const free = unknown ? ` · ${unknown} of unknown price` : "";
-  return `${calls} of ${most_calls} calls · ${Math.round(seconds)} of ${most_seconds} s${money}${free}`;
+  return `Budget: ${calls} of ${most_calls} calls · ${Math.round(seconds)} of ${most_seconds} s${money}${free}`;
 }

@@ -61,7 +61,7 @@ export class Diff {
 export function changedLines(before, after) {
   const found = before ? lineDiff(before, after) : after.split("\n").map((text) => ({ sign: "+", text }));
   const count = (sign) => found.filter((line) => line.sign === sign).length;
-  const attributes = { className: "rsql-lines", tabIndex: 0, role: "region", "aria-label": "changed lines" };
+  const attributes = { className: "rsql-lines", tabIndex: 0, role: "group", "aria-label": "changed lines" };
   return { lines: make("div", attributes, ...drawnLines(found)), counts: `+${count("+")} −${count("-")} lines` };
 }
 

@@ -71,7 +71,7 @@ export class Exchange {
   }
 
   drawQuestion() {
-    const { question, by } = this.told;
+    const { question, by, agent } = this.told;
     const text = make("div", { className: "rsql-question" }, ...mentioned(question.slice(0, LONG)));
     const all =
       question.length > LONG &&
@@ -92,7 +92,8 @@ export class Exchange {
         { className: "rsql-tools" },
         by === "cell" ? make("span", { className: "rsql-small", textContent: "from a cell" }) : "",
         button("Copy the question", "copy", (event) => copy(question, event.currentTarget)),
-        button("Edit and send again", "edit", () => this.view.composer.edit(this.told)),
+        // Results that went back are no words of the user's.
+        !agent?.round && button("Edit and send again", "edit", () => this.view.composer.edit(this.told)),
       ),
     );
   }
@@ -268,13 +269,23 @@ export class Exchange {
       parts.push(make("p", { className: "rsql-status rsql-busy", textContent: status ? `${status} …` : "…" }));
     if (agent) parts.push(make("p", { className: "rsql-small rsql-budget", textContent: budgetLine(agent) }));
     if (state === "stopped")
-      parts.push(make("p", { className: "rsql-small" }, "Stopped; what had arrived is kept. ", this.further()));
+      parts.push(make("p", { className: "rsql-small" }, this.stopped, this.further()));
     if (error) parts.push(this.trouble(error));
     if (state !== "running" && !["help", "usage"].includes(task)) parts.push(this.bar(footer));
     const writing = this.below.querySelector(".rsql-rating"); // a comment that is being written
     this.below.replaceChildren(...parts, writing ?? "");
     this.said.setAttribute("aria-busy", String(state === "running"));
     this.node.dataset.state = state;
+  }
+
+  get stopped() {
+    const { answer, result } = this.told;
+    return answer || this.waiting || result ? "Stopped; what had arrived is kept. " : "Stopped before there was an answer.";
+  }
+
+  // Whether it belongs to a turn whose budget is used up, which ends with that: a new task has one of its own.
+  get isSpent() {
+    return this.told.error?.kind === "BudgetSpent" && this.told.agent?.round > 0;
   }
 
   correction(problems) {
@@ -303,8 +314,7 @@ export class Exchange {
         answer || this.waiting
           ? button("Copy the answer", "copy", (event) => copy(this.told.answer || this.waiting, event.currentTarget))
           : null,
-        button("Ask again", "retry", () => this.again()),
-        this.others(),
+        ...(this.isSpent ? [] : [button("Ask again", "retry", () => this.again()), this.others()]),
         number ? button(good, "up", () => this.rate("up"), { "aria-pressed": String(rating === "up") }) : null,
         number
           ? button("Bad answer", "down", () => this.rate("down"), { "aria-pressed": String(rating === "down") })
@@ -383,14 +393,15 @@ export class Exchange {
     const limited = error.kind === "LimitReached" || error.status === 429;
     const further = error.kind === "AnswerCut" && this.further();
     const again = button("Try again", "retry", () => this.again(), { text: "Try again" });
-    const title = limited ? "Limit reached" : further ? "The answer broke off" : "That did not work";
+    const spent = error.kind === "BudgetSpent" && "The budget is used up";
+    const title = (limited && "Limit reached") || spent || (further && "The answer broke off") || "That did not work";
     const box = make(
       "div",
       { className: `rsql-trouble${limited ? " rsql-limited" : ""}`, role: "alert" },
       make("strong", { textContent: title }),
       make("p", { textContent: [error.message, error.hint].filter(Boolean).join(" ") }),
       error.sql ? make("pre", {}, make("code", { textContent: error.sql })) : null,
-      make("div", {}, further, " ", again),
+      make("div", {}, further, " ", !this.isSpent && again),
     );
     if (error.retry_after > 0) this.countdown(again, error.retry_after);
     else if (error.away && !further) this.waitFor(again);

@@ -27,7 +27,7 @@ export function table({ columns, rows }) {
     make("tr", {}, ...cells.map((text, index) => make(tag, { textContent: text, className: side(index) })));
   return make(
     "div",
-    { className: "rsql-scroll", tabIndex: 0, role: "region", "aria-label": "rows" },
+    { className: "rsql-scroll", tabIndex: 0, role: "group", "aria-label": "rows" },
     make(
       "table",
       {},

@@ -127,7 +127,7 @@ export class Prose {
     const piece = clean(md.parser(Object.assign(parts, { links })), "words");
     for (const pre of piece.querySelectorAll("pre")) this.nested(pre);
     for (const table of piece.querySelectorAll("table")) {
-      const frame = make("div", { className: "rsql-scroll", tabIndex: 0, role: "region", "aria-label": "table" });
+      const frame = make("div", { className: "rsql-scroll", tabIndex: 0, role: "group", "aria-label": "table" });
       table.replaceWith(frame);
       frame.append(table);
     }
