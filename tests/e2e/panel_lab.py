@@ -73,7 +73,7 @@ class Provider(BaseHTTPRequestHandler):
                 self.say({"choices": [{"index": 0, "delta": delta}], "model": body["model"]})
                 time.sleep(pause)
             done = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "model": body["model"]}
-            self.say(done | {"usage": {"prompt_tokens": 50, "completion_tokens": len(pieces)}})
+            self.say(done | {"usage": {"prompt_tokens": self.server.prompt_tokens, "completion_tokens": len(pieces)}})
             self.send(b"data: [DONE]\n\n")
             self.send(b"")
         except OSError:
@@ -109,10 +109,10 @@ def rows_judged(body):
 
 @contextmanager
 def provider():
-    """The provider, with ``answers`` to write into, ``asked`` and ``hung_up`` to look at."""
+    """The provider, with ``answers`` and ``prompt_tokens`` to set, ``asked`` and ``hung_up`` to look at."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Provider)
     server.daemon_threads = True
-    server.answers, server.asked, server.hung_up = {}, [], []
+    server.answers, server.asked, server.hung_up, server.prompt_tokens = {}, [], [], 50
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     server.url = f"http://127.0.0.1:{server.server_port}/v1"
