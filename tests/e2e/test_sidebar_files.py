@@ -72,6 +72,11 @@ def downloaded(side, button):
     return saved.value.suggested_filename, Path(saved.value.path()).read_bytes()
 
 
+STICKS_OUT = """(sheet) => [...sheet.querySelectorAll("*")]
+  .filter((one) => one.getBoundingClientRect().right > sheet.getBoundingClientRect().right)
+  .map((one) => one.textContent)"""
+
+
 def test_pictures_chosen_and_dropped_go_to_the_model_byte_for_byte(side, provider):
     chosen, dropped = PICTURES
     side.sidebar.get_by_label("Files", exact=True).set_input_files(chosen)
@@ -132,6 +137,10 @@ def test_a_conversation_is_found_renamed_saved_as_markdown_and_deleted(side, pro
     assert "What about the gates?" in saved.decode()
     for part in ("Look at the `gate` first.", "```python\nprint(flights.n.sum())\n```"):
         assert part in saved.decode()
+    forget = side.button("Delete all conversations of all notebooks", kept)
+    forget.click()  # which asks whether that is meant
+    kept.get_by_text("Really delete all conversations of all notebooks?").wait_for()
+    assert kept.evaluate(STICKS_OUT) == []
     side.button("Close", kept).click()
     choose_saved = side.sidebar.get_by_role("menuitem", name="Save as a Markdown file", exact=True)
     side.button("More", side.sidebar).click()
@@ -247,6 +256,7 @@ def test_files_make_room_for_new_ones_go_with_their_days_and_the_list_says_so(si
         )
     )
     panel_lab.accessible(side.page, ".rsql-sheet")
+    assert files.evaluate(STICKS_OUT) == []
     # What is older than its days is gone in the next session, for the cell that opens it, too; what is pinned stays.
     cells = side.page.locator(".jp-Notebook .jp-CodeCell")
     cell = cells.nth(cells.count() - 1)
