@@ -63,7 +63,9 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
     request_id = str(error.get("request_id") or headers.get("x-request-id", ""))
     if status >= 500 and request_id:
         message = f"{message.rstrip('.')} (request {request_id})"
-    hint = HINTS.get(code) or HINTS.get({401: "invalid_token", 403: "not_permitted"}.get(status, ""), "")
+    # A refusal with a code of its own, such as of a quota that is used up, says itself what to do.
+    by_status = {401: "invalid_token"} if code else {401: "invalid_token", 403: "not_permitted"}
+    hint = HINTS.get(code) or HINTS.get(by_status.get(status, ""), "")
     if code == "invalid_request" and error.get("param"):
         hint = ""  # the message says which field is wrong, so it is not the gateway
     # The gateway's message gives the same advice where it has the first two words of it.

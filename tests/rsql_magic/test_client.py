@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -206,6 +208,16 @@ def test_every_code_of_the_gateway_has_a_next_step():
         cls.code for _, cls in inspect.getmembers(server, inspect.isclass) if issubclass(cls, server.RsqlGatewayError)
     }
     assert codes <= set(HINTS)
+
+
+REFUSED = re.findall(r"^\| 403 \| (.+?) \|", (Path(__file__).parents[2] / "docs" / "gateway.md").read_text(), re.M)
+
+
+@pytest.mark.parametrize("code", [code for cell in REFUSED for code in re.findall(r"`(\w+)`", cell)])
+def test_only_who_lacks_a_permission_is_to_ask_for_one(code):
+    told = json.dumps({"error": {"message": "There is no room. Delete some.", "code": code}})
+    advice = " Ask your administrator for the permission." if code == "not_permitted" else ""
+    assert str(error_of(403, told, {}, "")) == f"There is no room. Delete some.{advice}"
 
 
 def refuse(request):
