@@ -34,6 +34,7 @@ export const REQUESTS = {
   file: ["file", "piece", "form"],
   load: ["file"],
   judge: ["file", "item", "known"],
+  all_rows: ["thread", "file"],
   insertion: ["file"],
   pin: ["file", "on"],
   drop: ["file"],
