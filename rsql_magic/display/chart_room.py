@@ -15,14 +15,18 @@ _LINES = ((22, 28), (LINE, SMALL_LINE), (66, 78), (2 * LINE, 2 * SMALL_LINE))
 _FROM = (330, 540, 720)
 _NEXT_TO = 180  # pixels that a small chart has at least if there are others beside it
 _GAP = 20  # between small charts
+_TICKS = 30  # pixels of an axis beside its labels: ticks and title
 # As Vega-Lite's "container", but for an element without a width, in which "container" hangs a browser: one in a hidden
-# tab, or in a page where another chart has brought that style sheet. There the room is guessed from the window, until a
-# view says that it has changed (static/panel/room.js).
-_ROOM = f"containerSize()[0] > {BEGIN + 50} ? containerSize()[0] : clamp(0.5 * windowSize()[0], 280, 800)"  # pixels
+# tab, while a theme changes, or in a page where another chart has brought that style sheet. There a new chart guesses
+# its room from the window, and one that is drawn stays as wide as it is, until a view says that the room has changed
+# (static/panel/room.js).
+_HAS_ROOM = f"containerSize()[0] > {BEGIN + 50}"
+_ROOM = f"{_HAS_ROOM} ? containerSize()[0] : clamp(0.5 * windowSize()[0], 280, 800)"  # pixels
 _CHANGES = [{"source": "window", "type": event} for event in ("resize", "rsql-room")]
 # A live picture takes its colours from the page, and its width: the style sheet that is left out makes its element as
 # wide as the picture itself, so that neither would have a width.
 _EMBEDDED = {"actions": False, "renderer": "svg", "defaultStyle": False}
+_AROUND = {"left": 0, "top": 5, "right": 0, "bottom": 5}  # pixels: its edges are those of the text above
 
 
 def live(drawn: Spec) -> Spec:
@@ -32,7 +36,7 @@ def live(drawn: Spec) -> Spec:
         >>> live({"width": "container", "mark": "bar"})["autosize"]["type"]
         'fit-x'
     """
-    whole = {**drawn, "usermeta": {"embedOptions": _EMBEDDED}}
+    whole = {**drawn, "usermeta": {"embedOptions": _EMBEDDED}, "padding": _AROUND}
     if "facet" in drawn.get("encoding", {}):
         whole = _beside_each_other(whole)
     elif drawn.get("width") == "container":
@@ -42,8 +46,9 @@ def live(drawn: Spec) -> Spec:
 
 
 # A signal of Vega that is reckoned anew when the room changes.
-def _followed(name: str, update: str) -> Spec:
-    return {"name": name, "init": update, "on": [{"events": _CHANGES, "update": update}]}
+def _followed(name: str, reckoned: str) -> Spec:
+    again = f"{_HAS_ROOM} ? {reckoned} : {name}"
+    return {"name": name, "init": reckoned, "on": [{"events": _CHANGES, "update": again}]}
 
 
 # As many small charts as have room stand beside each other, and share all of it. Vega-Lite gives each a fixed width,
@@ -51,11 +56,11 @@ def _followed(name: str, update: str) -> Spec:
 def _beside_each_other(drawn: Spec) -> Spec:
     encoding = drawn["encoding"]
     rows = drawn["data"]["values"]
-    around = _labels(encoding.get("y"), rows) + _GAP
+    around = _labels(drawn) + _GAP
     count = len({row[encoding["facet"]["title"]] for row in rows})
     most = f"clamp(floor(({_ROOM}) / {_NEXT_TO + around}), 1, {max(1, count)})"
     columns = f"ceil({count} / ceil({count} / {most}))"  # rows are about equally long
-    width = f"max({BEGIN}, ({_ROOM}) / ({columns}) - {around})"
+    width = f"max({BEGIN}, (({_ROOM}) + {_GAP}) / ({columns}) - {around})"
     patch = [
         {"op": "replace", "path": "/signals/0", "value": _followed("child_width", width)},
         {"op": "add", "path": "/layout/columns", "value": {"signal": "beside"}},
@@ -68,13 +73,33 @@ def _beside_each_other(drawn: Spec) -> Spec:
     }
 
 
-# The pixels of an axis with its labels and title.
-def _labels(axis: Spec | None, rows: list[dict[str, Any]]) -> int:
-    if axis is None:
+# The pixels of the upright axis with its labels and title.
+def _labels(drawn: Spec) -> int:
+    if (axis := drawn["encoding"].get("y")) is None:
         return 0
-    named = axis["type"] == "nominal"
-    longest = max((len(str(row[axis["title"]])) for row in rows), default=0) if named else 5
-    return 30 + int(min(220, LETTER * longest))
+    name = axis["title"]
+    if axis["type"] == "nominal":
+        longest = max((len(str(row[name])) for row in drawn["data"]["values"]), default=0)
+    else:
+        longest = _digits(drawn, name)
+    return _TICKS + int(min(220, LETTER * longest))
+
+
+# The letters of the longest number at an axis, which goes a little further than the data. Bars stand on each other.
+def _digits(drawn: Spec, name: str) -> int:
+    on_each_other = drawn["mark"]["type"] in {"bar", "area"}
+    sizes: dict[Any, float] = {}
+    below = False
+    for number, row in enumerate(drawn["data"]["values"]):
+        size = row.get(name, 1)  # rows are counted where there is no measure
+        if not isinstance(size, int | float):
+            continue
+        at = (row.get(drawn["encoding"].get(key, {}).get("title")) for key in ("x", "facet"))
+        place: tuple[Any, ...] = tuple(at) if on_each_other else (number,)
+        sizes[place] = sizes.get(place, 0) + abs(size)
+        below |= size < 0
+    most = 1.2 * max(sizes.values(), default=0)
+    return below + len(f"{most:,.0f}" if most >= 10 else "0.00")
 
 
 # All ways to break the title are there, and the room chooses.

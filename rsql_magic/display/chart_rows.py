@@ -92,7 +92,18 @@ def drawn(chart: Chart, frame: pd.DataFrame, facts: Facts) -> Drawn:
         said = (*said, *note)
         if calendar := _by_calendar(rows[name].dropna().unique()):
             orders[name] = calendar
-    return Drawn(chart, rows.head(MOST_ROWS), orders, others, said)
+    return Drawn(chart, _as_seen(rows.head(MOST_ROWS), [chart.y, chart.x], orders), orders, others, said)
+
+
+# Screen readers read the marks in the order of their rows.
+def _as_seen(rows: pd.DataFrame, axes: list[str], orders: dict[str, tuple[str, ...]]) -> pd.DataFrame:
+    import pandas as pd
+
+    if not (by := [name for name in axes if name in orders]):
+        return rows
+    ranks = {name: {value: rank for rank, value in enumerate(orders[name])} for name in by}
+    places = pd.DataFrame({name: rows[name].map(ranks[name]) for name in by})
+    return rows.loc[places.sort_values(by, kind="stable").index]
 
 
 # The columns whose values have a place each along an axis.

@@ -155,7 +155,7 @@ def looks(ink: str = "currentColor", ground: str | None = None) -> Spec:
     return {
         "background": ground,
         "view": {"stroke": None, "continuousWidth": BEGIN, "discreteWidth": BEGIN, "continuousHeight": _HEIGHT},
-        "axis": {**words, **faint, "tickColor": ink, "tickOpacity": 0.4, "labelLimit": 220},
+        "axis": {**words, **faint, "tickColor": ink, "tickOpacity": 0.4, "labelLimit": 220, "titlePadding": 8},
         "axisQuantitative": {"tickCount": 6},  # or labels that do not fit are left out, and zero among them
         "legend": {**words, "symbolLimit": 0},
         "header": words,

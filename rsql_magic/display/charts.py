@@ -75,7 +75,7 @@ def draw(chart: Chart, frame: pd.DataFrame, facts: Facts | None = None) -> tuple
     whole = {
         "$schema": _SCHEMA,
         "config": looks(),
-        "description": ". ".join(filter(None, [" ".join(title), described(part.chart, part.rows), *said])),
+        "description": _sentences(" ".join(title), described(part.chart, part.rows), *said),
         **({"title": heading} if title or said else {}),
         **spec(part.chart, rows, part.orders, part.others),
         "data": {"values": _records(rows)},
@@ -92,6 +92,11 @@ def _ranked(part: Drawn) -> pd.DataFrame:
 def _title(question: str) -> list[str]:
     words = _FORM.sub("", " ".join(printable(question).split()))
     return textwrap.wrap(words[:1].upper() + words[1:], LINE, max_lines=3, placeholder=" …")
+
+
+# What ends a sentence already, as the mark of a question does, stands alone.
+def _sentences(*parts: str) -> str:
+    return re.sub(r"(?<=[.?!…])\. ", " ", ". ".join(filter(None, parts)))
 
 
 def described(chart: Chart, rows: pd.DataFrame) -> str:

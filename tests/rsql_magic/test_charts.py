@@ -210,7 +210,7 @@ def test_the_thirty_largest_are_drawn_and_the_others_are_added_up_only_where_sum
     assert len(values) == 31
     assert values["others"] == sum(range(10))
     assert sum(values.values()) == sum(range(40))
-    assert order(drawn)[-1] == "others"
+    assert list(values) == order(drawn) == [*(f"s{n:02}" for n in reversed(range(10, 40))), "others"]
     assert note == "The chart shows the 30 largest of 40 values of shop; the other 10 are added up as “others”."
     _, values, note = bars(y="mean")
     assert sorted(values.values()) == list(range(50, 80))
@@ -325,6 +325,8 @@ def test_the_title_is_the_question_and_the_description_tells_what_is_seen():
     told = "Flights by origin, as bars. Bar chart of n by origin: 3 values, from 1 (LGA) to 3 (EWR)"
     assert drawn["description"] == told
     assert bundle(drawn, png=False)["text/plain"] == f"<{told}>"
+    asked, _ = draw(choose(ORIGINS), ORIGINS, Facts("how many flights?"))
+    assert asked["description"].startswith("How many flights? Bar chart of n by origin: ")
     long, _ = draw(choose(ORIGINS), ORIGINS, Facts("why " * 200, total=9, cut=True))
     assert len(long["title"]["text"]) == 3
     assert long["title"]["text"][-1].endswith("…")
