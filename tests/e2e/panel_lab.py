@@ -386,12 +386,22 @@ class Side:
 
 
 AXE = Path(__file__).parents[2] / "build" / "npm" / "node_modules" / "axe-core" / "axe.min.js"
+# Whether axe-core sees it. While a theme changes all is hidden; and JupyterLab's body has no height, for which axe-core
+# takes what it holds for hidden, so that it looks at no colour.
+SEEN = """(within) => {
+  document.body.style.minHeight = "100vh";
+  axe.setup(document);
+  const isSeen = [...document.querySelectorAll(within)].some((node) => axe.commons.dom.isVisibleOnScreen(node));
+  axe.teardown();
+  return isSeen;
+}"""
 
 
 def accessible(page, within):
     """Have axe-core look at a part of a page, and find nothing."""
     if not page.evaluate("() => Boolean(window.axe)"):
         page.evaluate(AXE.read_text())
+    page.wait_for_function(SEEN, arg=within)
     run = f"() => axe.run('{within}', {{resultTypes: ['violations']}}).then(found => found.violations)"
     found = [(each["id"], [node["failureSummary"] for node in each["nodes"]]) for each in page.evaluate(run)]
     assert not found, found

@@ -31,6 +31,7 @@ FIRST_PAINT = """async () => {
   await new Promise((painted) => setTimeout(painted));
   return [drawn, performance.now() - begun];
 }"""
+SELECTED = "SELECT origin, n FROM flights"
 # What happens in the sidebar: changes of its nodes, and messages to the kernel.
 WATCH = """() => {
   window.done = 0;
@@ -155,9 +156,11 @@ def test_an_error_is_mended_when_told_and_what_is_sent_is_seen_before(side, prov
     expect(side.diff.locator("ins mark")).to_have_text("origin")
     expect(side.diff).to_contain_text("The column is called origin.")
     expect(cell.locator(".cm-content")).to_contain_text("orign")  # nothing has changed yet
+    side.open()
     for theme in ("JupyterLab Dark", "JupyterLab Light"):
         side.page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
         side.page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
+        side.diff.scroll_into_view_if_needed()
         panel_lab.accessible(side.page, ".rsql-under")
         panel_lab.accessible(side.page, ".rsql-sidebar")
     # An edit under it.
@@ -278,81 +281,37 @@ def test_a_selection_is_changed_as_told_and_asked_about(side, provider):
     side.box.fill("")
 
 
-# Whether a chart is as wide as the output of its cell, but for the margin that JupyterLab gives it.
-FILLED = """(cell) => {
-  const [output, chart] = [".jp-OutputArea-output:has(svg.marks)", "svg.marks"].map((part) => cell.querySelector(part));
-  const [room, width] = [output, chart].map((node) => node.getBoundingClientRect().width);
-  return width <= room && width > room - 20;
-}"""
-CHART_INK = """(output) => getComputedStyle(output.querySelector("svg.marks text")).fill"""
+def test_code_in_an_output_is_copied_inserted_and_run(side, provider):
+    cards_are_used(side, provider)
+    panel_lab.accessible(side.page, ".jp-OutputArea-output:has(.rsql-code)")
 
 
-def test_code_in_an_output_is_copied_inserted_and_run_and_its_chart_follows_the_theme(side, provider):
-    provider.answers["twice21"] = ("Multiply:\n\n```python\nprint(2 * 4711)\n```", 0.0)
-    query = "```sql\nSELECT origin, n FROM flights\n```"
-    provider.answers["chartplease"] = (f'{query}\n\n```json\n{{"chart": "bar", "x": "origin", "y": "n"}}\n```', 0.0)
+def cards_are_used(side, provider):
+    """Copy, insert and run the code of cells, a part of it by keyboard alone."""
+    query = f"```sql\n{SELECTED}\n```"
+    provider.answers |= {"twice21": ("Multiply:\n\n```python\nprint(2 * 4711)\n```", 0.0), "selected": (query, 0.0)}
+    cells = side.page.locator(".jp-Notebook .jp-CodeCell")
     side.cell(f"%load_ext rsql_magic\n{FLIGHTS}")
     asked = side.cell("%%ask\nWhat is twice21?")
     card = asked.locator(".rsql-code")
     expect(card.locator("pre")).to_have_text("print(2 * 4711)\n")
-    card.get_by_role("button", name="Copy the code").click()
+    side.button("Copy the code", card).click()
     card.locator(".rsql-done").wait_for()
     assert side.page.evaluate("navigator.clipboard.readText()") == "print(2 * 4711)"
-    card.get_by_role("button", name="Insert below as a cell and run it").focus()
-    side.page.keyboard.press("Enter")  # by keyboard alone
-    ran = side.page.locator(".jp-Notebook .jp-Cell").filter(
-        has=side.page.locator(".jp-OutputArea-output", has_text="9422")
-    )
+    side.button("Insert below as a cell and run it", card).focus()
+    side.page.keyboard.press("Enter")
+    ran = cells.filter(has=side.page.locator(".jp-OutputArea-output", has_text="9422"))
     expect(ran.last.locator(".jp-OutputArea-output")).to_have_text("9422")
-    drawn = side.cell("%%sql_ai frames --plot bar\nchartplease by origin")
-    outputs = drawn.locator(".jp-OutputArea-output")
-    expect(outputs).to_have_count(3)  # the card and its table, the chart, what it took
-    expect(outputs.nth(0).locator(".rsql-code-head")).to_contain_text("SQL")
-    chart = outputs.nth(1)
-    told = re.compile("Chartplease by origin. Bar chart of n by origin: 3 values, from 1")
-    expect(chart.locator(".vega-embed")).to_have_attribute("aria-label", told)
-    expect(outputs.nth(2).locator(".rsql-usage")).to_contain_text("tokens")
-    for display in ("block", "inline-block"):  # which charts of others set for the page
-        side.page.add_style_tag(content=f".vega-embed {{ display: {display}; }}")
-        for width in (800, 1600, 1150):
-            side.page.set_viewport_size({"width": width, "height": 900})
-            side.page.wait_for_function(FILLED, arg=drawn.element_handle())
-    inks = [chart.evaluate(CHART_INK)]
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        side.page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{theme}'}})")
-        side.page.wait_for_function(
-            f"""old => ({CHART_INK})(document.querySelector(".jp-RenderedVegaLite")) !== old
-                && !document.querySelector("#jupyterlab-splash")""",
-            arg=inks[-1],
-        )
-        inks.append(chart.evaluate(CHART_INK))
-    assert inks[0] == inks[2]
-    panel_lab.accessible(side.page, ".jp-OutputArea-output:has(.rsql-code)")
-    drawn.get_by_role("button", name="Insert below as a cell", exact=True).click()
-    expect(side.page.locator(".jp-Notebook .jp-Cell", has_text="duckdb.sql(")).to_have_count(1)
-
-
-SMALL_CHARTS = """\
-from IPython.display import display
-from rsql_magic.display.charts import Chart, bundle, draw
-each = pd.DataFrame([(x, n, x * n) for x in range(5) for n in range(9)], columns=["x", "shop", "sold"])
-display(bundle(draw(Chart("line", "x", "sold", facet="shop"), each)[0], png=False), raw=True)"""
-SHARED_OUT = FILLED.replace("room - 20", "0.8 * room")
-
-
-@pytest.mark.sweep
-def test_small_charts_share_the_width_of_their_cell(side):
-    side.cell(f"{FLIGHTS}\n%load_ext rsql_magic")
-    drawn = side.cell(SMALL_CHARTS)
-    drawn.locator("svg.marks").wait_for()
-    side.page.add_style_tag(content=".vega-embed { display: inline-block; }")  # as charts of others bring it
-    try:
-        for width in (1150, 1900, 1150):
-            side.page.set_viewport_size({"width": width, "height": 900})
-            side.page.wait_for_function(SHARED_OUT, arg=drawn.element_handle())
-            expect(drawn.locator("svg.marks").get_by_text("shop")).to_be_visible()
-    finally:
-        side.page.set_viewport_size({"width": 1150, "height": 900})
+    drawn = side.cell("%%sql_ai frames\nWhat is selected?")
+    expect(drawn.locator(".rsql-code-head")).to_contain_text("SQL")
+    expect(drawn.locator(".rsql-code pre")).to_contain_text(SELECTED)
+    side.button("Insert below as a cell", drawn).click()
+    below = cells.filter(has_text="duckdb.sql(")
+    expect(below).to_have_count(1)
+    expect(below.locator(".jp-InputPrompt")).to_have_text("[ ]:")  # it waits for the reader
+    side.button("Insert below as a cell and run it", drawn).click()
+    expect(below).to_have_count(2)
+    below.first.locator(".jp-OutputArea-output", has_text="LGA").wait_for()
 
 
 def test_hostile_words_do_nothing_in_the_sidebar_and_in_a_diff(side, provider):
@@ -632,6 +591,7 @@ def test_notebook_7_has_it_too_and_its_cells_are_changed_there(town, provider):
     side.diff.last.wait_for()
     side.button("Accept the change and run the cell").click()
     cell.locator(".jp-OutputArea-output", has_text="42").wait_for()
+    cards_are_used(side, provider)
     assert side.notebook.errors == before
 
 
