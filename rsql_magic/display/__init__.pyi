@@ -1,5 +1,6 @@
 from . import charts as charts
 from . import screens as screens
+from .differences import difference as difference
 from .markdown import Growing as Growing
 from .markdown import as_html as as_html
 from .markdown import fenced as fenced

@@ -185,14 +185,14 @@ def with_cards(markdown: str) -> str:
         <BLANKLINE>
         </div></div>
     """
+    # What languages there are is a list, so that the name needs no escape.
+    return _FENCED.sub(lambda block: card(_SPELLED.get(block[2], block[2]) or "Text", block[0]), markdown)
 
-    def card(block: re.Match[str]) -> str:
-        # What languages there are is a list, so that the name needs no escape.
-        name = _SPELLED.get(block[2], block[2]) or "Text"
-        head = f'<div class="rsql-code-head" style="{_HEAD}">{name}</div>'
-        return f'<div class="rsql-code" style="{_CARD}">{head}<div style="{_BODY}">\n\n{block[0]}\n\n</div></div>'
 
-    return _FENCED.sub(card, markdown)
+def card(name: str, block: str) -> str:
+    """A block of Markdown in a card with a name; both are taken as they are."""
+    head = f'<div class="rsql-code-head" style="{_HEAD}">{name}</div>'
+    return f'<div class="rsql-code" style="{_CARD}">{head}<div style="{_BODY}">\n\n{block}\n\n</div></div>'
 
 
 def quiet(text: str, kind: str) -> str:

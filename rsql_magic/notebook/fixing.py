@@ -5,13 +5,11 @@ from __future__ import annotations
 import linecache
 import sys
 import traceback
-from difflib import unified_diff
 from typing import TYPE_CHECKING
 
 from rsql_magic.context import known_names
-from rsql_magic.display import fenced
+from rsql_magic.display import difference
 from rsql_magic.panel import CellChange, FailedCell, NoChange, as_cell
-from rsql_magic.plain_text import printable
 from rsql_magic.redaction import without_data
 
 if TYPE_CHECKING:
@@ -45,8 +43,7 @@ def offer_fix(
         screen.say(f"{nothing.message} Nothing was put below.")
         return
     source = with_texts(told["source"], failed, known_names(snapshot.namespace, catalog))
-    difference = "\n".join([*unified_diff(failed.splitlines(), source.splitlines(), lineterm="", n=2)][2:])
-    screen.also({"text/markdown": fenced(difference, "diff"), "text/plain": printable(difference)})
+    screen.also(difference(failed, source))
     if _LEFT_OUT in source and _LEFT_OUT not in failed:
         screen.say(_UNFINISHED)
     shell.set_next_input(source, replace=False)

@@ -13,7 +13,7 @@ from markdown_replies import reply
 
 from rsql_magic.answers import Answer, Study
 from rsql_magic.answers.study.sheet import Card, Sheet
-from rsql_magic.display import listing
+from rsql_magic.display import difference, listing
 from rsql_magic.errors import NoQuery
 from rsql_magic.text2sql import SQLResult
 from rsql_magic.text2sql.results import Attempt
@@ -51,20 +51,28 @@ def known():
     return [json.loads(line)["markdown"].replace("{{server}}", SERVER) for line in lines]
 
 
-def bundles(text, number):
-    """The words as one of the things that show words."""
+def ways(text):
+    """What shows words, a way each."""
     frame = pd.DataFrame({text[:300]: ["x"], "v": [text]})
     query = SQLResult("SELECT 1", says=text, notes=(text,), attempts=(Attempt("SELECT", (text,)), Attempt("SELECT 1")))
-    ways = [
-        lambda: Answer(text).shown(),
-        query.shown,
-        lambda: SQLResult(text, df=frame, plan=text).shown(),
-        lambda: Study(Sheet("flashcards", text, (Card(text, text),))).shown(),
-        lambda: listing([(text, text)], ("a", "b")),
-        lambda: Answer(str(NoQuery(text))).shown(),
-        lambda: Answer(text[: len(text) // 2]).shown(),
+    return [
+        lambda: Answer(text).shown().bundle(),
+        lambda: query.shown().bundle(),
+        lambda: SQLResult(text, df=frame, plan=text).shown().bundle(),
+        lambda: Study(Sheet("flashcards", text, (Card(text, text),))).shown().bundle(),
+        lambda: listing([(text, text)], ("a", "b")).bundle(),
+        lambda: Answer(str(NoQuery(text))).shown().bundle(),
+        lambda: Answer(text[: len(text) // 2]).shown().bundle(),
+        lambda: difference("\n".join(reversed(text.splitlines())), text),
     ]
-    return ways[number % len(ways)]().bundle()
+
+
+WAYS = len(ways(""))
+
+
+def bundles(text, number):
+    """The words as one of the things that show words."""
+    return ways(text)[number % WAYS]()
 
 
 @pytest.fixture(scope="module", params=["jupyterlab", pytest.param("notebook", marks=pytest.mark.sweep)])
@@ -97,7 +105,7 @@ def harm(page, texts, trusted=True):
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_known_attacks_do_nothing(page, trusted):
-    texts = [text for text in known() for _ in range(7)]
+    texts = [text for text in known() for _ in range(WAYS)]
     found, drawn = harm(page, texts, trusted)
     assert found == []
     assert drawn
@@ -139,7 +147,7 @@ def exported(browser, folder, texts):
 
 
 def test_attacks_do_nothing_in_an_exported_page(browser, tmp_path):
-    texts = [text for text in known() for _ in range(7)] + [reply(seed, SERVER) for seed in range(100)]
+    texts = [text for text in known() for _ in range(WAYS)] + [reply(seed, SERVER) for seed in range(100)]
     assert exported(browser, tmp_path, texts) == ([], None, set())
 
 
