@@ -93,6 +93,12 @@ def keep(talk, thread, **of_pair):
     return found, pair
 
 
+def copy(talk):
+    """Have all that was said on a machine copied."""
+    talk.panel.threads.keeper.flush()
+    talk.panel.threads.copies.finish()
+
+
 def said(talk, line):
     """What ``%rsql history`` says."""
     screen, words = Screen(), []

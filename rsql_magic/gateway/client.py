@@ -285,9 +285,13 @@ class LLMClient:
         """Post JSON to a path below the base URL and give back the JSON of the reply."""
         return self._json("POST", path, body=body)
 
-    def put(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Put JSON at a path below the base URL and give back the JSON of the reply."""
-        return self._json("PUT", path, body=body)
+    def put(self, path: str, body: Mapping[str, Any], *, tag: str | None = None) -> Any:
+        """Put JSON at a path below the base URL and give back the JSON of the reply.
+
+        ``tag`` is the ``ETag`` of what it may replace, ``""`` where nothing may be there; None for whatever is.
+        """
+        condition = {"If-Match": tag} if tag else {"If-None-Match": "*"}
+        return self._json("PUT", path, body=body, headers={} if tag is None else condition)
 
     def upload(self, name: str, content: bytes, *, purpose: str) -> Any:
         """Send a file to ``v1/files`` and give back the JSON of the reply."""
@@ -318,8 +322,8 @@ class LLMClient:
             )
         return Vectors(found, reply.get("rsql") or {})
 
-    def _json(self, method: str, path: str, *, body: Any = None, timeout: float | None = None) -> Any:
-        with self._sent(self._built(method, path, timeout, json=body)) as response:
+    def _json(self, method: str, path: str, *, body: Any = None, timeout: float | None = None, **more: Any) -> Any:
+        with self._sent(self._built(method, path, timeout, json=body, **more)) as response:
             response.read()
             try:
                 return response.json()

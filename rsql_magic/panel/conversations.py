@@ -47,6 +47,7 @@ class Conversations:
         )
         self.keeper.wrote.append(self.copies.changed)
         self.keeper.ending.append(self.copies.close)
+        self.copies.fetched.append(lambda: self.open(anew=True))
         self.watchers: list[Watcher] = []
         self.listed: list[Callable[[], None]] = self.keeper.listeners
         self.tasks: dict[str, AnswerTask] = {}  # by the ids of the pairs that they answer
@@ -120,13 +121,16 @@ class Conversations:
 
     # What is kept.
 
-    def open(self) -> None:
-        """Have the kept conversations of this notebook at hand; `Keeper.trouble` says why where they cannot be read."""
-        was_open = self._is_open
+    def open(self, *, anew: bool = False) -> None:
+        """Have the kept conversations of this notebook at hand; `Keeper.trouble` says why where they cannot be read.
+
+        ``anew`` has those at hand, too, that have come from other machines since, and tells the panels.
+        """
+        was_open = self._is_open and not anew
         if was_open or not self.keeper.writes:
             return
         try:
-            has_news = self.copies.pull() > 0  # it waits for the gateway, and nobody for it
+            has_news = anew or self.copies.pull() > 0  # it waits for the gateway, and nobody for it
             heads = self.keeper.store.heads(self.keeper.notebook, _MOST)
         except BadInput as error:
             self.keeper.trouble = str(error)
@@ -134,20 +138,23 @@ class Conversations:
         with self.lock:
             if self._is_open and not has_news:
                 return
-            self._is_open = True
+            was_open, self._is_open = self._is_open, True
             known = {thread.id for thread in self._threads}
             self._threads += [self._unread(head) for head in heads if not head.shared and head.id not in known]
-            if len(known) == 1 and heads and not self._threads[0].pairs:  # go on where the last one was left
+            is_first = not (was_open or self._threads[0].pairs) and len(known) == 1
+            if is_first and heads:  # go on where the last one was left
                 last = next((each for each in self._threads if each.id == heads[0].id), self._threads[0])
                 self.current = last.id
             for head in heads:
                 if head.shared and not self._threads[0].is_read:
                     self._threads[0].earlier = head.pairs
+        if anew:
+            self.changed()
 
     def _unread(self, head: Head, notebook: int | None = None) -> Thread:
         title = PurePath(head.notebook).stem if head.shared else head.title
         thread = Thread(self._assistant.new_chat(), title, id=head.id, notebook=notebook, is_read=False)
-        thread.earlier = head.pairs
+        thread.earlier, thread.kept_name = head.pairs, title
         _hear(thread)
         return thread
 
@@ -226,6 +233,7 @@ class Conversations:
         if thread is None:
             if not (self.keeper.writes and self.keeper.store.rename(name, title)):
                 raise BadInput("This conversation is gone.", hint="Choose another, or begin a new one.")
+            self.copies.changed(name)
             return
         with self.lock:
             thread.title = _free(title, [each.name for each in self._threads if each is not thread])

@@ -147,6 +147,7 @@ class Thread:
     is_read: bool = True  # whether what is kept of it was read
     elsewhere: set[str] = field(default_factory=set)  # ids of pairs that another kernel is answering
     gone: set[str] = field(default_factory=set)  # ids of pairs that were taken out
+    kept_name: str | None = None  # what it was called when it was written or read last
 
     def __post_init__(self) -> None:
         self.pairs = [*self.pairs, *map(of_turn, self.chat.turns)]

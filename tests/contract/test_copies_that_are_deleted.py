@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from several_machines import STILL_THERE, eventually, opens, questions, said, shared, there
+from several_machines import STILL_THERE, copy, eventually, opens, questions, said, shared, there
 
 from rsql_magic.errors import BadInput
 from rsql_magic.panel.kept.copies.known import place_of
@@ -43,8 +43,7 @@ def test_what_was_copied_before_copies_were_turned_off_is_deleted_with_the_conve
     ada = machine("ada", "lab")
     thread = ada.do("new")["thread"]
     ada.ask("/help", thread=thread)
-    ada.panel.threads.keeper.flush()
-    ada.panel.threads.copies.finish()
+    copy(ada)
     assert there(ada) == [thread]
     ada.panel.assistant.settings.copy_conversations = False
     assert said(ada, "list").endswith(
@@ -58,8 +57,7 @@ def test_what_was_copied_before_copies_were_turned_off_is_deleted_with_the_conve
 def test_copies_alone_can_be_deleted_where_they_are_turned_off(machine):
     ada = machine("ada", "lab")
     ada.ask("/help")
-    ada.panel.threads.keeper.flush()
-    ada.panel.threads.copies.finish()
+    copy(ada)
     with pytest.raises(BadInput, match="would be made again"):
         said(ada, "forget copies")
     assert len(there(ada)) == 1
@@ -83,8 +81,7 @@ def test_what_two_machines_have_is_deleted_once(machine):
 def test_all_are_forgotten_also_where_one_is_deleted_meanwhile(machine, monkeypatch):
     talk = machine("ada", "alone")
     talk.ask("/help")
-    talk.panel.threads.keeper.flush()
-    talk.panel.threads.copies.finish()
+    copy(talk)
     gateway = talk.panel.assistant.locator.gateway
     get = gateway.get
 
@@ -112,8 +109,7 @@ def test_what_is_deleted_while_it_is_copied_stays_nowhere(machine, monkeypatch):
 
     monkeypatch.setattr(gateway, "put", deleted_meanwhile)
     ada.ask("/help", thread=thread)
-    ada.panel.threads.keeper.flush()
-    ada.panel.threads.copies.finish()
+    copy(ada)
     eventually(lambda: thread not in there(ada))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64decode, b64encode
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from several_machines import eventually, files_there, keep_files, listed, questions
+from several_machines import copy, eventually, files_there, keep_files, listed, questions, there
 
 from rsql_magic.errors import GatewayError
 from rsql_magic.panel.kept import making
@@ -75,8 +76,7 @@ def test_a_file_that_is_deleted_is_deleted_there_and_comes_back_nowhere(machine,
     assert files_there(lab, thread) == ["other.parquet"]
     assert set(listed(home, thread)) == {"other"}
     each.ask("/help", thread=thread)
-    each.panel.threads.keeper.flush()
-    each.panel.threads.copies.finish()
+    copy(each)
     assert files_there(lab, thread) == ["other.parquet"]
 
 
@@ -159,8 +159,7 @@ def test_a_file_that_a_program_keeps_there_is_listed_and_opened(machine):
     lab = machine("ada", "lab")
     thread = lab.do("new")["thread"]
     lab.ask("/help", thread=thread)
-    lab.panel.threads.keeper.flush()
-    lab.panel.threads.copies.finish()
+    copy(lab)
     gateway = lab.panel.assistant.locator.gateway
     sent = {"kind": "report", "name": "r.md", "media": "text/markdown", "data": b64encode(b"# Hi").decode()}
     for about in ("", "not JSON", '{"id": 7}', '{"id": ""}'):
@@ -168,3 +167,109 @@ def test_a_file_that_a_program_keeps_there_is_listed_and_opened(machine):
     found = listed(lab, thread)
     assert [one["name"] for one in found.values()] == ["r.md"] * 4
     assert {lab.do("load", file=name)["text"] for name in found} == {"# Hi"}
+
+
+def test_a_pinned_file_that_is_old_is_there_once(machine, monkeypatch):
+    lab = machine("ada", "lab")
+    thread = lab.do("new")["thread"]
+    store = lab.panel.threads.keeper.store
+    monkeypatch.setattr(store, "now", lambda: time.time() - 200 * 86_400)
+    keep_files(lab, thread, rows=b"rows")
+    monkeypatch.undo()
+    lab.do("pin", file="rows", on=True)
+    for _ in range(3):
+        lab.ask("/help", thread=thread)
+        copy(lab)
+    assert files_there(lab, thread) == ["rows.parquet"]
+
+
+def test_a_file_that_is_too_large_to_be_sent_takes_no_room_from_others(machine, monkeypatch):
+    monkeypatch.setattr(files, "MOST_THERE", 2_500)
+    monkeypatch.setattr(files, "_LARGEST", 2_000)
+    lab = machine("ada", "lab")
+    thread = lab.do("new")["thread"]
+    keep_files(lab, thread, first=bytes(1_000), second=bytes(1_000))
+    copy(lab)
+    keep_files(lab, thread, large=bytes(3_000))
+    copy(lab)
+    lab.panel.threads.copies.settle()
+    assert sorted(files_there(lab, thread)) == ["first.parquet", "second.parquet"]
+
+
+def test_a_file_that_another_machine_has_deleted_is_not_sent_again(machine):
+    lab = machine("ada", "lab")
+    thread = lab.do("new")["thread"]
+    keep_files(lab, thread, rows=b"rows", other=b"other")
+    copy(lab)
+    home = machine("ada", "home")
+    home.do("hello", thread=thread)
+    assert set(listed(home, thread)) == {"rows", "other"}
+    home.do("drop", file="rows")
+    eventually(lambda: files_there(lab, thread) == ["other.parquet"])
+    lab.ask("/help", thread=thread)
+    copy(lab)
+    assert files_there(lab, thread) == ["other.parquet"]
+    assert set(listed(lab, thread)) == {"rows", "other"}  # where it was made it stays
+
+
+def test_files_are_sent_again_where_their_conversation_is_a_new_one(machine):
+    lab = machine("ada", "lab")
+    thread = lab.do("new")["thread"]
+    keep_files(lab, thread, rows=b"rows")
+    copy(lab)
+    lab.panel.assistant.settings.copy_conversations = False
+    lab.panel.threads.copies.forget_copies()
+    eventually(lambda: there(lab) == [])
+    lab.panel.assistant.settings.copy_conversations = True
+    lab.ask("/help", thread=thread)
+    copy(lab)
+    assert files_there(lab, thread) == ["rows.parquet"]
+
+
+@pytest.mark.parametrize("code", ["", "request_too_large"])
+def test_a_file_that_a_proxy_does_not_let_through_keeps_no_smaller_one_away(machine, monkeypatch, code):
+    lab = machine("ada", "lab")
+    gateway, sent = lab.panel.assistant.locator.gateway, []
+    post = gateway.post
+
+    def small(path, body):
+        sent.append(body["name"])
+        if len(body["data"]) > 2_000:
+            raise GatewayError("The gateway failed (HTTP 413).", status=413, code=code)
+        return post(path, body)
+
+    monkeypatch.setattr(gateway, "post", small)
+    thread = lab.do("new")["thread"]
+    keep_files(lab, thread, small=b"small")
+    keep_files(lab, thread, large=bytes(3_000))
+    for _ in range(2):
+        lab.ask("/help", thread=thread)
+        copy(lab)
+    assert files_there(lab, thread) == ["small.parquet"]
+    assert sent.count("large.parquet") == 1
+    assert "larger than 3 kB are not" in lab.do("files", thread=thread)["refused"]
+    assert lab.do("hello")["trouble"] == ""
+
+
+def test_what_a_gateway_lists_in_another_form_keeps_no_file_away(machine, monkeypatch):
+    lab = machine("ada", "lab")
+    thread = lab.do("new")["thread"]
+    keep_files(lab, thread, rows=b"rows")
+    copy(lab)
+    home = machine("ada", "home")
+    gateway = home.panel.assistant.locator.gateway
+    get = gateway.get
+
+    def more(path, **options):
+        told = get(path, **options)
+        if path.endswith("artifacts"):
+            [row] = told["artifacts"]
+            odd = [row | {"kind": "hologram", "id": "x"}, row | {"bytes": "many", "id": "y"}, {}, None, 7]
+            told["artifacts"] = [*odd, row]
+        return told
+
+    monkeypatch.setattr(gateway, "get", more)
+    assert questions(home, thread) == ["Which?"]
+    assert set(listed(home, thread)) == {"rows"}
+    monkeypatch.setattr(gateway, "content", lambda _: iter([b"rows"] * 1_000_000))
+    assert "arrived damaged" in home.do("load", file="rows")["error"]["message"]

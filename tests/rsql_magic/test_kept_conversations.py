@@ -20,6 +20,7 @@ from rsql_magic.gateway import Origin, Turn, Usage
 from rsql_magic.panel import FailedCell, notebook_path
 from rsql_magic.panel.kept import records, sealing, store, writing
 from rsql_magic.panel.kept.artifacts import NewArtifact
+from rsql_magic.panel.kept.forms import kept_as
 from rsql_magic.panel.kept.sealing import Seal, SealBroken
 from rsql_magic.panel.kept.store import ConversationStore, Head, NewPair
 from rsql_magic.panel.threads import MessagePair
@@ -516,6 +517,8 @@ def test_any_pair_is_read_as_it_was_written():
         again = records.read(records.written(pair))
         assert again.as_dict() == pair.as_dict()
         assert (again.turn, again.drawing) == (pair.turn, pair.drawing)
+        elsewhere = records.read(kept_as(records.outward(records.written(pair))))
+        assert elsewhere.as_dict() == pair.as_dict() | {"about": None, "undo": None}
 
     check_each(holds, ((n,) for n in range(60)))
     assert records.read(records.written(MessagePair("half \ud83d a sign"))).question == "half ? a sign"

@@ -25,6 +25,7 @@ class Gateway:
         self.asked.append(path)
         if self.error:
             raise self.error
+        return {"deleted": path}
 
 
 @pytest.fixture

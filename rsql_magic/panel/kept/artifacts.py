@@ -189,12 +189,13 @@ class ArtifactStore:
             else:
                 KnownCopies(self._store).file_due(db, one.conversation, path, place)
 
-    def uncopied(self, one: Artifact, path: str, place: str) -> None:
-        """Note that a copy of one is to be deleted at a gateway."""
+    def uncopied(self, one: Artifact, place: str, path: str = "") -> None:
+        """Note that a gateway has no copy of one; ``path`` is where one is that is to be deleted."""
         with self._store.transaction() as db:
             mark = self._seal.mark(f"file {one.id} {place}")
             db.execute("DELETE FROM file_copy WHERE artifact = ? AND mark = ?", [one.id, mark])
-            KnownCopies(self._store).file_due(db, one.conversation, path, place)
+            if path:
+                KnownCopies(self._store).file_due(db, one.conversation, path, place)
 
     def copies(self, name: str) -> dict[str, str]:
         """Where copies of one are: the path, by gateway."""

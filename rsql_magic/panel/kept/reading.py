@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LISTED = 500  # most conversations of a list
 _ELSEWHERE = "being answered in another kernel"
 _UNREADABLE = {"message": "This answer cannot be read: it is damaged, or was sealed by another key.", "hint": ""}
+_ODD = "A program has kept it with this conversation."
 
 
 class ThreadReader:
@@ -47,6 +48,7 @@ class ThreadReader:
             if not (thread.is_read or thread.pairs or thread.shared):
                 raise
             return []
+        self._name(thread)
         if thread.is_read:
             known = ({pair.id for pair in thread.pairs} | thread.gone) - thread.elsewhere
             for each in records:
@@ -56,6 +58,14 @@ class ThreadReader:
         thread.is_read, thread.earlier = True, earlier
         thread.first = records[0].place if records else None
         return thread.take_up(self._pairs(thread, records))
+
+    # Take up the name that another kernel or machine has given it.
+    def _name(self, thread: Thread) -> None:
+        if thread.shared or thread.kept_name is None or thread.name != thread.kept_name:
+            return
+        head = self._keeper.store.head(self._keeper.id_of(thread))
+        if head is not None and not head.shared and head.title != thread.name:
+            thread.title = thread.kept_name = head.title
 
     def earlier(self, thread: Thread) -> list[MessagePair]:
         """The page before what was read, which is put before it."""
@@ -72,11 +82,16 @@ class ThreadReader:
         return sorted((self._pair(thread, each) for each in records), key=lambda pair: pair.at)
 
     def _pair(self, thread: Thread, record: KeptRecord) -> MessagePair:
-        from rsql_magic.panel.kept.records import read
+        from rsql_magic.panel.kept.records import OddRecord, read
 
         if record.body is None:
             return MessagePair("", state="failed", error=_UNREADABLE, id=record.id, at=0.0)
-        pair = read(record.body)
+        try:
+            pair = read(record.body)
+        except OddRecord as error:
+            odd = {"message": error.message, "hint": _ODD}
+            return MessagePair("", state="failed", error=odd, id=record.id, at=0.0)
+        pair.id = record.id  # one of a program may have none
         if pair.state == "running":  # its kernel ended in the middle, unless it lives
             pair.state = "stopped"
             if record.running_elsewhere:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rsql_magic.errors import BadInput
 from rsql_magic.gateway import Origin, Turn, Usage
 from rsql_magic.panel.failed_cell import FailedCell
 from rsql_magic.panel.threads import MessagePair
@@ -20,33 +21,38 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LARGEST = 16_000_000  # bytes of a record
-_LONGEST = 2_000_000  # characters of a text of one that was too large
 _TOO_LARGE = "too large to be kept whole: {0} left out"
+ODD_AS = "odd"  # the field in which a record of another form stands as it came
 _PLAIN = ("id", "question", "answer", "state", "task", "by", "footer", "model", "requested_model", "request_id")
 _MORE = ("rating", "sources", "citations", "problems", "notes", "error", "result", "drawing", "topic", "at")
 _OF_AGENT = ("changes", "agent", "undo")
-_OWN = ("undo", "about")  # cells of the notebook, which leave this machine with no copy
+OWN = ("undo", "about")  # cells of the notebook, which leave this machine with no copy
+_UNKNOWN_FORM = "This answer has a form that this version of rsql does not show."
 
 
-def written(pair: MessagePair) -> bytes:
-    """A pair as it is kept; what makes it larger than `LARGEST` is left out, and a note says so.
+class OddRecord(BadInput):
+    """A record that another program wrote, in another form."""
+
+
+def written(pair: MessagePair, largest: int = LARGEST) -> bytes:
+    """A pair as it is kept; what makes it larger than so many bytes is left out, and a note says so.
 
     Example:
         >>> read(written(MessagePair("How many?", "Two.", "done"))).answer
         'Two.'
     """
-    body = _encoded(values := _values(pair))
-    if len(body) > LARGEST:
+    body, longest = _encoded(values := _values(pair)), largest // 8
+    if len(body) > largest:
         values["drawing"], values["notes"] = None, [*values["notes"], _TOO_LARGE.format("its chart")]
         if values["result"]:
             values["result"] = {**values["result"], "chart": False}
         body = _encoded(values)
-    if len(body) > LARGEST:
+    if len(body) > largest:
         values["notes"][-1] = _TOO_LARGE.format("its chart, its rows and the end of its text")
-        values |= {name: values[name][:_LONGEST] for name in ("question", "answer")}
+        values |= {name: values[name][:longest] for name in ("question", "answer")}
         values["turn"], values["undo"], values["about"], values["citations"] = None, None, None, []
         if values["result"]:
-            kept = {**values["result"], "rows": [], "columns": [], "sql": values["result"]["sql"][:_LONGEST]}
+            kept = {**values["result"], "rows": [], "columns": [], "sql": values["result"]["sql"][:longest]}
             values["result"] = kept | {"drafts": []}
         body = _encoded(values)
     return body
@@ -78,12 +84,19 @@ def _whole(value: Any) -> Any:
 
 def outward(body: bytes) -> dict[str, Any]:
     """A record as a copy of it may leave this machine: what it holds of the notebook's cells stays here."""
-    return {name: value for name, value in msgspec.json.decode(body).items() if name not in _OWN}
+    values = msgspec.json.decode(body)
+    return {name: value for name, value in values.get(ODD_AS, values).items() if name not in OWN}
 
 
 def read(body: bytes) -> MessagePair:
-    """The pair of a record."""
+    """The pair of a record.
+
+    Raises:
+        OddRecord: It was kept by another program, in a form of its own.
+    """
     values: dict[str, Any] = msgspec.json.decode(body)
+    if ODD_AS in values:
+        raise OddRecord(_UNKNOWN_FORM)
     known = {name: values[name] for name in (*_PLAIN, *_MORE, *_OF_AGENT) if name in values}
     known |= {name: tuple(known.get(name) or ()) for name in ("sources", "citations", "problems", "notes", "changes")}
     pair = MessagePair(**known)

@@ -59,11 +59,19 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS copy (
         mark BLOB PRIMARY KEY, conversation TEXT, head BLOB, changed REAL, due TEXT, since REAL
     );
+    CREATE TABLE IF NOT EXISTS copy_state (mark BLOB PRIMARY KEY REFERENCES copy ON DELETE CASCADE, body BLOB);
+    CREATE TABLE IF NOT EXISTS uncopied (
+        conversation TEXT PRIMARY KEY REFERENCES conversation ON DELETE CASCADE, writes INTEGER
+    );
     CREATE TABLE IF NOT EXISTS file_copy (
         artifact TEXT REFERENCES artifact ON DELETE CASCADE, mark BLOB, head BLOB, UNIQUE (artifact, mark)
     );
     CREATE INDEX IF NOT EXISTS pair_conversation ON pair (conversation, place, bytes);
 """
+WRITE_PAIR = (
+    "INSERT INTO pair (id, conversation, writer, bytes, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+    " writer = excluded.writer, bytes = excluded.bytes, body = excluded.body WHERE conversation = excluded.conversation"
+)
 # The copies of what is deleted, which are deleted at the gateway as soon as it answers (`copies/removing.py`).
 _COPIES_DUE = "UPDATE copy SET due = 'copy', since = ?"
 
@@ -287,42 +295,37 @@ class ConversationStore:
 
     # Writing.
 
-    def write(self, notebook: int, head: Head, pairs: Sequence[NewPair] = (), gone: Sequence[str] = ()) -> None:
-        """Write a conversation's head and some of its pairs, each in place of that of its id; ``gone`` are deleted."""
-        now = self.now()
-        sealed = self.seal.seal(msgspec.json.encode({"title": _utf8(head.title)}), f"head {head.id}")
+    def write(
+        self,
+        notebook: int,
+        head: Head,
+        pairs: Sequence[NewPair] = (),
+        gone: Sequence[str] = (),
+        *,
+        renames: bool = True,
+    ) -> None:
+        """Write a conversation's head and some of its pairs, each in place of that of its id; ``gone`` are deleted.
+
+        One that is there keeps its title unless this ``renames`` it.
+        """
+        now, sealed = self.now(), sealed_head(self.seal, head.id, head.title)
         rows = [
             (each.id, head.id, _WRITER if each.running else "", len(body), body)
             for each in pairs
             for body in [self.seal.seal(each.body, f"pair {each.id}")]
         ]
         with self.transaction() as db:
-            if not db.execute("SELECT 1 FROM notebook WHERE id = ?", [notebook]).fetchone():
-                raise NotebookGone("Everything that was kept is deleted.")
-            db.execute(
-                "INSERT INTO conversation VALUES (?1, ?2, ?3, ?4, 0, 0, ?5, ?5)"
-                " ON CONFLICT (id) DO UPDATE SET head = ?4",
-                [head.id, notebook, head.shared, sealed, now],
-            )
-            db.executemany(
-                "INSERT INTO pair (id, conversation, writer, bytes, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO"
-                " UPDATE SET writer = excluded.writer, bytes = excluded.bytes, body = excluded.body",
-                rows,
-            )
+            begin_conversation(db, notebook, head, sealed, now)
+            if renames:
+                db.execute("UPDATE conversation SET head = ? WHERE id = ?", [sealed, head.id])
+            db.executemany(WRITE_PAIR, rows)
             db.executemany("DELETE FROM pair WHERE id = ? AND conversation = ?", [(each, head.id) for each in gone])
             if rows or gone:
-                self._count(db, head.id, now)
-
-    def _count(self, db: sqlite3.Connection, conversation: str, now: float) -> None:
-        db.execute(
-            "UPDATE conversation SET changed = ?2, (pairs, bytes) ="
-            " (SELECT count(*), coalesce(sum(bytes), 0) FROM pair WHERE conversation = ?1) WHERE id = ?1",
-            [conversation, now],
-        )
+                count_pairs(db, head.id, now)
 
     def rename(self, conversation: str, title: str) -> bool:
         """Give a conversation a title; whether there is one of this id."""
-        sealed = self.seal.seal(msgspec.json.encode({"title": _utf8(title)}), f"head {conversation}")
+        sealed = sealed_head(self.seal, conversation, title)
         with self.transaction() as db:
             changed = db.execute("UPDATE conversation SET head = ? WHERE id = ?", [sealed, conversation])
             return changed.rowcount > 0
@@ -338,7 +341,11 @@ class ConversationStore:
         pinned = "SELECT conversation FROM artifact WHERE pinned"
         with self.transaction() as db:
             old = f"DELETE FROM conversation WHERE changed < ? AND id NOT IN ({pinned})"  # noqa: S608 - constants
-            return db.execute(old, [self.now() - days * _DAY]).rowcount
+            gone = db.execute(old, [self.now() - days * _DAY]).rowcount
+            if gone:  # whoever goes on with one has not taken out what was said in it
+                known = "SELECT mark FROM copy WHERE conversation NOT IN (SELECT id FROM conversation)"
+                db.execute(f"DELETE FROM copy_state WHERE mark IN ({known})")  # noqa: S608 - constants
+            return gone
 
     def forget(self) -> int:
         """Delete everything, and give the room back; how many conversations there were. Their copies become due."""
@@ -357,6 +364,32 @@ class ConversationStore:
         """What the file takes on disk."""
         [[pages, free, size]] = self.rows("SELECT * FROM pragma_page_count, pragma_freelist_count, pragma_page_size")
         return int((pages - free) * size)
+
+
+def sealed_head(seal: Seal, conversation: str, title: str) -> bytes:
+    """What a list shows of a conversation, sealed."""
+    return seal.seal(msgspec.json.encode({"title": _utf8(title)}), f"head {conversation}")
+
+
+def begin_conversation(db: sqlite3.Connection, notebook: int, head: Head, sealed: bytes, now: float) -> None:
+    """Write a conversation without pairs, in a transaction, where there is none of its id.
+
+    Raises:
+        NotebookGone: Its notebook was forgotten.
+    """
+    if not db.execute("SELECT 1 FROM notebook WHERE id = ?", [notebook]).fetchone():
+        raise NotebookGone("Everything that was kept is deleted.")
+    row = [head.id, notebook, head.shared, sealed, now, now]
+    db.execute("INSERT OR IGNORE INTO conversation VALUES (?, ?, ?, ?, 0, 0, ?, ?)", row)
+
+
+def count_pairs(db: sqlite3.Connection, conversation: str, now: float) -> None:
+    """Note, in a transaction, how many pairs a conversation has and that it was changed at a Unix time."""
+    db.execute(
+        "UPDATE conversation SET changed = max(changed, ?2), (pairs, bytes) ="
+        " (SELECT count(*), coalesce(sum(bytes), 0) FROM pair WHERE conversation = ?1) WHERE id = ?1",
+        [conversation, now],
+    )
 
 
 def _utf8(text: str) -> str:

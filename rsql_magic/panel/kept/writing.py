@@ -318,7 +318,9 @@ class Keeper:
         thread, notebook = changes.thread, self.notebook
         pairs = [NewPair(pair.id, written(pair), pair.state == "running") for pair in changes.pairs.values()]
         head = Head(self.id_of(thread), "", thread.name, thread.shared)
-        self.store.write(thread.notebook or notebook, head, pairs, tuple(changes.gone))
+        renames = thread.kept_name != head.title  # another kernel or machine may have
+        self.store.write(thread.notebook or notebook, head, pairs, tuple(changes.gone), renames=renames)
+        thread.kept_name = head.title
         if old := {*changes.gone, *changes.renewed}:
             self.artifacts.drop_of(head.id, old)
         changes.pairs, changes.gone, changes.renewed = {}, {}, set()

@@ -75,21 +75,18 @@ class Background:
         with self._there:
             return self._there.wait_for(lambda: not (self._hurry or self._is_working), seconds)
 
-    def finish(self, seconds: float = -1.0) -> None:
-        """Do what was asked for in this thread, or leave it where other work takes so many seconds."""
-        if self.turn.acquire(timeout=seconds):
-            try:
-                if names := self._taken():
-                    self._work(names)
-            finally:
-                self.turn.release()
+    def finish(self) -> None:
+        """Do what was asked for in this thread; what is left of it is done beside."""
+        with self.turn:
+            left = self._work(names) if (names := self._taken()) else Undone()
+        if left.names or left.more:
+            self.ask(*left.names)
 
     def close(self, seconds: float) -> None:
-        """Do what was asked for, and nothing after that; waits for so many seconds at most."""
+        """Have done what was asked for, and nothing after that; waits for so many seconds at most."""
         with self._there:
             self._closed, thread = True, self._thread
             self._there.notify_all()
-        self.finish(seconds)
         if thread is not None:
             thread.join(seconds)
 
@@ -107,12 +104,13 @@ class Background:
             with self.turn:
                 with self._there:
                     self._hurry, self._is_working = False, True
-                left = Undone() if self._closed else self._work(self._taken())
+                names = self._taken()
+                left = Undone() if self._closed and not names else self._work(names)
             with self._there:
-                is_left = bool(left.names or left.more)
+                is_left, is_new = bool(left.names or left.more), bool(self._asked)
                 self._asked = dict.fromkeys([*left.names, *self._asked])
                 pause = min(2 * pause, LONGEST_PAUSE) if is_left else GATHER
-                self._next = time.monotonic() + pause
+                self._next = time.monotonic() + (GATHER if is_new else pause)
                 goes_on = not self._closed and bool(is_left or self._asked or self._hurry)
                 self._thread = self._thread if goes_on else None
                 self._is_working = False

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any, get_args
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
-from rsql_magic.panel.kept.artifacts import Artifact, Kind
+from rsql_magic.panel.kept.artifacts import Artifact, Kind, in_words
 from rsql_magic.panel.kept.copies.known import KnownCopies, place_of
-from rsql_magic.panel.kept.copies.removing import no_gateway
+from rsql_magic.panel.kept.copies.replies import no_gateway, understood
 from rsql_magic.sql import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from rsql_magic.gateway import LLMClient
     from rsql_magic.panel.kept.writing import Keeper
 
 MOST_THERE = 50_000_000  # bytes of all files there: what a gateway keeps for a caller is for conversations, too
-ODD = (AttributeError, KeyError, TypeError, ValueError)  # what reading a reply of another form ends in
 _QUICK = 3.0  # seconds that a list may take
 _LARGEST = 7_000_000  # bytes of a file that is sent: a body of the gateway has 10 MB, and Base64 a third more
 _WHEN_FULL = 600.0  # seconds until the gateway is asked again for room
-_ROOM = {"sessions_full", "request_too_large"}  # codes of a gateway that does not take a file for its size
-_OLDEST = f"The oldest are not: all together may have {MOST_THERE / 1e6:.0f} MB there."
-_LARGE = f"Those that are larger than {_LARGEST / 1e6:.0f} MB are not."
+_TOO_LARGE = 413
+_NOT_THIS_ONE = {400, 403, _TOO_LARGE, 422}  # statuses of who refuses a file, and may keep the conversation
 
 
 class _About(msgspec.Struct, omit_defaults=True):
@@ -37,6 +37,19 @@ class _About(msgspec.Struct, omit_defaults=True):
     pair: str = ""
     count: str = ""
     made: float = 0.0
+
+
+class _Row(msgspec.Struct):
+    """A file as a gateway lists it."""
+
+    id: str
+    kind: Kind
+    name: str
+    media: str
+    bytes: int
+    digest: str
+    made: float
+    about: str = ""
 
 
 class FileCopies:
@@ -50,37 +63,51 @@ class FileCopies:
         self._keeper, self._gateway, self._wanted = keeper, gateway, wanted
         self.left_out: dict[str, str] = {}
         self._full_until = 0.0  # when the gateway is asked again, in monotonic time
+        self._largest = _LARGEST  # less where a proxy lets less through
         keeper.fetch = self.fetch
 
     def send(self, conversation: str, there: str, gateway: LLMClient) -> None:
-        """Send the files of a conversation that are not there, as far as there is room: the newest of all files.
+        """Send the files of a conversation that were not sent yet, as far as there is room: the newest of all files.
+
+        What was sent before and is there no more was deleted by another machine, and stays so.
 
         Raises:
-            GatewayError: It cannot be reached.
+            GatewayError: It cannot be reached, or has no time now.
         """
         artifacts, known, place = self._keeper.artifacts, self.look(conversation, there, gateway), place_of(gateway.url)
         fitting, was_full = self._fitting(place), self._is_full
         own = [one for one in artifacts.listed(conversation) if one.here]
-        reasons = {
-            _OLDEST: any(one.id not in fitting for one in own),
-            _LARGE: any(one.bytes > _LARGEST for one in own),
-        }
+        refused = dict[str, None]()
         for one in own:
-            if self._is_full or one.id in known or one.id not in fitting or one.bytes > _LARGEST:
+            if self._is_full or one.id in known or one.id not in fitting or place in artifacts.copies(one.id):
                 continue
             try:
-                made = gateway.post(f"sessions/{there}/artifacts", _sent(one, artifacts.content(one.id)))
-                artifacts.copied(one, f"download/{one.kind}/{made['id']}", place)
+                self._send(one, there, gateway, place)
             except BadInput:  # it is damaged, or made room meanwhile
                 continue
             except GatewayError as error:
-                if error.code not in _ROOM:
+                if error.status not in _NOT_THIS_ONE:
                     raise
-                reasons[error.message] = True
-                self._full_until = time.monotonic() + _WHEN_FULL
+                if error.status == _TOO_LARGE:
+                    self._largest = min(self._largest, one.bytes - 1)
+                else:
+                    refused[error.message] = None
+                    self._full_until = time.monotonic() + _WHEN_FULL
         if not was_full:
-            said = " ".join(words for words, is_so in reasons.items() if is_so)
+            said = " ".join([*self._left_behind(own, fitting), *refused])
             self.left_out[conversation] = f"Not all files are copied to the gateway. {said}" if said else ""
+
+    def _send(self, one: Artifact, there: str, gateway: LLMClient, place: str) -> None:
+        made = gateway.post(f"sessions/{there}/artifacts", _sent(one, self._keeper.artifacts.content(one.id)))
+        with understood():
+            path = f"download/{one.kind}/{made['id']}"
+        self._keeper.artifacts.copied(one, path, place)
+
+    def _left_behind(self, own: Sequence[Artifact], fitting: Collection[str]) -> Iterator[str]:
+        if any(one.id not in fitting and one.bytes <= self._largest for one in own):
+            yield f"The oldest are not: all together may have {in_words(MOST_THERE)} there."
+        if any(one.bytes > self._largest for one in own):
+            yield f"Those that are larger than {in_words(self._largest)} are not."
 
     @property
     def _is_full(self) -> bool:
@@ -90,12 +117,19 @@ class FileCopies:
     def _fitting(self, place: str) -> set[str]:
         artifacts, held, fitting = self._keeper.artifacts, 0, set[str]()
         for one in artifacts.listed():
+            if one.bytes > self._largest:
+                continue
             held += one.bytes
             if held <= MOST_THERE:
                 fitting.add(one.id)
             elif one.here and (path := artifacts.copies(one.id).get(place)):
-                artifacts.uncopied(one, path, place)
+                artifacts.uncopied(one, place, path)
         return fitting
+
+    def anew(self, conversation: str, place: str) -> None:
+        """Note that a conversation was not at the gateway, nor were its files: they are sent again."""
+        for one in self._keeper.artifacts.listed(conversation):
+            self._keeper.artifacts.uncopied(one, place)
 
     def look(self, conversation: str, there: str, gateway: LLMClient) -> set[str]:
         """Note the files of a conversation that are at the gateway; their ids.
@@ -104,23 +138,27 @@ class FileCopies:
             GatewayError: It cannot be reached.
         """
         artifacts, place = self._keeper.artifacts, place_of(gateway.url)
+        told = gateway.get(f"sessions/{quote(there, safe='')}/artifacts", timeout=_QUICK)
+        with understood():
+            rows = list(told["artifacts"])
         here = {one.id: one for one in artifacts.listed(conversation)}
         due = {copy.there for copy in KnownCopies(self._keeper.store).due()}
-        found = set[str]()
-        for row in gateway.get(f"sessions/{there}/artifacts", timeout=_QUICK)["artifacts"]:
-            path = f"download/{row['kind']}/{row['id']}"
-            one = _read(row, conversation)
-            if path in due or one.made < self._keeper.oldest_file:
-                continue
-            found.add(one.id)
-            if one.id not in here:
-                artifacts.expect(one)
-            if artifacts.copies(one.id).get(place) != path:
-                artifacts.copied(one, path, place)
+        listed = {path: one for path, one in _read(rows, conversation) if path not in due}
+        found = dict[str, str]()
+        for path, one in sorted(listed.items()):  # in an order that is the same for all who look
+            if one.id in found:  # two kernels sent it at once
+                artifacts.uncopied(one, place, path)
+            elif one.id in here or one.made >= self._keeper.oldest_file:
+                found[one.id] = path
+        for name, path in found.items():
+            if name not in here:
+                artifacts.expect(listed[path])
+            if artifacts.copies(name).get(place) != path:
+                artifacts.copied(listed[path], path, place)
         for one in here.values():
             if not one.here and one.id not in found:
                 artifacts.lost(one.id)
-        return found
+        return set(found)
 
     def find(self, conversation: str) -> None:
         """Note which files other machines have made in a conversation, where copies are wanted and it can be known."""
@@ -129,7 +167,7 @@ class FileCopies:
                 for there, copy in KnownCopies(self._keeper.store).at(place_of(gateway.url)).items():
                     if copy.conversation == conversation and not copy.due:
                         self.look(conversation, there, gateway)
-        except (*ODD, RsqlError):  # those that are known are listed
+        except RsqlError:  # those that are known are listed
             return
 
     def fetch(self, one: Artifact) -> bytes:
@@ -143,9 +181,19 @@ class FileCopies:
                 raise no_gateway()
             if (path := self._keeper.artifacts.copies(one.id).get(place_of(gateway.url))) is None:
                 raise BadInput("Another gateway has this file.", hint="%rsql connect goes there.")
-            return b"".join(gateway.content(path))
+            return _at_most(gateway.content(path), one.bytes)
         except GatewayError as error:
             raise BadInput(f"This file cannot be fetched: {error.message}", hint=error.hint) from None
+
+
+# What is longer than it should be is not the file, and is not read to its end.
+def _at_most(pieces: Iterator[bytes], size: int) -> bytes:
+    content = bytearray()
+    for piece in pieces:
+        content += piece
+        if len(content) > size:
+            break
+    return bytes(content)
 
 
 def _sent(one: Artifact, content: bytes) -> dict[str, str]:
@@ -154,25 +202,35 @@ def _sent(one: Artifact, content: bytes) -> dict[str, str]:
     return sent | {"data": b64encode(content).decode("ascii")}
 
 
-# A file as the gateway lists it; one that a program keeps there has nothing of ours about it.
-def _read(row: dict[str, Any], conversation: str) -> Artifact:
-    if row["kind"] not in get_args(Kind):
-        raise ValueError(row["kind"])
+# Where files are at the gateway, and the files as that lists them, without those of another form. Those that a program
+# keeps there have nothing of ours about them, or the same about several.
+def _read(rows: Iterable[Any], conversation: str) -> Iterator[tuple[str, Artifact]]:
+    digests = dict[str, str]()
+    for each in rows:
+        with suppress(msgspec.ValidationError):
+            row = msgspec.convert(each, _Row)
+            about = _about(row)
+            is_ours = about.id and about.made and digests.setdefault(about.id, row.digest) == row.digest
+            name = about.id[:64] if is_ours else row.id
+            one = Artifact(
+                name,
+                conversation,
+                about.pair[:64],
+                row.kind,
+                one_line(row.name, 200),
+                one_line(row.media, 200),
+                row.digest,
+                row.bytes,
+                about.made or row.made,
+                pinned=False,
+                count=one_line(about.count, 60),
+                here=False,
+            )
+            yield f"download/{row.kind}/{quote(row.id, safe='')}", one
+
+
+def _about(row: _Row) -> _About:
     try:
-        about = msgspec.json.decode(row.get("about") or "{}", type=_About)
+        return msgspec.json.decode(row.about or "{}", type=_About)
     except msgspec.DecodeError:
-        about = _About("")
-    return Artifact(
-        about.id[:64] or str(row["id"]),
-        conversation,
-        about.pair[:64],
-        row["kind"],
-        one_line(str(row["name"]), 200),
-        one_line(str(row["media"]), 200),
-        str(row["digest"]),
-        int(row["bytes"]),
-        about.made or float(row["made"]),
-        False,
-        one_line(about.count, 60),
-        here=False,
-    )
+        return _About("")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
@@ -35,6 +36,14 @@ class KnownCopy:
     changed: float  # when it was changed last, as the gateway says; 0 where nothing is known to have arrived
     due: Due
     since: float  # Unix time of that being due
+
+
+class CopyState(msgspec.Struct, frozen=True):
+    """What a conversation and its copy had in common when they met last; digests are of `merging.digest`."""
+
+    title: str = ""  # its digest
+    pairs: dict[str, str] = {}  # the digests of the pairs in it, by their ids here
+    gone: tuple[tuple[str, str], ...] = ()  # ids and digests of pairs that were taken out, the last ones last
 
 
 class KnownCopies:
@@ -67,14 +76,64 @@ class KnownCopies:
         with self._store.transaction() as db:
             self._add(db, conversation, there, place)
 
-    def arrived(self, conversation: str, there: str, place: str, changed: float) -> None:
-        """Note that a copy is there; where its conversation was deleted meanwhile, it is to be deleted."""
+    def arrived(
+        self, conversation: str, there: str, place: str, changed: float, state: CopyState | None = None
+    ) -> None:
+        """Note that a copy is there, and its state; where its conversation was deleted meanwhile, it becomes due."""
         mark = self._mark(there, place)
         with self._store.transaction() as db:
             self._add(db, conversation, there, place)
             db.execute("UPDATE copy SET changed = ? WHERE mark = ?", [changed, mark])
+            if state is not None:
+                sealed = self._seal.seal(msgspec.json.encode(state), f"state {mark.hex()}")
+                db.execute("INSERT OR REPLACE INTO copy_state VALUES (?, ?)", [mark, sealed])
             if not db.execute("SELECT 1 FROM conversation WHERE id = ?", [conversation]).fetchone():
                 db.execute("UPDATE copy SET due = 'copy', since = ? WHERE mark = ?", [self._store.now(), mark])
+
+    def not_ours(self, there: str, place: str) -> None:
+        """Note that what is at a gateway under an id, of which nothing has arrived, is another conversation."""
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM copy WHERE mark = ? AND changed = 0 AND due = ''", [self._mark(there, place)])
+
+    def state(self, there: str, place: str) -> CopyState | None:
+        """The state of a copy; None where it is not known, or cannot be read."""
+        mark = self._mark(there, place)
+        for [body] in self._store.rows("SELECT body FROM copy_state WHERE mark = ?", [mark]):
+            with suppress(SealBroken, msgspec.DecodeError):
+                return msgspec.json.decode(self._seal.open(body, f"state {mark.hex()}"), type=CopyState)
+        return None
+
+    def of(self, there: str, place: str) -> KnownCopy | None:
+        """The copy of an id at a gateway, where it is known."""
+        found = self._rows("WHERE mark = ?", [self._mark(there, place)])
+        return found[0] if found else None
+
+    def of_conversation(self, conversation: str, place: str) -> KnownCopy | None:
+        """The copy of a conversation at a gateway that is not to be deleted; the last changed of several."""
+        found = self._rows("WHERE conversation = ? AND due <> 'copy' ORDER BY changed DESC", [conversation])
+        return next((copy for copy in found if copy.place == place), None)
+
+    # What is still to be copied, by this session or a later one.
+
+    def note(self, conversation: str) -> None:
+        """Note that a conversation was written, and is to be copied."""
+        write = (
+            "INSERT INTO uncopied SELECT id, 1 FROM conversation WHERE id = ?"
+            " ON CONFLICT (conversation) DO UPDATE SET writes = writes + 1"
+        )
+        with self._store.transaction() as db:
+            db.execute(write, [conversation])
+
+    def noted(self) -> dict[str, int]:
+        """The conversations that are to be copied, and how often each was written."""
+        return dict(self._store.rows("SELECT conversation, writes FROM uncopied"))
+
+    def copied(self, conversation: str, writes: int) -> None:
+        """Note that a conversation was copied as it was after so many writes."""
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM uncopied WHERE conversation = ? AND writes = ?", [conversation, writes])
+
+    # Taking away.
 
     def all_due(self, place: str) -> None:
         """Note that all that the caller has at a gateway now is to be deleted."""
@@ -123,7 +182,9 @@ class KnownCopies:
         mark = self._mark(there, place)
         head = self._seal.seal(msgspec.json.encode({"there": there, "place": place}), f"copy {mark.hex()}")
         row = [mark, conversation, head, 0.0, "", 0.0]
-        db.execute("INSERT OR IGNORE INTO copy VALUES (?, ?, ?, ?, ?, ?)", row)
+        # One whose conversation is gone here by its age may be that of another now.
+        taken = " ON CONFLICT (mark) DO UPDATE SET conversation = excluded.conversation WHERE due = ''"
+        db.execute(f"INSERT INTO copy VALUES (?, ?, ?, ?, ?, ?){taken}", row)  # noqa: S608 - constants
 
     def _mark(self, there: str, place: str) -> bytes:
         return self._seal.mark(f"copy {place} {there}")

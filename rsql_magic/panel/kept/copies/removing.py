@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, RsqlError
 from rsql_magic.panel.kept.copies.known import KnownCopies, KnownCopy, place_of
+from rsql_magic.panel.kept.copies.replies import no_gateway, understood
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from rsql_magic.gateway import LLMClient
     from rsql_magic.panel.kept.store import ConversationStore
 
-_CLOCKS_DIFFER = 120.0  # seconds that the gateway's clock may be before this machine's
+_CLOCKS_DIFFER = 120.0  # seconds that the clock of a gateway that does not tell its time may be before this machine's
+_ON_THE_WAY = 5.0  # seconds that the time of one that does may be old
 _QUICK = 5.0  # seconds that a request to take something away may take
 
 
@@ -58,7 +60,7 @@ class CopyRemovals:
         gateway: Callable[[], LLMClient | None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._store, self._gateway, self._begun = store, gateway, clock()
+        self._store, self._gateway, self._clock, self._begun = store, gateway, clock, clock()
 
     def carry_out(self) -> Left:
         """Try once what is due.
@@ -89,44 +91,48 @@ class CopyRemovals:
                 left.append(copy)  # it would say the same again
             else:
                 try:
-                    _take_away(gateway, copy)
+                    self._take_away(gateway, copy)
                     copies.done(copy)
                 except GatewayError as error:
                     left.append(copy)
                     why = error
         return Left(left, why)
 
+    def _take_away(self, gateway: LLMClient, copy: KnownCopy) -> None:
+        if not copy.there:
+            for name in self._there_since(gateway, copy.since):
+                _delete(gateway, quote(name, safe=""))
+        elif copy.due == "link" or (copy.due == "linked copy" and _is_of_another_machine(gateway, copy)):
+            _delete(gateway, f"{copy.there}/share")
+        else:
+            _delete(gateway, copy.there)
 
-def no_gateway() -> BadInput:
-    """The error of who has none within reach."""
-    return BadInput("No gateway is within reach.", hint="%rsql connect URL.")
+    # All that was there at a time of this machine's clock, and not what another machine has said since.
+    def _there_since(self, gateway: LLMClient, since: float) -> list[str]:
+        told = gateway.get("sessions", timeout=_QUICK)
+        with understood():
+            now = told.get("now")
+            last = since + _CLOCKS_DIFFER if now is None else since + float(now) - self._clock() + _ON_THE_WAY
+            return [str(one["id"]) for one in told["sessions"] if float(one["changed"]) <= last]
 
 
 def _elsewhere(place: str) -> BadInput:
     return BadInput(f"It is at {place}, and another gateway is in use.", hint="%rsql connect goes there.")
 
 
-def _take_away(gateway: LLMClient, copy: KnownCopy) -> None:
-    if not copy.there:
-        for one in gateway.get("sessions", timeout=_QUICK)["sessions"]:
-            if one["changed"] <= copy.since + _CLOCKS_DIFFER:  # not what another machine has said since
-                _delete(gateway, quote(str(one["id"]), safe=""))
-    elif copy.due == "link" or (copy.due == "linked copy" and _is_of_another_machine(gateway, copy)):
-        _delete(gateway, f"{copy.there}/share")
-    else:
-        _delete(gateway, copy.there)
-
-
 # Whether another machine, where copies are wanted, has written the copy since.
 def _is_of_another_machine(gateway: LLMClient, copy: KnownCopy) -> bool:
-    listed = gateway.get("sessions", timeout=_QUICK)["sessions"]
-    changed = {one["id"]: float(one["changed"]) for one in listed}.get(copy.there)
+    told = gateway.get("sessions", timeout=_QUICK)
+    with understood():
+        changed = {one["id"]: float(one["changed"]) for one in told["sessions"]}.get(copy.there)
     return changed is not None and changed > copy.changed > 0.0
 
 
 def _delete(gateway: LLMClient, name: str) -> None:
     try:
-        gateway.delete(name if name.startswith("download/") else f"sessions/{name}", timeout=_QUICK)
+        told = gateway.delete(name if name.startswith("download/") else f"sessions/{name}", timeout=_QUICK)
+        with understood():  # whoever else answers there has deleted nothing
+            str(told["deleted"])
     except GatewayError as error:
         if error.code != "unknown_session":  # another kernel or machine may have deleted it, or it has expired
             raise
