@@ -144,6 +144,45 @@ def test_what_is_selected_in_an_output_is_asked_about(side):
     expect(side.box).to_have_value("\n```\nprice = 1\n```\n")
 
 
+HOLDS = """\
+import duckdb, pandas as pd
+sales = pd.DataFrame({"region": ["N", "S"], "amount": [1.0, None]})
+shop = duckdb.connect()
+shop.sql("CREATE TABLE orders (id INTEGER PRIMARY KEY, status VARCHAR)")
+shop.sql("INSERT INTO orders VALUES (1, 'open'), (2, 'sent'), (3, 'sent')")"""
+BY_STATUS = "```sql\nSELECT status, count(*) AS n FROM orders GROUP BY status ORDER BY n DESC\n```"
+
+
+def test_an_empty_conversation_offers_three_questions_about_what_is_there(town):
+    side = panel_lab.Side(town.page("notebook", "offers", [HOLDS]))
+    town.provider.answers |= {"Number of orders": (BY_STATUS, 0.0), "Explain the last": ("It is `region`.", 0.0)}
+    side.open()
+    asked = len(town.provider.asked)
+
+    def offers():
+        side.sidebar.get_by_role("button", name="New conversation").first.click()
+        offered = side.sidebar.get_by_role("group", name="Questions to begin with").get_by_role("button")
+        expect(offered).to_have_count(3)
+        return offered
+
+    of_tables = "Number of orders by status, highest first, as a bar chart"
+    of_frames = "Describe @sales. Which columns have missing values?"
+    more_of_frames = "What is the mean of amount in @sales by region?"
+    expect(offers()).to_have_text([of_frames, f"/sql shop {of_tables}", more_of_frames])
+    panel_lab.accessible(side.page, ".rsql-sidebar")
+    assert len(town.provider.asked) == asked  # no model made them
+    offers().nth(1).click()
+    turn = side.turns.last
+    expect(turn.locator("td")).to_have_text(["sent", "2", "open", "1"])
+    expect(turn).to_contain_text(of_tables)
+    side.cell("sales['regoin']")
+    offered = offers()
+    expect(offered).to_have_text(["Explain the last error", of_frames, f"/sql {of_tables}"])
+    offered.first.press("Enter")
+    expect(side.turns.last).to_contain_text("It is region.")
+    assert "regoin" in town.provider.asked[-1]["messages"][-1]["content"]
+
+
 def test_it_is_in_the_menu_of_a_cell_and_what_is_turned_off_in_the_settings_goes_at_once(side):
     cell = side.cell("1 / 0")
     side.button("Explain this error", cell).wait_for()

@@ -16,6 +16,7 @@ import { Wire } from "./wire.js";
 
 const BUSY = "The kernel is busy; this goes on when it answers.";
 const STARTING = "The kernel is starting; this goes on when it is ready.";
+const IN_WORDS = { "/explain": "Explain the last error", "/help": "List what can be asked" }; // offers that are commands
 
 export class View {
   constructor(model, el) {
@@ -355,9 +356,10 @@ export class View {
     await this.ready; // they come after the conversation itself
     const told = await this.quietly("starters", {});
     room.append(
-      ...(told?.questions ?? ["/help"]).map((text) =>
-        button(`Ask: ${text}`, "", () => this.send(text), { text, className: "rsql-offer" }),
-      ),
+      ...(told?.questions ?? ["/help"]).map((message) => {
+        const text = IN_WORDS[message] ?? message;
+        return button(`Ask: ${text}`, "", () => this.send(message), { text, className: "rsql-offer" });
+      }),
     );
   }
 
