@@ -156,7 +156,7 @@ def gateway(folder, provider_url, requests=100_000, port=0, more=""):
 def write_settings(folder):
     """JupyterLab's settings without its questions about news."""
     news = folder / "@jupyterlab" / "apputils-extension"
-    news.mkdir(parents=True)
+    news.mkdir(parents=True, exist_ok=True)
     (news / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
 
 

@@ -32,6 +32,8 @@ instructor_groups = ["instructors", "tutors"]
 [storage]
 ledger = "sqlite:///rsql.db"
 prompt_keys = ["YSBrZXkgb2YgdGhlIHRlc3RzIHdpdGggMzIgYnl0ZXM="]
+[sessions]
+mb_per_caller = 1
 [tenants.stats101]
 models = ["offline", "slow"]
 system_prompt = "Give hints, not solutions."
@@ -46,7 +48,8 @@ GROUPS = {
         "users": ["lin", "tess"],
         "properties": {"rsql": {"models": ["talker"], "limits": {"requests_per_day": 1000}}},
     },
-    "tutors": {"users": ["tess"]},
+    "seminar": {"users": ["kim", "leo", "tom"], "properties": {"rsql": {"models": ["talker"]}}},
+    "tutors": {"users": ["tess", "tom"]},
     "teachers": {"users": ["eve"]},
     "everybody": {"users": ["ada", "bob", "cyd", "dan", "fay"]},
 }
@@ -84,7 +87,10 @@ def hub(tmp_path_factory, provider, talker):
     """The hub, with the gateway as its service and the servers of ada, bob and cyd, and a named one of ada's."""
     assert PROXY.exists(), "scripts/setup.sh test installs configurable-http-proxy"
     hub = RealHub(
-        tmp_path_factory.mktemp("hub"), RSQL.format(provider=provider.url, talker=talker.url), GROUPS, lab=["lin"]
+        tmp_path_factory.mktemp("hub"),
+        RSQL.format(provider=provider.url, talker=talker.url),
+        GROUPS,
+        lab=["lin", "kim"],
     )
     try:
         hub.start()

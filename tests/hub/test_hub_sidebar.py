@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-from e2e import panel_lab
 from playwright.sync_api import expect
 
-from .student import Student
+from .student import Visitor, in_a_browser
 
-SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1<&script>"  # as a file's name may be
 SALES = "import pandas as pd\nsales = pd.DataFrame({'region': ['N', 'S', 'N'], 'amount': [1, 2, 3]})"
 FAILING = "print(sales.groupby('regoin').amount.sum())"
@@ -23,14 +20,10 @@ REASON = f"### new cell after 2: {HOSTILE}\n```python\nsales.amount.max()\n```"
 
 @pytest.fixture
 def student(hub, request):
-    failed = request.session.testsfailed
-    with panel_lab.chromium() as browser:
-        student = Student(hub, browser)
+    with in_a_browser(hub, request) as student:
         student.write(f"{HOSTILE}.ipynb", [SALES, FAILING])
         (student.home / f"{HOSTILE}.csv").write_text("n\n1\n")
         yield student
-        if request.session.testsfailed > failed:  # in a folder that git ignores
-            student.page.screenshot(path=SCREENSHOTS / f"{request.node.originalname}.png")
 
 
 @pytest.mark.sweep  # tests of JupyterLab without a hub and of the hub without a browser show its parts
@@ -50,12 +43,10 @@ def test_a_student_asks_mends_shares_and_goes_on_after_the_hub(student, hub, tal
     assert student.page.evaluate("window.hacked") is None
     assert [url for url in student.asked if not url.startswith((hub.url, "data:", "blob:")) or url.endswith("/x")] == []
     # The student's server and the hub end; what was said is there in those that follow.
-    hub.api("DELETE", "users/lin/server")
+    student.end_server()
     hub.kill()
     hub.start()
-    student.page.reload()
-    student.page.get_by_role("button", name="Launch Server").click()
-    student.ready()
+    student.go_on()
     student.turns.filter(has_text="Show the largest").wait_for()
     first = student.turns.filter(has_text="How much was sold?")
     expect(first.locator("td")).to_have_text(["N", "4", "S", "2"])
@@ -68,6 +59,7 @@ def test_a_student_asks_mends_shares_and_goes_on_after_the_hub(student, hub, tal
 
 def asks_by_the_hubs_gateway(student, hub, talker):
     """The sidebar from the status bar, and what is left of the course's limits there."""
+    before = len(talker.asked)
     student.status.click()
     turn = student.ask("Is anything odd?")
     expect(turn.locator(".rsql-said")).to_have_text("An answer in some words.")
@@ -75,7 +67,7 @@ def asks_by_the_hubs_gateway(student, hub, talker):
     expect(student.status).to_contain_text("999 of 1,000 left / day")
     assert "sales: pandas DataFrame" in talker.asked[-1]["messages"][-1]["content"]
     lin = hub.token("lin")
-    assert hub.ask("stats", lin).json()["limits"]["day"]["current"] == len(talker.asked) == 1
+    assert hub.ask("stats", lin).json()["limits"]["day"]["current"] == len(talker.asked) - before == 1
 
 
 def mends_a_cell(student):
@@ -116,21 +108,18 @@ def names_are_text(student):
     student.button("Close", kept).click()
 
 
-def is_page_for_the_tutor(student, hub, link):
+def is_page_for_the_tutor(student, link):
     """The link in a browser of somebody who is not logged in yet."""
-    context = student.page.context.browser.new_context()
-    page = context.new_page()
-    page.goto(link)
-    page.get_by_label("Username:").fill("tess")
-    page.get_by_label("Password:").fill("any")
-    page.locator("#login_submit").click()
+    tutor = Visitor(student.page.context.browser, "tess")
+    assert tutor.open(link) == 200
+    page = tutor.page
     page.get_by_role("heading", name="How much was sold?").wait_for()
     expect(page.locator("pre").first).to_contain_text("SELECT region")
     expect(page.locator("td")).to_have_text(["N", "4", "S", "2"])
     drawn = page.get_by_role("img", name=re.compile("^(.*[.?] )?Bar chart of "))
     assert drawn.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
     assert page.evaluate("window.hacked") is None
-    context.close()
+    tutor.close()
 
 
 def shares_and_takes_back(student, hub):
@@ -146,7 +135,7 @@ def shares_and_takes_back(student, hub):
     told = opened("tess").json()
     assert (told["user"], len(told["pairs"])) == ("lin", 2)
     assert opened("ada").status_code == 404
-    is_page_for_the_tutor(student, hub, link)
+    is_page_for_the_tutor(student, link)
     student.page.locator(".jp-Notebook .jp-Cell").last.locator(".cm-content").click()
     student.page.keyboard.insert_text(f"%load_ext rsql_magic\n%rsql history open {link}")
     student.page.keyboard.press("Shift+Enter")

@@ -44,7 +44,7 @@ export async function show(view, way) {
   card("Delete my data", h("p", { class: "quiet" }, "All your conversations go, with their names and turns, the copies that your notebooks leave here with their files and links, the texts that are kept of your questions and answers, and your ratings. What a notebook keeps on its own machine stays there: %rsql history forget deletes it. That you used the service, and what it cost, stays in the records until your administrator deletes it."),
     button("Delete my data", () => confirmed("Delete your data?", "This cannot be undone.", "Delete", async () => {
       const done = await send("conversations", undefined, "DELETE");
-      tell(`Deleted: ${count(done.deleted)} conversations, all copies with their files and links, and the texts of your questions.`);
+      tell(`Deleted: ${count(done.deleted)} ${done.deleted === 1 ? "conversation" : "conversations"}, all copies with their files and links, and the texts of your questions.`);
       await again();
     }), "danger")));
 }
