@@ -64,6 +64,20 @@ def test_what_is_not_of_the_form_is_refused_with_the_reason(reply, said):
         read_sheet(reply, "quiz", 1 if "2 items" in said else None)
 
 
+FENCED = "What prints?\n\n```python\nprint({1: {2}})\n```"
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize(
+    "wrap",
+    ["{}", "```json\n{}\n```", "```\n{}```", "Here:\n\n```json\n{}\n```\n\nAnd `so`, ```x```.", "``` json \n{}\n  ```"],
+)
+def test_code_in_a_question_ends_no_reply(wrap, indent):
+    for text in (FENCED, FENCED[:-3] + "}```", "Is ``` a fence?", "```\n", "a }```"):
+        written = json.dumps({"title": "T", "items": [question(text=text)]}, indent=indent)
+        assert read_sheet(wrap.replace("{}", written), "quiz").items[0].question == text
+
+
 @pytest.mark.parametrize(
     ("language", "source", "output"),
     [

@@ -117,7 +117,15 @@ def test_a_sheet_is_read_as_it_was_kept(sheet):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b'{"kind": "quiz", "title": "", "items": [{}]}', b"\xff", b'{"kind": "x"}']
+    "body",
+    [
+        *(b"", b"[]", b'{"kind": "quiz", "title": "", "items": [{}]}', b"\xff", b'{"kind": "x"}'),
+        b'{"kind": "flashcards", "title": "none", "items": []}',
+        msgspec.json.encode(Sheet("quiz", "T", (Choice("q", ["a", "b"], 2, "e"),))),
+        msgspec.json.encode(Sheet("quiz", "T", (Choice("q", ["a", "b"], -1, "e"),))),
+        msgspec.json.encode(Sheet("flashcards", "T", (Card("f", "b"),) * 31)),
+        msgspec.json.encode(Sheet("flashcards", "T", (Card("f", " "),))),
+    ],
 )
 def test_what_is_no_sheet_says_so(body):
     with pytest.raises(BadInput, match="no study set"):

@@ -15,8 +15,8 @@ from rsql_magic.plain_text import counted
 StudyKind = Literal["summary", "flashcards", "quiz", "exam"]
 # Most items of a sheet.
 MOST_ITEMS = 30
-# Models put JSON into a block, whether or not the form says so.
-_BLOCK = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+# Models put JSON into a block, whether or not the form says so. Texts in it may hold fences, but no new lines.
+_BLOCK = re.compile(r"```[ \t]*(?:json)?[ \t]*\n(.*?)(?:\n[ \t]*```|(?<=\})[ \t]*```[ \t]*$)", re.DOTALL | re.MULTILINE)
 _CODE = '"code": {"language": "python|r|sql", "source": "print(1 + 1)", "output": "2"}'
 # An example of each kind, for the prompt.
 FORMS: dict[StudyKind, str] = {
@@ -102,17 +102,20 @@ def read_sheet(text: str, kind: StudyKind, count: int | None = None) -> Sheet:
     except msgspec.DecodeError as problem:  # also a ValidationError, which says where
         raise Unusable(f"The JSON is not of the form that was asked for: {problem}.") from None
     sheet = Sheet(kind, form_read.title, tuple(form_read.items))
-    size = len(sheet.items)
-    found = []
+    if found := _problems(sheet, count):
+        raise Unusable(*found)
+    return sheet
+
+
+def _problems(sheet: Sheet, count: int | None = None) -> list[str]:
+    size, found = len(sheet.items), list[str]()
     if count is not None and size != count:
         found.append(f"There are {size} items; {count} were asked for.")
     if not 1 <= size <= MOST_ITEMS:
         found.append(f"There are {size} items; there should be 1 to {MOST_ITEMS}.")
     for number, item in enumerate(sheet.items, 1):
         found += [f"Item {number}: {problem}" for problem in _item_problems(item)]
-    if found:
-        raise Unusable(*found)
-    return sheet
+    return found
 
 
 def sheet_of(body: bytes) -> Sheet:
@@ -130,7 +133,10 @@ def sheet_of(body: bytes) -> Sheet:
         items: tuple[Any, ...] = tuple(msgspec.convert(item, ITEMS[kept.kind]) for item in kept.items)
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise BadInput(f"This is no study set ({wrong}).") from None
-    return Sheet(kept.kind, kept.title, items)
+    sheet = Sheet(kept.kind, kept.title, items)
+    if found := _problems(sheet):  # a program may have kept it
+        raise BadInput(f"This is no study set that can be practised. {found[0]}")
+    return sheet
 
 
 class _KeptSheet(msgspec.Struct):
