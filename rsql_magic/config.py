@@ -94,7 +94,9 @@ class Rsql(Configurable):
         "pinned make room. 0 keeps none.",
     )
     artifact_days = Float(
-        90.0, min=0.0, help="Days after which a file that an answer made is deleted unless it is pinned; 0 for never."
+        90.0,
+        min=0.0,
+        help="Days after which a file that an answer made is deleted, but what is pinned and practised; 0 for never.",
     )
 
     drafts = Integer(

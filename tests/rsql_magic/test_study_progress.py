@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import random
 import time
+from datetime import datetime, timedelta
+from datetime import time as dtime
 from functools import partial
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
+import ipywidgets
 import msgspec
 import pytest
 
@@ -63,8 +67,10 @@ def test_cards_that_are_due_come_first_and_a_click_says_when_they_come_again():
     now, saved = [0.0], []
     progress = StudyProgress(save=lambda item, state: saved.append((item, state.days)), clock=lambda: now[0])
     cards = Cards(CARDS, progress)
+    cards.flip.click()
     cards.know.click()
     assert cards.where.value == "2 of 3, 1 known; the last one again tomorrow"
+    cards.flip.click()
     cards.not_yet.click()
     assert saved == [(0, 1), (1, 1)]
     now[0] = 3600.0
@@ -73,23 +79,131 @@ def test_cards_that_are_due_come_first_and_a_click_says_when_they_come_again():
     now[0] = 2 * DAY
     assert progress.due(3) == 3
     again = Cards(CARDS, progress)
-    again.know.click()
-    again.know.click()
+    for _ in range(2):
+        again.flip.click()
+        again.know.click()
     assert again.where.value.endswith("the last one again in 6 days")
 
 
-def test_a_quiz_notes_each_answer_once():
+def test_a_second_click_says_nothing_of_the_next_card():
     progress = StudyProgress(clock=lambda: 0.0)
-    quiz = Quiz(
-        Sheet("quiz", "T", (Choice("1+1?", ["2", "3"], 0, "sum"), Choice("2+2?", ["2", "4"], 1, "sum"))), progress
-    )
+    cards = Cards(CARDS, progress)
+    for button in (cards.know, cards.not_yet):
+        cards.flip.click()
+        button.click()
+        button.click()
+        assert "flip it first" in cards.where.value
+    assert [progress.of(n).answers for n in range(3)] == [1, 1, 0]
+
+
+QUESTIONS = Sheet(
+    "quiz",
+    "T",
+    (Choice("1+1?", ["2", "3"], 0, "sum"), Choice("2+2?", ["2", "4"], 1, "sum"), Choice("?", ["x", "y"], 1, "so")),
+)
+
+
+def noted(progress):
+    return [(progress.of(n).answers, progress.of(n).right, progress.of(n).last) for n in range(3)]
+
+
+def test_a_quiz_notes_each_answer_once_and_none_that_was_not_given():
+    now, progress = [0.0], StudyProgress(clock=lambda: now[0])
+    progress.answer(1, KNOWN)
+    now[0] = 2 * DAY
+    quiz = Quiz(QUESTIONS, progress)
+    assert quiz._order == [0, 2, 1]
     quiz.choices[0].value = 0
     quiz.check.click()
     quiz.check.click()
-    assert [(progress.of(n).answers, progress.of(n).right, progress.of(n).last) for n in (0, 1)] == [
-        (1, 1, "a"),
-        (1, 0, ""),
-    ]
+    assert noted(progress) == [(1, 1, "a"), (1, 1, ""), (0, 0, "")]
+    assert quiz.score.value == "1 of 3 right, 2 not answered"
+    quiz.choices[1].value = 1  # of the last item, whose answer is in sight
+    quiz.check.click()
+    assert noted(progress) == [(1, 1, "a"), (1, 1, ""), (0, 0, "")]
+    quiz.choices[0].value = 1
+    quiz.check.click()
+    assert noted(progress)[0] == (2, 1, "b")
+
+
+def names(widget):
+    """What a screen reader says of the controls of a widget."""
+    is_control = isinstance(widget, ipywidgets.Button | ipywidgets.RadioButtons | ipywidgets.Textarea)
+    own = [f"{widget.description} {getattr(widget, 'tooltip', None) or ''}".strip()] if is_control else []
+    return own + [name for child in getattr(widget, "children", ()) for name in names(child)]
+
+
+def test_each_control_has_a_name_that_no_other_has():
+    two = Exercise("Add.", 2, "Use +.")
+    for widget in (Quiz(QUESTIONS, StudyProgress()).box, exam(Sheet("exam", "T", (two, two)), StudyProgress())):
+        said = names(widget)
+        assert len(said) > 3
+        assert "" not in said
+        assert len(set(said)) == len(said)
+        titles = [title for child in widget.children for title in getattr(child, "titles", ())]
+        assert len(set(titles)) == len(titles)
+
+
+def test_what_is_not_kept_of_an_answer_is_said():
+    progress = StudyProgress(save=lambda *_: "the set was deleted", clock=lambda: 0.0)
+    said = "again tomorrow, but this is not kept: the set was deleted"
+    assert progress.answer(0, KNOWN) == said
+    cards = Cards(CARDS, progress)
+    cards.flip.click()
+    cards.know.click()
+    assert cards.where.value.endswith(said)
+    quiz = Quiz(QUESTIONS, progress)
+    quiz.choices[0].value = 0
+    quiz.check.click()
+    assert quiz.score.value.endswith("; this is not kept: the set was deleted")
+    row = exam(Sheet("exam", "T", (Exercise("Add.", 2, "Use +."),)), progress).children[4]
+    row.children[0].click()
+    assert row.children[2].value == said
+
+
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Auckland", "America/Santiago"]
+
+
+@pytest.fixture
+def clock_of(monkeypatch):
+    """Sets the clock of this machine to a time zone."""
+
+    def set_to(zone):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    yield set_to
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_an_item_is_due_from_the_midnight_of_its_day_on(zone, clock_of):
+    """Whatever the hour it was answered at, also on the days on which clocks are changed."""
+    clock_of(zone)
+    dice, begun, now = random.Random(zone), datetime(2026, 1, 1, tzinfo=ZoneInfo(zone)), [0.0]
+    for _ in range(400):
+        answered = begun + timedelta(days=dice.randrange(730), minutes=dice.randrange(24 * 60))
+        progress = StudyProgress(clock=lambda: now[0])
+        now[0] = answered.timestamp()
+        answered = datetime.fromtimestamp(now[0], ZoneInfo(zone))
+        days = 1
+        for _ in range(dice.randrange(1, 4)):
+            assert progress.is_due(0)
+            said = progress.answer(0, KNOWN)
+            days = progress.of(0).days
+            assert said == ("again tomorrow" if days == 1 else f"again in {days} days")
+            assert not progress.is_due(0)
+            day = answered.date() + timedelta(days=days)
+            assert progress.when(1) == f"the next is due on {day}"
+            midnight = datetime.combine(day, dtime(), ZoneInfo(zone))
+            now[0] = midnight.timestamp() - 60
+            assert not progress.is_due(0), (answered, days)
+            now[0] = midnight.timestamp() + 60
+            assert progress.when(1) == "1 due now", (answered, days)
+            answered = midnight + timedelta(hours=dice.randrange(24))
+            now[0] = answered.timestamp()
+            answered = datetime.fromtimestamp(now[0], ZoneInfo(zone))
 
 
 def test_an_exam_keeps_what_was_written_and_how_one_judged_it():
@@ -247,6 +361,76 @@ def test_two_views_of_a_set_do_not_undo_each_other(talk):
     other.write(0, "I would add")
     now = sets.progress("exam").of(0)
     assert (now.last, now.right, now.due) == ("I would add", 1, one.of(0).due)
+
+
+def rows_of(talk, sql, *given):
+    with talk.panel.threads.keeper.store.transaction() as db:
+        return db.execute(sql, given).fetchall()
+
+
+def test_an_answer_that_cannot_be_read_leaves_the_others(talk):
+    sets = StudySets(talk.panel.threads.keeper)
+    sets.all()
+    for item in range(3):
+        sets.progress("cards").answer(item, KNOWN)
+    seal, newer = talk.panel.threads.keeper.store.seal, {"repetitions": 2, "streak_of_a_later_version": 7}
+    rows_of(talk, "UPDATE progress SET body = ? WHERE item = 0", b"damaged")
+    rows_of(
+        talk, "UPDATE progress SET body = ? WHERE item = 1", seal.seal(msgspec.json.encode(newer), "progress cards 1")
+    )
+    now = sets.progress("cards")
+    assert [now.of(n).repetitions for n in range(3)] == [0, 2, 1]
+    assert {kept.file.id for kept in sets.all()} == set(SHEETS)
+    assert "again" in now.answer(0, KNOWN)
+
+
+def test_a_set_that_is_deleted_while_it_is_practised_says_so(talk):
+    sets = StudySets(talk.panel.threads.keeper)
+    sets.all()
+    cards = Cards(CARDS, sets.progress("cards"))
+    cards.flip.click()
+    cards.know.click()
+    talk.do("drop", file="cards")
+    cards.flip.click()
+    cards.know.click()
+    assert cards.where.value.endswith("again tomorrow, but this is not kept: its set was deleted")
+    assert rows_of(talk, "SELECT * FROM progress") == []
+
+
+def test_a_full_disk_is_said_where_a_set_is_practised(talk, monkeypatch):
+    sets = StudySets(talk.panel.threads.keeper)
+    sets.all()
+    progress = sets.progress("cards")
+
+    def full():
+        raise BadInput("The disk is full: what is said is not kept.", hint="Make room; it goes on by itself.")
+
+    monkeypatch.setattr(talk.panel.threads.keeper.store, "transaction", full)
+    assert progress.answer(0, KNOWN).startswith("again tomorrow, but this is not kept: The disk is full")
+    monkeypatch.undo()
+    assert progress.answer(0, KNOWN) == "again tomorrow"
+    assert sets.progress("cards").of(0).answers == 2
+
+
+def test_a_set_that_is_practised_outlives_its_days_and_its_conversation_too(talk):
+    keeper = talk.panel.threads.keeper
+    sets = StudySets(keeper)
+    sets.all()
+    sets.progress("cards").answer(0, KNOWN)
+    old = keeper.store.now() - 400 * DAY
+    rows_of(talk, "UPDATE artifact SET made = ?", old)
+    keeper.artifacts.expire(90)
+    assert [kept.file.id for kept in sets.all()] == ["cards"]
+    new = NewArtifact("new", "p", "script", "new.py", "text/x-python", lambda: bytes(1_000))
+    assert keeper.artifacts.put(keeper.id_of(talk.panel.threads.of_cells), new, 1_010) != ""
+    assert [kept.file.id for kept in sets.all()] == ["cards"]
+    rows_of(talk, "UPDATE conversation SET changed = ?", old)
+    sets.progress("cards").answer(1, KNOWN)
+    keeper.store.expire(365)
+    assert [kept.file.id for kept in sets.all()] == ["cards"]
+    rows_of(talk, "UPDATE conversation SET changed = ?", old)
+    keeper.store.expire(365)
+    assert sets.all() == []
 
 
 def test_a_right_answer_before_its_time_leaves_its_day():

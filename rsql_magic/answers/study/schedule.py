@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +33,21 @@ class CardProgress:
     answers: int = 0
     right: int = 0
     last: str = ""  # what was answered last, where that is a text or a choice
+
+    @property
+    def day(self) -> date:
+        """The day of the next time, by the clock of this machine: so many days after that of the last answer.
+
+        Example:
+            >>> once = CardProgress().answered(4, 0.0)
+            >>> (once.day - CardProgress().answered(4, -DAY).day).days
+            1
+        """
+        return _day(self.due - self.days * DAY) + timedelta(self.days)
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time at a Unix time: from the midnight of its day on, or where it was never asked."""
+        return not self.answers or _day(now) >= self.day
 
     def answered(self, quality: int, now: float, answer: str = "") -> CardProgress:
         """How it stands after an answer of a quality from 0 to 5 at a Unix time.
@@ -74,6 +90,8 @@ class CardProgress:
 class StudyProgress:
     """How one's study set stands; ``save`` keeps what has changed, ``kept`` gives what another view of the set kept.
 
+    ``save`` gives why something is not kept, empty where it is; ``lost`` says so of the last answer.
+
     Example:
         >>> progress = StudyProgress(clock=lambda: 0.0)
         >>> progress.answer(1, KNOWN)
@@ -83,9 +101,10 @@ class StudyProgress:
     """
 
     items: dict[int, CardProgress] = field(default_factory=dict)
-    save: Callable[[int, CardProgress], None] = lambda *_: None
+    save: Callable[[int, CardProgress], str] = lambda *_: ""
     clock: Callable[[], float] = time.time
     kept: Callable[[int], CardProgress | None] = lambda _: None
+    lost: str = ""
 
     def of(self, item: int) -> CardProgress:
         """How an item stands; they are counted from 0."""
@@ -94,11 +113,12 @@ class StudyProgress:
     def answer(self, item: int, quality: int, answer: str = "") -> str:
         """Note an answer, and say when the item is asked again."""
         before, now = self._latest(item), self.clock()
-        early = quality >= KNOWN and before.due > now
+        early = quality >= KNOWN and not before.is_due(now)
         after = before.rehearsed(answer) if early else before.answered(quality, now, answer)
-        self._note(item, after)
-        days = round((after.due - now) / DAY)
-        return f"again in {days:,} days" if days > 1 else "again tomorrow"
+        self.lost = self._note(item, after)
+        days = (after.day - _day(now)).days
+        said = f"again in {days:,} days" if days > 1 else "again tomorrow"
+        return f"{said}, but {self.lost}" if self.lost else said
 
     def write(self, item: int, answer: str) -> None:
         """Note what somebody has written, which is not judged yet."""
@@ -109,13 +129,14 @@ class StudyProgress:
         mine, kept = self.of(item), self.kept(item)
         return kept if kept is not None and kept.answers >= mine.answers else mine
 
-    def _note(self, item: int, now: CardProgress) -> None:
+    def _note(self, item: int, now: CardProgress) -> str:
         self.items[item] = now
-        self.save(item, now)
+        why = self.save(item, now)
+        return f"this is not kept: {why}" if why else ""
 
     def is_due(self, item: int) -> bool:
         """Whether it is time for an item."""
-        return self.of(item).due <= self.clock()
+        return self.of(item).is_due(self.clock())
 
     def order(self, count: int) -> list[int]:
         """The numbers of so many items: those that are due first, the others by their time."""
@@ -133,9 +154,13 @@ class StudyProgress:
         """How many of so many items are due, or on which day, by the clock of this machine, the next one is."""
         if due := self.due(count):
             return f"{due} due now"
-        soonest = min((self.of(item).due for item in range(count)), default=self.clock())
-        return f"the next is due on {time.strftime('%Y-%m-%d', time.localtime(soonest))}"
+        soonest = min((self.of(item).day for item in range(count)), default=_day(self.clock()))
+        return f"the next is due on {soonest}"
 
     def stands(self, count: int) -> str:
         """In words, how many of so many items are known, and when there is something to do."""
         return f"{self.known(count)} of {count} known, {self.when(count)}"
+
+
+def _day(moment: float) -> date:
+    return date(*time.localtime(moment)[:3])

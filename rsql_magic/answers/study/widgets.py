@@ -115,6 +115,9 @@ class Cards:
         self._draw(said)
 
     def _answered(self, quality: int) -> None:
+        if not self._flipped:  # as after a second click on the card before
+            self._draw("flip it first")
+            return
         self._go(1, f"the last one {self._progress.answer(self._order[self._at], quality)}")
 
     def _draw(self, said: str = "") -> None:
@@ -138,15 +141,15 @@ class Quiz:
             ipywidgets.RadioButtons(
                 options=[(letter(n), n) for n in range(len(question.choices))],
                 value=None,  # else the first one would be chosen already
-                description="Answer",
+                description=f"Answer {number}",
                 orientation="horizontal",
                 style={"description_width": "initial"},
                 layout=_AS_LARGE,
             )
-            for question in self._questions
+            for number, question in enumerate(self._questions, 1)
         ]
         self.verdicts = [_words("") for _ in self._questions]
-        self._scored: dict[int, str] = {}
+        self._scored: dict[int, str] = {}  # the letter that was scored, empty where none was chosen
         self.check, self.score = _button("Score", self._score, button_style="primary"), _line()
         rows = [
             part
@@ -156,7 +159,7 @@ class Quiz:
         self.box = _box(sheet, *rows, _row(self.check, self.score))
 
     def _score(self) -> None:
-        right = 0
+        right, lost = 0, ""
         for item, question, chosen, verdict in zip(
             self._order, self._questions, self.choices, self.verdicts, strict=True
         ):
@@ -164,10 +167,16 @@ class Quiz:
             right += is_right
             verdict.value = _html(f"{'✓' if is_right else '✗'} {answer_of(question)}")
             answer = "" if chosen.value is None else letter(chosen.value)
-            if answer != self._scored.get(item):  # to score again is no answer again
+            before = self._scored.get(item)
+            if before == "":  # its answer was in sight before one was chosen
+                continue
+            self._scored[item] = answer
+            if answer not in {"", before}:  # to score again is no answer again
                 self._progress.answer(item, KNOWN if is_right else NOT_YET, answer)
-                self._scored[item] = answer
-        self.score.value = f"{right} of {len(self._questions)} right"
+                lost = lost or self._progress.lost
+        missing = sum(chosen.value is None for chosen in self.choices)
+        said = f"{right} of {len(self._questions)} right{f', {missing} not answered' if missing else ''}"
+        self.score.value = html_text("; ".join(filter(None, [said, lost])))
 
 
 def exam(sheet: Sheet, progress: StudyProgress) -> Any:
@@ -178,10 +187,12 @@ def exam(sheet: Sheet, progress: StudyProgress) -> Any:
     rows: list[Any] = []
     for number, exercise in enumerate(exercises):
         # Closed: an exercise whose solution is read first is none.
-        closed = ipywidgets.Accordion([_words(answer_of(exercise))], titles=("Solution",), selected_index=None)
+        answer, titles = _words(answer_of(exercise)), (f"Solution {number + 1}",)
+        closed = ipywidgets.Accordion([answer], titles=titles, selected_index=None)
         text = ipywidgets.Textarea(
             value=progress.of(number).last,
-            placeholder="Your answer",
+            description=f"Answer {number + 1}",
+            style={"description_width": "initial"},
             layout={"width": "95%"},
             continuous_update=False,
         )
@@ -200,6 +211,9 @@ def _judged(progress: StudyProgress, item: int, text: Any) -> Any:
     said = _line()
 
     def judge(quality: int) -> None:
-        said.value = progress.answer(item, quality, text.value)
+        said.value = html_text(progress.answer(item, quality, text.value))
 
-    return _row(_button("I had it", partial(judge, KNOWN)), _button("Not yet", partial(judge, NOT_YET)), said)
+    def button(words: str, quality: int) -> Any:
+        return _button(words, partial(judge, quality), tooltip=f"Exercise {item + 1}: {words}")
+
+    return _row(button("I had it", KNOWN), button("Not yet", NOT_YET), said)

@@ -27,6 +27,8 @@ Kind = Literal["table", "sql", "script", "chart", "picture", "study", "report"]
 
 PIECE = 1_000_000  # bytes
 _DAY = 86_400.0
+# What goes with its conversation alone: a study set has days on which its items come again.
+_STAYS = "(pinned OR id IN (SELECT artifact FROM progress))"
 
 
 def in_words(size: float) -> str:
@@ -115,7 +117,7 @@ class ArtifactStore:
         self._store, self._seal, self._fetch, self._most = store, store.seal, fetch, most_bytes
 
     def put(self, conversation: str, new: NewArtifact, most_bytes: int) -> str:
-        """Keep one; the oldest that are not pinned go where all together would have more than ``most_bytes``.
+        """Keep one; the oldest go where all together would have more than ``most_bytes``, but what stays.
 
         Returns:
             Why it is not kept; empty where it is.
@@ -136,8 +138,9 @@ class ArtifactStore:
             if not db.execute("SELECT 1 FROM conversation WHERE id = ?", [conversation]).fetchone():
                 return "its conversation was deleted"
             db.execute("DELETE FROM artifact WHERE id = ?", [new.id])
-            [[pinned]] = db.execute("SELECT coalesce(sum(bytes), 0) FROM artifact WHERE pinned").fetchall()
-            if pinned + size > most_bytes:
+            sums = "coalesce(sum(bytes), 0), coalesce(sum(bytes * pinned), 0)"
+            [[stay, pinned]] = db.execute(f"SELECT {sums} FROM artifact WHERE {_STAYS}").fetchall()  # noqa: S608 - constants
+            if stay + size > most_bytes:
                 taken = f", of which pinned ones take {in_words(pinned)}" if pinned else ""
                 most = f"all files together may have {in_words(most_bytes)} (Rsql.artifact_mb)"
                 return f"{new.name} has {in_words(size)}, and {most}{taken}"
@@ -209,7 +212,7 @@ class ArtifactStore:
     def lost(self, name: str) -> None:
         """Note that one whose bytes are not here is at the gateway no more."""
         with self._store.transaction() as db:
-            db.execute("DELETE FROM artifact WHERE id = ? AND NOT pinned", [name])
+            db.execute(f"DELETE FROM artifact WHERE id = ? AND NOT {_STAYS}", [name])  # noqa: S608 - constants
 
     @property
     def held(self) -> int:
@@ -218,10 +221,11 @@ class ArtifactStore:
 
     @staticmethod
     def _make_room(execute: Callable[..., Sequence[tuple[int, ...]] | object], most: int) -> None:
-        # The newest that fit stay: the running sum counts from the pinned and the newest.
+        # The newest that fit stay: the running sum counts from what stays anyway and the newest.
         execute(
-            "DELETE FROM artifact WHERE id IN (SELECT id FROM (SELECT id, pinned, sum(bytes) OVER"
-            " (ORDER BY pinned DESC, made DESC, id) AS together FROM artifact) WHERE NOT pinned AND together > ?)",
+            "DELETE FROM artifact WHERE id IN (SELECT id FROM (SELECT id, stays, sum(bytes) OVER"  # noqa: S608 - constants
+            " (ORDER BY stays DESC, made DESC, id) AS together FROM"
+            f" (SELECT id, bytes, made, {_STAYS} AS stays FROM artifact)) WHERE NOT stays AND together > ?)",
             [most],
         )
 
@@ -295,10 +299,10 @@ class ArtifactStore:
     def drop_of(self, conversation: str, pairs: Collection[str]) -> None:
         """Delete those of answers that are gone or made anew, but what is pinned and study sets that were practised."""
         gone = [one for one in self.listed(conversation) if one.pair in pairs]
-        self._delete(gone, "AND NOT pinned AND id NOT IN (SELECT artifact FROM progress)")
+        self._delete(gone, f"AND NOT {_STAYS}")
 
     def expire(self, days: float) -> int:
-        """Delete those that are not pinned and older; how many."""
+        """Delete those that are older, but what is pinned and study sets that were practised; how many."""
         with self._store.transaction() as db:
             old = self._store.now() - days * _DAY
-            return db.execute("DELETE FROM artifact WHERE NOT pinned AND made < ?", [old]).rowcount
+            return db.execute(f"DELETE FROM artifact WHERE NOT {_STAYS} AND made < ?", [old]).rowcount  # noqa: S608 - constants

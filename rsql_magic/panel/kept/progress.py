@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from rsql_magic.display import CellOutput, safe_markdown
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import is_batch
 from rsql_magic.panel.kept.making import of_study
+from rsql_magic.panel.kept.store import count_pairs
 from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
@@ -90,11 +91,16 @@ class StudySets:
     def progress(self, file: str) -> StudyProgress:
         """How one stands with the set in a file; what is answered is kept."""
         rows = self._keeper.store.rows("SELECT item, body FROM progress WHERE artifact = ?", [file])
-        items = {item: self._opened(file, item, body) for item, body in rows}
+        items = dict[int, CardProgress]()
+        for item, body in rows:
+            with suppress(BadInput):  # one that is damaged leaves the others
+                items[item] = self._opened(file, item, body)
         return StudyProgress(items, partial(self._save, file), kept=partial(self._kept, file))
 
     def _opened(self, file: str, item: int, body: bytes) -> CardProgress:
-        return CardProgress(**msgspec.json.decode(self._keeper.store.seal.open(body, f"progress {file} {item}")))
+        known: dict[str, Any] = msgspec.json.decode(self._keeper.store.seal.open(body, f"progress {file} {item}"))
+        # A later version may have written more.
+        return CardProgress(**{each.name: known[each.name] for each in fields(CardProgress) if each.name in known})
 
     def _kept(self, file: str, item: int) -> CardProgress | None:
         with suppress(BadInput):
@@ -103,13 +109,19 @@ class StudySets:
                 return self._opened(file, item, body)
         return None
 
-    def _save(self, file: str, item: int, now: CardProgress) -> None:
+    # Why it is not kept, empty where it is; what was answered counts in this session all the same.
+    def _save(self, file: str, item: int, now: CardProgress) -> str:
         self._keeper.flush(1.0)  # the file itself may not be written yet
-        store = self._keeper.store
-        body = store.seal.seal(msgspec.json.encode(asdict(now)), f"progress {file} {item}")
         try:
+            store = self._keeper.store
+            body = store.seal.seal(msgspec.json.encode(asdict(now)), f"progress {file} {item}")
             with store.transaction() as db:
-                if db.execute("SELECT 1 FROM artifact WHERE id = ?", [file]).fetchone():
-                    db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", [file, item, body])
-        except BadInput as error:  # what was answered counts in this session, and the panel says why it is not kept
+                found = db.execute("SELECT conversation FROM artifact WHERE id = ?", [file]).fetchone()
+                if not found:
+                    return "its set was deleted"
+                db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", [file, item, body])
+                count_pairs(db, found[0], store.now())  # who practises keeps its conversation from expiring
+        except BadInput as error:
             self._keeper.trouble = str(error)
+            return str(error)
+        return ""
