@@ -270,7 +270,7 @@ def test_the_list_says_what_files_take_and_when_they_go(kernels, gateway):
     assert (told["keeps"], told["room"]) == (
         True,
         "The files of all notebooks take 1.5 kB of 2 kB: the oldest make room for new ones. "
-        "After 1.5 days a file is deleted. Pinned files stay.",
+        "After 1.5 days a file is deleted. What is pinned or was practised stays.",
     )
     talk.panel.assistant.settings.artifact_days = 0
     assert "deleted" not in talk.do("files", thread=talk.thread)["room"]

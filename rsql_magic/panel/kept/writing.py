@@ -128,7 +128,7 @@ class Keeper:
         said = f"{said}: the oldest make room for new ones."
         if days := self._settings.artifact_days:
             said = f"{said} After {days:g} {'day' if days == 1 else 'days'} a file is deleted."
-        return f"{said} Pinned files stay."
+        return f"{said} What is pinned or was practised stays."
 
     @property
     def oldest_file(self) -> float:
