@@ -256,6 +256,7 @@ PROGRAMS = [
     {"id": "", "question": "Q", "result": {"sql": "x", "columns": [1], "rows": [[1]]}},
     {"id": "p4", "question": "Q", "turn": {"question": 1, "answer": None}, "sources": None, "gone": [["p1", 7]]},
     {},
+    {"id": "p5", "question": "Q", "odd": 7},
 ]
 
 

@@ -124,7 +124,8 @@ def kept_as(record: dict[str, Any]) -> bytes:
         (b'{"question":"Why?"}', b'{"odd":{"question":7}}')
     """
     body = msgspec.json.encode(record)
-    return body if _can_be_shown(record, body) else msgspec.json.encode({ODD_AS: record})
+    is_known = ODD_AS not in record and _can_be_shown(record, body)
+    return body if is_known else msgspec.json.encode({ODD_AS: record})
 
 
 def _can_be_shown(record: dict[str, Any], body: bytes) -> bool:

@@ -149,7 +149,7 @@ class CopyExchange:
     def _as_sent(self, conversation: str, base: CopyState, *, with_images: bool) -> _Sent:
         store, size = self._keeper.store, 0
         ids = PairsHere(store).ids(conversation)
-        gone = tuple(dict.fromkeys([*base.gone, *taken_out(ids, base)]))[-MOST_GONE:]
+        gone = dict.fromkeys([*base.gone, *taken_out(ids, base)][-MOST_GONE:])
         pairs, digests = list[dict[str, Any]](), {name: known for name, known in base.pairs.items() if name in ids}
         for name, body in store.bodies(conversation):
             record = self._record(body)
@@ -167,10 +167,10 @@ class CopyExchange:
         pairs.reverse()  # as they were written, which is not the order of asking where machines wrote in turn
         pairs.sort(key=_asked_at)
         if gone:
-            pairs[-1:] = [{**(pairs[-1] if pairs else {}), "gone": gone}]
+            pairs[-1:] = [{**(pairs[-1] if pairs else {}), "gone": [*gone]}]
         title = one_line(head.title, _LONGEST)
         sent = {"title": title, "notebook": _path(head), "pairs": pairs}
-        return _Sent(sent, CopyState(digest(title), digests, gone))
+        return _Sent(sent, CopyState(digest(title), digests, tuple(gone)))
 
     # A record as it is sent, with less of what is large; None where it cannot be sent.
     def _record(self, body: bytes) -> dict[str, Any] | None:
