@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import sqlite3
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,13 +87,28 @@ def _has_columns(frame: Any) -> bool:
     return type(frame).__name__ == "LazyFrame" or frame.shape[1] > 0  # a lazy frame's columns cost a query
 
 
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """The connection in use: what the last cell named, whether a question about a frame was put between, or no name."""
+
+    name: str = ""
+    aside: bool = False
+    nameless: bool = False  # the last cell gave a connection itself
+
+
+class _Tried(threading.local):
+    """What a thread uses while it only looks: the panel answers requests beside the cells and beside each other."""
+
+    use: _Use | None = None
+
+
 @dataclass
 class Connections:
     """The databases of one notebook."""
 
-    last: str = ""  # what the last cell named; used when the next one names nothing
-    _aside: bool = field(default=False, repr=False)
-    _is_nameless: bool = field(default=False, repr=False)  # whether the last cell gave a connection itself
+    _use: _Use = field(default_factory=_Use, repr=False)
+    _tried: _Tried = field(default_factory=_Tried, repr=False)
+    _opening: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _open: dict[str, tuple[Any, Engine]] = field(default_factory=dict, repr=False)
     _dictionary: Dictionary | None = field(default=None, repr=False)
 
@@ -101,6 +117,26 @@ class Connections:
         self._dictionary = dictionary
         for _, engine in self._open.values():
             engine.dictionary = dictionary
+
+    @property
+    def last(self) -> str:
+        """What the last cell named; used when the next one names nothing."""
+        return self._now.name
+
+    @last.setter
+    def last(self, name: str) -> None:
+        self._note(name=name)
+
+    @property
+    def _now(self) -> _Use:
+        return self._tried.use or self._use
+
+    def _note(self, **changes: Any) -> None:
+        use = replace(self._now, **changes)
+        if self._tried.use is not None:
+            self._tried.use = use
+        else:
+            self._use = use
 
     def takes(self, word: str, namespace: Mapping[str, Any]) -> bool:
         """Whether a word names a connection rather than beginning a question."""
@@ -125,22 +161,21 @@ class Connections:
             BadInput: It stands for something else, such as a file of data.
             ConnectionProblem: The database cannot be opened.
         """
-        self._is_nameless = not isinstance(name, str)
-        if self._is_nameless:
+        self._note(nameless=not isinstance(name, str))
+        if self._now.nameless:
             return self._engine("a connection", name), ""
         if name:
             engine = self._named(name, namespace)
-            self.last, self._aside = name, False
+            self._note(name=name, aside=False)
             return engine, ""
         if mentioned := Mentions(question).mentioned(frames_in(namespace)):
             # Note that one question is about a frame; the connection that was chosen stays so for those after it.
             chosen = self.last or ("JupySQL's connection" if current_jupysql() is not None else "")
-            self._aside = chosen not in {"", FRAMES}
-            if not self._aside:
-                self.last = FRAMES
-            return self._frames(namespace), (f"on the frame {mentioned[0]}, not on {chosen}" if self._aside else "")
-        self._aside = self._aside and follows(question) and bool(frames_in(namespace))
-        return (self._frames(namespace), "on the frames, as before") if self._aside else self._chosen(namespace)
+            aside = chosen not in {"", FRAMES}
+            self._note(aside=aside, **({} if aside else {"name": FRAMES}))
+            return self._frames(namespace), (f"on the frame {mentioned[0]}, not on {chosen}" if aside else "")
+        self._note(aside=self._now.aside and follows(question) and bool(frames_in(namespace)))
+        return (self._frames(namespace), "on the frames, as before") if self._now.aside else self._chosen(namespace)
 
     def _chosen(self, namespace: Mapping[str, Any]) -> tuple[Engine, str]:
         """The connection that a cell named last, JupySQL's, or the live frames."""
@@ -168,27 +203,29 @@ class Connections:
     def _frames(self, namespace: Mapping[str, Any]) -> Engine:
         if not (frames := frames_in(namespace)):
             raise _nothing_to_ask(namespace)
-        known = self._open.get(FRAMES)
-        return known[1] if known and known[1].renew(frames) else self._engine(FRAMES, frames)
+        with self._opening:
+            known = self._open.get(FRAMES)
+            return known[1] if known and known[1].renew(frames) else self._engine(FRAMES, frames)
 
     def _engine(self, name: str, target: Any) -> Engine:
         from rsql_magic.databases.engines import open_engine
 
-        known = self._open.get(name)
-        if known and (known[0] is target or (isinstance(target, str) and known[0] == target)):
-            return known[1]
-        self._forget(name)
-        try:
-            engine = open_engine(target)
-        except ConnectionProblem:
-            raise
-        except BadInput as error:  # it knows the object, not its name
-            leave = "Leave it out: the live frames are the tables." if is_frame(target) else ""
-            raise BadInput(f"{name} is no connection.", hint=leave or error.hint) from None
-        if self._dictionary is not None:
-            engine.dictionary = self._dictionary
-        self._open[name] = (target, engine)
-        return engine
+        with self._opening:  # or one of two threads would close what the other has just opened
+            known = self._open.get(name)
+            if known and (known[0] is target or (isinstance(target, str) and known[0] == target)):
+                return known[1]
+            self._forget(name)
+            try:
+                engine = open_engine(target)
+            except ConnectionProblem:
+                raise
+            except BadInput as error:  # it knows the object, not its name
+                leave = "Leave it out: the live frames are the tables." if is_frame(target) else ""
+                raise BadInput(f"{name} is no connection.", hint=leave or error.hint) from None
+            if self._dictionary is not None:
+                engine.dictionary = self._dictionary
+            self._open[name] = (target, engine)
+            return engine
 
     def _forget(self, name: str) -> None:
         if known := self._open.pop(name, None):
@@ -229,12 +266,12 @@ class Connections:
     @property
     def asked(self) -> str:
         """The name of what the last question was asked of; empty for JupySQL's connection."""
-        return FRAMES if self._aside else self.last
+        return FRAMES if self._now.aside else self.last
 
     @property
     def lasting(self) -> str | None:
         """The name by which `again` finds what the last question was asked of; None for one without a name."""
-        return None if self._is_nameless else self.asked
+        return None if self._now.nameless else self.asked
 
     def again(self, name: str, namespace: Mapping[str, Any]) -> Engine:
         """The engine of an earlier question, by its `lasting` name; the connection in use stays what it is.
@@ -251,12 +288,13 @@ class Connections:
 
     @contextmanager
     def undecided(self) -> Iterator[None]:
-        """What is named in the meantime does not count as used."""
-        before = self.last, self._aside, self._is_nameless
+        """What this thread names in the meantime does not count as used."""
+        before = self._tried.use
+        self._tried.use = self._now
         try:
             yield
         finally:
-            self.last, self._aside, self._is_nameless = before
+            self._tried.use = before
 
     @contextmanager
     def working(self) -> Iterator[None]:

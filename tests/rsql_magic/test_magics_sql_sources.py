@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import ModuleType
 
 import duckdb
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from written_sql import sql
 
+from rsql_magic.databases import Connections, engines, open_engine
 from rsql_magic.errors import BadInput, ConnectionProblem
 
 
@@ -199,6 +201,38 @@ def test_no_progress_bar_is_shown_and_the_users_setting_stays(ip, con, gateway):
     gateway.replies = [sql("SELECT current_setting('enable_progress_bar') AS shown FROM orders LIMIT 1")]
     assert not ip.run("%%sql_ai con\nis there a bar?").df.shown[0]
     assert con.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (True,)
+
+
+@pytest.fixture
+def beside():
+    """A thread beside this one, as the panel answers requests in."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit
+
+
+def test_what_one_thread_only_looks_at_is_not_in_use_in_another(beside):
+    connections, databases = Connections(), {"shop": duckdb.connect(), "other": duckdb.connect()}
+    with connections.undecided():
+        connections.engine("shop", databases)
+        assert connections.last == "shop"
+        assert beside(lambda: connections.last).result() == ""
+        beside(connections.engine, "other", databases).result()
+    assert connections.last == "other"
+
+
+def test_a_database_that_two_threads_look_into_is_opened_once(beside, monkeypatch):
+    connections, databases, second = Connections(), {"shop": duckdb.connect()}, []
+
+    def opened(target):
+        if not second:
+            second.append(beside(connections.again, "shop", databases))
+            wait(second, timeout=0.2)  # it goes on when this one is open
+        return open_engine(target)
+
+    monkeypatch.setattr(engines, "open_engine", opened)
+    first = connections.again("shop", databases)
+    assert second[0].result() is first
+    assert list(first.catalog()) == []  # it is still open
 
 
 def test_odd_names_in_a_database(ip, gateway):
