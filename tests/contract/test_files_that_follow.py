@@ -155,6 +155,32 @@ def test_a_gateway_that_has_no_room_is_asked_no_more_for_a_while(machine, monkey
     assert lab.do("hello")["trouble"] == ""
 
 
+@pytest.mark.parametrize("deleted", ["file", "conversation"])
+def test_what_found_no_room_is_copied_once_something_was_deleted(machine, monkeypatch, deleted):
+    lab = machine("ada", "lab")
+    gateway = lab.panel.assistant.locator.gateway
+    before, thread, other = (lab.do("new")["thread"] for _ in range(3))
+    keep_files(lab, before, first=b"first")
+    copy(lab)
+
+    def full(*_, **__):
+        raise GatewayError("You may keep 1 MB here. Delete some.", status=403, code="sessions_full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway, "post", full)
+        keep_files(lab, thread, second=b"second")
+        copy(lab)
+        patch.setattr(gateway, "put", full)
+        lab.ask("/help", thread=other)
+        copy(lab)
+        assert "Delete some" in lab.do("hello")["trouble"]
+    assert (files_there(lab, thread), set(there(lab))) == ([], {before, thread})
+    lab.do("drop", file="first") if deleted == "file" else lab.do("delete", thread=before)
+    eventually(lambda: files_there(lab, thread) == ["second.parquet"] and other in there(lab))
+    eventually(lambda: lab.do("hello")["trouble"] == "")
+    assert lab.do("files", thread=thread)["refused"] == ""
+
+
 def test_a_file_that_a_program_keeps_there_is_listed_and_opened(machine):
     lab = machine("ada", "lab")
     thread = lab.do("new")["thread"]

@@ -196,6 +196,11 @@ class ConversationCopies:
         if self._known.any_due:
             self._beside.ask(hurry=True)
 
+    def make_room(self) -> None:
+        """The same, and have what found no room there copied after that."""
+        if self._known.any_due:
+            self._beside.ask(*self._known.noted(), *self.files.room_was_made(), hurry=True)
+
     def delete(self, thread: Thread) -> None:
         """Delete all that is kept of a conversation, here and, beside, there; `settle` and `trouble` say what is left.
 
@@ -216,7 +221,7 @@ class ConversationCopies:
     def _drop(self, conversation: str) -> None:
         self._linked.discard(conversation)
         self._beside.drop(conversation)
-        self.remove_due()
+        self.make_room()
 
     def forget(self) -> None:
         """Delete, beside, all copies that were made here and, where copies are wanted, all others of this caller.

@@ -63,6 +63,7 @@ class FileCopies:
         self._keeper, self._gateway, self._wanted = keeper, gateway, wanted
         self.left_out: dict[str, str] = {}
         self._full_until = 0.0  # when the gateway is asked again, in monotonic time
+        self._without_room = set[str]()  # conversations of which files may wait until then
         self._largest = _LARGEST  # less where a proxy lets less through
         keeper.fetch = self.fetch
 
@@ -93,9 +94,16 @@ class FileCopies:
                 else:
                     refused[error.message] = None
                     self._full_until = time.monotonic() + _WHEN_FULL
+        if self._is_full:
+            self._without_room.add(conversation)
         if not was_full:
             said = " ".join([*self._left_behind(own, fitting), *refused])
             self.left_out[conversation] = f"Not all files are copied to the gateway. {said}" if said else ""
+
+    def room_was_made(self) -> Collection[str]:
+        """Note that the gateway may have room again; the conversations of which files may have waited for it."""
+        waiting, self._without_room, self._full_until = self._without_room, set(), 0.0
+        return waiting
 
     def _send(self, one: Artifact, there: str, gateway: LLMClient, place: str) -> None:
         made = gateway.post(f"sessions/{there}/artifacts", _sent(one, self._keeper.artifacts.content(one.id)))
