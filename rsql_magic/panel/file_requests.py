@@ -134,7 +134,7 @@ class FileRequests:
     def drop(self, *, file: str) -> None:
         """Delete a file."""
         self._artifacts.delete(file)
-        self._panel.threads.copies.make_room()
+        self._panel.threads.copies.remove_due(makes_room=True)
 
 
 # A file as a view lists it; its query may name a connection with a password.

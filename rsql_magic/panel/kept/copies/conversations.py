@@ -191,15 +191,11 @@ class ConversationCopies:
 
     # Deleting.
 
-    def remove_due(self) -> None:
-        """Have what was deleted here deleted there, beside."""
+    def remove_due(self, *, makes_room: bool = False) -> None:
+        """Have what was deleted here deleted there, beside; where that makes room, what found none is copied then."""
         if self._known.any_due:
-            self._beside.ask(hurry=True)
-
-    def make_room(self) -> None:
-        """The same, and have what found no room there copied after that."""
-        if self._known.any_due:
-            self._beside.ask(*self._known.noted(), *self.files.room_was_made(), hurry=True)
+            waiting = (*self._known.noted(), *self.files.room_was_made()) if makes_room else ()
+            self._beside.ask(*waiting, hurry=True)
 
     def delete(self, thread: Thread) -> None:
         """Delete all that is kept of a conversation, here and, beside, there; `settle` and `trouble` say what is left.
@@ -221,7 +217,7 @@ class ConversationCopies:
     def _drop(self, conversation: str) -> None:
         self._linked.discard(conversation)
         self._beside.drop(conversation)
-        self.make_room()
+        self.remove_due(makes_room=True)
 
     def forget(self) -> None:
         """Delete, beside, all copies that were made here and, where copies are wanted, all others of this caller.
