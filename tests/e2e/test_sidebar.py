@@ -348,6 +348,7 @@ AT_THE_END = """() => {
 
 
 def test_a_quick_answer_is_followed_to_its_end(side, provider):
+    side.open()
     provider.answers["hastily"] = ("word " * 400, 0.0)
     side.ask("Answer hastily, please")
     side.page.wait_for_function(AT_THE_END, timeout=5_000)
