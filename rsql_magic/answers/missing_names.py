@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from dataclasses import replace
 from difflib import get_close_matches
 from inspect import ismodule
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.answers.code_checks import unknown_in_python
+from rsql_magic.answers.code_checks import Unknown, unknown_in_python
 from rsql_magic.context import python_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_ALIKE = 0.7  # from where on a name is another spelling: "total" is none of "tail"
 _UNDEFINED = re.compile(r"name '(\w+)' is not defined")
 
 
@@ -39,10 +41,14 @@ def missing_names(
         holders = [frame for frame, columns in frames.columns.items() if name in columns and name not in suppressed]
         return ", ".join(holders[:3])
 
-    said = [
-        f"{each} {holders} has it." if not each.is_method and (holders := elsewhere(each.column)) else str(each)
-        for each in unknown
-    ]
+    def said_of(each: Unknown) -> str:
+        if each.is_method or each.is_attribute or get_close_matches(each.column, each.columns, 1):
+            return str(each)
+        if holders := elsewhere(each.column):
+            return f"{each} {holders} has it."
+        return str(replace(each, column="…"))  # a text that is no name of anything may be a value
+
+    said = [said_of(each) for each in unknown]
     if name := _undefined(error):
         holders = elsewhere(name)
         column = f"{name} is no variable, but a column of {holders}: write {name!r}."
@@ -61,5 +67,5 @@ def _undefined(error: BaseException | str | None) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, [each for each in known if not each.startswith("_")], 1)
+    close = get_close_matches(name, [each for each in known if not each.startswith("_")], 1, _ALIKE)
     return f"There is no {name!r}. Did you mean {close[0]!r}?" if close else ""

@@ -47,6 +47,7 @@ class NotebookSnapshot:
     origin: Origin = field(default_factory=Origin)
     results: frozenset[str] = frozenset()  # variables that hold what a question gave (``-o``)
     own: frozenset[str] = frozenset()  # those of them that an earlier run of this cell gave
+    failed: str = ""  # the cell of the error, as it was typed; empty where that cannot be told
 
     def sources(self, question: str, names: Collection[str] = ()) -> Mapping[str, Any]:
         """The variables that a question may be answered from; a result (``-o``) is none unless it is named."""

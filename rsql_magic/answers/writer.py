@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +20,7 @@ from rsql_magic.answers.files_read import use_loaded
 from rsql_magic.answers.looks import tools_of
 from rsql_magic.answers.missing_names import missing_names
 from rsql_magic.answers.routes import wanted
-from rsql_magic.context import Context, as_cells, gather, python_frames, recently
+from rsql_magic.context import FAILED, Context, as_cells, gather, python_frames, recently
 from rsql_magic.display import CellOutput, Screen, Showable, as_json, fenced, folded, safe_markdown, usage_line
 from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
 from rsql_magic.gateway import INTERRUPTED, Reply, Usage, blocks_of, drafts, filtered, restored, usage_of
@@ -312,6 +312,8 @@ class AnswerWriter:
             dictionary=self.dictionary,
             cells=self.snapshot.cells,
             error=self.snapshot.error if self.question.about_error else None,
+            # A question may hold it, as it was typed.
+            failed="" if blocks_of(self.question.text) else self.snapshot.failed,
             r=self.r,
         )
 
@@ -341,26 +343,30 @@ class AnswerWriter:
         question = self.question
         # A model that may look can tell the values themselves.
         of_frames = self._looking is None and self.gathered.has_frames and not question.attached
-        described = [self.gathered.text, wanted(question.way, question.text, of_frames=of_frames)]
+        described = [self._described.text, wanted(question.way, question.text, of_frames=of_frames)]
         if self.dictionary and self._defined and (definitions := self._defined.stated):
             described.insert(1, fence("definitions", self._defined.source, definitions))
         attached = (fence(piece.kind, piece.name, piece.text) for piece in question.attached)
         # Last of all, where a small model minds it.
         cite = [prompts.render("documents")] if self.library and self.hits else []
-        asked = "\n\n".join([question.text, *self._missing, *attached, *cite])
+        failed = [f"This cell failed:\n{fenced(piece.text)}" for piece in self.gathered.pieces if piece.kind == FAILED]
+        asked = "\n\n".join([question.text, *failed, *self._missing, *attached, *cite])
         system = prompts.render("ask", lang=LANGUAGES[question.lang])
         user = prompts.render("question", context="\n\n".join(filter(None, described)), question=asked)
         return self.entry.messages(system, user.strip())
 
-    # The cell that failed is in the question, or the last one.
+    # A small model rewrites any other cell, where the one that failed stands among the data (docs/decisions/0021).
+    @property
+    def _described(self) -> Context:
+        gathered = self.gathered
+        return replace(gathered, pieces=tuple(piece for piece in gathered.pieces if piece.kind != FAILED))
+
     @property
     def _missing(self) -> list[str]:
         if not (self.question.about_error and self.question.context):
             return []
-        codes = [block.code for block in blocks_of(self.question.text)]
-        codes += [cell.source for cell in as_cells(self.snapshot.cells)[-1:]]
-        code, suppressed = codes[0] if codes else "", self.gathered.suppressed
-        found = missing_names(code, self.snapshot.error, self.snapshot.namespace, suppressed)
+        code = next((block.code for block in blocks_of(self.question.text)), self.snapshot.failed)
+        found = missing_names(code, self.snapshot.error, self.snapshot.namespace, self.gathered.suppressed)
         return [f"A check of the names in the cell finds: {' '.join(found)}"] if found else []
 
     def as_values(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@ from .figures import Measured as Measured
 from .figures import measured as measured
 from .figures import measured_in_r as measured_in_r
 from .frames import named_by_values as named_by_values
+from .gathered import FAILED as FAILED
 from .gathered import Context as Context
 from .gathered import Piece as Piece
 from .gathering import describe as describe

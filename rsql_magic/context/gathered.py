@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _KEY = re.compile(r"(?i)(?:^|[_.\s])(?:id|key|code|nr|no|num|number|uuid|sku)$|[a-z](?:Id|ID|Key|Code)$|^\w+id$")
 # Names that every table uses for a key of its own.
 _OWN = frozenset({"id", "index", "key", "number", "code", "row", "rowid"})
+FAILED = "failed cell"  # the kind of piece that the cell of the last error is
 _MOST_COLUMNS = 500
 
 
@@ -180,7 +181,9 @@ class Context:
     def as_values(self) -> dict[str, Any]:
         """What `text` states, as values: what the model of fixed rules is sent beside the text."""
         shown = [piece for piece in self.pieces if piece.text]
-        texts = {kind: [piece.text for piece in shown if piece.kind == kind] for kind in ("error", "cell", "session")}
+        texts = {
+            kind: [piece.text for piece in shown if piece.kind == kind] for kind in ("error", "cell", FAILED, "session")
+        }
         passages = [{"name": piece.name, "text": piece.text} for piece in shown if piece.kind == "document"]
         return ({"documents": passages} if passages else {}) | {
             "tables": [piece.values for piece in shown if isinstance(piece.values, Table)],
@@ -188,7 +191,7 @@ class Context:
             "joins": [join for piece in shown if isinstance(piece.values, tuple) for join in piece.values],
             "help": [{"name": piece.name, "text": piece.text} for piece in shown if piece.kind == "help"],
             "error": "\n".join(texts["error"]),
-            "cells": texts["cell"],
+            "cells": [*texts["cell"], *texts[FAILED]],
             "session": texts["session"],
         }
 

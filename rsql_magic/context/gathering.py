@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.gathered import Context, Noted, Piece, join_hints
-from rsql_magic.context.last_error import error_text
+from rsql_magic.context.gathered import FAILED, Context, Noted, Piece, join_hints
+from rsql_magic.context.last_error import asked_of, error_text
 from rsql_magic.context.ranking import (
     REASONS,
     Candidate,
@@ -33,6 +33,7 @@ from rsql_magic.sql import count_tokens, cut, fence, one_line, unique_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from rsql_magic.context.gathered import Frame
     from rsql_magic.context.sources import Source
@@ -110,6 +111,7 @@ class Gathering:
     r: bool
     recent: tuple[str, ...]
     dictionary: Dictionary | None
+    failed: str
     seconds: float
     clock: Callable[[], float] = time.monotonic
     fences: Fences = field(default_factory=lambda: Fences(_EACH))
@@ -174,7 +176,12 @@ class Gathering:
 
     @cached_property
     def _cells(self) -> tuple[Cell, ...]:
-        return tuple(as_cells(self.cells)[-5:])
+        cells = [cell for cell in as_cells(self.cells) if cell.source != self.failed]
+        return tuple([*cells, *self._failed][-5:])
+
+    @cached_property
+    def _failed(self) -> list[Cell]:
+        return [cell for cell in as_cells([self.failed]) if self.error is not None]
 
     @cached_property
     def _ranking(self) -> Ranking:
@@ -199,6 +206,8 @@ class Gathering:
         if self.error is not None:
             text = error_text(self._r.error_text(self._known) or self.error, known=self._known)
             yield _Offer("error", "", "the last error", must=True, texts=(lambda _: text,))
+        for cell in self._failed:
+            yield _Offer(FAILED, "", "the last error", must=True, texts=(partial(self._failed_cell, cell),))
         mentioned = self._mentioned()
         tables = self._mentioned_tables()
         needed = sum(must for _, must in [*mentioned, *tables])
@@ -214,7 +223,7 @@ class Gathering:
             if each.rank > Rank.MENTIONED:
                 yield self._object(each, _BRIEF if mentioned else self.per_object, must=False, end=end)
         yield from self._other_tables(tables)
-        for cell in self._cells[-_CELLS:]:
+        for cell in [each for each in self._cells if each not in self._failed][-_CELLS:]:
             yield _Offer("cell", cell.name, "recent cell", texts=(partial(self._cell, cell),))
 
     # Objects
@@ -257,9 +266,15 @@ class Gathering:
     def _page(self, page: str, _noted: Noted) -> str:
         return cut(page, self.per_object)
 
-    def _cell(self, cell: Cell, noted: Noted) -> str:
+    def _cell(self, cell: Cell, noted: Noted, known: AbstractSet[str] = frozenset()) -> str:
         source, error = clean(cell.source, noted.redacted), clean(cell.error, noted.redacted)
-        return replace(cell, source=source, error=error).text(self._known)
+        return replace(cell, source=source, error=error).text(
+            self._known if self._known is None else self._known | known
+        )
+
+    def _failed_cell(self, cell: Cell, noted: Noted) -> str:
+        error = self.error
+        return self._cell(cell, noted, asked_of(error) if isinstance(error, BaseException) else set())
 
     @cached_property
     def _values(self) -> SessionValues:
@@ -404,6 +419,7 @@ def gather(
     r: bool = True,
     recent: Sequence[str] = (),
     dictionary: Dictionary | None = None,
+    failed: str = "",
     seconds: float = 10.0,
 ) -> Context:
     """Choose what to tell the model about the session, within a budget.
@@ -426,6 +442,7 @@ def gather(
             either, which only the main thread may.
         recent: Names that were assigned recently, newest first, where the caller knows better than ``cells``.
         dictionary: Descriptions, units and keys that people wrote down.
+        failed: The cell of the error, a piece of its own kind (`FAILED`); it counts as the last one.
         seconds: How long everything may take, many times what it needs; what is too slow is left out, and that is said.
 
     Raises:
@@ -444,5 +461,6 @@ def gather(
         r=r,
         recent=tuple(recent),
         dictionary=dictionary,
+        failed=failed,
         seconds=seconds,
     ).context()

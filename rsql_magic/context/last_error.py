@@ -36,7 +36,7 @@ def error_text(error: BaseException | str | None, frames: int = 4, known: Abstra
     """
     if error is None or isinstance(error, str):
         return middle_out(_said(error or "", known))
-    known = known if known is None else known | _asked_of(error)
+    known = known if known is None else known | asked_of(error)
     cause = [f"caused by {error_text(error.__cause__, 1, known)}"] if error.__cause__ and frames else []
     return "\n".join([*_lines(error, frames, known), middle_out(_message(error, known)), *cause])
 
@@ -57,7 +57,7 @@ def _is_own(frame: traceback.FrameSummary) -> bool:
     return "site-packages" not in frame.filename and "/lib/python" not in frame.filename
 
 
-def _asked_of(error: BaseException) -> set[str]:
+def asked_of(error: BaseException) -> set[str]:
     """What was asked of a frame as a column: a name, though there is none. Keys of a mapping are data."""
     frames = traceback.extract_tb(error.__traceback__)
     places = ((frame.filename.replace("\\", "/"), frame.name) for frame in frames)

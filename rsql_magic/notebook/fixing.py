@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import linecache
-import sys
-import traceback
+import re
+from difflib import get_close_matches
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
 from rsql_magic.context import known_names
@@ -13,8 +13,7 @@ from rsql_magic.panel import CellChange, FailedCell, NoChange, as_cell
 from rsql_magic.redaction import without_data
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Mapping
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from rsql_magic.display import Screen
     from rsql_magic.sql import Catalog
 
+_ALIKE = 0.75  # from where on a line is another form of one that was sent
 _LEFT_OUT = "…"  # stands for text of a cell that is not sent
 _UNFINISHED = "⚠ … stands for text of your cell that was not sent; put it in, or ask by %ask --privacy sample fix."
 
@@ -30,9 +30,7 @@ def offer_fix(
     answer: Answer, snapshot: NotebookSnapshot, shell: InteractiveShell, screen: Screen, catalog: Catalog | None
 ) -> None:
     """Put the cell that an answer proposes for the one that failed below this one, and show the difference."""
-    typed = [str(cell) for cell in snapshot.cells]
-    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    failed = failed_cell(typed, shell.user_ns.get("In", ()), error)
+    failed = snapshot.failed
     if not failed:  # it was not run as a cell: there is nothing to compare with
         if answer.code:
             shell.set_next_input(as_cell(answer.code, answer.blocks[0].language), replace=False)
@@ -42,47 +40,34 @@ def offer_fix(
     except NoChange as nothing:
         screen.say(f"{nothing.message} Nothing was put below.")
         return
-    source = with_texts(told["source"], failed, known_names(snapshot.namespace, catalog))
+    sent = without_data(failed, known_names(snapshot.namespace, catalog))
+    source = with_texts(told["source"], failed, sent)
     screen.also(difference(failed, source))
     if _LEFT_OUT in source and _LEFT_OUT not in failed:
         screen.say(_UNFINISHED)
     shell.set_next_input(source, replace=False)
 
 
-def failed_cell(typed: Sequence[str], translated: Sequence[str], error: BaseException | None) -> str:
-    """The cell in which an error was raised, as it was typed; empty where that cannot be told.
-
-    ``translated`` holds the cells as Python ran them, at the same places; a cell is known by the source that Python
-    keeps of it for tracebacks.
+def with_texts(proposed: str, failed: str, sent: str) -> str:
+    r"""The proposed code with the texts that were not sent put back, where a line came back as it was sent, or alike.
 
     Example:
-        >>> failed_cell(["", "1 / 0"], ["", "1 / 0"], None)
-        ''
+        >>> with_texts("x = f('…')\ny = g['…']", "x = f('Emmy')\ny = h['Ada']", "x = f('…')\ny = h['…']")
+        "x = f('Emmy')\ny = g['Ada']"
     """
-    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)] if error else []
-    if isinstance(error, SyntaxError) and error.filename:
-        files.append(error.filename)
-    for file in files:
-        source = "".join(linecache.getlines(file)).strip()
-        for place in range(min(len(typed), len(translated)) - 1, -1, -1):
-            if source and str(translated[place]).strip() == source:
-                return typed[place]
-    return ""
-
-
-def with_texts(proposed: str, failed: str, known: Any) -> str:
-    r"""The proposed code with the texts that were not sent put back, in each line that came back as it was sent.
-
-    Example:
-        >>> with_texts("x = f('…')\ny = 2", "x = f('Emmy')\ny = 1", {"x", "f"})
-        "x = f('Emmy')\ny = 2"
-    """
-    sent = without_data(failed, known).splitlines()
-    whole = failed.splitlines()
-    if len(sent) != len(whole):
+    shown, whole = ([line.strip() for line in text.strip().splitlines()] for text in (sent, failed))
+    if len(shown) != len(whole):
         return proposed
-    lines: Mapping[str, str] = {line.strip(): was.strip() for line, was in zip(sent, whole, strict=True)}
-    return "\n".join(
-        line.replace(line.strip(), lines.get(line.strip(), line.strip())) if _LEFT_OUT in line else line
-        for line in proposed.split("\n")
-    )
+    lines = dict(zip(shown, whole, strict=True))
+    return "\n".join(_with_texts(line, lines) if _LEFT_OUT in line else line for line in proposed.split("\n"))
+
+
+# By the line that is most like this one, of those in which as many texts were left out.
+def _with_texts(line: str, lines: Mapping[str, str]) -> str:
+    similar = [each for each in lines if each.count(_LEFT_OUT) == line.count(_LEFT_OUT)]
+    for sent in get_close_matches(line.strip(), similar, 1, _ALIKE):
+        pattern = "(.*?)".join(map(re.escape, sent.split(_LEFT_OUT)))
+        if found := re.fullmatch(pattern, lines[sent]):
+            between = line.split(_LEFT_OUT)
+            return "".join(chain.from_iterable(zip_longest(between, found.groups(), fillvalue="")))
+    return line

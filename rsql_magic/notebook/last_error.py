@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
+import traceback
 from contextlib import suppress
 from difflib import SequenceMatcher
 from inspect import unwrap
@@ -16,7 +18,7 @@ from IPython.core.error import UsageError
 from rsql_magic.errors import CodeFailed, QueryFailed, RsqlError, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import CodeType
 
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
@@ -50,6 +52,12 @@ class LastError:
             return _shown(raised)
         return said if (said := _said_by_r()) != self._mended_in_r else None
 
+    def cell(self, typed: Sequence[str]) -> str:
+        """The cell of the error, among those that were ``typed``; empty where that cannot be told."""
+        raised = _raised()
+        found = failed_cell(typed, self._shell.user_ns.get("In", ()), raised)
+        return found or (self._source if raised is self._raised else "")
+
     def _after_cell(self, result: ExecutionResult) -> None:
         run, raised = result.info, _raised()
         if run is None or raised is None:
@@ -72,6 +80,27 @@ class LastError:
         namespace = self._shell.user_ns
         called = [code for code in _codes(raised, namespace) if code.co_name != "<module>"]
         return any((now := _code_now(code.co_qualname, namespace)) is not None and now != code for code in called)
+
+
+def failed_cell(typed: Sequence[str], translated: Sequence[str], error: BaseException | None) -> str:
+    """The cell in which an error was raised, as it was typed; empty where that cannot be told.
+
+    ``translated`` holds the cells as Python ran them, at the same places; a cell is known by the source that Python
+    keeps of it for tracebacks.
+
+    Example:
+        >>> failed_cell(["", "1 / 0"], ["", "1 / 0"], None)
+        ''
+    """
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)] if error else []
+    if isinstance(error, SyntaxError) and error.filename:
+        files.append(error.filename)
+    for file in files:
+        source = "".join(linecache.getlines(file)).strip()
+        for place in range(min(len(typed), len(translated)) - 1, -1, -1):
+            if source and str(translated[place]).strip() == source:
+                return typed[place]
+    return ""
 
 
 def _raised() -> BaseException | None:

@@ -404,7 +404,9 @@ class Session:
         """The notebook as it is now, for what is not a cell, such as the chat panel."""
         from rsql_magic.answers import NotebookSnapshot
 
-        return NotebookSnapshot(dict(self._shell.user_ns), self.typed(), self.last_error())
+        typed, error = self.typed(), self.last_error()
+        failed = self.last_error.cell(typed) if error is not None else ""
+        return NotebookSnapshot(dict(self._shell.user_ns), typed, error, failed=failed)
 
     def cell_snapshot(self, local_ns: Mapping[str, Any] | None) -> NotebookSnapshot:
         """The notebook as the running cell finds it; ``local_ns`` holds variables of a function around the magic."""
@@ -415,7 +417,9 @@ class Session:
         typed = self.typed()
         last = typed[-1:]
         own = {n for n, (_, of, cell) in kept.items() if origin.repeats(of) or (not of.cell and cell == last)}
-        return NotebookSnapshot(namespace, typed[:-1], self.last_error(), origin, frozenset(kept), frozenset(own))
+        before, error = typed[:-1], self.last_error()
+        failed = self.last_error.cell(before) if error is not None else ""
+        return NotebookSnapshot(namespace, before, error, origin, frozenset(kept), frozenset(own), failed)
 
     def keep(self, name: str, value: Any) -> None:
         """Bind a result to a variable; an empty name keeps nothing."""

@@ -40,7 +40,8 @@ class FailedCell:
     def into(self, snapshot: NotebookSnapshot) -> NotebookSnapshot:
         """The notebook as it was when this cell was the last that ran."""
         others = [cell for cell in snapshot.cells if cell != self.source]
-        return replace(snapshot, cells=[*others, self.source], error=self._error(snapshot.error))
+        error = self._error(snapshot.error)
+        return replace(snapshot, cells=[*others, self.source], error=error, failed=self.source)
 
     # The exception itself says more than its text, where it is still the last one.
     def _error(self, last: BaseException | str | None) -> BaseException | str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import duckdb
@@ -240,15 +241,29 @@ def test_no_question_explains_the_last_error(ip, gateway):
     gateway.replies = ["There is no key wind."]
     ip.run("%ask")
     assert "KeyError: 'wind'" in gateway.sent
-    assert gateway.sent.endswith("Explain the last error: what happened, why, and how to fix it.")
+    assert "Explain the last error: what happened, why, and how to fix it.\n\nThis cell failed:\n```\n" in gateway.sent
+    assert gateway.sent.endswith("weather['wind']\n```")
 
 
-def test_fix_asks_for_the_corrected_cell(ip, gateway):
-    ip.run_cell("1 / 0")
+@pytest.mark.parametrize(
+    ("failing", "sent"),
+    [
+        ("who = 'Emmy Noether'\n1 / 0", "who = '…'\n1 / 0"),
+        ("%%time\n{}['who']", "%%time\n{}['…']"),
+        ("def f():\n    return 1 / 0\nf()", "def f():\n    return 1 / 0\nf()"),
+        ("(", "("),
+    ],
+)
+@pytest.mark.parametrize("level", ["stats", "sample"])
+def test_fix_asks_for_the_cell_that_failed_whatever_was_run_since(ip, gateway, failing, sent, level):
+    ip.run_cell("x = 'before'", store_history=True)
+    ip.run_cell(failing, store_history=True)
+    ip.run_cell("y = 'since'", store_history=True)
     gateway.replies = ["```python\n1\n```"]
-    ip.run("%ask fix")
-    assert "ZeroDivisionError" in gateway.sent
-    assert "whole corrected cell" in gateway.sent
+    ip.run(f"%ask --privacy {level} fix")
+    data, _, asked = gateway.sent.partition("\nQuestion: ")
+    assert f"one block of code.\n\nThis cell failed:\n```\n{sent if level == 'stats' else failing}\n```" in asked
+    assert re.findall('name="(In.*?)"', data) == ["In[1]", "In[3]"], "it is told once"
 
 
 def inserted(ip):
@@ -268,6 +283,24 @@ def test_fix_puts_the_corrected_cell_below_and_shows_what_changed(ip, gateway, c
     assert "-for n in [1, 0]:" in out
     assert "+for n in [1, 2]:" in out
     assert "label" not in out.partition("@@")[2].replace(" label = 'of two'", "")
+
+
+@pytest.mark.parametrize(
+    ("cell", "proposed", "whole"),
+    [
+        ("f('Emmy', 1)['Ada']", "f('…', 2)['…']", "f('Emmy', 2)['Ada']"),
+        ("    f('Emmy')  # of Ada", "    f('…', 2)  # …", "    f('Emmy', 2)  # of Ada"),
+        ("f('Emmy')\ng('Ada')", "g('…')\nf('…')", "g('Ada')\nf('Emmy')"),
+        ("f('Emmy', 'Ada')", "f('…')", "f('…')"),  # which of them?
+        ("f('Emmy')", "load('…', into=table)", "load('…', into=table)"),
+        ("f(r'a\\d+')", "f('…', 1)", "f('a\\d+', 1)"),
+    ],
+)
+def test_texts_that_were_not_sent_are_put_back_into_lines_that_are_alike(cell, proposed, whole):
+    from rsql_magic.notebook.fixing import with_texts
+    from rsql_magic.redaction import without_data
+
+    assert with_texts(proposed, cell, without_data(cell, frozenset())) == whole
 
 
 def test_fix_says_where_a_text_that_was_not_sent_is_missing(ip, gateway, capsys):

@@ -35,6 +35,7 @@ def failure(code):
         ("stays.groupby(patient_id).days", "patient_id is no variable, but a column of stays: write 'patient_id'."),
         ("patients.ward.value_count()", "There is no 'value_count'. Did you mean 'value_counts'?"),
         ("np.arrange(3)", "There is no 'arrange'. Did you mean 'arange'?"),
+        ("stays.cost.total()", None),
         ("math.sqrt(stays)", None),
         ("zzz", None),
         ("1 / 0", None),
@@ -51,6 +52,13 @@ def test_it_is_said_what_was_probably_meant(code, said):
 @pytest.mark.parametrize("code", ["%%R\nmean(y)", "stays[", ""])
 def test_what_is_no_python_says_nothing(code):
     assert missing_names(code, "Error: object 'y' not found", NAMES) == []
+
+
+def test_a_text_that_is_no_name_is_not_said():
+    for code in ("stays.merge(patients, on='Ada Lovelace')", "stays.groupby('Ada Lovelace')", "stays['Ada Lovelace']"):
+        said = " ".join(missing_names(code, None, NAMES))
+        assert said.startswith("stays has no column '…'. It has: 'cost', ")
+        assert "Ada" not in said
 
 
 def test_columns_whose_names_are_values_are_not_listed():

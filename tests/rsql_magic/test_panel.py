@@ -468,11 +468,11 @@ def test_fix_and_explain_send_the_last_error_with_its_cell(talk, gateway, ip):
     gateway.replies = ["```python\nweather['temp']\n```", "There is no column wind.", "Once more."]
     told = talk.ask("/fix")
     assert (told["state"], told["answer"].strip()) == ("done", "```python\nweather['temp']\n```")
-    assert gateway.sent.endswith("Fix the last error: write the whole corrected cell, in one block of code.")
+    assert "write the whole corrected cell, in one block of code.\n\nThis cell failed:" in gateway.sent
     assert "KeyError: 'wind'" in gateway.sent
     assert "weather['wind']" in gateway.sent
     assert talk.ask("/explain")["answer"].strip() == "There is no column wind."
-    assert gateway.sent.endswith("Explain the last error: what happened, why, and how to fix it.")
+    assert "Explain the last error: what happened, why, and how to fix it.\n\nThis cell failed:" in gateway.sent
     assert "KeyError: 'wind'" in gateway.sent
     talk.ask("/fix\nwithout pandas")
     assert gateway.sent.endswith("in one block of code. without pandas")
