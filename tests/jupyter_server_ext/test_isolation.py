@@ -370,6 +370,7 @@ async def all_of(gateway, world, tenant):
         (student, "v1/models"),
     ]
     found = [(await send(gateway, token, "GET", path)).json() for token, path in read]
+    found = [{name: one for name, one in told.items() if name != "now"} if "now" in told else told for told in found]
     stats = (await send(gateway, student, "GET", "stats")).json()
     assert (stats["dictionaries"], stats["examples"]) == (1, 1)
     passages = (await send(gateway, student, "POST", "search", {"query": "glass bins taken"})).json()
