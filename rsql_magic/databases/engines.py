@@ -73,6 +73,7 @@ class Engine:
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self.dialect, self.name = database.dialect, database.name
+        self.identity = database.identity  # what tells it from others, without secrets; empty for that of a session
         self._database = database
         self._clock = clock
         self._state: Hashable = None
@@ -233,12 +234,6 @@ class Engine:
         with self._database.reading(10.0) as session:
             self._database.verify(session, sql, self._allowed_functions)
             return self._database.explained(session, sql)
-
-    @property
-    def identity(self) -> str:
-        """What tells its database from others, without secrets; empty for one that ends with the session."""
-        with self._database as database:
-            return database.identity()
 
     def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
         """Run one read-only statement; after ``timeout`` seconds it is stopped in the database.

@@ -80,7 +80,7 @@ class FileRequests:
 
         def run() -> Rows:
             engine = connections.again(query.connection, panel.namespace)
-            if engine.identity != query.database:
+            if engine.identity() != query.database:
                 reason = f"{query.connection or 'JupySQL'} is a connection to another database now."
                 raise BadInput(reason, hint="Connect it to the one that was asked, or ask again.")
             most, seconds = settings.file_rows, settings.query_timeout
