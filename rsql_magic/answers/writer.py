@@ -355,7 +355,7 @@ class AnswerWriter:
         user = prompts.render("question", context="\n\n".join(filter(None, described)), question=asked)
         return self.entry.messages(system, user.strip())
 
-    # A small model rewrites any other cell, where the one that failed stands among the data (docs/decisions/0021).
+    # A small model rewrites any other cell, where the one that failed stands among the data (docs/decisions/0023).
     @property
     def _described(self) -> Context:
         gathered = self.gathered

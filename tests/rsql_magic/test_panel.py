@@ -475,7 +475,7 @@ def test_fix_and_explain_send_the_last_error_with_its_cell(talk, gateway, ip):
     assert "Explain the last error: what happened, why, and how to fix it.\n\nThis cell failed:" in gateway.sent
     assert "KeyError: 'wind'" in gateway.sent
     talk.ask("/fix\nwithout pandas")
-    assert gateway.sent.endswith("in one block of code. without pandas")
+    assert "in one block of code. without pandas\n\nThis cell failed:" in gateway.sent
     assert [told["question"] for told in talk.exchanges()] == ["/fix", "/explain", "/fix\nwithout pandas"]
 
 
