@@ -191,6 +191,29 @@ def test_files_of_an_answer_are_opened_saved_pinned_and_dragged_into_a_cell(side
     cell.locator(".jp-OutputArea-output", has_text="LGA").wait_for()
 
 
+def test_all_rows_of_a_result_that_was_cut_are_had_from_the_list_of_files(side, provider):
+    provider.answers |= {"numbers": ("```sql\nSELECT n FROM numbers ORDER BY n\n```", 0.0)}
+    side.cell("numbers = pd.DataFrame({'n': range(2_500)})")
+    side.button("New conversation", side.sidebar).first.click()
+    side.ask("/sql frames Which numbers are there?")
+    choose(side, "Files of this conversation")
+    files = side.sidebar.get_by_role("dialog", name="Files of this conversation")
+    rows = files.locator("li").filter(has_text="parquet")
+    expect(rows).to_contain_text("first 1,000 of 2,500 rows")
+    rows.get_by_role("button", name="Get all rows of which-numbers-are-there-first-1000-rows.parquet").click()
+    expect(files.get_by_role("status")).to_have_text("which-numbers-are-there.parquet: 2,500 rows.")
+    whole = rows.filter(has_text="which-numbers-are-there.parquet")
+    expect(whole).to_contain_text("2,500 rows")
+    expect(whole.get_by_role("button").first).to_be_focused()
+    saved = downloaded(side, files.get_by_role("button", name="Save which-numbers-are-there.parquet", exact=True))[1]
+    assert pd.read_parquet(io.BytesIO(saved))["n"].tolist() == [*range(2_500)]
+    side.cell("numbers = None")
+    rows.get_by_role("button", name=re.compile("^Get all rows")).click()
+    expect(files.get_by_role("status")).to_contain_text("numbers")
+    expect(rows).to_have_count(2)
+    side.page.keyboard.press("Escape")
+
+
 # As time goes by for files that are kept already.
 MUCH_LATER = """\
 import sqlite3

@@ -95,9 +95,12 @@ export class Files {
 
   async allRows({ id: file }) {
     this.note.textContent = "The query runs again.";
-    const told = await this.view.ask("all_rows", { thread: this.thread, file });
-    await this.draw(told?.file);
-    if (told) this.note.textContent = `${told.name}: ${told.count}.`;
+    let said = "";
+    const told = await this.view.tried("all_rows", { thread: this.thread, file }, (error) => {
+      said = [error.message, error.hint].filter(Boolean).join(" ");
+    });
+    await this.draw(told?.file ?? file);
+    this.note.textContent = said || `${told.name}: ${told.count}.`;
   }
 
   async pin({ id: file, pinned }) {
