@@ -191,6 +191,18 @@ def test_files_of_an_answer_are_opened_saved_pinned_and_dragged_into_a_cell(side
     cell.locator(".jp-OutputArea-output", has_text="LGA").wait_for()
 
 
+GONE = """\
+import sqlite3
+from jupyter_core.paths import jupyter_data_dir
+with sqlite3.connect(jupyter_data_dir() + "/rsql/conversations.db") as db:
+    print(db.execute("DELETE FROM artifact WHERE made = (SELECT max(made) FROM artifact)").rowcount, "files gone")
+db.close()"""
+ON_TOP = """(said) => {
+  const { left, top, width, height } = said.getBoundingClientRect();
+  return said.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+}"""
+
+
 def test_all_rows_of_a_result_that_was_cut_are_had_from_the_list_of_files(side, provider):
     provider.answers |= {"numbers": ("```sql\nSELECT n FROM numbers ORDER BY n\n```", 0.0)}
     side.cell("numbers = pd.DataFrame({'n': range(2_500)})")
@@ -207,10 +219,17 @@ def test_all_rows_of_a_result_that_was_cut_are_had_from_the_list_of_files(side, 
     expect(whole.get_by_role("button").first).to_be_focused()
     saved = downloaded(side, files.get_by_role("button", name="Save which-numbers-are-there.parquet", exact=True))[1]
     assert pd.read_parquet(io.BytesIO(saved))["n"].tolist() == [*range(2_500)]
+    # What another page has deleted meanwhile.
+    side.cell(GONE)
+    side.page.locator(".jp-OutputArea-output", has_text="files gone").wait_for()
+    whole.get_by_role("button", name=re.compile("^Pin")).click()
+    said = side.sidebar.locator(".rsql-toast")
+    expect(said).to_contain_text("This file is gone.")
+    assert said.evaluate(ON_TOP), "no dialog covers it"
     side.cell("numbers = None")
     rows.get_by_role("button", name=re.compile("^Get all rows")).click()
     expect(files.get_by_role("status")).to_contain_text("numbers")
-    expect(rows).to_have_count(2)
+    expect(rows).to_have_count(1)
     side.page.keyboard.press("Escape")
 
 
