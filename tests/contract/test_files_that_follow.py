@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from several_machines import copy, eventually, files_there, keep_files, listed, questions, there
 
-from rsql_magic.errors import GatewayError
+from rsql_magic.errors import GatewayError, GatewayUnreachable
 from rsql_magic.panel.kept import making
+from rsql_magic.panel.kept.artifacts import NewArtifact
 from rsql_magic.panel.kept.copies import files
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -59,6 +60,49 @@ def test_files_are_not_sent_with_a_link_alone_nor_where_none_are_copied(machine)
     keep_files(lab, thread, rows=b"rows")
     lab.do("share", thread=thread)
     assert files_there(lab, thread) == []
+
+
+@pytest.mark.parametrize("arrives", ["without a reply", "twice"])
+def test_a_file_of_which_the_gateway_has_more_than_was_replied_goes_with_all_copies(machine, monkeypatch, arrives):
+    lab = machine("ada", "lab")
+    thread = lab.do("new")["thread"]
+    gateway, lost = lab.panel.assistant.locator.gateway, []
+    send = gateway.post
+
+    def post(path, *args, **more):
+        told = send(path, *args, **more)
+        if path.endswith("/artifacts") and arrives == "twice":
+            return send(path, *args, **more)
+        if path.endswith("/artifacts") and not lost:
+            lost.append(path)
+            raise GatewayUnreachable("Its reply was lost.")
+        return told
+
+    monkeypatch.setattr(gateway, "post", post)
+    keep_files(lab, thread, rows=b"rows")
+    lab.panel.threads.copies.finish()
+    assert files_there(lab, thread) == ["rows.parquet"] * (2 if arrives == "twice" else 1)
+    lab.do("drop", file="rows")
+    lab.panel.threads.copies.settle()
+    assert files_there(lab, thread) == []
+    assert listed(lab, thread) == {}
+    assert listed(machine("ada", "home"), thread) == {}
+
+
+def test_a_file_that_is_made_anew_takes_the_place_of_its_copy(machine):
+    lab = machine("ada", "lab")
+    thread = lab.do("new")["thread"]
+    pair = keep_files(lab, thread, rows=b"rows")
+    copy(lab)
+    again = NewArtifact("rows", pair.id, "table", "all.parquet", "application/vnd.apache.parquet", lambda: b"all rows")
+    lab.panel.threads.keeper.put(lab.panel.threads.find(thread), again)
+    copy(lab)
+    eventually(lambda: not lab.panel.threads.copies._known.any_due)
+    assert files_there(lab, thread) == ["all.parquet"]
+    home = machine("ada", "home")
+    home.do("hello", thread=thread)
+    assert set(listed(home, thread)) == {"rows"}
+    assert content(home, "rows") == b"all rows"
 
 
 @pytest.mark.parametrize("where", ["lab", "home"])

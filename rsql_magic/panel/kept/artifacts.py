@@ -117,7 +117,7 @@ class ArtifactStore:
         self._store, self._seal, self._fetch, self._most = store, store.seal, fetch, most_bytes
 
     def put(self, conversation: str, new: NewArtifact, most_bytes: int) -> str:
-        """Keep one; the oldest go where all together would have more than ``most_bytes``, but what stays.
+        """Keep one, in the place of one of its id; the oldest go where all together would have more than ``most_bytes``, but what stays.
 
         Returns:
             Why it is not kept; empty where it is.
@@ -133,10 +133,12 @@ class ArtifactStore:
         }
         head |= {"query": new.query} if new.query else {}
         head["digest"] = hashlib.sha256(content).hexdigest()
-        sealed = self._sealed(new.id, content)
+        sealed, before = self._sealed(new.id, content), self.copies(new.id)
         with self._store.transaction() as db:
             if not db.execute("SELECT 1 FROM conversation WHERE id = ?", [conversation]).fetchone():
                 return "its conversation was deleted"
+            for place, path in filter(all, before.items()):
+                KnownCopies(self._store).file_due(db, self.one(new.id), place, path)
             db.execute("DELETE FROM artifact WHERE id = ?", [new.id])
             sums = "coalesce(sum(bytes), 0), coalesce(sum(bytes * pinned), 0)"
             [[stay, pinned]] = db.execute(f"SELECT {sums} FROM artifact WHERE {_STAYS}").fetchall()  # noqa: S608 - constants
@@ -183,14 +185,17 @@ class ArtifactStore:
         return content
 
     def copied(self, one: Artifact, path: str, place: str) -> None:
-        """Note where at a gateway a copy of one is; where it was deleted meanwhile, that is to be deleted."""
+        """Note where at a gateway a copy of one is; where it was deleted meanwhile, that is to be deleted.
+
+        The ``path`` is empty while a copy is on its way, which may arrive though no reply does.
+        """
         mark = self._seal.mark(f"file {one.id} {place}")
         head = self._seal.seal(msgspec.json.encode({"path": path, "place": place}), f"file {mark.hex()}")
         with self._store.transaction() as db:
             if db.execute("SELECT 1 FROM artifact WHERE id = ?", [one.id]).fetchone():
                 db.execute("INSERT OR REPLACE INTO file_copy VALUES (?, ?, ?)", [one.id, mark, head])
             else:
-                KnownCopies(self._store).file_due(db, one.conversation, path, place)
+                KnownCopies(self._store).file_due(db, one, place)
 
     def uncopied(self, one: Artifact, place: str, path: str = "") -> None:
         """Note that a gateway has no copy of one; ``path`` is where one is that is to be deleted."""
@@ -198,10 +203,10 @@ class ArtifactStore:
             mark = self._seal.mark(f"file {one.id} {place}")
             db.execute("DELETE FROM file_copy WHERE artifact = ? AND mark = ?", [one.id, mark])
             if path:
-                KnownCopies(self._store).file_due(db, one.conversation, path, place)
+                KnownCopies(self._store).file_due(db, one, place, path)
 
     def copies(self, name: str) -> dict[str, str]:
-        """Where copies of one are: the path, by gateway."""
+        """Where copies of one are: the path, by gateway; it is empty where none is known to have arrived."""
         found = dict[str, str]()
         for mark, head in self._store.rows("SELECT mark, head FROM file_copy WHERE artifact = ?", [name]):
             with suppress(SealBroken):
@@ -293,8 +298,8 @@ class ArtifactStore:
         with self._store.transaction() as db:
             for one in gone:
                 if db.execute(f"DELETE FROM artifact WHERE id = ? {but}", [one.id]).rowcount:  # noqa: S608 - constants
-                    for place, path in copies[one.id].items():
-                        KnownCopies(self._store).file_due(db, one.conversation, path, place)
+                    for place in copies[one.id]:
+                        KnownCopies(self._store).file_due(db, one, place)
 
     def drop_of(self, conversation: str, pairs: Collection[str]) -> None:
         """Delete those of answers that are gone or made anew, but what is pinned and study sets that were practised."""

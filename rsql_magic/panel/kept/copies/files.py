@@ -12,7 +12,7 @@ import msgspec
 
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
 from rsql_magic.panel.kept.artifacts import Artifact, Kind, in_words
-from rsql_magic.panel.kept.copies.known import KnownCopies, place_of
+from rsql_magic.panel.kept.copies.known import KnownCopies, of_file, place_of
 from rsql_magic.panel.kept.copies.replies import no_gateway, understood
 from rsql_magic.sql import one_line
 
@@ -80,7 +80,7 @@ class FileCopies:
         own = [one for one in artifacts.listed(conversation) if one.here]
         refused = dict[str, None]()
         for one in own:
-            if self._is_full or one.id in known or one.id not in fitting or place in artifacts.copies(one.id):
+            if self._is_full or one.id in known or one.id not in fitting or artifacts.copies(one.id).get(place):
                 continue
             try:
                 self._send(one, there, gateway, place)
@@ -106,7 +106,9 @@ class FileCopies:
         return waiting
 
     def _send(self, one: Artifact, there: str, gateway: LLMClient, place: str) -> None:
-        made = gateway.post(f"sessions/{there}/artifacts", _sent(one, self._keeper.artifacts.content(one.id)))
+        content = self._keeper.artifacts.content(one.id)
+        self._keeper.artifacts.copied(one, "", place)
+        made = gateway.post(f"sessions/{there}/artifacts", _sent(one, content))
         with understood():
             path = f"download/{one.kind}/{made['id']}"
         self._keeper.artifacts.copied(one, path, place)
@@ -151,7 +153,8 @@ class FileCopies:
             rows = list(told["artifacts"])
         here = {one.id: one for one in artifacts.listed(conversation)}
         due = {copy.there for copy in KnownCopies(self._keeper.store).due()}
-        listed = {path: one for path, one in _read(rows, conversation) if path not in due}
+        read = _read(rows, conversation)
+        listed = {path: one for path, one in read if path not in due and of_file(one.id) not in due}
         found = dict[str, str]()
         for path, one in sorted(listed.items()):  # in an order that is the same for all who look
             if one.id in found:  # two kernels sent it at once
@@ -187,7 +190,7 @@ class FileCopies:
         try:
             if (gateway := self._gateway()) is None:
                 raise no_gateway()
-            if (path := self._keeper.artifacts.copies(one.id).get(place_of(gateway.url))) is None:
+            if not (path := self._keeper.artifacts.copies(one.id).get(place_of(gateway.url))):
                 raise BadInput("Another gateway has this file.", hint="%rsql connect goes there.")
             return _at_most(gateway.content(path), one.bytes)
         except GatewayError as error:
@@ -235,6 +238,11 @@ def _read(rows: Iterable[Any], conversation: str) -> Iterator[tuple[str, Artifac
                 here=False,
             )
             yield f"download/{row.kind}/{quote(row.id, safe='')}", one
+
+
+def paths_of(name: str, rows: Iterable[Any]) -> list[str]:
+    """Where a file is among those that a gateway lists; several places where it arrived twice."""
+    return [path for path, one in _read(rows, "") if one.id == name]
 
 
 def _about(row: _Row) -> _About:

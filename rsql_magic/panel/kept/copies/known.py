@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from rsql_magic.panel.kept.artifacts import Artifact
     from rsql_magic.panel.kept.store import ConversationStore
 
 # What is to be done: take the link back; take it back and delete what was copied for it alone; delete the copy.
@@ -31,7 +32,7 @@ class KnownCopy:
 
     mark: bytes
     conversation: str  # its id here
-    there: str  # its id at the gateway; of a file its path
+    there: str  # its id at the gateway; of a file its path, or what stands for all copies of it (`of_file`)
     place: str  # which gateway (`place_of`); empty for the one that is reached next
     changed: float  # when it was changed last, as the gateway says; 0 where nothing is known to have arrived
     due: Due
@@ -141,10 +142,11 @@ class KnownCopies:
             self._add(db, "", "", place)
             db.execute("UPDATE copy SET due = 'copy', since = ? WHERE conversation = ''", [self._store.now()])
 
-    def file_due(self, db: sqlite3.Connection, conversation: str, path: str, place: str) -> None:
-        """Note, in a transaction, that a file of a conversation is to be deleted; ``path`` is where it is there."""
-        self._add(db, conversation, path, place)
-        row = [self._store.now(), self._mark(path, place)]
+    def file_due(self, db: sqlite3.Connection, one: Artifact, place: str, path: str = "") -> None:
+        """Note, in a transaction, that a file is to be deleted: of all its copies there the one at a path, or all."""
+        there = path or of_file(one.id)
+        self._add(db, one.conversation, there, place)
+        row = [self._store.now(), self._mark(there, place)]
         db.execute("UPDATE copy SET due = 'copy', since = ? WHERE mark = ?", row)
 
     def become_due(self, due: Due, conversation: str | None = None) -> None:
@@ -199,6 +201,19 @@ class KnownCopies:
                 continue
             found.append(KnownCopy(mark, conversation, known["there"], known["place"], changed, due, since))
         return found
+
+
+OF_FILE = "file/"
+
+
+def of_file(name: str) -> str:
+    """What stands for all copies of a file at a gateway, also those of which no reply has come.
+
+    Example:
+        >>> of_file("0a1b")
+        'file/0a1b'
+    """
+    return f"{OF_FILE}{name}"
 
 
 def place_of(url: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, RsqlError
-from rsql_magic.panel.kept.copies.known import KnownCopies, KnownCopy, place_of
+from rsql_magic.panel.kept.copies.files import paths_of
+from rsql_magic.panel.kept.copies.known import OF_FILE, KnownCopies, KnownCopy, place_of
 from rsql_magic.panel.kept.copies.replies import no_gateway, understood
 
 if TYPE_CHECKING:
@@ -102,10 +103,27 @@ class CopyRemovals:
         if not copy.there:
             for name in self._there_since(gateway, copy.since):
                 _delete(gateway, quote(name, safe=""))
+        elif copy.there.startswith(OF_FILE):
+            for path in self._paths_of(gateway, copy):
+                _delete(gateway, path)
         elif copy.due == "link" or (copy.due == "linked copy" and _is_of_another_machine(gateway, copy)):
             _delete(gateway, f"{copy.there}/share")
         else:
             _delete(gateway, copy.there)
+
+    # Where a file of a conversation is there, which may be at several places or at none.
+    def _paths_of(self, gateway: LLMClient, copy: KnownCopy) -> list[str]:
+        session = KnownCopies(self._store()).of_conversation(copy.conversation, place_of(gateway.url))
+        if session is None:  # it goes with its conversation
+            return []
+        try:
+            told = gateway.get(f"sessions/{quote(session.there, safe='')}/artifacts", timeout=_QUICK)
+        except GatewayError as error:
+            if error.code != "unknown_session":
+                raise
+            return []
+        with understood():
+            return paths_of(copy.there.removeprefix(OF_FILE), list(told["artifacts"]))
 
     # All that was there at a time of this machine's clock, and not what another machine has said since.
     def _there_since(self, gateway: LLMClient, since: float) -> list[str]:
