@@ -117,7 +117,9 @@ class ArtifactStore:
         self._store, self._seal, self._fetch, self._most = store, store.seal, fetch, most_bytes
 
     def put(self, conversation: str, new: NewArtifact, most_bytes: int) -> str:
-        """Keep one, in the place of one of its id; the oldest go where all together would have more than ``most_bytes``, but what stays.
+        """Keep one, in the place of one of its id.
+
+        The oldest go where all together would have more than ``most_bytes``, but what stays.
 
         Returns:
             Why it is not kept; empty where it is.
