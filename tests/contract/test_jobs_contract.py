@@ -563,11 +563,12 @@ async def test_a_budget_of_a_job_is_never_passed_whatever_dies(world, seed):
         await asyncio.sleep(0.01)
         world.provider.script.clear()
         sites[0] = world.site("g0", at_once=8)
-    for _ in range(120):
+    for _ in range(1_000):  # which of several gateways has the last line, and when, is by chance
         await asyncio.gather(*(site.runner.step() for site in sites))
         await asyncio.gather(*(site.runner.idle() for site in sites))
         world.now += 1.0
-    found = await sites[0].jobs.one(ADA, job.id)
+        if not (found := await sites[0].jobs.one(ADA, job.id)).is_active:
+            break
     assert world.provider.bill <= budget
     assert found.held_nanodollars == 0
     assert not found.is_active
