@@ -233,6 +233,12 @@ def test_all_rows_of_a_result_that_was_cut_are_had_from_the_list_of_files(side, 
     side.page.keyboard.press("Escape")
 
 
+NO_FILES = """\
+import sqlite3
+from jupyter_core.paths import jupyter_data_dir
+with sqlite3.connect(jupyter_data_dir() + "/rsql/conversations.db") as db:
+    print(db.execute("DELETE FROM artifact").rowcount, "files of others")
+db.close()"""
 # As time goes by for files that are kept already.
 MUCH_LATER = """\
 import sqlite3
@@ -268,6 +274,8 @@ def restarted(side):
 
 def test_files_make_room_for_new_ones_go_with_their_days_and_the_list_says_so(side, provider):
     provider.answers |= {"flights per": (QUERY, 0.0), "origins": (QUERY.partition("```json")[0], 0.0)}
+    side.cell(NO_FILES)  # as those of all notebooks count
+    side.page.locator(".jp-OutputArea-output", has_text="files of others").wait_for()
     side.button("New conversation", side.sidebar).first.click()
     side.ask("/sql frames How many flights per airport?")
     files, names, _, room = listed(side)
