@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
 
 import duckdb
 import pytest
+from several_machines import gateway_of_groups
 from shells import new_shell
 
 from rsql_magic.assistant import Assistant
@@ -17,21 +15,6 @@ from rsql_magic.notebook import load
 
 pytestmark = pytest.mark.usefixtures("programs")
 
-CONFIG = """
-default_model = "offline"
-[storage]
-ledger = "sqlite:///{folder}/ledger.db"
-[[keys]]
-provider = "offline"
-"""
-CALLER = """
-[[api_keys]]
-name = "{name}"
-key = "{name}-token"
-tenant = "{tenant}"
-scopes = {scopes}
-"""
-PEOPLE = {"tia": ("stats", ["chat", "instructor"]), "ada": ("stats", ["chat"]), "eve": ("law", ["chat", "instructor"])}
 SHOP = """\
 tables:
   orders:
@@ -43,18 +26,8 @@ tables:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
     """The address of a gateway with two groups."""
-    folder = tmp_path_factory.mktemp("gateway")
-    callers = (CALLER.format(name=name, tenant=tenant, scopes=scopes) for name, (tenant, scopes) in PEOPLE.items())
-    config = folder / "rsql.toml"
-    config.write_text("".join([CONFIG.format(folder=folder), *callers]).replace("'", '"'))
-    command = [sys.executable, "-m", "jupyter_server_ext", "--port=0", f"--gateway-config={config}"]
-    environment = {**os.environ, "JUPYTER_TOKEN": "owner-token"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
-        try:
-            yield process.stdout.readline().split("ready at ")[1].strip()
-        finally:
-            process.terminate()
-            process.stdout.read()
+    with gateway_of_groups(tmp_path_factory.mktemp("gateway")) as url:
+        yield url
 
 
 @pytest.fixture

@@ -137,6 +137,16 @@ def at_once(monkeypatch):
 
 
 @pytest.fixture
+def talk(ip, assistant):
+    """A panel over the fake gateway, and a view of it."""
+    from panel_talk import Talk
+
+    talk = Talk(ip, assistant)
+    yield talk
+    talk.panel.close()
+
+
+@pytest.fixture
 def kernels(tmp_path, gateway):
     """Makes panels as kernels of notebooks have them; what they keep is in one folder."""
     from panel_talk import Talk
