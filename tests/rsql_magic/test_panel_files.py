@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from panel_talk import Talk
 
 from rsql_magic.errors import BadInput, UnknownName
 from rsql_magic.panel import uploads
@@ -49,13 +48,6 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / ".env").write_text("KEY=1")
     (tmp_path / "tool.bin").write_bytes(b"x")
     return tmp_path
-
-
-@pytest.fixture
-def talk(ip, assistant):
-    made = Talk(ip, assistant)
-    yield made
-    made.panel.close()
 
 
 class TestFiles:

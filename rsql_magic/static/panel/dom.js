@@ -98,3 +98,6 @@ export function addressOutside(link, { origin, pathname }) {
   const hub = pathname.split("/user/")[0];
   return hub !== pathname && service.pathname.startsWith(`${hub}/services/`) ? origin + service.pathname : link;
 }
+
+// What an error of the kernel says, and what to do next.
+export const inWords = ({ message, hint }) => [message, hint].filter(Boolean).join(" ");

@@ -2,7 +2,7 @@
 
 import { ChangeSet, budgetLine } from "./change_set.js";
 import { Code, SHOWN } from "./code.js";
-import { button, copy, make, span } from "./dom.js";
+import { button, copy, inWords, make, span } from "./dom.js";
 import { drawnFrom, mentioned, output, passage, table } from "./parts.js";
 import { Prose } from "./prose.js";
 import { followRoom } from "./room.js";
@@ -399,7 +399,7 @@ export class Exchange {
       "div",
       { className: `rsql-trouble${limited ? " rsql-limited" : ""}`, role: "alert" },
       make("strong", { textContent: title }),
-      make("p", { textContent: [error.message, error.hint].filter(Boolean).join(" ") }),
+      make("p", { textContent: inWords(error) }),
       error.sql ? make("pre", {}, make("code", { textContent: error.sql })) : null,
       make("div", {}, further, " ", !this.isSpent && again),
     );

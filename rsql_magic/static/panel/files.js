@@ -1,6 +1,6 @@
 // What the answers of a conversation made: rows, queries, scripts, charts, pictures; opened, saved, pinned, deleted.
 
-import { button, download, make } from "./dom.js";
+import { button, download, inWords, make } from "./dom.js";
 import { StudySet } from "./study.js";
 
 const KINDS = {
@@ -97,7 +97,7 @@ export class Files {
     this.note.textContent = "The query runs again.";
     let said = "";
     const told = await this.view.tried("all_rows", { thread: this.thread, file }, (error) => {
-      said = [error.message, error.hint].filter(Boolean).join(" ");
+      said = inWords(error);
     });
     await this.draw(told?.file ?? file);
     this.note.textContent = said || `${told.name}: ${told.count}.`;

@@ -4,7 +4,7 @@
 // Words: a thread is a conversation, an exchange a question with its answer.
 
 import { Composer } from "./composer.js";
-import { button, copy, make, tokens } from "./dom.js";
+import { button, copy, inWords, make, tokens } from "./dom.js";
 import { Exchange } from "./exchange.js";
 import { Following } from "./following.js";
 import { KernelWatch } from "./kernel_watch.js";
@@ -192,7 +192,7 @@ export class View {
   }
 
   wrong(error) {
-    this.say([error.message, error.hint].filter(Boolean).join(" "), true);
+    this.say(inWords(error), true);
   }
 
   // What nobody has asked for waits until somebody can see it.
