@@ -14,11 +14,11 @@ import httpx
 import pytest
 from panel_talk import Loop, Talk, in_thread
 
+from rsql_magic.agent import ConsentNet
 from rsql_magic.display import charts
 from rsql_magic.errors import BudgetSpent
 from rsql_magic.gateway import LLMClient, Stop, TurnBudget
 from rsql_magic.panel.answer_task import MainThread
-from rsql_magic.panel.consent_net import ConsentNet
 from rsql_magic.panel.kept import records
 
 CELLS = [
@@ -128,6 +128,7 @@ def test_words_without_changes_are_an_answer(talk, gateway):
     assert (told["answer"], told["changes"], told["state"]) == ("Nothing needs to change.", (), "done")
 
 
+@pytest.mark.slow
 def test_sql_is_held_to_the_guard(talk, gateway, con, ip):
     talk.panel.assistant.connections.engine("con", ip.user_ns)
     gateway.replies = [
@@ -150,7 +151,7 @@ def test_cells_that_give_orders_change_nothing_by_themselves(talk, gateway, ip):
     ]
     told = talk.ended(talk.do("do", thread=talk.thread, text="go", notebook=notebook)["exchange"]["id"])
     (change,) = told["changes"]
-    assert [effect["kind"] for effect in change["effects"]] == ["shell"]
+    assert "shell" in [effect["kind"] for effect in change["effects"]]  # importing os asks, too
     refused = talk.do("do_run", thread=talk.thread, exchange=told["id"], changes=["c1"], agreed=[])
     assert "needs a yes of its own" in refused["error"]["message"]
     assert "os" not in ip.user_ns
@@ -231,6 +232,7 @@ def test_results_go_back_so_many_times_and_no_more(talk, gateway, assistant):
     assert len(gateway.requests) == 3
 
 
+@pytest.mark.slow
 def test_a_turn_has_one_budget_of_calls_for_all_its_steps(talk, gateway, assistant):
     assistant.settings.do_calls = 2
     gateway.replies = [GOOD] * 9
@@ -277,7 +279,7 @@ def test_time_that_is_over_ends_a_call_under_way():
     def work():
         with budget.working(stop):
             stop.ends(began.set)
-            assert began.wait(5)
+            assert began.wait(60)
             raise KeyboardInterrupt
 
     with pytest.raises(BudgetSpent, match=r"0\.05 s"):
@@ -310,7 +312,7 @@ def test_stop_ends_a_turn_and_keeps_nothing_half(talk, ip, gateway):
     talk.panel.assistant.locator._gateway = client
     gateway.replies = [GOOD]
     told = talk.do("do", thread=talk.thread, text="go", notebook=NOTEBOOK)
-    assert seen.wait(5)
+    assert seen.wait(60)
     talk.do("stop", thread=talk.thread)
     held.set()
     ended = talk.ended(told["exchange"]["id"])
@@ -366,7 +368,7 @@ def test_r_is_parsed_by_r_and_judged_with_what_its_session_holds(talk, gateway, 
     plain, own, writes = done[0]["changes"]
     assert (plain["effects"], plain["findings"], plain["source"]) == ([], [], "%%R\nmean(scores$points)")
     assert [each["kind"] for each in own["effects"]] == ["unknown"]
-    assert [each["kind"] for each in writes["effects"]] == ["files"]
+    assert "files" in [each["kind"] for each in writes["effects"]]
 
 
 # The net below cells that run.
@@ -461,7 +463,7 @@ def test_the_gateway_is_reached_while_a_cell_runs(shell, net, programs):
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def ask():
-            wanted.wait(5)
+            wanted.wait(60)
             with socket.create_connection(server.getsockname()):
                 made.append(subprocess.run(["true"], check=True))
 
@@ -506,6 +508,7 @@ OF_SQLITE = {
 @pytest.mark.parametrize("package", OF_SQLITE)
 def test_a_database_that_only_the_main_thread_reads_is_looked_at_and_checked_like_others(talk, gateway, ip, package):
     ip.run(OF_SQLITE[package])
+    ip.run("%config Rsql.privacy = 'sample'")  # below it a model tries no query
     talk.panel.assistant.connections.engine("lite", ip.user_ns)
     talk.panel.main_thread = MainThread(loop := Loop())
     wrong = "### new cell after 3: why\n```sql\nSELECT m FROM t\n```"
@@ -514,7 +517,7 @@ def test_a_database_that_only_the_main_thread_reads_is_looked_at_and_checked_lik
     loop.run_until(lambda: done)
     refused, read = [each["content"] for each in gateway.requests[1]["messages"] if each["role"] == "tool"]
     assert "DELETE" in refused.partition(">")[2]
-    assert "Fewer than 5 rows; the rows are not told." in read
+    assert "n\n1\n" in read
     (change,) = done[0]["changes"]
     assert change["findings"] == ["There is no column m in t. t has: n."]
 
@@ -529,8 +532,10 @@ def test_a_database_that_only_the_main_thread_reads_is_left_out_while_a_cell_run
     assert (told["state"], len(told["changes"])) == ("done", 2)
 
 
+@pytest.mark.slow
 def test_a_database_read_in_a_turn_stays_as_it_was(talk, gateway, con, ip):
     """The tools run under the guard: a model that asks them to write is refused, and nothing is written."""
+    ip.run("%config Rsql.privacy = 'sample'")
     talk.panel.assistant.connections.engine("con", ip.user_ns)
     gateway.replies = [looking("DELETE FROM orders"), "It cannot be done."]
     told = do(talk)
@@ -539,6 +544,7 @@ def test_a_database_read_in_a_turn_stays_as_it_was(talk, gateway, con, ip):
     assert con.execute("SELECT count(*) FROM orders").fetchone() == (3000,)
 
 
+@pytest.mark.slow
 def test_pictures_that_cells_drew_are_kept_with_their_proposal(kernels, gateway, without_r, at_once):
     png = charts.picture({"mark": "bar", "data": {"values": []}}, "png")
     talk = kernels()
@@ -555,3 +561,26 @@ def test_pictures_that_cells_drew_are_kept_with_their_proposal(kernels, gateway,
     assert sorted(one["name"] for one in kept) == ["mend-the-sums-1.png", "mend-the-sums-2.png"]
     assert {one["pair"] for one in kept} == {told["id"]}
     assert base64.b64decode(talk.do("file", file=kept[0]["id"])["data"]) == png
+
+
+def test_a_cell_that_is_taken_runs_with_the_yes_that_it_needs(talk):
+    writes = "open('a.txt', 'w').write('x')"
+    does = talk.do("would_do", source=writes)["effects"]
+    refused = talk.do("let_run", sources=["1 + 1", writes], agreed=[])
+    assert all(each in refused["error"]["message"] for each in does)
+    assert refused["error"]["hint"] == "Nothing was run."
+    # Another sentence than the one that was shown is no yes.
+    assert "error" in talk.do("let_run", sources=[writes], agreed=["writes or deletes files: df.to_csv"])
+    assert "error" not in talk.do("let_run", sources=["1 + 1", writes], agreed=does)
+    # Code in the panel likewise, which runs at once.
+    assert does[0] in talk.do("run", code=writes, language="python", agreed=[])["error"]["message"]
+    assert "error" not in talk.do("run", code="1 + 1", language="python")
+    assert talk.do("would_do", source="%%R\nunlink('a.txt')")["effects"]
+    assert "error" in talk.do("run", code="unlink('a.txt')", language="r")
+
+
+def test_code_under_a_name_that_anybody_uses_is_nobodys_once_a_cell_has_ended(shell, net, tmp_path):
+    """Data classes are compiled as `<string>`, and so is the program of `python -c`."""
+    assert not refused(shell, net, "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: int = 1")
+    exec(compile(f"open({str(tmp_path / 'own')!r}, 'w').close()", "<string>", "exec"), {})
+    assert (tmp_path / "own").exists()

@@ -19,14 +19,15 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from rsql_magic.agent.cage.trial import why_not
 from rsql_magic.gateway import restored
 from rsql_magic.sql import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from rsql_magic.answers.changing.effects import Effect
-    from rsql_magic.answers.changing.notebook_cells import NotebookCell, NotebookCells
+    from rsql_magic.agent.effects.cells import Effect
+    from rsql_magic.agent.notebook_cells import NotebookCell, NotebookCells
 
 MOST_CHANGES = 20
 _FORM = frozenset({"THE WHOLE CELL, COPIED AND CORRECTED", "CODE", "TEXT"})  # as prompts/do.md has it
@@ -95,7 +96,8 @@ class Change:
         """Plain values for a view."""
         plain = ("id", "kind", "cell", "number", "type", "before", "source", "reason", "title")
         effects = [{"kind": each.kind, "text": str(each)} for each in self.effects]
-        return {**{name: getattr(self, name) for name in plain}, "findings": list(self.findings), "effects": effects}
+        told = {**{name: getattr(self, name) for name in plain}, "findings": list(self.findings), "effects": effects}
+        return {**told, "cannot_try": why_not(self.source)} if effects else told
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def read_changes(text: str, cells: NotebookCells, shown: Collection[int], *, sql
         UnreadableChanges: It is not of the form.
 
     Example:
-        >>> from rsql_magic.answers.changing.notebook_cells import NotebookCells
+        >>> from rsql_magic.agent.notebook_cells import NotebookCells
         >>> cells = NotebookCells.read({"cells": [{"id": "a", "type": "code", "source": "1"}]})
         >>> found = read_changes("Two.\n### edit cell 1: more\n```python\n2\n```", cells, {1})
         >>> found.words, found.changes[0].source, found.changes[0].reason

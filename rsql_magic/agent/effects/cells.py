@@ -1,15 +1,17 @@
 """What a proposed cell would do beyond computing: write files, install, run programs, use the network, write by SQL."""
 
-# Nothing is run, and nothing is believed: what is not known to compute only is said to be what "cannot be told". A cell
-# with an effect needs a yes of its own, so a false alarm costs a click and a miss costs a file. Python is read as a
-# tree (`python_effects`), R by its tokens (`r_effects`), magics and ``!`` by what IPython makes of them.
+# Nothing is run, and nothing is believed: a cell is harmless where each of its constructs is proven to be, and asks
+# otherwise, so a false alarm costs a click and a miss costs a file. Python (`python_effects`) and R (`r_effects`) are
+# held to lists over their trees, SQL to the guard, magics and ``!`` by what IPython makes of them.
 
 # ruff: noqa: SIM905 - lists of words read better as text
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
+from mmap import mmap
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +32,8 @@ SAYS: Mapping[Kind, str] = {
     "unknown": "does what cannot be told from its code",
 }
 _LONGEST = 60  # characters of code in a sentence
+_RUNS_R = re.compile(r"(?:^|=)\s*%%?R\b|run_(?:line|cell)_magic", re.MULTILINE)
+_R_CELL = re.compile(r"\s*%%R[ \t]*\n(.*)\Z", re.DOTALL)
 _MAGIC = re.compile(r"\s*%%(\S+)([^\n]*)(?:\n(.*))?\Z", re.DOTALL)
 
 
@@ -64,6 +68,10 @@ class SessionNames:
     python: Mapping[str, SessionName] = field(default_factory=dict)
     r_packages: tuple[str, ...] = ()  # attached, with their versions
     r_functions: frozenset[str] = frozenset()  # the user's own
+    r_objects: Mapping[str, str] = field(default_factory=dict)  # of each object in R's workspace what `r_state` tells
+    r_before: str = ""  # code of R that runs before, and is followed (`is_followed`)
+    r_version: str = ""  # of the R that runs
+    r_installed: Mapping[str, str] | None = None  # versions of R's packages; None: not asked
     dialect: str = "duckdb"  # of the connection in use
 
 
@@ -81,7 +89,8 @@ def names_of(namespace: Mapping[str, Any]) -> dict[str, SessionName]:
 def _held(value: Any) -> SessionName:
     kind = type(value)
     if issubclass(kind, ModuleType):
-        return SessionName(str(ModuleType.__getattribute__(value, "__name__")))
+        name = str(ModuleType.__getattribute__(value, "__name__"))
+        return SessionName(name if sys.modules.get(name) is value else "__main__")
     if issubclass(kind, type) or kind.__name__ in {
         "function",
         "builtin_function_or_method",
@@ -89,10 +98,24 @@ def _held(value: Any) -> SessionName:
     }:
         try:
             place, name = value.__module__, value.__name__
+            known = vars(sys.modules[place]).get(name)
         except Exception:  # noqa: BLE001 - a metaclass of the user's may raise anything
             return SessionName("__main__")
-        return SessionName(f"{place}.{name}" if isinstance(place, str) else f"builtins.{name}")
-    return SessionName(f"{type.__getattribute__(kind, '__module__')}.{kind.__name__}", is_object=True)
+        return SessionName(f"{place}.{name}" if known is value else "__main__")
+    if _writes_through(value):
+        return SessionName("__main__", is_object=True)
+    place, name = str(type.__getattribute__(kind, "__module__")), kind.__name__
+    known = vars(sys.modules[place]).get(name) if place in sys.modules else None
+    # A class that only says that it is a package's is the notebook's own.
+    return SessionName(f"{place if known is kind else '__main__'}.{name}", is_object=True)
+
+
+# An array whose numbers lie in a file that is mapped to memory: to set one is to write the file.
+def _writes_through(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    while numpy is not None and type(value) is numpy.ndarray:
+        value = value.base
+    return numpy is not None and isinstance(value, numpy.memmap | mmap)
 
 
 def effects_of(source: str, names: SessionNames | None = None) -> tuple[Effect, ...]:
@@ -104,11 +127,55 @@ def effects_of(source: str, names: SessionNames | None = None) -> tuple[Effect, 
 
     Example:
         >>> [str(each) for each in effects_of("import os\nos.remove('a')")]
-        ['writes or deletes files: os.remove']
+        ['does what cannot be told from its code: import os', 'writes or deletes files: os.remove']
         >>> effects_of("sum([1, 2])"), effects_of("%%R\nmean(1:3)")
         ((), ())
     """
     return tuple(dict.fromkeys(_of_cell(source, names or SessionNames())))
+
+
+def left_by(source: str, names: SessionNames) -> SessionNames:
+    """What is known of the session once a cell has run: names that it binds, with their types where they are proven.
+
+    Example:
+        >>> left_by("x = [1]", SessionNames()).python["x"]
+        SessionName(module='builtins.list', is_object=True)
+    """
+    from rsql_magic.agent.effects.python import read_cell
+    from rsql_magic.agent.effects.r import is_followed
+
+    if (in_r := _R_CELL.match(source)) and is_followed(in_r[1], names):
+        return replace(names, r_before=f"{names.r_before}{in_r[1]}\n")
+    if _RUNS_R.search(source):  # what it binds or loads in R is not followed
+        names = replace(names, r_objects={}, r_packages=("that a cell before this one may load",))
+    if magic := _MAGIC.match(source):
+        name, line, body = magic[1], magic[2], magic[3] or ""
+        left = left_by(body, names) if name in {"time", "capture"} else names
+        unknown = dict.fromkeys(bound_by(name, line, body), SessionName("__main__"))
+        return replace(left, python={**left.python, **unknown})
+    found = read_cell(source, names)
+    return replace(names, python={**names.python, **found.left()})
+
+
+_WORD = re.compile(r"[^\W\d]\w*")
+_TIMED = frozenset({"time", "timeit"})
+
+
+def bound_by(name: str, line: str, body: str = "") -> set[str]:
+    """Every name that a magic may bind in the session; what it would hold is not known.
+
+    Example:
+        >>> sorted(bound_by("R", "-o x,y")), bound_by("sql", "SELECT a FROM t")
+        (['o', 'x', 'y'], set())
+    """
+    if name in _TIMED or (name in _QUIET_LINES and not body):
+        return set()  # timed code is read as any other
+    if name == "sql":
+        before, is_bound, _ = f"{line}\n{body}".rpartition("<<")
+        return set(_WORD.findall(before)) if is_bound or "--save" in line else set()
+    if name == "R":
+        return set(_WORD.findall(line)) if re.search(r"(?:^|\s)(?:-o|--o)", line) else set()
+    return set(_WORD.findall(line)) | (set(_WORD.findall(body)) if name not in {"capture", "prun"} else set())
 
 
 # What a cell magic makes of its body: the same language, another, a program's, or a file's.
@@ -125,7 +192,7 @@ _CELL_KINDS: Mapping[str, Kind | None] = {
 
 
 def _of_cell(source: str, names: SessionNames) -> Iterable[Effect]:
-    from rsql_magic.answers.changing.python_effects import python_effects
+    from rsql_magic.agent.effects.python import python_effects
 
     if (magic := _MAGIC.match(source)) is None:
         return python_effects(source, names)
@@ -134,14 +201,14 @@ def _of_cell(source: str, names: SessionNames) -> Iterable[Effect]:
 
 def of_cell_magic(name: str, line: str, body: str, names: SessionNames) -> Iterable[Effect]:
     """What ``%%name line`` over a body does."""
-    from rsql_magic.answers.changing.r_effects import r_effects
+    from rsql_magic.agent.effects.r import r_effects
 
     if name in _SAME:
         measured = line if name in {"timeit", "prun"} else ""
         return [*_of_cell(measured, names), *_of_cell(body, names)]
     if name == "R" and not _R_OPTIONS.sub("", line).strip():
         return r_effects(body, names)
-    if name == "sql" and "<<" not in line:
+    if name == "sql" and (not line.strip() or line.strip() in names.python):
         return sql_effects(body, names.dialect)
     kind = _CELL_KINDS.get(name, "unknown")
     return [Effect(kind, f"%%{name}{line}")] if kind else []
@@ -152,12 +219,8 @@ _R_OPTIONS = re.compile(
     r"""(?x)\s*(?:-[iocrwhn]\b|--(?:input|output|width|height|units|res|noreturn|type|pointsize|bg)\b)[ =]?\s*[\w,.#]*
     |\s*[\w.,]+"""
 )
-_QUIET_LINES = frozenset(
-    """
-    matplotlib who whos who_ls pwd precision pprint Rpush Rpull Rget pinfo pinfo2 psearch pdoc pdef psource pfile
-    lsmagic quickref colors xmode
-    """.split()
-)
+_QUIET_LINES = frozenset({"who", "whos", "who_ls", "pwd", "pprint", "lsmagic", "quickref", "xmode"})
+_SETTING = re.compile(r"InlineBackend\.figure_formats?\s*=\s*(?:'\w+'|\"\w+\"|\[['\"]\w+['\"]\])")
 _LINE_KINDS: Mapping[str, Kind] = {
     **dict.fromkeys("pip conda mamba micromamba uv".split(), "install"),
     **dict.fromkeys("sx system sc ! bash sh cmd".split(), "shell"),
@@ -169,7 +232,8 @@ _EXTENSIONS = frozenset({"rsql_magic", "rpy2.ipython", "sql", "autoreload"})
 
 def of_line_magic(name: str, line: str, names: SessionNames) -> Iterable[Effect]:
     """What ``%name line`` does."""
-    from rsql_magic.answers.changing.r_effects import r_effects
+    from rsql_magic.agent.effects.honest import is_honest
+    from rsql_magic.agent.effects.r import r_effects
 
     text = line.strip()
     if name in {"time", "timeit"}:
@@ -178,10 +242,12 @@ def of_line_magic(name: str, line: str, names: SessionNames) -> Iterable[Effect]
         return r_effects(line, names)
     if name == "sql":
         first, _, rest = text.partition(" ")  # `%sql con SELECT …`
-        asked = rest if first in names.python or "://" in first else text
+        asked = rest if first in names.python else text
         return sql_effects(asked, names.dialect) if asked else []
-    is_quiet = name in _QUIET_LINES or (name == "config" and text.startswith("InlineBackend."))
-    is_quiet = is_quiet or (name in {"load_ext", "reload_ext"} and text in _EXTENSIONS)
+    is_quiet = (name in _QUIET_LINES and not text) or (name, text) == ("matplotlib", "inline")
+    is_quiet = is_quiet or (name == "config" and _SETTING.fullmatch(text) is not None)
+    is_loaded = name in {"load_ext", "reload_ext"} and text in _EXTENSIONS
+    is_quiet = is_quiet or (is_loaded and (text == "autoreload" or is_honest(text)))
     return [] if is_quiet else [Effect(_LINE_KINDS.get(name, "unknown"), f"%{name} {line}")]
 
 

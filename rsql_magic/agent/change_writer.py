@@ -9,19 +9,19 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar
 
 from rsql_magic import prompts
-from rsql_magic.answers.changing.change_set import ChangeSet, UnreadableChanges, read_changes
-from rsql_magic.answers.changing.effects import SessionNames, effects_of
-from rsql_magic.answers.code_checks import check_code, unknown_in_python
-from rsql_magic.answers.writer import AnswerWriter
-from rsql_magic.context import python_frames, r_names
+from rsql_magic.agent.change_set import ChangeSet, UnreadableChanges, read_changes
+from rsql_magic.agent.effects.cells import SessionNames, effects_of, left_by
+from rsql_magic.agent.effects.r_lists import listed_packages
+from rsql_magic.answers import AnswerWriter, check_code, unknown_in_python
+from rsql_magic.context import python_frames, r_names, r_state
 from rsql_magic.display import Screen
 from rsql_magic.errors import BadInput, QueryRejected, RsqlError
 from rsql_magic.gateway import Block, drafts, usage_of
-from rsql_magic.sql import check, fence, validate
+from rsql_magic.sql import check, fence, findings, validate
 
 if TYPE_CHECKING:
-    from rsql_magic.answers.changing.change_set import Change
-    from rsql_magic.answers.changing.notebook_cells import NotebookCells
+    from rsql_magic.agent.change_set import Change
+    from rsql_magic.agent.notebook_cells import NotebookCells
     from rsql_magic.databases import MainThreadExecutor
     from rsql_magic.gateway import Message, Usage, Waiting
 
@@ -124,23 +124,16 @@ class ChangeWriter(AnswerWriter):
     def _judged(self, found: ChangeSet) -> ChangeSet:
         wrong = self._findings(found)
         if any(_language(change) == "r" for change in found.changes):
-            self.names = self._with_r(self.names)
+            self.names = with_r(self.names, self.executor)
         unchecked = f"Its R code was not checked: {self.unchecked}." if self.unchecked else ""
-        changes = []
+        changes, names = [], self.names
         for change in found.changes:
             notes = [*wrong[change.id], *([unchecked] if unchecked and _language(change) == "r" else [])]
-            effects = effects_of(change.source, self.names) if change.type == "code" else ()
+            effects = effects_of(change.source, names) if change.type == "code" else ()
+            if change.type == "code":
+                names = left_by(change.source, names)
             changes.append(replace(change, findings=tuple(notes), effects=effects))
         return replace(found, changes=tuple(changes))
-
-    # R's packages and functions are known on the main thread only.
-    def _with_r(self, names: SessionNames) -> SessionNames:
-        executed: MainThreadExecutor = self.executor or (lambda work: work())
-        try:
-            packages, functions = executed(r_names)
-        except (TimeoutError, BadInput):
-            packages, functions = ("of a session that cannot be read now",), frozenset[str]()
-        return replace(names, r_packages=packages, r_functions=functions)
 
     def _findings(self, found: ChangeSet) -> dict[str, list[str]]:
         """What is wrong with the code of each change: its form, columns that are not there, what the guard refuses."""
@@ -152,6 +145,9 @@ class ChangeWriter(AnswerWriter):
             unknown = unknown_in_python([change.source for change in python], *asked)
             for change, missing in zip(python, unknown, strict=True):
                 wrong[change.id] += map(str, missing)
+        if self.dictionary and self._defined:
+            for change in python:
+                wrong[change.id] += self._defined.not_followed([change.source])
         return wrong
 
     def _wrong_in(self, change: Change) -> list[str]:
@@ -173,7 +169,27 @@ class ChangeWriter(AnswerWriter):
             statement = check(code, self.catalog.dialect, self.catalog)
         except QueryRejected as refusal:
             return [str(refusal)] if refusal.repairable else []  # a write stands among the effects
-        return [problem.message for problem in validate(statement, self.catalog.dialect, self.catalog)]
+        told = findings(statement, self.catalog.dialect, self.catalog).breaches
+        problems = validate(statement, self.catalog.dialect, self.catalog)
+        return [*(problem.message for problem in problems), *(one.message for one in told if one.is_final)]
+
+
+def with_r(names: SessionNames, executor: MainThreadExecutor | None = None) -> SessionNames:
+    """The names with R's packages, functions and objects, which are known on the main thread only."""
+    executed: MainThreadExecutor = executor or (lambda work: work())
+    try:
+        packages, functions = executed(r_names)
+        version, installed, objects = executed(lambda: r_state(listed_packages()))
+    except (TimeoutError, BadInput):
+        return replace(names, r_packages=("of a session that cannot be read now",))
+    return replace(
+        names,
+        r_packages=packages,
+        r_functions=functions,
+        r_objects=objects,
+        r_version=version,
+        r_installed=installed if version else None,
+    )
 
 
 @dataclass

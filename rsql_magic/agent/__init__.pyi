@@ -1,0 +1,16 @@
+from .cage.trial import Cage as Cage
+from .cage.trial import CannotTry as CannotTry
+from .change_set import Change as Change
+from .change_set import ChangeSet as ChangeSet
+from .change_writer import ChangeWriter as ChangeWriter
+from .change_writer import Proposal as Proposal
+from .change_writer import with_r as with_r
+from .effects.cells import Effect as Effect
+from .effects.cells import SessionName as SessionName
+from .effects.cells import SessionNames as SessionNames
+from .effects.cells import effects_of as effects_of
+from .effects.cells import names_of as names_of
+from .held_outputs import HeldOutputs as HeldOutputs
+from .net import ConsentNet as ConsentNet
+from .notebook_cells import NotebookCell as NotebookCell
+from .notebook_cells import NotebookCells as NotebookCells

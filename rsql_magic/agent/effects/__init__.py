@@ -1,0 +1,1 @@
+"""What a cell would do: proven harmless, or asked about."""
