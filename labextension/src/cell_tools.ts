@@ -4,6 +4,7 @@
 import type { Cell, NotebookPanel } from "@jupyterlab/notebook";
 import { Diff } from "panel/diff.js";
 import { button, make, tokens } from "panel/dom.js";
+import { asMade, heldLine, type Held } from "panel/held.js";
 import { written } from "panel/prose.js";
 import { Wire, type Content, type Model } from "panel/wire.js";
 import { about, textOf, withPart, type Part } from "./cell_source";
@@ -27,6 +28,7 @@ export class CellTools {
   readonly node = make("div", { className: "rsql-under" });
   private readonly bar = make("div", { className: "rsql-row", role: "group", "aria-label": "Help with the error" });
   private readonly body = make("div", { className: "rsql-under-body" });
+  private readonly rest = make("div"); // what shows the rest of an output
   private diff: { view: Diff; made: string } | null = null;
   private busy: { stop: () => void } | null = null;
 
@@ -35,7 +37,7 @@ export class CellTools {
     private readonly notebook: NotebookPanel,
     readonly cell: Cell,
   ) {
-    this.node.append(this.bar, this.body);
+    this.node.append(this.rest, this.bar, this.body);
     // The notebook's shortcuts must not fire here; saving and the like may.
     this.node.addEventListener("keydown", (event) => {
       if (event.key === "Enter" || event.key === "Escape" || !(event.ctrlKey || event.metaKey)) event.stopPropagation();
@@ -56,8 +58,24 @@ export class CellTools {
     if (!failed) this.clear();
   }
 
+  // What of the cell's output is held back.
+  set held(held: Held) {
+    const key = held.names.join();
+    if (this.rest.dataset["held"] === key) return;
+    this.rest.dataset["held"] = key;
+    this.rest.replaceChildren(...(key ? [heldLine(held, () => void this.showAsMade(held))] : []));
+  }
+
+  private async showAsMade({ names }: Held): Promise<void> {
+    const told = await this.during("Asking the kernel …", (wire) => wire.call("as_made", { outputs: names }));
+    if (!told) return;
+    this.body.replaceChildren();
+    const { sharedModel } = this.cell.model;
+    sharedModel.setOutputs(asMade(sharedModel.toJSON().outputs, told["outputs"]));
+  }
+
   get isEmpty(): boolean {
-    return !this.bar.firstChild && !this.body.firstChild;
+    return !this.bar.firstChild && !this.body.firstChild && !this.rest.firstChild;
   }
 
   private buttons(): HTMLElement[] {
@@ -197,7 +215,10 @@ export class CellTools {
       (wire) => wire.call("change", { ...request(wish), change, seen }),
       (wire) => void wire.call("change_stop", { change }),
     );
-    if (told) this.show(wish, told);
+    if (!told) return;
+    const after = told["cell"] ? String(told["source"]) : withPart(wish.part, String(told["source"]));
+    const does = await this.during("Checking …", (wire) => wire.call("would_do", { source: after }));
+    if (does) this.show(wish, told, after, does["effects"] as string[]);
   }
 
   // Do something with the kernel, saying so; what fails is said here, and gives nothing.
@@ -262,9 +283,8 @@ export class CellTools {
     );
   }
 
-  private show(wish: Wish, told: Content): void {
-    const { source, reason, problems, cell: isCell } = told as {
-      source: string;
+  private show(wish: Wish, told: Content, after: string, effects: string[]): void {
+    const { reason, problems, cell: isCell } = told as {
       reason: string;
       problems: string[];
       cell: boolean;
@@ -276,10 +296,11 @@ export class CellTools {
     const view = new Diff({
       title: isCell ? `A new cell below ${this.name}` : `A change of ${this.name}`,
       before: isCell ? "" : whole,
-      after: isCell ? source : withPart(wish.part, source),
+      after,
       reason,
       notes: [...problems, ...notes],
-      accept: (run) => this.accept(view, isCell, run),
+      effects,
+      accept: (run) => this.accept(view, isCell, run ? effects : null),
       reject: () => this.cancel(),
       again: () => void this.propose(this.renewed(wish)),
     });
@@ -295,27 +316,33 @@ export class CellTools {
     return { part: this.wholeCell, about: error && about(this.cell), instruction };
   }
 
-  private accept(view: Diff, isCell: boolean, run: boolean): void {
+  // Put the change in place; run it where what it does was shown, and was agreed to by that.
+  private accept(view: Diff, isCell: boolean, agreed: string[] | null): void {
     this.edited(); // an edit of another page may have come
     if (view.take.disabled) return;
     const { sharedModel } = this.cell.model;
+    const { content, context } = this.notebook;
+    let cell: Cell | undefined = this.cell;
     this.clear();
-    if (isCell) this.insert(view.after, run);
-    else {
+    if (isCell) {
+      const place = content.widgets.indexOf(this.cell) + 1;
+      const metadata = { trusted: true };
+      context.model.sharedModel.insertCell(place, { cell_type: "code", source: view.after, metadata });
+      cell = content.widgets[place];
+    } else {
       sharedModel.undoManager?.stopCapturing(); // a step of its own, whatever was typed before it
       sharedModel.updateSource(0, sharedModel.getSource().length, view.after);
       sharedModel.undoManager?.stopCapturing();
-      if (run) this.services.run(this.notebook, this.cell);
     }
     this.cell.node.querySelector<HTMLElement>(".cm-content")?.focus();
+    if (agreed && cell) void this.run(cell, view.after, agreed);
   }
 
-  private insert(source: string, run: boolean): void {
-    const { content, context } = this.notebook;
-    const place = content.widgets.indexOf(this.cell) + 1;
-    context.model.sharedModel.insertCell(place, { cell_type: "code", source, metadata: { trusted: true } });
-    const made = content.widgets[place];
-    if (run && made) this.services.run(this.notebook, made);
+  private async run(cell: Cell, source: string, agreed: string[]): Promise<void> {
+    const released = await this.during("Running …", (wire) => runAsShown(wire, [[cell, source]], agreed));
+    if (!released) return;
+    this.body.replaceChildren();
+    this.services.run(this.notebook, cell);
   }
 
   // A diff that was made for another text than the cell now has says so.
@@ -329,6 +356,14 @@ export class CellTools {
     this.cell.model?.contentChanged.disconnect(this.edited);
     this.node.remove();
   }
+}
+
+// Ask the kernel to let cells run that the assistant wrote: the texts that were shown, and no other.
+export async function runAsShown(wire: Wire, cells: [Cell, string][], agreed: string[]): Promise<Content> {
+  const told = await wire.call("let_run", { sources: cells.map(([, source]) => source), agreed });
+  if (cells.some(([cell, source]) => cell.isDisposed || cell.model.sharedModel.getSource() !== source))
+    throw { message: "The cell has changed since it was shown.", hint: "It was not run." };
+  return told;
 }
 
 function request({ part, about: error, instruction }: Wish): Content {

@@ -2,13 +2,20 @@
 // head gets what copies the code, inserts it as a cell below, and runs it there; a chart gets the cell's width.
 
 import type { Cell, INotebookTracker, NotebookPanel } from "@jupyterlab/notebook";
+import { effectsOf } from "panel/diff.js";
 import { button, copy, make } from "panel/dom.js";
+import { oddities, warnings, withMarks } from "panel/odd.js";
 import { followRoom } from "panel/room.js";
-import { Wire } from "panel/wire.js";
+import { Wire, type Content } from "panel/wire.js";
 import { connectionOf, languageOf } from "./cell_source";
-import type { Services } from "./cell_tools";
+import { runAsShown, type Services } from "./cell_tools";
 
 const RUNNABLE = ["python", "r", "sql"];
+
+interface CellText {
+  readonly kind: string;
+  readonly source: string;
+}
 
 export class CodeCards {
   private readonly watched = new WeakSet<Cell>();
@@ -53,50 +60,83 @@ export class CodeCards {
   private dress(notebook: NotebookPanel, cell: Cell, head: HTMLElement): void {
     if (head.querySelector(".rsql-card-tools")) return;
     const language = languageOf(head.textContent ?? "");
-    const code = (): string => head.parentElement?.querySelector("pre")?.textContent?.replace(/\n$/, "") ?? "";
-    const insert = (run: boolean): void => void this.insert(notebook, cell, code(), language, run);
+    const pre = head.parentElement?.querySelector("pre");
+    const code = (pre?.textContent ?? "").replace(/\n$/, "");
+    if (pre && oddities(code).length) pre.replaceChildren(...withMarks(code));
+    const note = make("div", { className: "rsql-card-note" }, ...warnings(code));
+    const insert = (run: boolean): void => void this.insert(notebook, cell, code, language, run ? note : null);
     // What somebody else wrote could hold more than it shows, until its notebook is trusted.
     const writes = RUNNABLE.includes(language) && cell.model.trusted === true && !notebook.content.model?.readOnly;
     const tools = make(
       "span",
       { className: "rsql-card-tools", role: "group", "aria-label": "This code" },
-      button("Copy the code", "", (event) => void copy(code(), event.currentTarget as HTMLElement), { text: "Copy" }),
+      button("Copy the code", "", (event) => void copy(code, event.currentTarget as HTMLElement), { text: "Copy" }),
       writes && button("Insert below as a cell", "", () => insert(false), { text: "Insert" }),
       writes && button("Insert below as a cell and run it", "", () => insert(true), { text: "Run" }),
     );
     // The notebook's shortcuts must not fire here.
-    tools.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || !(event.ctrlKey || event.metaKey)) event.stopPropagation();
-    });
+    for (const node of [tools, note])
+      node.addEventListener("keydown", (event) => {
+        if (event.key === "Enter" || !(event.ctrlKey || event.metaKey)) event.stopPropagation();
+      });
     head.append(tools);
+    head.after(note);
   }
 
-  // The kernel writes the cell, as it knows what a query needs before it.
+  // The kernel writes the cell, as it knows what a query needs before it. To run it, it also says what the code does
+  // beyond computing: that stands in the `note`, and needs a click of its own.
   private async insert(
     notebook: NotebookPanel,
     cell: Cell,
     code: string,
     language: string,
-    run: boolean,
+    note: HTMLElement | null,
   ): Promise<void> {
-    let cells: { kind: string; source: string }[] = [{ kind: "code", source: code }];
-    if (language !== "python") {
-      const wire = new Wire(this.services.channel(notebook), () => undefined);
-      try {
+    let cells: CellText[] = [{ kind: "code", source: code }];
+    const wire = new Wire(this.services.channel(notebook), () => undefined);
+    try {
+      if (language !== "python") {
         const connection = connectionOf(cell.model.sharedModel.getSource());
-        cells = (await wire.call("cell", { code, language, connection })).cells as typeof cells;
-      } finally {
-        wire.detach();
+        cells = (await wire.call("cell", { code, language, connection })).cells as CellText[];
       }
-    }
-    const { content } = notebook;
-    let place = content.widgets.indexOf(cell) + 1;
-    for (const { kind, source } of cells) {
-      content.model?.sharedModel.insertCell(place, { cell_type: kind, source, metadata: { trusted: true } });
-      content.activeCellIndex = place;
-      const made = content.widgets[place];
-      if (run && made) this.services.run(notebook, made);
-      place += 1;
+      const place = notebook.content.widgets.indexOf(cell) + 1;
+      if (!note) return void this.put(notebook, place, cells);
+      const effects = await Promise.all(cells.map(async ({ source }) => (await wire.call("would_do", { source })).effects));
+      const agreed = (effects as string[][]).flat();
+      if (agreed.length && !(await yesTo(note, code, agreed))) return;
+      const made = this.put(notebook, notebook.content.widgets.indexOf(cell) + 1, cells);
+      await runAsShown(wire, made.map((each, number) => [each, cells[number]?.source ?? ""]), agreed);
+      for (const each of made) this.services.run(notebook, each);
+    } catch (error) {
+      const { message, hint } = error as Content;
+      const said = make("p", { className: "rsql-note", role: "alert", textContent: [message, hint].filter(Boolean).join(" ") });
+      note?.replaceChildren(...warnings(code), said);
+    } finally {
+      wire.detach();
     }
   }
+
+  private put(notebook: NotebookPanel, place: number, cells: CellText[]): Cell[] {
+    const { content } = notebook;
+    return cells.flatMap(({ kind, source }, number) => {
+      content.model?.sharedModel.insertCell(place + number, { cell_type: kind, source, metadata: { trusted: true } });
+      content.activeCellIndex = place + number;
+      const made = content.widgets[place + number];
+      return made ? [made] : [];
+    });
+  }
+}
+
+// Whether the person says yes to what code would do, which is shown in the card.
+function yesTo(note: HTMLElement, code: string, effects: string[]): Promise<boolean> {
+  return new Promise((resolve) => {
+    const decide = (said: boolean) => (): void => {
+      note.replaceChildren(...warnings(code));
+      resolve(said);
+    };
+    const run = button("Run the code, which does this", "", decide(true), { text: "Run anyway" });
+    const leave = button("Leave it", "", decide(false), { text: "Cancel" });
+    note.replaceChildren(...warnings(code), effectsOf(effects, make("div", { className: "rsql-row" }, run, leave)));
+    run.focus();
+  });
 }

@@ -1,6 +1,8 @@
-// Every cell of every notebook whose output is an error gets the buttons below it.
+// Every cell of every notebook whose output is an error gets the buttons below it, and one that shows less than it made
+// gets what shows the rest.
 
 import type { Cell, INotebookTracker, NotebookPanel } from "@jupyterlab/notebook";
+import { heldOf } from "panel/held.js";
 import { about } from "./cell_source";
 import { CellTools, type Services } from "./cell_tools";
 
@@ -56,5 +58,9 @@ export class FailedCells {
     const failed = this.offered && !cell.isDisposed && about(cell) !== null;
     if (failed) this.tools(notebook, cell).failed = true;
     else if (this.known.has(cell)) this.tools(notebook, cell).failed = false;
+    if (cell.isDisposed) return;
+    const { outputs } = cell.model;
+    const held = heldOf(Array.from({ length: outputs?.length ?? 0 }, (_, place) => outputs?.get(place) ?? {}));
+    if (held.names.length || this.known.has(cell)) this.tools(notebook, cell).held = held;
   }
 }

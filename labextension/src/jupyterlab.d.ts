@@ -157,6 +157,8 @@ declare module "@jupyterlab/notebook" {
     getSource(): string;
     setSource(source: string): void;
     updateSource(start: number, end: number, text: string): void;
+    toJSON(): { outputs: object[] };
+    setOutputs(outputs: object[]): void;
   }
   export interface CellModel {
     readonly id: string;

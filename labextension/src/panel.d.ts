@@ -41,6 +41,7 @@ declare module "panel/diff.js" {
       after: string;
       reason?: string;
       notes?: string[];
+      effects?: string[];
       accept: (run: boolean) => void;
       reject: () => void;
       again?: (() => void) | null;
@@ -50,6 +51,33 @@ declare module "panel/diff.js" {
     readonly take: HTMLButtonElement;
     outdate(why: string): void;
   }
+  export function effectsOf(sentences: string[], ...more: Node[]): HTMLElement;
+}
+
+declare module "panel/odd.js" {
+  export interface Mark {
+    readonly at: number;
+    readonly length: number;
+    readonly label: string;
+    readonly kind: string;
+    readonly stays: boolean;
+  }
+  export function marksOf(text: string): Mark[];
+  export function oddities(text: string): string[];
+  export function withMarks(text: string, whole?: string, from?: number, marks?: Mark[]): (Node | string)[];
+  export function textShown(node: Node): string;
+  export function warnings(text: string): HTMLElement[];
+  export function viewLine(node: HTMLElement): HTMLElement;
+}
+
+declare module "panel/held.js" {
+  export interface Held {
+    readonly names: string[];
+    readonly words: string[];
+  }
+  export function heldOf(outputs: { metadata?: unknown }[]): Held;
+  export function asMade(outputs: object[], made: unknown): object[];
+  export function heldLine(held: Held, show: () => void): HTMLElement;
 }
 
 declare module "panel/prose.js" {

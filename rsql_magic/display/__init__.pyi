@@ -1,6 +1,9 @@
 from . import charts as charts
 from . import screens as screens
+from .checked_outputs import CheckedOutput as CheckedOutput
+from .checked_outputs import checked_output as checked_output
 from .differences import difference as difference
+from .differences import oddities as oddities
 from .markdown import Growing as Growing
 from .markdown import as_html as as_html
 from .markdown import fenced as fenced

@@ -25,7 +25,9 @@ _ROOM = f"{_HAS_ROOM} ? containerSize()[0] : clamp(0.5 * windowSize()[0], 280, 8
 _CHANGES = [{"source": "window", "type": event} for event in ("resize", "rsql-room")]
 # A live picture takes its colours from the page, and its width: the style sheet that is left out makes its element as
 # wide as the picture itself, so that neither would have a width.
-_EMBEDDED = {"actions": False, "renderer": "svg", "defaultStyle": False}
+# Nothing leads out of the page (`actions` has a link to an editor), and expressions are interpreted by Vega rather than
+# made to functions (`ast`), so that they reach nothing but what Vega gives them.
+_EMBEDDED = {"actions": False, "ast": True, "renderer": "svg", "defaultStyle": False}
 _AROUND = {"left": 0, "top": 5, "right": 0, "bottom": 5}  # pixels: its edges are those of the text above
 
 
@@ -57,7 +59,7 @@ def _beside_each_other(drawn: Spec) -> Spec:
     encoding = drawn["encoding"]
     rows = drawn["data"]["values"]
     around = _labels(drawn) + _GAP
-    count = len({row[encoding["facet"]["title"]] for row in rows})
+    count = len({row[encoding["facet"]["field"]] for row in rows})
     most = f"clamp(floor(({_ROOM}) / {_NEXT_TO + around}), 1, {max(1, count)})"
     columns = f"ceil({count} / ceil({count} / {most}))"  # rows are about equally long
     width = f"max({BEGIN}, (({_ROOM}) + {_GAP}) / ({columns}) - {around})"
@@ -77,7 +79,7 @@ def _beside_each_other(drawn: Spec) -> Spec:
 def _labels(drawn: Spec) -> int:
     if (axis := drawn["encoding"].get("y")) is None:
         return 0
-    name = axis["title"]
+    name = axis.get("field", "")
     if axis["type"] == "nominal":
         longest = max((len(str(row[name])) for row in drawn["data"]["values"]), default=0)
     else:
@@ -94,7 +96,7 @@ def _digits(drawn: Spec, name: str) -> int:
         size = row.get(name, 1)  # rows are counted where there is no measure
         if not isinstance(size, int | float):
             continue
-        at = (row.get(drawn["encoding"].get(key, {}).get("title")) for key in ("x", "facet"))
+        at = (row.get(drawn["encoding"].get(key, {}).get("field")) for key in ("x", "facet"))
         place: tuple[Any, ...] = tuple(at) if on_each_other else (number,)
         sizes[place] = sizes.get(place, 0) + abs(size)
         below |= size < 0

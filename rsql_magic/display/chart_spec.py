@@ -1,11 +1,17 @@
 """A chart as a Vega-Lite specification: its marks and channels, its measures, and its looks."""
 
+# What a query names its columns is read by no renderer: fields have names of our own, and a title is a text. Vega-Lite
+# makes code of the titles of channels and of the values of `sort` (tooltips, descriptions for screen readers, ranks),
+# vega-tooltip loads what stands under a title "image", and Vega looks up all texts among the words of JavaScript's own
+# objects. So titles of channels are `spoken`, those that axes, legends and headings show end with a sign that no word
+# of a program has, and an order is a domain.
+
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.display.chart_kinds import FEW_COLORS, TIMES, Chart, is_whole, type_of
+from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,28 +30,56 @@ _LOUD, _QUIET = "#4c78a8", "#9aa5b1"  # of bars, and of the bar of all others
 _SLICES = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#eeca3b", "#b279a2", "#ff9da6", "#9d755d")
 _SMALL = {"width": 260, "height": 150}  # of each of several small charts, as wide as the narrowest sidebar leaves room
 LETTER = 6.5  # pixels of a label's letter
-RANK = "rank of the slice"  # the column of a pie's rows that has their place in the order
+RANK = "rank"  # the field of a pie's rows that has their place in the order
+_GUIDES = {"x": "axis", "y": "axis", "color": "legend", "facet": "header"}  # what shows the title of a channel
+_LOOK_ALIKE = str.maketrans('"\\', "\N{RIGHT DOUBLE QUOTATION MARK}\N{SET MINUS}")
 _MARKS: dict[Kind, str] = {"hist": "bar", "pie": "arc", "box": "boxplot", "heat": "rect"}
+
+
+def fields(frame: pd.DataFrame) -> dict[str, str]:
+    """The name that each column has in a chart.
+
+    Example:
+        >>> import pandas as pd
+        >>> fields(pd.DataFrame(columns=["image", "a.b[0]"]))
+        {'a.b[0]': 'c1', 'image': 'c0'}
+    """
+    return {name: f"c{number}" for number, name in reversed([*enumerate(map(str, frame.columns))])}
+
+
+def spoken(name: str) -> str:
+    r"""A title for places where Vega-Lite makes code of it: it looks and sounds as it does, and can mean nothing.
+
+    It can end no text in code, and by its last sign, which is not seen, it is no word that a program looks for.
+
+    Example:
+        >>> spoken("image"), spoken('say "a\\"')
+        ('image\u2060', 'say ”a∖”\u2060')
+    """
+    return _shown(name).translate(_LOOK_ALIKE)
+
+
+# A name as the title of an axis, a legend or a heading: one line without marks that turn its direction, and a last sign
+# that is not seen.
+def _shown(name: str) -> str:
+    return " ".join(printable(name).split()) + "\N{WORD JOINER}"
 
 
 def spec(
     chart: Chart, frame: pd.DataFrame, orders: Mapping[str, Sequence[str]] | None = None, others: str = ""
 ) -> Spec:
-    """The Vega-Lite specification without its data.
+    """The Vega-Lite specification without its data, whose columns are called as ``fields`` says.
 
     ``orders`` has the values of columns of categories in their order, ``others`` the last one of the bars or slices.
     """
+    names, orders = fields(frame), orders or {}
     mark: dict[str, Any] = {"type": _MARKS.get(chart.kind, chart.kind)}
     mark |= {"tooltip": True} if chart.kind != "box" else {}  # a box has one of its own
     encoding, size = _ENCODINGS.get(chart.kind, _crossed)(chart, frame)
-    orders = orders or {}
     if chart.color and chart.kind != "heat":
         encoding["color"] = _channel(chart.color, frame, "nominal")
-    elif others and chart.kind == "pie":
-        slices = list(orders[chart.x])
-        encoding["color"]["scale"] = {"domain": slices, "range": [*_SLICES[: len(slices) - 1], _QUIET]}
     elif others and chart.kind == "bar":
-        rest = {"test": {"field": _field(chart.x), "equal": others}, "value": _QUIET}
+        rest = {"test": {"field": names[chart.x], "equal": others}, "value": _QUIET}
         encoding["color"] = {"condition": rest, "value": _LOUD}
     if chart.kind in {"line", "area"} and len(frame) <= FEW_COLORS * 3:
         mark["point"] = True
@@ -56,21 +90,33 @@ def spec(
         if chart.color:
             encoding["color"]["legend"] = {"orient": "top", "direction": "horizontal", "columns": 3}
         size["resolve"] = {"axis": {"x": "independent", "y": "independent"}}  # each can be read by itself
-    for channel in (encoding.get(name, {}) for name in ("x", "y", "color", "facet")):
-        if channel.get("type") == "nominal" and channel["title"] in orders:
-            channel["sort"] = list(orders[channel["title"]])
+    columns = {field: name for name, field in names.items()}
+    for place, guide in _GUIDES.items():
+        if (channel := encoding.get(place, {})).get("field") in columns:
+            name = columns[channel["field"]]
+            channel[guide] = {"title": _shown(name), **channel.get(guide, {})}
+            if channel["type"] == "nominal" and name in orders:
+                channel |= _ordered(place, list(orders[name]))
+    if others and chart.kind == "pie":
+        slices = encoding["color"]["scale"]
+        slices["range"] = [*_SLICES[: len(slices["domain"]) - 1], _QUIET]
     return {"mark": mark, "encoding": encoding, **size}
+
+
+# Small charts have no scale, and of their orders only the calendar's is given, which holds no words of others. Without
+# `sort`, lines would go through their points by the alphabet: the rows stand in their order already.
+def _ordered(place: str, values: list[str]) -> Spec:
+    return {"sort": values} if place == "facet" else {"sort": None, "scale": {"domain": values}}
 
 
 def _pie(chart: Chart, frame: pd.DataFrame) -> tuple[Spec, Spec]:
     part = _channel(chart.x, frame, "nominal")
-    slices: Spec = {"theta": _measure(chart.y, frame), "color": part}
-    if RANK in frame:
-        slices |= {
-            "order": {"field": RANK, "type": "quantitative"},
-            "tooltip": [_channel(chart.x, frame, "nominal"), slices["theta"]],
-        }
-    return slices, {"width": "container", "height": _HEIGHT}
+    return {
+        "theta": (size := _measure(chart.y, frame)),
+        "color": part,
+        "order": {"field": RANK, "type": "quantitative", "title": "rank of the slice"},
+        "tooltip": [{**part}, size],
+    }, {"width": "container", "height": _HEIGHT}
 
 
 def _histogram(chart: Chart, frame: pd.DataFrame) -> tuple[Spec, Spec]:
@@ -135,14 +181,9 @@ def _measure(name: str, frame: pd.DataFrame) -> dict[str, Any]:
     return _channel(name, frame) if name else {"aggregate": "count", "type": "quantitative", "title": "rows"}
 
 
-# A field whose name has dots or brackets would reach into nested data.
-def _field(name: str) -> str:
-    return re.sub(r"[\\.\[\]'\"]", r"\\\g<0>", name)
-
-
 def _channel(name: str, frame: pd.DataFrame, as_type: str = "") -> dict[str, Any]:
     kind = as_type or type_of(frame[name])
-    channel: dict[str, Any] = {"field": _field(name), "type": kind, "title": name}
+    channel: dict[str, Any] = {"field": fields(frame)[name], "type": kind, "title": spoken(name)}
     if kind == "quantitative" and name.lower() in TIMES - {"decade"} and is_whole(frame[name]):
         channel["axis"] = {"format": "d"}  # 2013, not 2,013
     return channel

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.display.chart_kinds import Chart, choose, read, type_of, wanted
 from rsql_magic.display.chart_room import LINE, SMALL_LINE, live
 from rsql_magic.display.chart_rows import MOST_ROWS, Drawn, Facts, drawn
-from rsql_magic.display.chart_spec import RANK, Spec, looks, spec
+from rsql_magic.display.chart_spec import RANK, Spec, fields, looks, spec
+from rsql_magic.display.checked_charts import checked_vega_lite
 from rsql_magic.errors import BadInput
 from rsql_magic.plain_text import printable
 
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 _VEGALITE_5 = "application/vnd.vegalite.v5+json"  # the newest that JupyterLab and nbviewer draw by themselves
+_OWN_FIELD = re.compile(rf"c\d+|{RANK}")
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 _WIDTH = 640  # pixels of a picture, which has no cell to fill
 _GREY, _INK = "#757575", "#333333"  # to be read on a dark and a light ground, and on a white one
@@ -68,7 +70,6 @@ def draw(chart: Chart, frame: pd.DataFrame, facts: Facts | None = None) -> tuple
     """
     facts = facts or Facts()
     part = drawn(chart, frame, facts)
-    rows = _ranked(part) if chart.kind == "pie" else part.rows
     title, said = _title(facts.question), list(part.said)
     lines = [part for line in said for part in textwrap.wrap(line, SMALL_LINE)]
     heading = {"text": title, "subtitle": lines} if title and said else {"text": title or lines}
@@ -77,16 +78,10 @@ def draw(chart: Chart, frame: pd.DataFrame, facts: Facts | None = None) -> tuple
         "config": looks(),
         "description": _sentences(" ".join(title), described(part.chart, part.rows), *said),
         **({"title": heading} if title or said else {}),
-        **spec(part.chart, rows, part.orders, part.others),
-        "data": {"values": _records(rows)},
+        **spec(part.chart, part.rows, part.orders, part.others),
+        "data": {"values": _records(part)},
     }
     return whole, " ".join(f"The chart shows {line[:1].lower()}{line[1:]}." for line in said)
-
-
-# Slices go around in their order only by a column that has it.
-def _ranked(part: Drawn) -> pd.DataFrame:
-    ranks = {name: rank for rank, name in enumerate(part.orders.get(part.chart.x, ()))}
-    return part.rows.assign(**{RANK: part.rows[part.chart.x].map(ranks)}) if RANK not in part.rows else part.rows
 
 
 def _title(question: str) -> list[str]:
@@ -153,7 +148,13 @@ def as_altair(drawn: Spec) -> alt.Chart:
     return chart
 
 
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+# The rows under our own names. Slices go around in their order only by a field that has it.
+def _records(part: Drawn) -> list[dict[str, Any]]:
+    names = fields(part.rows)
+    rows = part.rows.rename(columns=names)
+    if part.chart.kind == "pie":
+        ranks = {name: rank for rank, name in enumerate(part.orders.get(part.chart.x, ()))}
+        rows[RANK] = part.rows[part.chart.x].map(ranks)
     columns = [rows[name] for name in rows.columns]
     return [dict(zip(rows.columns, map(_plain, values), strict=True)) for values in zip(*columns, strict=True)]
 
@@ -198,6 +199,23 @@ def picture(drawn: Spec, kind: str) -> bytes:
     if kind == "svg":
         return str(vl_convert.vegalite_to_svg(still)).encode("utf-8")
     return bytes(vl_convert.vegalite_to_png(still, scale=2.0))
+
+
+def of_record(drawn: Any) -> Spec | None:
+    """A kept chart as it may be drawn again.
+
+    One that was not made as this version makes them, such as an earlier one whose fields bear the names of columns,
+    goes through the check of what cells show, and loses its tooltips.
+
+    Example:
+        >>> of_record({"mark": {"type": "bar", "tooltip": True}, "data": {"values": [{"image": 1}]}})["mark"]
+        {'type': 'bar'}
+    """
+    if not isinstance(drawn, dict):
+        return None
+    rows = (drawn.get("data") or {}).get("values") or []
+    is_own = all(_OWN_FIELD.fullmatch(str(name)) for row in rows for name in row)
+    return drawn if is_own and not names_an_address(drawn) else checked_vega_lite(drawn)[0] or None
 
 
 def names_an_address(drawn: Spec) -> bool:

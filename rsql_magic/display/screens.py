@@ -293,7 +293,9 @@ class TerminalScreen(Screen):
         shown = shown if self._footer else replace(shown, footer="")
         # What stands below the words that were printed as they came: what they cite, what is wrong with them.
         whole, written = shown.bundle()["text/plain"], self._written.strip()
-        rest = whole.removeprefix(written).lstrip() if whole.startswith(written) else shown.footer
+        rest = whole[len(written) :].lstrip() if whole.startswith(written) else _behind(whole, written)
+        if rest is None:  # other words than those that were printed: they are what counts
+            rest = shown.footer if shown.plain.strip() in written else whole
         start = "\n" if self._written and not self._written.endswith("\n") else ""
         self._out.write(f"{start}{rest}\n" if rest else start)
         self._out.flush()
@@ -318,6 +320,18 @@ class TerminalScreen(Screen):
             self._err.write("\r\x1b[K")
             self._err.flush()
             self._transient = False
+
+
+def _behind(whole: str, written: str) -> str | None:
+    """What stands behind words that were written, in which citations may have been marked since; None for others."""
+    place = 0
+    for char in written:
+        if place < len(whole) and whole[place] == "?" != char:
+            place += 1
+        if place >= len(whole) or whole[place] != char:
+            return None
+        place += 1
+    return whole[place:].lstrip()
 
 
 def _publish(bundle: Bundle, metadata: Mapping[str, Any], **options: Any) -> None:

@@ -9,6 +9,8 @@ from e2e import panel_lab
 from e2e.conftest import wait_until
 from playwright.sync_api import expect
 
+# Names that Vega, its tooltips or JavaScript give a meaning, each of a column of addresses.
+NAMES = ["image", "href", "constructor", "a.b[0]", "\\", "<img src=http://127.0.0.1:9/canary>"]
 DATA = """\
 import pandas as pd
 shops = pd.DataFrame({"shop": [f"shop {n:02}" for n in range(45)], "sold": range(45)})
@@ -20,7 +22,11 @@ ports = ("EWR", "JFK", "Laguardia")
 split = [(m, c, o, m * 10_000 * len(o)) for m in range(1, 13) for c in ("AA", "UA") for o in ports]
 flights = pd.DataFrame(split, columns=["month", "carrier", "origin", "n"])
 %load_ext rsql_magic"""
+ODD = f"""\
+odd = pd.DataFrame(dict.fromkeys({NAMES!r}, [f"http://127.0.0.1:9/canary{{n}}" for n in range(3)])).assign(n=[1, 2, 3])
+"""
 QUERIES = {
+    **{f"odd{number}": f'SELECT "{name}", n FROM odd' for number, name in enumerate(NAMES)},
     "largest": "SELECT shop, SUM(sold) AS sold FROM shops GROUP BY shop",
     "late": "SELECT origin, delay FROM trips",
     "busy": "SELECT weekday, hour, SUM(n) AS visits FROM visits GROUP BY ALL",
@@ -28,7 +34,7 @@ QUERIES = {
     "paired": "SELECT a.sold AS one, b.sold AS other FROM shops a, shops b",
 }
 # What a model adds where the question asks for a chart.
-SUGGESTED = '\n\n```json\n{"chart": "bar", "x": "shop", "y": "sold"}\n```'
+SUGGESTED = '\n\n```json\n{{"chart": "bar", "x": "{x}", "y": "{y}"}}\n```'
 CELLS = {
     "bar": "%%sql_ai frames --plot bar\nwhich are the largest shops by what they sold in the year, as a bar chart?",
     "box": "%%sql_ai frames --plot box\nHow late do planes leave?",
@@ -73,12 +79,14 @@ FAULTS = """([svg, edges]) => {
 # The marks of a chart as a screen reader goes through them: what they say, and their places.
 MARKS = """(svg) => [...svg.querySelectorAll("g.role-mark > path[aria-label]")].map((mark) => {
   const { left, top, width } = mark.getBoundingClientRect();
-  return { says: mark.getAttribute("aria-label"), left, top, width, fill: getComputedStyle(mark).fill };
+  const says = mark.getAttribute("aria-label").replaceAll("\\u2060", "");
+  return { says, left, top, width, fill: getComputedStyle(mark).fill };
 })"""
 TEXTS = """(svg, role) => [...svg.querySelectorAll(`g.${role} text`)]
   .map((text) => ({ text, place: text.getBoundingClientRect(), lines: [...text.querySelectorAll("tspan")] }))
   .sort((one, other) => one.place.top - other.place.top || one.place.left - other.place.left)
-  .map(({ text, lines }) => lines.map((line) => line.textContent).join(" ") || text.textContent)"""
+  .map(({ text, lines }) => lines.map((line) => line.textContent).join(" ") || text.textContent)
+  .map((text) => text.replaceAll("\\u2060", ""))"""
 # As a change of theme does: the page is hidden for a moment, in which charts are told that their room has changed.
 HIDDEN_FOR_A_MOMENT = """async () => {
   document.body.style.display = "none";
@@ -91,9 +99,11 @@ HIDDEN_FOR_A_MOMENT = """async () => {
 @pytest.fixture(scope="module", params=["jupyterlab", pytest.param("notebook", marks=pytest.mark.sweep)])
 def side(request, town):
     replies = {word: f"```sql\n{query}\n```" for word, query in QUERIES.items()}
-    replies["largest"] += SUGGESTED
+    replies["largest"] += SUGGESTED.format(x="shop", y="sold")
+    for number, name in enumerate(NAMES[:2]):
+        replies[f"odd{number}"] += SUGGESTED.format(x=name, y="n")
     town.provider.answers |= {word: (reply, 0.0) for word, reply in replies.items()}
-    side = panel_lab.Side(town.page(request.param, "charts", [DATA]))
+    side = panel_lab.Side(town.page(request.param, "charts", [DATA, ODD]))
     before = [*side.notebook.errors]  # Notebook's own
     yield side
     assert side.notebook.errors == before
@@ -116,7 +126,7 @@ def fits(chart, edges):
     def faults():
         return chart.page.evaluate(FAULTS, [handle() for handle in handles])
 
-    wait_until(lambda: not faults(), 15, lambda: str(faults()))
+    wait_until(lambda: not faults(), 60, lambda: str(faults()))
 
 
 def marks(chart):
@@ -213,11 +223,42 @@ def test_charts_have_the_width_of_their_cells_and_follow_the_theme(side, drawn):
         expect(outputs.nth(2).locator(".rsql-usage")).to_contain_text("tokens")
 
 
+def pointed_at(page, chart):
+    """Point at and click each mark, and each text, of a chart; what the tooltips said."""
+    said = []
+    for part in chart.locator("g.role-mark path[aria-label], g.role-axis-label text, g.role-title-text text").all():
+        at = part.bounding_box()
+        page.mouse.move(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
+        page.mouse.move(at["x"] + at["width"] / 2 + 1, at["y"] + at["height"] / 2)
+        page.mouse.down()
+        page.mouse.up()
+        tooltip = page.locator("#vg-tooltip-element.visible")
+        said += [tooltip.inner_text().replace("\u2060", "")] if tooltip.count() else []
+    page.mouse.move(0, 0)
+    return said
+
+
+def test_nothing_is_asked_for_by_a_name_or_a_value_that_is_pointed_at(side):
+    asked, pages = [], len(side.page.context.pages)
+    side.page.on("request", lambda request: asked.append(request.url))
+    side.open()
+    for number, name in enumerate(NAMES):
+        cell = side.cell(f"%%sql_ai frames --plot bar\nodd{number}")
+        turn = side.ask(f"/sql frames odd{number}, as a bar chart") if number < 2 else None
+        for chart in filter(None, [cell, turn and turn.locator(".rsql-chart")]):
+            chart.locator("svg.marks").wait_for()
+            chart.scroll_into_view_if_needed()
+            told = pointed_at(side.page, chart)
+            assert sorted(said(chart, "n")) == ["1", "2", "3"]
+            assert {each[-1] for each in told if "http://127.0.0.1:9/canary" in each} == set("012"), (name, told)
+    assert [url for url in asked if "canary" in url] == []
+    assert len(side.page.context.pages) == pages
+
+
 def test_a_chart_of_the_sidebar_is_the_same_and_as_wide_as_it_is(side):
     side.open()
     panel_lab.send(side.sidebar, "/sql frames Which are the largest shops, as a bar chart?")
     room = side.turns.last.locator(".rsql-chart")
-    side.page.screenshot(path=f"/tmp/look/side_{side.notebook.front_end}.png")
     room.locator("svg.marks").wait_for()
     assert said(room, "shop") == [*(f"shop {n}" for n in reversed(range(15, 45))), "others"]
     assert " ".join(texts(room, "role-title-text")) == "Which are the largest shops"

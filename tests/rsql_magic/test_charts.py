@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import json
 import math
+import random
 import re
 
 import pandas as pd
@@ -121,9 +122,59 @@ def test_values_are_json():
 def test_odd_names_stay_names():
     frame = pd.DataFrame({"a.b[0]": ["x", "y"], "n:Q": [1, 2]})
     made = spec(choose(frame), frame)
-    assert made["encoding"]["y"]["field"] == "a\\.b\\[0\\]"
-    assert made["encoding"]["x"]["field"] == "n:Q"
+    across, along = made["encoding"]["x"], made["encoding"]["y"]
+    assert (along["field"], along["axis"]["title"]) == ("c0", "a.b[0]\u2060")
+    assert (across["field"], across["axis"]["title"]) == ("c1", "n:Q\u2060")
     as_altair(draw(choose(frame), frame)[0]).to_dict()
+
+
+# Words that Vega, vega-tooltip, Vega-Lite, D3 or JavaScript itself give a meaning, and signs of their languages.
+WORDS = """
+    image title url href src constructor toString __proto__ prototype hasOwnProperty valueOf datum event item parent
+    signal expr field value data type key rank rows c0 c1 index index_0 count sort bin scale domain tooltip description
+    """.split()  # noqa: SIM905
+SIGNS = ["\\", "a\\", '"', '\\"', "'", "a.b[0]", "a\nb", "a\u2028b", "{", "${x}", "</script>", "`", "%", "\u202ea"]
+CODE = ['"+warn(1)+"', '\\"+warn(1)+\\"', 'a": warn(1), "b']
+SEEDED = random.Random(33)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [SEEDED.sample([*WORDS, *SIGNS, *CODE], 3) for _ in range(3)]
+    + [pytest.param([name, "n", f"{name} 2"], marks=pytest.mark.sweep) for name in [*WORDS, *SIGNS, *CODE]],
+)
+@pytest.mark.parametrize("kind", ["bar", "line", "pie", "box", "heat"])
+def test_no_name_or_value_is_read_by_vega(names, kind):
+    vl_convert = pytest.importorskip("vl_convert")
+    values = [*SEEDED.sample([*SIGNS, *CODE], 2), "http://127.0.0.1/a.png"]
+    frame = pd.DataFrame([(one, 2.5, two) for one in values for two in ("AA", "BB")], columns=names)
+    x, measure, other = names
+    chart = Chart("heat", x, other, measure) if kind == "heat" else Chart(kind, x, measure)
+    drawn, _ = draw(chart, frame)
+    assert ">AA<" in picture(drawn, "svg").decode() or kind != "heat"
+    tooltips = [text for text in expressions(vl_convert.vegalite_to_vega(drawn)) if text.startswith("{")]
+    assert tooltips
+    for text in expressions(vl_convert.vegalite_to_vega(drawn)):
+        words = re.findall(r'"((?:[^"\\\\]|\\\\.)*)"', text)
+        assert "warn(" not in re.sub(r'"(?:[^"\\\\]|\\\\.)*"', "", text)
+        assert not {*values} & {*words}  # an order of values is no code
+    for text in tooltips:
+        keys = re.findall(r'(?:^\{|, )"([^"]*)": ', text)
+        assert keys
+        assert all(key.endswith("\N{WORD JOINER}") or key == "rank of the slice" for key in keys)
+
+
+def expressions(made):
+    """All that Vega would run."""
+    if isinstance(made, dict):
+        for key, value in made.items():
+            if isinstance(value, str) and key in {"signal", "expr", "update", "init", "test", "labelExpr"}:
+                yield value
+            elif key != "values":
+                yield from expressions(value)
+    elif isinstance(made, list):
+        for value in made:
+            yield from expressions(value)
 
 
 @pytest.mark.slow
@@ -136,7 +187,8 @@ def test_too_many_rows_are_cut_and_that_is_said():
 
 def test_years_have_no_comma():
     assert spec(Chart("line", "year", "n"), pd.DataFrame({"year": [2013], "n": [1]}))["encoding"]["x"]["axis"] == {
-        "format": "d"
+        "title": "year\u2060",
+        "format": "d",
     }
 
 
@@ -149,7 +201,7 @@ def test_a_notebook_and_a_page_both_get_something():
 
 def test_bars_with_long_names_lie_and_months_have_full_bars():
     long = pd.DataFrame({"name": ["AirTran Airways Corporation", "Envoy Air"], "n": [1, 2]})
-    assert spec(Chart("bar", "name", "n"), long)["encoding"]["y"]["field"] == "name"
+    assert spec(Chart("bar", "name", "n"), long)["encoding"]["y"]["axis"]["title"] == "name\u2060"
     months = pd.DataFrame({"month": [1, 2], "n": [1, 2]})
     assert spec(Chart("bar", "month", "n"), months)["encoding"]["x"]["type"] == "ordinal"
     assert spec(Chart("bar", "n", "n"), months)["encoding"]["x"]["type"] == "ordinal"
@@ -161,11 +213,12 @@ SHOPS = pd.DataFrame({"shop": [f"s{number:02}" for number in range(40)], "sales"
 
 def bars(frame=SHOPS, y="sales", kind="bar", **facts):
     drawn, note = draw(Chart(kind, "shop", y), frame, Facts(**facts))
-    return drawn, {row["shop"]: row[y] for row in drawn["data"]["values"]}, note
+    return drawn, {row["c0"]: row["c1"] for row in drawn["data"]["values"]}, note
 
 
 def order(drawn):
-    return next(channel["sort"] for channel in drawn["encoding"].values() if "sort" in channel)
+    scales = (channel.get("scale", {}) for channel in drawn["encoding"].values())
+    return next(scale["domain"] for scale in scales if "domain" in scale)
 
 
 def test_bars_stand_largest_first_unless_the_query_or_the_calendar_orders_them():
@@ -192,17 +245,18 @@ def test_weekdays_stand_in_their_own_order_wherever_they_are(channel):
         "color": Chart("line", "hour", "sold", "day"),
         "facet": Chart("bar", "shop", "sold", facet="day"),
     }
-    assert draw(charts[channel], frame)[0]["encoding"][channel]["sort"] == WEEK
+    drawn = draw(charts[channel], frame)[0]
+    assert (drawn["encoding"]["facet"]["sort"] if channel == "facet" else order(drawn)) == WEEK
 
 
 def test_both_sides_of_a_heat_map_hold_what_can_be_read():
     frame = pd.DataFrame([(f"s{n:02}", f"d{n:02}", n) for n in range(40)], columns=["shop", "day", "sold"])
     drawn, note = draw(Chart("heat", "shop", "day", "sold"), frame)
-    assert drawn["encoding"]["y"]["sort"] == [f"d{n:02}" for n in reversed(range(10, 40))]
+    assert drawn["encoding"]["y"]["scale"]["domain"] == [f"d{n:02}" for n in reversed(range(10, 40))]
     assert len(drawn["data"]["values"]) == 30
     assert note.count("30 largest of 40 values of shop") == 1
     few, _ = draw(Chart("heat", "day", "shop", "sold"), frame.assign(day="d"), Facts(ordered=True))
-    assert few["encoding"]["y"]["sort"] == [f"s{n:02}" for n in range(30)]
+    assert few["encoding"]["y"]["scale"]["domain"] == [f"s{n:02}" for n in range(30)]
 
 
 def test_the_thirty_largest_are_drawn_and_the_others_are_added_up_only_where_sums_can_be():
@@ -223,7 +277,7 @@ def test_the_thirty_largest_are_drawn_and_the_others_are_added_up_only_where_sum
 def test_bars_that_count_rows_count_all_of_them():
     frame = pd.DataFrame({"shop": [f"s{number % 50}" for number in range(3 * MOST_ROWS)]})
     drawn, note = draw(Chart("bar", "shop"), frame)
-    assert sum(row["rows"] for row in drawn["data"]["values"]) == len(frame)
+    assert sum(row["c1"] for row in drawn["data"]["values"]) == len(frame)
     assert "the other 20 are added up" in note
 
 
@@ -260,10 +314,11 @@ def test_a_third_category_gets_small_charts():
     )
     assert choose(frame) == Chart("line", "month", "n", "carrier", "origin")
     drawn, _ = draw(choose(frame), frame)
-    assert drawn["encoding"]["facet"]["field"] == "origin"
+    assert drawn["encoding"]["facet"]["header"]["title"] == "origin\u2060"
     assert read('{"chart": "bar", "x": "carrier", "y": "n", "facet": "ORIGIN"}', frame).facet == "origin"
 
 
+@pytest.mark.slow
 def test_small_charts_share_the_room_of_their_page():
     frame = pd.DataFrame([(c, o, 1) for c in ("AA", "UA") for o in "ABCDE"], columns=["carrier", "origin", "n"])
     drawn, _ = draw(Chart("bar", "carrier", "n", facet="origin"), frame)
@@ -293,7 +348,7 @@ def test_a_title_breaks_as_its_page_has_room():
 def test_slices_go_around_in_their_order():
     drawn = bars(kind="pie", sums=frozenset({"sales"}))[0]
     rank = drawn["encoding"]["order"]["field"]
-    by_rank = [row["shop"] for row in sorted(drawn["data"]["values"], key=lambda row: row[rank])]
+    by_rank = [row["c0"] for row in sorted(drawn["data"]["values"], key=lambda row: row[rank])]
     assert by_rank == order(drawn)
 
 

@@ -1,8 +1,11 @@
 // The changes that the assistant proposes for the notebook: each as a diff with its reason, and what the user decides.
 
-import { changedLines } from "./diff.js";
+import { changedLines, effectsOf } from "./diff.js";
 import { button, make } from "./dom.js";
+import { asMade, heldLine, heldOf } from "./held.js";
+import { viewLine, warnings } from "./odd.js";
 import { written } from "./prose.js";
+import { tryFirst } from "./try_first.js";
 
 const SAID = {
   applied: "It is in the notebook.",
@@ -52,7 +55,7 @@ export class ChangeSet {
     const state = make("p", { className: "rsql-small", role: "status" });
     const { lines, counts } = changedLines(change.before, change.source);
     lines.setAttribute("aria-label", `lines of change ${number}`);
-    const effects = change.effects.map(({ text }) => make("li", { textContent: text }));
+    const made = make("div");
     const node = make(
       "div",
       { className: "rsql-diff", role: "group", "aria-label": `Change ${number}: ${change.title}` },
@@ -64,17 +67,19 @@ export class ChangeSet {
       ),
       written(change.reason, "rsql-reason"),
       ...change.findings.map((text) => make("p", { className: "rsql-note", textContent: `⚠ ${text}` })),
+      ...(change.type === "code" ? warnings(change.source) : []),
       lines,
-      effects.length > 0 &&
-        make(
-          "div",
-          { className: "rsql-effects" },
-          make("ul", {}, ...effects),
+      viewLine(lines),
+      change.effects.length > 0 &&
+        effectsOf(
+          change.effects.map(({ text }) => text),
           make("label", {}, agree, "Yes, this cell may do that."),
+          tryFirst(change, () => this.view.ask("do_try", { ...this.place, change: change.id })),
         ),
       state,
+      made,
     );
-    return { change, node, take, agree, state };
+    return { change, node, take, agree, state, made };
   }
 
   // Which changes a click would apply: those that are chosen, still fit, and have the yes that they need.
@@ -192,6 +197,7 @@ export class ChangeSet {
       if (!isOver) this.tell(`Running: ${title.toLowerCase()} …`);
       const ran = isOver ? { state: "skipped" } : await this.notebook.run(cells.get(change), source);
       const { pictures = [], ...result } = ran;
+      this.hold(change, cells.get(change));
       results.push({ change, ...result });
       drawn.push(...pictures);
     }
@@ -203,6 +209,19 @@ export class ChangeSet {
     this.results = results;
     // Each is kept by a message of its own, as a message has a largest size.
     for (const [n, picture] of drawn.entries()) await this.view.ask("do_drew", { ...this.place, picture, number: n + 1 });
+  }
+
+  // Below a change whose cell shows less than it made stands how to see that.
+  hold(change, cell) {
+    const { made } = this.parts.find((part) => part.change.id === change);
+    const { names, words } = heldOf(this.notebook.outputs(cell));
+    const show = async () => {
+      const told = await this.view.ask("as_made", { outputs: names });
+      if (!told) return;
+      this.notebook.setOutputs(cell, asMade(this.notebook.outputs(cell), told.outputs));
+      this.hold(change, cell);
+    };
+    made.replaceChildren(...(names.length ? [heldLine({ words }, show)] : []));
   }
 
   stop() {

@@ -1,6 +1,7 @@
 // A block of code: its text, its language, its bar of tools and its output.
 
 import { make } from "./dom.js";
+import { marksOf, viewLine, warnings, withMarks } from "./odd.js";
 
 const NAMES = {
   py: "python",
@@ -23,7 +24,8 @@ export class Code {
     this.bar = make("figcaption", {}, make("span", { textContent: SHOWN[this.language] ?? language }));
     this.output = make("div", { className: "rsql-output", "aria-live": "polite" });
     const pre = make("pre", { tabIndex: 0, "aria-label": `code ${SHOWN[this.language] ?? language}` }, this.text);
-    this.figure = make("figure", { className: "rsql-code" }, this.bar, pre, this.output);
+    this.warned = make("div");
+    this.figure = make("figure", { className: "rsql-code" }, this.bar, this.warned, pre, viewLine(pre), this.output);
     this.source = "";
   }
 
@@ -34,13 +36,19 @@ export class Code {
 
   close() {
     this.source = this.source.replace(/\n$/, "");
-    this.text.textContent = this.source;
+    this.text.replaceChildren(...withMarks(this.source));
+    this.warned.replaceChildren(...warnings(this.source));
   }
 
   // Pieces of the code, each with its kind.
   colour(pieces) {
-    this.text.replaceChildren(
-      ...pieces.map(([kind, text]) => (kind ? make("span", { className: `rsql-${kind}`, textContent: text }) : text)),
-    );
+    const marks = marksOf(this.source);
+    let from = 0;
+    const nodes = pieces.flatMap(([kind, text]) => {
+      const shown = withMarks(text, this.source, from, marks);
+      from += text.length;
+      return kind ? [make("span", { className: `rsql-${kind}` }, ...shown)] : shown;
+    });
+    this.text.replaceChildren(...nodes);
   }
 }

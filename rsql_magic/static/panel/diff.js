@@ -2,14 +2,16 @@
 
 import { button, make } from "./dom.js";
 import { lineDiff } from "./line_diff.js";
+import { marksOf, viewLine, warnings, withMarks } from "./odd.js";
 import { written } from "./prose.js";
 
 const AROUND = 3; // lines shown before and after a change
 
 // `accept(run)` puts the text in place, and runs it where `run` is true; `again()` has it proposed anew. `notes` are
-// lines of warning.
+// lines of warning, `effects` what the cell would do beyond computing: where there are any, running it needs to be said
+// in other words, beside them.
 export class Diff {
-  constructor({ title, before, after, reason = "", notes = [], accept, reject, again = null }) {
+  constructor({ title, before, after, reason = "", notes = [], effects = [], accept, reject, again = null }) {
     Object.assign(this, { before, after, accept, reject, again });
     this.state = make("p", { className: "rsql-note", role: "status", hidden: true });
     const { lines, counts } = changedLines(before, after);
@@ -18,7 +20,7 @@ export class Diff {
       className: "rsql-primary",
     });
     this.takeAndRun = button("Accept the change and run the cell", "run", () => this.decide(() => accept(true)), {
-      text: "Accept and run",
+      text: effects.length ? "Accept and run anyway" : "Accept and run",
     });
     this.leave = button("Reject the change (Esc)", "close", () => this.decide(reject), { text: "Reject" });
     this.node = make(
@@ -32,7 +34,10 @@ export class Diff {
       ),
       written(reason, "rsql-reason"),
       ...notes.map((note) => make("p", { className: "rsql-note", textContent: `⚠ ${note}` })),
+      ...warnings(after),
       lines,
+      viewLine(lines),
+      effects.length > 0 && effectsOf(effects),
       this.state,
       make("div", { className: "rsql-row" }, this.take, this.takeAndRun, this.leave),
     );
@@ -55,6 +60,12 @@ export class Diff {
     this.state.replaceChildren(`${why} `, anew || "");
     this.state.hidden = false;
   }
+}
+
+// What a cell would do beyond computing, beside what lets it.
+export function effectsOf(sentences, ...more) {
+  const list = make("ul", {}, ...sentences.map((text) => make("li", { textContent: text })));
+  return make("div", { className: "rsql-effects" }, make("p", { textContent: "Run, this cell" }), list, ...more);
 }
 
 // The lines of a change with what goes and what comes, and how many those are.
@@ -93,9 +104,13 @@ function folded(lines) {
 const LINE_TAGS = { " ": "div", "-": "del", "+": "ins" };
 
 function drawnLine({ sign, text, words }) {
-  const pieces = (words ?? [[text, false]]).map(([piece, differs]) =>
-    differs ? make("mark", { textContent: piece }) : piece,
-  );
+  const marks = marksOf(text);
+  let from = 0;
+  const pieces = (words ?? [[text, false]]).flatMap(([piece, differs]) => {
+    const shown = withMarks(piece, text, from, marks);
+    from += piece.length;
+    return differs ? [make("mark", {}, ...shown)] : shown;
+  });
   return make(
     LINE_TAGS[sign],
     { className: "rsql-line" },

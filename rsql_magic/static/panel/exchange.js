@@ -2,6 +2,7 @@
 
 import { ChangeSet, budgetLine } from "./change_set.js";
 import { Code, SHOWN } from "./code.js";
+import { effectsOf } from "./diff.js";
 import { button, copy, inWords, make, span } from "./dom.js";
 import { drawnFrom, mentioned, output, passage, table } from "./parts.js";
 import { Prose } from "./prose.js";
@@ -215,24 +216,28 @@ export class Exchange {
   }
 
   // Nothing of a model runs before somebody has said so.
-  confirm(block, opener) {
+  async confirm(block, opener) {
     const close = () => {
       box.remove();
       opener.focus();
     };
+    const effects = await this.effects(block);
+    if (!effects) return;
+    const text = effects.length ? "Run anyway" : "Run";
     const run = button(
-      "Run",
+      text,
       "run",
       () => {
         box.remove();
-        this.run(block);
+        this.run(block, effects);
       },
-      { text: "Run", className: "rsql-primary" },
+      { text, className: "rsql-primary" },
     );
     const box = make(
       "div",
       { className: "rsql-confirm", role: "alertdialog", "aria-label": "Run this code?" },
       make("span", { textContent: `Run this ${SHOWN[block.language]} code in your kernel?` }),
+      effects.length > 0 && effectsOf(effects),
       run,
       button("Cancel", "", close, { text: "Cancel" }),
     );
@@ -246,10 +251,18 @@ export class Exchange {
     run.focus();
   }
 
-  async run(block) {
+  // What code would do beyond computing; SQL is read by the guard when it runs.
+  async effects({ source, language }) {
+    if (language === "sql") return [];
+    const told = await this.view.ask("would_do", { source: language === "r" ? `%%R\n${source}` : source });
+    return told?.effects ?? null;
+  }
+
+  async run(block, agreed) {
     block.output.replaceChildren(make("p", { className: "rsql-small rsql-busy", textContent: "Running …" }));
     const { source: code, language, connection = "" } = block;
-    const ran = await this.view.ask("run", { code, language, connection, thread: this.view.thread, exchange: this.told.id });
+    const place = { thread: this.view.thread, exchange: this.told.id };
+    const ran = await this.view.ask("run", { code, language, connection, agreed, ...place });
     const shown = (ran?.outputs ?? []).map(output);
     block.output.replaceChildren(
       ...(shown.length || !ran

@@ -200,6 +200,14 @@ export class Notebook {
     }
   }
 
+  outputs(id) {
+    return this.cell(id)?.toJSON().outputs ?? [];
+  }
+
+  setOutputs(id, outputs) {
+    this.cell(id)?.setOutputs(outputs);
+  }
+
   interrupt() {
     this.session.session?.kernel?.interrupt();
   }
