@@ -1,3 +1,4 @@
+from .base import Plan as Plan
 from .catalogs import read_catalog as read_catalog
 from .connections import FRAMES as FRAMES
 from .connections import Connections as Connections

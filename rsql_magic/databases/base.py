@@ -12,12 +12,13 @@ import threading
 from _thread import start_new_thread
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
+from rsql_magic.diagnostics import ignoring, log
 from rsql_magic.errors import ConnectionProblem, QueryFailed, QueryRejected, RsqlError, Stopped
 from rsql_magic.sql import always_quoted
 
@@ -69,6 +70,8 @@ def _indented(step: Step, depth: int) -> Iterator[tuple[str, int | None]]:
 
 # Seconds between a cancel and the next one, while what it cancels goes on.
 _AGAIN = 0.5
+# Seconds between two looks at what else may stop a statement.
+_LOOK = 0.1
 # Rows of a table or view whose size is not known that a profile looks at.
 SAMPLE = 10_000
 
@@ -135,6 +138,7 @@ class Fetched:
     more: bool  # true when the database has more
     note: str = ""  # Why, when it was not the row cap.
     total: int | None = None  # how many there are, where the database says so by itself
+    remarks: tuple[str, ...] = ()  # which values are not as they are stored, a sentence for each column
 
 
 class Watch:
@@ -151,9 +155,13 @@ class Watch:
 
     def __init__(self, cancel: Callable[[], None], seconds: float | None) -> None:
         self.reason: Reason = ""
+        self.excess = ""  # for the reason "work", what there was too much of, in one sentence
         self._cancel, self._seconds, self._over = cancel, seconds, False
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
+        self._looking = threading.Lock()
+        self._look: Callable[[], str] | None = None
+        self._looks: threading.Timer | None = None
 
     def stop(self, reason: Reason) -> None:
         """Cancel, unless it is over; the lock keeps a late timer from cancelling the user's next query."""
@@ -162,26 +170,54 @@ class Watch:
                 self.reason = self.reason or reason
                 self._cancel()
                 # Drivers forget a cancel that comes between two statements, and the next may never end.
-                self._ring_in(_AGAIN, reason)
+                self._timer = _rings(self._timer, _AGAIN, self.stop, reason)
 
-    def _ring_in(self, seconds: float, reason: Reason) -> None:
-        if self._timer:
-            self._timer.cancel()
-        self._timer = threading.Timer(seconds, self.stop, [reason])
-        self._timer.daemon = True  # a kernel that ends waits for no time limit
-        self._timer.start()
+    @contextmanager
+    def also(self, look: Callable[[], str]) -> Iterator[None]:
+        """Meanwhile ask every tenth of a second, in another thread, what there is too much of; mostly an empty text."""
+        self._look = look
+        self._looks = _rings(self._looks, _LOOK, self._look_again)
+        try:
+            yield
+        finally:
+            with self._looking:  # whoever looks now comes to an end
+                self._look = None
+                self._looks.cancel()
+
+    def _look_again(self) -> None:
+        with self._looking:
+            if self._look is None or self.reason:
+                return
+            if not (excess := self._look()):
+                self._looks = _rings(self._looks, _LOOK, self._look_again)
+                return
+        self.excess = excess
+        self.stop("work")
 
     def __enter__(self) -> Watch:
         if self._seconds is not None:
-            self._ring_in(self._seconds, "timeout")
+            self._timer = _rings(self._timer, self._seconds, self.stop, "timeout")
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._over = True
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None  # the timer holds this watch: a ring that would keep the connection alive
+        for timer in filter(None, (self._timer, self._looks)):
+            timer.cancel()
+        # Timers hold this watch: a ring that would keep the connection alive.
+        self._timer = self._looks = self._look = None
+
+
+def _rings(
+    before: threading.Timer | None, seconds: float, what: Callable[..., None], *given: Reason
+) -> threading.Timer:
+    """A timer in place of another."""
+    if before:
+        before.cancel()
+    timer = threading.Timer(seconds, what, given)
+    timer.daemon = True  # a kernel that ends waits for no time limit
+    timer.start()
+    return timer
 
 
 class Borrowed(ABC):
@@ -215,7 +251,7 @@ class Borrowed(ABC):
 
     def try_to_cancel(self) -> None:
         """Stop the running statement where that can be done; what is gone, the statement itself tells."""
-        with suppress(Exception):
+        with ignoring("stopping a statement"):
             self.cancel()
 
     def run(self, session: Any, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -245,8 +281,9 @@ class Borrowed(ABC):
                     yield session
             except RsqlError:
                 raise
-            except BaseException as error:  # noqa: BLE001 - every driver has its own; what is not theirs passes on
-                raise _explained(self, error, watch.reason, seconds) from None
+            except BaseException as error:
+                log.debug("a statement has failed", exc_info=True)
+                raise _explained(self, error, watch, seconds) from None
             finally:
                 self._watch = None
 
@@ -399,16 +436,16 @@ class Database(Borrowed):
         return ""
 
 
-def _explained(database: Borrowed, error: BaseException, reason: Reason, seconds: float) -> BaseException:
+def _explained(database: Borrowed, error: BaseException, watch: Watch, seconds: float) -> BaseException:
     """The error a user sees in place of a driver's."""
-    failure = database.failure(error)
+    failure, reason = database.failure(error), watch.reason
     if isinstance(error, KeyboardInterrupt) or (not reason and failure == "interrupted"):
         return KeyboardInterrupt()
     if reason == "timeout" or failure == "timeout":
         hint = "Ask for less, or allow more time with --timeout."
         return Late(f"The query was stopped after {seconds:g} s.", hint=hint)
     if reason:
-        too_much = QueryFailed("The query was stopped: it is too much work.", hint="Ask for less.")
+        too_much = QueryFailed(f"The query was stopped: {watch.excess or 'it is too much work.'}", hint="Ask for less.")
         return Stopped("The query was stopped.") if reason == "stopped" else too_much
     if not isinstance(error, Exception) or isinstance(error, (TypeError, AttributeError, AssertionError)):
         return error

@@ -16,6 +16,7 @@ from typing_extensions import override
 from rsql_magic.databases.base import Fetched, Picked, Plan, Reply, Structure, grouped, shorten, user_function_refused
 from rsql_magic.databases.columns import first_rows
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
+from rsql_magic.diagnostics import log
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql import Column, Table
 
@@ -133,6 +134,7 @@ class BigQuery(SQLAlchemy):
                 except Exception as error:
                     if self._watch is not None and self._watch.reason:
                         raise
+                    log.debug("a dataset is left out", exc_info=True)
                     problems.append(f"{dataset.dataset_id} is left out: {shorten(self.message(error), 150)[0]}")
                     continue
                 tables += _tables(dataset.dataset_id, rows, views)

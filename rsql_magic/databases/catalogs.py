@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.context import fold
 from rsql_magic.databases.connections import open_database
 from rsql_magic.databases.profiles import Effort, add_profiles
+from rsql_magic.databases.restricted_views import with_restricted_views
 from rsql_magic.sql import Catalog, Column, ForeignKey, Table, infer_keys, near, single_keys, value_kind
 
 if TYPE_CHECKING:
@@ -46,13 +47,14 @@ def read_catalog(
         tables, definitions = (
             dictionary.applied(structure.tables, database.dialect) if dictionary else (structure.tables, None)
         )
+        tables = without_value_names(structure, with_restricted_views(structure, tables, database.dialect))
         if level == "names":
             kept = [_without(table, database.values()) for table in tables]
             tables = infer_keys([table for table in kept if table.columns], structure.unique)
             values = value_columns(database, replace(structure, tables=tables), effort)
             tables = tuple(_noting(table, values.get(table.full_name)) for table in tables)
         else:
-            tables = infer_keys(add_profiles(database, tables, effort, views=False), structure.unique)
+            tables = infer_keys(add_profiles(database, structure, tables, effort, views=False), structure.unique)
             tables = match_values(database, tables, structure.unique, effort)
     late = tuple(dict.fromkeys(effort.late))
     catalog = Catalog(tables, database.dialect, structure.problems, structure.schema, structure.database, late=late)
@@ -217,6 +219,17 @@ def named_in(definition: str, view: Table) -> frozenset[str]:
         for name, folded in names.items()
         if folded in texts or any(folded.startswith(f"{text}_") or folded.endswith(f"_{text}") for text in texts)
     )
+
+
+def without_value_names(structure: Structure, tables: Sequence[Table]) -> tuple[Table, ...]:
+    """Tables without the columns of views that are called as a text is with which a restricted column is compared."""
+    restricted = {c.name.casefold() for t in tables for c in t.columns if c.meaning and c.meaning.restricted}
+    found = []
+    for table in tables:
+        definition = structure.definitions.get(table.full_name, "")
+        told = bool(definition) and any(name in definition.casefold() for name in restricted)
+        found.append(_noting(table, named_in(definition, table)) if told else table)
+    return tuple(found)
 
 
 def _candidates(table: Table, structure: Structure, named: frozenset[str]) -> list[Column]:

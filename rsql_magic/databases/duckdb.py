@@ -1,8 +1,9 @@
 """DuckDB: a connection of the user's, and a file; data frames are in `frames`."""
 
 # The user's own connection is used itself and not a second one, because temporary tables, registered frames, the search
-# path and the time zone live in it. Its configuration is never changed: that could not be undone. Statements run in a
-# `BEGIN TRANSACTION READ ONLY` that is rolled back. When the user is inside a transaction of their own, a second
+# path and the time zone live in it. Its configuration is never changed: that could not be undone, and its limit of
+# memory is that of all connections of the process. So what a statement takes is looked at while it runs. Statements run
+# in a `BEGIN TRANSACTION READ ONLY` that is rolled back. When the user is inside a transaction of their own, a second
 # connection reads instead, since an error would abort theirs.
 #
 # What we open ourselves is locked: read-only, no files, no network, no extensions, no change of settings.
@@ -14,7 +15,7 @@ import json
 import re
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,8 @@ from rsql_magic.databases.base import (
     plan_of_steps,
     stamp,
 )
-from rsql_magic.databases.duckdb_statements import EXPLAIN, fetched, own_functions, refuse_unbound
+from rsql_magic.databases.duckdb_statements import own_functions, refuse_unbound
+from rsql_magic.databases.duckdb_values import EXPLAIN, fetched
 from rsql_magic.errors import ConnectionProblem
 from rsql_magic.sql import Column, ForeignKey, Table
 
@@ -61,6 +63,13 @@ _ONE_QUESTION = 0.5
 
 # Rows of a table that are read at once for their values: some hundredths of a second.
 _ROWS_OF_A_PART = 122_880 * 2  # DuckDB's row groups
+
+# Bytes that a statement may take on the user's own connection, whose limit is most of the machine's memory.
+WORKING_MEMORY = 2 << 30
+# What a statement takes: not tables, nor what DuckDB keeps of files as long as there is room.
+_TAKEN = """
+    SELECT sum(memory_usage_bytes) FROM duckdb_memory()
+    WHERE tag NOT IN ('BASE_TABLE', 'IN_MEMORY_TABLE', 'METADATA', 'EXTERNAL_FILE_CACHE', 'OBJECT_CACHE')"""
 
 _EXPECTED = re.compile(r'"Estimated Cardinality":\s*"?~?(\d+)')
 _STEPS = re.compile(r'"name":\s*"([A-Z_]+)\s*"')
@@ -97,13 +106,38 @@ class DuckDB(Database):
                 reader.execute("BEGIN TRANSACTION READ ONLY")
                 self._reader = reader
                 try:
-                    yield reader
+                    with self._bounded_memory(connection):
+                        yield reader
                 finally:
                     self._reader = None
                     reader.rollback()
         finally:
             if reader is not connection:
                 reader.close()
+
+    @contextmanager
+    def _bounded_memory(self, connection: Any) -> Iterator[None]:
+        """Stop what takes more than `WORKING_MEMORY`."""
+        import duckdb
+
+        before: int | None = None
+
+        def look() -> str:
+            nonlocal before
+            with suppress(duckdb.Error):  # the user closed the connection, or the database is gone
+                taken = int(other.execute(_TAKEN).fetchone()[0])
+                # The first look, a moment after the beginning, shows what others have taken.
+                before = taken if before is None else min(taken, before)
+                if taken - before > WORKING_MEMORY:
+                    return f"it took more than {round(WORKING_MEMORY / (1 << 30), 1):g} GB of memory."
+            return ""
+
+        other = connection.cursor()  # a connection does one thing at a time
+        try:
+            with self._watch.also(look) if self._watch else nullcontext():
+                yield
+        finally:
+            other.close()
 
     def _inside_transaction(self, connection: Any) -> bool:
         """Whether the user began one: outside, every statement has a transaction number of its own."""
@@ -291,6 +325,11 @@ class DuckDBFile(DuckDB):
     @override
     def _inside_transaction(self, connection: Any) -> bool:
         return False
+
+    @override
+    @contextmanager
+    def _bounded_memory(self, connection: Any) -> Iterator[None]:
+        yield  # the file is opened with a limit
 
     @override
     def identity(self) -> str:

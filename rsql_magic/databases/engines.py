@@ -49,6 +49,7 @@ class Rows:
     truncated: bool  # whether there are more than in ``df``
     seconds: float  # time the database took for ``df``, without the count
     note: str = ""  # why rows are missing, when it was not the row cap
+    remarks: tuple[str, ...] = ()  # values that are not as they are stored, a sentence for each column
     database: str = ""  # where rows are missing, what tells their database from others (`Database.identity`)
 
     @property
@@ -184,7 +185,7 @@ class Engine:
             return list(tables)
         effort = Effort.of(self._database, self._clock)
         with self._database as database:
-            found = add_profiles(database, missing, effort)
+            found = add_profiles(database, self._current_structure(), missing, effort)
         profiled = {t.full_name: t for t in found}
         told = {t.full_name for t in found if any(c.profile for c in t.columns)}
         self.late = tuple(dict.fromkeys([*(name for name in self.late if name not in told), *effort.late]))
@@ -264,7 +265,7 @@ class Engine:
             if total is None:
                 total = self._count(checked, len(fetched.df.columns), left)
             identity = database.identity() if fetched.more else ""
-        return Rows(fetched.df, total, fetched.more, seconds, fetched.note, identity)
+        return Rows(fetched.df, total, fetched.more, seconds, fetched.note, fetched.remarks, identity)
 
     def _count(self, sql: str, columns: int, seconds: float) -> int | None:
         """The number of rows of a statement, or None when it takes too long or cannot be counted."""

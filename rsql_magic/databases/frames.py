@@ -7,21 +7,25 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from typing_extensions import override
 
 from rsql_magic.context import Fences, named_by_values, positions, within
-from rsql_magic.databases.base import Picked, Structure
+from rsql_magic.databases.base import Fetched, Picked, Structure
 from rsql_magic.databases.columns import unique_names
 from rsql_magic.databases.duckdb import CLOSED, EXACT, SAMPLED, DuckDB, locked
-from rsql_magic.errors import BadInput
-from rsql_magic.sql import Column, Table, one_line
+from rsql_magic.databases.frame_columns import SEVERAL, TEXT, exact_numbers, exact_objects, with_types, zones_in
+from rsql_magic.diagnostics import log
+from rsql_magic.errors import BadInput, RsqlError
+from rsql_magic.sql import Column, Table, one_line, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from rsql_magic.sql import Profile
 
@@ -62,7 +66,9 @@ class Frames(DuckDB):
         super().__init__(None, "frames")
         self._given = dict(frames)
         self._taken: dict[str, _Held] = {}
-        self._zone = ""
+        self._zones = frozenset[str]()  # time zones of all columns; empty for one that DuckDB does not know
+        self._opened: dict[str, Any] = {}
+        self._closing: Callable[[], Any] = lambda: None
         self._changes = 0
         self._problems: tuple[str, ...] = ()
 
@@ -83,12 +89,13 @@ class Frames(DuckDB):
         fences = Fences(_EACH)
         held = {name: self._renewed(name, frame, fences) for name, frame in self._given.items()}
         readable = {name: one for name, one in held.items() if one is not None}
-        zones = frozenset[str]().union(*(one.tabular.zones for one in readable.values()))
-        zone = next(iter(zones)) if len(zones) == 1 else ""
+        zones = frozenset[str]().union(*(one.tabular.zones.values() for one in readable.values()))
         before = self._taken
-        if self._connection is None or zone != self._zone:
+        if self._connection is None or zones != self._zones:
             self.close()
-            before, self._zone, self._connection = {}, zone, _open(zone)
+            before, self._zones, self._opened = {}, zones, _open(zones)
+            self._connection = self._opened[""]
+            self._closing = finalize(self, _close, self._opened)  # DuckDB aborts a process that ends before
         for name in before.keys() - readable.keys():
             self._connection.unregister(name)
         new = [name for name, one in readable.items() if before.get(name) is not one]
@@ -98,7 +105,7 @@ class Frames(DuckDB):
         self._taken = {name: one for name, one in readable.items() if name not in fences.failed}
         self._problems = tuple(_problems(self._taken, fences.failed))
         if self._given and not self._taken:
-            raise BadInput(" ".join(self._problems), hint="Pass pandas, polars or Arrow frames.")
+            raise BadInput(" ".join(self._problems), hint="Pass pandas, polars or Arrow frames with columns.")
 
     def _renewed(self, name: str, frame: Any, fences: Fences) -> _Held | None:
         """A frame as it was taken before, or anew where it has changed; None where it cannot be read."""
@@ -109,9 +116,12 @@ class Frames(DuckDB):
 
     def _register(self, name: str, one: _Held) -> None:
         """Make a frame a table; without those of its columns that DuckDB refuses."""
+        if not len(one.tabular.table.columns):
+            raise BadInput("it has no columns.")
         try:
             one.columns = self._columns(name, one.tabular.table)
-        except Exception:  # noqa: BLE001 - DuckDB's errors, and those of whatever makes the table
+        except Exception:
+            log.debug("a frame is read without some columns", exc_info=True)
             one.tabular = one.tabular.readable(self._reads)
             one.columns = self._columns(name, one.tabular.table)
 
@@ -119,7 +129,8 @@ class Frames(DuckDB):
         """Whether DuckDB reads a table."""
         try:
             return bool(self._columns(_NARROW, table))
-        except Exception:  # noqa: BLE001 - DuckDB's errors, and those of whatever makes the table
+        except Exception:
+            log.debug("a table is not read", exc_info=True)
             return False
 
     def _columns(self, name: str, table: Any) -> tuple[Column, ...]:
@@ -131,8 +142,41 @@ class Frames(DuckDB):
     @override
     def close(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            self._closing()
             self._connection = None
+
+    @override
+    def fetch_here(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
+        used = _zones_of(sql, self._taken)
+        with self._in_zone_of(session, used) as zoned:
+            found = super().fetch_here(zoned, sql, max_rows, memory)
+            [(counted_in,)] = zoned.execute("SELECT current_setting('TimeZone')").fetchall()
+        return replace(found, remarks=(*found.remarks, *_remarks(used, counted_in)))
+
+    @override
+    def run_here(self, session: Any, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        used = _zones_of(sql, self._taken) if len(self._opened) > 1 else {}
+        with self._in_zone_of(session, used) as zoned:
+            return super().run_here(zoned, sql, parameters)
+
+    @contextmanager
+    def _in_zone_of(self, session: Any, used: Mapping[str, Sequence[str]]) -> Iterator[Any]:
+        """The connection whose time zone is that of the columns used, with the same tables."""
+        zoned = self._opened.get(next(iter(used))) if len(used) == 1 and len(self._opened) > 1 else None
+        if zoned is None or zoned is session:
+            yield session
+            return
+        for name, one in self._taken.items():
+            zoned.register(name, one.tabular.table)
+        before, self._reader = self._reader, zoned
+        zoned.execute("BEGIN TRANSACTION READ ONLY")
+        try:
+            yield zoned
+        finally:
+            self._reader = before
+            zoned.rollback()
+            for name in self._taken:
+                zoned.unregister(name)
 
     @override
     def identity(self) -> str:
@@ -157,6 +201,11 @@ class Frames(DuckDB):
     @override
     def _inside_transaction(self, connection: Any) -> bool:
         return False
+
+    @override
+    @contextmanager
+    def _bounded_memory(self, connection: Any) -> Iterator[None]:
+        yield  # the database is opened with a limit
 
     @override
     def state(self) -> Hashable:
@@ -213,6 +262,51 @@ class Frames(DuckDB):
         self._taken[table.name].profiles |= found
 
 
+def _zones_of(sql: str, taken: Mapping[str, _Held]) -> dict[str, list[str]]:
+    """The time zones of the columns that a statement may use, with those columns."""
+    zoned = {name: one.tabular.zones for name, one in taken.items() if one.tabular.zones}
+    if not zoned:
+        return {}
+    tables, names = _named_in(sql)
+    used: dict[str, list[str]] = {}
+    for table, zones in zoned.items():
+        if tables is None or table.casefold() in tables:
+            for column, zone in zones.items():
+                if names is None or column.casefold() in names or table.casefold() in names:
+                    used.setdefault(zone, []).append(column)
+    return used
+
+
+def _named_in(sql: str) -> tuple[set[str] | None, set[str] | None]:
+    """Names of tables and of columns that a statement may use, in small letters; None where those may be all."""
+    from sqlglot import exp
+
+    try:
+        tree = parse(sql, "duckdb")
+    except RsqlError:
+        return None, None
+    tables = {table.name.casefold() for table in tree.find_all(exp.Table)}
+    if any(not isinstance(star.parent, exp.Count) for star in tree.find_all(exp.Star)):
+        return tables, None
+    # An alias of a table may stand for its rows.
+    rows = {alias.name.casefold() for alias in tree.find_all(exp.TableAlias)}
+    columns = {column.name.casefold() for column in tree.find_all(exp.Column)}
+    everything = bool(columns & rows) or "COLUMNS" in sql.upper() or "NATURAL" in sql.upper()
+    others = {name.name.casefold() for join in tree.find_all(exp.Join) for name in join.args.get("using") or ()}
+    return tables, None if everything else columns | others
+
+
+def _remarks(used: Mapping[str, Sequence[str]], counted_in: str) -> Iterator[str]:
+    """What is to be said of columns whose days and hours are those of another time zone."""
+    if len(used) < 2 and "" not in used:
+        return
+    for zone, columns in used.items():
+        if zone != counted_in:
+            named, plural = ", ".join(map(one_line, columns[:5])), len(columns) > 1
+            place = zone or "several time zones, or of one that DuckDB does not know"
+            yield f"{named} {'are' if plural else 'is'} of {place}; days and hours are counted in {counted_in}."
+
+
 def _problems(taken: Mapping[str, _Held], failed: Mapping[str, str]) -> Iterator[str]:
     """What cannot be read of frames, one sentence each."""
     for name, reason in sorted(failed.items()):
@@ -222,16 +316,32 @@ def _problems(taken: Mapping[str, _Held], failed: Mapping[str, str]) -> Iterator
             columns = ", ".join(map(one_line, one.tabular.lacking[:5]))
             more = f" and {len(one.tabular.lacking) - 5:,} more" if len(one.tabular.lacking) > 5 else ""
             yield f"{one_line(name)} is read without {columns}{more}, of a type that DuckDB does not know."
+        for column in one.tabular.texts:
+            yield f"{one_line(column)} of {one_line(name)} is read as text: DuckDB's types would change its values."
 
 
-def _open(zone: str) -> Any:
+def _open(zones: frozenset[str]) -> dict[str, Any]:
+    """Connections to one private database: by an empty name the one in use, and one for each of several time zones."""
     import duckdb
 
     connection = duckdb.connect(":memory:", config=CLOSED)
-    if zone:
-        with suppress(duckdb.Error):  # DuckDB does not know a fixed offset; the moments are the same all the same
-            connection.execute(f"SET TimeZone = '{zone}'")
-    return locked(connection)
+    # What a column of objects holds is told by all of them: values that come later may be of another size.
+    connection.execute(f"SET pandas_analyze_sample = {1 << 40}")
+    opened = {"": connection}
+    if len(zones) > 1:
+        connection.execute("SET TimeZone = 'UTC'")
+        opened |= {zone: connection.cursor() for zone in zones if zone}
+    for zone in filter(None, zones):
+        own = opened.get(zone, connection)
+        own.execute(f"SET TimeZone = '{zone}'")
+        own.execute("SET enable_progress_bar = false")
+    locked(connection)
+    return opened
+
+
+def _close(opened: Mapping[str, Any]) -> None:
+    for connection in reversed([*opened.values()]):
+        connection.close()
 
 
 def _likeness(frame: Any) -> Any:
@@ -274,8 +384,6 @@ def _memory(values: Any) -> object:
 
 # How long a lazy frame may take to be collected.
 _SECONDS = 10.0
-# Most lists and dictionaries in each other that a cell may hold: DuckDB goes down until its stack ends.
-_DEEPEST = 20
 
 
 class Stream:
@@ -289,6 +397,11 @@ class Stream:
 
     def __len__(self) -> int:
         return int(getattr(self._frame, "num_rows", None) or len(self._frame))
+
+    @property
+    def schema(self) -> Any:
+        """The types of its columns, as its library has them; nothing where it does not tell."""
+        return getattr(self._frame, "schema", None)
 
     @property
     def columns(self) -> list[str]:
@@ -311,6 +424,8 @@ class Tabular:
 
     table: Any  # what is registered: a pandas frame or a `Stream`
     lacking: tuple[str, ...] = ()  # names of the columns that it does not hold, because they cannot be read
+    texts: tuple[str, ...] = ()  # names of the columns whose values are texts here, since DuckDB would change them
+    several: tuple[str, ...] = ()  # names of the columns of times of several zones, which are moments here
 
     @classmethod
     def of(cls, name: str, frame: Any) -> Tabular:
@@ -325,6 +440,8 @@ class Tabular:
             return _plain(frame)
         if hasattr(frame, "__arrow_c_stream__"):
             # An Arrow table whose names are there once: others cannot be selected from.
+            if type(frame).__module__.startswith("polars"):
+                frame = with_types(frame)
             names = list(getattr(frame, "column_names", ()))
             return cls(Stream(frame.rename_columns(unique_names(names)) if len(set(names)) < len(names) else frame))
         hint = "Pass pandas, polars or Arrow frames."
@@ -335,7 +452,7 @@ class Tabular:
         names = list(self.table.columns)
         kept = [name for name in names if reads(self.table[[name]])]
         gone = (name for name in names if name not in kept)
-        return Tabular(self.table[kept], (*self.lacking, *gone))
+        return replace(self, table=self.table[kept], lacking=(*self.lacking, *gone))
 
     def part(self, columns: list[str], rows: list[int] | None = None) -> Any:
         """Some columns and rows of it; None for all rows, as of what cannot be picked from."""
@@ -344,77 +461,94 @@ class Tabular:
             return part
         return part.picked(rows) if isinstance(part, Stream) else part.iloc[rows]
 
-    @property
-    def zones(self) -> frozenset[str]:
-        """The time zones of a pandas frame's columns."""
-        import pandas as pd
-
-        kinds = set(self.table.dtypes) if isinstance(self.table, pd.DataFrame) else set()
-        return frozenset(str(kind.tz) for kind in kinds if isinstance(kind, pd.DatetimeTZDtype))
+    @cached_property
+    def zones(self) -> dict[str, str]:
+        """The time zone of each column that has one; empty where DuckDB has no name for it, or there are several."""
+        return zones_in(self.table) | dict.fromkeys(self.several, "")
 
 
 def _plain(frame: Any) -> Tabular:
     """A pandas frame as DuckDB can take it."""
-    # Named index levels are columns, names are text, and none is there twice. Types that DuckDB does not know are text.
+    # Levels of an index are columns, names are text, and none is there twice. Types that DuckDB does not know are text.
     import numpy as np
     import pandas as pd
 
     if type(frame) is not pd.DataFrame:  # a subclass may make anything of its columns: geopandas' its own frames
         frame = pd.DataFrame(frame)
-    named = [level for level in frame.index.names if level is not None and level not in frame.columns]
-    if named:
-        frame = frame.reset_index(level=named)
-    plain = frame.set_axis(unique_names([_text_name(column) for column in frame.columns]), axis=1)
-    known = [isinstance(dtype, np.dtype) and dtype.kind in "biufmM" for dtype in plain.dtypes]
-    odd = plain.columns[np.logical_not(known)]
-    changed = {name: _known(plain[name]) for name in odd if _is_unknown(plain[name], plain.dtypes[name])}
-    lacking = [name for name, column in changed.items() if column is None]
-    plain = plain.drop(columns=lacking) if lacking else plain
-    return Tabular(plain.assign(**{n: c for n, c in changed.items() if c is not None}), tuple(lacking))
+    plain = _with_index(frame)
+    plain = plain.set_axis(unique_names([_text_name(column) for column in plain.columns]), axis=1)
+    changed: dict[str, Any] = {}
+    became: dict[str, str] = {}
+    for name, dtype in zip(plain.columns, plain.dtypes, strict=True):
+        if isinstance(dtype, np.dtype) and dtype.kind in "biu":
+            continue
+        column = plain[name]
+        made, became[name] = _exact(column, dtype)
+        if made is not column:
+            changed[name] = made
+    lacking = tuple(name for name, column in changed.items() if column is None)
+    plain = plain.drop(columns=list(lacking)) if lacking else plain
+    texts, several = (tuple(n for n, what in became.items() if what == word) for word in (TEXT, SEVERAL))
+    return Tabular(plain.assign(**{n: c for n, c in changed.items() if c is not None}), lacking, texts, several)
 
 
-def _is_unknown(column: Any, dtype: Any) -> bool:
-    """Whether DuckDB refuses a whole frame for a column, or does worse."""
+def _with_index(frame: Any) -> Any:
+    """A frame with its index as columns, without one that only counts the rows: 0, 1, 2 and so on, or R's "1", "2"."""
+    index = frame.index
+    if not len(frame.columns) or (index.nlevels == 1 and index.name is None and _counts(index)):
+        return frame
+    names = list(index.names)
+    if index.nlevels == 1 and names[0] is None:
+        names = ["index"]
+    names = [f"level_{place}" if name is None else name for place, name in enumerate(names)]
+    # One that stands among the columns already, by the same name, is there.
+    kept = [place for place, name in enumerate(names) if index.names[place] is None or name not in frame.columns]
+    if not kept:
+        return frame
+    levels = {place: index.get_level_values(place) for place in kept}
     import pandas as pd
 
+    parts = [pd.Series(level.array, index=index, name=names[place]) for place, level in levels.items()]
+    return pd.concat([*parts, frame], axis=1)
+
+
+def _counts(index: Any) -> bool:
+    import pandas as pd
+
+    if isinstance(index, pd.RangeIndex):
+        return bool(index.start == 0 and index.step == 1)
+    if index.dtype.kind in "iu":
+        return bool((index == pd.RangeIndex(len(index))).all())
+    return bool(len(index) == 0 or (index[0] == "1" and list(index) == [str(n) for n in range(1, len(index) + 1)]))
+
+
+def _exact(column: Any, dtype: Any) -> tuple[Any, str]:
+    """A column as DuckDB reads it with every value as it is, and what has become of its values."""
+    import pandas as pd
+
+    if isinstance(dtype, pd.SparseDtype):
+        dense = column.sparse.to_dense()
+        return _exact(dense, dense.dtype)
     inner = dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
-    if inner.kind == "c":
-        return True
     if inner.name == "object":
-        return isinstance(dtype, pd.CategoricalDtype) or not _is_shallow(column)
+        return exact_objects(column.astype(object))
+    if isinstance(inner, pd.ArrowDtype) and "duration[ns]" in str(inner):
+        return exact_numbers(column.astype("timedelta64[ns]"))
+    if inner.kind == "c":
+        return _known(column), ""
+    if not pd.api.types.is_extension_array_dtype(inner):
+        return (column, "") if dtype is not inner else exact_numbers(column)
     known = (pd.ArrowDtype, pd.StringDtype, pd.BooleanDtype, pd.DatetimeTZDtype)
     masked = inner.name.lower().startswith(("int", "uint", "float")) and not isinstance(inner, pd.IntervalDtype)
-    return pd.api.types.is_extension_array_dtype(inner) and not (isinstance(inner, known) or masked)
-
-
-def _is_shallow(column: Any) -> bool:
-    """Whether the cells of a column hold no lists or dictionaries that go too deep, as those that hold themselves."""
-    import pandas as pd
-
-    if not pd.api.types.infer_dtype(column, skipna=True).startswith("mixed"):
-        return True
-    return all(_depth_of([cell]) <= _DEEPEST for cell in column if isinstance(cell, list | tuple | dict))
-
-
-def _depth_of(cells: Iterable[Any]) -> int:
-    """How many levels of lists and dictionaries there are, as far as it matters."""
-    level, depth = list(cells), 0
-    while level and depth <= _DEEPEST:
-        depth += 1
-        inner = (each.values() if isinstance(each, dict) else each for each in level)
-        level = [part for parts in inner for part in parts if isinstance(part, list | tuple | dict)]
-    return depth
+    return (column, "") if isinstance(inner, known) or masked else (_known(column), "")
 
 
 def _known(column: Any) -> Any:
     """A column as text, or None where it cannot be written."""
-    import pandas as pd
-
-    if isinstance(column.dtype, pd.SparseDtype):
-        return column.sparse.to_dense()
     try:
         return column.astype("string")
-    except Exception:  # noqa: BLE001 - types of other packages raise anything
+    except Exception:
+        log.debug("a column cannot be read", exc_info=True)
         return None
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from rsql_magic.databases.base import Failure, Picked, Plan, Reply, Structure, user_function_refused
+from rsql_magic.databases.columns import AsText
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.sql import Column, ForeignKey, Table, lex
 
@@ -34,6 +35,9 @@ _ROWS_OF_A_PART = 50_000
 
 # Errors of a statement that took too long, in MariaDB and in MySQL.
 _TIMED_OUT = frozenset({1969, 3024})
+
+# Types of columns in the protocol: BIT; and TIMESTAMP, DATE, TIME and DATETIME.
+_BIT, _TIMES = 16, frozenset({7, 10, 11, 12})
 
 # SQL modes in which a statement would not mean what the guard read.
 _REREAD = {"ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT", "IGNORE_SPACE", "HIGH_NOT_PRECEDENCE"}
@@ -102,6 +106,15 @@ class MySQL(SQLAlchemy):
             yield names, fetchmany
             if fetchmany(1):
                 self.try_to_cancel()
+
+    @override
+    def as_stored(self, values: Sequence[Any], code: object, /) -> Sequence[Any]:
+        """Bits as the number that they are; days and moments that are none, such as ``0000-00-00``, as text."""
+        if code == _BIT:
+            return [int.from_bytes(value, "big") if isinstance(value, bytes) else value for value in values]
+        if code in _TIMES:
+            return [AsText(value) if isinstance(value, str) else value for value in values]
+        return values
 
     @override
     def failure(self, error: BaseException, /) -> Failure:

@@ -17,7 +17,8 @@ from typing_extensions import override
 
 from rsql_magic.databases.base import Failure, Picked, Plan, Reply, Step, Structure, grouped, plan_of_steps
 from rsql_magic.databases.postgresql_names import refuse_made_by_users
-from rsql_magic.databases.profiles import categories, span
+from rsql_magic.databases.postgresql_values import load_exactly
+from rsql_magic.databases.profiles import SHOWN, categories, span
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.errors import QueryFailed
 from rsql_magic.sql import LONGEST, Column, ForeignKey, Profile, Table, date_form, value_kind
@@ -101,6 +102,7 @@ class PostgreSQL(SQLAlchemy):
                 yield stream
             return
         with driver.cursor("rsql") if query else driver.cursor() as cursor:
+            load_exactly(cursor)
             cursor.execute(sql, **({} if query else {"prepare": True}))
             if cursor.description is None:
                 raise QueryFailed("This statement gives no rows.", hint="Ask with a SELECT.")
@@ -275,7 +277,13 @@ _STATISTICS = f"""
     SELECT CASE WHEN s.schemaname = current_schema() THEN '' ELSE s.schemaname END, s.tablename, s.attname,
         s.null_frac, s.n_distinct, s.most_common_vals::text::text[], s.most_common_freqs,
         (s.histogram_bounds::text::text[])[1], (s.histogram_bounds::text::text[])[array_length(s.histogram_bounds, 1)],
-        ARRAY(SELECT left(bound, {LONGEST + 1}) FROM unnest(s.histogram_bounds::text::text[]) AS bound)
+        ARRAY(SELECT left(bound, {LONGEST + 1}) FROM unnest(s.histogram_bounds::text::text[]) AS bound),
+        ARRAY(
+            SELECT e.enumlabel::text FROM pg_catalog.pg_enum e
+            JOIN pg_catalog.pg_attribute a ON a.atttypid = e.enumtypid AND a.attname = s.attname
+            JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relname = s.tablename
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname
+            ORDER BY e.enumsortorder)
     FROM pg_catalog.pg_stats s WHERE s.tablename = ANY (%s)"""
 
 
@@ -345,11 +353,13 @@ def _some(names: Sequence[str]) -> str:
 
 def _profile(column: Column, rows: int, facts: Sequence[Any]) -> Profile:
     """A profile from the facts of ``pg_stats`` (postgresql.org/docs/current/view-pg-stats.html)."""
-    nulls, distinct, common, shares, low, high, bounds = facts
+    nulls, distinct, common, shares, low, high, bounds, labels = facts
     kind = value_kind(column.type)
     # pg_stats gives what grows with the table as a negative share of its rows.
     count = round(-distinct * rows) if distinct < 0 else round(distinct)
     profile = Profile(distinct=count or None, nulls=nulls, approximate=True)
+    if labels:  # an enum's labels are part of its definition: all that may ever stand there, however rare
+        return replace(profile, values=tuple(labels[:SHOWN]), complete=len(labels) <= SHOWN)
     if count == 0 or kind == "other":
         return profile
     if kind in {"number", "time"}:

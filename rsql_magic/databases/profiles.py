@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.databases.base import Late
+from rsql_magic.databases.view_rows import ViewRows
 from rsql_magic.errors import QueryFailed
 from rsql_magic.redaction import redact, says_secret
 from rsql_magic.sql import LONGEST, Column, Profile, Table, date_form, dialect_of, families, value_kind
@@ -25,7 +26,7 @@ from rsql_magic.sql import LONGEST, Column, Profile, Table, date_form, dialect_o
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rsql_magic.databases.base import Database, Picked
+    from rsql_magic.databases.base import Database, Picked, Structure
 
 # A value is shown only when at least so many rows have it.
 SEEN = 5
@@ -98,12 +99,15 @@ class Effort:
 
 
 def add_profiles(
-    database: Database, tables: Sequence[Table], effort: Effort, *, views: bool = True
+    database: Database, structure: Structure, tables: Sequence[Table], effort: Effort, *, views: bool = True
 ) -> tuple[Table, ...]:
-    """Tables with the profiles of their columns, as far as the effort goes; the others are unchanged."""
+    """Tables with the profiles of their columns, as far as the effort goes; the others are unchanged.
+
+    Of a view whose rows may be those of fewer base rows nothing is told but how its texts write dates.
+    """
     # What the database's own statistics say comes first, in one query for many tables; the rest is asked table by
     # table, the small ones first. Without `views` none is asked of which the database cannot tell how much work it is.
-    profiled = list(tables)
+    profiled, rows = list(tables), ViewRows(structure, database.dialect)
     todo = []
     for start in range(0, len(tables), _BATCH):
         some = tables[start : start + _BATCH]
@@ -133,7 +137,18 @@ def add_profiles(
             profiled[place] = profile(database, tables[place], effort)
         except QueryFailed:
             continue  # too much work, or not readable: the table is described without its values
-    return tuple(profiled)
+    return tuple(_counting_base_rows(table, rows) for table in profiled)
+
+
+def _counting_base_rows(table: Table, rows: ViewRows) -> Table:
+    """A table without what is told by counting, where rows of its base are not what would be counted, or very few."""
+    if table.rows is None and not any(column.profile for column in table.columns):
+        return table
+    is_few = table.kind == "view" and table.rows is not None and table.rows < SEEN
+    if rows.are_own(table) and not is_few:
+        return table
+    columns = (replace(c, profile=Profile(form=c.profile.form) if c.profile else None) for c in table.columns)
+    return replace(table.with_columns(columns), rows=None)
 
 
 def _with_statistics(table: Table, profiles: dict[str, Profile]) -> Table:

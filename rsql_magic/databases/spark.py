@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import socket
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC
 from itertools import islice
@@ -34,6 +34,7 @@ from rsql_magic.databases.base import (
     user_function_refused,
 )
 from rsql_magic.databases.columns import first_rows
+from rsql_magic.diagnostics import ignoring, log
 from rsql_magic.errors import ConnectionProblem
 from rsql_magic.sql import Column, Table, calls, lex, parse
 
@@ -99,7 +100,7 @@ class Spark(Database):
             with _no_log_of_errors():
                 yield connection
         finally:
-            with suppress(Exception):  # the session died meanwhile, and its settings with it
+            with ignoring("putting a setting back"):  # the session died meanwhile, and its settings with it
                 connection.conf.set(_FILES, before)
 
     @override
@@ -116,7 +117,7 @@ class Spark(Database):
         try:
             yield
         finally:
-            with suppress(Exception):
+            with ignoring("taking a tag away"):
                 context.removeJobTag(self._tag) if context else session.removeTag(self._tag)
 
     @override
@@ -210,6 +211,7 @@ class Spark(Database):
                 except Exception as error:
                     if self.failure(error) or (self._watch is not None and self._watch.reason):
                         raise
+                    log.debug("a schema is left out", exc_info=True)
                     problems.append(f"Schema {schema} is left out: {shorten(self.message(error), 150)[0]}")
                     continue
                 # Every schema lists the temporary views too.
@@ -269,7 +271,8 @@ def _has_ended(session: Any) -> bool:
     if (context := _context(session)) is not None:
         try:
             return context._jsc is None or bool(context._jsc.sc().isStopped())  # noqa: SLF001 - nothing public tells
-        except Exception:  # noqa: BLE001 - the JVM is gone
+        except Exception:
+            log.debug("a session is gone", exc_info=True)
             return True
     endpoint = getattr(getattr(session.client, "_builder", None), "endpoint", "")
     host, _, port = endpoint.rpartition(":")

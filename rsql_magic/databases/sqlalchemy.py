@@ -250,9 +250,18 @@ class SQLAlchemy(Database):
         # For EXPLAIN and SHOW (no `query`) servers have no cursors; `max_rows` is one more than are wanted.
         result = session.execution_options(stream_results=query, no_parameters=True).exec_driver_sql(sql)
         try:
-            yield list(result.keys()), result.fetchmany
+            codes = [code for _, code, *_ in result.cursor.description or ()]
+            yield list(result.keys()), lambda count: self._stored_rows(result.fetchmany(count), codes)
         finally:
             result.close()
+
+    def _stored_rows(self, rows: Sequence[Sequence[Any]], codes: Sequence[object]) -> Sequence[Sequence[Any]]:
+        columns = zip(*rows, strict=True)
+        return list(zip(*map(self.as_stored, columns, codes), strict=True))
+
+    def as_stored(self, values: Sequence[Any], _code: object, /) -> Sequence[Any]:
+        """Values of a column as the database holds them, where its driver, by its code of the type, gives others."""
+        return values
 
     @override
     def fetch_here(self, session: Connection, sql: str, max_rows: int, memory: int) -> Fetched:

@@ -291,12 +291,19 @@ class _Asked:
         from sqlglot import exp
 
         defined = {ascii_lower(cte.alias) for cte in parse(lex(sql, "sqlite").text, "sqlite").find_all(exp.CTE)}
+        self._defined = defined
         self._views = {ascii_lower(name) for name, kind in listed if kind == "view"} - defined
         self._replaced = _replaced(session) - _OFTEN_REPLACED - set(allowed)
 
     def __call__(self, action: int, first: str | None, second: str | None, place: str | None, by: str | None) -> int:
         """Say whether SQLite may compile a step; ``by`` is the view, or the WITH, that asks for it."""
         if ascii_lower(by or "") in self._views:
+            return sqlite3.SQLITE_OK
+        # Where only the rows of a WITH are counted SQLite names no column of it and no database.
+        counts = (
+            action == sqlite3.SQLITE_READ and not second and not place and ascii_lower(first or "") in self._defined
+        )
+        if counts:
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_READ and not self._may_read(ascii_lower(first or "")):
             return self._refuse(f"There is no table {first} here.", first)

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from rsql_magic.databases.base import Structure
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
+from rsql_magic.diagnostics import log
 from rsql_magic.errors import QueryFailed
 from rsql_magic.sql import Column, Table, dialect_of
 
@@ -104,7 +105,8 @@ class Trino(SQLAlchemy):
         try:
             rows = self.run(session, f"{_COMMENTS} WHERE catalog_name = '{literal}'")
             return {(schema, name): comment for schema, name, comment in rows}
-        except Exception:  # noqa: BLE001 - the catalog `system` is closed to many; tables are right without it
+        except Exception:
+            log.debug("the catalog system is closed", exc_info=True)
             self._refuse_part()
             return {}
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsql_magic.databases.value_building import ValueBuilder
+from rsql_magic.diagnostics import log
 from rsql_magic.errors import BadInput, ConnectionProblem, RsqlError
 from rsql_magic.knowledge import Kept, ValueIndex, ValueStore
 
@@ -189,7 +190,8 @@ class ValueKeeper:
                     store.close()
         except RsqlError as error:
             self._give_up(error)
-        except Exception as error:  # noqa: BLE001 - a driver's, or of a database that was closed: nothing else may fail
+        except Exception as error:
+            log.debug("the values of a database cannot be kept", exc_info=True)
             self._give_up(error)
         self._not_before = self._clock() + max(_BETWEEN, _TIMES * (self._clock() - began))
 

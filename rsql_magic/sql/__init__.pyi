@@ -54,6 +54,8 @@ from .guard import statement_of as statement_of
 from .guard.nodes import in_scope as in_scope
 from .guard.nodes import table_parts as table_parts
 from .layout import laid_out as laid_out
+from .lineage import Lineage as Lineage
+from .lineage_values import Unfollowed as Unfollowed
 from .linking.choosing import StoredValue as StoredValue
 from .linking.choosing import corrected as corrected
 from .linking.choosing import find_values as find_values

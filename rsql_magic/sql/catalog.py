@@ -223,8 +223,9 @@ def quoted(name: str, dialect: str = "") -> str:
         >>> quoted("order date"), quoted("region"), quoted("Region", "postgres"), quoted("user", "mysql")
         ('"order date"', 'region', '"Region"', '`user`')
     """
-    plain = _PLAIN_FOLDED if dialect_of(dialect).quotes_capitals else _PLAIN
-    if plain.match(name) and name.lower() not in _RESERVED:
+    record = dialect_of(dialect)
+    plain = _PLAIN_FOLDED if record.quotes_capitals else _PLAIN
+    if plain.match(name) and name.lower() not in _RESERVED | record.reserved:
         return name
     return always_quoted(name, dialect)
 

@@ -185,6 +185,8 @@ RUN = 4
 _PLAIN_NAME = re.compile(r"[^\W\d](?:[\w.$%-]*[\w$%])?|[._]\w[\w.]*")
 _NUMBER = re.compile(r"[0-9]+")
 _LONGEST_NAME = 80
+# Python's ``'\xa0'``, which R would read as a byte and not as a character.
+_BYTE = re.compile(r"(?<!\\)((?:\\\\)*)\\x([0-9a-f]{2})")
 _LONGEST_VALUE = 40
 _LONGEST_TEXT = 200
 _MOST_MEANINGS = 20
@@ -331,13 +333,26 @@ class Written(str):
     __slots__ = ()
 
 
+class RName(str):
+    """A name of R's, which is shown as R's code takes it."""
+
+    __slots__ = ()
+
+
 def shown_name(name: object) -> str:
-    """A column's name as it is written in code: plain where it can be, quoted where it must be."""
+    r"""A column's name as code takes it: plain where it can be, quoted where it must be, with all that is invisible.
+
+    Example:
+        >>> print(shown_name("price"), shown_name("price "), shown_name("a\u00a0b"), shown_name(RName("a\u00a0b")))
+        price 'price ' 'a\xa0b' 'a\u00a0b'
+    """
     if isinstance(name, Written):
         return name
     if isinstance(name, str):
-        line = one_line(name)
-        return line if _PLAIN_NAME.fullmatch(line) else repr(line)
+        short = str(name) if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+        if _PLAIN_NAME.fullmatch(short):
+            return short
+        return _BYTE.sub(r"\1\\u00\2", repr(short)) if isinstance(name, RName) else repr(short)
     return one_line(repr(name))
 
 
@@ -430,7 +445,7 @@ def _line(run: Run, names: Sequence[str], column: Column, rows: int | None) -> C
     many, name, kind = len(run.columns), "..".join(map(shown_name, names)), one_line(column.type, 60)
     text = f"- {name} {kind}" + (f" ({many:,} columns)" if many > 1 else "")
     known = facts(column, rows)
-    stated = replace(as_stated(column), name=name if many > 1 else one_line(names[0]), type=kind)
+    stated = replace(as_stated(column), name=name if many > 1 else str(names[0]), type=kind)
     return ColumnLine(f"{text}: {known}" if known else text, stated, many)
 
 

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from ledger_entries import entry, older_ledger
 
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.ledger import Page, SqlLedgerStore, quantile
+from jupyter_server_ext.ledger import LedgerPage, SqlLedgerStore, quantile
 from jupyter_server_ext.ledger.schema import open_engine
-from jupyter_server_ext.messages import Rating, Usage, outcome_of
+from jupyter_server_ext.messages import Rating, TokenUsage, outcome_of
 
 NOW = 1_700_000_000.0
 HOUR = 3_600.0
@@ -52,7 +52,7 @@ def requests(seed, many=300):
             "question": chance.choice(["q1", "q2", "q3", ""]),
             "tables": chance.choice(["flights", "flights,weather", ""]),
             "session": chance.choice(["s1", "s2", ""]),
-            "usage": Usage(chance.randrange(50), chance.randrange(50), 1),
+            "usage": TokenUsage(chance.randrange(50), chance.randrange(50), 1),
             "key": "k",
         }
         if chance.random() < 0.2:
@@ -81,6 +81,7 @@ def told(row):
     return same | {"tokens": row["prompt_tokens"] + row["completion_tokens"], "cost": row["cost_nanodollars"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 7, 500])
 def test_sums_are_those_of_the_entries_however_they_are_folded(store, at_once):
     written = list(requests(at_once, 60 if at_once == 1 else 300))
@@ -119,7 +120,7 @@ def test_rankings_count_questions_tables_and_callers(store):
             for one in own:
                 for name in filter(None, names(one)):
                     counts[name] = counts.get(name, 0) + 1
-            found = store.analytics.ranked(kind, Page(10), tenant=tenant)
+            found = store.analytics.ranked(kind, LedgerPage(10), tenant=tenant)
             assert {row["name"]: row["requests"] for row in found} == counts
             assert [row["requests"] for row in found] == sorted(counts.values(), reverse=True)
             assert store.analytics.count_ranked(kind, tenant=tenant).all == len(counts)
@@ -148,13 +149,13 @@ def test_ranks_of_questions_are_exact_with_those_asked_once_among_them(store, at
         store.finish(written[-60:])
         store.analytics.fold(at_once=at_once)
         for tenant in (None, "art"):
-            counts, seen, page = by_hand_of_questions(written, tenant), [], Page(7)
+            counts, seen, page = by_hand_of_questions(written, tenant), [], LedgerPage(7)
             while True:
                 rows = store.analytics.ranked("question", page, tenant=tenant)
                 seen += rows[:7]
                 if (mark := page.mark(rows, "requests", "name")) is None:
                     break
-                page = Page.after(mark, 7)
+                page = LedgerPage.after(mark, 7)
             order = [(row["requests"], row["name"]) for row in seen]
             assert order == sorted(order, reverse=True)
             found = {row["name"]: (row["requests"], row["cost_nanodollars"], row["last_at"]) for row in seen}
@@ -163,7 +164,7 @@ def test_ranks_of_questions_are_exact_with_those_asked_once_among_them(store, at
             late = sum(last >= NOW - 20 for _, _, last in counts.values())
             assert store.analytics.count_ranked("question", since=NOW - 20, tenant=tenant) == (len(counts), late)
             again = {name for name, (requests, *_) in counts.items() if requests > 1}
-            lately = store.analytics.ranked("question", Page(500), tenant=tenant, by="heat")
+            lately = store.analytics.ranked("question", LedgerPage(500), tenant=tenant, by="heat")
             assert {row["name"] for row in lately} == again, "what was asked once is no trend"
 
 
@@ -171,15 +172,15 @@ def test_what_is_asked_lately_is_hotter_than_what_was_asked_more_often_before(st
     store.finish([entry(n, at=NOW - 40 * 24 * HOUR, question="old") for n in range(50)])
     store.finish([entry(100 + n, at=NOW - HOUR, question="new") for n in range(5)])
     store.analytics.fold(at_once=9)
-    assert [row["name"] for row in store.analytics.ranked("question", Page(5))] == ["old", "new"]
-    assert [row["name"] for row in store.analytics.ranked("question", Page(5), by="heat")] == ["new", "old"]
+    assert [row["name"] for row in store.analytics.ranked("question", LedgerPage(5))] == ["old", "new"]
+    assert [row["name"] for row in store.analytics.ranked("question", LedgerPage(5), by="heat")] == ["new", "old"]
 
 
 def test_conversations_are_listed_named_and_deleted(store):
     written = list(requests(4))
     store.finish([*written, entry(900, at=NOW + 1, session="s9", prompt=b"p", answer=b"a")])
     store.analytics.fold()
-    listed = store.notes.conversations(Page(100))
+    listed = store.notes.conversations(LedgerPage(100))
     own = {(one.caller, one.session) for one in written if one.session} | {("ada", "s9")}
     assert {(row["caller"], row["session"]) for row in listed} == own
     assert listed[0]["session"] == "s9"
@@ -187,14 +188,14 @@ def test_conversations_are_listed_named_and_deleted(store):
     assert not store.notes.name_conversation("bob", "s9", "Not his")
     store.finish([entry(901, at=NOW + 2, session="s9")])
     store.analytics.fold()
-    assert store.notes.conversations(Page(1), caller="ada")[0]["name"] == "Delays"
+    assert store.notes.conversations(LedgerPage(1), caller="ada")[0]["name"] == "Delays"
     assert store.notes.delete_conversations(NOW + 3, "s9") == [("ada", "s9")]
-    assert ("ada", "s9") not in {(row["caller"], row["session"]) for row in store.notes.conversations(Page(100))}
+    assert ("ada", "s9") not in {(row["caller"], row["session"]) for row in store.notes.conversations(LedgerPage(100))}
     assert store.notes.deleted_conversations(NOW + 3) == [("ada", "s9", NOW + 3)]
     assert [(one.prompt, one.answer) for one in store.find("r900")] == [(None, None)]
     store.finish([entry(902, at=NOW + 4, session="s9")])
     store.analytics.fold()
-    assert store.notes.conversations(Page(1))[0]["session"] == "s9", "it goes on after it was deleted"
+    assert store.notes.conversations(LedgerPage(1))[0]["session"] == "s9", "it goes on after it was deleted"
     assert store.verify() == []
 
 
@@ -202,14 +203,14 @@ def test_pages_bring_every_row_once_while_rows_are_added(store):
     store.finish([entry(n, at=NOW + n // 3, status=500) for n in range(30)])
     seen, mark = [], ""
     while mark is not None:
-        page = Page.after(mark, 4)
+        page = LedgerPage.after(mark, 4)
         rows = store.analytics.executions(page, failed=True)
         mark = page.mark(rows, "at", "instance", "number")
         seen += [row["request_id"] for row in rows[:4]]
         store.finish([entry(1000 + len(seen), at=NOW + 99, status=500)])
     assert seen == [f"r{n}" for n in reversed(range(30))]
     with pytest.raises(BadRequest):
-        store.notes.ratings(Page.after(Page(1).mark([{"n": "x"}, {"n": "y"}], "n"), 4))
+        store.notes.ratings(LedgerPage.after(LedgerPage(1).mark([{"n": "x"}, {"n": "y"}], "n"), 4))
 
 
 def test_a_clock_that_goes_back_an_hour_loses_nothing(store):
@@ -219,7 +220,7 @@ def test_a_clock_that_goes_back_an_hour_loses_nothing(store):
     store.analytics.fold()
     (row,) = store.analytics.sums(NOW - HOUR + 10, 2)
     assert row["requests"] == 20
-    rows = store.analytics.executions(Page(50))
+    rows = store.analytics.executions(LedgerPage(50))
     assert len(rows) == 20
     assert sum(row["requests"] for row in store.totals(since="")) == 20
 
@@ -238,6 +239,7 @@ def test_many_made_up_names_have_one_row(store):
     assert sum(models.values()) == 1400
 
 
+@pytest.mark.slow
 def test_gateways_that_fold_together_count_everything_once(store, url):
     other = SqlLedgerStore(url, instance="two")
     mine, theirs = list(requests(5, 200)), [entry(10_000 + n, at=NOW) for n in range(200)]
@@ -262,9 +264,9 @@ def test_forgetting_somebody_takes_the_name_out_of_all_of_it(store):
     store.finish([entry(20, question="q", session="s")])
     store.forget("ada", 5000.0)
     store.analytics.fold()
-    assert store.analytics.ranked("caller", Page(5)) == []
-    assert store.notes.conversations(Page(5)) == []
-    assert store.notes.ratings(Page(5)) == []
+    assert store.analytics.ranked("caller", LedgerPage(5)) == []
+    assert store.notes.conversations(LedgerPage(5)) == []
+    assert store.notes.ratings(LedgerPage(5)) == []
     assert store.analytics.sums_of_all()["requests"] == 10
     texts = {(row["session"], row["client_id"], row["error_text"]) for row in store.rows()}
     assert texts == {("", "", "")}
@@ -285,7 +287,7 @@ def test_texts_and_sums_end_after_their_time(store):
     store.analytics.drop_old(NOW + 300 * 86_400, 0)
     assert store.analytics.count_ranked("question").all == 2
     store.analytics.drop_old(NOW + 400 * 86_400, 0)
-    assert store.analytics.ranked("caller", Page(5)) == []
+    assert store.analytics.ranked("caller", LedgerPage(5)) == []
     assert store.analytics.count_ranked("question").all == 0
     assert store.verify() == []
 
@@ -294,8 +296,8 @@ def test_feedback_is_the_same_for_every_gateway(store, url):
     store.notes.rate(Rating("r1", "ada", 1, "wrong", 1.0, "stats101"))
     store.notes.rate(Rating("r1", "ada", 5, "right after all", 2.0, "stats101"))
     other = SqlLedgerStore(url, instance="two")
-    assert other.notes.ratings(Page(5)) == [Rating("r1", "ada", 5, "right after all", 2.0, "stats101")]
-    assert other.notes.ratings(Page(5), tenant="art") == []
+    assert other.notes.ratings(LedgerPage(5)) == [Rating("r1", "ada", 5, "right after all", 2.0, "stats101")]
+    assert other.notes.ratings(LedgerPage(5), tenant="art") == []
     other.close()
 
 
@@ -308,7 +310,7 @@ def test_a_ledger_of_an_older_version_is_taken_over_with_its_entries(url, versio
     store.finish([entry(30, at=NOW + 1, cache="hit", saved_nanodollars=5, attempts=0, session="s")])
     store.analytics.fold(at_once=5)
     assert store.analytics.sums_of_all()["requests"] == 13
-    assert len(store.analytics.executions(Page(50), failed=True)) == 8
+    assert len(store.analytics.executions(LedgerPage(50), failed=True)) == 8
     assert store.read()[1] == old[0]
     assert store.verify() == []
     with store.engine.begin() as db:
@@ -354,6 +356,6 @@ def test_ranks_of_an_older_ledger_are_added_to(url):
     store.finish([entry(n, question=name, tenant="art") for n, name in enumerate(["a", "b", "c"])])
     store.analytics.fold()
     for tenant in (None, "art"):
-        found = store.analytics.ranked("question", Page(9), tenant=tenant)
+        found = store.analytics.ranked("question", LedgerPage(9), tenant=tenant)
         assert [(row["name"], row["requests"]) for row in found] == [("b", 4), ("a", 2), ("c", 1)]
     store.close()

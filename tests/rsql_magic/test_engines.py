@@ -168,6 +168,7 @@ def ducks():
         yield connection
 
 
+@pytest.mark.slow
 def test_what_lives_in_a_connection_can_be_asked(ducks):
     ducks.execute("CREATE TEMP TABLE mine AS SELECT 1 AS a")
     ducks.register("frame", pd.DataFrame({"b": [1, 2]}))
@@ -179,6 +180,7 @@ def test_what_lives_in_a_connection_can_be_asked(ducks):
     assert engine.run("SELECT * FROM mine, frame").df.shape == (2, 2)
 
 
+@pytest.mark.slow
 def test_the_users_transaction_is_left_alone(ducks):
     ducks.execute("BEGIN; INSERT INTO t VALUES (99)")
     engine = open_engine(ducks)
@@ -190,6 +192,7 @@ def test_the_users_transaction_is_left_alone(ducks):
     assert ducks.execute("SELECT count(*) FROM t").fetchone() == (11,)
 
 
+@pytest.mark.slow
 def test_the_users_settings_are_left_alone(ducks):
     before = ducks.execute("SELECT name, value FROM duckdb_settings() ORDER BY name").fetchall()
     with closing(open_engine(ducks)) as engine:
@@ -198,6 +201,7 @@ def test_the_users_settings_are_left_alone(ducks):
     ducks.execute("INSERT INTO t VALUES (1)")
 
 
+@pytest.mark.slow
 def test_a_file_is_free_between_questions(tmp_path):
     path = str(tmp_path / "x.duckdb")
     duckdb.connect(path).close()
@@ -210,6 +214,7 @@ def test_a_file_is_free_between_questions(tmp_path):
         assert "later" in engine.catalog()
 
 
+@pytest.mark.slow
 def test_a_file_is_read_from_many_threads_and_free_in_between(tmp_path):
     path = str(tmp_path / "x.duckdb")
     with closing(duckdb.connect(path)) as writer:
@@ -237,6 +242,7 @@ def test_another_programs_hold_on_a_file_is_named(tmp_path, programs):
         other.communicate(b"\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sql",
     [
@@ -259,6 +265,7 @@ def test_what_we_open_ourselves_is_locked(tmp_path, sql, monkeypatch):
 # DuckDB: types
 
 
+@pytest.mark.slow
 def test_types_are_kept(ducks):
     df = (
         open_engine(ducks)
@@ -278,6 +285,7 @@ def test_types_are_kept(ducks):
     assert df["gap"].isna().all()
 
 
+@pytest.mark.slow
 def test_gaps_keep_large_integers_exact_over_many_pieces(ducks):
     big = 2**60 + 1
     rows = open_engine(ducks).run(
@@ -289,6 +297,7 @@ def test_gaps_keep_large_integers_exact_over_many_pieces(ducks):
     assert rows.df["n"].isna().sum() == 1000
 
 
+@pytest.mark.slow
 def test_statements_that_are_no_queries_are_shown_too(ducks):
     engine = open_engine(ducks)
     assert "SEQ_SCAN" in engine.run("EXPLAIN SELECT * FROM t").df.to_string().upper().replace(" ", "_")
@@ -425,6 +434,7 @@ def test_mixed_values_of_one_column_stay_what_they_are():
 # Results and refusals
 
 
+@pytest.mark.slow
 def test_a_schema_that_changed_under_us_is_read_again(ducks):
     engine = open_engine(ducks)
     with pytest.raises(QueryRejected):
@@ -433,6 +443,7 @@ def test_a_schema_that_changed_under_us_is_read_again(ducks):
     assert engine.run("SELECT * FROM later").df["a"].tolist() == [1]
 
 
+@pytest.mark.slow
 def test_a_slow_probe_of_the_schema_is_asked_less_often(ducks, monkeypatch):
     now = [100.0]
     engine = open_engine(ducks)
@@ -462,6 +473,7 @@ def test_rows_say_how_many_they_are():
     assert Rows(df, None, True, 0.1).count == "first 1 of many"
 
 
+@pytest.mark.slow
 def test_a_count_that_takes_too_long_is_left_out(ducks, monkeypatch):
     monkeypatch.setattr("rsql_magic.databases.engines.check", lambda sql, *_: sql)
     monkeypatch.setattr("rsql_magic.databases.engines.COUNT_SECONDS", 0.05)
@@ -471,6 +483,7 @@ def test_a_count_that_takes_too_long_is_left_out(ducks, monkeypatch):
     assert (len(rows.df), rows.total, rows.truncated) == (3, None, True)
 
 
+@pytest.mark.slow
 def test_an_engine_leaves_nothing_alive(ducks):
     import gc
     import weakref
@@ -480,7 +493,7 @@ def test_an_engine_leaves_nothing_alive(ducks):
     seen = weakref.ref(engine._database)
     gc.disable()
     try:
-        [t.join(5) for t in threading.enumerate() if isinstance(t, threading.Timer)]
+        [t.join(60) for t in threading.enumerate() if isinstance(t, threading.Timer)]
         del engine
         assert seen() is None
     finally:
@@ -574,7 +587,7 @@ def test_a_stop_at_any_step_leaves_no_work_behind():
 
         def work(asked=asked, running=running):
             running.append("begun")
-            asked.wait(10)
+            asked.wait(60)
             running.append("ended")
 
         def each_line(_frame, event, _argument, seen=seen, asked=asked, step=step):

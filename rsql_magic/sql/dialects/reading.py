@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from rsql_magic.sql.dialects.records import dialect_of, known_as
+from rsql_magic.sql.dialects.records import dialect_of, known_as, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,19 +184,18 @@ def own_tree(text: str, dialect: str = "") -> exp.Expr:
 
 
 def _parse(text: str, dialect: str) -> exp.Expr:
-    trees = _trees(text, dialect, _for_the_parser)
+    trees = _trees(text, dialect, for_the_parser)
     if len(trees) != 1 or trees[0] is None:
         raise Unreadable("This is not exactly one statement.")
     return trees[0]
 
 
 def _trees(text: str, dialect: str, spelled: Callable[[str, str], str] = lambda text, _: text) -> list[exp.Expr | None]:
-    from sqlglot.dialects.dialect import Dialect
     from sqlglot.errors import SqlglotError
 
     try:
         with _no_warnings():
-            return Dialect.get_or_raise(dialect).parse(spelled(text, dialect))
+            return _read(spelled(text, dialect), dialect)
     except SqlglotError as error:
         raise _unreadable(error) from None
     except RecursionError:
@@ -205,7 +204,51 @@ def _trees(text: str, dialect: str, spelled: Callable[[str, str], str] = lambda 
         raise Unreadable("This does not read as SQL of this dialect.") from None
 
 
-def _for_the_parser(text: str, dialect: str) -> str:
+# Between these a word is a name: an operand stands there.
+_OPERATORS = frozenset([",", ".", "+", "-", "*", "/", "%", "=", "<>", "!=", "<", ">", "<=", ">=", "||"])
+_BEFORE_OPERAND = _OPERATORS | names("SELECT DISTINCT WHERE AND OR NOT ON BY HAVING CASE WHEN THEN ELSE (")
+_BEHIND_OPERAND = _OPERATORS - {"."} | names(
+    "FROM AS AND OR IS IN BETWEEN NOT LIKE THEN WHEN ELSE END ASC DESC WHERE GROUP ORDER HAVING LIMIT JOIN UNION ) ;"
+)
+
+
+def _read(text: str, dialect: str) -> list[exp.Expr | None]:
+    """The trees of a text; where it cannot be read, with words as names that the engine takes for names."""
+    from sqlglot.dialects.dialect import Dialect
+    from sqlglot.errors import SqlglotError
+
+    own = Dialect.get_or_raise(dialect)
+    try:
+        return own.parse(text)
+    except SqlglotError:
+        if (tokens := _with_names(own.tokenize(text), text, dialect)) is None:
+            raise
+        return own.parser().parse(tokens, text)
+
+
+def _with_names(tokens: list[Token], text: str, dialect: str) -> list[Token] | None:
+    """The tokens with words as names that stand as operands and are `names_as_well`; None where there is none."""
+    known = dialect_of(dialect).names_as_well
+    # A token may be of several words: GROUP BY.
+    raws = [text[token.start : token.end + 1].upper().split() for token in tokens]
+    found = [
+        raw[0].lower() in known and before[-1] in _BEFORE_OPERAND and behind[0] in _BEHIND_OPERAND
+        for before, raw, behind in zip([[""], *raws], raws, [*raws[1:], [";"]], strict=False)
+    ]
+    if not any(found):
+        return None
+    return [_as_name(token, dialect) if one else token for token, one in zip(tokens, found, strict=True)]
+
+
+def _as_name(token: Token, dialect: str) -> Token:
+    from sqlglot import TokenType
+
+    name = token.text.lower() if dialect_of(dialect).folds == "lower" else token.text
+    places = {"line": token.line, "col": token.col, "start": token.start, "end": token.end}
+    return type(token)(TokenType.IDENTIFIER, name, **places, comments=token.comments)
+
+
+def for_the_parser(text: str, dialect: str) -> str:
     """The text, with what sqlglot does not read in a spelling that it reads; its places are the same."""
     from rsql_magic.sql.dialects.spellings import may_differ, shown
 

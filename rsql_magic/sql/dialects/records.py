@@ -53,6 +53,8 @@ class SQLDialect:
     folds_ascii: bool = False  # Whether only the letters A to Z are the same in both cases
     # Words in lower case that need quotes as a name, where sqlglot would let them pass
     reserved: frozenset[str] = frozenset()
+    # Words in lower case that are names where an operand stands, and grammar to sqlglot
+    names_as_well: frozenset[str] = frozenset()
     # Whether a quote that a backslash escapes is doubled instead, for every SQL mode
     doubles_escaped_quotes: bool = False
     backslash_escapes: bool = False  # Whether a backslash escapes a quote in a text
@@ -70,6 +72,11 @@ class SQLDialect:
     calls_without_brackets: bool = False  # Whether a package's function is called like a column
     any_is_function: bool = False  # Whether ``any`` is a function and not a quantifier
     table_calls: bool = False  # Whether ``FROM TABLE(f())`` takes rows from a function
+    substitutes_variables: bool = False  # Whether ``${…}`` is replaced in the text before it is read
+    brace_literals: bool = False  # Whether braces hold a structure or a map
+    session_variables: bool = False  # Whether ``@x`` or ``$1`` is the engine's own and has a value by itself
+    pipes: bool = False  # Whether ``|>`` leads to the next step of a query
+    flows: bool = False  # Whether ``->>`` hands the result to another statement, of any kind
     table_hints: bool = False  # Whether a hint may stand in brackets behind a table: ``FROM t (NOLOCK)``
     parts_like_calls: frozenset[str] = frozenset()  # Parts of dates that look like calls: ``WEEK(MONDAY)``
     # How functions of other dialects are written, by name and number of arguments
@@ -212,6 +219,16 @@ def is_file(parts: tuple[str, ...], dialect: str) -> bool:
     if record.formats_are_schemas and len(parts) > 1 and parts[0].lower() in _FILE_FORMATS:
         return True
     return record.reads_files and bool(_FILE.search(".".join(parts)))
+
+
+def is_series(parts: tuple[str, ...], dialect: str) -> bool:
+    """Whether a name is that of a series of numbers, which MariaDB makes up: ``seq_1_to_30``.
+
+    Example:
+        >>> is_series(("seq_1_to_30",), "mysql"), is_series(("seq_1_to_30",), "postgres")
+        (True, False)
+    """
+    return len(parts) == 1 and dialect_of(dialect).series_tables.fullmatch(parts[0].lower()) is not None
 
 
 def system_table(parts: tuple[str, ...], dialect: str) -> System:

@@ -145,6 +145,25 @@ def _select_modifiers(lexed: Lexed) -> Iterator[_Substitute]:
             yield _words(lexed, index + 1, end - 2)
 
 
+def _rows_examined(lexed: Lexed) -> Iterator[_Substitute]:
+    """``LIMIT 5 ROWS EXAMINED 100`` and ``LIMIT ROWS EXAMINED 100``: a bound on the work, of MariaDB."""
+    for index in range(1, len(lexed.tokens) - 2):
+        says = lexed.word(index) == "ROWS" and lexed.word(index + 1) == "EXAMINED" and lexed.raw(index + 2).isdigit()
+        if says:
+            yield _words(lexed, index - 1 if lexed.word(index - 1) == "LIMIT" else index, index + 2)
+
+
+def _restricted_cycles(lexed: Lexed) -> Iterator[_Substitute]:
+    """``) CYCLE a, b RESTRICT``: a recursion of MariaDB leaves out rows whose columns it had before."""
+    for index in range(1, len(lexed.tokens)):
+        if lexed.word(index) == "CYCLE" and lexed.raw(index - 1) == ")":
+            end = index + 2
+            while lexed.raw(end) == "," and lexed.word(end - 1):
+                end += 2
+            if lexed.word(end - 1) and lexed.word(end) == "RESTRICT":
+                yield _words(lexed, index, end)
+
+
 def _odbc_dates(lexed: Lexed) -> Iterator[_Substitute]:
     """``{d '2024-01-01'}``."""
     for index in range(len(lexed.tokens) - 3):
@@ -307,6 +326,8 @@ _RULES: dict[str, tuple[Callable[[Lexed], Iterator[_Substitute]], str]] = {
     "order using": (_order_using, r"\bUSING\s*[<>]"),
     "pattern subsets": (_pattern_subsets, r"\bSUBSET\b"),
     "raw bytes": (_prefixed_texts("rb", "br"), r"\b(?:rb|br)['\"]"),
+    "rows examined": (_rows_examined, r"\bEXAMINED\b"),
+    "restricted cycles": (_restricted_cycles, r"\bRESTRICT\b"),
     "select modifiers": (_select_modifiers, r"\b(?:HIGH_PRIORITY|STRAIGHT_JOIN|SQL_\w+)\b"),
     "steps of pipes": (_steps_of_pipes, r"\|>\s*(?:SET|DROP|RENAME)\b"),
     "typed texts": (_typed_texts, rf"\b(?:{'|'.join(sorted(_TYPES_OF_TEXTS))})\s*'"),

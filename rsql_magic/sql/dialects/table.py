@@ -71,6 +71,7 @@ _DUCKDB_RECORD = SQLDialect(
     name="duckdb",
     title="DuckDB",
     reserved=WORDS["DuckDB: reserved"],
+    names_as_well=WORDS["DuckDB: names as well"],
     function_lists=("duckdb",),
     function_schemas=names("main system pg_catalog"),
     methods=None,
@@ -85,13 +86,14 @@ _DUCKDB_RECORD = SQLDialect(
     aliases_in=_ALIASES,
     spellings=("end of pivot", "hex texts", "factorials"),
     **_with("often_confused folds_ascii functions_complete reads_files dots_are_files explains describes"),
-    **_with("describes_everything summarizes siblings_seen strict_groups"),
+    **_with("describes_everything summarizes siblings_seen strict_groups brace_literals"),
 )
 _SQLITE_RECORD = SQLDialect(
     name="sqlite",
     title="SQLite",
     aliases=("sqlite3",),
     reserved=WORDS["SQLite: reserved"],
+    names_as_well=WORDS["PostgreSQL: names as well"],
     function_lists=("sqlite",),
     calls=_SQLITE_CALLS,
     system_tables=WORDS["SQLite: system tables"],
@@ -116,6 +118,7 @@ _POSTGRES_RECORD = SQLDialect(
     aliases=("postgresql", "cockroachdb"),
     folds="lower",
     reserved=WORDS["PostgreSQL: reserved"],
+    names_as_well=WORDS["PostgreSQL: names as well"],
     function_lists=("postgres",),
     function_schemas=names("pg_catalog"),
     calls=_POSTGRES_CALLS,
@@ -147,6 +150,7 @@ _MYSQL_RECORD = SQLDialect(
     aliases=("mariadb",),
     quotes="``",
     reserved=WORDS["MySQL: reserved"],
+    names_as_well=WORDS["MySQL: names as well"],
     function_lists=("mysql",),
     series_tables=_SERIES,
     system_schemas={"mysql": frozenset(), "performance_schema": frozenset(), "sys": names("version")},
@@ -155,9 +159,11 @@ _MYSQL_RECORD = SQLDialect(
     shows=_MYSQL_SHOW,
     sees_ahead="recursive",
     aliases_in=names("group having"),
-    spellings=("json defaults", "select modifiers", "odbc dates"),
+    spellings=("json defaults", "select modifiers", "odbc dates", "rows examined", "restricted cycles"),
     **_with("often_confused doubles_escaped_quotes backslash_escapes text_in_double_quotes functions_complete"),
-    **_with("explains describes describes_columns analyzes recurses_often strict_having named_subqueries"),
+    **_with(
+        "explains describes describes_columns analyzes recurses_often strict_having named_subqueries session_variables"
+    ),
     **_without("structs rows_by_name limit_in_in repeated_columns"),
 )
 # Likewise for MySQL.
@@ -210,9 +216,11 @@ _SNOWFLAKE_RECORD = SQLDialect(
     hidden_columns=names(
         "metadata$filename metadata$file_row_number metadata$action metadata$isupdate metadata$row_id"
     ),
+    flows=True,
     aliases_in=_ALIASES,
     spellings=("pattern subsets",),
     **_with("often_confused explains describes implicit_recursion siblings_seen strict_groups"),
+    **_with("session_variables brace_literals"),
 )
 _BIGQUERY_RECORD = SQLDialect(
     name="bigquery",
@@ -225,7 +233,7 @@ _BIGQUERY_RECORD = SQLDialect(
     aliases_in=names("group having"),
     spellings=("raw bytes", "steps of pipes"),
     **_with("often_confused backslash_escapes text_in_double_quotes datasets_always_written wildcard_tables"),
-    **_with("siblings_seen strict_groups nested_aggregates"),
+    **_with("siblings_seen strict_groups nested_aggregates pipes"),
 )
 _ORACLE_RECORD = SQLDialect(
     name="oracle",
@@ -257,7 +265,7 @@ _CLICKHOUSE_RECORD = SQLDialect(
     hidden_columns=names("_part _partition_id _table"),
     aliases_in=_ALIASES,
     **_with("backslash_escapes text_in_double_quotes combinators any_is_function reads_files explains describes"),
-    **_with("ordered_sides"),
+    **_with("ordered_sides brace_literals"),
 )
 _SPARK_RECORD = SQLDialect(
     name="spark",
@@ -269,7 +277,7 @@ _SPARK_RECORD = SQLDialect(
     hidden_columns=names("_metadata"),
     aliases_in=names("group having select"),
     **_with("backslash_escapes text_in_double_quotes reads_files formats_are_schemas explains describes"),
-    **_with("strict_groups"),
+    **_with("strict_groups substitutes_variables pipes"),
 )
 _LIKE_SPARK = replace(
     _SPARK_RECORD, aliases=(), hidden_columns=frozenset(), aliases_in=names("group having"), strict_groups=False

@@ -14,6 +14,7 @@ from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import QUERY_WORDS, Unreadable, canonical, lex, parse
 from rsql_magic.sql.dialects.records import dialect_of, names
 from rsql_magic.sql.guard.nodes import (
+    refuse_functions_by_name,
     refuse_special_functions,
     refuse_unknown_calls,
     refuse_unknown_nodes,
@@ -269,9 +270,13 @@ def check(sql: str, dialect: str, catalog: Catalog | None = None) -> str:
     4. **Every node of its tree is of a kind that only reads.** So no INSERT, UPDATE, DELETE or MERGE in a WITH or a
        subquery, no INTO, no lock (FOR UPDATE, FOR SHARE, UPDLOCK, …), no assignment to a variable, no next value of a
        sequence, and nothing that sqlglot parses without understanding it. The tree is at most 500 deep.
+       **Every token is in that tree**: each name and text of the query, and each word that begins a statement that does
+       more than read, at its place or as often as it stands there. Nothing is put in behind the guard: Spark's
+       ``${…}``, Jinja's ``{{…}}`` and placeholders for values (``?``, ``:x``) are refused.
     5. **Every function is on the dialect's list** (``rsql_magic/sql/dialects/functions/*.txt``), by the name that
        stands in the text: quoted, qualified, chained (``x.f()``) or spread over lines. Functions of another schema are
-       unknown, and so are the user's own, unless the catalog names them in ``functions``.
+       unknown, and so are the user's own, unless the catalog names them in ``functions``. One that is handed on by name
+       (``transform(a, reflect)``) is called, and an expression of XQuery is allowed where it is a path.
     6. **Every table is one to read**: a name that a WITH in scope defines; a table of the catalog, when one is given; a
        harmless system table (information_schema and the like, without those that hold password hashes, keys, other
        people's queries, or samples of values). Without a catalog every plain name passes that is not a file, an
@@ -351,13 +356,18 @@ def _refuse_more_than_one(lexed: Lexed) -> None:
 def _check_query(query: str, dialect: str, catalog: Catalog | None) -> None:
     from rsql_magic.sql.guard.rows import refuse_endless
     from rsql_magic.sql.guard.size import refuse_too_large
+    from rsql_magic.sql.guard.tokens import refuse_parameters, refuse_substitution, refuse_unaccounted
 
     lexed = lex(query, dialect)
     refuse_writing_words(lexed)
+    refuse_substitution(lexed, dialect)
     # From here on the tree is judged; what stands before only looks at words.
     tree = parse(lexed.text, dialect)
     nodes = refuse_unknown_nodes(tree, lexed.text)
+    refuse_parameters(nodes, lexed.text, dialect)
+    refuse_unaccounted(lexed, nodes, dialect)
     refuse_unknown_calls(lexed, nodes, dialect, catalog.functions if catalog is not None else ())
+    refuse_functions_by_name(nodes, lexed.text, dialect)
     refuse_special_functions(nodes, lexed.text)
     refuse_unknown_tables(nodes, lexed.text, dialect, catalog)
     refuse_too_large(nodes, lexed.text, dialect)

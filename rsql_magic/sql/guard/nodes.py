@@ -15,12 +15,13 @@ from rsql_magic.sql.dialects.records import (
     dialect_of,
     functions,
     is_file,
+    is_series,
     names,
     system_table,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sqlglot import exp
 
@@ -226,6 +227,58 @@ def refuse_unknown_calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str, 
             raise _refused_call(call.path, "is not a function that may stand in FROM")
 
 
+# Functions that call what they are given, by sqlglot's class names and by their own.
+_CALLERS = names("Apply ArrayAll ArrayAny ArrayFilter MapFilter Reduce Transform")
+_CALLERS_BY_NAME = re.compile(
+    r"(?:list|array)_?(?:transform|apply|filter|reduce|sort|reverse_sort|aggregate|aggr)|aggregate|any_match|all_match"
+    r"|none_match|exists|forall|transform_(?:keys|values)|map_(?:filter|zip_with|apply)|zip_with"
+    r"|array(?:map|filter|fold|first|last|all|exists|count|sort|reversesort|fill|split|reduce|reduceinranges)(?:\w*)"
+)
+_NAMED_BY_TEXT = re.compile(r"(?:list|array)_(?:aggregate|aggr)|array_?reduce(?:inranges)?")
+# A path in XML that calls nothing and names no document.
+_PLAIN_PATH = re.compile(r"""[\w\s./@*\[\]='"-]*""")
+
+
+def refuse_functions_by_name(nodes: Iterable[exp.Expr], text: str, dialect: str) -> None:
+    """Refuse functions that are handed on by name and not known to be harmless: ``transform(a, reflect)``.
+
+    Engines differ in which of these they take. An expression of XQuery is a call, too, where it is more than a path.
+    """
+    from sqlglot import exp
+
+    known, record = functions(dialect), dialect_of(dialect)
+    for node in nodes:
+        if isinstance(node, exp.XMLTable):
+            if not (isinstance(node.this, exp.Literal) and _PLAIN_PATH.fullmatch(node.this.name)):
+                reason = "This expression of XQuery may read a document."
+                raise QueryRejected(reason, piece=written(node, text), hint="Use a path without functions.")
+            continue
+        own = node.name.lower() if isinstance(node, exp.Anonymous) else ""
+        if not (type(node).__name__ in _CALLERS or _CALLERS_BY_NAME.fullmatch(own)):
+            continue
+        for handed in _handed_to(node, bool(_NAMED_BY_TEXT.fullmatch(own))):
+            if not _allowed((handed,), known, record):
+                raise _refused_call((handed,), known.reason(handed.lower()))
+
+
+def _handed_to(node: exp.Expr, names_by_text: bool) -> Iterator[str]:
+    """Names among the arguments of a function, where one stands for a function."""
+    from sqlglot import exp
+
+    if isinstance(node, exp.Anonymous):
+        # ClickHouse has the function first, all others the values.
+        at = slice(0, 1) if re.match(r"array[a-z]", node.name.lower()) else slice(1, None)
+        arguments = node.expressions[at] if len(node.expressions) > 1 else []
+    else:
+        arguments = [value for name, value in node.args.items() if name not in {"this", "initial"}]
+    if any(isinstance(one, exp.Lambda) for one in arguments) and not isinstance(node, exp.Reduce):
+        return  # the function is there, so names are values: ``zip_with(a, b, (x, y) -> x + y)``
+    for one in arguments:
+        is_name = isinstance(one, exp.Var) or (isinstance(one, exp.Column) and len(one.parts) == 1)
+        if is_name or (names_by_text and isinstance(one, exp.Literal) and one.is_string):
+            yield one.name
+
+
 def _names_plain_setting(words: tuple[str, ...]) -> bool:
     """True for ``current_setting('TimeZone')``, False for ``current_setting('s3_secret_access_key')``."""
     return len(words) == 2 and words[0][:1] == "'" and words[1] in ")," and not _SECRET_SETTING.search(words[0])
@@ -302,7 +355,7 @@ def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog 
     if system == "secret" or (system == "reserved" and not known):
         reason = f"The system table {name} may hold secrets or other people's work."
         raise QueryRejected(reason, piece=name, hint="information_schema describes your tables.")
-    if system == "readable" or known:
+    if system == "readable" or known or is_series(parts, dialect):
         return
     if is_file(parts, dialect):
         raise QueryRejected(f"{name} would be read as a file.", piece=name, hint="Read it in Python or R first.")
@@ -320,8 +373,8 @@ def _table(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> 
     # The function was judged by its name.
     if isinstance(inner, exp.Func) and not isinstance(inner, exp.DynamicIdentifier):
         return  # nodes.py knows it by name
-    # ROWS FROM (f(), g()) holds calls, which were judged by name.
-    if inner is None and node.args.get("rows_from"):
+    # ROWS FROM (f(), g()) holds calls, which were judged by name; VALUES holds what is written.
+    if isinstance(inner, exp.Values) or (inner is None and node.args.get("rows_from")):
         return
     parts = table_parts(node)
     if dialect_of(dialect).links == "four parts" and isinstance(inner, exp.Dot):
@@ -392,8 +445,9 @@ def in_scope(node: exp.Expr, name: str, quoted: bool, dialect: str) -> bool:
 
 def _visible(with_: exp.Expr, within: bool, node: exp.Expr, dialect: str) -> list[str]:
     """The names of a WITH that a node sees: all from outside it, the earlier ones and its own from within."""
-    aliases = [cte.args["alias"].this for cte in with_.expressions]
-    names = [_folded(alias.name, alias.args.get("quoted", False), dialect) for alias in aliases]
+    # ClickHouse's ``WITH 5 AS users`` names a value: a table of that name is still the stored one.
+    aliases = [None if cte.args.get("scalar") else cte.args["alias"].this for cte in with_.expressions]
+    names = [_folded(a.name, a.args.get("quoted", False), dialect) if a is not None else "" for a in aliases]
     if not within:
         return names
     position = next(i for i, cte in enumerate(with_.expressions) if is_within(node, cte))

@@ -11,7 +11,8 @@ from sqlglot import exp
 from rsql_magic.sql.autofix.broken_query import Fix
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, own_tree, parse
 from rsql_magic.sql.layout import laid_out
-from rsql_magic.sql.metrics.dimensions import Limits, keys_of
+from rsql_magic.sql.lineage_values import restricted_origins
+from rsql_magic.sql.metrics.dimensions import MetricLimits, keys_of
 from rsql_magic.sql.metrics.expand import expand
 from rsql_magic.sql.metrics.figures import FigureReader
 from rsql_magic.sql.metrics.inlining import Inlined, call_of, conjuncts, is_link
@@ -88,7 +89,10 @@ def findings(sql: str, dialect: str, catalog: Catalog, question: str = "") -> Fi
         found = _Query(tree, resolve(tree, text, dialect, catalog), catalog, question)
         return Findings(tuple(dict.fromkeys(found.breaches())), tuple(found.computed.values()))
     except (Unreadable, RecursionError):
-        return Findings()
+        if not restricted_origins(catalog):
+            return Findings()
+        said = "This cannot be followed, and restricted columns are in reach. Write it in a simpler way."
+        return Findings((Breach(said, is_final=True),))
 
 
 def by_definition(sql: str, dialect: str, catalog: Catalog, question: str) -> Fix | None:
@@ -214,7 +218,7 @@ class _Query:
                 resembling[one.name] = one
 
     def _beyond(self, one: Definition, home: Table, told_by: Sequence[exp.Expr]) -> Iterator[Breach]:
-        yield from map(Breach, Limits.of(one, home, self.catalog).beyond(told_by, self._owner))
+        yield from map(Breach, MetricLimits.of(one, home, self.catalog).beyond(told_by, self._owner))
 
     @property
     def _definitions(self) -> Mapping[str, Figure]:
@@ -280,11 +284,14 @@ class _Query:
     def _shown(self) -> Iterator[Breach]:
         if not any(c.meaning and c.meaning.restricted for t in self.catalog for c in t.columns):
             return
-        for table, column in RestrictedOutputs(self.resolution, self.tree, self.catalog).restricted():
+        for table, column in RestrictedOutputs(self.resolution, self.tree, self.catalog, self.question).restricted():
             meaning = column.meaning
             where = f" ({meaning.source})" if meaning and meaning.source else ""
             name = f"{table}.{column.name}"
-            said = f"{name} is restricted{where} and must not be shown. Leave it out, or count its values."
+            said = (
+                f"{name} is restricted{where} and must not be shown, nor told by comparisons or by which rows come out."
+            )
+            said = f"{said} Leave it out, or count its values."
             yield Breach(said, is_final=True)
 
 

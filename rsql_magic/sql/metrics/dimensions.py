@@ -31,7 +31,7 @@ _LONGER = {name: place for place, name in enumerate(PERIODS)}
 
 
 @dataclass(frozen=True)
-class Limits:
+class MetricLimits:
     """What the definition of a metric lets it be grouped and filtered by.
 
     Example:
@@ -41,7 +41,7 @@ class Limits:
         >>> count = Definition(
         ...     "order_count", "metric", "COUNT(*)", "orders", time="at", grain="month", dimensions=("channel",)
         ... )
-        >>> limits = Limits.of(count, shop["orders"], shop)
+        >>> limits = MetricLimits.of(count, shop["orders"], shop)
         >>> list(limits.beyond([parse_one("clerk")], lambda column: "orders"))
         ['order_count can be told by channel and at only, not by orders.clerk.']
         >>> list(limits.beyond([parse_one("at")], lambda column: "orders"))
@@ -55,7 +55,7 @@ class Limits:
     times: frozenset[Place]
 
     @classmethod
-    def of(cls, metric: Definition, home: Table, catalog: Catalog, time: str = "") -> Limits:
+    def of(cls, metric: Definition, home: Table, catalog: Catalog, time: str = "") -> MetricLimits:
         """The limits of a metric over the rows of a table.
 
         A metric of metrics has the table and ``time`` of one of these.

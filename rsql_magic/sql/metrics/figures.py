@@ -234,7 +234,8 @@ class FigureReader:
             return f"{type(node).__name__}({', '.join(parts)})"
         if isinstance(node, exp.And):
             return " and ".join(sorted(self._condition(part) for part in _all_of(node)))
-        if isinstance(node, _CONDITIONS):
+        # An IN over a query has no values to be put in order: it is its parts.
+        if isinstance(node, _CONDITIONS) and not (isinstance(node, exp.In) and not node.expressions):
             return self._condition(node)
         parts = []
         negated = "not " if node.args.get("negate") else ""  # NOT LIKE is one node

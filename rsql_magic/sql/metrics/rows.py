@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from rsql_magic.sql.metrics.dimensions import Limits, keys_of, longest, truncated
+from rsql_magic.sql.metrics.dimensions import MetricLimits, keys_of, longest, truncated
 from rsql_magic.sql.metrics.figures import FigureReader
 from rsql_magic.sql.metrics.inlining import (
     Inlined,
@@ -42,7 +42,7 @@ class _Rows:
         self._aliases: dict[str, str] = {}
         self.needed: dict[str, None] = {}
         self._limits = [
-            Limits.of(one, self.home, query.catalog, self.time)
+            MetricLimits.of(one, self.home, query.catalog, self.time)
             for one in (*(b.definition for b in bases), *query.composed)
         ]
         # One condition for all metrics stands in WHERE, conditions of their own inside each.

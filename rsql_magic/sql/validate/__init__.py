@@ -42,6 +42,7 @@ class Relation:
     columns: Mapping[str, str]  # Its columns: name as compared → name as stored
     open: bool = False  # True when it may have columns that are not known
     table: Table | None = None  # The catalog's table behind it
+    query: exp.Expr | None = None  # The subquery that it is, or the name of a WITH
     shared: set[str] = field(default_factory=set)  # Columns that USING or NATURAL made one with an earlier relation's
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict, deque
 from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
+from unicodedata import normalize
 
 from sqlglot import ErrorLevel, exp
 
@@ -35,7 +36,9 @@ def words(name: str) -> tuple[str, ...]:
 
 def plain(name: str) -> str:
     """A name without case and punctuation: ``Customer ID`` and ``customer_id`` are the same."""
-    return "".join(c for c in name.casefold() if c.isalnum())
+    # Unicode has an é of one character and one of two, which look alike; so do wide and narrow letters.
+    whole = name if name.isascii() else normalize("NFKC", name)
+    return "".join(c for c in whole.casefold() if c.isalnum())
 
 
 def likeness(one: str, other: str) -> float:

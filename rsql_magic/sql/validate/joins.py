@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
@@ -16,7 +17,7 @@ from sqlglot import exp
 from rsql_magic.sql.catalog import value_kind
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse, written_call
 from rsql_magic.sql.linking.words import stems
-from rsql_magic.sql.validate.counts import RowCounts, folded, named_table
+from rsql_magic.sql.validate.counts import RowCounts, folded
 from rsql_magic.sql.validate.resolve import resolve
 
 if TYPE_CHECKING:
@@ -75,10 +76,11 @@ def join_notes(
     try:
         dialect = canonical(dialect)
         text = lex(sql, dialect).text
-        resolution = resolve(parse(text, dialect), text, dialect, catalog)
+        root = parse(text, dialect)
+        resolution = resolve(root, text, dialect, catalog)
     except (Unreadable, RecursionError):
         return []
-    counted = RowCounts(dialect, count)
+    counted = RowCounts(dialect, count, catalog, root)
     notes = [
         note
         for select, scope in resolution.selects
@@ -129,7 +131,7 @@ class _Joins:
                 if self._is_named(one, own) or self._is_read(one):
                     continue
                 counted, name = self.counted, _called(one)
-                if counted.repeats(one.table, own) or counted.lacks(one.table, own, other.table, theirs):
+                if counted.repeats(one, own) or counted.lacks(one, own, other, theirs):
                     said = f"{name} is joined, but nothing else of it is read, and the question does not name it."
                     yield JoinNote(said, is_doubt=True, instead=self._without(one), table=name)
 
@@ -198,7 +200,7 @@ class _Joins:
             (id(one), id(other))
             for link in links
             for one, _, other, columns in link.sides()
-            if other.table is not None and self.counted.repeats(other.table, columns)
+            if self.counted.repeats(other, columns)
         }
 
     def _pairs(self) -> set[tuple[int, int]]:
@@ -250,9 +252,7 @@ class _Joins:
         key = exp.column(keys[0], one.name, quoted=True)
         every, once = exp.Count(this=key.copy()), exp.Count(this=exp.Distinct(expressions=[key]))
         same.set("expressions", [exp.alias_(exp.Sub(this=every, expression=once), "n")])
-        tables = [relation.table for relation in self.scope.relations if relation.table is not None]
-        can = len(tables) == len(self.scope.relations) and self.counted.can(*tables)
-        return self.counted.number(same) if can else None
+        return self.counted.number(same) if self.counted.can(*self.scope.relations) else None
 
     def _groups_by_others(self, one: Relation) -> bool:
         """Whether groups are made of another relation's columns, so that a row may come once in each."""
@@ -286,27 +286,26 @@ class _Joins:
     # Rows that are left out
 
     def _left_out(self, link: _Link) -> Iterator[JoinNote]:
-        if not link.inner:
+        if not link.inner or not link.pairs:
             return
         for one, own, other, theirs in link.sides():
-            if one.table is None or other.table is None:
-                continue
-            is_key = bool(one.table.primary_key) and folded(one.table.primary_key) <= folded(own)
+            key = one.table.primary_key if one.table is not None else ()
+            is_key = bool(key) and folded(key) <= folded(own)
             if is_key and one is not self.scope.relations[0]:
                 continue  # of a table that is looked things up in, some rows are never asked for
-            if self.counted.can(one.table, other.table):
+            if self.counted.can(one, other):
                 yield from self._exactly(one, own, other, theirs)
-            else:
+            elif one.table is not None and other.table is not None:
                 yield from _estimated(one, own, other, theirs, is_key=is_key)
 
     def _exactly(self, one: Relation, own: list[str], other: Relation, theirs: list[str]) -> Iterator[JoinNote]:
         """The rows of a relation that the conditions let through and that match no row of another."""
-        assert one.table is not None and other.table is not None  # noqa: S101, PT018 - the caller looked
+        here, there = (exp.alias_(self.counted.source(each), "a", table=True) for each in (one, other))
         keys = [exp.column(name, quoted=True).as_(f"k{place}", quoted=True) for place, name in enumerate(theirs)]
-        matches = exp.select(*keys).distinct().from_(named_table(other.table)).subquery("q")
+        matches = exp.select(*keys).distinct().from_(there).subquery("q")
         pairs = [(exp.column(n, "a", quoted=True), exp.column(f"k{i}", "q", quoted=True)) for i, n in enumerate(own)]
         conditions = list(self._own_conditions(one))
-        rows = exp.select("COUNT(*)").from_(exp.alias_(named_table(one.table), "a", table=True)).where(*conditions)
+        rows = exp.select("COUNT(*)").from_(here).where(*conditions)
         none = exp.Is(this=exp.column("k0", "q", quoted=True), expression=exp.Null())
         total = self.counted.number(rows)
         on = exp.and_(*(one.eq(other) for one, other in pairs))
@@ -390,9 +389,9 @@ def _estimated(
 
 
 def _links(select: exp.Select, scope: Scope, resolution: Resolution) -> Iterator[_Link]:
-    """The joins between tables of the catalog."""
+    """The joins between tables, subqueries and WITHs, those without any condition last."""
     pairs: dict[tuple[int, int], list[tuple[str, str]]] = defaultdict(list)
-    relations = {id(relation): relation for relation in scope.relations if relation.table is not None}
+    relations = {id(one): one for one in scope.relations if one.table is not None or one.query is not None}
     order = {key: place for place, key in enumerate(relations)}
     for condition in _conditions(select):
         for equal in condition.find_all(exp.EQ):
@@ -404,9 +403,33 @@ def _links(select: exp.Select, scope: Scope, resolution: Resolution) -> Iterator
                 flip = order[id(left)] > order[id(right)]
                 key = (id(right), id(left)) if flip else (id(left), id(right))
                 pairs[key].append((theirs, mine) if flip else (mine, theirs))
+    for place, named in enumerate(scope.relations):  # what USING and NATURAL make one
+        for name in named.shared if id(named) in relations else ():
+            first = next((each for each in scope.relations[:place] if name in each.columns), None)
+            if first is not None and id(first) in relations:
+                pairs[id(first), id(named)].append((first.columns[name], named.columns[name]))
     inner = not any(join.args.get("side") for join in select.args.get("joins") or ())
     for (one_id, other_id), found in pairs.items():
-        yield _Link(relations[one_id], relations[other_id], tuple(found), inner)
+        yield _Link(relations[one_id], relations[other_id], tuple(dict.fromkeys(found)), inner)
+    if len(relations) == len(scope.relations):
+        yield from _crossed(select, scope, resolution, list(pairs))
+
+
+def _crossed(
+    select: exp.Select, scope: Scope, resolution: Resolution, linked: list[tuple[int, int]]
+) -> Iterator[_Link]:
+    """Relations that no condition of any kind links with those before them: each row meets all of theirs."""
+    together = {id(one): {id(one)} for one in scope.relations}
+    for condition in _conditions(select):
+        owners = [resolution.columns.get(id(column)) for column in condition.find_all(exp.Column)]
+        linked += pairwise(id(found[0]) for found in owners if found is not None)
+    for a, b in linked:
+        if a in together and b in together and together[a] is not together[b]:
+            both = together[a] | together[b]
+            together |= dict.fromkeys(both, both)
+    for one, other in pairwise(scope.relations):
+        if id(one) not in together[id(other)]:
+            yield _Link(one, other, (), inner=True)
 
 
 def _conditions(select: exp.Select) -> Iterator[exp.Expr]:

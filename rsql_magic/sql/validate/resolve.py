@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlglot import exp
 
 from rsql_magic.sql.dialects.reading import is_within
-from rsql_magic.sql.dialects.records import ASCII_LOWER, WORDS, dialect_of, names, system_table
+from rsql_magic.sql.dialects.records import ASCII_LOWER, WORDS, dialect_of, is_series, names, system_table
 from rsql_magic.sql.validate import Missing, Relation, Resolution, Scope
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ class Columns(NamedTuple):
 
 
 OPEN = Columns({}, open=True)
+# What ClickHouse's ``WITH 5 AS most`` defines: a value, which stands where a column does.
+VALUE = Columns({"": ""}, open=True)
 Ctes = dict[str, Columns]
 Outer = tuple[Scope, ...]
 
@@ -157,11 +159,18 @@ class _Walk:
         for cte in with_.expressions:
             alias = cte.args["alias"]
             name = self.names.id(alias.this)
+            if cte.args.get("scalar"):  # of columns it takes those of the query that uses it
+                if isinstance(cte.this, exp.Query):
+                    self.query(cte.this, outer, seen)
+                seen[name] = VALUE
+                continue
             named = Columns({self.names.id(c): c.name for c in alias.args.get("columns") or ()})
             sees_itself = name in seen or self.dialect.implicit_recursion
             inside = seen | {name: named if named.names else OPEN} if sees_itself else seen
             found = self.query(cte.this, outer, inside)
             seen[name] = named if named.names else found
+            if with_.args.get("search"):  # CYCLE and SEARCH add columns that say what they found
+                seen[name] = seen[name]._replace(open=True)
         return seen
 
     def set_operation(self, node: exp.SetOperation, outer: Outer, ctes: Ctes) -> Columns:
@@ -175,8 +184,11 @@ class _Walk:
     def parenthesis(self, node: exp.Subquery, outer: Outer, ctes: Ctes) -> Columns:
         """A query in brackets, or tables in brackets."""
         if isinstance(node.this, exp.Table):
-            self.relation(node, Scope(outer=outer), ctes)
-            return OPEN
+            scope = Scope(outer=outer)
+            self.relation(node.this, scope, ctes)
+            self.joins(node, scope, ctes)
+            names = {key: name for relation in scope.relations for key, name in relation.columns.items()}
+            return Columns(names, any(relation.open for relation in scope.relations))
         columns = self.query(node.this, outer, ctes)
         self._around(node, columns, outer, ctes)
         return columns
@@ -239,6 +251,9 @@ class _Walk:
         """Relations that are joined, and the conditions. A condition sees the relations so far, in SQLite all."""
         conditions: list[object] = []
         for join in node.args.get("joins") or ():
+            if str(join.args.get("kind")).upper() == "ARRAY":
+                self.arrays(join, scope, ctes)
+                continue
             before = len(scope.relations)
             self.relation(join.this, scope, ctes)
             self.shared(join, scope.relations[:before], scope.relations[before:])
@@ -248,6 +263,13 @@ class _Walk:
                 self.walk(conditions, scope, ctes, "joins")
                 conditions.clear()
         self.walk(conditions, scope, ctes, "joins")
+
+    def arrays(self, join: exp.Join, scope: Scope, ctes: Ctes) -> None:
+        """ClickHouse's ``ARRAY JOIN tags AS t``: a row for each value of a list, which has the name or the list's."""
+        parts = [join.this, *join.expressions]
+        self.walk(parts, scope, ctes, "joins")
+        made = {self.names.output_id(part): part.alias for part in parts if isinstance(part, exp.Alias)}
+        scope.relations.append(Relation("", "", made))
 
     def shared(self, join: exp.Join, earlier: list[Relation], added: list[Relation]) -> None:
         """Note the columns that USING or NATURAL make one."""
@@ -305,7 +327,7 @@ class _Walk:
         if isinstance(inner, exp.Query):
             around = _inside(scope) if lateral or self.dialect.siblings_seen else scope.outer
             columns = self.query(inner, around, ctes)
-            return Relation("", "", columns.names, columns.open)
+            return Relation("", "", columns.names, columns.open, query=None if lateral else inner)
         self.walk([part for part in node.iter_expressions() if not isinstance(part, exp.TableAlias)], scope, ctes)
         return Relation("", "", {}, open=True)
 
@@ -316,8 +338,8 @@ class _Walk:
                 self.walk([node.this, *(node.args.get("rows_from") or ())], scope, ctes)
             return Relation("", "", {}, open=True)
         key = self.names.id(node.this)
-        if not node.args.get("db") and key in ctes:
-            return Relation(node.name, key, ctes[key].names, ctes[key].open)
+        if not node.args.get("db") and key in ctes and ctes[key] is not VALUE:
+            return Relation(node.name, key, ctes[key].names, ctes[key].open, query=node)
         if (table := self.find(node)) is None:
             return Relation(node.name, key, {}, open=True)
         return Relation(node.name, key, self.names.stored(table), not table.columns, table)
@@ -328,7 +350,7 @@ class _Walk:
         table = self.catalog.find(parts, self.dialect.name)
         if table is not None and not (self.names.strict and table.name != self.names.id(node.this)):
             return table
-        if table is not None or not system_table(parts, self.dialect.name):
+        if table is not None or not (system_table(parts, self.dialect.name) or is_series(parts, self.dialect.name)):
             self.result.missing.append(Missing("table", node, Scope()))
         return None
 
@@ -470,7 +492,7 @@ class _Columns:
 
     def _means_something_else(self, node: exp.Column, name: str, place: _Place) -> bool:
         """True for a name that is no column: a text in double quotes, a row, a unit of time, a word of the dialect."""
-        if name in place.bound or name in self._dialect.hidden_columns:
+        if name in place.bound or name in self._dialect.hidden_columns or place.ctes.get(name) is VALUE:
             return True
         at = node.this.meta.get("start", -1)
         if self._dialect.names_become_texts and self._text[at : at + 1] == '"' and may_be_a_text(node):

@@ -63,7 +63,6 @@ EXPLAIN USING JSON SELECT * FROM users
 SELECT ST_DISTANCE(ST_MAKEPOINT(1, 2), ST_MAKEPOINT(3, 4)), ST_AREA(g), H3_LATLNG_TO_CELL(1, 2, 3), HAVERSINE(1,2,3,4) FROM places
 SELECT 'it''s', 'it\'s', $$raw 'text'$$, 1e3, TRUE, DATE '2024-01-01', TIMESTAMP '2024-01-01', X'AB', 5 % 2, 'a' || 'b', 1 != 2, BITAND(1, 2)
 SELECT id AS a, a + 1 AS b FROM users WHERE b > 2
-FROM users |> WHERE id > 1
 SELECT id, "delete", "update", "drop" FROM audit_log
 SELECT note FROM "order"
 SELECT * FROM users u JOIN orders o USING (id) ORDER BY o.amount DESC NULLS LAST
