@@ -1,6 +1,7 @@
 """Passages of documents that go with a question, and the citations of them in an answer: does the passage say that?"""
 
-# A citation is borne out when its passage was sent, holds the numbers of the sentence before it, and shares its words.
+# A citation is borne out when its passage was sent, holds the numbers of the sentence before it in the same units,
+# shares its words, and the sentence of it that is nearest denies as much.
 # That is a check of words, not of meaning: it finds citations that point elsewhere, and numbers that nobody wrote.
 
 from __future__ import annotations
@@ -37,6 +38,35 @@ _NUMERALS = dict(
         strict=True,
     )
 )
+# Names of units, each with those that mean the same; a number with one of them is another number with another one.
+_UNITS = {
+    word: unit
+    for unit, *others in map(
+        str.split,
+        (
+            "% percent pct prozent pourcent", "second s sec secs seconds sekunde sekunden",
+            "minute min mins minutes minuten", "hour h hr hrs hours stunde stunden heure heures",
+            "day d days tag tage tagen jour jours", "week weeks woche wochen", "month months monat monate monaten",
+            "year yr yrs years jahr jahre jahren", "mm millimetre millimeter millimetres millimeters",
+            "cm centimetre centimeter centimetres centimeters zentimeter", "m metre meter metres meters",
+            "km kilometre kilometer kilometres kilometers", "mile miles", "foot feet ft", "inch inches",
+            "mg milligram milligrams milligramm", "g gram grams gramm", "kg kilogram kilograms kilogramm kilo kilos",
+            "ml millilitre milliliter millilitres milliliters", "l litre liter litres liters", "kb", "mb", "gb", "tb",
+            "ms millisecond milliseconds", "°c celsius", "°f fahrenheit", "kelvin", "$ dollar dollars usd",
+            "€ euro euros eur", "£ pound pounds gbp", "cent cents", "kw", "kwh", "mw", "volt volts", "watt watts",
+        ),
+    )
+    for word in (unit, *others)
+}  # fmt: skip
+_MEASURE = re.compile(r"([$€£])?\s?(?<![\w.])(\d+(?:[.,]\d+)*)[\s-]?(%|°[CF]\b|[^\W\d_]+|[$€£])?", re.I)
+# Words that turn what a sentence says into its contrary; two of them turn it back.
+_DENIES = re.compile(
+    r"\b(?:not|no|never|none|neither|nor|without|cannot|forbidden|prohibited|banned|disallowed"
+    r"|nicht|kein\w*|nie|niemals|ohne|verboten|untersagt|jamais|sans|aucune?|nunca|sin|ning[uú]n\w*)\b|\w+n['’]t\b",
+    re.I,
+)
+_CLAUSES = re.compile(r"[,;:()–—]|\s-\s")
+_HEDGED = re.compile(r"\b(?:unless|except|only|but|if|nur|außer|sauf|salvo)\b", re.I)  # where no one can tell so simply
 _ENGLISH = names(
     "the of and is are to in for with that this be by or not it as a an at all on was were has have from into they you"
     " can will must should"
@@ -167,7 +197,7 @@ def _bearing(claim: str, there: dict[int, Passage], asked: AbstractSet[str]) -> 
     foreign = _is_english(claim) != _is_english("\n".join(said.values()))
     together: set[str] = set().union(*held.values())
     all_figures: set[str] = set().union(*map(_numbers, said.values()))
-    if not figures <= all_figures:
+    if not figures <= all_figures or _other_units(claim, "\n".join(said.values()), asked):
         return set()
     if not words or foreign:  # figures are all that can be compared between two languages
         return {number for number, text in said.items() if not figures or figures & _numbers(text)}
@@ -175,9 +205,46 @@ def _bearing(claim: str, there: dict[int, Passage], asked: AbstractSet[str]) -> 
     found = set()
     for number, text in said.items():
         share = len(words & held[number]) / len(words)
+        if _denied(words, claim, text):
+            continue
         if (share >= _SHARED and figures <= _numbers(text)) or (joint and share >= _TOGETHER):
             found.add(number)
     return found
+
+
+def _measures(text: str) -> dict[str, set[str]]:
+    """The units that stand beside each number, one form of each: ``2 hrs`` gives ``{"2": {"hour"}}``."""
+    found: dict[str, set[str]] = {}
+    for sign, number, word in _MEASURE.findall(text):
+        units = {_UNITS[each.lower()] for each in (sign, word) if each.lower() in _UNITS}
+        for plain in _numbers(number):
+            found.setdefault(plain, set()).update(units)
+    return found
+
+
+def _other_units(claim: str, passages: str, asked: AbstractSet[str]) -> bool:
+    """Whether a number of a sentence stands in the passages with other units only."""
+    there = _measures(passages)
+    stated = {number: units for number, units in _measures(claim).items() if units and number not in asked}
+    return any(there.get(number) and not units & there[number] for number, units in stated.items())
+
+
+def _denied(words: AbstractSet[str], claim: str, passage: str) -> bool:
+    """Whether the sentence of a passage that is nearest to a claim says the contrary of it."""
+    sentences = [part for part in _SENTENCE_END.split(passage) if part.strip()]
+    shared = {part: len(words & set(terms(part))) for part in sentences}
+    most = max(shared.values(), default=0)
+    near = [part for part in sentences if shared[part] == most]
+    if most < _SHARED * len(words) or _HEDGED.search(claim) or any(map(_HEDGED.search, near)):
+        return False
+    # "For 24 months, not 12" says of 24 what "for 24 months" does: words that deny belong to their own clause.
+    said, theirs = _nearest(claim, set(terms(passage))), [_nearest(part, words) for part in near]
+    return all(len(_DENIES.findall(part)) % 2 != len(_DENIES.findall(said)) % 2 for part in theirs)
+
+
+def _nearest(sentence: str, words: AbstractSet[str]) -> str:
+    """The clause of a sentence that has most of some words."""
+    return max(_CLAUSES.split(sentence), key=lambda clause: len(words & set(terms(clause))))
 
 
 def _numbers(text: str) -> set[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -335,8 +336,25 @@ def _compared(claims: Sequence[_Claim], reading: _SentenceReader, asked: set[str
 
 
 def _sentence(kind: str, column: Column, figure: float, stated: Stated) -> str:
-    """What is wrong, with as many digits as were stated."""
+    """What is wrong, and the figure: with as many digits as were stated, and two more where those would round it."""
     places = max(0, round(-math.log10(stated.readings[0][1])))
     what = f"the {_KINDS[kind][1]} `{column[1] or column[0]}`"
-    right = f"{figure:,.{places}f}{'%' if stated.is_percent else ''}"
+    right = f"{_shown(figure, places)}{'%' if stated.is_percent else ''}"
     return f"Checked against `{column[0]}`: {what} is {right}, not {stated.text}."
+
+
+def _shown(figure: float, places: int) -> str:
+    """A figure with so many decimals, or up to two more where it has them: half of one is not none, and not one.
+
+    Example:
+        >>> _shown(1.5, 0), _shown(68.75, 0), _shown(32.2042, 1), _shown(1234.0, 0), _shown(0.125, 2)
+        ('1.5', '68.75', '32.204', '1,234', '0.125')
+    """
+    if not math.isfinite(figure):
+        return str(float(figure))
+    exact = Decimal(repr(float(figure)))
+    finer = exact.quantize(Decimal(1).scaleb(-places - 2), ROUND_HALF_UP)
+    text = f"{finer:,f}"
+    whole, _, decimals = text.partition(".")
+    kept = decimals[:places] + decimals[places:].rstrip("0")
+    return f"{whole}.{kept}" if kept else whole

@@ -30,6 +30,7 @@ from rsql_magic.answers.columns_given import (
     word,
 )
 from rsql_magic.answers.files_read import read_unseen
+from rsql_magic.answers.restricted_r import may_tell_in_r
 from rsql_magic.sql import Unreadable, own_trees
 
 if TYPE_CHECKING:
@@ -477,10 +478,19 @@ def _in_query(node: ast.expr, known: frozenset[str]) -> list[str]:
     return [name for name in names if name not in known and get_close_matches(name, known, 1, 0.75)]
 
 
-def check_in_r(blocks: Sequence[Block], suppressed: frozenset[str] = frozenset()) -> list[str]:
-    """What is wrong with the R code among blocks: it does not parse, or asks for what is not there."""
-    # `suppressed` columns are not named, because their names are values. It is a BadInput where R cannot be asked, as
-    # on any but the main thread.
+def check_in_r(
+    blocks: Sequence[Block],
+    suppressed: frozenset[str] = frozenset(),
+    restricts: Callable[[str], bool] = lambda _: False,
+) -> list[str]:
+    """What is wrong with the R code among blocks: it does not parse, asks for what is not there, or may show too much.
+
+    Args:
+        blocks: Blocks of an answer.
+        suppressed: Columns that are not named, because their names are values.
+        restricts: Whether a dictionary says that values of a column are not shown.
+    """
+    # It is a BadInput where R cannot be asked, as on any but the main thread.
     from rsql_magic.context import r
 
     places = [place for place, block in enumerate(blocks) if block.language == "r"]
@@ -495,4 +505,8 @@ def check_in_r(blocks: Sequence[Block], suppressed: frozenset[str] = frozenset()
     ]
     no_package = "there is no {}, as no package that has it is attached. Write it in base R."
     missing = [*((piece, no_package.format(name)) for piece, name in r.unknown_operators(codes)), *columns_wrong]
-    return [f"The r block {places[piece] + 1} is wrong: {each}" for piece, each in missing]
+    wrong = [f"The r block {places[piece] + 1} is wrong: {each}" for piece, each in missing]
+    if told := may_tell_in_r(codes, {name: list(columns) for name, columns in tables.items()}, restricts):
+        said = f"This may show {', '.join(told)}, which the dictionary restricts, or cannot be followed."
+        wrong.append(f"{said} Take the other columns by name, and use restricted ones in counts only.")
+    return wrong

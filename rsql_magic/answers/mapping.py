@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.answers.row_frames import RowFrame
 from rsql_magic.answers.row_jobs import MANY, ask_by_job, takes_jobs
 from rsql_magic.answers.row_types import columns_of
-from rsql_magic.answers.rows import DifferentRows, KnownRows, Prices, Progress, RowAsker, RowQuestion
+from rsql_magic.answers.rows import DifferentRows, KnownRows, Progress, RowAsker, RowPrices, RowQuestion, counts_of
+from rsql_magic.display import CellOutput, plain_markdown
 from rsql_magic.errors import BadInput
-from rsql_magic.gateway import filtered
+from rsql_magic.gateway import Usage, filtered, hashes_of
 from rsql_magic.plain_text import counted
 
 if TYPE_CHECKING:
@@ -58,10 +59,14 @@ class RowMap:
     folder: Path | None  # where answers are kept; None for nowhere
     is_restricted: Callable[[str], bool]  # whether a dictionary says that values of a column are not shown
     draw: Callable[[int, int, str], None]  # a bar
+    record: Mapping[str, Any] = field(default_factory=dict, init=False)  # where the answers of the last came from
     _waits: str = field(default="", init=False)  # what it said last that it waits for
 
     def of(self, frame: Any, text: str, returns: Mapping[str, Any], options: MapOptions) -> Any:
-        """The frame with a column for each of ``returns`` and one that says why values are missing."""
+        """The frame with a column for each of ``returns`` and one that says why values are missing.
+
+        How many rows failed or were not asked about stands in ``record`` and is shown at the end.
+        """
         told, question, rows = self._asked(frame, text, returns, options)
         patience = self.locator.terms.patience.of_another()
         asker = self._asker(question, rows, options, patience)
@@ -84,9 +89,7 @@ class RowMap:
         asker = self._asker(question, rows, options, self.locator.terms.patience.of_another())
         self._announce(asker, len(rows.places))
         batches = asker.batches()
-        messages, _ = filtered(
-            question.messages(rows.names, [rows.different[n] for n in batches[0]] if batches else [])
-        )
+        messages, _ = filtered(asker.messages(batches[0] if batches else []))
         return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages)
 
     def _asked(
@@ -126,8 +129,8 @@ class RowMap:
             together=options.rows_per_request,
             at_once=options.concurrency,
             budget=options.budget,
-            prices=Prices(*price) if price else None,
-            run=secrets.token_hex(8) if options.fresh else "",
+            prices=RowPrices(*price) if price else None,
+            run=secrets.token_hex(8) if options.fresh and self.locator.replay is None else "",
         )
         patience.pause = asker.pause
         asker.tell = self._show
@@ -162,13 +165,71 @@ class RowMap:
             self.screen.say(f"The values of {', '.join(asker.rows.names)} are sent to the model.")
 
     def _sum_up(self, asker: RowAsker) -> None:
+        self.record = _record(asker)
         progress = asker.progress
-        wrong = sum(bool(one.problem) for one in asker.outcomes.values())
-        tokens = progress.prompt_tokens + progress.completion_tokens
         cost = f"${progress.cost_usd:.4f}, " if progress.cost_usd is not None else ""
-        self.screen.say(f"Done: {cost}{counted(progress.requests, 'request')}, {tokens:,} tokens.")
-        if wrong:
-            verb = "lacks" if wrong == 1 else "lack"
-            self.screen.say(f"{counted(wrong, 'different row')} {verb} a value: the column {ERRORS} says why.")
+        tokens = progress.prompt_tokens + progress.completion_tokens
+        said = [f"Done: {cost}{counted(progress.requests, 'request')}, {tokens:,} tokens."]
+        if untold := sum(bool(one.problem) for one in asker.outcomes.values() if one.state == "answered"):
+            verb = "lacks" if untold == 1 else "lack"
+            said.append(f"{counted(untold, 'different row')} {verb} a value: the column {ERRORS} says why.")
+        said += problems_of(self.record)
         if asker.redacted:
-            self.screen.say(f"{asker.redacted:,} secrets or identifiers of persons were replaced before sending.")
+            said.append(f"{asker.redacted:,} secrets or identifiers of persons were replaced before sending.")
+        text = "\n".join(said)
+        self.screen.show(CellOutput("\n\n".join(map(plain_markdown, said)), text, metadata={"rsql": self.record}))
+
+
+def _record(asker: RowAsker) -> dict[str, Any]:
+    """Where answers about rows came from, as an output keeps it."""
+    progress, model = asker.progress, asker.progress.model or asker.question.model or ""
+    # Hashes of all rows, however they were asked about and whatever was known: the same call has the same ones.
+    told = asker.question.messages(asker.rows.names, [], [])
+    prompt, _ = hashes_of([*told, {"role": "user", "content": "".join(asker.keys)}])
+    _, context = hashes_of([{"role": "user", "content": f'<data kind="rows">{"".join(asker.keys)}</data>'}])
+    usage = Usage(
+        progress.prompt_tokens,
+        progress.completion_tokens,
+        progress.requests,
+        model=model,
+        request_id=progress.request_id,
+        prompt_sha256=prompt,
+        context_sha256=context,
+        cost_usd=progress.cost_usd,
+        cached=not progress.requests,
+        replayed=progress.replayed,
+        free=not progress.requests,
+    )
+    return {**usage.record(), "rows": counts_of(asker)}
+
+
+def problems_of(record: Mapping[str, Any]) -> list[str]:
+    """What is wrong with answers about rows, a sentence each; empty where each row that was asked about has one.
+
+    Example:
+        >>> problems_of({"rows": {"failed": 1, "unasked": 0}})
+        ['1 different row has no answer that can be used: the same call asks about it alone.']
+    """
+    said: list[str] = []
+    rows = record["rows"]
+    if failed := rows["failed"]:
+        verb, them = ("has", "it") if failed == 1 else ("have", "them")
+        what = f"{counted(failed, 'different row')} {verb} no answer that can be used"
+        said.append(f"{what}: the same call asks about {them} alone.")
+    if unasked := rows["unasked"]:
+        verb = "was" if unasked == 1 else "were"
+        said.append(f"{counted(unasked, 'different row')} {verb} not asked about: the budget does not reach.")
+    return said
+
+
+def fails(record: Mapping[str, Any]) -> bool:
+    """Whether a program should stop: rows failed, or the budget reached none of those that were to be asked about.
+
+    Example:
+        >>> fails({"rows": {"different": 9, "known": 0, "answered": 5, "failed": 0, "unasked": 4}})
+        False
+        >>> fails({"rows": {"different": 9, "known": 5, "answered": 5, "failed": 0, "unasked": 4}})
+        True
+    """
+    rows = record["rows"]
+    return bool(rows["failed"] or (rows["unasked"] and rows["answered"] == rows["known"]))

@@ -45,6 +45,7 @@ class DefinedFrames:
     source: str  # the dictionary's name
     catalog: Catalog
     metrics: Sequence[Definition] = ()
+    hidden: frozenset[str] = frozenset()  # tables of the dictionary that have restricted columns
     unsure: str = field(default="", init=False)  # metrics that code could not be held to
 
     @classmethod
@@ -55,7 +56,15 @@ class DefinedFrames:
         written = [Table(name, tuple(map(Column, columns)), kind="frame") for name, columns in frames.items()]
         tables, definitions = dictionary.applied(written)
         catalog = Catalog(tables, "duckdb", definitions=definitions)
-        return cls(dictionary.name or "the dictionary", catalog, named_metrics(question, catalog)[:_METRICS])
+        hidden = frozenset(
+            name
+            for entry in dictionary.tables.values()
+            if any(column.restricted for column in entry.columns)
+            for name in (entry.name, entry.stored.rpartition(".")[2])
+            if name
+        )
+        metrics = named_metrics(question, catalog)[:_METRICS]
+        return cls(dictionary.name or "the dictionary", catalog, metrics, hidden)
 
     @property
     def stated(self) -> str:
@@ -74,6 +83,8 @@ class DefinedFrames:
             return []
         check = MeaningCheck({table.name: table for table in self.catalog})
         wrong = [said for code in codes for said in check.read(code)]
+        if not any(" is restricted" in said for said in wrong):
+            wrong += self.not_followed(codes)
         told = check.held_to([plain_metric(one, self.catalog) for one in self.metrics], codes)
         for one, is_held in zip(self.metrics, told, strict=True):
             where = f" ({one.source})" if one.source else ""
@@ -82,6 +93,22 @@ class DefinedFrames:
         unsure = [one.name for one, is_held in zip(self.metrics, told, strict=True) if is_held is None]
         self.unsure = f"not checked against the definition of {', '.join(unsure)}" if unsure else ""
         return list(dict.fromkeys(wrong))
+
+    def not_followed(self, codes: Sequence[str]) -> list[str]:
+        """That code may show a restricted column, where it is not shown that it does not."""
+        from rsql_magic.answers.restricted_code import may_tell
+
+        frames = {table.name: [column.name for column in table.columns] for table in self.catalog}
+        named = {t.name: [c.name for c in t.columns if c.meaning and c.meaning.restricted] for t in self.catalog}
+        restricted = {name: frozenset(columns) for name, columns in named.items() if columns}
+        if not (restricted or self.hidden) or not may_tell(codes, frames, restricted, self.hidden):
+            return []
+        listed = ", ".join(f"{frame}.{column}" for frame, columns in restricted.items() for column in sorted(columns))
+        what = listed or ", ".join(sorted(self.hidden))
+        return [
+            f"This may show what the dictionary restricts ({what}), or cannot be followed. "
+            "Choose the other columns by name first, and use restricted ones in counts only."
+        ]
 
 
 class ColumnFigure(NamedTuple):

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from inspect import ismodule
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.answers.code_checks import Unknown, unknown_in_python
 from rsql_magic.context import python_frames
+from rsql_magic.diagnostics import ignoring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,7 +54,7 @@ def missing_names(
         column = f"{name} is no variable, but a column of {holders}: write {name!r}."
         said.append(column if holders else _nearest(name, namespace))
     elif isinstance(error, AttributeError) and isinstance(error.name, str) and not said:
-        with suppress(Exception):  # of a class of other people's, which may not say what it has
+        with ignoring("listing attributes"):  # of a class of other people's, which may not say what it has
             said.append(_nearest(error.name, vars(error.obj) if ismodule(error.obj) else dir(type(error.obj))))
     return list(filter(None, said))
 

@@ -10,7 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import BadInput, GatewayError, Stopped
-from rsql_magic.gateway import can_pass
+from rsql_magic.gateway import Usage, can_pass, ending_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,8 +148,14 @@ def _waited(asker: RowAsker, job: str, client: Callable[[], LLMClient], patience
 
 def _take(asker: RowAsker, batches: list[list[int]], line: dict[str, Any]) -> None:
     try:
-        body = line["response"]["body"]
-        text, batch = str(body["choices"][0]["message"]["content"]), batches[int(line["custom_id"])]
-    except (IndexError, KeyError, TypeError, ValueError):
+        body, batch = line["response"]["body"], batches[int(line["custom_id"])]
+        choice = body["choices"][0]
+        is_whole = ending_of(str(choice.get("finish_reason") or "")) == "whole"
+        text = str(choice["message"]["content"]) if is_whole else ""
+        about, told = body.get("rsql") or {}, body.get("usage") or {}
+        asked, answered = (int(told.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return  # a line that failed: its rows are asked about without a job
-    asker.accept(batch, text, body.get("usage") or {}, (body.get("rsql") or {}).get("cost_usd"))
+    model, request = str(body.get("model") or ""), str(about.get("request_id") or "")
+    cost = about.get("cost_usd")
+    asker.accept(batch, text, Usage(asked, answered, 1, cost_usd=cost, model=model, request_id=request))

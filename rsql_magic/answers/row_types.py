@@ -8,11 +8,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from decimal import Decimal
+from typing import Any, NoReturn
 
 from rsql_magic.errors import BadInput
 
-_BLOCK = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+# JSON, in a fence or not, with words before it at most: what stands behind it might take it back.
+_REPLY = re.compile(r"[^{\[`<]*(?:```(?:json)?[ \t]*\n(.*?)```|([{\[].*))\s*", re.DOTALL | re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+# What stands for a text in the form that a model is shown, and the word for none, are no answers.
+_NO_TEXT = frozenset({"…", "...", "null"})
 _KINDS = {str: "str", int: "int", float: "float", bool: "bool", date: "date"}
 _SCHEMAS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "date": "string"}
 _SAID = {
@@ -28,6 +33,10 @@ _MOST = 20  # columns
 
 class WrongValue(ValueError):
     """A value that is not of its column's type; its argument says why."""
+
+
+class NotBelieved(ValueError):
+    """A reply of which nothing counts, as it may speak of other rows; its argument says why."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +75,11 @@ class AskedColumn:
         if self.choices:
             return self._chosen(value)
         if self.kind == "str":
-            if not isinstance(value, str | int | float) or isinstance(value, bool):
+            if not isinstance(value, str | int | float | Decimal) or isinstance(value, bool):
                 raise WrongValue(f"{_shown(value)} is no text")
             text = str(value)
+            if text.strip().casefold() in _NO_TEXT:
+                raise WrongValue(f"{_shown(value)} is no text of its own")
             if len(text) > _LONGEST:
                 raise WrongValue(f"a text of {len(text):,} characters; {_LONGEST:,} are the most")
             return text
@@ -93,13 +104,16 @@ def _whole(value: Any) -> int | None:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         return None
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        return None  # Python reads 1_000 and digits of other scripts, too
     try:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    is_exact = not isinstance(value, int) or number == value
+    return number if math.isfinite(number) and is_exact else None
 
 
 def _truth(value: Any) -> bool | None:
@@ -114,7 +128,7 @@ def _date(value: Any) -> date | None:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(value, ensure_ascii=False, default=float)
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
@@ -189,35 +203,85 @@ class Read:
 
 def schema_of(columns: Sequence[AskedColumn]) -> dict[str, Any]:
     """The JSON Schema of a reply about some rows, for servers that keep a model to one."""
-    row = {"row": {"type": "integer"}, **{each.name: each.schema() for each in columns}}
+    row = {"row": {"type": "string"}, **{each.name: each.schema() for each in columns}}
     item = {"type": "object", "properties": row, "required": [*row], "additionalProperties": False}
     rows = {"rows": {"type": "array", "items": item}}
     return {"type": "object", "properties": rows, "required": ["rows"], "additionalProperties": False}
 
 
-def read_rows(text: str, columns: Sequence[AskedColumn], count: int) -> dict[int, Read]:
-    """What a reply says of rows 1 to ``count``; rows that it says nothing of, or twice, are missing.
+def read_rows(text: str, columns: Sequence[AskedColumn], tokens: Sequence[str]) -> list[Read]:
+    """What a reply says of the rows with these tokens, in their order.
+
+    Raises:
+        NotBelieved: It is no JSON of the form, or a token is unknown, missing or doubled.
 
     Example:
-        >>> read_rows('{"rows": [{"row": 1, "label": "c"}]}', [AskedColumn("label", choices=("a", "b"))], 2)
-        {1: Read(values={'label': None}, problems=['label: "c" is not "a" or "b"'])}
+        >>> label = [AskedColumn("label", choices=("a", "b"))]
+        >>> read_rows('{"rows": [{"row": "bcd", "label": "c"}]}', label, ["bcd"])
+        [Read(values={'label': None}, problems=['label: "c" is not "a" or "b"'])]
+        >>> read_rows('{"rows": [{"row": 1, "label": "a"}]}', label, ["bcd"])
+        Traceback (most recent call last):
+        ...
+        rsql_magic.answers.row_types.NotBelieved: the answer speaks of a row 1 that was not asked about
     """
-    block = _BLOCK.search(text)
+    found: dict[str, Read] = {}
+    for entry in _entries(text):
+        token = entry.get("row")
+        if not isinstance(token, str) or token not in tokens:
+            raise NotBelieved(f"the answer speaks of a row {_bare(token)} that was not asked about")
+        if token in found:
+            raise NotBelieved("the answer speaks of a row twice")
+        _refuse_other_names(entry, columns, tokens)
+        found[token] = _read(entry, columns)
+    if len(found) < len(tokens):
+        raise NotBelieved("the answer leaves out a row, or its token")
+    return [found[token] for token in tokens]
+
+
+def _entries(text: str) -> list[dict[str, Any]]:
+    match = _REPLY.fullmatch(text)
+    if match is None:
+        raise NotBelieved("the answer is not JSON alone")
     try:
-        said = json.loads(block[1] if block else text[text.find("{") : text.rfind("}") + 1] or text)
-        rows = said["rows"] if isinstance(said, dict) and "rows" in said else [said] if isinstance(said, dict) else said
+        said = json.loads(
+            match[1] or match[2], object_pairs_hook=_once, parse_float=Decimal, parse_constant=_no_constant
+        )
+    except NotBelieved:
+        raise
     except (ValueError, RecursionError):
-        return {}
-    found: dict[int, Read] = {}
-    twice: set[int] = set()
-    for said_of_row in rows if isinstance(rows, list) else ():
-        if not isinstance(said_of_row, dict):
-            continue
-        number = said_of_row.get("row", 1 if count == 1 else None)
-        if isinstance(number, int) and 1 <= number <= count:
-            twice |= {number} & found.keys()
-            found[number] = _read(said_of_row, columns)
-    return {number: read for number, read in found.items() if number not in twice}
+        raise NotBelieved("the answer is not JSON alone") from None
+    if isinstance(said, dict):
+        if "rows" in said and len(said) > 1:
+            raise NotBelieved("the answer has more than rows in it")
+        said = said.get("rows", [said])
+    if not isinstance(said, list) or not all(isinstance(entry, dict) for entry in said):
+        raise NotBelieved("the answer has no list of rows")
+    return said
+
+
+# An object that names something twice says two things of it.
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise NotBelieved("the answer says two things of one name")
+    return made
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise NotBelieved(f"{word} is no value of JSON")
+
+
+# A second value under nearly the same name, or under another row's token: which one is meant?
+def _refuse_other_names(entry: Mapping[str, Any], columns: Sequence[AskedColumn], tokens: Sequence[str]) -> None:
+    names = ["row", *(column.name for column in columns)]
+    meant = {"rows", *(name.strip().casefold() for name in names)}
+    for name in entry.keys() - set(names):
+        if name.strip().casefold() in meant or name in tokens:
+            raise NotBelieved(f"the answer has a {_bare(name)} beside what was asked for")
+
+
+def _bare(value: Any) -> str:
+    return _shown(value).strip('"')
 
 
 def _read(said: Mapping[str, Any], columns: Sequence[AskedColumn]) -> Read:

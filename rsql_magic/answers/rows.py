@@ -12,16 +12,17 @@ import re
 import sqlite3
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rsql_magic import prompts
-from rsql_magic.answers.row_types import read_rows, schema_of
+from rsql_magic.answers.row_types import NotBelieved, read_rows, schema_of
 from rsql_magic.errors import AnswerCut, BadInput, GatewayError, Stopped
 from rsql_magic.gateway import Reply, Stop, filtered, usage_of
 from rsql_magic.sql import count_tokens, fence
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rsql_magic.answers.row_types import AskedColumn, Read
-    from rsql_magic.gateway import Message, StreamOptions
+    from rsql_magic.gateway import Message, StreamOptions, Usage
 
-    Asked = Future[tuple[dict[int, Read], str]]
+    Asked = Future["_Replied"]
     Cells = tuple[Any, ...]
     Send = Callable[..., Any]  # as ``LLMClient.stream``
 
@@ -47,7 +48,10 @@ _ROW_ALONE = frozenset({400, 413, 422})  # statuses that may be the fault of a r
 _ANSWER_TOKENS = 15  # that are expected for each value, before any has come
 _SPARE = 1.25  # by how much a request may be dearer than the dearest until now, a row
 _KEPT_SECONDS = 30 * 86_400.0
-_FORM = "1"  # of what is sent; another one asks anew
+_FORM = "2"  # of what is sent; another one asks anew
+_LETTERS = "bcdfghjkmnpqrstvwxz"  # of tokens, which are no words and no numbers
+_MOST_ALONE = 2  # times that a row is asked about before it is given up, once alone at least
+_SMALLER = 4  # parts that a request is asked in again
 
 
 @dataclass(frozen=True)
@@ -87,15 +91,18 @@ class RowQuestion:
                 raise BadInput(f"There is no column {name}.", hint=hint)
         return self.names
 
-    def messages(self, names: Sequence[str], rows: Sequence[Cells], problem: str = "") -> list[Message]:
-        """A request about some rows; what was wrong with the last answer stands at its end."""
+    def messages(
+        self, names: Sequence[str], rows: Sequence[Cells], tokens: Sequence[str], problem: str = ""
+    ) -> list[Message]:
+        """A request about some rows, each with its token; what was wrong with the last answer stands at its end."""
         # All requests begin alike, so that providers read what they share once.
-        shape = {"row": 1} | {each.name: "…" for each in self.columns}
+        shape = {"row": "token"} | {each.name: "…" for each in self.columns}
         listed = "\n".join(f"- {json.dumps(each.name, ensure_ascii=False)}: {each.said}" for each in self.columns)
         system = prompts.render("rows", form=json.dumps(shape, ensure_ascii=False), columns=listed)
         asked = _PLACE.sub(lambda match: f"`{match[1]}`", self.text)
-        numbered = ({"row": n, **dict(zip(names, row, strict=True))} for n, row in enumerate(rows, 1))
-        data = "\n".join(json.dumps(each, ensure_ascii=False) for each in numbered)
+        # The token stands behind the values, of which the first are those that rows share.
+        told = ({**dict(zip(names, row, strict=True)), "row": token} for row, token in zip(rows, tokens, strict=True))
+        data = "\n".join(json.dumps(each, ensure_ascii=False) for each in told)
         user = f"Question about each row: {asked}\n\n{fence('rows', 'rows', data)}"
         if problem:
             user += f"\n\nYour last answer could not be used: {problem}."
@@ -105,6 +112,48 @@ class RowQuestion:
         """By what an answer is kept: all that it depends on, as a hash."""
         what = [_FORM, self.model, self.text, [(one.name, one.kind, one.choices) for one in self.columns], names, row]
         return hashlib.sha256(json.dumps(what, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def tokens_of(marks: Sequence[str]) -> list[str]:
+    """A token for each row of a request, by which its answer is known; the same for the same marks, and no two alike.
+
+    Example:
+        >>> tokens_of(["a", "b"]) == tokens_of(["a", "b"]), tokens_of(["a", "b"]) == tokens_of(["a", "b again"])
+        (True, False)
+    """
+    tokens: list[str] = []
+    for mark in marks:
+        for attempt in count():
+            number = int(hashlib.sha256(f"{attempt} {mark}".encode()).hexdigest(), 16)
+            token = "".join(_LETTERS[number // len(_LETTERS) ** place % len(_LETTERS)] for place in range(5))
+            if token not in tokens:
+                break
+        tokens.append(token)
+    return tokens
+
+
+class RowTokens:
+    """The token of each row, another one after each answer about it that could not be used.
+
+    So no gateway takes what is asked again for what it has answered, and no late answer passes for the new one.
+    """
+
+    def __init__(self, keys: Sequence[str], known: KnownRows, run: str) -> None:
+        self._keys, self._known, self._run = keys, known, run
+        self._before = known.failures(keys)
+        self.failures: Counter[int] = Counter()  # answers that could not be used in this run, by place
+
+    def of(self, batch: Sequence[int]) -> list[str]:
+        """Those of the rows of a request."""
+        return tokens_of([f"{self._keys[place]} {self._times(place)} {self._run}" for place in batch])
+
+    def change(self, batch: Sequence[int]) -> None:
+        """Note that an answer about some rows could not be used."""
+        self.failures.update(batch)
+        self._known.put_failures({self._keys[place]: self._times(place) for place in batch})
+
+    def _times(self, place: int) -> int:
+        return self._before.get(self._keys[place], 0) + self.failures[place]
 
 
 @dataclass(frozen=True)
@@ -142,6 +191,8 @@ class Outcome:
 
     values: Mapping[str, Any]
     problem: str = ""
+    # ``failed``: no answer that can be used; ``unasked``: the budget does not reach. Both are asked about anew.
+    state: Literal["answered", "failed", "unasked"] = "answered"
 
 
 class KnownRows:
@@ -167,6 +218,15 @@ class KnownRows:
             rows = [(key, json.dumps(one, ensure_ascii=False, default=str), self._clock()) for key, one in answers]
             with self._file as db:
                 db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
+
+    def failures(self, keys: Sequence[str]) -> dict[str, int]:
+        """How often an answer about a row could not be used, by key."""
+        counted = self.get([f"failed {key}" for key in keys])
+        return {name.removeprefix("failed "): int(times) for name, times in counted.items()}
+
+    def put_failures(self, failures: Mapping[str, int]) -> None:
+        """Note how often answers about rows could not be used: they are asked about in other words from then on."""
+        self.put((f"failed {key}", str(times)) for key, times in failures.items())
 
     def job(self, mark: str) -> str:
         """The job that asks about certain rows; empty where there is none."""
@@ -209,7 +269,7 @@ class KnownRows:
 
 
 @dataclass(frozen=True)
-class Prices:
+class RowPrices:
     """US dollars for a token that is read, and for one that is written."""
 
     read: float
@@ -232,7 +292,20 @@ class Progress:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float | None = None
+    model: str = ""  # that answered last, and the gateway's id of that request
+    request_id: str = ""
+    replayed: bool = False  # all of it, from a recording
     waiting: str = ""
+
+    def add(self, usage: Usage) -> None:
+        """Add what a request took."""
+        self.replayed = usage.replayed and (self.replayed or not self.requests)
+        self.requests += 1
+        self.prompt_tokens += usage.prompt_tokens
+        self.completion_tokens += usage.completion_tokens
+        if usage.cost_usd is not None:
+            self.cost_usd = (self.cost_usd or 0.0) + usage.cost_usd
+        self.model, self.request_id = usage.model or self.model, usage.request_id or self.request_id
 
     def wait_for(self, words: str) -> None:
         """Say what is waited for."""
@@ -243,6 +316,14 @@ class Progress:
         """What stands beside the bar."""
         cost = f"${self.cost_usd:.4f}" if self.cost_usd is not None else ""
         return " · ".join(filter(None, [cost, f"{self.requests:,} requests", self.waiting]))
+
+
+class _Replied(NamedTuple):
+    """What a request gave: what was said of each of its rows, or why nothing of it counts."""
+
+    read: list[Read]
+    why: str = ""
+    is_refused: bool = False  # by the provider, which says the same of a row alone again
 
 
 @dataclass
@@ -256,8 +337,8 @@ class RowAsker:
     together: int | None = None  # rows in a request; None for as many as pays
     at_once: int = 8  # requests
     budget: float | None = None  # US dollars
-    prices: Prices | None = None
-    run: str = ""  # makes answers that a gateway keeps this run's own; empty for any run's
+    prices: RowPrices | None = None
+    run: str = ""  # makes this run's requests others than those of any run before
     tell: Callable[[Progress], None] = lambda _: None
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     redacted: int = 0
@@ -265,8 +346,8 @@ class RowAsker:
     def __post_init__(self) -> None:
         self.progress = Progress(len(self.rows.different))
         self.keys = [self.question.key(self.rows.names, row) for row in self.rows.different]
-        self._asked_again: set[int] = set()
         self._to_keep: list[tuple[str, Mapping[str, Any]]] = []
+        self.tokens = RowTokens(self.keys, self.known, self.run)
         self._row_cost = 0.0  # of the dearest request until now, for each of its rows
         self._stop, self._has_stopped = Stop(), threading.Event()
         self._stop.ends(self._has_stopped.set)
@@ -306,7 +387,7 @@ class RowAsker:
         sizes = {place: len(json.dumps(rows[place], ensure_ascii=False)) / 3 for place in self.open}
         if not sizes:
             return []
-        shared = sum(count_tokens(message["content"]) for message in self.question.messages(self.rows.names, []))
+        shared = sum(count_tokens(message["content"]) for message in self.question.messages(self.rows.names, [], []))
         usual = sorted(sizes.values())[len(sizes) // 2]
         # Not so many that fewer are asked at a time than might be, nor so few that it costs twice as much.
         fair = max(_FEWEST_TOGETHER, -(-len(sizes) // self.at_once))
@@ -331,19 +412,16 @@ class RowAsker:
         return len(batches), round(read + written), cost
 
     @property
-    def _free(self) -> bool:
-        return self.prices is not None and self.prices.free
-
-    @property
     def _answer_tokens(self) -> int:
         return 10 + _ANSWER_TOKENS * len(self.question.columns)
 
     def _prompt_tokens(self, batch: Sequence[int]) -> int:
-        return sum(count_tokens(message["content"]) for message in self._messages(batch))
+        return sum(count_tokens(message["content"]) for message in self.messages(batch))
 
-    def _messages(self, batch: Sequence[int], problem: str = "") -> list[Message]:
+    def messages(self, batch: Sequence[int], problem: str = "") -> list[Message]:
+        """A request about some rows, before it is filtered."""
         rows = [self.rows.different[place] for place in batch]
-        return self.question.messages(self.rows.names, rows, problem)
+        return self.question.messages(self.rows.names, rows, self.tokens.of(batch), problem)
 
     def _expected(self, batch: Sequence[int]) -> float:
         """Dollars that a request may cost at most, as far as can be told."""
@@ -357,23 +435,22 @@ class RowAsker:
 
     def body(self, batch: Sequence[int]) -> dict[str, Any]:
         """A request about some rows, as a line of a job has it."""
-        messages, found = filtered(self._messages(batch))
+        messages, found = filtered(self.messages(batch))
         self.redacted += sum(found.values())
         model = {"model": self.question.model} if self.question.model else {}
         return {**model, "messages": messages, "response_format": self._form}
 
-    def accept(self, batch: Sequence[int], text: str, usage: Mapping[str, Any], cost: float | None) -> None:
+    def accept(self, batch: Sequence[int], text: str, usage: Usage) -> None:
         """Keep what a job's answer says of rows; those that it says nothing usable of stay open."""
-        self.progress.requests += 1
-        self.progress.prompt_tokens += int(usage.get("prompt_tokens") or 0)
-        self.progress.completion_tokens += int(usage.get("completion_tokens") or 0)
-        if cost is not None:
-            self.progress.cost_usd = (self.progress.cost_usd or 0.0) + cost
-        kept = []
-        for number, said in read_rows(text, self.question.columns, len(batch)).items():
-            if not said.problems:
-                kept.append(self._answered(batch[number - 1], said))
-        self.known.put(kept)
+        self.progress.add(usage)
+        try:
+            read = read_rows(text, self.question.columns, self.tokens.of(batch))
+        except NotBelieved:
+            self.tokens.change(batch)
+            return
+        answered = [(place, said) for place, said in zip(batch, read, strict=True) if not said.problems]
+        self.known.put([self._answered(place, said) for place, said in answered])
+        self.tokens.change([place for place, said in zip(batch, read, strict=True) if said.problems])
 
     def _answered(self, place: int, said: Read) -> tuple[str, Mapping[str, Any]]:
         """Settle a row; its answer, to be kept."""
@@ -452,7 +529,7 @@ class RowAsker:
                     for place in unpaid:
                         if place not in self.outcomes:
                             why = f"not asked: the budget of ${self.budget:g} does not reach"
-                            self._settle(place, self._without(why))
+                            self._settle(place, self._without(why, "unasked"))
                 waiting.clear()
                 return
             waiting.popleft()
@@ -466,10 +543,11 @@ class RowAsker:
         held = sum(map(self._expected, running)) + self._expected(batch)
         return (self.progress.cost_usd or 0.0) + held <= self.budget
 
-    def _request(self, batch: Sequence[int], problem: str) -> tuple[dict[int, Read], str]:
-        """Ask about some rows; what was said of each by its number, and why nothing of any."""
-        messages, found = filtered(self._messages(batch, problem))
-        keys = "".join(self.keys[place] for place in batch) + problem + self.run
+    def _request(self, batch: Sequence[int], problem: str) -> _Replied:
+        """Ask about some rows, and read what is said of them."""
+        tokens = self.tokens.of(batch)
+        messages, found = filtered(self.messages(batch, problem))
+        keys = "".join(self.keys[place] for place in batch) + "".join(tokens) + problem
         options: StreamOptions = {
             "model": self.question.model,
             "task": "batch",  # it waits behind people
@@ -482,55 +560,68 @@ class RowAsker:
             try:
                 for _ in reply.read(lambda: self.send(messages, **options)):
                     pass
+                if not reply.is_whole:
+                    return _Replied([], reply.ended_early.rstrip(".") or "the answer is no answer, but calls a tool")
+                return _Replied(read_rows(reply.text, self.question.columns, tokens))
+            except NotBelieved as error:
+                return _Replied([], str(error))
+            except AnswerCut as error:
+                return _Replied([], error.message.rstrip("."))
             except GatewayError as error:
-                if error.status not in _ROW_ALONE and not isinstance(error, AnswerCut):
+                if error.status not in _ROW_ALONE:
                     raise
-                return {}, error.message.rstrip(".")
+                return _Replied([], error.message.rstrip("."), is_refused=True)
             finally:
                 self._count(reply, sum(found.values()), len(batch))
-        return read_rows(reply.text, self.question.columns, len(batch)), ""
 
     def _count(self, reply: Reply, redacted: int, rows: int) -> None:
         usage = usage_of([reply])
         with self._lock:
-            progress = self.progress
-            progress.requests += 1
-            progress.prompt_tokens += usage.prompt_tokens
-            progress.completion_tokens += usage.completion_tokens
+            self.progress.add(usage)
             self.redacted += redacted
             if usage.cost_usd is not None:
-                progress.cost_usd = (progress.cost_usd or 0.0) + usage.cost_usd
                 self._row_cost = max(self._row_cost, usage.cost_usd / rows)
-            elif self.budget is not None and not (usage.cached or reply.done is None or self._free):
+            elif self.budget is not None and not (
+                usage.cached or reply.done is None or (self.prices and self.prices.free)
+            ):
                 hint = "Leave the budget out, or have the administrator set a price."
                 raise BadInput("The gateway names no prices, so that a budget cannot be kept.", hint=hint)
 
-    def _taken(self, batch: list[int], future: Asked) -> Iterator[tuple[list[int], str]]:
-        """Keep what a request gave; the rows that are to be asked about again, each alone, and why."""
-        read, why = future.result()
-        kept = []
+    def _taken(self, batch: list[int], future: Asked) -> list[tuple[list[int], str]]:
+        """Keep what a request gave; the rows that are to be asked about again, in smaller requests, and why."""
+        replied = future.result()
+        if replied.why:
+            return self._again(batch, replied.why, was_alone=len(batch) == 1, is_refused=replied.is_refused)
         again: list[tuple[list[int], str]] = []
-        for number, place in enumerate(batch, 1):
-            said = read.get(number)
-            problem = why or (
-                "; ".join(said.problems)
-                if said
-                else "the answer says nothing of this row in the form that was asked for"
-            )
-            if not problem and said:
-                kept.append(self._answered(place, said))
-            elif place in self._asked_again or (why and len(batch) == 1):
-                self._settle(place, Outcome(said.values, problem) if said else self._without(problem))
+        for place, said in zip(batch, replied.read, strict=True):
+            if not said.problems:
+                self._to_keep.append(self._answered(place, said))
             else:
-                self._asked_again.add(place)
-                again.append(([place], problem if said else ""))
-        self._to_keep += kept
-        return iter(again)
+                again += self._again([place], "; ".join(said.problems), said, was_alone=len(batch) == 1)
+        return again
 
-    def _without(self, problem: str) -> Outcome:
-        return Outcome({each.name: None for each in self.question.columns}, problem)
+    def _again(
+        self, batch: list[int], why: str, said: Read | None = None, *, was_alone: bool, is_refused: bool = False
+    ) -> list[tuple[list[int], str]]:
+        self.tokens.change(batch)
+        if was_alone and (is_refused or self.tokens.failures[batch[0]] >= _MOST_ALONE):
+            self._settle(batch[0], Outcome(said.values, why, "failed") if said else self._without(why))
+            return []
+        size = 1 if len(batch) <= _SMALLER + 1 else -(-len(batch) // _SMALLER)
+        # What a provider refuses is no fault of the answer's form.
+        return [(batch[n : n + size], "" if is_refused else why) for n in range(0, len(batch), size)]
+
+    def _without(self, problem: str, state: Literal["failed", "unasked"] = "failed") -> Outcome:
+        return Outcome({each.name: None for each in self.question.columns}, problem, state)
 
     def _settle(self, place: int, outcome: Outcome) -> None:
         if place not in self.outcomes:
             self.progress.done += 1
         self.outcomes[place] = outcome
+
+
+def counts_of(asker: RowAsker) -> dict[str, int]:
+    """How many different rows there are, were known from before, and how all of them ended."""
+    ended = Counter(each.state for each in asker.outcomes.values())
+    states = {state: ended[state] for state in ("answered", "failed", "unasked")}
+    return {"different": asker.progress.rows, "known": asker.progress.known, **states}

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rsql_magic.answers.snapshot import NotebookSnapshot
     from rsql_magic.context import Piece
     from rsql_magic.databases import Engine, MainThreadExecutor
-    from rsql_magic.gateway import Block, Entry, Message, StreamOptions
+    from rsql_magic.gateway import Block, ChatEntry, Message, StreamOptions
     from rsql_magic.knowledge import Dictionary, Hits, Library
     from rsql_magic.options import LookFirst, Way
     from rsql_magic.sql import Catalog, Privacy
@@ -258,7 +258,7 @@ class AnswerWriter:
     repair_prompt: ClassVar = "code_repair"
     question: NotebookQuestion
     snapshot: NotebookSnapshot
-    entry: Entry
+    entry: ChatEntry
     catalog: Catalog | None = None
     engine: Engine | None = None  # the catalog's database
     dictionary: Dictionary | None = None  # what people wrote about the data
@@ -457,7 +457,8 @@ class AnswerWriter:
         problems: list[str] = []
         try:
             executed: MainThreadExecutor = self.executor or (lambda check: check())
-            problems = executed(lambda: check_in_r(blocks, self.gathered.suppressed))
+            restricts = self.dictionary.restricts if self.dictionary else lambda _: False
+            problems = executed(lambda: check_in_r(blocks, self.gathered.suppressed, restricts))
         except TimeoutError:
             self.unchecked = BUSY
         except BadInput as no_r:
@@ -503,7 +504,7 @@ class AnswerWriter:
 
     def _answer(self, problems: tuple[str, ...], ended_by: RsqlError | None) -> Answer:
         last, usage = self.replies[-1], usage_of(self.replies)
-        cut, silence = last.cut, last.silence
+        ran_out, problem = last.ran_out, last.problem
         checked = self._checked(last.text)
         redacted = sum((self.replies[0].redacted + Counter(self.gathered.redactions)).values())
         sources, cited = self.gathered.named_in(last.text), self._cited(last.text) if self.library else None
@@ -512,7 +513,7 @@ class AnswerWriter:
             self.entry.note,
             *self.changed,
             f"{redacted} value{'' if redacted == 1 else 's'} redacted" if redacted else "",
-            "ended at the longest answer the model may give" if cut else "",
+            "ended at the longest answer the model may give" if ran_out else "",
             checked.note if checked.count else "",
             self._defined.unsure if self.dictionary and self._defined else "",
             self._fit_said() if self.library else "",
@@ -525,7 +526,7 @@ class AnswerWriter:
             sources=sources,
             citations=cited.citations if cited else (),
             marked=cited.text if cited and cited.wrong else "",
-            problems=(*problems, *([silence] if silence else [])),
+            problems=(*problems, *([problem] if problem else [])),
             looked=self._looking.line if self._looking else "",
             wrong=(*checked.wrong, *(cited.wrong if cited else ())),
             unchecked=self.unchecked,

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.answers import ChangeWriter, Prepared, SessionNames, names_of, preview_of
+from rsql_magic.agent import ChangeWriter, SessionNames, effects_of, names_of, with_r
+from rsql_magic.answers import Prepared, preview_of
 from rsql_magic.assistant.shown import ending, offered
 from rsql_magic.databases import executed_by
 from rsql_magic.display import Screen
 from rsql_magic.gateway import cell
 
 if TYPE_CHECKING:
-    from rsql_magic.answers import NotebookCells, NotebookQuestion, NotebookSnapshot, Preview, Proposal
+    from collections.abc import Mapping
+
+    from rsql_magic.agent import Effect, NotebookCells, Proposal
+    from rsql_magic.answers import NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant.assistant import Assistant
     from rsql_magic.databases import MainThreadExecutor
     from rsql_magic.gateway import Chat, TurnBudget
@@ -73,6 +77,23 @@ class Proposals:
             note=note,
         )
 
+    def effects(
+        self, source: str, namespace: Mapping[str, Any], *, executor: MainThreadExecutor | None = None
+    ) -> tuple[Effect, ...]:
+        """What a cell of a model's would do beyond computing, as of those that are proposed for a task.
+
+        Args:
+            source: The whole cell, with its magics.
+            namespace: The user's variables.
+            executor: What asks R, on the main thread.
+        """
+        names = self._names(namespace)
+        return effects_of(source, with_r(names, executor) if source.lstrip().startswith("%%R") else names)
+
+    def _names(self, namespace: Mapping[str, Any]) -> SessionNames:
+        engine = self._assistant.engine
+        return SessionNames(names_of(namespace), dialect=engine.dialect if engine else "duckdb")
+
     def _writer(
         self,
         question: NotebookQuestion,
@@ -85,7 +106,6 @@ class Proposals:
         **more: Any,
     ) -> ChangeWriter:
         engine = self._assistant.engine
-        names = SessionNames(names_of(snapshot.namespace), dialect=engine.dialect if engine else "duckdb")
         if engine and executor and self._assistant.connections.is_bound("", snapshot.namespace):
             engine = executed_by(engine, executor)
         connection = self._assistant.connections.last
@@ -98,7 +118,7 @@ class Proposals:
             chat,
             cells=cells,
             cell_tokens=self._assistant.settings.do_cell_tokens,
-            names=names,
+            names=self._names(snapshot.namespace),
             sql_magic=f"%%sql {plain}".rstrip(),
             engine=engine,
             executor=executor,

@@ -24,8 +24,10 @@ from .question_text import follows as follows
 from .question_text import joined as joined
 from .question_text import silenced as silenced
 from .question_text import spoken as spoken
+from .r import RObject as RObject
 from .r import r_frames as r_frames
 from .r import r_names as r_names
+from .r import r_state as r_state
 from .r import reported as reported
 from .ranking import as_cells as as_cells
 from .ranking import as_typed as as_typed

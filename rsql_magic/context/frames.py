@@ -118,6 +118,7 @@ class _Description:
         if detail.dictionary:
             columns = tuple(Column(str(column)) for column in reader.names)
             self.written = detail.dictionary.describe(Table(name, columns, kind="frame"))
+        self.spelled = facts.RName if reader.label.startswith("R ") else str  # as names of columns are in code
         self.names: dict[int, str] = {}  # names as texts, without the secrets in them, each of which is counted once
 
     def text(self) -> str:
@@ -174,7 +175,7 @@ class _Description:
         """Have the names of columns as texts, without the secrets in them, each of which is counted once."""
         new = [place for place in places if place not in self.names]
         for place, name in zip(new, self.clean(*map(self.as_text, new)), strict=True):
-            self.names[place] = name if isinstance(self.reader.names[place], str) else facts.Written(name)
+            self.names[place] = (self.spelled if isinstance(self.reader.names[place], str) else facts.Written)(name)
 
     def as_text(self, place: int) -> str:
         name = self.reader.names[place]
@@ -189,7 +190,7 @@ class _Description:
         profile = self.profile(place, summary) if summary else None
         values = list(profile.values) if profile else []
         known, description, *values = self.clean(self.as_text(place), written.description or description, *values)
-        self.names[place] = known if isinstance(self.reader.names[place], str) else facts.Written(known)
+        self.names[place] = (self.spelled if isinstance(self.reader.names[place], str) else facts.Written)(known)
         profile = replace(profile, values=tuple(dict.fromkeys(values))) if profile else None
         kind, unit = self.reader.types[place], written.unit or unit
         return Column(name, kind, description=description, unit=unit, profile=profile, meaning=written.meaning)

@@ -28,6 +28,7 @@ from rsql_magic.context.ranking import (
 )
 from rsql_magic.context.rside import RSide, held, is_late, is_rs
 from rsql_magic.context.sources import Detail, Fences, TabularSource, source_of, why, within
+from rsql_magic.diagnostics import log
 from rsql_magic.redaction import clean, redact
 from rsql_magic.sql import count_tokens, cut, fence, one_line, unique_columns
 
@@ -70,7 +71,8 @@ def read_object(obj: Any, name: str, detail: Detail, seconds: float) -> str:
         return within(seconds, said)
     except KeyboardInterrupt:
         raise
-    except BaseException as problem:  # noqa: BLE001 - reprs and attributes of other people's objects raise anything
+    except BaseException as problem:
+        log.debug("an object cannot be described", exc_info=True)
         return unread(obj, name, why(problem))
 
 

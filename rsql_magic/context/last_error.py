@@ -7,6 +7,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from rsql_magic.context.sources import TooSlow, within
+from rsql_magic.diagnostics import log
 from rsql_magic.redaction import message_without_data, redact, without_data, words_in, words_of_code
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def _message(error: BaseException, known: AbstractSet[str] | None) -> str:
         said = within(_SECONDS, lambda: str(told))  # format_exception_only would swallow that it was stopped
     except TooSlow:
         return f"{type(error).__name__}, whose text took too long"
-    except Exception:  # noqa: BLE001 - the text of other people's errors raises anything
+    except Exception:
+        log.debug("the text of an error cannot be had", exc_info=True)
         return f"{type(error).__name__}, whose text cannot be had"
     # A note may say anything, and is seldom what matters.
     notes = "" if known is not None else "\n".join(str(note) for note in getattr(error, "__notes__", ()))

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.reader import fold
 from rsql_magic.context.value_names import UNREACHED, Held
+from rsql_magic.diagnostics import log
 from rsql_magic.errors import BadInput
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def r_problem() -> str | None:
     try:
         _rpy2("rinterface")
         home = _rpy2("rinterface_lib.openrlib").R_HOME or ""
-    except Exception as problem:  # noqa: BLE001 - a library that does not load raises what it likes
+    except Exception as problem:
+        log.debug("rpy2 does not load", exc_info=True)
         return _plainly(problem)
     if r_running() or any(Path(home, "bin").glob("Rscript*")):
         return None
@@ -232,7 +234,7 @@ def r_frames() -> list[str]:
 
 
 def r_names() -> tuple[tuple[str, ...], frozenset[str]]:
-    """R's attached packages, and the functions in its workspace; of a session that does not run, none.
+    """R's attached packages, and the session's functions and methods; of a session that does not run, none.
 
     Raises:
         NoR: It cannot be asked now.
@@ -240,7 +242,28 @@ def r_names() -> tuple[tuple[str, ...], frozenset[str]]:
     if not r_running():
         return (), frozenset()
     found = survey()
-    return found.packages, frozenset(each.name for each in found.objects if "function" in each.label)
+    functions = {each.name for each in found.objects if "function" in each.label}
+    return found.packages, frozenset(functions.union(_ask("own_methods")))
+
+
+def r_state(packages: Sequence[str]) -> tuple[str, dict[str, str], dict[str, str]]:
+    """R's version, which versions of some packages are installed, and what each object that is no function is.
+
+    That is its whole class vector (``glm/lm``), then those of its parts; ``code`` where it holds what can be run.
+
+    Raises:
+        NoR: It cannot be asked now, or has more objects than are looked at.
+    """
+    if not r_running():
+        return "", {}, {}
+    found = survey()
+    lines = [line.split(UNIT) for line in _ask("kinds", _MOST_OBJECTS)]
+    if len(lines) >= _MOST_OBJECTS:
+        raise NoR("R holds too many objects to tell what each is.")
+    versions = dict(zip(packages, _ask("versions", list(packages)), strict=True))
+    functions = {each.name for each in found.objects if "function" in each.label}
+    kinds = {name: " ".join(listed(kind)) for name, kind in lines if name not in functions}
+    return found.version, {name: version for name, version in versions.items() if version}, kinds
 
 
 def reported(survey: Sequence[str], details: Sequence[str]) -> RSession:

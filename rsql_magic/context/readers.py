@@ -51,7 +51,11 @@ class _NarwhalsReader(Reader):
         column = column if positions is None else column[positions]
         present = column.drop_nulls()
         if self.family(place) == "time":
-            values = [present.min(), present.max()] if len(present) else []
+            try:
+                values = [present.min(), present.max()] if len(present) else []
+            except NotImplementedError:  # Arrow compares no durations
+                held = present.to_list()
+                values = [min(held), max(held)]
             return Sample(values, len(column), len(column) - len(present))
         values = [value for value in present.to_list() if value == value]  # noqa: PLR0124 - NaN is missing too
         return Sample(values, len(column), len(column) - len(values))

@@ -58,6 +58,10 @@ session <- function() {
   )
 }
 
+versions <- function(packages) {
+  vapply(packages, function(p) or_else(as.character(utils::packageVersion(p)), ""), "", USE.NAMES = FALSE)
+}
+
 survey <- function(seconds, most) {
   end <- now() + seconds
   found <- character()
@@ -113,6 +117,82 @@ label <- function(x) {
 
 type <- function(x) {
   substr(class(x)[1L], 1L, 60L)
+}
+
+# ---- what each object is, exactly ----
+
+# The whole class vector of each object, and of all that it is made of; `code` where it holds what could be run when it
+# is used: functions, environments, code that calls more than formulas do.
+FORMULAS <- c(
+  "~", "+", "-", "*", "/", "^", ":", "(", "%in%", "==", "!=", "<", ">", "<=", ">=", "&", "|", "!", "c", "list", "I", "log",
+  "log2", "log10", "log1p", "exp", "sqrt", "abs", "factor", "as.factor", "ordered", "poly", "scale", "offset", "cut",
+  "cbind", "as.numeric", "interaction", "lm", "glm", "aov", "nls", "binomial", "gaussian", "poisson", "Gamma"
+)
+PLAIN_ATTRIBUTES <- c("names", "dim", "dimnames", "row.names", "levels", "class", "tsp", ".internal.selfref", "index")
+DEEPEST <- 12L
+MOST_PARTS <- 5000L
+
+kinds <- function(most) {
+  name_them <- function(name) {
+    kind <- if (bindingIsActive(as.name(name), globalenv())) {
+      "code"
+    } else {
+      or_else(exact(get(name, envir = globalenv())), "code")
+    }
+    record(clean(name), listed(clean(kind)))
+  }
+  vapply(utils::head(ls(globalenv(), all.names = TRUE), most), name_them, "", USE.NAMES = FALSE)
+}
+
+exact <- function(x) {
+  if (isS4(x) && !is.function(x)) return(paste(class(x), collapse = "/"))
+  found <- character()
+  left <- MOST_PARTS
+  walk <- function(x, depth) {
+    left <<- left - 1L
+    if (left < 0L || depth > DEEPEST) return("code")
+    found <<- unique(c(found, paste(class(x), collapse = "/")))
+    if (inherits(x, "lm") && !inherits(.subset2(x, "terms"), "formula")) return("code")
+    if (inherits(x, "family")) return(if (is_own_family(x)) "code" else found)
+    parts <- attributes(x)
+    parts <- parts[!names(parts) %in% c(PLAIN_ATTRIBUTES, if (inherits(x, c("formula", "terms"))) ".Environment")]
+    bad <- if (is.call(x)) {
+      !is.symbol(x[[1L]]) || !as.character(x[[1L]]) %in% FORMULAS || is_own(as.character(x[[1L]])) ||
+        inherits(x, "formula") && !is.null(environment(x)) && !identical(environment(x), globalenv())
+    } else {
+      !is.null(x) && !is.atomic(x) && !is.list(x) && !is.symbol(x)
+    }
+    if (bad) return("code")
+    if (is.call(x)) parts <- c(parts, lapply(seq_along(x)[-1L], function(i) x[[i]]))
+    if (is.list(x)) parts <- c(parts, unclass(x))
+    for (part in parts) if (identical(walk(part, depth + 1L), "code")) return("code")
+    found
+  }
+  walk(x, 0L)
+}
+
+# What glm() keeps of its family are functions and code; they are those of stats.
+is_own_family <- function(x) {
+  known <- c("binomial", "gaussian", "poisson", "Gamma", "inverse.gaussian", "quasibinomial", "quasipoisson")
+  if (!x$family %in% known) return(TRUE)
+  theirs <- get(x$family, asNamespace("stats"))(x$link)
+  !identical(unclass(x), unclass(theirs), ignore.bytecode = TRUE, ignore.environment = TRUE, ignore.srcref = TRUE) ||
+    !all(vapply(Filter(is.function, unclass(x)), function(f) identical(topenv(environment(f)), asNamespace("stats")), NA))
+}
+
+is_own <- function(name) exists(name, globalenv(), inherits = FALSE)
+
+# Methods that this session made: of S3, wherever it registered them, and of S4.
+own_methods <- function() {
+  of_place <- function(place) {
+    table <- place[[".__S3MethodsTable__."]]
+    if (!is.environment(table)) return(character())
+    homes <- eapply(table, environment, all.names = TRUE)
+    is_package <- function(home) is.null(home) || isNamespace(home) || isNamespace(top <- topenv(home)) || identical(top, baseenv())
+    names(homes)[!vapply(homes, is_package, NA)]
+  }
+  made <- unlist(lapply(c(list(baseenv()), lapply(loadedNamespaces(), asNamespace)), of_place))
+  unique(c(made, grep("^\\.__[A-Z]__", ls(globalenv(), all.names = TRUE), value = TRUE)))
 }
 
 # ---- objects that were chosen ----

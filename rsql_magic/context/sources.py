@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
+from rsql_magic.diagnostics import log
 from rsql_magic.errors import BadInput, RsqlError
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def sources() -> tuple[Source, ...]:
         try:
             loaded = entry.load()
             found.append(loaded() if isinstance(loaded, type) else loaded)
-        except Exception as problem:  # noqa: BLE001 - other people's code must not take the magic down
+        except Exception as problem:
+            log.exception("a context source is left out")
             import warnings
 
             warnings.warn(
@@ -230,7 +232,8 @@ class Fences:
             return within(self.seconds if seconds is None else seconds, call)
         except KeyboardInterrupt:
             raise
-        except BaseException as problem:  # noqa: BLE001 - other people's objects raise anything
+        except BaseException as problem:
+            log.debug("an object cannot be read", exc_info=True)
             self.failed[name] = why(problem)
             return otherwise
 

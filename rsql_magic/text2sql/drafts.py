@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import NoQuery, QueryFailed, QueryRejected
-from rsql_magic.gateway import Block, blocks_of, drafts
+from rsql_magic.gateway import Block, blocks_of, drafts, ending_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rsql_magic.databases import Engine
-    from rsql_magic.gateway import Message, Reply
-    from rsql_magic.gateway.drafts import Round
+    from rsql_magic.gateway import Message, Reply, Round
     from rsql_magic.sql import Catalog, Fix, Problem
 
 _SELECT = re.compile(
@@ -76,7 +75,10 @@ def read_draft(reply: Reply) -> Draft:
         raise NoQuery(reply.silence or "The model wrote no query.", hint="Ask in other words.")
     chart = next((block.code for block in blocks if block.language == "json"), "")
     first = queries[0]
-    return Draft(first.code, _words(reply.text, blocks), chart, not first.closed, len(queries) - 1)
+    # After its closing fence a query is whole, however the answer ended; but a filter may have changed any of it.
+    reason = reply.done.finish_reason if reply.done else ""
+    cut = not first.closed or (reason not in {"", "stop"} and ending_of(reason) in {"filter", "failed"})
+    return Draft(first.code, _words(reply.text, blocks), chart, cut, len(queries) - 1)
 
 
 def _bare(text: str) -> tuple[str, str] | None:

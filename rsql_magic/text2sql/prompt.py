@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rsql_magic.databases import Engine
-    from rsql_magic.gateway import Entry, Message, StreamOptions
+    from rsql_magic.gateway import ChatEntry, Message, StreamOptions
     from rsql_magic.knowledge import EarlierQuery
     from rsql_magic.sql import Table
     from rsql_magic.text2sql.query_options import QueryOptions
@@ -156,7 +156,7 @@ class SchemaPrompt:
 
     options: QueryOptions  # what is wanted
     engine: Engine
-    entry: Entry  # its place in the conversation
+    entry: ChatEntry  # its place in the conversation
     # Gives the date and time zone that the prompt names where a question counts from today.
     now: Callable[[], datetime] = lambda: datetime.now().astimezone()
     examples: Sequence[Verified] = ()  # verified questions; those that resemble this one are shown to the model

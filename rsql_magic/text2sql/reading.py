@@ -38,6 +38,8 @@ class RuleReading:
     @cached_property
     def sql(self) -> str:
         """The query; empty where the question names no metric, they do not understand it, or there are none."""
+        from rsql_magic.sql import findings
+
         prompt, options = self._prompt, self._prompt.options
         model = prompt.entry.chat.rules if prompt.catalog.is_described and not prompt.is_offline else ""
         if not model or not prompt.facts.named:
@@ -49,7 +51,9 @@ class RuleReading:
             with closing(prompt.entry.stream(list(prompt.linked.messages), reply, **asked)) as events:
                 deque(events, 0)
             sql = self._checks.defined(read_draft(reply).sql)[0]
-            return "" if self._checks.read(sql)[1] else sql
+            statement, problems = self._checks.read(sql)
+            told = findings(statement, prompt.dialect, prompt.catalog, options.question).breaches
+            return "" if problems or any(breach.is_final for breach in told) else sql
         except RsqlError:  # what the model writes is not lost for it
             return ""
 

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-    from rsql_magic.databases import Engine, Rows
-    from rsql_magic.databases.base import Plan
+    from rsql_magic.databases import Engine, Plan, Rows
     from rsql_magic.sql import Catalog
 
 _LOOK_UP_SECONDS = 10.0

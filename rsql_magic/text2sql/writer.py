@@ -405,7 +405,12 @@ class Writer:
 
     def _take(self, result: SQLResult, suggestion: str) -> None:
         rows = self._rows[result.sql]
-        result.notes = (*result.notes, *([rows.note] if rows.note else []), *self._notes.get(result.sql, []))
+        result.notes = (
+            *result.notes,
+            *([rows.note] if rows.note else []),
+            *rows.remarks,
+            *self._notes.get(result.sql, []),
+        )
         result.df, result.rows, result.truncated = rows.df, rows.total, rows.truncated
         result.database = rows.database
         if self._options.plot or suggestion:

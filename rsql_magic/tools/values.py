@@ -1,7 +1,8 @@
 """The tool `values`: what a column of texts holds, as far as that may be told."""
 
-# A category is told that at least five rows have, of columns that are categories by the rule of every description
-# (docs/privacy.md). At `sample` five values of another column of texts may leave too, as five rows may.
+# Below `sample` nothing is asked of the database here: the categories that `describe` tells are searched. A search that
+# the database ran would answer one question about the data with each call, and enough of them spell out a text. At
+# `sample` five values of another column of texts may leave too, as five rows may.
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rsql_magic.errors import BadInput
 from rsql_magic.redaction import redact, says_literal, says_secret
-from rsql_magic.sql import Index, one_line, value_kind
+from rsql_magic.sql import Index, as_stated_in_ddl, one_line, value_kind
 from rsql_magic.tools.looking import Tool
 
 if TYPE_CHECKING:
@@ -40,10 +41,16 @@ class Values(Tool):
     }
 
     def run(self, arguments: Mapping[str, str]) -> str:
-        """Values and their numbers of rows, most frequent first."""
+        """Values, most frequent first; at `sample` with their numbers of rows."""
         table, column = self._column(arguments["column"])
-        least, most = self._allowed(table, column)
-        query = _query(table, column, arguments.get("like", ""), least).limit(most)
+        categories, like = self._categories(table, column), arguments.get("like", "")
+        if self.view.level == "sample":
+            return self._counted(table, column, like, *((_SEEN, _SHOWN) if categories else (1, _SAMPLED)))
+        fitting = [one_line(value) for value in categories if like.casefold() in value.casefold()]
+        return "\n".join(map(repr, fitting)) or f"No value of {column.name} that may be told fits."
+
+    def _counted(self, table: Table, column: Column, like: str, least: int, most: int) -> str:
+        query = _query(table, column, like, least).limit(most)
         sql = query.sql(dialect=self.view.engine.dialect)
         rows = self.view.engine.run(sql, max_rows=most, timeout=self.view.seconds).df
         found = [(str(value), int(count)) for value, count in rows.itertuples(index=False, name=None)]
@@ -65,21 +72,20 @@ class Values(Tool):
             raise BadInput(f"There is no column {name[:80]!r}.", hint="Name it as TABLE.COLUMN; describe lists them.")
         return tables[0], column
 
-    def _allowed(self, table: Table, column: Column) -> tuple[int, int]:
-        """How many rows must have a value, and how many values may be told.
+    def _categories(self, table: Table, column: Column) -> tuple[str, ...]:
+        """The categories that a description tells; empty where at `sample` other texts may be told.
 
         Raises:
-            BadInput: None may.
+            BadInput: None may be told.
         """
         if says_secret(column.name) or column.is_private:
             raise BadInput(f"The values of {column.name} are not told.", hint="Write the query without them.")
         [known] = self.view.engine.detail([table])
-        profile = (known.column(column.name) or column).profile
-        if value_kind(column.type) == "text" and profile is not None and profile.values:
-            return _SEEN, _SHOWN
-        if value_kind(column.type) == "text" and self.view.level == "sample":
-            return 1, _SAMPLED
-        raise BadInput(f"{column.name} holds no categories that may be told.", hint="describe tells what may be.")
+        stated = as_stated_in_ddl(known, self.view.level).column(column.name) or column
+        categories = stated.profile.values if stated.profile is not None else ()
+        if value_kind(column.type) != "text" or not (categories or self.view.level == "sample"):
+            raise BadInput(f"{column.name} holds no categories that may be told.", hint="describe tells what may be.")
+        return categories
 
 
 def _query(table: Table, column: Column, like: str, least: int) -> exp.Select:

@@ -52,7 +52,7 @@ class DatabaseView:
 
 
 def of_database(view: DatabaseView) -> tuple[Tool, ...]:
-    """The tools for a database; those that read rows from the level `stats` on.
+    """The tools for a database: what may be known of values from the level `stats` on, queries at `sample`.
 
     Example:
         >>> from rsql_magic.databases import open_engine
@@ -62,4 +62,6 @@ def of_database(view: DatabaseView) -> tuple[Tool, ...]:
         ['tables', 'describe']
     """
     names: tuple[Tool, ...] = (Tables(view), Describe(view))
-    return names if view.level == "names" else (*names, Values(view), Query(view))
+    if view.level == "names":
+        return names
+    return (*names, Values(view), Query(view)) if view.level == "sample" else (*names, Values(view))

@@ -36,25 +36,34 @@ class Handler(WholeReplies, BaseHTTPRequestHandler):
             {"row": row["row"], "mood": "so, so" if len(row["text"]) > 1 else None, "length": len(row["text"])}
             for row in rows
         ]
+        said = [{**one, "row": n} for n, one in enumerate(said)] if self.server.counts_rows else said
         text = json.dumps({"choices": [{"delta": {"content": json.dumps({"rows": said})}}]})
         self.whole(f"data: {text}\n\ndata: [DONE]\n\n".encode(), "text/event-stream")
+
+
+class Where(dict):
+    """The variables by which a program finds the provider."""
+
+    def __init__(self, variables, server):
+        super().__init__(variables)
+        self.server = server
 
 
 @pytest.fixture
 def provider(tmp_path):
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.asked = 0
+        server.asked, server.counts_rows = 0, False
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         where = {"RSQL_GATEWAY_URL": f"http://127.0.0.1:{server.server_port}/rsql/", "RSQL_GATEWAY_TOKEN": "t"}
-        yield where | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        yield Where(where | {"XDG_CACHE_HOME": str(tmp_path / "cache")}, server)
         server.shutdown()
         thread.join()
 
 
 def rsql(provider, *words):
     return subprocess.run(
-        [RSQL, *words], env=os.environ | provider, capture_output=True, text=True, timeout=60, check=False
+        [RSQL, *words], env=os.environ | provider, capture_output=True, text=True, timeout=240, check=False
     )
 
 
@@ -76,6 +85,28 @@ def test_a_file_gets_columns(provider, tmp_path):
     assert [row[:2] for row in made] == list(zip(range(1, 5), TEXTS, strict=True))
     again = rsql(provider, *words, "--privacy", "sample")
     assert "3 of them known from before" in again.stdout
+    told = rsql(provider, "report", str(target), "--format", "json")
+    [record] = json.loads(told.stdout)
+    assert record["rows"] == {"different": 3, "known": 3, "answered": 3, "failed": 0, "unasked": 0}
+
+
+def test_rows_that_failed_make_the_command_fail_and_are_asked_alone_by_the_next(provider, tmp_path):
+    source, target = tmp_path / "reviews.csv", tmp_path / "judged.csv"
+    source.write_text("text\nfine\nnot fine\n")
+    words = ("map", str(source), "How does {{text}} sound?", "--returns", "length: int", "-o", str(target))
+    provider.server.counts_rows = True
+    failed = rsql(provider, *words, "--privacy", "sample")
+    assert failed.returncode == 1
+    assert "2 different rows have no answer that can be used" in failed.stderr
+    assert duckdb.sql(f"SELECT count(*) FROM '{target}' WHERE length IS NULL AND error IS NOT NULL").fetchall() == [
+        (2,)
+    ]
+    told = rsql(provider, "report", str(target))
+    assert "2 rows, 2 failed" in told.stdout
+    provider.server.counts_rows = False
+    done = rsql(provider, *words, "--privacy", "sample")
+    assert done.returncode == 0, done.stderr
+    assert duckdb.sql(f"SELECT length FROM '{target}' ORDER BY 1").fetchall() == [(4,), (8,)]
 
 
 @pytest.mark.parametrize(

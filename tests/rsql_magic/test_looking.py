@@ -72,7 +72,8 @@ class TestTools:
         assert result.df.iat[0, 0] == 334
         assert "orders (id, customer_id, total, status)" in found[0]
         assert "values: 'open', 'lost', 'shipped'" in found[1]
-        assert "'open': 334 rows" in found[2]
+        assert "'open'\n" in found[2]
+        assert "334" not in found[2]
         line = 'Looked first: tables("orders, refunds"), describe(orders), values(orders.status) – 3 of 8 calls, '
         assert result.notes[0].startswith(line)
         assert result.notes[0].endswith(" of 6,000 tokens.")
@@ -96,14 +97,10 @@ class TestTools:
         assert sent[0] == sent[1]
         assert "random" not in json.dumps(sent)
 
-    def test_a_query_tells_how_many_rows_it_gives(self, ip, shop, gateway):
-        queries = ["SELECT id FROM orders", "SELECT id FROM orders WHERE id < 3", "SELECT id FROM orders WHERE id < 0"]
-        _, found = looked(ip, gateway, *[call("query", at, sql=sql) for at, sql in enumerate(queries)])
-        assert [each.splitlines()[1] for each in found] == [
-            "1,000 rows; the rows are not told.",
-            "Fewer than 5 rows; the rows are not told.",
-            "No rows; the rows are not told.",
-        ]
+    def test_no_query_is_tried_below_sample(self, ip, shop, gateway):
+        _, found = looked(ip, gateway, call("query", sql="SELECT id FROM orders"))
+        assert "There is no tool 'query'." in found[0]
+        assert "1,000" not in found[0]
 
     def test_sqlite_and_a_server_that_answers_whole(self, ip, gateway, tmp_path):
         connection = sqlite3.connect(tmp_path / "shop.sqlite")
@@ -114,14 +111,14 @@ class TestTools:
         message = {"content": None, "tool_calls": [call("values", column="status", like="OP")]}
         gateway.replies = [httpx.Response(200, json={"choices": [{"message": message}]}), SQL]
         assert ip.run("%%sql_ai con --look\nhow many open orders?").df.iat[0, 0] == 9
-        assert "'open': 9 rows" in results(gateway)[0]
+        assert "'open'" in results(gateway)[0]
         connection.close()
 
     def test_a_repair_is_asked_for_with_what_was_found(self, ip, shop, gateway):
         wrong = "```sql\nSELECT nothing FROM orders\n```"
         gateway.replies = [calls(call("values", column="status")), wrong, SQL]
         result = ip.run("%%sql_ai con --look\nhow many open orders?")
-        assert "'open': 334 rows" in gateway.sent
+        assert "'open'" in gateway.sent
         assert "nothing" in gateway.sent
         assert "tools" not in gateway.requests[-1]
         assert len(result.attempts) == 2
@@ -130,7 +127,7 @@ class TestTools:
 class TestWhenItLooks:
     def test_a_preview_names_the_tools(self, ip, shop, gateway, capsys):
         ip.run("%%sql_ai con --look --show-context\nhow many open orders?")
-        assert "may call tools first: tables, describe, values, query." in capsys.readouterr().out
+        assert "may call tools first: tables, describe, values." in capsys.readouterr().out
 
     def test_by_default_where_not_all_tables_are_shown(self, ip, shop, gateway):
         gateway.replies = [SQL]
@@ -140,7 +137,7 @@ class TestWhenItLooks:
         gateway.replies = [SQL]
         ip.run("%%sql_ai con\nhow many open orders?")
         names = [tool["function"]["name"] for tool in gateway.requests[-1]["tools"]]
-        assert names == ["tables", "describe", "values", "query"]
+        assert names == ["tables", "describe", "values"]
 
     @pytest.mark.parametrize("options", ["--look never", "--tables orders"])
     def test_not_where_it_is_not_wanted(self, ip, shop, gateway, options):
@@ -237,7 +234,7 @@ class TestPrivacy:
 
     def test_an_error_tells_no_value(self, ip, shop, gateway):
         sql = "SELECT CAST(city AS INT) FROM customers"
-        _, [found] = looked(ip, gateway, call("query", sql=sql))
+        _, [found] = looked(ip, gateway, call("query", sql=sql), options="--look --privacy sample")
         assert "Could not convert string '…'" in found
 
     def test_what_is_found_is_filtered(self, ip, shop, gateway):
@@ -250,7 +247,7 @@ class TestPrivacy:
         shop.execute("CREATE TABLE mails AS SELECT 'ada@example.org' AS box FROM range(9)")
         asked = call("query", sql="SELECT 1 FROM mails WHERE box = '[email]'")
         gateway.replies = [calls(asked), SQL]
-        ip.run("%%sql_ai con --look\norders of ada@example.org")
+        ip.run("%%sql_ai con --look --privacy sample\norders of ada@example.org")
         assert "9 rows" in results(gateway)[0]
         assert "ada@example.org" not in json.dumps(gateway.requests)
 
@@ -381,7 +378,7 @@ class TestHostile:
     def test_a_call_that_a_small_model_writes_as_text(self, ip, shop, gateway, text):
         gateway.replies = [text, SQL]
         ip.run("%%sql_ai con --look\nhow many open orders?")
-        assert "'open': 334 rows" in gateway.sent
+        assert "'open'" in gateway.sent
         assert len(gateway.requests[-1]["messages"]) == 2
 
     @pytest.mark.parametrize("text", ['```json\n{"name": 7}\n```\n', "```json\n{]\n```\n", '{"name": "values"}\n'])
@@ -430,7 +427,7 @@ class TestNotebook:
             "ok",
         ]
         ip.run("%%sql_ai con\nhow many open orders?")
-        ip.run("%%ask --look --as words\nwhat does orders hold?")
+        ip.run("%%ask --look --privacy sample --as words\nwhat does orders hold?")
         found = results(gateway)
         assert "values: 'open'" in found[0]
         assert "DELETE changes rows" in found[1]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.diagnostics import ignoring
 from rsql_magic.errors import BadInput
 from rsql_magic.knowledge.documents.passages import Section
 from rsql_magic.knowledge.documents.rd import rd_sections
@@ -426,7 +427,7 @@ def _pdf_pages(reader: Any, notes: Notes) -> list[Section]:
     for number in range(1, pages + 1):
         notes.progress(number, pages)
         path = headings.get(number, path)
-        with suppress(Exception):  # a page that is broken in any way costs that page alone
+        with ignoring("a page of a PDF"):  # a page that is broken in any way costs that page alone
             text = _cleaned(reader.pages[number - 1].extract_text())
             found.append(Section(path, tuple(_numbered(text)), f"page {number}"))
     return found
@@ -443,12 +444,12 @@ def _pdf_headings(reader: Any) -> dict[int, tuple[str, ...]]:
                 if depth < 6:
                     walk(entry, last, depth + 1)
                 continue
-            with suppress(Exception):
+            with ignoring("a bookmark of a PDF"):
                 page = reader.get_destination_page_number(entry)
                 last = (*above, printable(str(entry.title)))
                 found.setdefault(page + 1, last)
 
-    with suppress(Exception):  # bookmarks are a help, and many files have broken ones
+    with ignoring("the bookmarks of a PDF"):  # bookmarks are a help, and many files have broken ones
         walk(reader.outline, (), 0)
     return found
 
