@@ -98,7 +98,7 @@ class NotPermitted(RsqlGatewayError):
     status, code, type = 403, "not_permitted", "permission_error"
 
 
-class UnknownModel(RsqlGatewayError):
+class ModelNotServed(RsqlGatewayError):
     """No key serves the model, or the tenant may not use it."""
 
     status, code, type = 404, "model_not_found", "invalid_request_error"

@@ -1,7 +1,7 @@
 """The values that travel through the gateway. They know nothing of storage, HTTP servers or providers."""
 
-# A request is a ``ChatRequest`` from a ``Caller``; what comes back is a ``Usage`` and bytes; what is remembered is an
-# ``Entry``. All are frozen: a step that changes one makes a new one. Those made several times for one request are
+# A request is a ``ChatRequest`` from a ``Caller``; what comes back is a ``TokenUsage`` and bytes; what is remembered is
+# an ``Entry``. All are frozen: a step that changes one makes a new one. Those made several times for one request are
 # msgspec structs: a changed copy of an ``Entry`` takes 0.2 us, of a dataclass with as many fields 16.
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from jupyter_server_ext.questions import Question
-
-if TYPE_CHECKING:
-    from jupyter_server_ext.config import CallerLimits
+from jupyter_server_ext.questions import AskedQuestion
 
 # What a request is for; the kernel side names it in the header ``X-RSQL-Task``.
 Task = Literal["ask", "sql_ai", "repair", "study", "chat", "batch", "inline_completion", "other"]
@@ -121,12 +118,26 @@ def unsendable(secret: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerLimits:
+    """Limits of one caller, one tenant, or everyone. None is unlimited, 0 is none allowed."""
+
+    requests_per_minute: int | None = None
+    requests_per_hour: int | None = None
+    requests_per_day: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    concurrency: int | None = None
+    usd_per_day: float | None = None
+    usd_per_month: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """The sender of a request: a user, a service, or a virtual API key."""
 
     name: str  # unique name: the hub user, the server's user, or the name of a virtual API key
     tenant: str = ""  # the group whose policy and quotas apply; empty when there is none
-    scopes: frozenset[str] = frozenset({"chat"})  # what the caller may do: ``chat``, ``admin``
+    scopes: frozenset[str] = frozenset({"chat"})  # what the caller may do; ``config/scopes.py`` lists all
     key: str = ""  # public id of the virtual API key that was used, if any
     limits: CallerLimits | None = None  # limits of that key, on top of the caller's
     # The caller as its identity knows it, where an administrator put it in this tenant by hand.
@@ -141,7 +152,7 @@ class Owner(NamedTuple):
     mark: str = ""
 
 
-class Usage(Struct, frozen=True):
+class TokenUsage(Struct, frozen=True):
     """Tokens of one request, as the provider counted them."""
 
     prompt_tokens: int = 0  # tokens read, cached ones included
@@ -173,7 +184,7 @@ class Weighed(Struct, frozen=True):
     characters: int = 0  # length of all that is read, as ``characters`` counts it
     letters: int = 0  # length of the messages, or of what is embedded, as JSON; see ``letters``
     size: int = 0  # bytes of the body as JSON
-    question: Question = Question()  # what it asks
+    question: AskedQuestion = AskedQuestion()  # what it asks
     prompt_hash: str = ""  # hash of the messages, or of what is embedded
     system: int = 0  # where the first message ends in the JSON of all, if it is the system's and text; else 0
     last: int = 0  # bytes of the last message
@@ -207,8 +218,25 @@ class ChatRequest:
     weighed: Weighed | None = None
 
 
+class Used(NamedTuple):
+    """What entries of one caller, model and key used at about one time."""
+
+    at: float  # unix time of the end, by when a provider had surely counted it; of several entries the latest
+    caller: str  # who asked
+    tenant: str  # the caller's group
+    key: str  # public id of the key that was used; empty when no provider was asked
+    model: str
+    requests: int  # how many requests went to the key
+    prompt_tokens: int  # tokens read by the provider
+    completion_tokens: int  # tokens written
+    counted: int  # how many requests count against the caller's limits
+    counted_tokens: int  # how many tokens do
+    api_key: str = ""  # public id of the virtual API key that asked; empty for none
+    is_inline: bool = False  # whether they are inline completions, which have limits of their own
+
+
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueueNews:
     """News for a request: its place in the queue and the expected wait in seconds; 1 is next, 0 is being answered."""
 
     position: int
@@ -226,7 +254,7 @@ class Entry(Struct, frozen=True):
     model: str = ""
     key: str = ""  # the provider's; ``api_key`` is the public id of the virtual key that asked, where one did
     # An answer that no provider was asked for has no tokens and no cost.
-    usage: Usage = Usage()
+    usage: TokenUsage = TokenUsage()
     cost_nanodollars: int = 0
     # The HTTP status the caller saw, 499 when the caller left first, 0 when the gateway died before the end.
     status: int = 200

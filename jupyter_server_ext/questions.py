@@ -29,14 +29,14 @@ _END = re.compile(r"[ .?!…]+$")
 _TYPED = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "–": "-", "\u00a0": " "})
 
 
-class Question(NamedTuple):
+class AskedQuestion(NamedTuple):
     """What one request asks."""
 
     hash: str = ""  # of its normal form; empty when no question can be told
     tables: str = ""  # names of the tables and frames that were described, with commas between
 
 
-def question_of(messages: object) -> Question:
+def question_of(messages: object) -> AskedQuestion:
     """What the messages of a request ask; the text after the last ``Question:``, else the user's last message.
 
     Example:
@@ -46,12 +46,12 @@ def question_of(messages: object) -> Question:
     """
     texts = list(_user_texts(messages))
     if not texts:
-        return Question()
+        return AskedQuestion()
     tables: dict[str, None] = {}
     plain = [_without_data(text, tables) for text in texts]
     marked = next((after for text in reversed(plain) if (after := _after_mark(text))), "")
     form = normal_form(marked or plain[-1])
-    return Question(hash_of_form(form) if form else "", _joined(tables))
+    return AskedQuestion(hash_of_form(form) if form else "", _joined(tables))
 
 
 def text_of(messages: object) -> str:

@@ -13,7 +13,7 @@ from .jobs.values import ENDPOINTS as ENDPOINTS
 from .jobs.values import NOTEBOOKS as NOTEBOOKS
 from .jobs.values import STOPS as STOPS
 from .jobs.values import BatchJob as BatchJob
-from .jobs.values import Line as Line
+from .jobs.values import JobLine as JobLine
 from .jobs.values import StoredFile as StoredFile
 from .key_changes import KeyAction as KeyAction
 from .key_changes import KeyChanges as KeyChanges

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from jupyter_server_ext.config import OFFLINE, CallerLimits, KeySettings, Settings, with_preset
-from jupyter_server_ext.errors import RsqlGatewayError, UnknownModel
+from jupyter_server_ext.errors import ModelNotServed, RsqlGatewayError
 from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.keys import KeyPool, KeyQueue, MemoryWindows
 from jupyter_server_ext.limits import Limits, MemoryCounters
-from jupyter_server_ext.messages import INLINE, CacheResult, Caller, ChatRequest, Usage, Waiting
+from jupyter_server_ext.messages import INLINE, CacheResult, Caller, ChatRequest, QueueNews, TokenUsage
 from jupyter_server_ext.pipeline.cache import AnswerCache, Cached, SingleFlight, cache_key
 from jupyter_server_ext.pipeline.idempotency import IdempotencyStore
 from jupyter_server_ext.pipeline.money import NANODOLLARS, Hold
@@ -38,7 +38,7 @@ _NEWS_SECONDS = 1.0  # between two comments to a stream that waits
 _PATIENCE = 0.05  # before the first of them
 _REACH_SECONDS = 2.0  # that a start waits for Redis
 
-Piece = Waiting | bytes | AnswerEnd  # what an answer consists of for one caller
+Piece = QueueNews | bytes | AnswerEnd  # what an answer consists of for one caller
 
 
 class Gateway:
@@ -71,8 +71,8 @@ class Gateway:
         self._policy = policy or Policy(Settings())
         self.accounting = accounting or Accounting()
         self.cache = AnswerCache(0, 0.0, clock=clock) if cache is None else cache  # an empty one is false
-        self._flights: SingleFlight[Waiting | bytes | UpstreamResult] = SingleFlight(
-            lambda piece: isinstance(piece, Waiting)
+        self._flights: SingleFlight[QueueNews | bytes | UpstreamResult] = SingleFlight(
+            lambda piece: isinstance(piece, QueueNews)
         )
         self._network = transport  # in place of real connections to providers
         self._offline: httpx.AsyncBaseTransport | None = None
@@ -94,7 +94,7 @@ class Gateway:
         self._rules_queue = KeyQueue(rules, settings.pool)
         self._rules = KeyRotatingTransport(self._rules_queue, settings.pool, self._transport_of)
 
-    async def complete(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Waiting | bytes]:
+    async def complete(self, caller: Caller, request: ChatRequest) -> AsyncIterator[QueueNews | bytes]:
         """Answer one request, in ten steps, each a method of this name.
 
         1. *record*: the ledger's entry is opened; it is written however the request ends
@@ -168,7 +168,7 @@ class Gateway:
 
     def _apply_policy(self, context: RequestContext) -> None:
         caller, asked = context.job.caller, context.request.model
-        with contextlib.suppress(UnknownModel):
+        with contextlib.suppress(ModelNotServed):
             admitted = self._policy.apply(caller, context.request)
             if self.pool.keys.serves(admitted.model) or self._upstream_of(admitted.model) is self._rules:
                 context.admit(admitted)
@@ -178,7 +178,7 @@ class Gateway:
         words = f"There is no model '{asked}' for you. There are: {', '.join(own)}."
         if named and not own:
             words = f"Your group may use {', '.join(named)}, and none of that is served here. Tell your administrator."
-        raise UnknownModel(words, param="model")
+        raise ModelNotServed(words, param="model")
 
     @asynccontextmanager
     async def _limit(self, context: RequestContext) -> AsyncIterator[None]:
@@ -208,7 +208,7 @@ class Gateway:
         flight = f"{key} whole" if request.whole else key  # a live one may break
         if self._flights.is_under_way(flight):
             # Of one that joins a flight nothing is reserved: the first pays.
-            context.begin(1, Usage(), 0)
+            context.begin(1, TokenUsage(), 0)
         return self._listen(context, self._flights.share(flight, lambda: self._call(context, key)), "shared")
 
     def _hold(self, context: RequestContext) -> AbstractAsyncContextManager[Hold]:
@@ -217,7 +217,7 @@ class Gateway:
         context.expected = upstream.expected(job)
         return self.accounting.hold(job.caller, job.request.model, providers, context.expected)
 
-    async def _send(self, context: RequestContext, hold: Hold) -> AsyncGenerator[Waiting]:
+    async def _send(self, context: RequestContext, hold: Hold) -> AsyncGenerator[QueueNews]:
         """Yields news until the answer is there."""
         job, started = context.job, partial(context.begin_attempt, hold)
         upstream = self._upstream_of(job.request.model)
@@ -232,7 +232,7 @@ class Gateway:
                 if job.queued is not None and job.queued.granted is not None:
                     yield self.queue.news(job.queued)
                 elif job.request.whole and job.trace.attempts:
-                    yield Waiting(0, 0.0)
+                    yield QueueNews(0, 0.0)
                 await asyncio.wait({sending}, timeout=_NEWS_SECONDS)
         except BaseException:  # the caller has left
             sending.cancel()
@@ -291,7 +291,7 @@ class Gateway:
             return "use" if asked == "use" else "bypass" if allowed else ""
         return "use"
 
-    async def _call(self, context: RequestContext, key: str = "") -> AsyncGenerator[Waiting | bytes | UpstreamResult]:
+    async def _call(self, context: RequestContext, key: str = "") -> AsyncGenerator[QueueNews | bytes | UpstreamResult]:
         """Steps 6 to 9: the answer of a provider, for all its listeners; ``key`` is the cache's, empty for none."""
         context.in_flight = True
         context.job.deadline = self._clock() + self._settings.pool.queue_deadline_seconds
@@ -316,7 +316,7 @@ class Gateway:
                 await context.write()
 
     async def _listen(
-        self, context: RequestContext, pieces: AsyncGenerator[Waiting | bytes | UpstreamResult], result: CacheResult
+        self, context: RequestContext, pieces: AsyncGenerator[QueueNews | bytes | UpstreamResult], result: CacheResult
     ) -> AsyncGenerator[Piece]:
         """A provider's answer as this caller gets it, be it to the caller's own request or to an identical one."""
         streamed = False
@@ -327,7 +327,7 @@ class Gateway:
                         result = "miss"
                     for part in piece.end_for(context.request, result, streamed=streamed):
                         yield part
-                elif isinstance(piece, Waiting) or context.request.stream:
+                elif isinstance(piece, QueueNews) or context.request.stream:
                     streamed = streamed or isinstance(piece, bytes)
                     yield piece
 
@@ -351,7 +351,7 @@ class Gateway:
 
         A request that limits its answer (``max_tokens``) can cost no more; of another it is what was seen until now.
         """
-        with contextlib.suppress(UnknownModel):
+        with contextlib.suppress(ModelNotServed):
             request = self._policy.apply(caller, request)
         upstream = self._upstream_of(request.model)
         if upstream is self._rules:
@@ -363,7 +363,9 @@ class Gateway:
             return None
         expected = upstream.expected(Job(caller, request, 0.0))
         sent = len(msgspec.json.encode(request.body)) if request.weighed is None else request.weighed.size
-        usage = Usage(max(expected.prompt_tokens, sent), expected.completion_tokens)  # no token is shorter than a byte
+        usage = TokenUsage(
+            max(expected.prompt_tokens, sent), expected.completion_tokens
+        )  # no token is shorter than a byte
         return max((prices.cost(usage, *place) for place in places), default=0)
 
     def status(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class NoLocks:
 
 
 @dataclass(eq=False)
-class _Place:
+class _Reservation:
     """Those who came with one key: one is answered, the others wait."""
 
     fingerprint: str
@@ -74,7 +74,7 @@ class IdempotencyStore:
     def __init__(self, ledger: Ledger, locks: NoLocks | RedisLocks | None = None) -> None:
         self._ledger = ledger  # keeps them through restarts; where there is none, or it fails, they are kept in memory
         self._locks = locks or NoLocks()  # what other gateways answer; by default there are none
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, _Reservation] = {}
         self._memory = AnswerCache(_MOST_BYTES, _A_DAY, clock=time.time)
 
     @asynccontextmanager
@@ -82,7 +82,7 @@ class IdempotencyStore:
         """Wait for an earlier request with the same key, and find its answer as JSON; None for the first of its key."""
         name = _name(caller, request.repeat_key)
         # Repeats wait here, in this process, before other gateways are asked.
-        place = self._places.setdefault(name, _Place(request.fingerprint))
+        place = self._places.setdefault(name, _Reservation(request.fingerprint))
         _refuse_another(place.fingerprint, request)
         place.people += 1
         try:

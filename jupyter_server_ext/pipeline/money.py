@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 from jupyter_server_ext.config import PRESETS, CallerLimits
 from jupyter_server_ext.errors import LimitExceeded
 from jupyter_server_ext.limits import Counter, Demand, MemoryCounters, Shortfall, merged
-from jupyter_server_ext.messages import Caller, Usage
+from jupyter_server_ext.messages import Caller, TokenUsage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -37,8 +37,8 @@ class Price:
     """US dollars per million tokens of one model.
 
     Example:
-        >>> from jupyter_server_ext.messages import Usage
-        >>> Price(input=0.5, output=1.5).of(Usage(prompt_tokens=1000, completion_tokens=100))
+        >>> from jupyter_server_ext.messages import TokenUsage
+        >>> Price(input=0.5, output=1.5).of(TokenUsage(prompt_tokens=1000, completion_tokens=100))
         650000
     """
 
@@ -46,7 +46,7 @@ class Price:
     output: float  # tokens written
     cached_input: float | None = None  # tokens read from the provider's cache; as ``input`` when None
 
-    def of(self, usage: Usage) -> int:
+    def of(self, usage: TokenUsage) -> int:
         """What this usage costs, in nano-dollars, rounded up."""
         cached = self.input if self.cached_input is None else self.cached_input
         fresh = usage.prompt_tokens - usage.cached_tokens
@@ -88,7 +88,7 @@ class Prices:
         own = self.table.get(f"{provider}/{model}") or self.table.get(model)
         return own or self._published(model, provider) or self.worst
 
-    def cost(self, usage: Usage, model: str, provider: str) -> int:
+    def cost(self, usage: TokenUsage, model: str, provider: str) -> int:
         """What this usage costs, in nano-dollars."""
         return self.price(model, provider).of(usage)
 
@@ -175,7 +175,7 @@ class Budgets:
 
     Example:
         >>> import asyncio
-        >>> from jupyter_server_ext.messages import Caller, Usage
+        >>> from jupyter_server_ext.messages import Caller, TokenUsage
         >>> from jupyter_server_ext.config.settings import CallerLimits, Settings
         >>> budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=lambda: 0.0)
         >>> async def ask():

@@ -19,7 +19,15 @@ from msgspec.structs import replace
 from jupyter_server_ext.errors import LedgerUnavailable, LimitExceeded, RsqlGatewayError, UpstreamFailed
 from jupyter_server_ext.ledger import Ledger
 from jupyter_server_ext.logs import scrubbed
-from jupyter_server_ext.messages import WITHOUT_PROVIDER, CacheResult, Caller, ChatRequest, Entry, Usage, wants_usage
+from jupyter_server_ext.messages import (
+    WITHOUT_PROVIDER,
+    CacheResult,
+    Caller,
+    ChatRequest,
+    Entry,
+    TokenUsage,
+    wants_usage,
+)
 from jupyter_server_ext.pipeline.cache import Cached, as_body, as_events, with_member
 from jupyter_server_ext.pipeline.money import NANODOLLARS, PERIODS, Budgets, Hold, Prices
 from jupyter_server_ext.questions import question_of
@@ -29,10 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from jupyter_server_ext.config import TenantSettings
-    from jupyter_server_ext.ledger import Page, PromptVault, SqlLedgerStore
+    from jupyter_server_ext.ledger import LedgerPage, PromptVault, SqlLedgerStore
     from jupyter_server_ext.pipeline.money import Period, Spent
     from jupyter_server_ext.traces import Traces
-    from jupyter_server_ext.upstream import Answer, Job
+    from jupyter_server_ext.upstream import Job, ProviderAnswer
 
 _LONGEST_ERROR = 500  # letters of what an error says
 
@@ -46,14 +54,14 @@ class RequestContext:
         self.rules = rules  # of the caller's tenant
         self.job = job  # its way to a provider
         self.request = job.request  # the request, as the policy has it
-        self.answer: Answer | None = None  # the provider's answer, once it has begun
+        self.answer: ProviderAnswer | None = None  # the provider's answer, once it has begun
         self.status, self.error = 499, "caller_left"  # unless it ends in another way
         self.error_text = ""
         self.limit = ""  # what refused it, if a limit did
         self.cache: CacheResult = ""
         self.saved = 0
-        self.expected = Usage()  # what it will likely take; a provider is asked with so much reserved
-        self.billed: Usage | None = None  # usage at providers in its name; None while it is not known
+        self.expected = TokenUsage()  # what it will likely take; a provider is asked with so much reserved
+        self.billed: TokenUsage | None = None  # usage at providers in its name; None while it is not known
         self.cost = 0  # what that costs, in nano-dollars …
         self.wasted = 0  # … and what failed tries cost that were followed by others
         self.in_flight = False  # whether a provider is being asked in its name
@@ -103,7 +111,7 @@ class RequestContext:
             content = self.rules.keep_prompts
             self._accounting.traces.export(self._place, entry, self._tries, known, self.request, content=content)
 
-    def begin(self, number: int, usage: Usage, cost: int) -> asyncio.Future[None] | None:
+    def begin(self, number: int, usage: TokenUsage, cost: int) -> asyncio.Future[None] | None:
         """Note in the ledger that a try is on its way, with its reservations: after a crash these count.
 
         The future is done when that is on disk.
@@ -156,13 +164,13 @@ class RequestContext:
         if self.answer is not None or usage.total_tokens:
             self.billed, self.cost = usage, self._accounting.prices.cost(usage, trace.model, trace.provider)
 
-    def used(self) -> Usage | None:
+    def used(self) -> TokenUsage | None:
         """What counts against the caller's limits; None when nothing was answered."""
         if self.in_flight:  # others listen on, and its usage is not known yet
             return self.expected if self.has_begun else None
         if self.billed is not None:
             return self.billed
-        return Usage() if self.has_begun or self.status == 200 else None
+        return TokenUsage() if self.has_begun or self.status == 200 else None
 
     async def write(self) -> None:
         """Write the entry, durably; a second time changes nothing."""
@@ -227,7 +235,7 @@ class UpstreamResult:
     parts: list[bytes]
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> ProviderAnswer:
         """The provider's answer, which has ended."""
         assert self.context.answer is not None  # noqa: S101 - it was passed on
         return self.context.answer
@@ -327,7 +335,7 @@ class Accounting:
         return entry
 
     def hold(
-        self, caller: Caller, model: str, providers: Iterable[str], usage: Usage
+        self, caller: Caller, model: str, providers: Iterable[str], usage: TokenUsage
     ) -> AbstractAsyncContextManager[Hold]:
         """Set aside the most that an answer with this usage can cost at any of these providers.
 
@@ -396,7 +404,9 @@ class Accounting:
     def _today(self, store: SqlLedgerStore) -> str:
         return store.day(time.time())
 
-    async def usage(self, since: str = "", tenant: str | None = None, page: Page | None = None) -> list[dict[str, Any]]:
+    async def usage(
+        self, since: str = "", tenant: str | None = None, page: LedgerPage | None = None
+    ) -> list[dict[str, Any]]:
         """The ledger's sums per day, caller, tenant, model and task, since a day such as ``2026-11-21``, or today.
 
         Of one tenant, or of all when None. Of a page there is one row more where others follow.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tornado.log import app_log
 
 from jupyter_server_ext.pipeline.idempotency import DistributedLock
-from jupyter_server_ext.redis import Call, Lost, address_of, failures, spread_client_of
+from jupyter_server_ext.redis import Lost, RedisCall, address_of, failures, spread_client_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -98,7 +98,7 @@ class RedisLocks:
     def __init__(self, redis: RedisCoordinator, *, seconds: float = 86_400.0) -> None:
         self._redis = redis  # the way to it
         self._milliseconds = int(seconds * 1000)  # for which it is remembered that a name was answered
-        self._ended: dict[str, Call] = {}  # that Redis has not been told of
+        self._ended: dict[str, RedisCall] = {}  # that Redis has not been told of
         self._waiting: dict[str, asyncio.Event] = {}
         redis.join(self)
 
@@ -122,7 +122,7 @@ class RedisLocks:
 
         while True:
             args = (self._redis.instance, mark, _LONGEST)
-            call = Call("claim", [self._redis.live_key, key], args)
+            call = RedisCall("claim", [self._redis.live_key, key], args)
             state: Any = await self._redis.call(call, lambda reply: reply.decode(), undo)
             if state != "busy":
                 return DistributedLock(state)
@@ -139,7 +139,7 @@ class RedisLocks:
         # Let others have the name, or know that it was answered.
         milliseconds = self._milliseconds if lock.is_answered else 0
         args = (self._redis.instance, self._redis.channel, mark, milliseconds)
-        self._ended[key] = Call("settle", [self._redis.live_key, key], args)
+        self._ended[key] = RedisCall("settle", [self._redis.live_key, key], args)
         self._redis.changed()
 
     # As a participant
@@ -147,13 +147,13 @@ class RedisLocks:
     def on_loss(self) -> None:
         """See ``Participant.on_loss``."""
 
-    def snapshot(self) -> list[Call]:
+    def snapshot(self) -> list[RedisCall]:
         """See ``Participant.snapshot``; what has changed is all there is."""
         return list(self._ended.values())
 
     changes = snapshot
 
-    def on_reply(self, call: Call, reply: Any) -> None:  # noqa: ARG002
+    def on_reply(self, call: RedisCall, reply: Any) -> None:  # noqa: ARG002
         """See ``Participant.on_reply``."""
         if self._ended.get(call.keys[1]) is call:
             del self._ended[call.keys[1]]

@@ -1,4 +1,4 @@
-from .answers import Answer as Answer
+from .answers import ProviderAnswer as ProviderAnswer
 from .connection import ProviderTransport as ProviderTransport
 from .openai import characters as characters
 from .transport import Job as Job

@@ -15,11 +15,11 @@ import msgspec
 
 from jupyter_server_ext.http_client import httpx
 from jupyter_server_ext.logs import log
-from jupyter_server_ext.messages import Usage, wants_usage
+from jupyter_server_ext.messages import TokenUsage, wants_usage
 
 from .failures import Failure, broken
 from .openai import Expectation, checked
-from .sse import Completion, EventReader, ReportedUsage, StreamError, Unusable, read_completion
+from .sse import BrokenStream, Completion, EventReader, ReportedUsage, StreamError, read_completion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -46,7 +46,7 @@ class _Broken(Exception):
 
 
 @dataclass(eq=False, repr=False)
-class Answer(httpx.AsyncByteStream, ABC):
+class ProviderAnswer(httpx.AsyncByteStream, ABC):
     """What streams and whole bodies have in common."""
 
     _job: Job  # the request
@@ -57,7 +57,7 @@ class Answer(httpx.AsyncByteStream, ABC):
     def __post_init__(self) -> None:
         self._response: httpx.Response | None = None
         self._closed = False
-        self._settled: Usage | None = None  # what it was closed with
+        self._settled: TokenUsage | None = None  # what it was closed with
 
     @property
     def began(self) -> bool:
@@ -76,7 +76,7 @@ class Answer(httpx.AsyncByteStream, ABC):
         return {"content-type": kind or "application/json"}
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> TokenUsage:
         """Tokens so far: as reported by the provider if that can be, or an estimate from the length of the text."""
         return self._settled or self._checked()[0]
 
@@ -85,15 +85,15 @@ class Answer(httpx.AsyncByteStream, ABC):
     def _counts(self) -> tuple[ReportedUsage | None, int]:
         """Tokens as the provider counted them, and the length of the text that came."""
 
-    def _checked(self) -> tuple[Usage, tuple[str, ...]]:
+    def _checked(self) -> tuple[TokenUsage, tuple[str, ...]]:
         reported, characters = self._counts
         written = math.ceil(characters / _CHARACTERS_PER_TOKEN)
-        return checked(reported, Usage(self._lease.grant.cost.prompt, written, estimated=True), self._job.request)
+        return checked(reported, TokenUsage(self._lease.grant.cost.prompt, written, estimated=True), self._job.request)
 
     @property
-    def written(self) -> Usage:
+    def written(self) -> TokenUsage:
         """Tokens of an answer that is not passed on, as far as one can see: none while it has not begun."""
-        return Usage()
+        return TokenUsage()
 
     async def open(self, transport: httpx.AsyncBaseTransport, request: httpx.Request) -> Failure | None:
         """Send the request, in the provider's form, and read up to the first content.
@@ -150,7 +150,7 @@ class Answer(httpx.AsyncByteStream, ABC):
 
     async def abandon(self, failure: Failure) -> None:
         """Close it without an answer. A refused request counts as a request but has used no tokens."""
-        self._lease.settle(Usage() if failure.status >= 400 else None)
+        self._lease.settle(TokenUsage() if failure.status >= 400 else None)
         await self._close()
 
     async def _close(self) -> None:
@@ -170,7 +170,7 @@ class Answer(httpx.AsyncByteStream, ABC):
 
 
 @dataclass(eq=False, repr=False)
-class StreamAnswer(Answer):
+class StreamAnswer(ProviderAnswer):
     """A stream of events."""
 
     _: KW_ONLY
@@ -189,9 +189,9 @@ class StreamAnswer(Answer):
         return self._reader.reported, self._reader.characters
 
     @property
-    def written(self) -> Usage:
+    def written(self) -> TokenUsage:
         """See ``Answer.written``."""
-        return self.usage if self._reader.characters else Usage()
+        return self.usage if self._reader.characters else TokenUsage()
 
     async def parts(self) -> AsyncIterator[bytes]:
         """See ``Answer.parts``."""
@@ -229,7 +229,7 @@ class StreamAnswer(Answer):
                 if events:
                     yield events
             reader.end()
-        except Unusable as fault:
+        except BrokenStream as fault:
             if fault.before:
                 yield fault.before
             raise _Broken(self._meaning(fault)) from None
@@ -273,7 +273,7 @@ class StreamAnswer(Answer):
                 self._head += reader.feed(chunk)
                 if reader.size > _LONGEST_OPENING and not reader.characters:
                     return Failure("malformed", detail="nothing but empty events")
-        except Unusable as fault:
+        except BrokenStream as fault:
             return self._meaning(fault)
         return None if reader.characters or reader.complete else Failure("cut")
 
@@ -290,13 +290,13 @@ class StreamAnswer(Answer):
         with self._watch:
             return await anext(self._chunks, b"")
 
-    def _meaning(self, fault: Unusable) -> Failure:
+    def _meaning(self, fault: BrokenStream) -> Failure:
         if isinstance(fault, StreamError):
             return self._provider.failure(200, {}, self._public(fault.body))
         return Failure("malformed")
 
 
-class BodyAnswer(Answer):
+class BodyAnswer(ProviderAnswer):
     """One JSON body."""
 
     def __post_init__(self) -> None:

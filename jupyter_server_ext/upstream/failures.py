@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 import msgspec
 
 from jupyter_server_ext.errors import (
+    ModelNotServed,
     NoCapacity,
     RsqlGatewayError,
-    UnknownModel,
     UpstreamFailed,
     UpstreamRefused,
     UpstreamTimeout,
@@ -57,7 +57,7 @@ TABLE: dict[Kind, Consequence] = {
     "quota_exhausted": Consequence("exhausted", "again", NoCapacity, "The provider's quota is used up."),
     "credential": Consequence("retire", "again", UpstreamFailed, "The provider does not accept the gateway's key."),
     "no_access": Consequence("not this model", "again", UpstreamFailed, "The gateway's keys may not use this model."),
-    "model_gone": Consequence("not this model", "again", UnknownModel, "The provider has no such model (404)."),
+    "model_gone": Consequence("not this model", "again", ModelNotServed, "The provider has no such model (404)."),
     "caller_fault": Consequence("nothing", "give up", UpstreamRefused, "The provider found the request at fault."),
     "context_length": Consequence("nothing", "other model", UpstreamRefused, "The request is too long for the model."),
     "content_filter": Consequence("nothing", "give up", UpstreamRefused, "The provider's content filter refused it."),
@@ -112,12 +112,15 @@ class Failure:
             return row.error(f"{row.words} {_ADVICE[row.error]}", retry_after=self.retry_after, status=status)
         words = f"{row.words} It says: {self.message}" if self.message else row.words
         status = self.status if 400 <= self.status < 500 else None
-        return UpstreamRefused(words, code=self.code, param=self.param, status=status, recorded=row.words)
+        code = self.code
+        if self.kind == "context_length" and (code is None or code.isdigit()):
+            code = "context_length_exceeded"  # as programs know it
+        return UpstreamRefused(words, code=code, param=self.param, status=status, recorded=row.words)
 
 
 _ADVICE: dict[type[RsqlGatewayError], str] = {
     NoCapacity: "Try again later.",
-    UnknownModel: "GET v1/models lists the models there are.",
+    ModelNotServed: "GET v1/models lists the models there are.",
     UpstreamFailed: "Try again; if it stays so, tell an administrator.",
     UpstreamTimeout: "Try again, or ask for less at once.",
 }
@@ -173,6 +176,8 @@ _OF_WORDS: tuple[tuple[Kind, set[int], str], ...] = (
         {400},
         r"api key (not valid|expired|not found)|organization has been disabled|user location is not supported",
     ),
+    # llama.cpp's server, which fails where others refuse.
+    ("context_length", {500, 501}, r"context (size|length|window)\b.{0,40}exceeded|exceeds? .{0,30}context size"),
     ("no_access", {401, 403}, r"\bmodels?\b"),
     ("rate_limit", {403, 503, 529}, r"rate.?limit|too many requests|tokens per"),
 )
@@ -280,12 +285,18 @@ def _read(body: bytes) -> _ErrorFields:
         reply = reply[0]  # Gemini's
     if not isinstance(reply, dict):
         return _ErrorFields(_text(reply))
-    error = reply.get("error")
+    error = reply.get("error") or _error_of_choice(reply)
     inner = error if isinstance(error, dict) else reply
     message = error if isinstance(error, str) else inner.get("message") or inner.get("detail")
     code = inner.get("code") if inner.get("code") is not None else inner.get("status")
     kind = inner.get("type") or inner.get("status")
     return _ErrorFields(*map(_text, (message, code, kind, inner.get("param"))))
+
+
+def _error_of_choice(reply: dict[str, object]) -> object:
+    choices = reply.get("choices")
+    found = (one.get("error") for one in (choices if isinstance(choices, list) else ()) if isinstance(one, dict))
+    return next(filter(None, found), None)
 
 
 def _text(value: object) -> str:

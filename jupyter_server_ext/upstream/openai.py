@@ -17,17 +17,19 @@ import msgspec
 from jupyter_server_ext.config import PRESETS, Preset
 from jupyter_server_ext.http_client import httpx
 from jupyter_server_ext.keys import Cost, Rate
-from jupyter_server_ext.messages import ChatRequest, Usage
+from jupyter_server_ext.messages import ChatRequest, TokenUsage
 from jupyter_server_ext.messages import characters as characters  # noqa: PLC0414  (for the door)
 
 from .failures import Failure, classify, duration
+from .sparing import spared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from jupyter_server_ext.keys import Key, Unit
     from jupyter_server_ext.messages import Json
 
+    from .sparing import Part
     from .sse import ReportedUsage
 
 # https://platform.openai.com/docs/api-reference/chat
@@ -47,7 +49,7 @@ _REFUSED = 429  # the only status at which a reset without a limit of its own sa
 _SECRET_FIELDS = re.compile(r"api[_-]?key", re.IGNORECASE)
 
 
-class _Names(NamedTuple):
+class _LimitHeaders(NamedTuple):
     """The headers that tell of one limit."""
 
     unit: Unit
@@ -58,10 +60,11 @@ class _Names(NamedTuple):
 
 _PARTS = ("limit", "remaining", "reset")
 _OPENAI: tuple[Unit, ...] = ("requests", "tokens")
-_OPENAI_NAMES = tuple(_Names(unit, *(f"x-ratelimit-{part}-{unit}" for part in _PARTS)) for unit in _OPENAI)
+_OPENAI_NAMES = tuple(_LimitHeaders(unit, *(f"x-ratelimit-{part}-{unit}" for part in _PARTS)) for unit in _OPENAI)
 _ANTHROPIC: tuple[Unit, ...] = ("requests", "input_tokens", "output_tokens")
 _ANTHROPIC_NAMES = tuple(
-    _Names(unit, *(f"anthropic-ratelimit-{unit.replace('_', '-')}-{part}" for part in _PARTS)) for unit in _ANTHROPIC
+    _LimitHeaders(unit, *(f"anthropic-ratelimit-{unit.replace('_', '-')}-{part}" for part in _PARTS))
+    for unit in _ANTHROPIC
 )
 
 
@@ -74,13 +77,14 @@ class OpenAIProvider:
         self._urls: dict[tuple[str, str], httpx.URL] = {}
         self._names = _ANTHROPIC_NAMES if preset.anthropic_headers else _OPENAI_NAMES
 
-    def body(self, body: Json, model: str, *, stream: bool) -> bytes:
+    def body(self, body: Json, model: str, *, stream: bool, spare: Collection[Part] = ()) -> bytes:
         """The caller's JSON with this model; a stream is asked to tell its usage. Values of a kernel stay here."""
+        body = spared(body, spare) if spare else body
         sent = {name: value for name, value in body.items() if not _SECRET_FIELDS.match(name)}
         if not self._preset.takes_values:
             sent.pop("rsql", None)
         sent["model"] = model
-        if stream and self._preset.stream_usage:
+        if stream and self._preset.stream_usage and "stream_options" not in spare:
             options = sent.get("stream_options")
             sent["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         return msgspec.json.encode(sent)
@@ -143,7 +147,7 @@ class OpenAIProvider:
             return self._until(seconds / 1000 if seconds >= _FIRST_IN_MILLISECONDS else seconds, headers)
         return seconds
 
-    def _rate(self, headers: httpx.Headers, names: _Names) -> Rate | None:
+    def _rate(self, headers: httpx.Headers, names: _LimitHeaders) -> Rate | None:
         left = headers.get(names.remaining)
         most = headers.get(names.limit) if left is not None else None
         if left is None or most is None or not _COUNT.fullmatch(left) or not _COUNT.fullmatch(most):
@@ -294,7 +298,7 @@ class Expectation:
         prompt = cost.prompt if model in self._rates else int(cost.prompt * _CHARACTERS_PER_TOKEN / _MOST_CHARACTERS)
         return Cost(prompt, min(cost.completion, seen.mean if seen is not None else 0))
 
-    def learn(self, caller: str, request: ChatRequest, model: str, usage: Usage) -> None:
+    def learn(self, caller: str, request: ChatRequest, model: str, usage: TokenUsage) -> None:
         """An answer of ``model`` has ended."""
         if usage.estimated or request.embeds:
             return
@@ -351,7 +355,9 @@ def may_have_media(request: ChatRequest) -> bool:
     return any(isinstance(part, dict) and part.get("type", "text") != "text" for part in parts)
 
 
-def checked(reported: ReportedUsage | None, estimate: Usage, request: ChatRequest) -> tuple[Usage, tuple[str, ...]]:
+def checked(
+    reported: ReportedUsage | None, estimate: TokenUsage, request: ChatRequest
+) -> tuple[TokenUsage, tuple[str, ...]]:
     """The usage to believe, and which of the reported counts could not be."""
     # The completion of ``estimate`` is that of the text that came.
     if reported is None:
@@ -372,7 +378,7 @@ def checked(reported: ReportedUsage | None, estimate: Usage, request: ChatReques
     if cached is not None and not 0 <= cached <= prompt:
         faults.append("cached")
         cached = 0
-    return Usage(prompt, completion, cached or 0, estimated=bool(faults) or not whole), tuple(faults)
+    return TokenUsage(prompt, completion, cached or 0, estimated=bool(faults) or not whole), tuple(faults)
 
 
 def _can_be_prompt(tokens: int | None, request: ChatRequest) -> bool:

@@ -48,13 +48,18 @@ class Delta(msgspec.Struct):
         return total
 
 
-class Choice(msgspec.Struct):
+class StreamChoice(msgspec.Struct):
     """One of the answers in a reply."""
 
     delta: Delta | None = None
     message: Delta | None = None
     text: str | None = None
     finish_reason: Any = None
+    error: msgspec.Raw = _NULL
+
+    def failed(self) -> bool:
+        """Whether it is an error in place of an answer, or of the rest of one."""
+        return self.finish_reason == "error" or (self.error is not _NULL and present(self.error))
 
     def characters(self) -> int:
         """How much text it brings."""
@@ -111,7 +116,7 @@ def _count(value: Any) -> int | None:
 class Completion(msgspec.Struct):
     """One event of a stream, or the body of a whole answer."""
 
-    choices: list[Choice] | None = None
+    choices: list[StreamChoice] | None = None
     data: msgspec.Raw = _NULL  # vectors
     usage: msgspec.Raw = _NULL
     x_groq: msgspec.Raw = _NULL
@@ -129,7 +134,7 @@ class Completion(msgspec.Struct):
 
     def failed(self) -> bool:
         """Whether it is an error in place of an answer."""
-        return self.error is not _NULL and present(self.error)
+        return (self.error is not _NULL and present(self.error)) or any(one.failed() for one in self.choices or ())
 
     def answers(self, *, embeds: bool) -> bool:
         """Whether it holds what was asked for."""
@@ -163,13 +168,13 @@ def read_completion(data: bytes) -> Completion:
         raise
 
 
-class Unusable(Exception):
+class BrokenStream(Exception):
     """The stream cannot be read on; ``before`` is what arrived with the fault and before it, to be passed on."""
 
     before = b""
 
 
-class StreamError(Unusable):
+class StreamError(BrokenStream):
     """The stream holds an error event; ``body`` is its JSON."""
 
     def __init__(self, body: bytes) -> None:
@@ -177,11 +182,11 @@ class StreamError(Unusable):
         self.body = body
 
 
-class Malformed(Unusable):
+class MalformedStream(BrokenStream):
     """The stream holds something that is no event of a completion."""
 
 
-class Held(NamedTuple):
+class HeldEvent(NamedTuple):
     """An event held back: its JSON, and whether it is about a choice rather than only the usage."""
 
     data: bytes
@@ -200,7 +205,7 @@ class EventReader:
         self.characters = 0  # length of the text received so far
         self.finished = False  # whether a choice has ended
         self.done = False  # whether ``[DONE]`` came
-        self.tail: list[Held] = []  # the data of the events held back, in order
+        self.tail: list[HeldEvent] = []  # the data of the events held back, in order
         self.pieces = 0  # events that brought text
         self.damaged = 0  # events after the first piece that could not be read, and were left out
         self.size = 0  # bytes that came
@@ -239,7 +244,7 @@ class EventReader:
             for event in events:
                 if self._passes(event):
                     passed.append(event)  # noqa: PERF401  (what passed before a fault is needed)
-        except Unusable as fault:
+        except BrokenStream as fault:
             fault.before = _joined(passed)
             raise
         return data[: end + 2] if len(passed) == len(events) else _joined(passed)
@@ -251,13 +256,13 @@ class EventReader:
             rest = rest.removeprefix(_BYTE_ORDER_MARK)
         self._rest.clear()
         if rest and self._passes(rest) and (data := _data_of(rest)):
-            self.tail.append(Held(data, brings_choice=True))
+            self.tail.append(HeldEvent(data, brings_choice=True))
 
     def _lines(self, data: bytes) -> bytes:
         # With line feeds at the ends of lines, of whatever kind they are.
         self.size += len(data)
         if self.size > _LONGEST_STREAM:
-            raise Malformed
+            raise MalformedStream
         if self._after_return and data:
             data = data.removeprefix(b"\n")
             self._after_return = False
@@ -270,12 +275,12 @@ class EventReader:
         # Keep the beginning of an event until its end comes.
         self._rest += data
         if len(self._rest) > _LONGEST_EVENT:
-            raise Malformed
+            raise MalformedStream
         return b""
 
     def _passes(self, event: bytes) -> bool:
-        # Read one event; whether it is passed on at once.
-        if not event.isascii() and not self._is_text(event):
+        # Read one event; whether it is passed on at once. After ``[DONE]`` comes nothing that anybody asked for.
+        if self.done or (not event.isascii() and not self._is_text(event)):
             return False
         data = _data_of(event)
         if not data or data == b"[DONE]":
@@ -294,8 +299,8 @@ class EventReader:
             return True
         self._held += len(data)
         if self._held > _LONGEST_EVENT:
-            raise Malformed
-        self.tail.append(Held(data, brings_choice=bool(reply.choices)))
+            raise MalformedStream
+        self.tail.append(HeldEvent(data, brings_choice=bool(reply.choices)))
         return False
 
     def _is_text(self, event: bytes) -> bool:
@@ -310,7 +315,7 @@ class EventReader:
         # An event is left out; before the first text, or again and again, that is the end.
         self.damaged += 1
         if not self.pieces or self.damaged > _MOST_DAMAGED:
-            raise Malformed
+            raise MalformedStream
 
     def _count(self, reply: Completion) -> bool:
         # Count what it brings; False when it ends the answer, or tells the usage, and brings nothing else.
@@ -331,5 +336,6 @@ def _joined(events: list[bytes]) -> bytes:
 def _data_of(event: bytes) -> bytes:
     if event.startswith(b"data:") and b"\n" not in event:
         return event[5:].strip()
+    # In several lines; in JSON their ends can stand between tokens only, where a blank means the same.
     lines = event.split(b"\n")
-    return b"\n".join(line[5:] for line in lines if line.startswith(b"data:")).strip()
+    return b" ".join(line[5:].strip() for line in lines if line.startswith(b"data:")).strip()

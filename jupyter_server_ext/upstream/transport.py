@@ -21,15 +21,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from jupyter_server_ext.errors import BadRequest, NoCapacity, RsqlGatewayError, UnknownModel
+from jupyter_server_ext.errors import BadRequest, ModelNotServed, NoCapacity, RsqlGatewayError
 from jupyter_server_ext.http_client import httpx
 from jupyter_server_ext.keys import QueuedRequest
 from jupyter_server_ext.logs import log
-from jupyter_server_ext.messages import Caller, ChatRequest, Usage
+from jupyter_server_ext.messages import Caller, ChatRequest, TokenUsage
 
-from .answers import Answer, BodyAnswer, StreamAnswer, read_all
+from .answers import BodyAnswer, ProviderAnswer, StreamAnswer, read_all
 from .failures import Failure, broken
 from .openai import Expectation, OpenAIProvider, provider_of
+from .sparing import refused_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
     from jupyter_server_ext.config import PoolSettings
     from jupyter_server_ext.keys import Cost, Key, KeyQueue, Lease
 
+    from .sparing import Part
+
 _AN_HOUR = 3600.0  # for which an exhausted key, or a model without access, is left alone
-_NOTHING = Usage()
+_NOTHING = TokenUsage()
 
 
 class FailedTry(NamedTuple):
@@ -53,7 +56,7 @@ class FailedTry(NamedTuple):
     status: int  # the provider's status, or the one that stands for what happened
     reason: str  # what kind of failure it was
     seconds: float  # how long it took
-    usage: Usage  # what it had written all the same
+    usage: TokenUsage  # what it had written all the same
     words: str = ""  # what happened, without the caller's words
 
 
@@ -70,7 +73,7 @@ class Trace:
     rate_limited: bool = False  # whether it waited for a limit, or a provider refused it for one
     failed: list[FailedTry] = field(default_factory=list)  # the tries that failed
     # What the last try had written when it failed or the caller left, before anything was passed on.
-    wasted: Usage = _NOTHING
+    wasted: TokenUsage = _NOTHING
 
 
 @dataclass(slots=True)
@@ -87,6 +90,7 @@ class Job:
     queued: QueuedRequest | None = None  # while it waits
     lease: Lease | None = None  # if a key was free at once
     costs: dict[str, tuple[int, Cost]] = field(default_factory=dict)  # by model: lessons, and what it will likely take
+    spares: dict[tuple[str, str], frozenset[Part]] = field(default_factory=dict)  # by address and model: left out of it
 
 
 @dataclass(eq=False, repr=False)
@@ -100,6 +104,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
     def __post_init__(self) -> None:
         self._pool = self._queue.pool
         self._expectation = Expectation()  # what answers are expected to take
+        self._refused: dict[tuple[str, str], frozenset[Part]] = {}  # by address and model: what servers do not take
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one chat completion of a plain httpx client.
@@ -110,7 +115,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         answer = await self.answer(self._job_of(request))
         return httpx.Response(200, headers=answer.headers, stream=answer, request=request)
 
-    async def answer(self, job: Job, started: Started = lambda: None) -> Answer:
+    async def answer(self, job: Job, started: Started = lambda: None) -> ProviderAnswer:
         """The answer from the first key and model that give one, up to its first content or wholly, as is asked for.
 
         ``started`` is called at each try, before the request is sent; what nobody watches waits for what it returns.
@@ -123,12 +128,14 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             model = self._soonest(job, plan)
             try:
                 lease = await self._lease(job, model, plan.avoid.get(model, frozenset()))
-            except (NoCapacity, UnknownModel) as none:
+            except (NoCapacity, ModelNotServed) as none:
                 plan.no_key(model, none)
                 continue
             outcome = await self._attempt(job, lease, started)
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, ProviderAnswer):
                 return outcome
+            if self._spares(job, lease, outcome):
+                continue
             self._on_key_failure(lease, job.request, outcome)
             trace, status = job.trace, outcome.status if outcome.status >= 400 else outcome.as_error().status
             tried = trace.attempts, trace.key, trace.provider, trace.model
@@ -156,10 +163,10 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             return False
         return job.lease is not None
 
-    def expected(self, job: Job) -> Usage:
+    def expected(self, job: Job) -> TokenUsage:
         """Tokens that the job is expected to take."""
         cost = self._cost(job, job.request.model)
-        return Usage(cost.prompt, cost.completion, estimated=True)
+        return TokenUsage(cost.prompt, cost.completion, estimated=True)
 
     async def check(self, key: Key) -> dict[str, Any]:
         """Try a key with the cheapest call there is: it is revived, or retired if it is refused."""
@@ -242,7 +249,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             waits.append((wait, model))
         return min(waits, key=lambda row: row[0])[1]
 
-    async def _attempt(self, job: Job, lease: Lease, started: Started) -> Answer | Failure:
+    async def _attempt(self, job: Job, lease: Lease, started: Started) -> ProviderAnswer | Failure:
         trace = job.trace
         trace.attempts += 1
         trace.key, trace.model, trace.upstream_start = lease.key.id, lease.model, lease.at
@@ -256,7 +263,9 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
                 lease.unused()
                 raise
         provider = provider_of(lease.key.settings.provider)
-        body = provider.body(job.request.body, lease.model, stream=job.request.stream)
+        at = lease.key.settings.base_url, lease.model
+        spare = self._refused.get(at, frozenset()) | job.spares.get(at, frozenset())
+        body = provider.body(job.request.body, lease.model, stream=job.request.stream, spare=spare)
         request = provider.request(lease.key, "/embeddings" if job.request.embeds else "/chat/completions", body)
         request.extensions["sent"] = lease.sent
         carrier = self._transport_of(lease.key)
@@ -279,12 +288,24 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             raise
         if failure is None:
             self._pool.answered(lease)
+            if at in job.spares:  # it was that which the server did not take, whatever else its words were about
+                self._refused[at] = spare
             return answer
         trace.wasted = answer.written
         await answer.abandon(failure)
         return failure
 
-    def _answer_to(self, job: Job, lease: Lease, provider: OpenAIProvider) -> Answer:
+    def _spares(self, job: Job, lease: Lease, failure: Failure) -> bool:
+        # Whether the server is asked again without a part that it refuses: once for each, and it costs the key nothing.
+        at, body = (lease.key.settings.base_url, lease.model), job.request.body
+        before = self._refused.get(at, frozenset()) | job.spares.get(at, frozenset())
+        part = refused_part(failure, body, asks_usage=job.request.stream and "stream_options" not in before)
+        if job.request.embeds or part is None or part in before:
+            return False
+        job.spares[at] = before | {part}
+        return True
+
+    def _answer_to(self, job: Job, lease: Lease, provider: OpenAIProvider) -> ProviderAnswer:
         if not job.request.stream:
             return BodyAnswer(job, lease, provider, self._expectation)
         return StreamAnswer(

@@ -3,7 +3,7 @@ from .chat import INTERRUPTED as INTERRUPTED
 from .chat import LIKELIEST as LIKELIEST
 from .chat import VARIED as VARIED
 from .chat import Chat as Chat
-from .chat import Entry as Entry
+from .chat import ChatEntry as ChatEntry
 from .chat import Origin as Origin
 from .chat import Turn as Turn
 from .chat import connection_mark as connection_mark
@@ -17,6 +17,7 @@ from .client import Stop as Stop
 from .client import StreamOptions as StreamOptions
 from .client import context_exceeded as context_exceeded
 from .drafts import Block as Block
+from .drafts import Round as Round
 from .drafts import blocks_of as blocks_of
 from .events import RUN_AGAIN as RUN_AGAIN
 from .events import Done as Done
@@ -27,10 +28,13 @@ from .events import ToolCall as ToolCall
 from .events import Usage as Usage
 from .events import Waiting as Waiting
 from .events import usage_of as usage_of
+from .finishes import ending_of as ending_of
+from .locator import Address as Address
 from .locator import GatewayLocator as GatewayLocator
 from .locator import is_batch as is_batch
 from .patience import Patience as Patience
 from .patience import can_pass as can_pass
+from .prompt_keys import hashes_of as hashes_of
 from .refusals import NO_GATEWAY as NO_GATEWAY
 from .replay import ReplayFile as ReplayFile
 from .spending import CostBook as CostBook

@@ -143,7 +143,7 @@ class Chat:
         whole: bool = False,
         connection: str = "",
         level: Privacy = "stats",
-    ) -> Entry:
+    ) -> ChatEntry:
         """The place of a question in this conversation, and the turns that it builds upon.
 
         ``whole`` counts all turns, as in a conversation that is shown; otherwise the question stands alone unless its
@@ -171,7 +171,9 @@ class Chat:
         fits = [turn for turn in here if LEVELS.index(turn.level) <= LEVELS.index(level)]
         lost = "of another connection" if len(here) < len(candidates) else "at a laxer level of privacy"
         lost = lost if len(fits) < len(candidates) else ""
-        return Entry(self, question, tuple(fits), origin, task, place, tuple(own), connection, level, lost, following)
+        return ChatEntry(
+            self, question, tuple(fits), origin, task, place, tuple(own), connection, level, lost, following
+        )
 
     # The place that a cell had, also when its last run failed; a new one otherwise.
     def _place(self, origin: Origin, own: Sequence[Turn]) -> int:
@@ -306,7 +308,7 @@ class Chat:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ChatEntry:
     """A question at its place in a conversation."""
 
     chat: Chat
@@ -412,7 +414,7 @@ def described_within(values: Mapping[str, Any], prompt: str) -> dict[str, Any]:
 
     @cache
     def text_of(text: str) -> str:
-        if _unquoted(text) in held:  # which is redacted already
+        if _unquoted(text) in held or _unquoted(repr(text)) in held:  # which is redacted already
             return text
         redacted = redact(text)[0]
         return redacted if _unquoted(redacted) in held else _WITHHELD

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
+from rsql_magic.diagnostics import log
 from rsql_magic.errors import GatewayError, GatewayUnreachable
 from rsql_magic.gateway.events import Silence, read_events
 from rsql_magic.gateway.refusals import error_of, not_a_gateway
@@ -53,6 +54,7 @@ _UNCHANGED = 304
 _LARGEST = 8 << 20  # bytes
 _MONTH = 30 * 24 * 3600.0  # seconds
 _TOO_LONG = re.compile(r"context|maximum (?:prompt|input) length|(?:prompt|input|request) is too (?:long|large)", re.I)
+_EXCEEDED = re.compile(r"context (?:size|length|window)\b.{0,40}exceeded|exceeds? .{0,30}context (?:size|length)", re.I)
 # How a refusal of these is worded, where it does not name them.
 _SAID = {
     "tools": re.compile(r"\btools?\b|function.call", re.I),
@@ -174,7 +176,8 @@ class LLMClient:
         """
         model, timeout = options.get("model"), options.get("timeout")
         refused = self.records.of(self.url, model).refuses
-        fields = {name: value for name, value in body_fields(options).items() if name not in refused}
+        asked = {**body_fields(options), "stream_options": {"include_usage": True}}
+        fields = {name: value for name, value in asked.items() if name not in refused}
 
         # Whether the model refuses one of the fields, which is not sent to it again.
         def can_repeat(error: GatewayError) -> bool:
@@ -193,7 +196,7 @@ class LLMClient:
         )
 
     def _request(self, messages: Sequence[Message], options: StreamOptions, fields: Mapping[str, Any]) -> httpx.Request:
-        body: dict[str, Any] = {"messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
+        body: dict[str, Any] = {"messages": list(messages), "stream": True}
         body |= {"model": model} if (model := options.get("model")) else {}
         body |= fields
         if (described := options.get("described")) is not None and (model or "default") in self.offline_models:
@@ -225,8 +228,11 @@ class LLMClient:
         asked = Asked()
         if asked.traceparent:
             request.headers["traceparent"] = asked.traceparent
+        began = time.perf_counter()
         try:
             response = self._reply(self._http if stop is None else self._unshared, request)
+            took = time.perf_counter() - began
+            log.debug("%s %s: %s in %.2f s", request.method, request.url.path, response.status_code, took)
             try:
                 if response.status_code >= 400:
                     response.read()
@@ -238,6 +244,7 @@ class LLMClient:
             seconds = (request.extensions.get("timeout") or {}).get("read") or self._timeout
             raise self._silence.too_long(seconds) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
+            log.debug("no gateway answers", exc_info=True)
             reason = f"No gateway answers at {self.url} ({type(error).__name__})."
             raise GatewayUnreachable(reason, hint="%rsql doctor finds out why.") from error
         finally:
@@ -492,7 +499,8 @@ def refused_parameter(error: GatewayError, sent: Collection[str]) -> str:
             return name
     if error.status not in {400, 422}:
         return ""
-    return next((name for name in sent if name in OPTIONAL and re.search(rf"\b{name}\b", error.message)), "")
+    spare = [name for name in sent if name in {*OPTIONAL, "stream_options"}]
+    return next((name for name in spare if re.search(rf"\b{name}\b", error.message)), "")
 
 
 def context_exceeded(error: GatewayError) -> int | None:
@@ -503,7 +511,8 @@ def context_exceeded(error: GatewayError) -> int | None:
         >>> context_exceeded(GatewayError(words, status=400)), context_exceeded(GatewayError("No.", status=400))
         (8192, None)
     """
-    says_so = error.status in {400, 413, 422} and _TOO_LONG.search(error.message)
+    refused = error.status in {400, 413, 422} and _TOO_LONG.search(error.message)
+    says_so = refused or (error.status == 500 and _EXCEEDED.search(error.message))
     if error.code != "context_length_exceeded" and not says_so:
         return None
     return min((int(found.replace(",", "")) for found in _TOKENS.findall(error.message)), default=0)

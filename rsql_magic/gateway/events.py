@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import AnswerCut, GatewayError, GatewayUnreachable, Stopped
+from rsql_magic.gateway.finishes import ended_early, ending_of
 from rsql_magic.gateway.prompt_keys import hashes_of
 from rsql_magic.gateway.refusals import error_of, not_a_gateway
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import httpx
 
     from rsql_magic.gateway.client import Message, Stop
+    from rsql_magic.gateway.finishes import Ending
 
 _QUEUED = re.compile(r"queued position=(\d+) eta=([\d.]+)")
 _BEATS = "X-RSQL-Heartbeat"  # says how often a gateway sends a comment: every so many seconds
@@ -31,10 +33,20 @@ _LONGEST = 200_000  # most characters of an answer; the longest of models have h
 _MOST_CALLS = 100  # of tools, in one reply
 # Characters at the end of an answer that are searched for repetition, those compared, and fewest repetitions.
 _TAIL, _PIECE, _TIMES = 4_000, 200, 8
-_THINKS, _THOUGHT = "<think>", "</think>"
+# How models mark what they think before they answer.
+_THOUGHTS = {
+    "<think>": "</think>",
+    "<thinking>": "</thinking>",
+    "<thought>": "</thought>",
+    "<reasoning>": "</reasoning>",
+    "[THINK]": "[/THINK]",
+    "<|channel|>analysis<|message|>": "<|channel|>final<|message|>",
+}
+# Templates that open the thoughts in the prompt leave only their end: at the end of a line, where no sentence names it.
+_LONE_END = re.compile(r"(?:</(?:think|thinking|thought|reasoning)>|\[/THINK\])[ \t]*(?=\n|\Z)")
 _SILENCES = {
-    "tool_calls": "The model asked for a tool instead of answering, and there is none.",
-    "content_filter": "The provider's filter kept the answer back.",
+    "tools": "The model asked for a tool instead of answering, and there is none.",
+    "filter": "The provider's filter kept the answer back.",
 }
 
 
@@ -119,6 +131,7 @@ class Reply:
         """Take an event; the event as it is shown, or None while a model thinks aloud."""
         if isinstance(event, Done):
             self.done = event
+            self.text = without_thoughts(self.text)
         if not isinstance(event, Text):
             return event
         self.raw += event.text
@@ -160,9 +173,9 @@ class Reply:
         """Why there is no text, in a sentence; empty where there is some."""
         if re.search(r"[^\W_]", self.text) or self.interrupted or self.done is None:
             return ""
-        thought = _THINKS in self.raw or self.cut
+        thought = any(mark in self.raw for mark in (*_THOUGHTS, *_THOUGHTS.values())) or self.cut
         why = "The model thought, and ended before it answered." if thought else "The model answered with nothing."
-        return _SILENCES.get(self.done.finish_reason, why)
+        return _SILENCES.get(self._ending, why)
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:
@@ -171,8 +184,33 @@ class Reply:
 
     @property
     def cut(self) -> bool:
+        """Whether the answer ended before the model was done with it."""
+        return bool(self.ended_early)
+
+    @property
+    def ran_out(self) -> bool:
         """Whether the model ran out of tokens before it was done."""
-        return self.done is not None and self.done.finish_reason == "length"
+        return self._ending == "length"
+
+    @property
+    def ended_early(self) -> str:
+        """Why the answer may not be whole, in a sentence; empty where it is."""
+        return "" if self._ending in {"whole", "tools"} or self.done is None else ended_early(self.done.finish_reason)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the model came to the end of an answer, rather than of a call of a tool, or to none."""
+        return self.done is not None and self._ending == "whole"
+
+    @property
+    def problem(self) -> str:
+        """Why there is no text, or not all that a provider had, in a sentence; empty where nothing is missing."""
+        return self.silence or ("" if self.ran_out else self.ended_early)
+
+    @property
+    def _ending(self) -> Ending:
+        reason = self.done.finish_reason if self.done is not None else ""
+        return "whole" if reason in {"", "stop"} else ending_of(reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,15 +287,28 @@ def _hashes(replies: Sequence[Reply]) -> dict[str, str]:
 
 
 def spoken(text: str) -> str:
-    r"""An answer without the thinking that some models write before it, in ``<think>`` tags; also of a part of one.
+    r"""An answer without the thinking that some models write before it, between their marks; also of a part of one.
 
     Example:
         >>> spoken("<think>2 + 2 …</think>\n\n4"), spoken("<think>2 +"), spoken("<thi"), spoken("<b>")
         ('4', '', '', '<b>')
     """
-    if not (start := text.lstrip()).startswith(_THINKS):
-        return "" if start and _THINKS.startswith(start) else text
-    return start.partition(_THOUGHT)[2].lstrip()
+    start = text.lstrip()
+    for thinks, thought in _THOUGHTS.items():
+        if start.startswith(thinks):
+            return start.partition(thought)[2].lstrip()
+    return "" if start and any(thinks.startswith(start) for thinks in _THOUGHTS) else text
+
+
+def without_thoughts(text: str) -> str:
+    r"""A whole answer without thoughts of which only the end is marked.
+
+    Example:
+        >>> without_thoughts("2 + 2, so 5? No.\n</think>\n\n4"), without_thoughts("Close it by `</think>`.")
+        ('4', 'Close it by `</think>`.')
+    """
+    ends = [end for end in _LONE_END.finditer(text) if end[0].strip().replace("/", "", 1) not in text[: end.start()]]
+    return text[ends[-1].end() :].lstrip() if ends else text
 
 
 def repeats(text: str) -> bool:
@@ -366,15 +417,15 @@ def parse_sse(
     calls = _Calls()
     partial: list[str] = []
     try:
-        for line in lines:
-            if waiting := _QUEUED.search(line) if line.startswith(":") else None:
-                yield Waiting(int(waiting[1]), float(waiting[2]))
-            data = line[5:].strip() if line.startswith("data:") else ""
-            if data == "[DONE]" or calls.size > _LONGEST:  # nobody reads the rest of such a call
+        for chunk in _chunks(lines):
+            if isinstance(chunk, Waiting):
+                yield chunk
+                continue
+            if chunk is None or calls.size > _LONGEST:  # nobody reads the rest of such a call, or what follows the end
                 fields["rsql"] = {"request_id": request_id, **fields["rsql"]}
                 yield Done(**fields, limits=dict(limits or {}), calls=tuple(calls.all))
                 return
-            if data and (text := _read_chunk(_record(json.loads(data)), fields, calls)):
+            if text := _read_chunk(_record(chunk), fields, calls):
                 partial.append(text)
                 yield Text(text)
     except GatewayError as error:
@@ -386,6 +437,31 @@ def parse_sse(
             raise
         raise _cut("".join(partial), "", request_id) from error
     raise _cut("".join(partial), "", request_id)
+
+
+def _chunks(lines: Iterable[str]) -> Iterator[Any]:
+    """The JSON of each event, which may stand in several lines; places in a queue, and None for the end."""
+    held = ""
+    for line in lines:
+        if waiting := _QUEUED.search(line) if line.startswith(":") else None:
+            yield Waiting(int(waiting[1]), float(waiting[2]))
+        data = line[5:].strip() if line.startswith("data:") else ""
+        if data == "[DONE]" and not held:
+            yield None
+        elif data:
+            held = f"{held}\n{data}" if held else data
+            try:
+                chunk = json.loads(held)
+            except ValueError:
+                if len(held) > _LONGEST:
+                    raise
+                continue
+            held = ""
+            yield chunk
+        elif held and not line.strip():
+            json.loads(held)  # raises: the event has ended, and is no JSON
+    if held:
+        json.loads(held)
 
 
 def _status_of(error: dict[str, Any]) -> int:
@@ -401,6 +477,8 @@ def _read_chunk(chunk: dict[str, Any], fields: dict[str, Any], calls: _Calls) ->
     fields["usage"] = _counts(chunk.get("usage")) or fields["usage"]
     fields["rsql"] = _record(chunk.get("rsql")) or fields["rsql"]
     choice = _record((chunk.get("choices") or [{}])[0]) if isinstance(chunk.get("choices"), list) else {}
+    if choice.get("error"):
+        raise error_of(_status_of(_record(choice["error"])), json.dumps(choice), {}, "")
     fields["finish_reason"] = _words(choice.get("finish_reason")) or fields["finish_reason"]
     delta = _record(choice.get("delta"))
     calls.add(delta.get("tool_calls"))
@@ -467,6 +545,8 @@ def _whole(response: httpx.Response, request_id: str, limits: Mapping[str, str])
         message = choice["message"]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         raise not_a_gateway(str(response.request.url), response.status_code) from None
+    if failed := body.get("error") or choice.get("error"):
+        raise error_of(_status_of(_record(failed)), json.dumps({"error": failed}), {}, "")
     yield Text(_content(_record(message)))
     rsql = {"request_id": request_id, **_record(body.get("rsql"))}
     calls = _Calls()

@@ -101,7 +101,9 @@ def discovered(environ: Mapping[str, str], service: str = "rsql") -> list[Addres
     if hub and hub_token:  # …/hub/ is beside …/services/
         offers.append(Address(re.sub(r"/hub/?$", "", hub).rstrip("/") + f"/services/{service}/", hub_token, "hub"))
     if server := environ.get("RSQL_SERVER_URL", ""):
-        offers.append(Address(server.rstrip("/") + "/", environ.get("RSQL_SERVER_TOKEN", ""), "server"))
+        # The server's own token only asks; a key that its person made for its kernels may do more.
+        token = environ.get("RSQL_GATEWAY_TOKEN", "") or environ.get("RSQL_SERVER_TOKEN", "")
+        offers.append(Address(server.rstrip("/") + "/", token, "server"))
     return offers
 
 

@@ -26,6 +26,9 @@ _OF_ONE_RUN = (
     # From where a word begins: tried at each letter of a picture's, it would take the square of its length.
     (re.compile(r"(?<![^\s\"'<>])[^\s\"'<>]*/(site-packages|lib/python3\.\d+)/"), r"\1/"),
 )
+# The line on the session names versions, which an upgrade changes and the answer seldom hangs on.
+_SESSION = re.compile(r'(?s)<data kind="session"[^>\n]*>.*?</data')
+_VERSION = re.compile(r"(?<=[^\W\d]) v?\d+(?:\.\d+)+[\w.+-]*")
 _DESCRIBED = re.compile(r"<data [^>\n]*>.*?</data>", re.S)  # of a text without hashes
 
 
@@ -37,12 +40,14 @@ def steady(text: str, folders: Sequence[str] = ()) -> str:
         '<data kind="frame">a <Model at 0x></data>'
         >>> steady("/home/ada/report/shop.db", ["/home/ada/report"])
         './shop.db'
+        >>> steady('<data kind="session" id="3fa9c1d2">Python 3.11.9; imported pandas 3.0.1 as pd</data 3fa9c1d2>')
+        '<data kind="session">Python; imported pandas as pd</data>'
     """
     for folder in folders:
         text = text.replace(folder, ".")
     for pattern, instead in _OF_ONE_RUN:
         text = pattern.sub(instead, text)
-    return text
+    return _SESSION.sub(lambda block: _VERSION.sub("", block[0]), text)
 
 
 def _own_folders() -> list[str]:

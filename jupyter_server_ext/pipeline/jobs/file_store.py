@@ -11,7 +11,7 @@ from jupyter_server_ext.ledger import job_file_pieces, job_files, job_lines, job
 from jupyter_server_ext.pipeline.jobs.values import ACTIVE, LINES_OF, StoredFile, lines_of
 
 if TYPE_CHECKING:
-    from jupyter_server_ext.ledger import Page, PromptVault
+    from jupyter_server_ext.ledger import LedgerPage, PromptVault
 
 _AT_ONCE = 500  # rows of one statement
 _PLAIN, _SEALED = b"\0", b"\1"  # how a text begins that is kept as it is, or encrypted
@@ -103,7 +103,7 @@ class SqlFiles:
             row = db.execute(query if caller is None else query.where(job_files.c.caller == caller)).mappings().first()
         return StoredFile(**row) if row is not None else None
 
-    def page(self, caller: str, page: Page, purpose: str) -> list[StoredFile]:
+    def page(self, caller: str, page: LedgerPage, purpose: str) -> list[StoredFile]:
         """A caller's files, the newest first, and one more than the page holds where there are more."""
         query = sa.select(job_files).where(job_files.c.caller == caller, job_files.c.state == "ready")
         if purpose:

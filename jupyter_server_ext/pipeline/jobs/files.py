@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from jupyter_server_ext.config import JobSettings
-    from jupyter_server_ext.ledger import Ledger, Page, PromptVault, SqlLedgerStore
+    from jupyter_server_ext.ledger import Ledger, LedgerPage, PromptVault, SqlLedgerStore
     from jupyter_server_ext.messages import Caller
     from jupyter_server_ext.pipeline.jobs.file_store import SqlFiles
 
@@ -63,7 +63,7 @@ class Files:
             raise NoSuchFile("There is no such file. GET v1/files lists yours.", param="file_id")
         return found
 
-    async def page(self, caller: Caller, page: Page, purpose: str = "") -> list[StoredFile]:
+    async def page(self, caller: Caller, page: LedgerPage, purpose: str = "") -> list[StoredFile]:
         """A caller's files, the newest first, and one more than the page holds where there are more."""
         return await self.ask(lambda files: files.page(caller.name, page, purpose))
 

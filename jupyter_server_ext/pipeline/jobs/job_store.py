@@ -21,9 +21,9 @@ from jupyter_server_ext.pipeline.jobs.values import (
     LINES_OF,
     STATE_AFTER,
     BatchJob,
-    Line,
+    JobLine,
     LineLease,
-    Outcome,
+    LineOutcome,
     StoredFile,
     custom_id_of,
     digest_of,
@@ -33,7 +33,7 @@ from jupyter_server_ext.pipeline.jobs.values import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from jupyter_server_ext.ledger import Page
+    from jupyter_server_ext.ledger import LedgerPage
     from jupyter_server_ext.pipeline.jobs.file_store import TextSeal
 
 _AT_ONCE = 500  # rows of one statement
@@ -41,10 +41,10 @@ _REPEAT = "repeat "  # before the number of a line whose ``custom_id`` an earlie
 _KEPT_JOBS = 30 * 86_400.0  # seconds for which a job is listed after its end
 
 
-class Round(NamedTuple):
+class JobRound(NamedTuple):
     """What one round of work brought."""
 
-    lines: list[Line]  # those that were taken
+    lines: list[JobLine]  # those that were taken
     active: list[BatchJob]  # all jobs that have lines to settle, the oldest first
     ended: list[BatchJob]  # jobs that have none any more, and of which nobody was told yet
 
@@ -76,7 +76,7 @@ class SqlJobs:
         return BatchJob(**row) if row is not None else None
 
     def page(
-        self, page: Page, *, caller: str | None = None, tenant: str | None = None, state: str = ""
+        self, page: LedgerPage, *, caller: str | None = None, tenant: str | None = None, state: str = ""
     ) -> list[BatchJob]:
         """Jobs, the newest first, of a caller, a tenant, or all; and one more where there are more."""
         query = sa.select(jobs)
@@ -144,22 +144,22 @@ class SqlJobs:
 
     # The work
 
-    def active(self) -> Round:
+    def active(self) -> JobRound:
         """What there is to do; nothing is taken."""
         with self._engine.connect() as db:
-            return Round([], *_jobs_of_interest(db))
+            return JobRound([], *_jobs_of_interest(db))
 
     def work(
         self,
         lease: LineLease,  # of the lines that are taken
-        outcomes: Sequence[Outcome],  # what came of lines that it had taken
+        outcomes: Sequence[LineOutcome],  # what came of lines that it had taken
         wants: Mapping[str, int],  # how many lines it would take of which job
         *,
         waits: Mapping[str, str],  # why nothing is asked of which job
         kept_seconds: float,  # for which results are kept, unless the job says
-    ) -> Round:
+    ) -> JobRound:
         """Settle lines, take others, and end jobs that have none left: all of it, or nothing."""
-        lines: list[Line] = []
+        lines: list[JobLine] = []
         with self._engine.begin() as db:
             begin_to_write(db)
             concerned = {outcome.line.job.id for outcome in outcomes} | wants.keys()
@@ -172,7 +172,7 @@ class SqlJobs:
                 db.execute(sa.update(jobs).where(jobs.c.id == job, jobs.c.waits_for != words).values(waits_for=words))
             for job in concerned - {line.job.id for line in lines}:
                 self._end(db, job, lease.now, kept_seconds)
-            return Round(lines, *_jobs_of_interest(db))
+            return JobRound(lines, *_jobs_of_interest(db))
 
     def renew(self, owner: str, until: float) -> None:
         """Keep the lines that were taken until a later time."""
@@ -185,7 +185,7 @@ class SqlJobs:
         with self._engine.begin() as db:
             db.execute(sa.update(job_lines).where(mine).values(lease="", leased=0.0))
 
-    def hold(self, owner: str, line: Line, most: int) -> tuple[bool, bool]:
+    def hold(self, owner: str, line: JobLine, most: int) -> tuple[bool, bool]:
         """Hold what a line that was taken may cost; whether the job's budget reaches, and whether it may later on.
 
         What an earlier life of a gateway held for it was paid for all that is known.
@@ -209,7 +209,7 @@ class SqlJobs:
             db.execute(sa.update(job_lines).where(*own).values(held_nanodollars=amount))
             return reaches, held > 0
 
-    def _settle(self, db: sa.Connection, owner: str, outcomes: Sequence[Outcome]) -> None:
+    def _settle(self, db: sa.Connection, owner: str, outcomes: Sequence[LineOutcome]) -> None:
         sums: dict[str, Counter[str]] = defaultdict(Counter)
         for one in outcomes:
             mine = (
@@ -239,12 +239,12 @@ class SqlJobs:
             db.execute(sa.update(jobs).where(jobs.c.id == job).values(added))
 
     @staticmethod
-    def _lost(db: sa.Connection, outcome: Outcome, mine: Sequence[sa.ColumnElement[bool]]) -> int:
+    def _lost(db: sa.Connection, outcome: LineOutcome, mine: Sequence[sa.ColumnElement[bool]]) -> int:
         """What an earlier life of a gateway held for a line, and nobody knows whether it was paid."""
         held = db.execute(sa.select(job_lines.c.held_nanodollars).where(*mine)).scalar()
         return max(0, int(held or 0) - outcome.held_nanodollars)
 
-    def _take(self, db: sa.Connection, job: str, most: int, lease: LineLease) -> list[Line]:
+    def _take(self, db: sa.Connection, job: str, most: int, lease: LineLease) -> list[JobLine]:
         row = db.execute(sa.select(jobs).where(jobs.c.id == job)).mappings().first()
         if row is None or row["state"] not in ACTIVE:
             return []
@@ -333,9 +333,9 @@ _USED = ("prompt_tokens", "completion_tokens", "cost_nanodollars")
 _NEW = {"state": "waiting", "attempts": 0, "due": 0.0, "lease": "", "leased": 0.0, "size": 0, "result": None}
 
 
-def _line(job: BatchJob, row: Mapping[str, Any], piece: bytes | None) -> Line:
+def _line(job: BatchJob, row: Mapping[str, Any], piece: bytes | None) -> JobLine:
     text = None if piece is None else piece[row["start"] : row["start"] + row["length"]]
-    return Line(job, row["number"], text, row["attempts"], (row["digest"] or "").startswith(_REPEAT))
+    return JobLine(job, row["number"], text, row["attempts"], (row["digest"] or "").startswith(_REPEAT))
 
 
 def _jobs_of_interest(db: sa.Connection) -> tuple[list[BatchJob], list[BatchJob]]:

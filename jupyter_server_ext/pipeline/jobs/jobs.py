@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest, LimitExceeded
+from jupyter_server_ext.identity import require
 from jupyter_server_ext.pipeline.jobs.files import PURPOSE
 from jupyter_server_ext.pipeline.jobs.values import ENDPOINTS, NOTEBOOKS, BatchJob, NoSuchJob
 from jupyter_server_ext.pipeline.money import NANODOLLARS
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jupyter_server_ext.config import JobSettings
-    from jupyter_server_ext.ledger import Page, PromptVault, SqlLedgerStore
+    from jupyter_server_ext.ledger import LedgerPage, PromptVault, SqlLedgerStore
     from jupyter_server_ext.messages import Caller
     from jupyter_server_ext.pipeline.jobs.files import Files
     from jupyter_server_ext.pipeline.jobs.job_store import SqlJobs
@@ -59,12 +60,14 @@ class Jobs:
 
         Raises:
             BadRequest: A field is wrong, or the file has too many lines.
+            NotPermitted: The caller lacks the scope of what the lines ask.
             NoSuchFile: The caller has no such file.
             LimitExceeded: The caller has too many jobs under way.
             LedgerUnavailable: It cannot be kept.
         """
-        if endpoint not in (*ENDPOINTS, NOTEBOOKS):
+        if endpoint not in ENDPOINTS:
             raise BadRequest(f"'endpoint' must be one of: {', '.join(ENDPOINTS)}.", param="endpoint")
+        require(caller, ENDPOINTS[endpoint])
         if endpoint == NOTEBOOKS:
             self.refuse_notebooks(caller)
         sent = await self.files.one(caller, file)
@@ -115,7 +118,7 @@ class Jobs:
         return await self._found(job, caller.name)
 
     async def page(
-        self, page: Page, *, caller: str | None = None, tenant: str | None = None, state: str = ""
+        self, page: LedgerPage, *, caller: str | None = None, tenant: str | None = None, state: str = ""
     ) -> list[BatchJob]:
         """Jobs, the newest first, of a caller, a tenant, or all; and one more where there are more."""
         return await self.ask(lambda jobs: jobs.page(page, caller=caller, tenant=tenant, state=state))

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import msgspec
 from tornado.log import app_log
 
-from jupyter_server_ext.config import CallerLimits
+from jupyter_server_ext.config import ASKING, CallerLimits, held
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, NotPermitted, RsqlGatewayError
-from jupyter_server_ext.pipeline.jobs.values import STOPS, Outcome, StoredFile, body_of, ran, unasked
+from jupyter_server_ext.pipeline.jobs.values import STOPS, LineOutcome, StoredFile, body_of, ran, unasked
 from jupyter_server_ext.pipeline.money import NANODOLLARS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.identity import VirtualKeys
     from jupyter_server_ext.messages import Caller
     from jupyter_server_ext.pipeline.jobs.jobs import Jobs
-    from jupyter_server_ext.pipeline.jobs.values import BatchJob, Line, LineState
+    from jupyter_server_ext.pipeline.jobs.values import BatchJob, JobLine, LineState
 
 # What a runner gets of the gateway's environment: where programs, kernels and libraries are. Never a key or a token.
 _USUAL = re.compile(
@@ -138,7 +138,7 @@ class NotebookRuns:
 
         Raises:
             NoRunner: Nobody has said who would run them.
-            NotPermitted: The caller is a key, or not the person whose server this is.
+            NotPermitted: The caller is not the person whose server this is, or no account of the system.
         """
         if not self._command:
             raise NoRunner(
@@ -146,9 +146,6 @@ class NotebookRuns:
                 "Leave --on-gateway out, in a terminal of your server; or your administrator sets 'runner' in "
                 "[notebooks] of the rsql.toml."
             )
-        if caller.key:
-            words = "A virtual key may ask questions, and run no notebooks. Hand them over with a token of your own."
-            raise NotPermitted(words, code="key_runs_nothing")
         if not self.settings.runner and self.own is not None and caller.name != self.own.person:
             raise NotPermitted("Only the person whose server this is may run notebooks here.", code="not_permitted")
         if self.settings.runner and (not _ACCOUNT.fullmatch(caller.name) or caller.name == "root"):
@@ -159,7 +156,7 @@ class NotebookRuns:
         if job in self._stops:
             self._stops[job].set()
 
-    async def run(self, line: Line, caller: Caller) -> Outcome:
+    async def run(self, line: JobLine, caller: Caller) -> LineOutcome:
         """Run the notebooks of a line to their end, and say what came of it.
 
         Raises:
@@ -180,9 +177,9 @@ class NotebookRuns:
         if failure is not None:
             failure.cost_nanodollars = cost
             raise failure
-        return Outcome(line, *await self._told(line, result), attempts=line.attempts, cost_nanodollars=cost)
+        return LineOutcome(line, *await self._told(line, result), attempts=line.attempts, cost_nanodollars=cost)
 
-    async def _told(self, line: Line, result: bytes | None) -> tuple[LineState, bytes]:
+    async def _told(self, line: JobLine, result: bytes | None) -> tuple[LineState, bytes]:
         found = await self.jobs.ask(lambda jobs: jobs.find(line.job.id, None))
         reason = found.stopped_for if found is not None else "batch_cancelled"
         if result is None:
@@ -196,7 +193,7 @@ class NotebookRuns:
 
     # Before and after a run
 
-    async def _begin(self, line: Line, caller: Caller) -> _Attempt:
+    async def _begin(self, line: JobLine, caller: Caller) -> _Attempt:
         """A key of the run's own, what was recorded before, and what the runner is told."""
         job, now = line.job, self.clock()
         try:
@@ -216,7 +213,10 @@ class NotebookRuns:
             raise over
         dollars = None if budget is None else budget / NANODOLLARS
         limits, days = CallerLimits(usd_per_month=dollars), left / _A_DAY
-        _, token = await self.keys.make(caller, _key_name(job), days=days, limits=limits, is_counted=False)
+        # Kernels ask and read; a notebook must not hand over others, nor what was said elsewhere.
+        scopes = (ASKING | {"documents:read"}) & held(caller.scopes)
+        name = _key_name(job)
+        _, token = await self.keys.make(caller, name, days=days, limits=limits, scopes=scopes, is_counted=False)
         recording = await self._recording(job)
         pieces = [piece async for piece in self.jobs.files.content(recording)]
         told = {

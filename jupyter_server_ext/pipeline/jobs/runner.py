@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import msgspec
 from tornado.log import app_log
 
+from jupyter_server_ext.config import holds
 from jupyter_server_ext.errors import (
     BadRequest,
     LedgerUnavailable,
@@ -29,12 +30,13 @@ from jupyter_server_ext.errors import (
 from jupyter_server_ext.identity import IdentityUnavailable
 from jupyter_server_ext.pipeline.jobs.pace import Pace
 from jupyter_server_ext.pipeline.jobs.values import (
+    ENDPOINTS,
     NOTEBOOKS,
     STOPS,
     BatchJob,
-    Line,
+    JobLine,
     LineLease,
-    Outcome,
+    LineOutcome,
     answered,
     body_of,
     refused,
@@ -46,9 +48,9 @@ from jupyter_server_ext.webhooks import Event
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
-    from jupyter_server_ext.messages import Caller, ChatRequest, Waiting
+    from jupyter_server_ext.messages import Caller, ChatRequest, QueueNews
     from jupyter_server_ext.pipeline.gateway import Gateway
-    from jupyter_server_ext.pipeline.jobs.job_store import Round
+    from jupyter_server_ext.pipeline.jobs.job_store import JobRound
     from jupyter_server_ext.pipeline.jobs.jobs import Jobs
     from jupyter_server_ext.pipeline.jobs.notebooks import NotebookRuns
 
@@ -83,7 +85,7 @@ class JobRunner:
     jobs: Jobs
     gateway: Gateway
     # The request of a line's JSON body; raises BadRequest where it is wrong.
-    question: Callable[[Caller, Line, bytes], Awaitable[LineRequest]]
+    question: Callable[[Caller, JobLine, bytes], Awaitable[LineRequest]]
     # Who a job's maker is now: its name, tenant and virtual key; None where that one may ask no more.
     maker: Callable[[str, str, str], Awaitable[Caller | None]]
     tell: Callable[[Event], None]  # tells webhooks
@@ -99,7 +101,7 @@ class JobRunner:
         self._unsettled: dict[
             tuple[str, int], BatchJob
         ] = {}  # lines that this gateway has, until what came of them is kept
-        self._ended: list[Outcome] = []
+        self._ended: list[LineOutcome] = []
         self._active: list[BatchJob] = []
         self._paces: dict[str, Pace] = {}
         self._makers: dict[tuple[str, str, str], tuple[float, Caller | None]] = {}
@@ -221,7 +223,7 @@ class JobRunner:
                     own, left = own - more, left - more
         return wants
 
-    async def _round(self, wants: dict[str, int], now: float) -> Round:
+    async def _round(self, wants: dict[str, int], now: float) -> JobRound:
         settled, self._ended = self._ended, []
         waits = {job.id: pace.waits_for for job in self._active if (pace := self._paces.get(job.id)) is not None}
         waits = {job.id: waits[job.id] for job in self._active if waits.get(job.id, job.waits_for) != job.waits_for}
@@ -235,11 +237,11 @@ class JobRunner:
             self._unsettled.pop((outcome.line.job.id, outcome.line.number), None)
         return found
 
-    def _start(self, line: Line) -> None:
+    def _start(self, line: JobLine) -> None:
         place = line.job.id, line.number
         self._unsettled[place] = line.job
         if line.job.state != "in_progress":
-            self._end(Outcome(line, "failed", unasked(line, line.job.stopped_for, STOPS[line.job.stopped_for])))
+            self._end(LineOutcome(line, "failed", unasked(line, line.job.stopped_for, STOPS[line.job.stopped_for])))
             return
         task = asyncio.create_task(self._answer(line), name="rsql-job")
         self._tasks[task] = place
@@ -250,11 +252,11 @@ class JobRunner:
         if task.cancelled():
             self._unsettled.pop(place, None)
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end(self, outcome: LineOutcome) -> None:
         self._ended.append(outcome)
         self._wake.set()
 
-    async def _answer(self, line: Line) -> None:
+    async def _answer(self, line: JobLine) -> None:
         """Ask a line, and note what came of it."""
         request_id, held = "", 0
         try:
@@ -267,19 +269,19 @@ class JobRunner:
             request_id = question.request.request_id
             if line.job.budget_nanodollars is not None:
                 held = await self._hold(line, caller, question.request)
-            asked = cast("AsyncGenerator[Waiting | bytes]", self.gateway.complete(caller, question.request))
+            asked = cast("AsyncGenerator[QueueNews | bytes]", self.gateway.complete(caller, question.request))
             async with aclosing(asked) as parts:
                 reply = b"".join([part async for part in parts if isinstance(part, bytes)])
             self._pace(line.job).went_well()
             result = answered(line, question.replied(reply), request_id)
-            self._end(Outcome(line, "done", result, attempts=line.attempts, held_nanodollars=held, **_used(reply)))
+            self._end(LineOutcome(line, "done", result, attempts=line.attempts, held_nanodollars=held, **_used(reply)))
         except RsqlGatewayError as error:
             await self._refused(line, error, request_id, held)
         except Exception:  # noqa: BLE001 - of one line, which is tried again
             app_log.error("rsql: line %s failed.", line.id, exc_info=True)
             await self._refused(line, RsqlGatewayError("The gateway failed. Tell its administrator."), request_id, held)
 
-    async def _hold(self, line: Line, caller: Caller, request: ChatRequest) -> int:
+    async def _hold(self, line: JobLine, caller: Caller, request: ChatRequest) -> int:
         """Hold what a line may cost in its job's budget; how much, in nano-dollars.
 
         Raises:
@@ -299,32 +301,32 @@ class JobRunner:
             raise LimitExceeded(words, code=_HELD, retry_after=1.0)
         raise NotPermitted(STOPS["budget_exceeded"], code="budget_exceeded")
 
-    async def _refused(self, line: Line, error: RsqlGatewayError, request_id: str, held: int) -> None:
+    async def _refused(self, line: JobLine, error: RsqlGatewayError, request_id: str, held: int) -> None:
         if isinstance(error, NotPermitted) and error.code in STOPS:
             await self.jobs.write(lambda jobs: jobs.stop(line.job.id, error.code, self.clock()))
             request_id = ""  # it was not asked
         outcome = self._after(line, error, request_id)
         self._end(replace(outcome, held_nanodollars=held, cost_nanodollars=error.cost_nanodollars))
 
-    def _after(self, line: Line, error: RsqlGatewayError, request_id: str) -> Outcome:
+    def _after(self, line: JobLine, error: RsqlGatewayError, request_id: str) -> LineOutcome:
         """What comes of a refusal: another try where that may help, for as long as it may; or that the line failed."""
         now, pace = self.clock(), self._pace(line.job)
         others = sum(job == line.job.id for job, _ in self._tasks.values()) - 1
         if error.code == _HELD and others > 0:
             pace.narrow(others)
-            return Outcome(line, "waiting", due=now, attempts=line.attempts)
+            return LineOutcome(line, "waiting", due=now, attempts=line.attempts)
         if is_wait(error):
             pace.refused(now, error.retry_after, error.message)
-            return Outcome(line, "waiting", due=now, attempts=line.attempts)
+            return LineOutcome(line, "waiting", due=now, attempts=line.attempts)
         attempts = line.attempts + 1
         notebooks = self.notebooks if line.job.endpoint == NOTEBOOKS else None
         most = notebooks.settings.attempts if notebooks is not None else self._settings.attempts
         if may_pass(error) and attempts < most:
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * _GROWTH ** (attempts - 1)) * self.draw.uniform(0.8, 1.2)
             pace.refused(now, error.retry_after, error.message)
-            return Outcome(line, "waiting", due=now + max(pause, error.retry_after or 0.0), attempts=attempts)
+            return LineOutcome(line, "waiting", due=now + max(pause, error.retry_after or 0.0), attempts=attempts)
         result = refused(line, error, request_id) if request_id else unasked(line, error.code, error.message)
-        return Outcome(line, "failed", result, attempts=attempts)
+        return LineOutcome(line, "failed", result, attempts=attempts)
 
     def _pace(self, job: BatchJob) -> Pace:
         return self._paces.get(job.id) or self._paces.setdefault(job.id, Pace(self._settings.at_once))
@@ -336,7 +338,7 @@ class JobRunner:
             if len(self._makers) > _MOST_KNOWN:
                 self._makers.clear()
             known = self._makers[place] = now, await self.maker(*place)
-        if known[1] is None:
+        if known[1] is None or not holds(known[1].scopes, ENDPOINTS[job.endpoint]):
             raise NotPermitted(STOPS["caller_gone"], code="caller_gone")
         return known[1]
 
@@ -374,12 +376,12 @@ def may_pass(error: RsqlGatewayError) -> bool:
     return not isinstance(error, LimitExceeded) and (error.status in _AGAIN or error.status >= _FAILURES)
 
 
-class _Told(msgspec.Struct):
+class _ReplyFields(msgspec.Struct):
     usage: dict[str, Any] | None = None
     rsql: dict[str, Any] | None = None
 
 
-_told = msgspec.json.Decoder(_Told)
+_told = msgspec.json.Decoder(_ReplyFields)
 
 
 def _used(reply: bytes) -> dict[str, int]:

@@ -16,10 +16,15 @@ from jupyter_server_ext.errors import BadRequest, RsqlGatewayError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings", "/v1/responses")
-"""What a line may ask for."""
 NOTEBOOKS = "/v1/notebooks"
 """What the one line of a job asks for that hands over notebooks: a call of ``rsql run``."""
+ENDPOINTS = {
+    "/v1/chat/completions": "chat",
+    "/v1/embeddings": "embeddings",
+    "/v1/responses": "chat",
+    NOTEBOOKS: "notebooks",
+}
+"""What a line may ask for, with the scope that whoever made its job needs for that."""
 
 JobState = Literal["in_progress", "finalizing", "cancelling", "completed", "expired", "cancelled"]
 ACTIVE: tuple[JobState, ...] = ("in_progress", "finalizing", "cancelling")
@@ -124,7 +129,7 @@ class BatchJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class JobLine:
     """A line of a job that this gateway has taken."""
 
     job: BatchJob
@@ -140,10 +145,10 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LineOutcome:
     """What came of a line: a result for good, or when it is to be tried again."""
 
-    line: Line
+    line: JobLine
     state: LineState
     result: bytes = b""  # a line of the results
     due: float = 0.0  # when to try again, in Unix time
@@ -209,7 +214,7 @@ def digest_of(custom_id: str) -> str:
     return hashlib.sha256(custom_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def body_of(line: Line) -> bytes:
+def body_of(line: JobLine) -> bytes:
     """The JSON body of the request that a line makes.
 
     Raises:
@@ -235,30 +240,30 @@ def body_of(line: Line) -> bytes:
     return bytes(sent.body)
 
 
-def answered(line: Line, body: bytes, request_id: str) -> bytes:
+def answered(line: JobLine, body: bytes, request_id: str) -> bytes:
     """The line of the results for an answer, which is JSON."""
     response = {"status_code": 200, "request_id": request_id, "body": msgspec.Raw(body)}
     return _result(line, response, None)
 
 
-def refused(line: Line, error: RsqlGatewayError, request_id: str) -> bytes:
+def refused(line: JobLine, error: RsqlGatewayError, request_id: str) -> bytes:
     """The line of the results for a request that failed for good."""
     response = {"status_code": error.status, "request_id": request_id, "body": error.as_json(request_id)}
     return _result(line, response, None)
 
 
-def ran(line: Line, result: bytes, code: str = "", message: str = "") -> bytes:
+def ran(line: JobLine, result: bytes, code: str = "", message: str = "") -> bytes:
     """The line of the results for notebooks that were run, with an error where one did not succeed."""
     response = {"status_code": 422 if code else 200, "request_id": "", "body": msgspec.Raw(result)}
     return _result(line, response, {"code": code, "message": message, "line": line.number} if code else None)
 
 
-def unasked(line: Line, code: str, message: str) -> bytes:
+def unasked(line: JobLine, code: str, message: str) -> bytes:
     """The line of the results for what was never asked."""
     return _result(line, None, {"code": code, "message": message, "line": line.number})
 
 
-def _result(line: Line, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:
+def _result(line: JobLine, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:
     custom_id = custom_id_of(line.text or b"")
     whole = {"id": line.id, "custom_id": custom_id, "response": response, "error": error}
     return msgspec.json.encode(whole) + b"\n"
