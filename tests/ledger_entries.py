@@ -11,7 +11,7 @@ from alembic.config import Config
 from jupyter_server_ext.ledger import migrations
 from jupyter_server_ext.ledger.rows import GENESIS, entry_row, link
 from jupyter_server_ext.ledger.schema import open_engine
-from jupyter_server_ext.messages import Entry, Usage
+from jupyter_server_ext.messages import Entry, TokenUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def entry(number: int, **changes: Any) -> Entry:
     """One that ended well, ``number`` seconds after the thousandth; ``changes`` are fields of it."""
-    values = {"at": 1000.0 + number, "caller": "ada", "tenant": "stats101", "model": "m", "usage": Usage(10, 5)}
+    values = {"at": 1000.0 + number, "caller": "ada", "tenant": "stats101", "model": "m", "usage": TokenUsage(10, 5)}
     return Entry(f"r{number}", **(values | {"attempts": 1} | changes))
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from jupyter_server_ext.ledger.ranks import Different, count_ranks, ranked_rows
 from jupyter_server_ext.ledger.schema import entries, key_headroom, series, totals
 from jupyter_server_ext.ledger.series import drop_old, fold_some, unfolded_entries
-from jupyter_server_ext.ledger.statements import Prepared, deferred_fsync, least, merging
+from jupyter_server_ext.ledger.statements import PreparedStatement, deferred_fsync, least, merging
 from jupyter_server_ext.ledger.sums import DAY, FINE, HOUR, MOST_HOURLY, SERIES_COUNTS, SERIES_SECONDS, grain_for
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from jupyter_server_ext.keys import LimitOfKey
-    from jupyter_server_ext.ledger.pages import Page
+    from jupyter_server_ext.ledger.pages import LedgerPage
 
     Row = dict[str, Any]
 
@@ -121,7 +121,7 @@ class SqlAnalytics:
     def ranked(
         self,
         kind: str,
-        page: Page,
+        page: LedgerPage,
         *,
         tenant: str | None = None,
         by: str = "requests",
@@ -153,7 +153,7 @@ class SqlAnalytics:
 
     # Executions
 
-    def executions(self, page: Page, *, failed: bool = False, **wanted: str | None) -> list[Row]:
+    def executions(self, page: LedgerPage, *, failed: bool = False, **wanted: str | None) -> list[Row]:
         """Entries without their texts, the latest first; ``wanted`` are columns and the values that they must have."""
         query = sa.select(*_SHOWN).where(sa.not_(entries.c.forgotten))
         if failed:
@@ -167,7 +167,7 @@ class SqlAnalytics:
         with self._engine.connect() as db:
             return [dict(row) for row in db.execute(ordered).mappings()]
 
-    def usage(self, page: Page, since: str, tenant: str | None = None) -> list[Row]:
+    def usage(self, page: LedgerPage, since: str, tenant: str | None = None) -> list[Row]:
         """Sums per day, caller, tenant, model and task, from a day on, the latest first."""
         query = sa.select(totals).where(totals.c.day >= since)
         query = query if tenant is None else query.where(totals.c.tenant == tenant)
@@ -232,6 +232,6 @@ class SqlAnalytics:
         return known | {"milliseconds": round(milliseconds, 2)}
 
 
-_KEEP_LEAST = Prepared(
+_KEEP_LEAST = PreparedStatement(
     lambda dialect: merging(dialect, key_headroom, {"part": lambda old, new: least(dialect)(old.part, new.part)})
 )

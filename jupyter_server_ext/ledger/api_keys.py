@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from jupyter_server_ext.config import CallerLimits
+from jupyter_server_ext.config import ASKING, CallerLimits
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -26,7 +26,7 @@ class ApiKey:
     made: float  # unix time
     expires: float  # unix time from which on it opens nothing
     tenant: str | None = ""  # the group whose rules apply; None for whichever the owner is in when it is used
-    scopes: frozenset[str] = frozenset({"chat"})  # what it may do
+    scopes: frozenset[str] = ASKING  # what it may do
     limits: CallerLimits = field(default_factory=CallerLimits)  # limits of its own, within the owner's
     # What tells its owner from others who had the name before, or have it now; empty where nobody knows.
     mark: str = ""

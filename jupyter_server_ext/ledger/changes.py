@@ -6,14 +6,19 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
+
+from jupyter_server_ext.ledger.records import TrailRecord, hash_of_change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import sqlalchemy as sa
+
+    from jupyter_server_ext.ledger.trail import AuditTrail
 
 GIVEN_BACK = "given back"
 """The kind of what a caller was given back of the limits: ``at``, and the nano-dollars of ``days`` until then."""
@@ -33,7 +38,7 @@ class Thing(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AdminChange:
     """One line of the trail."""
 
     id: str  # of the request that changed it; several things may change at once
@@ -62,11 +67,11 @@ class MemoryChanges:
     """The trail until the end of the process, as far as its newest lines reach back."""
 
     def __init__(self) -> None:
-        self._lines: deque[Change] = deque(maxlen=_MOST_LINES)
+        self._lines: deque[AdminChange] = deque(maxlen=_MOST_LINES)
         self._state: dict[Thing, str] = {}
         self._number = 0
 
-    def add(self, changes: Sequence[Change]) -> bool:
+    def add(self, changes: Sequence[AdminChange]) -> bool:
         """Add lines, all or none; False where something is no longer what a line says it was before."""
         if any(self._state.get(one.thing, "") != one.before for one in changes if one.kind != DID):
             return False
@@ -85,11 +90,11 @@ class MemoryChanges:
         """How everything is now that was ever changed and is not as it was at first."""
         return {thing: after for thing, after in self._state.items() if after}
 
-    def by_id(self, change_id: str) -> list[Change]:
+    def by_id(self, change_id: str) -> list[AdminChange]:
         """The lines of one request, in order."""
         return [one for one in self._lines if one.id == change_id]
 
-    def read(self, *, tenant: str | None = None, before: int | None = None, limit: int = 100) -> list[Change]:
+    def read(self, *, tenant: str | None = None, before: int | None = None, limit: int = 100) -> list[AdminChange]:
         """Lines before a number, the newest first; of a tenant, or all."""
         found = (one for one in reversed(self._lines) if before is None or one.number < before)
         return [one for one in found if tenant is None or one.tenant == tenant][:limit]
@@ -109,12 +114,12 @@ def _is_about(thing: Thing, caller: str) -> bool:
 class SqlChanges:
     """The trail in the ledger's database, with the methods of ``MemoryChanges``. They block."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, trail: AuditTrail) -> None:
         from jupyter_server_ext.ledger.schema import changes
 
-        self._engine, self._table = engine, changes
+        self._engine, self._table, self._trail = engine, changes, trail
 
-    def add(self, changes: Sequence[Change]) -> bool:
+    def add(self, changes: Sequence[AdminChange]) -> bool:
         """See ``MemoryChanges.add``."""
         import sqlalchemy as sa
 
@@ -132,8 +137,15 @@ class SqlChanges:
                     db.rollback()
                     return False
             names = ("id", "at", "caller", "kind", "name", "tenant", "before", "after", "undoes")
-            db.execute(self._table.insert(), [{name: getattr(one, name) for name in names} for one in changes])
+            rows = [{name: getattr(one, name) for name in names} for one in changes]
+            # One by one: the record of each names its number.
+            for row in rows:
+                number = int(db.execute(self._table.insert().returning(line.number), row).scalar_one())
+                self._record(db, number, row["caller"], row["at"], hash_of_change(row | {"number": number}))
         return True
+
+    def _record(self, db: sa.Connection, number: int, caller: str, at: float, content: str) -> None:
+        self._trail.add(db, [TrailRecord("change", caller, str(number), content)], at)
 
     def newest(self) -> int:
         """See ``MemoryChanges.newest``."""
@@ -152,25 +164,27 @@ class SqlChanges:
         with self._engine.connect() as db:
             return {Thing(row.kind, row.name): row.after for row in db.execute(query)}
 
-    def by_id(self, change_id: str) -> list[Change]:
+    def by_id(self, change_id: str) -> list[AdminChange]:
         """See ``MemoryChanges.by_id``."""
         line = self._table.c
         with self._engine.connect() as db:
             query = self._table.select().where(line.id == change_id).order_by(line.number)
-            return [Change(**row) for row in db.execute(query).mappings()]
+            return [AdminChange(**row) for row in db.execute(query).mappings()]
 
-    def read(self, *, tenant: str | None = None, before: int | None = None, limit: int = 100) -> list[Change]:
+    def read(self, *, tenant: str | None = None, before: int | None = None, limit: int = 100) -> list[AdminChange]:
         """See ``MemoryChanges.read``."""
         line = self._table.c
         query = self._table.select().order_by(line.number.desc()).limit(limit)
         query = query if tenant is None else query.where(line.tenant == tenant)
         query = query if before is None else query.where(line.number < before)
         with self._engine.connect() as db:
-            return [Change(**row) for row in db.execute(query).mappings()]
+            return [AdminChange(**row) for row in db.execute(query).mappings()]
 
     def forget(self, caller: str) -> None:
         """See ``MemoryChanges.forget``."""
         line = self._table.c
         with self._engine.begin() as db:
-            db.execute(self._table.delete().where(line.kind.in_(PERSONAL), line.name == caller))
+            about = self._table.delete().where(line.kind.in_(PERSONAL), line.name == caller)
+            for number in db.execute(about.returning(line.number)).scalars().all():
+                self._record(db, number, "", time.time(), "")
             db.execute(self._table.update().where(line.caller == caller).values(caller=""))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _MOST = 1_000  # gateways on one machine
-_MARK = "rsql-head"
+_MARK, _RESTORED = "rsql-head", "rsql-restored"
 _ID_BEHIND = re.compile(r" request_id=\S+$")
 
 
@@ -98,7 +98,7 @@ class Instance:
 # file cannot make one up; who may delete lines can take away the last.
 
 
-class Head(NamedTuple):
+class ChainHead(NamedTuple):
     """The end of a chain: the gateway whose it is, the number of its last entry, and the chain's hash there."""
 
     instance: str
@@ -106,27 +106,65 @@ class Head(NamedTuple):
     chain_hash: str
 
 
-def line_of(head: Head, at: float, key: str = "") -> str:
-    """What is written down of a head."""
+def line_of(head: ChainHead, at: float, key: str = "", *, restored: bool = False) -> str:
+    """What is written down of a head, at a Unix time.
+
+    Args:
+        head: The end of a chain.
+        at: When it was so.
+        key: What the line is signed with; empty for no signature.
+        restored: Whether a backup was put in that ends there: what was written down of later entries is void.
+    """
     when = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
     text = f"{when} {head.number} {head.chain_hash}"
-    return f"{_MARK} {text} {_signature(text, head.instance, key)} {head.instance}"
+    mark = _RESTORED if restored else _MARK
+    return f"{mark} {text} {_signature(mark, text, head.instance, key)} {head.instance}"
 
 
-def heads_in(text: str, key: str = "") -> tuple[list[Head], list[str]]:
-    """The heads in the lines of a file or a log, and what is wrong with them; without a key signatures do not count."""
-    heads, problems = [], []
+class Anchor(NamedTuple):
+    """What an anchor holds."""
+
+    heads: list[ChainHead]  # ends of chains that must be there
+    problems: list[str]  # lines that are not believed, a sentence each
+    restored: list[str]  # what was lost by a restore, and is not missed any more, a sentence each
+
+
+WITHOUT_ANCHOR = "Without an anchor nothing shows whether the newest entries are missing."
+"""What a verification says that looks at no anchor."""
+
+
+def heads_in(text: str, key: str = "") -> Anchor:
+    r"""The heads in the lines of a file or a log; without a key signatures do not count.
+
+    Example:
+        >>> before = line_of(ChainHead("one", 9, "f" * 64), 0.0)
+        >>> after = line_of(ChainHead("one", 5, "a" * 64), 60.0, restored=True)
+        >>> anchor = heads_in(f"{before}\n{after}")
+        >>> [head.number for head in anchor.heads], anchor.restored
+        ([5], ['one: a backup was restored at 1970-01-01T00:01:00+00:00; entries 6 to 9 were lost by it.'])
+    """
+    heads: list[ChainHead] = []
+    problems, restored = [], []
     for number, line in enumerate(text.splitlines(), start=1):
-        _, found, text = _said_in(line).partition(f"{_MARK} ")
-        parts = text.split(" ", 4)
-        if not found or len(parts) < 5 or not parts[1].isdecimal():
+        said = _said_in(line)
+        mark = next((each for each in (_MARK, _RESTORED) if f"{each} " in said), "")
+        parts = said.partition(f"{mark} ")[2].split(" ", 4)
+        if not mark or len(parts) < 5 or not parts[1].isdecimal():
             continue
         when, last, chain_hash, signature, instance = parts
-        if key and not hmac.compare_digest(signature, _signature(f"{when} {last} {chain_hash}", instance, key)):
+        signed = _signature(mark, f"{when} {last} {chain_hash}", instance, key)
+        if key and not hmac.compare_digest(signature, signed):
             problems.append(f"line {number} of the anchor is not signed with this key.")
-        else:
-            heads.append(Head(instance, int(last), chain_hash))
-    return heads, problems
+            continue
+        head = ChainHead(instance, int(last), chain_hash)
+        if mark == _RESTORED:
+            later = max((one.number for one in heads if one.instance == instance), default=head.number)
+            if later > head.number:
+                lost = f"entries {head.number + 1} to {later} were lost by it."
+                restored.append(f"{instance}: a backup was restored at {when}; {lost}")
+            heads = [one for one in heads if one.instance != instance or one.number <= head.number]
+        heads.append(head)
+    return Anchor(heads, problems, restored)
 
 
 def _said_in(line: str) -> str:
@@ -147,7 +185,7 @@ def add_line(path: Path, line: str) -> None:
         os.fsync(file.fileno())
 
 
-def read_anchor(path: Path, key: str = "") -> tuple[list[Head], list[str]]:
+def read_anchor(path: Path, key: str = "") -> Anchor:
     """As ``heads_in``, of a file.
 
     Raises:
@@ -159,5 +197,7 @@ def read_anchor(path: Path, key: str = "") -> tuple[list[Head], list[str]]:
         raise ConfigError(f"The anchor {path} cannot be read ({error.strerror}).") from None
 
 
-def _signature(text: str, instance: str, key: str) -> str:
-    return hmac.new(key.encode(), f"{text} {instance}".encode(), hashlib.sha256).hexdigest() if key else "-"
+def _signature(mark: str, text: str, instance: str, key: str) -> str:
+    # Lines of heads were signed without their mark before there were others.
+    signed = f"{text} {instance}" if mark == _MARK else f"{mark} {text} {instance}"
+    return hmac.new(key.encode(), signed.encode(), hashlib.sha256).hexdigest() if key else "-"

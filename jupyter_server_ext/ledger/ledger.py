@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from tornado.log import app_log
 
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, RsqlGatewayError
-from jupyter_server_ext.ledger.files import add_line, line_of, read_anchor
+from jupyter_server_ext.ledger.files import WITHOUT_ANCHOR, Anchor, add_line, line_of, read_anchor
 from jupyter_server_ext.messages import as_name
 
 if TYPE_CHECKING:
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from jupyter_server_ext.ledger.analytics import SqlAnalytics
     from jupyter_server_ext.ledger.api_keys import ApiKey
     from jupyter_server_ext.ledger.changes import Thing
-    from jupyter_server_ext.ledger.rows import Used
     from jupyter_server_ext.ledger.sql import SqlLedgerStore
-    from jupyter_server_ext.messages import Entry
+    from jupyter_server_ext.messages import Entry, Used
 
 T = TypeVar("T")
 
@@ -102,7 +101,7 @@ class Ledger:
         self._text_days = text_days
         self._anchor = Path(anchor) if anchor else None
         self._anchor_key = anchor_key.reveal() if anchor_key else ""
-        self._anchored = ""
+        self._anchored: dict[str, str] = {}
         self._clock = clock
         self._tidying: asyncio.Task[None] | None = None
         self._folding: asyncio.Task[None] | None = None
@@ -276,8 +275,9 @@ class Ledger:
             await self.ask(self._write_head)
 
     def _write_head(self, store: SqlLedgerStore) -> None:
-        head = store.head()
-        if head.number and self._anchored != head.chain_hash:
+        for head in (store.head(), store.trail.head()):
+            if not head.number or self._anchored.get(head.instance) == head.chain_hash:
+                continue
             line = line_of(head, self._clock(), self._anchor_key)
             app_log.warning("%s", line)
             if self._anchor is not None:
@@ -287,17 +287,21 @@ class Ledger:
                     app_log.error("rsql: the anchor cannot be written (%s).", error.strerror)
                     return
             # An anchor that could not be written is tried again with the next head.
-            self._anchored = head.chain_hash
+            self._anchored[head.instance] = head.chain_hash
 
-    async def verify(self) -> list[str]:
-        """What is wrong with the ledger, one sentence each; the anchor is looked at where there is one.
+    async def verify(self) -> tuple[list[str], list[str]]:
+        """What is wrong with the ledger, and what cannot be known of it; one sentence each.
+
+        The anchor is looked at where there is one.
 
         Raises:
             LedgerUnavailable: It cannot be read.
         """
         anchor = self._anchor if self._anchor is not None and self._anchor.exists() else None
-        heads, problems = read_anchor(anchor, self._anchor_key) if anchor else ([], [])
-        return problems + await self.ask(lambda store: store.verify(heads))
+        known = read_anchor(anchor, self._anchor_key) if anchor else Anchor([], [], [])
+        notes = known.restored + await self.ask(lambda store: store.unverifiable())
+        problems = known.problems + await self.ask(lambda store: store.verify(known.heads))
+        return problems, notes if anchor else [WITHOUT_ANCHOR, *notes]
 
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from jupyter_server_ext.ledger.records import TrailRecord, hash_of_rating
 from jupyter_server_ext.ledger.schema import entries, feedback, session_copies, session_files, sessions
 from jupyter_server_ext.messages import Rating
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jupyter_server_ext.ledger.pages import Page
+    from jupyter_server_ext.ledger.pages import LedgerPage
+    from jupyter_server_ext.ledger.trail import AuditTrail
 
 
 def drop_expired_copies(db: sa.Connection, now: float) -> int:
@@ -26,11 +28,17 @@ def drop_expired_copies(db: sa.Connection, now: float) -> int:
     return len(gone)
 
 
+def drop_ratings(db: sa.Connection, trail: AuditTrail, caller: str, at: float) -> None:
+    """Delete a caller's ratings; ``at`` is the Unix time of the record that says so."""
+    own = sa.delete(feedback).where(feedback.c.caller == caller).returning(feedback.c.request_id)
+    trail.add(db, [TrailRecord("rating", "", request) for request in db.execute(own).scalars().all()], at)
+
+
 class SqlNotes:
     """Feedback and names of conversations in the ledger's database. Methods block."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: sa.Engine, trail: AuditTrail) -> None:
+        self._engine, self._trail = engine, trail
 
     # Feedback
 
@@ -38,9 +46,12 @@ class SqlNotes:
         """Keep a rating; a later one of the same request takes its place."""
         with self._engine.begin() as db:
             db.execute(sa.delete(feedback).where(feedback.c.request_id == rating.request_id))
-            db.execute(sa.insert(feedback), asdict(rating))
+            row = asdict(rating)
+            db.execute(sa.insert(feedback), row)
+            record = TrailRecord("rating", rating.caller, rating.request_id, hash_of_rating(row))
+            self._trail.add(db, [record], rating.at)
 
-    def ratings(self, page: Page, tenant: str | None = None) -> Sequence[Rating]:
+    def ratings(self, page: LedgerPage, tenant: str | None = None) -> Sequence[Rating]:
         """Ratings, the latest first."""
         query = sa.select(feedback)
         if tenant is not None:
@@ -53,7 +64,7 @@ class SqlNotes:
     # Conversations
 
     def conversations(
-        self, page: Page, *, caller: str | None = None, tenant: str | None = None, task: str | None = None
+        self, page: LedgerPage, *, caller: str | None = None, tenant: str | None = None, task: str | None = None
     ) -> list[dict[str, Any]]:
         """Conversations and the sums of their requests, the latest first."""
         query = sa.select(sessions).where(sessions.c.deleted_at.is_(None))
@@ -120,7 +131,7 @@ class SqlNotes:
             with_text = sa.or_(entries.c.prompt.is_not(None), entries.c.answer.is_not(None))
             texts = sa.update(entries).where(entries.c.caller == caller, with_text)
             db.execute(texts.values(prompt=None, answer=None))
-            db.execute(sa.delete(feedback).where(feedback.c.caller == caller))
+            drop_ratings(db, self._trail, caller, at)
             for table in (session_copies, session_files):  # a file that is being added holds its conversation
                 db.execute(sa.delete(table).where(table.c.caller == caller))
         return found

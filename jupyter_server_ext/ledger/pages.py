@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 _LONGEST = 1_500  # letters of a mark; the longest names are in it
 
 
-class Page(NamedTuple):
+class LedgerPage(NamedTuple):
     """Which part of a list is wanted.
 
     Example:
-        >>> first = Page(2)
+        >>> first = LedgerPage(2)
         >>> mark = first.mark([{"at": 3.0}, {"at": 2.0}, {"at": 1.0}], "at")
-        >>> Page.after(mark, limit=2).last
+        >>> LedgerPage.after(mark, limit=2).last
         (2.0,)
     """
 
@@ -32,7 +32,7 @@ class Page(NamedTuple):
     last: tuple[Any, ...] = ()  # the values by which the page before was ordered, of its last row; empty for the first
 
     @classmethod
-    def after(cls, mark: str, limit: int) -> Page:
+    def after(cls, mark: str, limit: int) -> LedgerPage:
         """The page after the one that had this mark; the first one where it is empty.
 
         Raises:

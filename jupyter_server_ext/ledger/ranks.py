@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import sqlalchemy as sa
 
 from jupyter_server_ext.ledger.schema import asked_once, rankings
-from jupyter_server_ext.ledger.statements import Prepared, insert_into, merging, names_of, rows_named
+from jupyter_server_ext.ledger.statements import PreparedStatement, insert_into, merging, names_of, rows_named
 from jupyter_server_ext.ledger.sums import heat_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from jupyter_server_ext.ledger.pages import Page
+    from jupyter_server_ext.ledger.pages import LedgerPage
     from jupyter_server_ext.ledger.series import Execution
 
 K = TypeVar("K")
@@ -186,7 +186,7 @@ class Different(NamedTuple):
 
 
 def ranked_rows(
-    db: sa.Connection, kind: str, page: Page, *, tenant: str | None, by: str, name: str | None, begins: str | None
+    db: sa.Connection, kind: str, page: LedgerPage, *, tenant: str | None, by: str, name: str | None, begins: str | None
 ) -> list[dict[str, Any]]:
     """A page of what is asked for most and one row more; see ``SqlAnalytics.ranked``."""
     query = sa.select(rankings).where(rankings.c.kind == _KINDS[kind], rankings.c.scope == scope_of_tenant(tenant))
@@ -232,7 +232,7 @@ def _as_rank(row: sa.RowMapping, scope: str) -> dict[str, Any]:
 
 # Statements -----------------------------------------------------------------------------------------------------------
 
-_ADD_TO_RANKINGS = Prepared(
+_ADD_TO_RANKINGS = PreparedStatement(
     lambda dialect: merging(
         dialect,
         rankings,
@@ -240,5 +240,5 @@ _ADD_TO_RANKINGS = Prepared(
         (*COUNTED, "heat"),
     )
 )
-_PUT_ONCE = Prepared(lambda dialect: insert_into(dialect, asked_once))
-_DROP_ONCE = Prepared(lambda _: sa.delete(asked_once).where(asked_once.c.name == sa.bindparam("asked")))
+_PUT_ONCE = PreparedStatement(lambda dialect: insert_into(dialect, asked_once))
+_DROP_ONCE = PreparedStatement(lambda _: sa.delete(asked_once).where(asked_once.c.name == sa.bindparam("asked")))

@@ -11,11 +11,20 @@ import sqlalchemy as sa
 from jupyter_server_ext.ledger.analytics import SqlAnalytics
 from jupyter_server_ext.ledger.api_keys import SqlApiKeys
 from jupyter_server_ext.ledger.changes import SqlChanges
-from jupyter_server_ext.ledger.files import Head
+from jupyter_server_ext.ledger.files import ChainHead
 from jupyter_server_ext.ledger.notes import SqlNotes
-from jupyter_server_ext.ledger.rows import GENESIS, Used, day_of, entry_of, problems_of
-from jupyter_server_ext.ledger.schema import chains, decisions, entries, kept_answers, totals
-from jupyter_server_ext.messages import INLINE
+from jupyter_server_ext.ledger.records import TRAIL_OF
+from jupyter_server_ext.ledger.rows import GENESIS, day_of, entry_of
+from jupyter_server_ext.ledger.schema import (
+    chains,
+    decisions,
+    entries,
+    kept_answers,
+    totals,
+)
+from jupyter_server_ext.ledger.trail import AuditTrail
+from jupyter_server_ext.ledger.verification import problems_in, unknown_in
+from jupyter_server_ext.messages import INLINE, Used
 
 if TYPE_CHECKING:
     import threading
@@ -157,56 +166,31 @@ class SqlLedgerReader:
         with self._engine.connect() as db:
             return db.execute(sa.select(sa.func.count()).select_from(entries)).scalar_one()
 
-    def head(self) -> Head:
-        """The end of this gateway's chain, as it is on disk."""
-        with self._engine.connect() as db:
-            newest = sa.select(entries.c.number, entries.c.chain_hash).where(entries.c.instance == self._instance)
-            row = db.execute(newest.order_by(entries.c.number.desc()).limit(1)).first()
-            return Head(self._instance, *(row or self._start_of_chain(db)))
+    def head(self) -> ChainHead:
+        """The end of this gateway's chain of entries, as it is on disk."""
+        return self.end_of(self._instance)
 
-    def verify(self, heads: Iterable[Head] = ()) -> list[str]:
-        """Check every chain; return what is wrong, one sentence each.
+    def end_of(self, instance: str) -> ChainHead:
+        """The end of a gateway's chain of entries, or of its trail where its name has ``TRAIL_OF`` before it."""
+        if instance.startswith(TRAIL_OF):
+            return AuditTrail(self._engine, instance.removeprefix(TRAIL_OF)).head()
+        with self._engine.connect() as db:
+            newest = sa.select(entries.c.number, entries.c.chain_hash).where(entries.c.instance == instance)
+            row = db.execute(newest.order_by(entries.c.number.desc()).limit(1)).first()
+            return ChainHead(instance, *(row or self._start_of_chain(db, instance)))
+
+    def verify(self, heads: Iterable[ChainHead] = ()) -> list[str]:
+        """Check every chain, the trail with what it vouches for, and the sums; what is wrong, one sentence each.
 
         Entries must be there up to ``heads``, ends of chains as they were written down elsewhere.
         """
-        problems: list[str] = []
-        with self._snapshot() as db:
-            problems += [wrong for head in dict.fromkeys(heads) if (wrong := self._missing(db, head))]
-            starts = {row.instance: (row.first_number, row.first_hash) for row in db.execute(sa.select(chains))}
-            ordered = sa.select(entries).order_by(entries.c.instance, entries.c.number)
-            instance, number, chain = "", 0, GENESIS
-            for mapping in db.execution_options(yield_per=1000).execute(ordered).mappings():
-                row = dict(mapping)
-                if row["instance"] != instance:
-                    instance = row["instance"]
-                    first, chain = starts.get(instance, (1, GENESIS))
-                    number = first - 1
-                number += 1
-                problems += problems_of(row, number, chain)
-                number, chain = row["number"], row["chain_hash"]
-        return problems
+        with _snapshot(self._engine) as db:
+            return problems_in(db, heads)
 
-    def _missing(self, db: sa.Connection, head: Head) -> str:
-        """What is wrong with a chain that once ended there; empty for nothing."""
-        own = sa.select(entries.c.chain_hash).where(entries.c.instance == head.instance)
-        found = db.execute(own.where(entries.c.number == head.number)).scalar()
-        start = db.execute(sa.select(chains.c.first_number).where(chains.c.instance == head.instance)).scalar()
-        if found == head.chain_hash or head.number == 0 or (start is not None and head.number < start):
-            return ""
-        if found is not None:
-            return f"{head.instance} #{head.number}: it is another entry than was written down elsewhere."
-        last = db.execute(sa.select(sa.func.max(entries.c.number)).where(entries.c.instance == head.instance)).scalar()
-        return f"{head.instance}: the newest entries are missing, {(last or 0) + 1} to {head.number} at least."
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[sa.Connection]:
-        """All tables as they are at one moment, while others go on writing."""
-        with self._engine.connect() as db:
-            if db.dialect.name == "sqlite":
-                db.exec_driver_sql("BEGIN")
-            else:
-                db.execution_options(isolation_level="REPEATABLE READ")
-            yield db
+    def unverifiable(self) -> list[str]:
+        """What ``verify`` cannot know of this ledger beside what an anchor would show, one sentence each."""
+        with _snapshot(self._engine) as db:
+            return unknown_in(db)
 
     def kept_answer(self, name: str, now: float) -> bytes | None:
         """The answer kept by this name, if its time is not over."""
@@ -227,12 +211,17 @@ class SqlLedgerReader:
     @property
     def changes(self) -> SqlChanges:
         """What was changed at run time, in the same database."""
-        return SqlChanges(self._engine)
+        return SqlChanges(self._engine, self.trail)
 
     @property
     def analytics(self) -> SqlAnalytics:
         """What administrators look at, in the same database."""
         return SqlAnalytics(self._engine, self._write_turn)
+
+    @property
+    def trail(self) -> AuditTrail:
+        """Who changed, rated, read and exported, in the same database."""
+        return AuditTrail(self._engine, self._instance)
 
     def unfolded(self) -> int:
         """How many entries of this gateway are in no sum yet."""
@@ -241,9 +230,20 @@ class SqlLedgerReader:
     @property
     def notes(self) -> SqlNotes:
         """Feedback and conversations, in the same database."""
-        return SqlNotes(self._engine)
+        return SqlNotes(self._engine, self.trail)
 
-    def _start_of_chain(self, db: sa.Connection) -> tuple[int, str]:
-        """Number and hash before the oldest entry of this gateway."""
-        start = db.execute(sa.select(chains).where(chains.c.instance == self._instance)).first()
+    def _start_of_chain(self, db: sa.Connection, instance: str = "") -> tuple[int, str]:
+        """Number and hash before the oldest entry of a gateway, this one by default."""
+        start = db.execute(sa.select(chains).where(chains.c.instance == (instance or self._instance))).first()
         return (start.first_number - 1, start.first_hash) if start else (0, GENESIS)
+
+
+@contextmanager
+def _snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """All tables as they are at one moment, while others go on writing."""
+    with engine.connect() as db:
+        if db.dialect.name == "sqlite":
+            db.exec_driver_sql("BEGIN")
+        else:
+            db.execution_options(isolation_level="REPEATABLE READ")
+        yield db

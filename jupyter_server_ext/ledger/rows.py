@@ -12,15 +12,15 @@ import hashlib
 import json
 from datetime import datetime
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from msgspec.structs import replace
 
 from jupyter_server_ext.ledger.ledger import RowsRefused
-from jupyter_server_ext.ledger.schema import entries
+from jupyter_server_ext.ledger.schema import entries, forgotten, totals
 from jupyter_server_ext.ledger.sums import TOTAL_KEYS
-from jupyter_server_ext.messages import WITHOUT_PROVIDER, Entry, Usage, as_name
+from jupyter_server_ext.messages import WITHOUT_PROVIDER, Entry, TokenUsage, as_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,23 +50,6 @@ TOTAL_SUMS = (
     *("requests", "errors", "cache_hits"),
     *("prompt_tokens", "completion_tokens", "cached_tokens", "cost_nanodollars", "saved_nanodollars"),
 )
-
-
-class Used(NamedTuple):
-    """What entries of one caller, model and key used at about one time."""
-
-    at: float  # unix time of the end, by when a provider had surely counted it; of several entries the latest
-    caller: str  # who asked
-    tenant: str  # the caller's group
-    key: str  # public id of the key that was used; empty when no provider was asked
-    model: str
-    requests: int  # how many requests went to the key
-    prompt_tokens: int  # tokens read by the provider
-    completion_tokens: int  # tokens written
-    counted: int  # how many requests count against the caller's limits
-    counted_tokens: int  # how many tokens do
-    api_key: str = ""  # public id of the virtual API key that asked; empty for none
-    is_inline: bool = False  # whether they are inline completions, which have limits of their own
 
 
 def day_of(at: float, zone: ZoneInfo) -> str:
@@ -106,7 +89,7 @@ _ENTRY = {name for name in Entry.__struct_fields__ if name != "usage"}
 def entry_of(row: Any, **changes: Any) -> Entry:
     """The entry of a row."""
     values = {name: row[name] for name in _ENTRY if name in row}
-    return Entry(**(values | changes), usage=Usage(**{name: row[name] for name in _USAGE}))
+    return Entry(**(values | changes), usage=TokenUsage(**{name: row[name] for name in _USAGE}))
 
 
 def added_to_totals(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -118,6 +101,52 @@ def added_to_totals(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         for name, amount in _amounts(row).items():
             total[name] += amount
     return [dict(zip(TOTAL_KEYS, key, strict=True)) | total for key, total in sums.items()]
+
+
+class SumsOfEntries:
+    """What entries sum up to, to be compared with the totals that are kept.
+
+    Of a forgotten caller totals know the group and entries do not, so what has a name is compared by name, and all of
+    it by day, model and task.
+    """
+
+    def __init__(self) -> None:
+        self._named: dict[tuple[str, ...], list[int]] = {}
+        self._all: dict[tuple[str, ...], list[int]] = {}
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add an entry."""
+        amounts = list(_amounts(row).values())
+        day, model, task = row["day"], model_of(row), row["task"]
+        _add(self._all, (day, model, task), amounts)
+        if not row["forgotten"]:
+            _add(self._named, (day, row["caller"], row["tenant"], model, task), amounts)
+
+    def problems(self, db: sa.Connection, since: str) -> list[str]:
+        """The days after ``since`` on which totals say something else, one sentence each."""
+        hidden = set(db.execute(sa.select(forgotten.c.caller_hash)).scalars())
+        kept_named: dict[tuple[str, ...], list[int]] = {}
+        kept_all: dict[tuple[str, ...], list[int]] = {}
+        for row in db.execute(sa.select(totals).where(totals.c.day > since)).mappings():
+            amounts = [int(row[name]) for name in TOTAL_SUMS]
+            _add(kept_all, (row["day"], row["model"], row["task"]), amounts)
+            if row["caller"] and hash_of(row["caller"]) not in hidden:
+                _add(kept_named, tuple(row[name] for name in TOTAL_KEYS), amounts)
+        named = {key: sums for key, sums in self._named.items() if key[1] and hash_of(key[1]) not in hidden}
+        wrong = {*_differing(named, kept_named, since), *_differing(self._all, kept_all, since)}
+        return [f"the sums of {day} are not those of its entries." for day in sorted(wrong)]
+
+
+def _add(sums: dict[tuple[str, ...], list[int]], key: tuple[str, ...], amounts: list[int]) -> None:
+    before = sums.get(key)
+    sums[key] = amounts if before is None else [one + other for one, other in zip(before, amounts, strict=True)]
+
+
+def _differing(
+    own: Mapping[tuple[str, ...], list[int]], kept: Mapping[tuple[str, ...], list[int]], since: str
+) -> Iterable[str]:
+    none = [0] * len(TOTAL_SUMS)
+    return {key[0] for key in {*own, *kept} if key[0] > since and own.get(key, none) != kept.get(key, none)}
 
 
 def model_of(row: Mapping[str, Any]) -> str:
@@ -247,7 +276,7 @@ def stand_in(entry: Entry) -> Entry:
     names = {name: as_name(str(getattr(entry, name) or ""))[: _SHORT.get(name)] for name in _NAMES}
     usage = entry.usage
     prompt, completion, cached = map(_within, (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens))
-    counted = Usage(prompt, completion, cached, usage.estimated)
+    counted = TokenUsage(prompt, completion, cached, usage.estimated)
     money = {name: _within(getattr(entry, name)) for name in ("cost_nanodollars", "saved_nanodollars")}
     return replace(entry, usage=counted, **names, **money)
 

@@ -2,7 +2,8 @@
 
 # ``requests_open`` holds what was begun and has not ended; ``entries`` is append-only; ``totals`` are kept, not
 # scanned, so that a day with a million entries is read in one row per caller and model. ``kept_answers`` are those that
-# a repeat with the same Idempotency-Key gets again; ``changes`` are what administrators changed at run time;
+# a repeat with the same Idempotency-Key gets again; ``changes`` are what administrators changed at run time,
+# ``trail`` who did it and what else people with rights did;
 # ``series``, ``rankings``, ``asked_once`` and ``sessions`` are what administrators look at, folded from entries by
 # ``series.py`` and ``ranks.py``.
 # ``forgotten`` says by a hash whose entries are not to be named, however late they arrive.
@@ -26,7 +27,10 @@ from jupyter_server_ext.ledger.sums import SERIES_COUNTS, SERIES_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0019"
+_HEAD = "0021"
+SUMMED_BEFORE = "summed_before"
+"""The decision that holds the day on which sums began to be compared with entries; absent in newer ledgers."""
+
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
 # How long a server or a network may be silent before a connection is given up; a URL may say otherwise.
 _PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
@@ -273,6 +277,24 @@ changes = sa.Table(
     sqlite_autoincrement=True,
 )
 
+# What people with rights did, a chain of each instance (``trail.py``).
+trail = sa.Table(
+    "trail",
+    metadata,
+    *_columns(_NAME, "instance"),
+    *_columns(sa.BigInteger, "number"),
+    *_columns(sa.Float, "at"),
+    *_columns(_SHORT, "kind"),
+    *_columns(_NAME, "caller"),
+    *_columns(_HASH, "subject"),
+    *_columns(sa.Text, "detail"),
+    *_columns(_HASH, "content_hash", "chain_hash"),
+    *_columns(sa.Boolean, "forgotten"),
+    sa.PrimaryKeyConstraint("instance", "number"),
+    sa.Index("trail_at", "at"),
+    sa.Index("trail_caller", "caller"),
+)
+
 forgotten = sa.Table(
     "forgotten",
     metadata,
@@ -290,7 +312,7 @@ api_keys = sa.Table(
     *_columns(_HASH, "name"),
     *_columns(sa.Float, "made", "expires"),
     sa.Column("tenant", _NAME),
-    *_columns(_HASH, "scopes"),
+    *_columns(_NAME, "scopes"),
     *_columns(sa.Text, "limits"),
     sa.Column("mark", _HASH, nullable=False, server_default=""),
     sa.Index("api_keys_owner", "owner"),

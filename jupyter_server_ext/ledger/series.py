@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from jupyter_server_ext.ledger.ranks import COUNTED, add_ranks, add_up, drop_old_ranks, parts_of
 from jupyter_server_ext.ledger.schema import chains, entries, folded, series, sessions
-from jupyter_server_ext.ledger.statements import Prepared, merging, names_of
+from jupyter_server_ext.ledger.statements import PreparedStatement, merging, names_of
 from jupyter_server_ext.ledger.sums import DAY, FINE, HOUR, OUTCOMES, SERIES_COUNTS, SERIES_SECONDS, WITHIN
 from jupyter_server_ext.messages import outcome_of
 
@@ -206,7 +206,7 @@ def unfolded_entries(db: sa.Connection, instance: str) -> int:
 
 
 # Entries of a gateway after one of them, in order. Row: ``own``, ``after``, ``most``.
-_UNFOLDED = Prepared(
+_UNFOLDED = PreparedStatement(
     lambda _: cast(
         "sa.ClauseElement",
         sa.text(
@@ -215,10 +215,10 @@ _UNFOLDED = Prepared(
         ),
     )
 )
-_PUT_FOLDED = Prepared(lambda dialect: merging(dialect, folded, {"number": lambda _, new: new.number}))
-_ADD_TO_SERIES = Prepared(lambda dialect: merging(dialect, series, added=_SUMS))
+_PUT_FOLDED = PreparedStatement(lambda dialect: merging(dialect, folded, {"number": lambda _, new: new.number}))
+_ADD_TO_SERIES = PreparedStatement(lambda dialect: merging(dialect, series, added=_SUMS))
 # A conversation that goes on after it was deleted is there again.
-_ADD_TO_SESSIONS = Prepared(
+_ADD_TO_SESSIONS = PreparedStatement(
     lambda dialect: merging(
         dialect,
         sessions,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.ledger.analytics import SqlAnalytics
     from jupyter_server_ext.ledger.api_keys import SqlApiKeys
     from jupyter_server_ext.ledger.changes import SqlChanges
-    from jupyter_server_ext.ledger.files import Head
+    from jupyter_server_ext.ledger.files import ChainHead
     from jupyter_server_ext.ledger.notes import SqlNotes
     from jupyter_server_ext.ledger.rows import ForgottenCallers
 
@@ -235,7 +235,7 @@ class SpooledLedgerStore(SqlLedgerStore):
         """See ``SqlLedgerStore.find``."""
         return self._soon(partial(super().find, request_id))
 
-    def head(self) -> Head:
+    def head(self) -> ChainHead:
         """See ``SqlLedgerStore.head``."""
         return self._soon(super().head)
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.ledger.notes import drop_ratings
 from jupyter_server_ext.ledger.reader import SqlLedgerReader
 from jupyter_server_ext.ledger.rows import (
     NAMELESS,
@@ -41,7 +42,6 @@ from jupyter_server_ext.ledger.schema import (
     chains,
     decisions,
     entries,
-    feedback,
     forgotten,
     kept_answers,
     migrate,
@@ -53,7 +53,7 @@ from jupyter_server_ext.ledger.schema import (
     sessions,
     totals,
 )
-from jupyter_server_ext.ledger.statements import Prepared, deferred_fsync, insert_into, rows_named
+from jupyter_server_ext.ledger.statements import PreparedStatement, deferred_fsync, insert_into, rows_named
 from jupyter_server_ext.ledger.sums import TOTAL_KEYS
 
 if TYPE_CHECKING:
@@ -244,8 +244,10 @@ class SqlLedgerStore(SqlLedgerReader):
             db.execute(sa.delete(kept_answers).where(kept_answers.c.caller == caller))
             db.execute(sa.delete(api_keys).where(api_keys.c.owner == caller))
             db.execute(sa.update(decisions).where(decisions.c.caller == caller).values(caller=""))
-            for said in (feedback, session_files, session_copies):
+            for said in (session_files, session_copies):
                 db.execute(sa.delete(said).where(said.c.caller == caller))
+            drop_ratings(db, self.trail, caller, at)
+            self.trail.forget(db, caller)
             # Read within the transaction that the first write began, so that nothing is added in between.
             sums = sa.select(totals).where(own).order_by(*totals.primary_key).with_for_update()
             rows = [dict(row) for row in db.execute(sums).mappings()]
@@ -360,29 +362,29 @@ def _put(dialect: str, table: sa.Table, names: Iterable[str], *, added: bool = F
 # PostgreSQL only: wait for others with this ``lock`` and ``name``, until the end of the transaction. All that follows
 # looks for single rows. A plan is kept from when its table was empty, when reading all of it was best: without the
 # setting a group of eight takes 6.9 rather than 2.3 ms once there are 6,000 entries.
-_TAKE_TURN = Prepared(
+_TAKE_TURN = PreparedStatement(
     lambda _: sa.select(
         sa.text("pg_advisory_xact_lock(:lock, hashtext(:name))"), sa.text("set_config('enable_seqscan', 'off', true)")
     )
 )
 
 # Remember a request under way; a second one of a request replaces the first. Rows: those of ``requests_open``.
-_PUT_OPEN = Prepared(lambda dialect: _put(dialect, requests_open, _RESERVED))
+_PUT_OPEN = PreparedStatement(lambda dialect: _put(dialect, requests_open, _RESERVED))
 
 # Drop a request from those under way. Rows: ``request_id``, ``attempt``.
-_DROP_OPEN = Prepared(
+_DROP_OPEN = PreparedStatement(
     lambda _: sa.delete(requests_open).where(
         requests_open.c.request_id == sa.bindparam("request_id"), requests_open.c.attempt == sa.bindparam("attempt")
     )
 )
-_APPEND = Prepared(lambda _: sa.insert(entries))  # add an entry. Rows: those of ``entries``
+_APPEND = PreparedStatement(lambda _: sa.insert(entries))  # add an entry. Rows: those of ``entries``
 
 # Add to totals, which are made if there are none. Rows: ``TOTAL_KEYS`` and ``TOTAL_SUMS``.
-_ADD_TO_TOTALS = Prepared(lambda dialect: _put(dialect, totals, TOTAL_SUMS, added=True))
+_ADD_TO_TOTALS = PreparedStatement(lambda dialect: _put(dialect, totals, TOTAL_SUMS, added=True))
 
 # Put other names into an entry. Rows: ``of`` and ``at_number`` for which, and the names. One by one: SQLite looks
 # through all entries for those in a list of pairs.
-_BLANK = Prepared(
+_BLANK = PreparedStatement(
     lambda _: (
         sa.update(entries)
         .where(entries.c.instance == sa.bindparam("of"), entries.c.number == sa.bindparam("at_number"))
@@ -391,7 +393,7 @@ _BLANK = Prepared(
 )
 
 # Drop an entry's texts. Row: ``of`` and ``at_number``.
-_DROP_TEXT = Prepared(
+_DROP_TEXT = PreparedStatement(
     lambda _: (
         sa.update(entries)
         .where(entries.c.instance == sa.bindparam("of"), entries.c.number == sa.bindparam("at_number"))
@@ -401,12 +403,12 @@ _DROP_TEXT = Prepared(
 _WITH_TEXT = sa.text("(prompt IS NOT NULL OR answer IS NOT NULL)")  # as the index has it
 
 # The number and the hash of the newest entry. Row: ``instance``.
-_LAST_LINK = Prepared(
+_LAST_LINK = PreparedStatement(
     lambda _: sa.text("SELECT number, chain_hash FROM entries WHERE instance = :instance ORDER BY number DESC LIMIT 1")
 )
 
 # Callers forgotten at or after a Unix time, as (hash, Unix time). Row: ``since``.
-_FORGOTTEN_SINCE = Prepared(
+_FORGOTTEN_SINCE = PreparedStatement(
     lambda _: sa.select(forgotten.c.caller_hash, forgotten.c.at).where(forgotten.c.at >= sa.bindparam("since"))
 )
 

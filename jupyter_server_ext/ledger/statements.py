@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 512  # parameters of one statement; SQLite once took no more than 999
 
 
-class Prepared:
+class PreparedStatement:
     """A statement without results or with few, run for rows of plain values."""
 
     def __init__(self, make: Callable[[str], sa.ClauseElement]) -> None:
@@ -95,9 +95,9 @@ def rows_named(
 
 
 @lru_cache(maxsize=64)
-def _named(columns: tuple[sa.Column[Any], ...], size: int, where: str) -> Prepared:
+def _named(columns: tuple[sa.Column[Any], ...], size: int, where: str) -> PreparedStatement:
     wanted = sa.select(*columns).where(columns[0].in_([sa.bindparam(name) for name in _ids(size)]))
-    return Prepared(lambda _: wanted.where(sa.text(where)) if where else wanted)
+    return PreparedStatement(lambda _: wanted.where(sa.text(where)) if where else wanted)
 
 
 @lru_cache(maxsize=16)

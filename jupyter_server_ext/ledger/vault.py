@@ -34,7 +34,8 @@ class PromptVault:
         from cryptography.fernet import Fernet, MultiFernet
 
         try:
-            self._fernet: MultiFernet = MultiFernet([Fernet(key.reveal()) for key in keys])
+            self._first, *others = (Fernet(key.reveal()) for key in keys)
+            self._fernet: MultiFernet = MultiFernet([self._first, *others])
         except ValueError:
             raise ConfigError(
                 "'prompt_keys' in [storage] must hold keys of 32 bytes in URL-safe base64. Make one: python -c "
@@ -53,6 +54,17 @@ class PromptVault:
             return self._fernet.decrypt(sealed)
         except InvalidToken:
             return None
+
+    def reseal(self, sealed: bytes) -> bytes | None:
+        """The same text sealed with the first key: as it is where it was already, None where no key opens it."""
+        from cryptography.fernet import InvalidToken
+
+        try:
+            self._first.decrypt(sealed)
+        except InvalidToken:
+            text = self.open(sealed)
+            return None if text is None else self.seal(text)
+        return sealed
 
 
 class AnswerVault:
