@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from callers import EVERYTHING, PERSON, TEACHER
 from cryptography.fernet import Fernet
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
@@ -27,13 +28,13 @@ from jupyter_server_ext.app.serve import web_application
 from jupyter_server_ext.config import CallerLimits, KeySettings, Limit, PriceSettings, Secret, Settings, StorageSettings
 from jupyter_server_ext.config.settings import ApiKeySettings, ModelPrice, TenantSettings
 from jupyter_server_ext.ledger import SqlLedgerStore
-from jupyter_server_ext.messages import Caller, Entry, Usage
+from jupyter_server_ext.messages import Caller, Entry, TokenUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-OWNER = Caller("owner", scopes=frozenset({"chat", "admin", "instructor"}))
+OWNER = Caller("owner", scopes=EVERYTHING)
 COURSES = {
     "stats101": ["ada", "bela", "chen", "dilek", "emma", "finn", "gita"],
     "econometrics": ["hugo", "ines", "jonas", "kemi"],
@@ -74,7 +75,7 @@ class Town:
     def send(self, method: str, path: str, token: str, body: Any = None) -> httpx.Response:
         """Ask a route."""
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.request(method, self.url + path, headers=headers, json=body, trust_env=False, timeout=20)
+        return httpx.request(method, self.url + path, headers=headers, json=body, trust_env=False, timeout=240)
 
 
 def history(now: float, days: int = 8, seed: int = 7) -> list[Entry]:
@@ -86,10 +87,10 @@ def history(now: float, days: int = 8, seed: int = 7) -> list[Entry]:
         caller, course = people[min(int(draw.expovariate(0.22)), len(people) - 1)]
         model, price = draw.choice([("llama-70b", 900), ("llama-70b", 900), ("gpt-small", 2_400)])
         prompt, answer = draw.randint(500, 2_600), draw.randint(40, 500)
-        cost = (Usage(prompt, answer), price)
+        cost = (TokenUsage(prompt, answer), price)
         found.append(_entry(draw, (f"req-{number:05d}", at, caller, course), model, *cost))
     for number in range(160):  # who burns the budget: a loop over rows, with the dear model
-        at, usage = now - number * 40.0, Usage(9_000, 1_200)
+        at, usage = now - number * 40.0, TokenUsage(9_000, 1_200)
         found.append(_entry(draw, (f"loop-{number:04d}", at, "jonas", "econometrics"), "gpt-large", usage, 15_000))
     for number in range(9):  # and who gets no answers
         words = "There is no model 'gpt-lagre' for you. There are: gpt-small, llama-70b."
@@ -117,7 +118,7 @@ def strange(text: str, number: int, tenant: str) -> Entry:
     return Entry(f"xss-{number}", time.time() - 50, tenant=tenant, **names, **how)
 
 
-def _entry(draw: random.Random, who: tuple[str, float, str, str], model: str, usage: Usage, price: int) -> Entry:
+def _entry(draw: random.Random, who: tuple[str, float, str, str], model: str, usage: TokenUsage, price: int) -> Entry:
     status, error, words = draw.choices(
         [
             (200, "", ""),
@@ -134,7 +135,7 @@ def _entry(draw: random.Random, who: tuple[str, float, str, str], model: str, us
         draw.choice(["sql_ai", "sql_ai", "ask", "repair", "chat"]),
         model,
         draw.choice(["groq-1", "groq-2", "azure-1"]) if status != 429 else "",
-        usage if answered else Usage(),
+        usage if answered else TokenUsage(),
         usage.total_tokens * price if answered else 0,
         status=status,
         error=error,
@@ -165,9 +166,11 @@ def settings(folder: Path, zone: str) -> Settings:
         KeySettings("groq", Secret(DEAD), "http://provider.invalid/v1", "groq-old", limits=LIMITS),
     )
     people = [
-        ApiKeySettings(name, Secret(f"{name}-token"), course) for course, names in COURSES.items() for name in names
+        ApiKeySettings(name, Secret(f"{name}-token"), course, PERSON)
+        for course, names in COURSES.items()
+        for name in names
     ]
-    teacher = ApiKeySettings("prof-lin", Secret("teacher-token"), "stats101", ("chat", "instructor"))
+    teacher = ApiKeySettings("prof-lin", Secret("teacher-token"), "stats101", TEACHER)
     tenants = (
         TenantSettings("stats101", weight=2.0, models=("llama-70b", "gpt-small"), system_prompt="Give hints first."),
         TenantSettings("econometrics", limits=CallerLimits(usd_per_day=30.0)),
@@ -230,7 +233,7 @@ def world(folder: Path, more: Sequence[Entry] = (), base: str = "/services/rsql/
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     names = {name: f"{name}-token" for names in COURSES.values() for name in names}
     town = Town(started["url"], {"admin": "owner-token", "teacher": "teacher-token", **names}, started["app"],
                 started["loop"], asked)  # fmt: skip
@@ -238,4 +241,4 @@ def world(folder: Path, more: Sequence[Entry] = (), base: str = "/services/rsql/
         yield town
     finally:
         town.loop.call_soon_threadsafe(started["end"])
-        thread.join(20)
+        thread.join(60)

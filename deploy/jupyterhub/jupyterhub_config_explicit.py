@@ -19,6 +19,9 @@ c.JupyterHub.services.append(
         "display": True,
         "oauth_no_confirm": True,
         "oauth_client_allowed_scopes": ["custom:rsql:admin"],
+        # A host name of its own for the gateway's pages, which `rsql console` shows without one: see docs/console.md.
+        # It needs c.JupyterHub.public_url, and "RSQL_CONSOLE_ORIGIN": "https://rsql.example.org" in "environment".
+        # "oauth_redirect_uri": "https://rsql.example.org/services/rsql/oauth_callback",
     }
 )
 

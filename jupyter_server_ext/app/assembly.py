@@ -25,10 +25,10 @@ from jupyter_server_ext.handlers import (
     AppContext,
     BodyBudget,
     BodyReader,
-    Conversations,
     LineReader,
     Metrics,
     Overviews,
+    PlainChats,
     Ratings,
 )
 from jupyter_server_ext.identity import (
@@ -65,7 +65,7 @@ from jupyter_server_ext.pipeline import (
     limits_money,
 )
 from jupyter_server_ext.tenants import KnownGroups, LimitOverrides, RuntimeSettings, Tenants
-from jupyter_server_ext.webhooks import Watch, Webhooks
+from jupyter_server_ext.webhooks import EventDetector, Webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -155,7 +155,7 @@ def build_app(
     metrics = Metrics(gateway.status, spent, lambda: accounting.ledger.waiting)
     tenants = Tenants(runtime, groups)
     webhooks = Webhooks(tenants, settings.webhooks, accounting.vault)
-    watch = Watch(webhooks.tell, gateway.status, spent, zone=settings.storage.time_zone)
+    watch = EventDetector(webhooks.tell, gateway.status, spent, zone=settings.storage.time_zone)
     accounting.observe = partial(_observe, metrics, watch)
     if settings.telemetry.endpoint and settings.telemetry.sample > 0:
         from jupyter_server_ext.traces import Traces
@@ -200,7 +200,7 @@ def build_app(
         tenants=tenants,
         webhooks=webhooks,
         watch=watch,
-        conversations=Conversations(accounting),
+        conversations=PlainChats(accounting),
         ratings=Ratings(accounting.ledger),
         key_changes=key_changes,
         metrics=metrics,
@@ -214,7 +214,7 @@ def build_app(
     )
 
 
-def _observe(metrics: Metrics, watch: Watch, entry: Entry, limit: str) -> None:
+def _observe(metrics: Metrics, watch: EventDetector, entry: Entry, limit: str) -> None:
     metrics.executions.observe(entry, limit)
     watch.ended(entry, limit)
 

@@ -31,7 +31,7 @@ from jupyter_server_ext.app.assembly import (
     with_ledger,
 )
 from jupyter_server_ext.app.serve import Listening, parent_gone, serve
-from jupyter_server_ext.config import Secret, load_settings
+from jupyter_server_ext.config import Secret, load_settings, read_by_others
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers import installed_version
 from jupyter_server_ext.identity import HubPlace
@@ -52,7 +52,7 @@ _FLAGS = {
 _ACCEPTED: tuple[dict[str, Any], str] = ({}, "Accepted for the sake of habit; it is always so.")
 
 
-class _Parser(KVArgParseConfigLoader.parser_class):  # type: ignore[misc,valid-type]
+class _CommandParser(KVArgParseConfigLoader.parser_class):  # type: ignore[misc,valid-type]
     """Reports an error in one line; argparse's usage would list traitlets' names."""
 
     def error(self, message: str) -> NoReturn:
@@ -63,7 +63,7 @@ class _Parser(KVArgParseConfigLoader.parser_class):  # type: ignore[misc,valid-t
 class _StrictLoader(KVArgParseConfigLoader):
     """A mistyped option is an error: a gateway without its file would serve with other keys."""
 
-    parser_class = _Parser
+    parser_class = _CommandParser
 
     def load_config(self, *args: Any, **more: Any) -> Any:
         # The command line as configuration; an option of the application that it does not have is refused.
@@ -177,6 +177,8 @@ class GatewayCommand(RSQLGatewayApp, JupyterApp):
         """
         super().start()
         settings = load_settings(self.gateway_config, os.environ)
+        if words := read_by_others(self.gateway_config, os.environ):
+            self.log.warning("rsql: %s", words)
         if not self.embedded:  # the gateway of one kernel keeps records where it is configured
             settings = with_ledger(settings, default_folder())
         place = HubPlace.of(os.environ) if self.hub else None

@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,14 +17,16 @@ from jupyter_server.extension.application import ExtensionApp
 from tornado.web import HTTPError, RequestHandler
 
 from jupyter_server_ext.app.assembly import RSQLGatewayApp, build_app, default_folder, owner, warm_prices, with_ledger
-from jupyter_server_ext.config import SCOPES, Secret, load_settings
-from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.config import ASKING, SCOPES, Secret, load_settings, read_by_others
+from jupyter_server_ext.errors import ConfigError, NotAuthenticated
 from jupyter_server_ext.handlers import rules
-from jupyter_server_ext.identity import open_to_all
+from jupyter_server_ext.identity import NO_PAGES, open_to_all
 from jupyter_server_ext.messages import Caller
 from jupyter_server_ext.pipeline import OwnServer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jupyter_server.serverapp import ServerApp
     from tornado.http1connection import HTTP1Connection
 
@@ -48,11 +51,11 @@ class GatewayExtension(RSQLGatewayApp, ExtensionApp):
         if not self.url_prefix.strip("/"):
             self.log.error("RSQLGatewayApp.url_prefix must not be empty in a Jupyter Server; 'rsql' is used.")
             self.url_prefix = "rsql"
-        # A kernel gets a token of its own that can only ask: notebooks run what others wrote.
+        # A kernel gets a token of its own that asks models, and does nothing else: notebooks run what others wrote.
         self._kernel_token = Secret(secrets.token_urlsafe(32))
         person = owner(os.environ)
         base = self.base_below(server.base_url)
-        tokens = [(self._kernel_token, Caller(person.name))]
+        tokens = [(self._kernel_token, Caller(person.name, scopes=ASKING))]
         if token := server.identity_provider.token:
             tokens.append((Secret(token), person))
         try:
@@ -64,11 +67,16 @@ class GatewayExtension(RSQLGatewayApp, ExtensionApp):
             self.log.error("The rsql gateway is off. %s", error.message)  # noqa: TRY400  (it is the administrator's)
             self.handlers.append((self.base_below("/") + ".*", GatewayOff))
         else:
+            if words := read_by_others(self.gateway_config, os.environ):
+                self.log.warning("rsql: %s", words)
+            self.app = replace(self.app, shares_origin=shares_origin(os.environ))
             self.handlers.extend(rules(self.app, self.base_below("/")))
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Once the port is known: hand kernels and terminals the address, and a token that can only ask."""
         url = server_url(serverapp)
+        if shares_origin(os.environ):
+            self.log.warning("rsql: %s", NO_PAGES)
         if url:
             os.environ[_URL] = url + self.base_below(serverapp.base_url).removeprefix("/")
             os.environ[_TOKEN] = self._kernel_token.reveal()
@@ -93,6 +101,16 @@ class GatewayExtension(RSQLGatewayApp, ExtensionApp):
             task.cancel()
         if self.app is not None:
             await self.app.close()
+
+
+def shares_origin(environment: Mapping[str, str]) -> bool:
+    """Whether this is a server of a JupyterHub whose users' servers are on one origin, without subdomains.
+
+    Example:
+        >>> shares_origin({"JUPYTERHUB_SERVICE_PREFIX": "/user/ada/"}), shares_origin({})
+        (True, False)
+    """
+    return bool(environment.get("JUPYTERHUB_SERVICE_PREFIX")) and not environment.get("JUPYTERHUB_HOST")
 
 
 class GatewayOff(RequestHandler):
@@ -141,6 +159,8 @@ class ServerIdentity:
         """The caller of a request, by the Jupyter Server."""
         provider = self._server.identity_provider
         with_token = bool(handler.request.headers.get("Authorization"))
+        if not with_token and shares_origin(os.environ):
+            raise NotAuthenticated(NO_PAGES, code="missing_token")
         if not provider.auth_enabled:
             # As the server itself decides, so that no web page can ask.
             asking = _as_jupyters(handler)

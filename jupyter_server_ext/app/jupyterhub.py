@@ -32,6 +32,7 @@ def configure(
     managed: bool = True,
     api_token: str = "",
     gateway_url: str = "",
+    console: str = "",
     groups: Iterable[str] = (),
     admins: Iterable[str] = (),
     admin_groups: Iterable[str] = (),
@@ -50,6 +51,9 @@ def configure(
         managed: Whether the hub starts it; otherwise you do, with ``api_token``.
         api_token: The service's token, for one that you start.
         gateway_url: What kernels use; the proxy on this machine when empty. Servers on other machines need one.
+        console: Origin of the gateway's pages, such as ``https://rsql.example.org``: a host name that leads to the
+            service alone, as users' servers share the hub's own. It needs ``c.JupyterHub.public_url``. Without one the
+            gateway shows no pages, but where the hub gives users subdomains.
         groups: Groups of the hub that may use it; everybody when empty.
         admins: Users who administer the gateway, beside the hub's own administrators.
         admin_groups: Groups whose members do.
@@ -60,7 +64,7 @@ def configure(
         user: The Unix user it runs as; the hub's when empty.
 
     Raises:
-        ValueError: A service that the hub does not start has no token.
+        ValueError: A service that the hub does not start has no token; or the address of the hub is not known.
 
     Example:
         >>> from traitlets.config import Config
@@ -77,8 +81,17 @@ def configure(
     # The users who may use it, for requests with virtual keys, which bring no token of the hub's.
     members = [f"group:{group}" for group in (*groups, *admin_groups)] + [f"user:{admin}" for admin in admins]
     known = {"RSQL_HUB_MEMBERS": json.dumps(members)} if groups else {}
+    if console:
+        console = console.rstrip("/")
+        known["RSQL_CONSOLE_ORIGIN"] = console
+        if not _text(hub, "public_url"):
+            msg = "The gateway's pages send browsers to the hub: set c.JupyterHub.public_url for 'console'."
+            raise ValueError(msg)
     own = {"command": start, "environment": _environment(environment or {}) | known, "cwd": cwd, "user": user}
-    _extend(hub, "services", [_service(name, url, own if managed else {}, api_token)])
+    service = _service(name, url, own if managed else {}, api_token)
+    if console:
+        service["oauth_redirect_uri"] = f"{console}{_path(hub, name)}oauth_callback"
+    _extend(hub, "services", [service])
     _update(hub, "custom_scopes", {_admin(name): {"description": f"Administer the language-model gateway {name}."}})
     # Users are let in, and their servers: a server's token holds of these scopes those that its owner has.
     if groups:
@@ -89,8 +102,8 @@ def configure(
     # What the service may read, and who administers the gateway.
     reads = ["list:users", "read:users", "read:groups"]
     administers = {"name": f"{name}-admin", "scopes": [_admin(name), _enter(name)]}
-    service = {"name": f"{name}-service", "scopes": reads, "services": [name]}
-    _extend(hub, "load_roles", [service, {**administers, "users": admins, "groups": admin_groups}])
+    role = {"name": f"{name}-service", "scopes": reads, "services": [name]}
+    _extend(hub, "load_roles", [role, {**administers, "users": admins, "groups": admin_groups}])
     if c.Spawner.get("server_token_scopes"):
         _extend(c.Spawner, "server_token_scopes", [_enter(name)])
     _update(c.Spawner, "environment", {"RSQL_GATEWAY_URL": gateway_url or _gateway_url(hub, name, url)})
@@ -139,14 +152,18 @@ def _widen(hub: Any, role: str, default: list[str], scope: str) -> None:
 
 def _gateway_url(hub: Any, name: str, url: str) -> str:
     # The service as kernels on this machine reach it: through the proxy, or past it where the proxy speaks https.
-    bind = urlsplit(_text(hub, "bind_url") or "http://:8000")
-    base = _text(hub, "base_url") or bind.path or "/"
-    path = "/" + "".join(f"{part}/" for part in f"{base}/services/{name}".split("/") if part)
+    bind, path = urlsplit(_text(hub, "bind_url") or "http://:8000"), _path(hub, name)
     if bind.scheme == "https" or _text(hub, "ssl_key"):
         return url.rstrip("/") + path
     host = _text(hub, "ip") or bind.hostname or ""
     port = _text(hub, "port") or bind.port or 8000
     return f"http://{host if host not in ('', '0.0.0.0', '::', '*') else '127.0.0.1'}:{port}{path}"  # noqa: S104
+
+
+def _path(hub: Any, name: str) -> str:
+    # The service's path, with a slash at both ends.
+    base = _text(hub, "base_url") or urlsplit(_text(hub, "bind_url")).path
+    return "/" + "".join(f"{part}/" for part in f"{base}/services/{name}".split("/") if part)
 
 
 # The configuration's values may be unset, which traitlets stands for by objects that only collect changes.

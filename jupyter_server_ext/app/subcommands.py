@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import getpass
+import json
 import math
 import os
+import time
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jupyter_server_ext.app.assembly import default_folder
-from jupyter_server_ext.config import load_settings, with_preset
+from jupyter_server_ext.config import load_settings, read_by_others, with_preset
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.ledger import FORMATS, export, read_anchor
+from jupyter_server_ext.ledger import (
+    FORMATS,
+    WITHOUT_ANCHOR,
+    Anchor,
+    TrailRecord,
+    add_line,
+    export,
+    line_of,
+    read_anchor,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,7 +52,16 @@ def _parser() -> argparse.ArgumentParser:
     out.add_argument("--since", type=_day, default="0001-01-01", metavar="DAY", help="the first day: 2026-11-01")
     out.add_argument("--until", type=_day, default="9999-12-31", metavar="DAY", help="the last day")
     out.set_defaults(run=_export)
-    for command in (verify, out):
+    restored = commands.add_parser(
+        "restored", help="tell the anchor that a backup was put in, from which verify goes on"
+    )
+    restored.add_argument("--anchor", type=Path, metavar="FILE", required=True, help="the 'anchor' of [storage]")
+    restored.add_argument("--anchor-key", default="", metavar="NAME", help="environment variable with its 'anchor_key'")
+    restored.set_defaults(run=lambda options: note_restore(options.ledger, options.anchor, options.anchor_key))
+    reseal = commands.add_parser("reseal", help="encrypt all kept texts anew with the first of 'prompt_keys'")
+    reseal.add_argument("--gateway-config", metavar="FILE", help="the rsql.toml with 'prompt_keys', the new key first")
+    reseal.set_defaults(run=lambda options: reseal_texts(options.ledger, options.gateway_config))
+    for command in (verify, out, restored, reseal):
         command.add_argument(
             "--ledger",
             default=f"sqlite:///{default_folder() / 'ledger.db'}",
@@ -58,20 +79,87 @@ def _day(text: str) -> str:
 
 
 def verify_ledger(url: str, anchor: Path | None = None, key_variable: str = "") -> list[str]:
-    """What is wrong with the ledger at this URL, one sentence each; prints how many entries were read."""
-    # ``anchor`` holds ends of its chains as gateways wrote them, each line signed with the value of ``key_variable``.
-    if key_variable and key_variable not in os.environ:
-        raise ConfigError(f"The environment variable {key_variable} is not set.")
-    heads, unsigned = read_anchor(anchor, os.environ.get(key_variable, "")) if anchor else ([], [])
-    if anchor and not heads and not unsigned:
+    """What is wrong with the ledger at this URL, one sentence each; prints it, and what cannot be known.
+
+    Args:
+        url: The ledger.
+        anchor: The file with ends of its chains as gateways wrote them.
+        key_variable: The environment variable with the key that lines of the anchor are signed with.
+    """
+    known = read_anchor(anchor, _key_in(key_variable)) if anchor else Anchor([], [], [WITHOUT_ANCHOR])
+    unsigned = known.problems
+    if anchor and not known.heads and not unsigned:
         unsigned = [f"{anchor} holds no end of a chain."]
     from jupyter_server_ext.ledger import opened
 
     _must_exist(url)
     with opened(url, instance="verify") as store:
-        problems = unsigned + store.verify(heads)
+        problems = unsigned + store.verify(known.heads)
         print("\n".join(problems) or f"ok: {len(store):,} entries")  # noqa: T201
+        for note in known.restored + store.unverifiable():
+            print(f"not known: {note}" if note not in known.restored or not anchor else f"note: {note}")  # noqa: T201
     return problems
+
+
+def note_restore(url: str, anchor: Path, key_variable: str = "") -> list[str]:
+    """Write into the anchor and the trail that this ledger was restored; what is wrong with it, one sentence each.
+
+    What the anchor holds of entries that came after the backup is void from then on, and named by each ``verify``.
+
+    Raises:
+        ConfigError: The anchor or its key is missing.
+    """
+    from jupyter_server_ext.ledger import opened
+
+    key = _key_in(key_variable)
+    # None was written yet where no gateway has run for an hour or ended.
+    known = read_anchor(anchor, key) if anchor.exists() else Anchor([], [], [])
+    _must_exist(url)
+    with opened(url, instance="restored") as store:
+        if problems := known.problems + store.verify():
+            print("\n".join(["The ledger is not whole by itself, so nothing is written:", *problems]))  # noqa: T201
+            return problems
+        newest = {head.instance: head for head in sorted(known.heads, key=lambda head: head.number)}
+        ends = [end for head in newest.values() if (end := store.end_of(head.instance)).number < head.number]
+        lost = {end.instance: [end.number + 1, newest[end.instance].number] for end in ends}
+        record = TrailRecord("restored", getpass.getuser(), detail=json.dumps(lost))
+        store.trail.note(record)
+        now = time.time()
+        for end in ends:
+            add_line(anchor, line_of(end, now, key, restored=True))
+        add_line(anchor, line_of(store.trail.head(), now, key))
+    for instance, (first, last) in lost.items():
+        print(f"{instance}: entries {first:,} to {last:,} were lost by the restore.")  # noqa: T201
+    print(f"{anchor}: from now on verify goes by the restored ledger.")  # noqa: T201
+    return []
+
+
+def reseal_texts(url: str, config: str | None) -> list[str]:
+    """Encrypt all kept texts with the first of ``prompt_keys``; what still needs another key, one sentence each.
+
+    Raises:
+        ConfigError: There are no ``prompt_keys``, or the configuration is wrong.
+    """
+    from jupyter_server_ext.ledger import PromptVault, opened, reseal
+
+    keys = load_settings(config, os.environ).storage.prompt_keys
+    if not keys:
+        raise ConfigError("There are no 'prompt_keys' in [storage]. Name the new key first and the old ones behind it.")
+    _must_exist(url)
+    problems = []
+    with opened(url, instance="reseal") as store:
+        for table, found in reseal(store.engine, PromptVault(keys)).items():
+            print(f"{table}: {found.sealed:,} encrypted anew")  # noqa: T201
+            if found.unreadable:
+                problems.append(f"{table}: {found.unreadable:,} need a key that is not among 'prompt_keys'.")
+    print("\n".join(problems) or "All is encrypted with the first of 'prompt_keys'; the others can go.")  # noqa: T201
+    return problems
+
+
+def _key_in(variable: str) -> str:
+    if variable and variable not in os.environ:
+        raise ConfigError(f"The environment variable {variable} is not set.")
+    return os.environ.get(variable, "")
 
 
 def _export(options: argparse.Namespace) -> list[str]:
@@ -83,6 +171,8 @@ def _export(options: argparse.Namespace) -> list[str]:
     _must_exist(options.ledger)
     with opened(options.ledger, instance="export") as store:
         count = export(store.rows(since=options.since, until=options.until), options.file.absolute(), form)
+        span = {"since": options.since, "until": options.until, "entries": count}
+        store.trail.note(TrailRecord("export", getpass.getuser(), detail=json.dumps(span)))
     print(f"{options.file}: {count:,} entries")  # noqa: T201
     return []
 
@@ -223,7 +313,8 @@ def check_config(words: Sequence[str]) -> None:
     parser.add_argument("action", choices=("check",), help="read it as a gateway does")
     parser.add_argument("file", nargs="?", help="the rsql.toml; RSQL_CONFIG without it")
     options = parser.parse_args(words)
-    print("\n".join(described_settings(load_settings(options.file, os.environ))))  # noqa: T201
+    said = [*described_settings(load_settings(options.file, os.environ)), read_by_others(options.file, os.environ)]
+    print("\n".join(filter(None, said)))  # noqa: T201
 
 
 def described_settings(settings: Settings) -> Iterable[str]:

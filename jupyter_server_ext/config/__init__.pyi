@@ -5,10 +5,16 @@ from .presets import PRESETS as PRESETS
 from .presets import Preset as Preset
 from .presets import presets_table as presets_table
 from .presets import with_preset as with_preset
+from .scopes import ASKING as ASKING
+from .scopes import GRANTABLE as GRANTABLE
+from .scopes import PERSON as PERSON
+from .scopes import SCOPES as SCOPES
+from .scopes import TEACHES as TEACHES
+from .scopes import held as held
+from .scopes import holds as holds
 from .settings import MOST as MOST
 from .settings import MOST_WHOLE as MOST_WHOLE
 from .settings import REDIS_URLS as REDIS_URLS
-from .settings import SCOPES as SCOPES
 from .settings import CallerLimits as CallerLimits
 from .settings import Counts as Counts
 from .settings import DocumentSettings as DocumentSettings
@@ -34,6 +40,7 @@ from .settings import WebhookSettings as WebhookSettings
 from .settings import cache_bytes as cache_bytes
 from .settings import unsendable as unsendable
 from .toml_file import load_settings as load_settings
+from .toml_file import read_by_others as read_by_others
 from .toml_file import read_key as read_key
 from .toml_file import read_tenant as read_tenant
 from .toml_values import merged_tables as merged_tables

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qs, urlsplit
 
+from jupyter_server_ext.config.scopes import ASKING
+from jupyter_server_ext.messages import CallerLimits as CallerLimits  # noqa: PLC0414
 from jupyter_server_ext.messages import Secret as Secret  # noqa: PLC0414  (for the door)
 from jupyter_server_ext.messages import unsendable as unsendable  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-# What a token may do. Every route names its scope from this table, and the docs list it.
-SCOPES = MappingProxyType(
-    {
-        "chat": "ask models; see the gateway's state and one's own figures",
-        "instructor": "see and set one's own group, and share with it; an administrator has it for every group",
-        "metrics": "read the figures for Prometheus, and nothing else",
-        "admin": "see and check the keys; see, change and reset limits; see what everybody used, and forget it",
-    }
-)
-
 
 Unit = Literal["requests", "tokens", "input_tokens", "output_tokens"]
 Counts = Literal["", "arrival", "end"]
@@ -83,20 +73,6 @@ class PoolSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class CallerLimits:
-    """Limits of one caller, one tenant, or everyone. None is unlimited, 0 is none allowed."""
-
-    requests_per_minute: int | None = None
-    requests_per_hour: int | None = None
-    requests_per_day: int | None = None
-    tokens_per_minute: int | None = None
-    tokens_per_day: int | None = None
-    concurrency: int | None = None
-    usd_per_day: float | None = None
-    usd_per_month: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class InlineCompletionSettings:
     """The limits of completions that editors ask for while somebody types, which take nothing of any other limit."""
 
@@ -113,7 +89,7 @@ class ApiKeySettings:
     name: str
     key: Secret
     tenant: str = ""
-    scopes: tuple[str, ...] = ("chat",)
+    scopes: tuple[str, ...] = tuple(sorted(ASKING))
 
 
 @dataclass(frozen=True, slots=True)

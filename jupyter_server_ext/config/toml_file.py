@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import stat
 import tomllib
 import typing
 from difflib import get_close_matches
@@ -18,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server_ext.config import settings as s
 from jupyter_server_ext.config.effective import origins_of
 from jupyter_server_ext.config.presets import PRESETS
-from jupyter_server_ext.config.toml_values import Source, TomlTable, line_numbers, merged_tables
+from jupyter_server_ext.config.scopes import SCOPES
+from jupyter_server_ext.config.toml_values import TomlSource, TomlTable, line_numbers, merged_tables
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.messages import is_name
 
@@ -108,14 +111,14 @@ def read_settings(text: str, environment: Mapping[str, str], name: str = "rsql.t
         found = _AT_LINE.search(str(error))
         line = found[1] if found and found[1] else text.count("\n") + 1
         raise ConfigError(f"{name}, line {line}: not TOML: {_AT_LINE.sub('', str(error))}.") from None
-    source = Source(name, line_numbers(text), environment)
+    source = TomlSource(name, line_numbers(text), environment)
     both, profile, chosen = _with_profile(source, values)
     settings = _settings(TomlTable(source, (), "the file", both))
     where = origins_of(profile, {}, f"profile {chosen}") | origins_of(values, source.lines, Path(name).name)
     return dataclasses.replace(settings, origins=where)
 
 
-def _with_profile(source: Source, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str]:
+def _with_profile(source: TomlSource, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str]:
     """What the file says, over the profile that it or RSQL_PROFILE names; and the profile's own values and name."""
     name = values.pop("profile", "") or source.environment.get("RSQL_PROFILE", "")
     if name and name not in PROFILES:
@@ -397,8 +400,8 @@ def _api_keys(tables: Sequence[TomlTable]) -> tuple[s.ApiKeySettings, ...]:
             if not read.get(name):
                 table.refuse(name, f"{table.title} needs a '{name}'.")
         key = s.ApiKeySettings(**read)
-        if not set(key.scopes) <= set(s.SCOPES):
-            table.refuse("scopes", f"'scopes' in {table.title} may hold: {', '.join(s.SCOPES)}.")
+        if not set(key.scopes) <= set(SCOPES):
+            table.refuse("scopes", f"'scopes' in {table.title} may hold: {', '.join(SCOPES)}.")
         _refuse_repeated(table, "name", key.name in {other.name for other in keys})
         _refuse_repeated(table, "key", key.key in {other.key for other in keys})
         for variable in ("JUPYTER_TOKEN", "JUPYTERHUB_API_TOKEN"):
@@ -436,7 +439,7 @@ def read_tenant(name: str, values: object, where: str) -> s.TenantSettings:
     Raises:
         ConfigError: With the place and what was expected.
     """
-    source = Source(where, {}, {})
+    source = TomlSource(where, {}, {})
     if not isinstance(values, dict):
         source.refuse((), "it must be a table.")
     return _tenant(TomlTable(source, (), "the table", values), name)
@@ -448,7 +451,7 @@ def read_key(values: Mapping[str, Any], where: str) -> s.KeySettings:
     Raises:
         ConfigError: With the place and what was expected.
     """
-    return _key(TomlTable(Source(where, {}, {}), (), "the key", values))
+    return _key(TomlTable(TomlSource(where, {}, {}), (), "the key", values))
 
 
 def _fallbacks(table: TomlTable) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -456,3 +459,44 @@ def _fallbacks(table: TomlTable) -> tuple[tuple[str, tuple[str, ...]], ...]:
         if model in table.read(model, tuple[str, ...]):
             table.refuse(model, f"'{model}' in {table.title} falls back to itself. Name another model.")
     return tuple((model, table.read(model, tuple[str, ...])) for model in table.values)
+
+
+_SECRET_NAMES = re.compile(r"(?:\A|_)(?:keys?|secrets?|tokens?|passwords?)\Z")
+_PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:(?!\$\{)[^/@\s]+@")
+
+
+def read_by_others(path: Path | str | None, environment: Mapping[str, str]) -> str:
+    """What to say of a file with keys that others on this machine may read; empty where there is nothing to say.
+
+    Keys that stand as ``"${NAME}"`` are not in the file.
+
+    Args:
+        path: The ``rsql.toml``; None or empty for the one that RSQL_CONFIG names, if any.
+        environment: Where RSQL_CONFIG is looked up, usually ``os.environ``.
+
+    Example:
+        >>> read_by_others(None, {})
+        ''
+    """
+    if not (path := path or environment.get("RSQL_CONFIG")) or os.name != "posix":
+        return ""
+    try:
+        mode = stat.S_IMODE(Path(path).stat().st_mode)
+        holds_keys = mode & 0o044 and _holds_secrets("", tomllib.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # which is said by who reads its settings
+        return ""
+    if not holds_keys:
+        return ""
+    who = "all users of this machine" if mode & 0o004 else "its group"
+    return f"{path} holds keys, and {who} may read it (mode {mode:04o}). Run: chmod 600 {path}"
+
+
+def _holds_secrets(name: str, value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_secrets(str(key), each) for key, each in value.items())
+    if isinstance(value, list):
+        return any(_holds_secrets(name, each) for each in value)
+    if not isinstance(value, str) or not value:
+        return False
+    is_named = _SECRET_NAMES.search(name) is not None and not re.fullmatch(r"\$\{\w+\}", value)
+    return is_named or _PASSWORD_IN_URL.search(value) is not None

@@ -30,7 +30,7 @@ _LONGEST_NAME = 30  # what is longer is perhaps a key in the wrong place, and is
 
 
 @dataclass(frozen=True)
-class Source:
+class TomlSource:
     """The file: its name, the line of each of its names, and the environment its values may refer to."""
 
     name: str
@@ -62,7 +62,7 @@ class Source:
 class TomlTable:
     """One table of the file, and where it stands."""
 
-    source: Source
+    source: TomlSource
     place: Place
     title: str
     values: Mapping[str, Any]
@@ -218,10 +218,10 @@ def line_numbers(text: str) -> Mapping[Place, int]:
         >>> line_numbers('[[keys]]\nname = "a"\n[[keys]]\nname = "b"')[("keys", 1, "name")]
         4
     """
-    return _Reader(text).lines
+    return _TomlReader(text).lines
 
 
-class _Reader:
+class _TomlReader:
     def __init__(self, text: str) -> None:
         self.lines: dict[Place, int] = {}
         self._tokens: list[tuple[str, int]] = []

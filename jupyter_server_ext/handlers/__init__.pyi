@@ -2,7 +2,7 @@ from .base import AppContext as AppContext
 from .base import installed_version as installed_version
 from .base import log_request as log_request
 from .batches import LineReader as LineReader
-from .chat import Conversations as Conversations
+from .chat import PlainChats as PlainChats
 from .chat import Ratings as Ratings
 from .connections import BoundedServer as BoundedServer
 from .connections import FewWords as FewWords

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from dataclasses import asdict
@@ -35,7 +36,7 @@ from jupyter_server_ext.handlers.shapes.console import UserReply
 from jupyter_server_ext.handlers.shapes.conversations import FeedbackReply
 from jupyter_server_ext.handlers.shapes.knowledge import DeletedDocument
 from jupyter_server_ext.identity import needs_scope
-from jupyter_server_ext.ledger import FORMATS, TOTAL_KEYS, Page, Thing, export
+from jupyter_server_ext.ledger import FORMATS, TOTAL_KEYS, LedgerPage, Thing, TrailRecord, export
 from jupyter_server_ext.messages import Caller
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ class Export(GatewayHandler):
         with tempfile.TemporaryDirectory(prefix="rsql-export-") as folder:
             path = Path(folder) / f"entries.{form}"
             ledger = self.app.accounting.ledger
+            record = TrailRecord("export", self.asker.name, detail=json.dumps({"since": since, "until": until}))
+            await ledger.write(lambda store: store.trail.note(record))
             await ledger.ask(lambda store: export(store.rows(since=since, until=until or "9999"), path, form))
             self.set_header("Content-Type", "text/csv; charset=utf-8" if form == "csv" else _PARQUET)
             self.set_header("Content-Disposition", f'attachment; filename="rsql-entries.{form}"')
@@ -136,9 +139,12 @@ class VerifyLedger(GatewayHandler):
     @needs_scope("admin")
     @described(VerifyReply)
     async def post(self) -> None:
-        """Check the chains of the ledger, and the anchor where there is one: what was changed, removed or put in."""
-        problems = await self.app.accounting.ledger.verify()
-        self.reply({"status": "ok" if not problems else "broken", "problems": problems})
+        """Check the chains of the ledger, and the anchor where there is one: what was changed, removed or put in.
+
+        ``notes`` say what cannot be known, as without an anchor whether the newest entries are there.
+        """
+        problems, notes = await self.app.accounting.ledger.verify()
+        self.reply({"status": "ok" if not problems else "broken", "problems": problems, "notes": notes})
 
 
 class OneRequest(GatewayHandler):
@@ -151,7 +157,12 @@ class OneRequest(GatewayHandler):
         found = await self.app.accounting.ledger.ask(lambda store: store.find(request_id))
         if not found:
             raise BadRequest("There is no entry of this id.", param="id", code="unknown_request", status=404)
-        entries = [shown(entry) | self.app.accounting.prompt(entry) for entry in found]
+        texts = [self.app.accounting.prompt(entry) for entry in found]
+        if any(texts):
+            # Before anybody reads a word of it: what cannot be recorded is not shown.
+            record = TrailRecord("read", self.asker.name, request_id)
+            await self.app.accounting.ledger.write(lambda store: store.trail.note(record))
+        entries = [shown(entry) | text for entry, text in zip(found, texts, strict=True)]
         self.reply({"entries": entries})
 
 
@@ -293,7 +304,7 @@ class OneUser(GatewayHandler):
         # With the group of the last request, as only the hub knows who is in which.
         latest = []
         if self.app.accounting.ledger.keeps:
-            latest = await self.analyze(lambda known: known.executions(Page(1), caller=name))
+            latest = await self.analyze(lambda known: known.executions(LedgerPage(1), caller=name))
         return self.app.runtime.placed(Caller(name, latest[0]["tenant"] if latest else ""))
 
     @needs_scope("admin")
@@ -308,6 +319,8 @@ class OneUser(GatewayHandler):
         await app.runtime.forget(name)
         await app.jobs.forget(name)
         gone = await app.accounting.ledger.ask(lambda store: store.forget(name, now))
+        record = TrailRecord("forgot", self.asker.name, detail=json.dumps({"entries": gone}))
+        await app.accounting.ledger.ask(lambda store: store.trail.note(record))
         await app.webhooks.forget(name)
         for keeper in (app.auth, app.conversations, app.ratings):
             keeper.forget(name)

@@ -29,7 +29,7 @@ from jupyter_server_ext.handlers.shapes.analytics import (
 )
 from jupyter_server_ext.handlers.shapes.conversations import ConversationsReply, DeletedReply, NamedReply, SessionsReply
 from jupyter_server_ext.identity import needs_scope
-from jupyter_server_ext.ledger import MOST_HOURLY, OUTCOMES, Page, grain_for, heat_of, quantile
+from jupyter_server_ext.ledger import MOST_HOURLY, OUTCOMES, LedgerPage, grain_for, heat_of, quantile
 from jupyter_server_ext.messages import as_name, outcome_of
 from jupyter_server_ext.pipeline import NANODOLLARS
 from jupyter_server_ext.questions import text_of as question_text
@@ -131,7 +131,7 @@ class UserActivity(GatewayHandler):
         since = await ledger.ask(lambda store: store.day(now - (self.query()["days"] - 1) * _A_DAY))
 
         def activity(known: SqlAnalytics) -> tuple[Any, ...]:
-            ranked = known.ranked("caller", Page(1), name=user)
+            ranked = known.ranked("caller", LedgerPage(1), name=user)
             return ranked[:1], known.days_of(user, since), known.executions(page, caller=user)
 
         total, days, rows = await self.analyze(activity)
@@ -230,7 +230,9 @@ class AnalyticsStats(GatewayHandler):
                 "users": users,
                 "users_lately": users_lately,
                 "tasks": _by_name(known.sums(now, hours, by=["task"], tenant=tenant), "task"),
-                "busiest_tables": [ranked_row(row, now) for row in known.ranked("table", Page(10), tenant=tenant)[:10]],
+                "busiest_tables": [
+                    ranked_row(row, now) for row in known.ranked("table", LedgerPage(10), tenant=tenant)[:10]
+                ],
             }
 
         self.reply(await self.analyze(known_of))
@@ -345,14 +347,14 @@ class OneSession(GatewayHandler):
 class OwnConversations(GatewayHandler):
     """``GET conversations``."""
 
-    @needs_scope("chat")
+    @needs_scope("conversations:read")
     @described(ConversationsReply, *PAGED)
     async def get(self) -> None:
         """Your own conversations and sessions, the latest first."""
         rows, mark = await conversations_of(self, self.page(), self.asker.name)
         self.reply({"conversations": rows, "next": mark})
 
-    @needs_scope("chat")
+    @needs_scope("conversations:delete")
     @described(DeletedReply)
     async def delete(self) -> None:
         """Delete all that you have said: conversations, the texts that are kept of your requests, and ratings.
@@ -370,7 +372,7 @@ class OwnConversations(GatewayHandler):
 class OwnConversation(GatewayHandler):
     """``PATCH`` and ``DELETE conversations/{id}``."""
 
-    @needs_scope("chat")
+    @needs_scope("conversations:write")
     @described(NamedReply)
     async def patch(self, session: str) -> None:
         """Give one of your conversations a name: ``{"name": "Delays in 2013"}``."""
@@ -383,7 +385,7 @@ class OwnConversation(GatewayHandler):
             raise _unknown()
         self.reply({"id": session, "name": name})
 
-    @needs_scope("chat")
+    @needs_scope("conversations:delete")
     @described(DeletedReply)
     async def delete(self, session: str) -> None:
         """Delete one of your conversations: its name, its turns, and the texts that are kept of its requests."""
@@ -391,7 +393,7 @@ class OwnConversation(GatewayHandler):
 
 
 async def conversations_of(
-    handler: GatewayHandler, page: Page, caller: str | None, tenant: str | None = None, task: str | None = None
+    handler: GatewayHandler, page: LedgerPage, caller: str | None, tenant: str | None = None, task: str | None = None
 ) -> tuple[list[dict[str, Any]], str | None]:
     """A page of conversations, and the mark of the next one."""
     ledger = handler.app.accounting.ledger
@@ -445,7 +447,7 @@ def _names(joined: str) -> list[str]:
     return joined.split(",") if joined else []
 
 
-def _next(page: Page, rows: Sequence[dict[str, Any]]) -> str | None:
+def _next(page: LedgerPage, rows: Sequence[dict[str, Any]]) -> str | None:
     return page.mark(rows, "at", "instance", "number")
 
 

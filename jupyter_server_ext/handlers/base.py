@@ -29,8 +29,8 @@ from jupyter_server_ext.errors import (
 from jupyter_server_ext.handlers.described import description_of
 from jupyter_server_ext.handlers.parameters import check_names
 from jupyter_server_ext.handlers.requests import IncomingBody
-from jupyter_server_ext.identity import open_to_all, scope_of
-from jupyter_server_ext.ledger import Page
+from jupyter_server_ext.identity import open_to_all, scopes_needed
+from jupyter_server_ext.ledger import LedgerPage
 from jupyter_server_ext.logs import current_request
 from jupyter_server_ext.messages import Caller, is_name
 from jupyter_server_ext.tenants import change_made
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tornado.http1connection import HTTP1Connection
 
     from jupyter_server_ext.config import Settings
-    from jupyter_server_ext.handlers.chat import Conversations, Ratings
+    from jupyter_server_ext.handlers.chat import PlainChats, Ratings
     from jupyter_server_ext.handlers.completions import RelayHandler
     from jupyter_server_ext.handlers.figures import Metrics
     from jupyter_server_ext.handlers.overview import Overviews
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.limits import Limits
     from jupyter_server_ext.pipeline import Accounting, Gateway, JobRunner, Jobs, KeptSessions, KeyChanges, NotebookRuns
     from jupyter_server_ext.tenants import LimitOverrides, RuntimeSettings, Tenants
-    from jupyter_server_ext.webhooks import Watch, Webhooks
+    from jupyter_server_ext.webhooks import EventDetector, Webhooks
 
 T = TypeVar("T")
 
@@ -136,7 +136,11 @@ class JsonHandler(RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """The body of an error, in OpenAI's shape; a browser that is not logged in to the hub is sent there."""
         if status_code == NotAuthenticated.status and self.app.hub is not None and self._opens_page():
-            self.redirect(self.app.hub.browsers.begin(self, self.request.path))
+            browsers, path = self.app.hub.browsers, self.request.path
+            # Where there are no pages, the gateway's root says so.
+            self.redirect(
+                browsers.begin(self, path) if browsers.are_here(self) else browsers.address(path) or self.app.base
+            )
             return
         self.finish(self.error_reply(_error_of(kwargs) or plain_error(status_code)))
 
@@ -176,7 +180,7 @@ class GatewayHandler(JsonHandler):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name in ("get", "head", "post", "put", "patch", "delete", "options"):
-            if name in cls.__dict__ and scope_of(cls.__dict__[name]) is None:
+            if name in cls.__dict__ and scopes_needed(cls.__dict__[name]) is None:
                 msg = f"{cls.__name__}.{name} needs @needs_scope or @open_to_all"
                 raise TypeError(msg)
 
@@ -225,7 +229,7 @@ class GatewayHandler(JsonHandler):
         if not self.allow_origin():
             raise plain_error(405)
         known = ("get", "head", "post", "put", "patch", "delete")
-        methods = [name.upper() for name in known if scope_of(getattr(self, name, None)) is not None]
+        methods = [name.upper() for name in known if scopes_needed(getattr(self, name, None)) is not None]
         self.set_header("Access-Control-Allow-Methods", ", ".join(methods))
         self.set_header("Access-Control-Allow-Headers", _SENT)
         self.set_header("Access-Control-Max-Age", str(_PREFLIGHT_SECONDS))
@@ -239,11 +243,11 @@ class GatewayHandler(JsonHandler):
             if self.route != "health":
                 words = "The gateway has as many connections as it can hold. Close some, or try again."
                 raise NoCapacity(words, code="too_many_connections", retry_after=_PATIENCE_SECONDS)
-        scope = scope_of(getattr(self, str(self.request.method).lower(), None))
-        if scope is None:
+        scopes = scopes_needed(getattr(self, str(self.request.method).lower(), None))
+        if scopes is None:
             raise plain_error(405)
-        if scope:
-            self.caller = await self.app.auth.caller(self, scope)
+        if scopes:
+            self.caller = await self.app.auth.caller(self, *scopes)
             await self.app.limits.admit(self.caller, self.route)
         self._described = description_of(getattr(self, str(self.request.method).lower(), None))
         known = () if self._described is None else self._described.parameters
@@ -326,14 +330,14 @@ class GatewayHandler(JsonHandler):
         known = self._described.parameters if self._described is not None else ()
         return {one.name: one.value(self.get_query_argument(one.name, None)) for one in known}
 
-    def page(self) -> Page:
+    def page(self) -> LedgerPage:
         """Which part of a list is wanted, by ``limit`` and ``after``.
 
         Raises:
             BadRequest: One of them is wrong.
         """
         asked = self.query()
-        return Page.after(asked["after"], asked["limit"])
+        return LedgerPage.after(asked["after"], asked["limit"])
 
     def tenant_seen(self) -> str | None:
         """The group whose figures are asked for, by ``tenant``; an instructor sees the own one only; None for all.
@@ -456,8 +460,8 @@ class AppContext:
     overrides: LimitOverrides  # limits among them, as administrators change them
     tenants: Tenants  # the same of tenants
     webhooks: Webhooks  # who is told of what
-    watch: Watch  # sees it
-    conversations: Conversations  # turns of ``POST chat``
+    watch: EventDetector  # sees it
+    conversations: PlainChats  # turns of ``POST chat``
     ratings: Ratings  # what people think of answers
     metrics: Metrics  # figures for Prometheus
     headroom: Headroom  # what keys had left over the last hours
@@ -468,6 +472,7 @@ class AppContext:
     reader: BodyReader  # reads them
     key_changes: KeyChanges  # what administrators did to keys
     hub: HubAccess | None = None  # the JupyterHub whose service this is, if any
+    shares_origin: bool = False  # whether this is in a user's server, with those of others on the same origin
     # What is being answered, to be ended with a word when the gateway ends.
     under_way: set[RelayHandler] = field(default_factory=set)
     started: float = field(default_factory=time.monotonic)
@@ -476,7 +481,9 @@ class AppContext:
         """Follow what administrators do at other gateways of the same ledger, tell webhooks, and work, for ever."""
         ledger = self.accounting.ledger
         telling = self.webhooks.run(self.watch.look)
-        following = self.runtime.follow(), self.conversations.follow(ledger)
+        following = [self.runtime.follow(), self.conversations.follow(ledger)]
+        if self.hub is not None:
+            following.append(self.hub.watch_origin())
         await asyncio.gather(*following, telling, self.runner.run(), self.remember_headroom())
 
     async def remember_headroom(self) -> None:

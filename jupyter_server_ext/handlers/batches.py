@@ -16,7 +16,7 @@ import msgspec
 from tornado.iostream import StreamClosedError
 
 from jupyter_server_ext.config import OFFLINE
-from jupyter_server_ext.errors import BadRequest, RsqlGatewayError, UnknownModel
+from jupyter_server_ext.errors import BadRequest, ModelNotServed, RsqlGatewayError
 from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler, default_model_of
 from jupyter_server_ext.handlers.described import described
@@ -34,7 +34,7 @@ from jupyter_server_ext.handlers.shapes.jobs import (
     JobsReply,
 )
 from jupyter_server_ext.identity import needs_scope
-from jupyter_server_ext.ledger import Page
+from jupyter_server_ext.ledger import LedgerPage
 from jupyter_server_ext.messages import is_name
 from jupyter_server_ext.pipeline import NANODOLLARS, NOTEBOOKS, STOPS, LineRequest, file_too_large
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.handlers.reading import BodyReader
     from jupyter_server_ext.identity import Policy
     from jupyter_server_ext.messages import Caller
-    from jupyter_server_ext.pipeline import BatchJob, Gateway, Line, StoredFile, Upload
+    from jupyter_server_ext.pipeline import BatchJob, Gateway, JobLine, StoredFile, Upload
 
 _ENVELOPE = 64 * 1024  # bytes of a body around its file
 _SLOWEST = 50_000.0  # bytes a second of a file that comes in
@@ -93,17 +93,17 @@ class AllFiles(GatewayHandler):
             most = int(app.settings.jobs.file_mb * 1e6) + _ENVELOPE
             self.incoming = _PassingBody(app.bodies, self.request.headers, most)
 
-    @needs_scope("chat")
+    @needs_scope("files")
     @described(FilesReply, _FILES, _AFTER, _PURPOSE, _ORDER)
     async def get(self) -> None:
         """Your files: those that you sent, and those that your jobs wrote, the newest first."""
         asked, files = self.query(), self.app.jobs.files
         last = await files.one(self.asker, asked["after"]) if asked["after"] else None
-        page = Page(asked["limit"], (last.made, last.id) if last else ())
+        page = LedgerPage(asked["limit"], (last.made, last.id) if last else ())
         found = await files.page(self.asker, page, asked["purpose"] or "")
         self.reply(_listed([_file(one) for one in found], page))
 
-    @needs_scope("chat")
+    @needs_scope("files")
     @described(FileRow)
     async def post(self) -> None:
         """Send a file of requests, one JSON object a line, as multipart/form-data with ``purpose=batch``."""
@@ -154,13 +154,13 @@ class AllFiles(GatewayHandler):
 class OneFile(GatewayHandler):
     """``v1/files/{id}``."""
 
-    @needs_scope("chat")
+    @needs_scope("files")
     @described(FileRow)
     async def get(self, file: str) -> None:
         """One of your files."""
         self.reply(_file(await self.app.jobs.files.one(self.asker, file)))
 
-    @needs_scope("chat")
+    @needs_scope("files")
     @described(DeletedFile)
     async def delete(self, file: str) -> None:
         """Delete one of your files; of one that a job wrote, the results."""
@@ -171,7 +171,7 @@ class OneFile(GatewayHandler):
 class FileContent(GatewayHandler):
     """``v1/files/{id}/content``."""
 
-    @needs_scope("chat")
+    @needs_scope("files")
     @described("application/jsonl")
     async def get(self, file: str) -> None:
         """What one of your files holds."""
@@ -194,17 +194,17 @@ class FileContent(GatewayHandler):
 class AllBatches(GatewayHandler):
     """``v1/batches``."""
 
-    @needs_scope("chat")
+    @needs_scope("batches")
     @described(BatchesReply, _BATCHES, _AFTER)
     async def get(self) -> None:
         """Your jobs, the newest first."""
         asked, jobs = self.query(), self.app.jobs
         last = await jobs.one(self.asker, asked["after"]) if asked["after"] else None
-        page = Page(asked["limit"], (last.made, last.id) if last else ())
+        page = LedgerPage(asked["limit"], (last.made, last.id) if last else ())
         found = await jobs.page(page, caller=self.asker.name)
         self.reply(_listed([_batch(one) for one in found], page))
 
-    @needs_scope("chat")
+    @needs_scope("batches")
     @described(BatchRow)
     async def post(self) -> None:
         """Make a job of a file: its lines are asked from quota that nobody else needs, and each is answered once."""
@@ -226,7 +226,7 @@ class AllBatches(GatewayHandler):
 class OneBatch(GatewayHandler):
     """``v1/batches/{id}``."""
 
-    @needs_scope("chat")
+    @needs_scope("batches")
     @described(BatchRow)
     async def get(self, job: str) -> None:
         """One of your jobs: how far it is, why it waits, and where its results are."""
@@ -236,7 +236,7 @@ class OneBatch(GatewayHandler):
 class CancelledBatch(GatewayHandler):
     """``v1/batches/{id}/cancel``."""
 
-    @needs_scope("chat")
+    @needs_scope("batches")
     @described(BatchRow)
     async def post(self, job: str) -> None:
         """Take no more lines of one of your jobs; those under way are still answered."""
@@ -288,7 +288,7 @@ class LineReader:
     default_model: str
     reader: BodyReader
 
-    async def __call__(self, caller: Caller, line: Line, body: bytes) -> LineRequest:
+    async def __call__(self, caller: Caller, line: JobLine, body: bytes) -> LineRequest:
         """The request that a line of a job makes, as batch work.
 
         Raises:
@@ -303,7 +303,7 @@ class LineReader:
         if endpoint == "/v1/embeddings":
             request = requests.embeddings_request(read.asked, headers, request_id=request_id, weighed=read.weighed)
             if request.model == OFFLINE:
-                raise UnknownModel(
+                raise ModelNotServed(
                     "The model 'offline' has no embeddings. Name one that a provider serves.", param="model"
                 )
             return LineRequest(request, bytes)
@@ -337,7 +337,7 @@ def _object(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value or {}
 
 
-def _listed(rows: Sequence[dict[str, Any]], page: Page) -> dict[str, Any]:
+def _listed(rows: Sequence[dict[str, Any]], page: LedgerPage) -> dict[str, Any]:
     shown = rows[: page.limit]
     ends = {"first_id": shown[0]["id"] if shown else None, "last_id": shown[-1]["id"] if shown else None}
     return {"object": "list", "data": shown, "has_more": len(rows) > page.limit} | ends

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from jupyter_server_ext.config import ASKING
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
 from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler
@@ -27,8 +28,8 @@ from jupyter_server_ext.messages import Rating, is_name, without_controls
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jupyter_server_ext.handlers.requests import Read
-    from jupyter_server_ext.ledger import Ledger, Page, SqlLedgerStore
+    from jupyter_server_ext.handlers.requests import ReadBody
+    from jupyter_server_ext.ledger import Ledger, LedgerPage, SqlLedgerStore
     from jupyter_server_ext.pipeline import Accounting
 
 
@@ -76,7 +77,7 @@ def asked_of(body: dict[str, Any]) -> dict[str, Any]:
     return asked | ({"stream_options": {"include_usage": True}} if stream else {})
 
 
-def _with_earlier(read: Read, earlier: list[dict[str, str]]) -> Read:
+def _with_earlier(read: ReadBody, earlier: list[dict[str, str]]) -> ReadBody:
     # The same with earlier turns before the question, which is the last message.
     messages, weighed = read.asked["messages"], read.weighed
     if not earlier:
@@ -149,14 +150,14 @@ def _last_texts(caller: str, session: str, store: SqlLedgerStore) -> tuple[bytes
 
 
 @dataclass(eq=False, repr=False)
-class Conversations:
+class PlainChats:
     """Recent conversations of each caller, bounded in every direction.
 
     Where a policy keeps prompts and answers, the ledger has the turns: those that were sent with the latest question,
     this and its answer. Others are in memory, and a restart forgets them.
 
     Example:
-        >>> conversations = Conversations()
+        >>> conversations = PlainChats()
         >>> conversations.add("ada", "s1", "What is a p-value?", "The probability …")
         >>> [message["role"] for message in conversations.of("ada", "s1")]
         ['user', 'assistant']
@@ -285,7 +286,7 @@ class Ratings:
         kept = (one for one in self._latest if one.request_id != request_id)
         self._latest = deque(kept, maxlen=self._latest.maxlen)
 
-    async def latest(self, page: Page, tenant: str | None = None) -> Sequence[Rating]:
+    async def latest(self, page: LedgerPage, tenant: str | None = None) -> Sequence[Rating]:
         """The latest first, of everybody or of one tenant; one more than the page has where there are more."""
         if self._ledger.keeps:
             return await self._ledger.ask(lambda store: store.notes.ratings(page, tenant))
@@ -296,7 +297,7 @@ class Ratings:
 class Feedback(GatewayHandler):
     """``POST feedback``."""
 
-    @needs_scope("chat")
+    @needs_scope(*ASKING)
     @described(ThanksReply)
     async def post(self) -> None:
         """Rate an answer, by its request id: ``up``, ``down``, or 1 to 5; with a comment if you like."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tornado.iostream import StreamClosedError
 
-from jupyter_server_ext.config import OFFLINE
-from jupyter_server_ext.errors import NoCapacity, RsqlGatewayError, UnknownModel
+from jupyter_server_ext.config import ASKING, OFFLINE
+from jupyter_server_ext.errors import ModelNotServed, NoCapacity, RsqlGatewayError
 from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler, plain_error
 from jupyter_server_ext.handlers.described import Object, described
 from jupyter_server_ext.handlers.shapes.callers import ModelRow, ModelsReply
-from jupyter_server_ext.identity import needs_scope
-from jupyter_server_ext.messages import Waiting
+from jupyter_server_ext.identity import needs_scope, require
+from jupyter_server_ext.messages import INLINE, QueueNews
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.config import ModelSettings
     from jupyter_server_ext.handlers.base import AppContext
     from jupyter_server_ext.handlers.reading import Shape
-    from jupyter_server_ext.handlers.requests import Read
+    from jupyter_server_ext.handlers.requests import ReadBody
     from jupyter_server_ext.messages import ChatRequest
     from jupyter_server_ext.pipeline import Price
 
@@ -66,7 +66,7 @@ class RelayHandler(GatewayHandler):
 
     takes_large_bodies = True
 
-    async def read_body(self, shape: Shape) -> Read:
+    async def read_body(self, shape: Shape) -> ReadBody:
         """What was sent; large bodies are read in another process, so ``shape`` is a function of a module."""
         body = b"".join(self.incoming.chunks)
         # The parts and the whole would both be held while the body is read.
@@ -78,7 +78,7 @@ class RelayHandler(GatewayHandler):
         finally:
             self.incoming.give_back()
 
-    def chat_request(self, read: Read, sent: object = None) -> ChatRequest:
+    def chat_request(self, read: ReadBody, sent: object = None) -> ChatRequest:
         """The request that a body in OpenAI's form makes."""
         # ``sent`` is the client's own body, where it has another form.
         headers = self.request.headers
@@ -102,7 +102,7 @@ class RelayHandler(GatewayHandler):
         assert self.caller is not None  # noqa: S101 - these routes need a scope
         task = self._work = asyncio.current_task()
         self.app.under_way.add(self)
-        answering = cast("AsyncGenerator[Waiting | bytes]", self.app.gateway.complete(self.caller, request))
+        answering = cast("AsyncGenerator[QueueNews | bytes]", self.app.gateway.complete(self.caller, request))
         try:
             async with aclosing(answering) as events:
                 if request.stream:
@@ -131,13 +131,13 @@ class RelayHandler(GatewayHandler):
             self._work.cancel(_gateway_ends())
         return self._work
 
-    async def _stream(self, events: AsyncIterator[Waiting | bytes], turned: Callable[[bytes], bytes]) -> None:
+    async def _stream(self, events: AsyncIterator[QueueNews | bytes], turned: Callable[[bytes], bytes]) -> None:
         heartbeat = Heartbeat(self._beat)
         try:
             async for event in events:
                 self._begin_events()
                 heartbeat.sent()
-                if isinstance(event, Waiting):  # a comment: every client ignores it, and ours shows it
+                if isinstance(event, QueueNews):  # a comment: every client ignores it, and ours shows it
                     queued = b": queued position=%d eta=%.1f\n\n" % (event.position, event.eta)
                     await self._send(queued if event.position else b": answering\n\n")
                 else:
@@ -200,17 +200,20 @@ class RelayHandler(GatewayHandler):
 class Completions(RelayHandler):
     """``POST v1/chat/completions``."""
 
-    @needs_scope("chat")
+    @needs_scope("chat", "completion")
     @described(Object)
     async def post(self) -> None:
         """Answer messages, as a stream of events or whole. Unknown fields pass through to the provider."""
-        await self.relay(self.chat_request(await self.read_body(requests.as_sent)))
+        request = self.chat_request(await self.read_body(requests.as_sent))
+        if request.task != INLINE:
+            require(self.asker, "chat")
+        await self.relay(request)
 
 
 class ModelList(GatewayHandler):
     """``GET v1/models``."""
 
-    @needs_scope("chat")
+    @needs_scope(*ASKING)
     @described(ModelsReply)
     def get(self) -> None:
         """Models that the caller may use."""
@@ -224,12 +227,12 @@ class ModelList(GatewayHandler):
 class OneModel(GatewayHandler):
     """``GET v1/models/{model}``."""
 
-    @needs_scope("chat")
+    @needs_scope(*ASKING)
     @described(ModelRow)
     def get(self, name: str) -> None:
         """One model, if the caller may use it."""
         if name not in self.app.policy.models(self.asker, self.app.gateway.models()):
-            raise UnknownModel("There is no model of this name for you. GET v1/models lists yours.", param="model")
+            raise ModelNotServed("There is no model of this name for you. GET v1/models lists yours.", param="model")
         told = dict(self.app.settings.models).get(name)
         self.reply(_model(name, _prices_of([name], self.app).get(name), told))
 
@@ -237,7 +240,7 @@ class OneModel(GatewayHandler):
 class Embeddings(RelayHandler):
     """``POST v1/embeddings``."""
 
-    @needs_scope("chat")
+    @needs_scope("embeddings")
     @described(Object)
     async def post(self) -> None:
         """Vectors for texts, from providers that have them. ``model`` names the provider's model for that."""
@@ -246,20 +249,22 @@ class Embeddings(RelayHandler):
             read.asked, self.request.headers, request_id=self.request_id, weighed=read.weighed
         )
         if request.model == OFFLINE:
-            raise UnknownModel("The model 'offline' has no embeddings. Name one that a provider serves.", param="model")
+            raise ModelNotServed(
+                "The model 'offline' has no embeddings. Name one that a provider serves.", param="model"
+            )
         await self.relay(request)
 
 
 class Unsupported(GatewayHandler):
     """OpenAI routes that clients may try and the gateway does not have."""
 
-    @needs_scope("chat")
+    @needs_scope(*ASKING)
     @described(Object)
     def post(self, name: str) -> None:
         """Refuse, with the route to use in its place."""
         del name
         message = "The gateway has no such route. Use POST v1/chat/completions, v1/responses or v1/embeddings."
-        raise UnknownModel(message, code="not_found")
+        raise ModelNotServed(message, code="not_found")
 
     get = post
 

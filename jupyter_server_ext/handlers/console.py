@@ -16,14 +16,14 @@ import msgspec
 from tornado.iostream import StreamClosedError
 from tornado.template import Loader
 
-from jupyter_server_ext.config import effective
+from jupyter_server_ext.config import SCOPES, effective
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, NotAuthenticated, NotPermitted, RsqlGatewayError
 from jupyter_server_ext.handlers.base import GatewayHandler, health, installed_version
 from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.overview import LOOK_SECONDS
 from jupyter_server_ext.handlers.parameters import text_of
 from jupyter_server_ext.handlers.shapes.console import HeadroomReply, MeReply, OverviewReply, SettingsReply
-from jupyter_server_ext.identity import needs_scope, open_to_all
+from jupyter_server_ext.identity import NO_PAGES, needs_scope, open_to_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,19 +101,31 @@ class Console(GatewayHandler):
 
 async def show_app(handler: GatewayHandler, part: str) -> None:
     """Send the page of the console, or of one's own use, after a login where there is a hub."""
-    app, token = handler.app, ""
-    hub = app.hub
-    if hub is not None:
+    app, hub, session = handler.app, handler.app.hub, ""
+    if handler.request.headers.get("Authorization"):
+        # A program, which shows the page where it likes, as ``rsql console`` does: there is nothing of anybody in it.
+        session = "command"
+    elif app.shares_origin or (hub is not None and not hub.browsers.are_here(handler)):
+        return show_elsewhere(handler)
+    elif hub is not None:
         try:
-            await app.auth.caller(handler, "chat")
+            await app.auth.caller(handler, *SCOPES)
         except NotPermitted as error:
             return show_page(handler, "message", status=403, message=error.message)
         except NotAuthenticated:
             return handler.redirect(hub.browsers.begin(handler, handler.request.path))
-        token = hub.browsers.page_token(handler)
-    values = {"part": part, "token": token, "version": _files().version, "state": health(app)["status"]}
+        session = "hub"
+    values = {"part": part, "session": session, "version": _files().version, "state": health(app)["status"]}
     show_page(handler, "console", base=app.base, host=hub.place.host if hub is not None else "", **values)
     return None
+
+
+def show_elsewhere(handler: GatewayHandler) -> None:
+    """Lead a browser to the origin where pages are, or say that there is none."""
+    hub = handler.app.hub
+    if hub is not None and (address := hub.browsers.address(handler.request.path)):
+        return handler.redirect(address)
+    return show_page(handler, "message", status=403, message=NO_PAGES)
 
 
 def show_page(handler: GatewayHandler, page: str, *, status: int = 200, **values: Any) -> None:
@@ -132,7 +144,7 @@ def show_page(handler: GatewayHandler, page: str, *, status: int = 200, **values
 class Me(GatewayHandler):
     """``GET me``."""
 
-    @needs_scope("chat")
+    @needs_scope(*SCOPES)
     @described(MeReply)
     def get(self) -> None:
         """Who you are to this gateway, what you may do, and where the hub's own pages are."""
@@ -155,6 +167,7 @@ class Me(GatewayHandler):
 def _hub_links(app: AppContext, *, admin: bool) -> dict[str, str] | None:
     if app.hub is None:
         return None
+    # By its whole address: pages are on another origin.
     hub = f"{app.hub.place.host}{app.hub.place.base_url}hub/"
     return {name: hub + name for name in ("home", "token", *(("admin",) if admin else ()), "logout", "logo")}
 

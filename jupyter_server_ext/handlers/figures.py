@@ -157,7 +157,7 @@ class _OfModel:
         self.queued, self.first, self.upstream = _Times(), _Times(), _Times()
 
 
-class _Group:
+class _ModelGroup:
     """Sums of one model, tenant and task."""
 
     def __init__(self, of_model: _OfModel) -> None:
@@ -175,7 +175,7 @@ class ExecutionFigures:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._groups: dict[tuple[str, str, str], _Group] = {}
+        self._groups: dict[tuple[str, str, str], _ModelGroup] = {}
         self._models: dict[str, _OfModel] = {}
         self._failed: dict[tuple[str, str], int] = {}
         self._refused: dict[str, int] = {}
@@ -204,7 +204,7 @@ class ExecutionFigures:
             name = limit if limit in self._refused or len(self._refused) < _MOST_LIMITS else _OTHER
             self._refused[name] = self._refused.get(name, 0) + 1
 
-    def _group(self, key: tuple[str, str, str]) -> _Group:
+    def _group(self, key: tuple[str, str, str]) -> _ModelGroup:
         group = self._groups.get(key)
         if group is None:
             if len(self._groups) >= _MOST_GROUPS:
@@ -212,7 +212,7 @@ class ExecutionFigures:
             group = self._groups.get(key)
             if group is None:
                 of_model = self._models.setdefault(key[0], _OfModel())
-                group = self._groups[key] = _Group(of_model)
+                group = self._groups[key] = _ModelGroup(of_model)
         return group
 
     def _known(self, entry: Entry) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tornado.web import HTTPError
 
+from jupyter_server_ext.config import ASKING, holds
 from jupyter_server_ext.errors import NotPermitted
 from jupyter_server_ext.handlers.base import GatewayHandler, health
 from jupyter_server_ext.handlers.console import show_app, show_page
@@ -49,13 +50,14 @@ class Returned(GatewayHandler):
         if token is None:
             raise NotPermitted("The hub did not confirm the login. Open the page again.")
         hub.browsers.remember(self, token)
-        self.redirect(path)
+        # By a page of ours: after a redirect from the hub's site the browser would not yet send a strict cookie.
+        show_page(self, "signed_in", path=path)
 
 
 class OpenApi(GatewayHandler):
     """``GET openapi.json``."""
 
-    @needs_scope("chat")
+    @needs_scope(*ASKING)
     @described(dict[str, Any])
     def get(self) -> None:
         """This gateway's routes as an OpenAPI document."""
@@ -65,7 +67,7 @@ class OpenApi(GatewayHandler):
 class Docs(GatewayHandler):
     """``GET docs``."""
 
-    @needs_scope("chat")
+    @needs_scope(*ASKING)
     @described("text/html")
     def get(self) -> None:
         """This gateway's routes as a page."""
@@ -110,7 +112,7 @@ class NoRoute(GatewayHandler):
 class Status(GatewayHandler):
     """``GET status``."""
 
-    @needs_scope("chat")
+    @needs_scope(*ASKING)
     @described(dict[str, Any])
     def get(self) -> None:
         """Keys by state, the queue, models, and the least that your group lets out of a kernel."""
@@ -124,7 +126,7 @@ class Status(GatewayHandler):
 class Stats(GatewayHandler):
     """``GET stats``."""
 
-    @needs_scope("chat")
+    @needs_scope(*ASKING)
     @described(dict[str, Any])
     async def get(self) -> None:
         """Your own use: requests and tokens per period with what is left, requests under way, money."""
@@ -132,7 +134,8 @@ class Stats(GatewayHandler):
         await self.app.limits.refresh(asker)
         cost = await self.app.accounting.cost_today(asker, {key.provider for key in self.app.settings.keys})
         offline = self.app.policy.models(asker, self.app.gateway.offline_models())
-        shared = await self.app.shared.counts(asker)
+        reads = holds(asker.scopes, "documents:read")
+        shared = await self.app.shared.counts(asker) if reads else {}
         of_key = {}
         if asker.key:  # limits that the virtual key has of its own
             left = self.app.limits.stats_of_key(asker) | self.app.accounting.spent_by_key(asker)
@@ -147,10 +150,11 @@ class Stats(GatewayHandler):
                 "cache": await self.app.accounting.cache_today(asker),
                 "privacy_floor": rules.privacy_floor,
                 "system_prompt": rules.system_prompt,
-                "documents": await self.app.documents.count(asker),
-                "dictionaries": shared.get("dictionary", 0),
-                "examples": shared.get("example", 0),
-                "may_share": bool(asker.scopes & {"instructor", "admin"}),
+                # Null for who may not read them: a kernel then looks for none.
+                "documents": await self.app.documents.count(asker) if reads else None,
+                "dictionaries": shared.get("dictionary", 0) if reads else None,
+                "examples": shared.get("example", 0) if reads else None,
+                "may_share": holds(asker.scopes, "documents:write"),
                 # ``default`` where a request may name none.
                 "offline_models": [*offline, "default"] if self.default_model() in offline else offline,
                 **of_key,

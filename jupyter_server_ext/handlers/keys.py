@@ -6,7 +6,7 @@ import dataclasses
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.config import CallerLimits
+from jupyter_server_ext.config import ASKING, GRANTABLE, SCOPES, CallerLimits, held
 from jupyter_server_ext.errors import BadRequest, NotPermitted
 from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler
@@ -17,7 +17,7 @@ from jupyter_server_ext.messages import Caller, is_name
 from jupyter_server_ext.tenants import check_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from jupyter_server_ext.config import Secret
     from jupyter_server_ext.ledger import ApiKey
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 class OwnKeys(GatewayHandler):
     """``keys``."""
 
-    @needs_scope("chat")
+    @needs_scope("keys")
     @described(VirtualKeysReply)
     async def get(self) -> None:
         """Your virtual API keys, without their texts."""
-        self.reply({"keys": [public_fields(key) for key in await self.app.virtual_keys.of(person(self).name)]})
+        keys = await self.app.virtual_keys.of(person(self).name)
+        self.reply(with_scopes(keys, GRANTABLE & held(self.asker.scopes)))
 
-    @needs_scope("chat")
+    @needs_scope("keys")
     @described(NewVirtualKey, status=201)
     async def post(self) -> None:
         """Make a virtual API key for a script: it stands for you, and is shown this once."""
@@ -50,7 +51,7 @@ class OwnKeys(GatewayHandler):
 class OwnKey(GatewayHandler):
     """``keys/{id}``."""
 
-    @needs_scope("chat")
+    @needs_scope("keys")
     @described(VirtualKeyRow)
     async def delete(self, key_id: str) -> None:
         """Revoke one of your virtual API keys."""
@@ -64,7 +65,7 @@ class AllKeys(GatewayHandler):
     @described(VirtualKeysReply)
     async def get(self) -> None:
         """Everybody's virtual API keys, without their texts."""
-        self.reply({"keys": [public_fields(key) for key in await self.app.virtual_keys.of(None)]})
+        self.reply(with_scopes(await self.app.virtual_keys.of(None), GRANTABLE))
 
     @needs_scope("admin")
     @described(NewVirtualKey, status=201)
@@ -121,6 +122,15 @@ def public_fields(key: ApiKey) -> dict[str, Any]:
     }
 
 
+def with_scopes(keys: Iterable[ApiKey], grantable: Collection[str]) -> dict[str, Any]:
+    """Keys as they may be shown, and what a new one may be made with."""
+    return {
+        "keys": [public_fields(key) for key in keys],
+        "grantable": {scope: does for scope, does in SCOPES.items() if scope in grantable},
+        "usual": [scope for scope in SCOPES if scope in ASKING and scope in grantable],
+    }
+
+
 def shown_once(key: ApiKey, text: Secret) -> dict[str, Any]:
     """What its maker sees of a new key."""
     return {**public_fields(key), "key": text.reveal()}
@@ -141,11 +151,13 @@ def limits_of(body: Mapping[str, Any]) -> CallerLimits:
     return CallerLimits(**check_limits("limits", {} if given is None else given))
 
 
-def scopes_of(body: Mapping[str, Any]) -> frozenset[str]:
-    """What a key is asked to be for; no key administers the gateway."""
-    given = body.get("scopes", ["chat"])
-    if not (isinstance(given, list) and given and all(scope in {"chat", "instructor"} for scope in given)):
-        raise BadRequest("'scopes' must be a list of chat and instructor.", param="scopes")
+def scopes_of(body: Mapping[str, Any]) -> frozenset[str] | None:
+    """What a key is asked to be for; no key makes keys, or administers the gateway."""
+    if (given := body.get("scopes")) is None:
+        return None
+    if not (isinstance(given, list) and given and all(isinstance(one, str) and one in GRANTABLE for one in given)):
+        known = ", ".join(scope for scope in SCOPES if scope in GRANTABLE)
+        raise BadRequest(f"'scopes' must be a list of one or more of: {known}.", param="scopes")
     return frozenset(given)
 
 

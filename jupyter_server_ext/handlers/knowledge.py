@@ -25,7 +25,7 @@ from jupyter_server_ext.handlers.shapes.knowledge import (
 )
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.knowledge import (
-    Meaning,
+    QuestionVector,
     SharedDocument,
     etag_of,
     examples_of,
@@ -49,13 +49,13 @@ class AllDocuments(GatewayHandler):
 
     takes_large_bodies = True
 
-    @needs_scope("chat")
+    @needs_scope("documents:read")
     @described(DocumentsReply)
     async def get(self) -> None:
         """The documents that you may search: your group's, and those for everyone."""
         self.reply({"documents": [_shown(one) for one in await self.app.documents.all(self.asker)]})
 
-    @needs_scope("instructor")
+    @needs_scope("documents:write")
     @described(DocumentRow, status=201)
     async def post(self) -> None:
         """Share a document with your group: ``passages``, or ``text`` to be split; one of that name is replaced.
@@ -71,7 +71,7 @@ class AllDocuments(GatewayHandler):
 class OneDocument(GatewayHandler):
     """``documents/{name}``."""
 
-    @needs_scope("instructor")
+    @needs_scope("documents:write")
     @described(DeletedDocument, TENANT)
     async def delete(self, name: str) -> None:
         """Delete a document of your group, or of ``?tenant=``."""
@@ -83,7 +83,7 @@ class OneDocument(GatewayHandler):
 class Search(GatewayHandler):
     """``search``."""
 
-    @needs_scope("chat")
+    @needs_scope("documents:read")
     @described(PassagesReply)
     async def post(self) -> None:
         """The passages of your group's documents that hold the words of ``query``, the best first.
@@ -103,12 +103,12 @@ class Search(GatewayHandler):
         self.reply({"passages": found, "models": await documents.models(self.asker)})
 
 
-def _meaning(sent: object) -> Meaning | None:
+def _meaning(sent: object) -> QuestionVector | None:
     try:
-        meaning = msgspec.convert(sent, Meaning | None)
+        meaning = msgspec.convert(sent, QuestionVector | None)
     except msgspec.ValidationError as wrong:
         raise BadRequest(f"'meaning' has a 'model' and a 'vector' ({wrong}).", param="meaning") from None
-    return meaning and Meaning(meaning.model, of_length_one(meaning.vector))
+    return meaning and QuestionVector(meaning.model, of_length_one(meaning.vector))
 
 
 class SharedTextHandler(GatewayHandler):
@@ -147,14 +147,14 @@ class AllDictionaries(SharedTextHandler):
 
     kind, takes_large_bodies = "dictionary", True
 
-    @needs_scope("chat")
+    @needs_scope("documents:read")
     @described(DictionariesReply)
     async def get(self) -> None:
         """The dictionaries that describe your data: your group's, and those for everyone; with an ``ETag``."""
         found = await self.app.shared.all(self.asker, self.kind)
         self.send_unless_known({"dictionaries": [_shown(one) for one in found]}, etag_of(found))
 
-    @needs_scope("instructor")
+    @needs_scope("documents:write")
     @described(SharedRow, status=201)
     async def post(self) -> None:
         """Share a dictionary with your group: its ``name`` and ``text``; one of that name is replaced.
@@ -169,14 +169,14 @@ class OneDictionary(SharedTextHandler):
 
     kind = "dictionary"
 
-    @needs_scope("chat")
+    @needs_scope("documents:read")
     @described(SharedWithText, TENANT)
     async def get(self, name: str) -> None:
         """A dictionary with its ``text`` and an ``ETag``; of two of one name, that of ``?tenant=``."""
         found = await self.app.shared.one(self.asker, self.kind, name, self.get_query_argument("tenant", None))
         self.send_unless_known(_shown(found) | {"text": found.text}, etag_of([found]))
 
-    @needs_scope("instructor")
+    @needs_scope("documents:write")
     @described(DeletedDocument, TENANT)
     async def delete(self, name: str) -> None:
         """Delete a dictionary of your group, or of ``?tenant=``."""
@@ -188,7 +188,7 @@ class AllExamples(SharedTextHandler):
 
     kind = "example"
 
-    @needs_scope("chat")
+    @needs_scope("documents:read")
     @described(ExamplesReply)
     async def get(self) -> None:
         """Questions with the SQL that answers them: your group's, and those for everyone; with an ``ETag``."""
@@ -197,7 +197,7 @@ class AllExamples(SharedTextHandler):
         examples = [_shown(one) | msgspec.to_builtins(example) for one, example in pairs]
         self.send_unless_known({"examples": examples}, etag_of(found))
 
-    @needs_scope("instructor")
+    @needs_scope("documents:write")
     @described(SharedRow, status=201)
     async def post(self) -> None:
         """Promote a question and its ``sql`` to your group's examples; the same question is replaced.
@@ -212,7 +212,7 @@ class OneExample(SharedTextHandler):
 
     kind = "example"
 
-    @needs_scope("instructor")
+    @needs_scope("documents:write")
     @described(DeletedDocument, TENANT)
     async def delete(self, name: str) -> None:
         """Delete an example of your group, or of ``?tenant=``."""

@@ -10,7 +10,7 @@ import msgspec
 
 from jupyter_server_ext.handlers.base import installed_version
 from jupyter_server_ext.handlers.described import Description, description_of
-from jupyter_server_ext.identity import scope_of
+from jupyter_server_ext.identity import scopes_needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,14 +23,14 @@ _REFERENCE = "#/components/schemas/{name}"
 _ANY = Description(dict[str, Any])
 
 
-def operations(routes: tuple[Route, ...]) -> Iterator[tuple[Route, str, str, str]]:
-    """Each method of each route: route, method, scope (empty for none), what it does."""
+def operations(routes: tuple[Route, ...]) -> Iterator[tuple[Route, str, tuple[str, ...], str]]:
+    """Each method of each route: route, method, the scopes of which it needs one (empty for none), what it does."""
     for route in routes:
         for name in _METHODS:
             method = getattr(route.handler, name)
-            scope = scope_of(method)
-            if scope is not None:
-                yield route, name.upper(), scope, inspect.getdoc(method) or ""
+            scopes = scopes_needed(method)
+            if scopes is not None:
+                yield route, name.upper(), scopes, inspect.getdoc(method) or ""
 
 
 def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
@@ -41,10 +41,10 @@ def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     by_type = {id(one): schema for one, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
-    for (route, method, scope, doc), description in zip(found, told, strict=True):
+    for (route, method, scopes, doc), description in zip(found, told, strict=True):
         reply = by_type.get(id(description.reply))
         paths.setdefault(f"/{route.path}", {})[method.lower()] = _operation(route, method, doc, description, reply) | {
-            "security": [{"token": [scope]}] if scope else [],
+            "security": [{"token": [scope]} for scope in scopes],
             "tags": ["admin" if route.path.startswith("admin/") else "chat"],
         }
     return {

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from jupyter_server_ext.errors import LedgerUnavailable
 from jupyter_server_ext.handlers.analytics import rates, summed
 from jupyter_server_ext.handlers.base import health
-from jupyter_server_ext.ledger import Page
+from jupyter_server_ext.ledger import LedgerPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -238,7 +238,7 @@ async def _sums(app: AppContext, tenant: str | None, now: float) -> dict[str, An
     def asked(known: SqlAnalytics) -> dict[str, Any]:
         slots = known.sums_of_slots(now, _SHOWN_HOURS, _SLOT, tenant)
         hours = known.sums_of_slots(now, _DAY_HOURS, _HOUR, tenant)
-        failed = known.executions(Page(_CAUSES), failed=True, tenant=tenant)
+        failed = known.executions(LedgerPage(_CAUSES), failed=True, tenant=tenant)
         return {
             "recent": rates(summed(row for row in slots if row["start"] >= begins)),
             "today": rates(summed(row for row in hours if row["start"] >= midnight)),

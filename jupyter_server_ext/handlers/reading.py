@@ -21,7 +21,7 @@ import msgspec
 
 from jupyter_server_ext.errors import BadRequest, RsqlGatewayError, TooLarge
 from jupyter_server_ext.handlers import requests
-from jupyter_server_ext.handlers.requests import Read
+from jupyter_server_ext.handlers.requests import ReadBody
 from jupyter_server_ext.messages import Weighed, characters, letters
 from jupyter_server_ext.questions import question_of
 
@@ -56,7 +56,7 @@ class BodyReader:
         self._thread: ThreadPoolExecutor | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    async def read(self, body: bytes, shape: Shape) -> Read:
+    async def read(self, body: bytes, shape: Shape) -> ReadBody:
         """The fields of a JSON body; ``shape``, a function of a module, makes the body in OpenAI's form from it.
 
         Raises:
@@ -80,7 +80,7 @@ class BodyReader:
             process.kill()
             process.communicate()  # else a zombie is left, with its pipes open
 
-    def _ask(self, body: bytes, shape: Shape) -> Read:
+    def _ask(self, body: bytes, shape: Shape) -> ReadBody:
         for last in (False, True):  # the process may have ended after the body before
             if self._process is None:
                 # It ends when this one does, as its standard input does. Nothing that could hold a key is in its
@@ -104,7 +104,7 @@ class BodyReader:
         raise AssertionError
 
 
-def _asked(process: subprocess.Popen[bytes], body: bytes, shape: Shape) -> Read:
+def _asked(process: subprocess.Popen[bytes], body: bytes, shape: Shape) -> ReadBody:
     into, out = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
     name = f"{shape.__module__}:{shape.__qualname__}".encode()
     _write(into, name, body)
@@ -116,7 +116,7 @@ def _asked(process: subprocess.Popen[bytes], body: bytes, shape: Shape) -> Read:
     for field, part, length in reply.lengths:
         getattr(reply, part)[field] = msgspec.Raw(texts[at : at + length])
         at += length
-    return Read(reply.sent, reply.asked, reply.weighed, reply.fingerprint)
+    return ReadBody(reply.sent, reply.asked, reply.weighed, reply.fingerprint)
 
 
 def _write(file: BinaryIO, first: bytes, second: bytes) -> None:

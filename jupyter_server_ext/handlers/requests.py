@@ -36,7 +36,7 @@ _TRUTHS = {"1": True, "true": True, "0": False, "false": False}
 _AMOUNTS = {"max_tokens": _MOST_TOKENS, "max_completion_tokens": _MOST_TOKENS, "n": _MOST_CHOICES}
 
 
-class Read(NamedTuple):
+class ReadBody(NamedTuple):
     """A body that was read."""
 
     sent: dict[str, Any]  # what the client sent; of a large body only what is not part of the question
@@ -46,10 +46,10 @@ class Read(NamedTuple):
     fingerprint: str = ""  # hash of a large one
 
 
-def read(body: bytes, shape: Callable[[dict[str, Any]], dict[str, Any]]) -> Read:
+def read(body: bytes, shape: Callable[[dict[str, Any]], dict[str, Any]]) -> ReadBody:
     """The fields of a body that is not large, with its form in OpenAI's terms by ``shape``."""
     sent = json_object(body)
-    return Read(sent, shape(sent))
+    return ReadBody(sent, shape(sent))
 
 
 @dataclass(eq=False, repr=False)

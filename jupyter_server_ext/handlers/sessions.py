@@ -39,7 +39,7 @@ _IS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class OwnSessions(GatewayHandler):
     """``sessions``."""
 
-    @needs_scope("chat")
+    @needs_scope("conversations:read")
     @described(SessionCopies)
     async def get(self) -> None:
         """The conversations that you keep here, the last changed first."""
@@ -52,7 +52,7 @@ class OwnSession(GatewayHandler):
 
     takes_large_bodies = True
 
-    @needs_scope("chat")
+    @needs_scope("conversations:read")
     @described(WholeSession)
     async def get(self, session: str) -> None:
         """One of them, with its questions and answers."""
@@ -60,7 +60,7 @@ class OwnSession(GatewayHandler):
         self.set_header("ETag", _tag(head))
         self.reply(_row(head) | {"pairs": pairs})
 
-    @needs_scope("chat")
+    @needs_scope("conversations:write")
     @described(SessionCopy)
     async def put(self, session: str) -> None:
         """Keep a conversation: its ``title``, ``pairs`` and ``notebook``; one of that id is replaced.
@@ -82,7 +82,7 @@ class OwnSession(GatewayHandler):
                 return -1.0  # the tag of none
         return 0.0 if self.request.headers.get("If-None-Match") == "*" else None
 
-    @needs_scope("chat")
+    @needs_scope("conversations:delete")
     @described(DeletedSession)
     async def delete(self, session: str) -> None:
         """Delete a conversation with its files, and its link with it."""
@@ -93,7 +93,7 @@ class OwnSession(GatewayHandler):
 class SessionLink(GatewayHandler):
     """``sessions/{id}/share``."""
 
-    @needs_scope("chat")
+    @needs_scope("conversations:write")
     @described(LinkReply, status=201)
     async def post(self, session: str) -> None:
         """Make a link by which instructors of your group see it, for ``days``; an earlier one is void."""
@@ -104,7 +104,7 @@ class SessionLink(GatewayHandler):
         token, until = await self.app.sessions.share(self.asker, session, float(days))
         self.reply({"link": f"shared/{token}", "until": until}, status=201)
 
-    @needs_scope("chat")
+    @needs_scope("conversations:write")
     @described(DeletedSession)
     async def delete(self, session: str) -> None:
         """Take the link back: from now on it leads nowhere."""
@@ -115,7 +115,7 @@ class SessionLink(GatewayHandler):
 class SharedSession(GatewayHandler):
     """``shared/{token}``."""
 
-    @needs_scope("chat")
+    @needs_scope("conversations:read")
     @described(SharedSessionReply)
     async def get(self, token: str) -> None:
         """A conversation that somebody of your group shares by this link; for instructors, and who made it.
@@ -144,14 +144,14 @@ class SessionArtifacts(GatewayHandler):
 
     takes_large_bodies = True
 
-    @needs_scope("chat")
+    @needs_scope("conversations:read")
     @described(ArtifactsReply)
     async def get(self, session: str) -> None:
         """The files that answers of this conversation made, the newest first."""
         files = await self.app.sessions.files(self.asker, session)
         self.reply({"artifacts": [msgspec.to_builtins(one) for one in files]})
 
-    @needs_scope("chat")
+    @needs_scope("conversations:write")
     @described(ArtifactRow, status=201)
     async def post(self, session: str) -> None:
         """Keep a file with this conversation: ``kind``, ``name``, ``media`` and its bytes, ``data``, in Base64.
@@ -166,7 +166,7 @@ class SessionArtifacts(GatewayHandler):
 class Download(GatewayHandler):
     """``download/{kind}/{id}``."""
 
-    @needs_scope("chat")
+    @needs_scope("conversations:read")
     @described("application/octet-stream")
     async def get(self, kind: str, file: str) -> None:
         """A file of yours, byte for byte as it was kept."""
@@ -177,7 +177,7 @@ class Download(GatewayHandler):
         self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(found.name, safe='')}")
         self.finish(content)
 
-    @needs_scope("chat")
+    @needs_scope("conversations:delete")
     @described(DeletedSession)
     async def delete(self, kind: str, file: str) -> None:
         """Delete a file of yours."""

@@ -6,8 +6,10 @@ from .auth import Policy as Policy
 from .auth import behind_proxy as behind_proxy
 from .auth import needs_scope as needs_scope
 from .auth import open_to_all as open_to_all
-from .auth import scope_of as scope_of
+from .auth import require as require
+from .auth import scopes_needed as scopes_needed
 from .hub import HubAccess as HubAccess
+from .place import NO_PAGES as NO_PAGES
 from .place import HubPlace as HubPlace
 from .virtual_keys import KeyIdentity as KeyIdentity
 from .virtual_keys import KnownCallers as KnownCallers

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
 
-from jupyter_server_ext.config import SCOPES, TenantSettings
-from jupyter_server_ext.errors import LimitExceeded, NotAuthenticated, NotPermitted, RsqlGatewayError, UnknownModel
+from jupyter_server_ext.config import SCOPES, TenantSettings, holds
+from jupyter_server_ext.errors import LimitExceeded, ModelNotServed, NotAuthenticated, NotPermitted, RsqlGatewayError
 from jupyter_server_ext.limits import RollingWindow
 from jupyter_server_ext.messages import is_name
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Method = TypeVar("Method", bound="Callable[..., Any]")
 
 _AUTHORIZATION = re.compile(r"(?:bearer|token)[ ]+(\S+)[ ]*", re.IGNORECASE)
-_SCOPE = "rsql_scope"
+_SCOPES = "rsql_scopes"
 _AGAIN_SECONDS = 5.0  # how soon an identity that does not answer is asked again about a token that is known
 _PATIENCE_SECONDS = 1.0  # with an identity that is slow, when the caller is known from before
 _MOST_ADDRESSES = 10_000  # whose bad tokens are counted; a flood from many must not fill the memory
@@ -57,31 +57,45 @@ class IdentityUnavailable(RsqlGatewayError):
         super().__init__(message, retry_after=_AGAIN_SECONDS)
 
 
-# What has another scope as well.
-_IMPLIED_BY = {"instructor": frozenset({"admin"}), "metrics": frozenset({"chat", "admin"})}
-
-
-def needs_scope(scope: str) -> Callable[[Method], Method]:
-    """Marks a handler's method: only callers with this scope of ``SCOPES`` reach it.
+def needs_scope(*scopes: str) -> Callable[[Method], Method]:
+    """Marks a handler's method: only callers with one of these scopes of ``SCOPES`` reach it.
 
     Raises:
-        KeyError: There is no such scope; at import, not in front of a user.
+        KeyError: There is no such scope, or none is named; at import, not in front of a user.
     """
-    SCOPES[scope]
-    return lambda method: _marked(method, scope)
+    if not scopes or not {*scopes} <= {*SCOPES}:
+        raise KeyError(*scopes)
+    ordered = tuple(scope for scope in SCOPES if scope in scopes)
+    return lambda method: _marked(method, ordered)
 
 
 def open_to_all(method: Method) -> Method:
     """Marks a handler's method that needs no token, and so must give away nothing of any caller."""
-    return _marked(method, "")
+    return _marked(method, ())
 
 
-def scope_of(method: object) -> str | None:
-    """The scope that a handler's method needs, empty for none, None where it is not marked."""
-    return getattr(method, _SCOPE, None)
+def scopes_needed(method: object) -> tuple[str, ...] | None:
+    """The scopes of which a handler's method needs one, empty for none, None where it is not marked."""
+    return getattr(method, _SCOPES, None)
 
 
-def _marked(method: Method, scope: str) -> Method:
+def require(caller: Caller, *scopes: str) -> None:
+    """Let a caller go on who has one of these scopes.
+
+    Raises:
+        NotPermitted: The caller has none of them.
+    """
+    if any(holds(caller.scopes, scope) for scope in scopes):
+        return
+    lacking = " or ".join(f"'{scope}'" for scope in scopes)
+    raise NotPermitted(
+        f"Your token lacks the scope {lacking} that this needs. Make a key that has it on the gateway's page, "
+        "or ask your administrator.",
+        code="missing_scope",
+    )
+
+
+def _marked(method: Method, scopes: tuple[str, ...]) -> Method:
     @functools.wraps(method)
     def guarded(handler: Any, *args: str) -> Any:
         handler.wait_no_longer()
@@ -89,7 +103,7 @@ def _marked(method: Method, scope: str) -> Method:
             return handler.end_refused()
         return method(handler, *args)
 
-    setattr(guarded, _SCOPE, scope)
+    setattr(guarded, _SCOPES, scopes)
     # Jupyter Server warns of routes that it does not guard itself; these guard themselves.
     setattr(guarded, "__allow_unauthenticated", True)
     return cast("Method", guarded)
@@ -157,7 +171,7 @@ class BadTokens:
         return window
 
 
-class _Known(NamedTuple):
+class _KnownToken(NamedTuple):
     """An answer of the identity: the caller, until when it is fresh, and until when it does if there is no other."""
 
     caller: Caller | None
@@ -165,7 +179,7 @@ class _Known(NamedTuple):
     good_until: float
 
 
-_UNKNOWN = _Known(None, -math.inf, -math.inf)
+_UNKNOWN = _KnownToken(None, -math.inf, -math.inf)
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -192,16 +206,16 @@ class Authenticator:
         # Only this process can compute these hashes, so the time of a look-up gives nothing of a token away.
         self._hash_key = secrets.token_bytes(32)
         self._known = {digest: (digest, caller) for secret, caller in known for digest in [self._hash(secret.reveal())]}
-        self._remembered: OrderedDict[bytes, _Known] = OrderedDict()
+        self._remembered: OrderedDict[bytes, _KnownToken] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
         self._few = asyncio.Semaphore(_AT_ONCE)
 
-    async def caller(self, handler: RequestHandler, scope: str) -> Caller:
-        """The caller of a request, if it has the scope.
+    async def caller(self, handler: RequestHandler, *scopes: str) -> Caller:
+        """The caller of a request, if it has one of the scopes.
 
         Raises:
             NotAuthenticated: No token, or an unknown one.
-            NotPermitted: The caller lacks the scope, or has a name that no record can hold.
+            NotPermitted: The caller has none of them, or has a name that no record can hold.
             IdentityUnavailable: The identity does not answer now.
             LimitExceeded: Too many tokens from there were bad.
         """
@@ -209,8 +223,7 @@ class Authenticator:
         if caller is None:
             raise NotAuthenticated("This token is not known here. Use the server's token, or a key made for you.")
         caller = self.placed(caller)
-        if scope not in caller.scopes and not caller.scopes & _IMPLIED_BY.get(scope, frozenset()):
-            raise NotPermitted(f"Your token lacks the scope '{scope}' that this needs. Ask your administrator.")
+        require(caller, *scopes)
         if not (is_name(caller.name) and is_name(caller.tenant)):
             raise NotPermitted(
                 "Your name, or your group's, is too long or holds control characters, so no use of yours could be "
@@ -254,7 +267,7 @@ class Authenticator:
         # A caller that leaves must not cancel the question that others wait for.
         return await asyncio.shield(self._ask(digest, handler, first=True))
 
-    async def _ask_again(self, digest: bytes, remembered: _Known, handler: RequestHandler) -> Caller | None:
+    async def _ask_again(self, digest: bytes, remembered: _KnownToken, handler: RequestHandler) -> Caller | None:
         """Ask about a caller who is known from before, and who goes on while there is no answer."""
         asking = self._ask(digest, handler)
         done, _ = await asyncio.wait({asking}, timeout=_PATIENCE_SECONDS)
@@ -299,7 +312,7 @@ class Authenticator:
             return
         caller = asked.result()
         until = now + (self.max_age if caller else self.bad_age)
-        self._remembered[digest] = _Known(caller, until, until + (self.outage if caller else 0.0))
+        self._remembered[digest] = _KnownToken(caller, until, until + (self.outage if caller else 0.0))
         self._remembered.move_to_end(digest)
         while len(self._remembered) > self.most:
             self._remembered.popitem(last=False)
@@ -340,7 +353,7 @@ class Policy:
         """
         tenant = self.of(caller)
         if tenant.models and request.model not in tenant.models:
-            raise UnknownModel(f"There is no model '{request.model}' for you.", param="model")
+            raise ModelNotServed(f"There is no model '{request.model}' for you.", param="model")
         if not tenant.system_prompt or request.embeds:
             return request
         if request.weighed is not None:

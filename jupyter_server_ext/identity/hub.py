@@ -6,19 +6,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import math
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from tornado.log import app_log
 
-from jupyter_server_ext.config import TenantSettings
+from jupyter_server_ext.config import PERSON, TEACHES, TenantSettings
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.http_client import httpx
 from jupyter_server_ext.identity.auth import IdentityUnavailable, token_of
-from jupyter_server_ext.identity.place import Browsers
+from jupyter_server_ext.identity.place import NO_PAGES, Browsers
 from jupyter_server_ext.limits import merged
 from jupyter_server_ext.messages import Caller, Owner
 from jupyter_server_ext.tenants import overlaid
@@ -36,6 +37,8 @@ T = TypeVar("T")
 _SECONDS = 10.0  # for one reply
 _MOST_CONNECTIONS = 20  # a class that logs in at once must not exhaust the hub
 _PAGE = 200  # what the hub gives at most
+_LOOK_SECONDS = 60.0  # between two looks at who answers by the name of the pages
+_FIRST_LOOK_SECONDS, _FIRST_LOOKS = 0.2, 150  # while hub and gateway are starting, for half a minute
 _LONGEST_TOKEN = 512  # characters; the hub is not asked about more
 _SERVERS = "access:servers!server="  # what the hub puts into the scopes of a server's own token
 
@@ -106,6 +109,23 @@ class HubApi:
             return None
         token = _json(reply, dict).get("access_token")
         return token if isinstance(token, str) else None
+
+    async def answers_at(self, origin: str) -> Literal["hub", "gateway", "other", "nobody"]:
+        """Who answers at an origin.
+
+        That the hub does not is known only once the gateway does: the hub's proxy leads to services after the hub.
+        """
+        # Nothing is told there, so any certificate will do, that of an institution's own authority as well.
+        asking = httpx.AsyncClient(verify=False, trust_env=False, timeout=self._http.timeout)
+        try:
+            async with asking:
+                own = await asking.get(f"{origin}{self._place.prefix}health", follow_redirects=False)
+                hubs = await asking.get(f"{origin}{self._place.base_url}hub/api/", follow_redirects=False)
+        except (httpx.HTTPError, UnicodeEncodeError):
+            return "nobody"
+        if "X-JupyterHub-Version" in hubs.headers:
+            return "hub"
+        return "gateway" if '"checks"' in own.text else "other"  # also while it is not well
 
     async def _get(self, path: str, token: str, absent: tuple[int, ...] = (401, 403)) -> Mapping[str, Any] | None:
         reply = await self._send("GET", path, headers={"Authorization": f"token {token}"})
@@ -196,7 +216,7 @@ class HubIdentity:
     def _usual_scopes(self, model: Mapping[str, Any]) -> frozenset[str]:
         """The scopes of whoever is let in, and of instructors, which they have in their notebooks too."""
         teaches = not self._settings.instructor_groups.isdisjoint(_names(model))
-        return frozenset({"chat", "instructor"} if teaches else {"chat"})
+        return PERSON | TEACHES if teaches else PERSON
 
     def _is_administrator(self, model: Mapping[str, Any], held: frozenset[str], *, browser: bool) -> bool:
         """Administrators of the hub, by their own tokens and in the browser."""
@@ -233,6 +253,22 @@ class HubAccess:
         self.browsers = Browsers(self.place)
         groups = HubGroups(self.api, settings, learn, in_force=in_force, clock=self.clock)
         self.identity = HubIdentity(self.place, self.api, groups, settings.hub, self.browsers)
+
+    async def watch_origin(self) -> None:
+        """Show pages once something else than the hub, where users' servers are, answers by their name; for ever."""
+        if not self.place.origin:
+            app_log.warning("rsql: %s", NO_PAGES)
+        looks, seen = 0, ""
+        while origin := self.place.origin:
+            looks, found = looks + 1, await self.api.answers_at(origin)
+            if found == "hub" != seen:
+                app_log.error("rsql: %s leads to the hub as well. %s", origin, NO_PAGES)
+            elif found == "nobody" and not seen and looks == _FIRST_LOOKS:
+                app_log.warning("rsql: %s cannot be asked from here; see that it leads to the gateway alone.", origin)
+            if found in {"hub", "gateway"}:
+                seen = found
+            self.browsers.shares = seen == "hub" or (not seen and not (found == "nobody" and looks >= _FIRST_LOOKS))
+            await asyncio.sleep(_LOOK_SECONDS if seen else _FIRST_LOOK_SECONDS)
 
 
 def _mark(model: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from jupyter_server_ext.config import CallerLimits, Secret
+from jupyter_server_ext.config import ASKING, PERSON, CallerLimits, Secret, held
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, NotPermitted
 from jupyter_server_ext.identity.auth import IdentityUnavailable, token_of
 from jupyter_server_ext.ledger import ApiKey, MemoryApiKeys
@@ -34,7 +34,6 @@ T = TypeVar("T")
 
 PREFIX = "rsql_"
 _DAY = 86_400.0
-_USUAL = frozenset({"chat"})  # scopes of a key
 _MOST_CALLERS = 10_000  # whose owners are remembered
 _NAME = re.compile(r"[\w.@+-][\w .@+-]{0,63}")
 
@@ -68,7 +67,7 @@ class VirtualKeys:
         *,
         days: float | None = None,
         limits: CallerLimits | None = None,
-        scopes: frozenset[str] = _USUAL,
+        scopes: frozenset[str] | None = None,  # None: to ask, as far as the caller may
         is_counted: bool = True,  # False for one that the gateway makes for itself
     ) -> tuple[ApiKey, Secret]:
         """A new key of a caller, for the configured days when None; its text is in the reply and nowhere else.
@@ -79,7 +78,8 @@ class VirtualKeys:
         """
         # A place that was given by hand is looked up whenever the key is used, and may be taken back.
         owner = owner.as_known or owner
-        if not scopes <= owner.scopes | ({"instructor"} if "admin" in owner.scopes else set()):
+        scopes = ASKING & held(owner.scopes) if scopes is None else scopes
+        if not scopes <= held(owner.scopes):
             raise NotPermitted("A key of yours may do no more than you. Leave 'scopes' out.")
         if is_counted and len(await self.of(owner.name)) >= self.settings.most_per_caller:
             raise NotPermitted(f"You have {self.settings.most_per_caller} keys, which is the most. Revoke one first.")
@@ -97,7 +97,7 @@ class VirtualKeys:
         tenant: str,
         days: float | None = None,
         limits: CallerLimits | None = None,
-        scopes: frozenset[str] = _USUAL,
+        scopes: frozenset[str] | None = None,
     ) -> tuple[ApiKey, Secret]:
         """A new key that an administrator makes, for a caller who need not be known anywhere else.
 
@@ -105,7 +105,8 @@ class VirtualKeys:
             BadRequest: No such name, or too many days.
         """
         _check_name(owner, "owner")
-        return await self._keep(replace(self._draft(owner, name, days, limits), tenant=tenant, scopes=scopes))
+        draft = self._draft(owner, name, days, limits)
+        return await self._keep(replace(draft, tenant=tenant, scopes=scopes or ASKING))
 
     async def of(self, owner: str | None) -> list[ApiKey]:
         """The valid keys of a caller, or of all callers."""
@@ -159,7 +160,7 @@ class VirtualKeys:
         if owner is None:
             return None
         # What its owner has lost, the key has lost.
-        return Caller(owner.name, owner.tenant, key.scopes & owner.scopes, key=key.id, limits=key.limits)
+        return Caller(owner.name, owner.tenant, key.scopes & held(owner.scopes), key=key.id, limits=key.limits)
 
     async def _owner_of(self, key: ApiKey) -> Caller | None:
         """The owner as it is now, whose new name is kept; None when there is no such user any more."""
@@ -240,7 +241,7 @@ class KnownCallers:
     known: Mapping[str, Caller]  # those of the configuration, by name
 
     async def now(self, name: str, tenant: str, key: str) -> Caller | None:
-        """A caller by its name and tenant of then, and the virtual key that it used; None where it may ask no more.
+        """A caller by its name and tenant of then, and the virtual key that it used; None where it has gone.
 
         Raises:
             IdentityUnavailable: The keys, or the hub, cannot be read now.
@@ -249,11 +250,11 @@ class KnownCallers:
         if key:
             caller = await self.keys.caller_with(key)
         elif name in self.known or self.keys.owner is None or ":" in name:  # a service of the hub is no user of it
-            caller = self.known.get(name, Caller(name, tenant))
+            caller = self.known.get(name, Caller(name, tenant, PERSON))
         else:
             owner = await self.keys.owner(name, "")
             caller = owner.caller if owner is not None else None
-        return self.placed(caller) if caller is not None and "chat" in caller.scopes else None
+        return self.placed(caller) if caller is not None else None
 
 
 def _digest(text: str) -> str:

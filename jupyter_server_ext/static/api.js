@@ -1,11 +1,23 @@
-// Asking the gateway: with the token that a person gave, or with the hub's session and this page's own token.
+// Asking the gateway: with the token that a person gave, with the hub's session, or by `rsql console`, which has the token.
 
 const meta = (name) => document.querySelector(`meta[name="rsql-${name}"]`)?.content || "";
 const KEPT = "rsql-token";
 
 export const base = meta("base");
 export const part = meta("part");
-const pageToken = meta("token");
+const session = meta("session");
+let secret = ""; // of `rsql console`; in this page's memory and nowhere else
+
+/** Take the code that `rsql console` put behind the address, once, for the secret that it answers to. */
+async function takeCode() {
+  const code = /^#code=([\w-]+)$/.exec(location.hash)?.[1];
+  if (!code) return;
+  history.replaceState(null, "", location.pathname);
+  const reply = await fetch(`${base}console-code`, { method: "POST", headers: { "X-RSQL-Code": code }, redirect: "error" });
+  secret = reply.ok ? (await reply.json()).secret : "";
+}
+
+await takeCode();
 
 /** A refusal: the gateway's own sentence, which says what to do next. */
 export class Refused extends Error {
@@ -23,13 +35,15 @@ export function useToken(token) {
   else sessionStorage.removeItem(KEPT);
 }
 
-export const hasSession = () => Boolean(pageToken);
+export const hasSession = () => Boolean(session);
+export const byCommand = () => Boolean(secret);
 export const hasToken = () => Boolean(sessionStorage.getItem(KEPT));
 
 function headers(more) {
   const token = sessionStorage.getItem(KEPT);
   const known = { Accept: "application/json", ...more };
-  if (pageToken) known["X-XSRFToken"] = pageToken;
+  if (secret) known["X-RSQL-Page"] = secret;
+  else if (session) known["X-RSQL-Page"] = "1";
   else if (token) known.Authorization = `Bearer ${token}`;
   else {
     const jupyter = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie); // of a Jupyter Server that this gateway is a part of

@@ -1,6 +1,6 @@
 // The page: who looks, the way between sections, light and dark. A section is a module with `show(view, way)`.
 
-import { ask, hasSession, hasToken, part, useToken } from "./api.js";
+import { ask, byCommand, hasSession, hasToken, part, useToken } from "./api.js";
 import { fill, h, icon } from "./dom.js";
 import { button, card, field, head, trouble } from "./parts.js";
 
@@ -43,7 +43,7 @@ function sections() {
 }
 
 function drawFrame() {
-  const hub = me.hub;
+  const hub = byCommand() ? null : me.hub; // whose pages are elsewhere then
   const admin = me.scopes.some((scope) => scope === "admin" || scope === "instructor");
   const base = document.querySelector('meta[name="rsql-base"]').content;
   const logo = hub
@@ -51,7 +51,7 @@ function drawFrame() {
     : h("span", { class: "brand" }, h("img", { src: new URL("icon.svg", import.meta.url).href, alt: "", width: "22", height: "22" }), "rsql");
   const links = [
     hub && h("a", { href: hub.home }, "Home"), hub && h("a", { href: hub.token }, "Token"), hub?.admin && h("a", { href: hub.admin }, "Admin"),
-    admin && (part === "admin" ? h("a", { href: base }, "My use") : h("a", { href: `${base}admin` }, "Console")),
+    admin && !byCommand() && (part === "admin" ? h("a", { href: base }, "My use") : h("a", { href: `${base}admin` }, "Console")),
   ];
   const theme = h("button", { class: "plain", title: "Light or dark", "aria-label": "Light or dark", on: { click: nextTheme } }, icon("theme"));
   const out = hub ? h("a", { href: hub.logout, class: "button small" }, "Logout")

@@ -27,9 +27,9 @@ from contextvars import ContextVar
 from dataclasses import KW_ONLY, InitVar, dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from jupyter_server_ext.config import CallerLimits, TenantSettings
+from jupyter_server_ext.config import TEACHES, CallerLimits, TenantSettings
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
-from jupyter_server_ext.ledger import DID, GIVEN_BACK, Change, MemoryChanges, Thing
+from jupyter_server_ext.ledger import DID, GIVEN_BACK, AdminChange, MemoryChanges, Thing
 from jupyter_server_ext.logs import log
 from jupyter_server_ext.messages import Caller, as_name
 from jupyter_server_ext.tenants.rules import Rules, bounded, overlaid
@@ -51,8 +51,6 @@ _FOLLOW_SECONDS = 2.0  # between two looks at what other gateways have changed
 _TRIES = 5  # of a change that others come before
 change_made: ContextVar[str] = ContextVar("rsql_change", default="")
 """The id of the change that the request at hand has made, for its reply; empty for none."""
-
-_TEACHES = frozenset({"instructor"})
 
 
 class ChangedSince(BadRequest):
@@ -131,7 +129,7 @@ class RuntimeSettings:
         if member is None or caller.tenant not in ("", member["tenant"]):
             return caller
         # A virtual key has the scopes that it was made with.
-        more = _TEACHES if member.get("instructor") and not caller.key else frozenset[str]()
+        more = TEACHES if member.get("instructor") and not caller.key else frozenset[str]()
         return replace(caller, tenant=member["tenant"], scopes=caller.scopes | more, as_known=caller)
 
     def learn(self, tenant: TenantSettings) -> None:
@@ -168,7 +166,7 @@ class RuntimeSettings:
 
     async def change(
         self, edit: Callable[[State], Mapping[Thing, Rules]], caller: str, *, undoes: str = ""
-    ) -> list[Change]:
+    ) -> list[AdminChange]:
         """Change things to what ``edit`` makes of the state; empty rules take everything back that was decided of one.
 
         Args:
@@ -191,12 +189,14 @@ class RuntimeSettings:
                 before, after = self._texts.get(thing, ""), _text(rules)
                 if _rules(before) != _rules(after):
                     whose = self._tenant_of(thing, rules)
-                    lines.append(Change(number, at, caller, *thing, whose, before, after, undoes))
+                    lines.append(AdminChange(number, at, caller, *thing, whose, before, after, undoes))
             if not lines or await self._add(lines):
                 return lines
         raise ChangedSince("Others are changing the same at this moment. Try again.")
 
-    async def undo(self, change_id: str, caller: str, may: Callable[[Change], bool] = lambda _: True) -> list[Change]:
+    async def undo(
+        self, change_id: str, caller: str, may: Callable[[AdminChange], bool] = lambda _: True
+    ) -> list[AdminChange]:
         """Take a change back, if everything is as it left it.
 
         Raises:
@@ -223,12 +223,12 @@ class RuntimeSettings:
 
     async def note(self, what: str, caller: str, tenant: str = "") -> None:
         """Add a line about what has no state, such as ``paused the key groq-1``; nothing where it cannot be kept."""
-        line = Change(secrets.token_hex(6), self.clock(), caller, DID, as_name(what), tenant)
+        line = AdminChange(secrets.token_hex(6), self.clock(), caller, DID, as_name(what), tenant)
         log.warning("administrator_change", what=line.name, administrator=caller)
         with suppress(LedgerUnavailable):  # what was done is done
             await self._write(lambda store: store.add([line]))
 
-    async def history(self, tenant: str | None, before: int | None, limit: int) -> list[Change]:
+    async def history(self, tenant: str | None, before: int | None, limit: int) -> list[AdminChange]:
         """Lines of the trail, the newest first; of a tenant, or all.
 
         Raises:
@@ -254,7 +254,7 @@ class RuntimeSettings:
         own = rules or self.state.get(thing, {})
         return str(own["tenant"]) if thing.kind in _WITH_TENANT else ""
 
-    async def _add(self, lines: list[Change]) -> bool:
+    async def _add(self, lines: list[AdminChange]) -> bool:
         added = await self._write(lambda store: store.add(lines))
         for line in lines if added else ():
             what = f"{line.kind} {line.name}"

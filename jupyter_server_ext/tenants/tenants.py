@@ -17,7 +17,7 @@ from jupyter_server_ext.tenants.rules import check_bounds, checked
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jupyter_server_ext.ledger import Change
+    from jupyter_server_ext.ledger import AdminChange
     from jupyter_server_ext.messages import Caller
     from jupyter_server_ext.tenants.overrides import KnownGroups
     from jupyter_server_ext.tenants.rules import Rules
@@ -188,11 +188,11 @@ class Tenants:
 
     # The trail
 
-    async def history(self, caller: Caller, before: int | None, limit: int) -> list[Change]:
+    async def history(self, caller: Caller, before: int | None, limit: int) -> list[AdminChange]:
         """What was changed, the newest first: all, or what concerns the instructor's own tenant."""
         return await self.runtime.history(self.scope(caller), before, limit)
 
-    async def undo(self, caller: Caller, change_id: str) -> Sequence[Change]:
+    async def undo(self, caller: Caller, change_id: str) -> Sequence[AdminChange]:
         """Take a change back; of an instructor, one that instructors made of its own tenant.
 
         Raises:
@@ -203,7 +203,7 @@ class Tenants:
         if own is not None:
             await self.check_pace(own)
 
-        def may(line: Change) -> bool:
+        def may(line: AdminChange) -> bool:
             return own is None or (line.kind == "course" and line.name == own)
 
         return await self.runtime.undo(change_id, caller.name, may)
@@ -230,7 +230,7 @@ class Tenants:
             raise NoSuchTenant("You see your own group only.", param="name")
 
 
-def shown(line: Change) -> dict[str, Any]:
+def shown(line: AdminChange) -> dict[str, Any]:
     """A line of the trail as people see it."""
     told = {name: getattr(line, name) for name in ("number", "id", "at", "caller", "kind", "name", "tenant", "undoes")}
     state = {name: json.loads(text) if (text := getattr(line, name)) else None for name in ("before", "after")}

@@ -14,12 +14,26 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rsql_magic import reports
+from rsql_magic import diagnostics, reports
 from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.assistant import Assistant
-from rsql_magic.cli import admin, handed_over, jobs, monitor, notebooks, on_gateway, r, rows, run_records, terminal
+from rsql_magic.cli import (
+    admin,
+    console,
+    effects,
+    handed_over,
+    jobs,
+    monitor,
+    notebooks,
+    on_gateway,
+    r,
+    rows,
+    run_records,
+    terminal,
+)
 from rsql_magic.context import Piece
 from rsql_magic.databases import check_dictionary, draft_dictionary
+from rsql_magic.diagnostics import log
 from rsql_magic.display import TerminalScreen, table_plain
 from rsql_magic.errors import BadInput, GatewayUnreachable, LimitReached, QueryRejected, RsqlError, Stopped
 from rsql_magic.gateway import ReplayFile
@@ -32,7 +46,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.display import CellOutput
 
-    Run = Callable[[Assistant, argparse.Namespace], None]
+    Run = Callable[[Assistant, argparse.Namespace], int | None]
 
 # What the process ends with, by the error; the first that fits.
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
@@ -57,13 +71,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _of_the_gateway(words)
     if (options := _parser().parse_args(words)).gateway:
         os.environ["RSQL_GATEWAY_URL"] = options.gateway
+    diagnostics.begin_if_wanted(os.environ)
     assistant = Assistant()
     try:
-        options.run(assistant, options)
+        return options.run(assistant, options) or 0
     except BrokenPipeError:  # the reader, such as head, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (KeyboardInterrupt, RsqlError) as error:
         code = next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+        log.debug("the command has failed", exc_info=True)
         if code != 130:
             sys.stderr.write(f"{type(error).__name__}: {without_magics(str(error))}\n")
         return code
@@ -87,7 +103,9 @@ def without_magics(message: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     codes = "Exit codes: 0 an answer, 1 an error, 2 a wrong command line, 3 refused by the guard, 4 no gateway, "
     parser = argparse.ArgumentParser(
-        "rsql", description="Ask questions where your data is.", epilog=f"{codes}75 a limit (try later), 130 stopped."
+        "rsql",
+        description="Ask questions where your data is.",
+        epilog=f"{codes}5 the cell asks, 75 a limit (try later), 130 stopped.",
     )
     gateway = "the gateway to use; its token is in RSQL_GATEWAY_TOKEN"
     parser.add_argument("--gateway", metavar="URL", help=gateway)
@@ -122,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("stats", "usage"):
         command(name, _report(reports.limits), "your limits, tokens and money")
     command("models", _report(reports.models), "the models there are")
-    command("doctor", _doctor, "look at everything a question needs")
+    _doctor_options(command("doctor", _doctor, "look at everything a question needs"))
     monitor.monitor_options(command("monitor", monitor.monitor, "the gateway and your limits, live, until Ctrl-C"))
     ledger = commands.add_parser("ledger", help="verify or export the records of a gateway on this machine")
     ledger.set_defaults(run=lambda *_: _of_the_gateway(["ledger"]))  # after --gateway, which is none of its options
@@ -131,6 +149,8 @@ def _parser() -> argparse.ArgumentParser:
     admin.keys_options(
         command("keys", admin.keys, "for administrators: the gateway's keys; pause, resume, retire or check them")
     )
+    what = "for administrators and instructors: open the gateway's console in a browser of this machine"
+    console.console_options(command("console", console.console, what))
     jobs.jobs_options(
         command("jobs", jobs.jobs, "your jobs at the gateway: list, show, cancel, download their results")
     )
@@ -141,6 +161,8 @@ def _parser() -> argparse.ArgumentParser:
     command("check", r.check, "check a query for a program: JSON in, JSON out")
     command("link", r.link, "choose tables for a question, for a program: JSON in, JSON out")
     command("describe", r.describe, "describe an R session, for a program: JSON in, JSON out")
+    what = "say whether a cell of Python, R or SQL is proven harmless, or would ask for a yes, and why"
+    effects.effects_options(command("effects", effects.effects, what))
     command("redact", r.redact, "replace secrets and personal identifiers in what is piped in")
     return parser
 
@@ -198,10 +220,17 @@ def _report(made: Callable[[Assistant], CellOutput]) -> Callable[[Assistant, arg
     return lambda assistant, _: TerminalScreen().show(made(assistant))
 
 
+def _doctor_options(parser: argparse.ArgumentParser) -> None:
+    what = "pack what was found, and the log of RSQL_LOG=on, for whoever helps"
+    parser.add_argument("--report", nargs="?", const="", metavar="FILE", help=what)
+
+
 # Look at everything a question needs; what is not as it should be makes the command fail.
-def _doctor(assistant: Assistant, _: argparse.Namespace) -> None:
+def _doctor(assistant: Assistant, options: argparse.Namespace) -> None:
     findings = reports.doctor(assistant)
     TerminalScreen().show(reports.examined(findings))
+    if options.report is not None:
+        sys.stdout.write(f"{without_magics(reports.packed(findings, options.report))}\n")
     if wrong := [finding.what for finding in findings if finding.well is False]:
         raise BadInput(f"Not as it should be: {', '.join(wrong)}.", hint="See 'to do' above.")
 
@@ -317,3 +346,4 @@ def _query(assistant: Assistant, options: argparse.Namespace) -> None:
     most = options.max_rows or settings.max_rows
     rows = engine.run(query, max_rows=most, timeout=settings.query_timeout)
     sys.stdout.write(f"{table_plain(rows.df, rows=most, columns=settings.shown_columns)}\n\n{rows.count}\n")
+    sys.stderr.writelines(f"{remark}\n" for remark in rows.remarks)

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from rsql_magic.cli.notebook_runs import NotebookRun, PlannedRun
 from rsql_magic.cli.notebooks import costs_within, junit, runner_of, stopping, write_page
+from rsql_magic.diagnostics import log
 from rsql_magic.errors import BadInput, RsqlError
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def run_handed_over() -> None:
             call.refuse("It was stopped.")
         except RsqlError as error:
             call.refuse(error.message)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with the call, another attempt has it, too
+        except Exception as error:
+            log.exception("a call of the gateway cannot be run")
             call.refuse(f"The call cannot be run: {type(error).__name__}: {error}.")
 
 

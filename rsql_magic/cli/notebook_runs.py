@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.cli.notebook_files import write_whole
+from rsql_magic.diagnostics import log
 from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ State = Literal["planned", "kept", "running", "succeeded", "failed", "stopped"]
 
 _GRACE = 5.0  # seconds that an interrupted cell has to end
 _LOOKS = 0.1  # seconds between two looks at the runs
+_STARTS = 3  # of a kernel that ends before it is ready
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ class Runner:
         try:
             self._execute(run)
             self.finish(run)
-        except Exception as error:  # noqa: BLE001 - whatever ended it is what there is to say of it
+        except Exception as error:
+            log.debug("a notebook's run has failed", exc_info=True)
             run.error, run.reason = _said(error, run)
         self.ended(run)
         if run.error == "BudgetSpent":  # what runs may go on without asking; nothing more begins
@@ -165,9 +168,18 @@ class Runner:
         encrypts = "transport_encryption" in KernelManager.class_trait_names()
         config = Config({"KernelManager": {"transport_encryption": "auto"}} if encrypts else {})
         folder = {"metadata": {"path": str(run.plan.source.resolve().parent)}}
-        client = _client_class()(run, self._stopped, notebook, timeout=None, resources=folder, config=config)
+        environment = {**os.environ, **self.environ(run)}
         try:
-            asyncio.run(client.async_execute(env={**os.environ, **self.environ(run)}))
+            for starts_left in reversed(range(_STARTS)):
+                client = _client_class()(run, self._stopped, notebook, timeout=None, resources=folder, config=config)
+                try:
+                    asyncio.run(client.async_execute(env=environment))
+                    break
+                except RuntimeError as error:
+                    # Before its first cell: a port that was free for it has been taken by another program meanwhile.
+                    if run.pid or not starts_left or "died" not in str(error):
+                        raise
+                    log.debug("a kernel did not start", exc_info=True)
         finally:
             text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
             write_whole(run.plan.output, text)

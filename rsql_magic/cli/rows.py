@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.answers import MapOptions, parsed_returns
+from rsql_magic.answers import MapOptions, fails, parsed_returns, problems_of
 from rsql_magic.assistant import ending, row_map
-from rsql_magic.cli.notebook_files import refuse_unwritable
+from rsql_magic.cli.notebook_files import refuse_unwritable, write_whole
 from rsql_magic.cli.r import piped_json
+from rsql_magic.cli.run_records import record_beside
 from rsql_magic.display import Screen, TerminalScreen
 from rsql_magic.errors import BadInput
 from rsql_magic.reports import progress_bar
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rsql_magic.assistant import Assistant
+    from rsql_magic.display import CellOutput
 
 _KINDS = {".csv": "read_csv", ".tsv": "read_csv", ".parquet": "read_parquet"}
 
@@ -37,12 +39,16 @@ def map_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budget", type=float, metavar="USD", help="most US dollars that may be spent")
 
 
-def map_rows(assistant: Assistant, options: argparse.Namespace) -> None:
-    """Ask about each row, and write the rows with what was answered."""
+def map_rows(assistant: Assistant, options: argparse.Namespace) -> int:
+    """Ask about each row, and write the rows with what was answered, and beside them where that came from.
+
+    Returns:
+        The exit code: 1 where rows failed, or a budget reached none of those that were to be asked about.
+    """
     if options.file == "-":
         asked = piped_json("question", "privacy", mappings=("columns", "returns"))
         sys.stdout.write(json.dumps(_of_program(assistant, asked), default=str) + "\n")
-        return
+        return 0  # the program is told in the JSON
     if not options.output:
         raise BadInput("The rows need a file to go to.", hint="Name one: -o judged.csv.")
     source, target = Path(options.file), Path(options.output)
@@ -52,16 +58,21 @@ def map_rows(assistant: Assistant, options: argparse.Namespace) -> None:
             raise BadInput(f"{path} is no .csv, .tsv or .parquet file.", hint=hint)
     if not source.is_file():
         raise BadInput(f"There is no file {source}.", hint="Give the path of a table.")
-    refuse_unwritable([target])
+    refuse_unwritable([target, record_beside(target)])
     screen = TerminalScreen(footer=False)
     rows = row_map(assistant, screen, progress_bar(screen.status))
     level = options.privacy or assistant.settings.privacy
     how = MapOptions(assistant.settings.resolve(options.model), level, options.budget)
     with ending(screen):
         made = rows.of(_read(source), options.question, parsed_returns(options.returns), how)
-    screen.end()
     _write(made, target)
     screen.say(f"{target} has {len(made):,} rows.")
+    record = {**rows.record, "question": options.question, "file": target.name}
+    write_whole(record_beside(target), json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+    if not fails(rows.record):
+        return 0
+    sys.stderr.write("".join(f"{line}\n" for line in problems_of(rows.record)))
+    return 1
 
 
 def _read(path: Path) -> Any:
@@ -96,6 +107,9 @@ class _Told(Screen):
     def say(self, line: str) -> None:
         self.lines.append(line)
 
+    def show(self, shown: CellOutput) -> None:
+        self.lines += shown.plain.splitlines()
+
 
 def _of_program(assistant: Assistant, asked: Mapping[str, Any]) -> dict[str, Any]:
     """The new columns of a frame that was piped in, and what is to be said."""
@@ -108,5 +122,7 @@ def _of_program(assistant: Assistant, asked: Mapping[str, Any]) -> dict[str, Any
     returns = {name: one if isinstance(one, list | str) else str(one) for name, one in asked["returns"].items()}
     how = MapOptions(assistant.settings.resolve(asked.get("model")), asked["privacy"], asked.get("budget"))
     made = rows.of(frame, asked["question"], returns, how)
+    wrong = problems_of(rows.record)
     added = {name: json.loads(made[name].to_json(orient="values")) for name in (*returns, "error")}
-    return {"columns": added, "said": screen.lines}
+    said = [line for line in screen.lines if line not in wrong]
+    return {"columns": added, "said": said, "wrong": wrong, "fails": fails(rows.record), "record": rows.record}

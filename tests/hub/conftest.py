@@ -9,6 +9,7 @@ import pytest
 from e2e import panel_lab
 from simulated_provider import SimulatedProvider
 
+from .evil_server import EvilServer
 from .real_hub import PROXY, RealHub
 
 RSQL = """
@@ -83,7 +84,14 @@ def talker():
 
 
 @pytest.fixture(scope="session")
-def hub(tmp_path_factory, provider, talker):
+def evil():
+    """A server whose pages are on the hub's origin: what a student may run."""
+    with EvilServer() as evil:
+        yield evil
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory, provider, talker, evil):
     """The hub, with the gateway as its service and the servers of ada, bob and cyd, and a named one of ada's."""
     assert PROXY.exists(), "scripts/setup.sh test installs configurable-http-proxy"
     hub = RealHub(
@@ -91,6 +99,7 @@ def hub(tmp_path_factory, provider, talker):
         RSQL.format(provider=provider.url, talker=talker.url),
         GROUPS,
         lab=["lin", "kim"],
+        beside={"evil": evil.url},
     )
     try:
         hub.start()

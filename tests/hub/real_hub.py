@@ -27,7 +27,7 @@ from jupyter_server_ext.jupyterhub import configure
 
 c = get_config()
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}{base}"
-c.JupyterHub.public_url = "http://127.0.0.1:{port}{base}"
+c.JupyterHub.public_url = {public!r}
 c.JupyterHub.hub_port = {hub_port}
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api_port}"
 c.ConfigurableHTTPProxy.command = ["node", {proxy!r}]
@@ -57,7 +57,7 @@ def with_jupyterlab(spawner):
         spawner.environment = {environment!r}
 
 c.Spawner.pre_spawn_hook = with_jupyterlab
-c.JupyterHub.services = [{{"name": "tester", "api_token": {tester!r}}}]
+c.JupyterHub.services = [{{"name": "tester", "api_token": {tester!r}}}, *{beside!r}]
 c.JupyterHub.load_roles = [{{
     "name": "tester", "services": ["tester"],
     "scopes": ["admin:users", "admin:servers", "admin:groups", "tokens", "access:servers", "access:services"],
@@ -84,19 +84,26 @@ class RealHub:
         base: Path of the hub.
         lab: Users whose servers have JupyterLab; others' have kernels only, which start sooner.
         environment: Of the servers with JupyterLab.
-        options: More for ``configure``.
+        beside: Other servers below the hub, ``services/NAME/``, by their addresses: on its origin, as users' are.
+        public: What browsers call the hub, without its port; 127.0.0.1 without it.
+        options: More for ``configure``. ``console`` is a name of this machine that no server of a user has.
     """
 
-    def __init__(self, folder, rsql, groups=None, *, base="/", lab=(), environment=None, **options):
+    def __init__(
+        self, folder, rsql, groups=None, *, base="/", lab=(), environment=None, beside=None, public="", **options
+    ):
         self.folder = Path(folder)
         self.base = base
         self.groups, self.lab, self.environment = groups or {}, tuple(lab), environment or {}
-        self.options = options
         self.port, self.hub_port, self.api_port, self.service_port = (free_port() for _ in range(4))
+        self.console = f"http://localhost:{self.service_port}"
+        self.beside = [{"name": name, "url": url} for name, url in (beside or {}).items()]
+        self.public = f"{public or 'http://127.0.0.1'}:{self.port}{base}"
+        self.options = {"console": self.console, **options}
         (self.folder / "rsql.toml").write_text(rsql)
         self.log_path = self.folder / "hub.log"
         self._process = None
-        self.http = httpx.Client(trust_env=False, timeout=60)
+        self.http = httpx.Client(trust_env=False, timeout=240)
 
     @property
     def url(self):
@@ -105,6 +112,11 @@ class RealHub:
     @property
     def gateway(self):
         return f"{self.url}services/rsql/"
+
+    @property
+    def pages(self):
+        """Where browsers see the gateway."""
+        return f"{self.console}{self.base}services/rsql/"
 
     @property
     def direct(self):
@@ -131,6 +143,8 @@ class RealHub:
                 environment=self.environment,
                 home=str(self.folder),
                 tester=TESTER,
+                beside=self.beside,
+                public=self.public,
                 rsql=str(self.folder / "rsql.toml"),
                 options=self.options,
             )
@@ -152,7 +166,9 @@ class RealHub:
             )
         wait_until(lambda: self._answers(f"{self.url}hub/api/"), 60, self.log)
         if self.options.get("managed", True):
-            wait_until(lambda: self._answers(f"{self.gateway}health"), 30, self.log)
+            wait_until(lambda: self._answers(f"{self.gateway}health"), 60, self.log)
+            if self.options["console"] == f"http://localhost:{self.service_port}":  # once the gateway has looked there
+                wait_until(lambda: self.http.get(f"{self.pages}admin").status_code != 403, 60, self.log)
 
     def _answers(self, url):
         assert self._process.poll() is None, self.log()
@@ -179,7 +195,7 @@ class RealHub:
     def kill(self):
         """End the hub's own process and leave its children behind."""
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
         self._process = None
 
     def close(self):
@@ -191,7 +207,7 @@ class RealHub:
                     signalled(one)
             _, running = psutil.wait_procs(running, timeout=5)
         if self._process is not None:
-            self._process.wait(5)
+            self._process.wait(60)
         self.http.close()
 
     def api(self, method, path, body=None, expect=range(200, 300)):
@@ -245,7 +261,7 @@ class HubKernel:
         self._socket = websocket.create_connection(
             f"{self._kernels.replace('http', 'ws', 1)}/{self.id}/channels",
             header=[f"Authorization: token {TESTER}"],
-            timeout=60,
+            timeout=240,
         )
 
     def messages(self, code):

@@ -67,7 +67,7 @@ class Student:
         cell = self.page.locator(".jp-Notebook .jp-Cell").nth(place)
         cell.locator(".cm-content").click()
         self.page.keyboard.press("Shift+Enter")
-        cell.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[\d+\]:")).wait_for(timeout=60_000)
+        cell.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[\d+\]:")).wait_for()
         return cell
 
 

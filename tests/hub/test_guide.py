@@ -137,8 +137,8 @@ class Trial(RealHub):
         (supervisor,) = map(int, self.sh(f"pgrep --oldest -f '{words.replace('supervisor', 's[u]pervisor')}'").split())
         before = self.sh(f"pgrep -P {supervisor}")
         os.kill(supervisor, signal.SIGUSR1)
-        wait_until(lambda: self.sh(f"pgrep -P {supervisor} || true") not in ("", before), 20)
-        wait_until(lambda: self._answers(f"{self.gateway}health"), 20)
+        wait_until(lambda: self.sh(f"pgrep -P {supervisor} || true") not in ("", before), 60)
+        wait_until(lambda: self._answers(f"{self.gateway}health"), 60)
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ def a_class(trial):
     trial.restart_gateway(trial.block("pkill"))
     trial.sh(trial.block("groups=http"), HUB_TOKEN=token)
     ada = trial.token("ada")
-    wait_until(lambda: trial.ask("stats", ada).json().get("tenant") == "stats101", 10)
+    wait_until(lambda: trial.ask("stats", ada).json().get("tenant") == "stats101", 60)
     kernel = trial.kernel("ada")
     kernel.run("%load_ext rsql_magic")
     assert "lazy" in kernel.run("%%ask\nWhat is a median?")
@@ -231,7 +231,7 @@ def copied_and_restored(trial):
 
 def restore(trial, commands):
     trial.stop()
-    wait_until(lambda: not trial.sh(f"pgrep -f '[k]eeper --gateway-config={trial.folder}/' || true"), 20)
+    wait_until(lambda: not trial.sh(f"pgrep -f '[k]eeper --gateway-config={trial.folder}/' || true"), 60)
     trial.sh(commands)
     trial.begin()
 

@@ -1,4 +1,4 @@
-"""Browsers log in through the hub, and their page asks the routes; other pages of the same origin cannot."""
+"""Browsers log in through the hub to pages on an origin of their own, which ask the routes; other pages cannot."""
 
 from __future__ import annotations
 
@@ -7,30 +7,36 @@ import re
 
 import httpx
 import pytest
+from callers import PERSON
 from e2e import panel_lab
 from playwright.sync_api import expect
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Dest": "document"}
+PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-rsql-page"}
 
 
 def logged_in(hub, name):
     """A browser's cookies after a login to the hub and the gateway's page, which it followed the way to."""
-    browser = httpx.Client(trust_env=False, timeout=30, follow_redirects=True, headers=HTML)
+    browser = httpx.Client(trust_env=False, timeout=240, follow_redirects=True, headers=HTML)
     form = browser.get(f"{hub.url}hub/login")
     token = re.search(r'name="_xsrf" value="([^"]+)"', form.text)[1]
     browser.post(f"{hub.url}hub/login", data={"username": name, "password": "any", "_xsrf": token})
     return browser
 
 
-def page_token(browser, address):
-    """What a page tells its scripts to send along."""
-    return re.search(r'<meta name="rsql-token" content="(\w+)">', browser.get(address).text)[1]
+def opened(hub, browser, path=""):
+    """A page of the gateway, after the way to the hub and back where it is the first."""
+    shown = browser.get(hub.pages + path)
+    if (onward := re.search(r'http-equiv="refresh" content="0;url=([^"]+)"', shown.text)) is not None:
+        assert shown.headers["Referrer-Policy"] == "no-referrer"
+        shown = browser.get(hub.console + onward[1])
+    return shown
 
 
-def by_script(hub, browser, method, path, token=None, **options):
-    """What a script of a page of this origin gets, with the page's token or without."""
-    headers = {"Accept": "application/json", "Sec-Fetch-Dest": "empty", **({"X-XSRFToken": token} if token else {})}
-    return browser.request(method, hub.gateway + path, headers=headers, follow_redirects=False, **options)
+def by_script(hub, browser, method, path, *, of_page=True, base=None, **options):
+    """What a script gets: of a page of the gateway, or without what only such a page sends."""
+    headers = {"Accept": "application/json", "Sec-Fetch-Dest": "empty", **({"X-RSQL-Page": "1"} if of_page else {})}
+    return browser.request(method, (base or hub.pages) + path, headers=headers, follow_redirects=False, **options)
 
 
 @pytest.fixture
@@ -41,18 +47,19 @@ def ada(hub):
 
 
 def test_a_browser_is_sent_to_the_hub_and_back(hub, ada):
-    page = ada.get(hub.gateway)
+    way = [str(one.url) for one in ada.get(hub.pages).history]
+    assert any(url.startswith(f"{hub.url}hub/api/oauth2/authorize") for url in way)
+    page = opened(hub, ada)
 
     assert page.status_code == 200
-    assert str(page.url) == hub.gateway
-    assert len(page.history) >= 3  # the hub's login, its grant, and back
+    assert str(page.url) == hub.pages
     policy = page.headers["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in policy
     assert "script-src 'self';" in policy
     assert "unsafe" not in policy
-    assert ada.get(hub.gateway).history == []  # the session goes on
-    me = by_script(hub, ada, "GET", "me", page_token(ada, hub.gateway)).json()
-    assert (me["caller"], me["tenant"], me["scopes"]) == ("ada", "stats101", ["chat"])
+    assert ada.get(hub.pages).history == []  # the session goes on
+    me = by_script(hub, ada, "GET", "me").json()
+    assert (me["caller"], me["tenant"], me["scopes"]) == ("ada", "stats101", [*PERSON])
     assert me["hub"] == {name: f"{hub.url}hub/{name}" for name in ("home", "token", "logout", "logo")}
     assert ada.get(f"{hub.url}hub/logo").headers["content-type"].startswith("image/")
 
@@ -60,60 +67,80 @@ def test_a_browser_is_sent_to_the_hub_and_back(hub, ada):
 def test_without_a_login_there_is_only_the_hubs_login_page(hub):
     with httpx.Client(trust_env=False, follow_redirects=True, headers=HTML) as browser:
         for path in ("", "docs", "stats", "admin/api/keys"):
-            page = browser.get(f"{hub.gateway}{path}")
+            page = browser.get(f"{hub.pages}{path}")
             assert "/hub/login" in str(page.url), path
     assert httpx.get(hub.gateway, trust_env=False).json()["status"] == "ok"  # a program's look
 
 
 def test_a_key_is_made_by_the_page_and_revoked(hub, ada):
-    token = page_token(ada, hub.gateway)
+    opened(hub, ada)
     wanted = {"name": "from the page", "days": 1, "limits": {"requests_per_day": 9, "usd_per_month": 2.5}}
-    made = by_script(hub, ada, "POST", "keys", token, json=wanted).json()
+    made = by_script(hub, ada, "POST", "keys", json=wanted).json()
     told = hub.ask("stats", made["key"]).json()
     assert told["caller"] == "ada"
     assert {name: one["limit"] for name, one in told["key"]["limits"].items()} == wanted["limits"]
-    listed = by_script(hub, ada, "GET", "keys", token)
+    listed = by_script(hub, ada, "GET", "keys")
     assert "from the page" in listed.text
     assert made["key"] not in listed.text
 
-    assert by_script(hub, ada, "DELETE", f"keys/{made['id']}", token).status_code == 200
+    assert by_script(hub, ada, "DELETE", f"keys/{made['id']}").status_code == 200
     assert hub.ask("stats", made["key"]).status_code == 401
 
 
-def test_what_another_page_of_the_origin_sends_is_refused(hub, ada):
-    ada.get(hub.gateway)
-    others = logged_in(hub, "bob")
-    stolen = page_token(others, hub.gateway)
-    others.close()
-    for forged in (None, "0" * 64, stolen):
-        assert by_script(hub, ada, "GET", "stats", forged).status_code == 401
-        assert by_script(hub, ada, "POST", "keys", forged, json={"name": "stolen"}).status_code == 401
-        assert by_script(hub, ada, "DELETE", "conversations", forged).status_code == 401
-    # A script or a frame gets no page with a token to repeat: it is sent to the hub's login.
-    for kind in ("empty", "iframe", "script"):
-        headers = {"Accept": "text/html", "Sec-Fetch-Dest": kind}
-        for path in ("", "admin"):
-            assert "rsql-token" not in ada.get(hub.gateway + path, headers=headers, follow_redirects=False).text
-    assert "stolen" not in by_script(hub, ada, "GET", "keys", page_token(ada, hub.gateway)).text
+WANTED = [("GET", "me"), ("POST", "keys"), ("DELETE", "conversations"), ("GET", "admin/api/keys")]
+
+
+@pytest.mark.parametrize("fetched", [{"Sec-Fetch-Dest": "empty"}, {"Sec-Fetch-Dest": "document"}, {}])
+def test_no_cookie_counts_where_users_servers_are(hub, ada, fetched):
+    """The hub's own origin: nothing is shown and nothing is done, with the session's cookie itself and all headers."""
+    opened(hub, ada)
+    session = {one.name: one.value for one in ada.cookies.jar if one.name.startswith("rsql-session")}
+    assert session
+    with httpx.Client(trust_env=False, cookies=session) as stolen:
+        assert stolen.get(hub.pages + "me").status_code == 200, "it is the session"
+        for base in (hub.gateway, hub.direct):
+            for method, path in WANTED:
+                headers = {"Accept": "application/json", "X-RSQL-Page": "1", **fetched}
+                told = stolen.request(method, base + path, headers=headers, json={"name": "stolen"})
+                assert told.status_code == 401, (base, path)
+            for path in ("", "admin", "stats", "docs"):
+                shown = stolen.get(base + path, headers={"Accept": "text/html", **fetched})
+                assert (shown.status_code, shown.headers["Location"]) == (302, hub.pages + path)
+                assert "set-cookie" not in shown.headers
+    assert "stolen" not in by_script(hub, ada, "GET", "keys").text
+
+
+def test_another_origins_script_has_no_session(hub, ada):
+    opened(hub, ada)
+    assert by_script(hub, ada, "GET", "stats", of_page=False).status_code == 401
+    assert by_script(hub, ada, "POST", "keys", of_page=False, json={"name": "stolen"}).status_code == 401
+    asked = ada.options(hub.pages + "keys", headers={"Origin": hub.url.rstrip("/"), **PREFLIGHT})
+    assert asked.status_code == 405
+    assert "access-control-allow-origin" not in asked.headers
+    (cookie,) = [one for one in ada.cookies.jar if one.name.startswith("rsql-session")]
+    assert (cookie.domain_specified, cookie.path) == (False, "/")
+    assert {"HttpOnly", "SameSite"} <= set(cookie._rest)
+    assert cookie._rest["SameSite"] == "Strict"
 
 
 def test_a_login_that_was_not_begun_here_begins_no_session(hub):
     with httpx.Client(trust_env=False, headers=HTML) as browser:
         for query in ("", "?code=x&state=y", "?code=x&state=../..", "?state="):
-            assert browser.get(f"{hub.gateway}oauth_callback{query}").status_code == 403
+            assert browser.get(f"{hub.pages}oauth_callback{query}").status_code == 403
         assert not browser.cookies
 
 
 def test_an_administrators_browser_opens_administrators_routes(hub, ada):
     with contextlib.closing(logged_in(hub, "boss")) as boss:
-        token = page_token(boss, f"{hub.gateway}admin")
-        assert boss.get(f"{hub.gateway}admin/api/keys").status_code == 200
-        assert by_script(hub, boss, "GET", "admin/api/overview", token).json()["status"] == "ok"
-        assert by_script(hub, boss, "POST", "admin/health-check").status_code == 401
-        assert by_script(hub, boss, "POST", "admin/health-check", token).status_code == 200
-        assert by_script(hub, boss, "GET", "me", token).json()["hub"]["admin"] == f"{hub.url}hub/admin"
-    assert by_script(hub, ada, "GET", "admin/api/overview", page_token(ada, f"{hub.gateway}admin")).status_code == 403
-    assert ada.get(f"{hub.gateway}admin/api/keys").status_code == 403
+        opened(hub, boss, "admin")
+        assert boss.get(f"{hub.pages}admin/api/keys").status_code == 200
+        assert by_script(hub, boss, "GET", "admin/api/overview").json()["status"] == "ok"
+        assert by_script(hub, boss, "POST", "admin/health-check", of_page=False).status_code == 401
+        assert by_script(hub, boss, "POST", "admin/health-check").status_code == 200
+        assert by_script(hub, boss, "GET", "me").json()["hub"]["admin"] == f"{hub.url}hub/admin"
+    opened(hub, ada, "admin")
+    assert by_script(hub, ada, "GET", "admin/api/overview").status_code == 403
+    assert ada.get(f"{hub.pages}admin/api/keys").status_code == 403
 
 
 def test_the_console_is_a_page_of_the_hub(hub):
@@ -122,12 +149,12 @@ def test_the_console_is_a_page_of_the_hub(hub):
         page = chromium.new_page()
         said = []
         page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
-        page.goto(f"{hub.gateway}admin")
+        page.goto(f"{hub.gateway}admin")  # which leads on
         page.get_by_label("Username:").fill("boss")
         page.get_by_label("Password:").fill("any")
         page.locator("#login_submit").click()
         page.get_by_role("heading", name="Overview").wait_for()
-        assert page.url == f"{hub.gateway}admin"
+        assert page.url == f"{hub.pages}admin"
         logo = page.get_by_role("img", name="JupyterHub")
         page.wait_for_function("image => image.complete && image.naturalWidth > 20", arg=logo.element_handle())
         header = page.locator("header")
@@ -148,5 +175,5 @@ def test_a_forged_host_leads_nowhere_else(hub):
     sent = httpx.get(hub.direct, headers=forged, trust_env=False)
 
     assert sent.status_code == 302
-    assert sent.headers["Location"].startswith(f"{hub.url}hub/api/oauth2/authorize?")
+    assert sent.headers["Location"] == hub.pages
     assert "evil" not in str(sent.headers)

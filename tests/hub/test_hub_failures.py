@@ -32,7 +32,7 @@ def processes(hub, module):
 
 
 def gateway_of(hub):
-    return wait_until(lambda: processes(hub, "jupyter_server_ext"), 10)[0]
+    return wait_until(lambda: processes(hub, "jupyter_server_ext"), 60)[0]
 
 
 def supervisor_of(hub):
@@ -50,7 +50,7 @@ class Load:
         self._work = [self._pool.submit(self._ask, hub, tokens[names[n % len(names)]]) for n in range(threads)]
 
     def _ask(self, hub, token):
-        with httpx.Client(trust_env=False, timeout=30) as http:
+        with httpx.Client(trust_env=False, timeout=240) as http:
             while not self._stop.is_set():
                 body = {"messages": [{"role": "user", "content": "Hi"}]}
                 reply = http.post(
@@ -59,7 +59,7 @@ class Load:
                 self.statuses.append(reply.status_code)
 
     def __enter__(self):
-        wait_until(lambda: len(self.statuses) > 20, 20)
+        wait_until(lambda: len(self.statuses) > 20, 60)
         return self
 
     def __exit__(self, *_):
@@ -73,9 +73,9 @@ def test_a_restart_under_load_refuses_nobody(hub, tokens):
     before = gateway_of(hub)
     with Load(hub, tokens) as load:
         os.kill(supervisor_of(hub), signal.SIGUSR1)
-        wait_until(lambda: processes(hub, "jupyter_server_ext") not in ([], [before]), 20)
+        wait_until(lambda: processes(hub, "jupyter_server_ext") not in ([], [before]), 60)
         seen = len(load.statuses)
-        wait_until(lambda: len(load.statuses) > seen + 20, 20)
+        wait_until(lambda: len(load.statuses) > seen + 20, 60)
 
     assert gateway_of(hub) != before
     assert set(load.statuses) == {200}
@@ -88,7 +88,7 @@ def test_a_gateway_that_is_killed_is_back_at_once_and_cells_go_on(hub, kernels, 
         os.kill(gateway_of(hub), signal.SIGKILL)
         asking.start()
         seen = len(load.statuses)
-        wait_until(lambda: load.statuses[seen + 6 :].count(200) > 20, 20)
+        wait_until(lambda: load.statuses[seen + 6 :].count(200) > 20, 60)
         asking.join(60)
 
     assert "p-value" in answers[0]
@@ -109,7 +109,7 @@ def test_who_is_known_goes_on_while_the_hub_hangs(hub, tokens):
             times.append(time.monotonic() - began)
     finally:
         os.kill(hub.pid, signal.SIGCONT)
-    wait_until(lambda: hub.ask("stats", tokens["fay"]).status_code == 200, 10)
+    wait_until(lambda: hub.ask("stats", tokens["fay"]).status_code == 200, 60)
 
     assert max(times) < 8.0, "its patience is 1 s, and a reply of the hub may take 10"
 
@@ -193,7 +193,7 @@ def test_two_thousand_idle_and_two_hundred_slow_clients_disturb_nobody(hub, toke
     sockets = []
     try:
         for _ in range(2000):
-            one = socket.create_connection(("127.0.0.1", hub.service_port), timeout=10)
+            one = socket.create_connection(("127.0.0.1", hub.service_port), timeout=240)
             sockets.append(one)
         for one in sockets[:200]:  # slow-loris: a header that never ends
             one.sendall(b"POST /services/rsql/v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-Slow: ")
@@ -215,7 +215,7 @@ def test_a_hub_that_was_killed_is_followed_by_a_new_one(hub, tokens):
     hub.kill()
     assert hub.ask("stats", tokens["ada"], direct=True).status_code == 200  # goes on for who is known
     hub.start()
-    wait_until(lambda: processes(hub, "jupyter_server_ext") not in ([], [gateway]), 30, hub.log)
+    wait_until(lambda: processes(hub, "jupyter_server_ext") not in ([], [gateway]), 60, hub.log)
 
     assert gateway not in processes(hub, "jupyter_server_ext")
     assert hub.ask("stats", tokens["ada"]).status_code == 200

@@ -88,7 +88,7 @@ def at_the_gateway(hub, token, files):
         rows = sessions and hub.ask(f"sessions/{sessions[0]['id']}/artifacts", token).json()["artifacts"]
         return sessions and len(rows) >= files and (sessions[0]["id"], rows)
 
-    return wait_until(found, 30, hub.log)
+    return wait_until(found, 60, hub.log)
 
 
 def path_of(row):
@@ -141,7 +141,7 @@ def test_what_is_kept_follows_its_student_is_for_nobody_else_and_is_forgotten(st
     link = shared(student)
     assert tutor.open(link) == 200
     forgets(student)
-    wait_until(lambda: not hub.ask("sessions", student.token).json()["sessions"], 30, hub.log)
+    wait_until(lambda: not hub.ask("sessions", student.token).json()["sessions"], 60, hub.log)
     assert {hub.ask(path, student.token).status_code for path in addresses} == {404}
     assert [who.open(link) for who in (tutor, Visitor(student.page.context.browser, "kim"))] == [404, 404]
     student.end_server()
@@ -231,7 +231,7 @@ def room_is_used_up(student, hub, session):
     student.run(1)
     fill(hub, student.token, session, "first.txt", 40_000)
     student.ask("/sql frames Which codes are there?")
-    wait_until(lambda: above_the_files(student) == f"Not all files are copied to the gateway. {full}", 30)
+    wait_until(lambda: above_the_files(student) == f"Not all files are copied to the gateway. {full}", 60)
     fill(hub, student.token, session, "second.txt", 0)
     student.ask("Does this fit?")
     trouble = student.sidebar.locator(".rsql-panel > .rsql-trouble")
@@ -239,7 +239,7 @@ def room_is_used_up(student, hub, session):
     files = files_of(student)
     for name in ("first.txt", "second.txt"):
         student.button(f"Delete {name}", files).click()
-        wait_until(lambda name=name: name not in files_there(hub, student, session), 30, hub.log)
+        wait_until(lambda name=name: name not in files_there(hub, student, session), 60, hub.log)
     student.button("Close", files).click()
     expect(trouble).to_be_hidden()
     assert len(hub.ask(f"sessions/{session}", student.token).json()["pairs"]) == 3
@@ -262,7 +262,7 @@ def files_there(hub, student, session):
 def own_data_is_deleted(student, hub):
     """On the gateway's page of one's own use."""
     own = Visitor(student.page.context.browser, student.name)
-    own.open(hub.gateway)
+    own.open(hub.pages)
     own.page.get_by_role("button", name="Delete my data").click()
     own.page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
     own.page.locator(".toast").filter(has_text="Deleted: ").wait_for()

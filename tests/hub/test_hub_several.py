@@ -12,7 +12,7 @@ import servers
 from ha.cluster import ended, haproxy, until_it_answers
 
 from .real_hub import RealHub
-from .test_hub_browser import by_script, logged_in, page_token
+from .test_hub_browser import by_script, logged_in, opened
 
 TOKEN = "the-services-own-token"
 RSQL = """
@@ -35,6 +35,8 @@ def started(hub, folder, state, ledger, number):
         **os.environ,
         "JUPYTERHUB_API_URL": f"http://127.0.0.1:{hub.hub_port}/hub/api",
         "JUPYTERHUB_API_TOKEN": TOKEN,
+        "JUPYTERHUB_PUBLIC_HUB_URL": f"{hub.url}hub/",
+        "RSQL_CONSOLE_ORIGIN": hub.console,
         "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{port}",
     }
     options = ["--hub", f"--gateway-config={config}", "--trust-xheaders", "--drain-seconds=60"]
@@ -63,12 +65,13 @@ def hub(tmp_path):
 def test_whichever_answers_callers_and_browsers_are_known(hub):
     token = hub.token("ada")
     browser = logged_in(hub, "ada")
+    opened(hub, browser)
     seen = set()
     for number in range(1, 13):
         told = hub.ask("stats", token)
         seen.add(told.headers["x-rsql-instance"])
         assert (told.json()["caller"], told.json()["tenant"]) == ("ada", "stats101")
-        assert by_script(hub, browser, "GET", "me", page_token(browser, hub.gateway)).json()["caller"] == "ada"
+        assert by_script(hub, browser, "GET", "me").json()["caller"] == "ada"
         assert hub.complete(token).status_code == 200
         assert hub.ask("stats", token).json()["limits"]["day"]["current"] == number, "they count together"
     browser.close()

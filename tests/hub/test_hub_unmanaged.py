@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from .real_hub import RealHub, wait_until
-from .test_hub_browser import by_script, logged_in, page_token
+from .test_hub_browser import by_script, logged_in, opened
 
 TOKEN = "the-services-own-token"
 RSQL = '[[keys]]\nprovider = "offline"\n[storage]\nledger = "memory://"\n[hub]\ncache_max_age = 0.2\n'
@@ -22,6 +22,8 @@ def hub(tmp_path):
         **os.environ,
         "JUPYTERHUB_API_URL": f"http://127.0.0.1:{hub.hub_port}/jupyter/hub/api",
         "JUPYTERHUB_API_TOKEN": TOKEN,
+        "JUPYTERHUB_PUBLIC_HUB_URL": f"{hub.url}hub/",
+        "RSQL_CONSOLE_ORIGIN": hub.console,
         "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{hub.service_port}",
         "JUPYTERHUB_BASE_URL": "/jupyter/",
     }
@@ -29,7 +31,7 @@ def hub(tmp_path):
     gateway = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         hub.start()
-        wait_until(lambda: hub.http.get(f"{hub.gateway}health").status_code == 200, 20)
+        wait_until(lambda: hub.http.get(f"{hub.gateway}health").status_code == 200, 60)
         yield hub
     finally:
         gateway.terminate()
@@ -41,7 +43,8 @@ def test_it_serves_the_hub_and_outlives_it(hub):
     token = hub.token("ada")
     assert hub.ask("stats", token).json()["tenant"] == "stats101"
     browser = logged_in(hub, "ada")
-    assert by_script(hub, browser, "GET", "me", page_token(browser, hub.gateway)).json()["caller"] == "ada"
+    opened(hub, browser)
+    assert by_script(hub, browser, "GET", "me").json()["caller"] == "ada"
     browser.close()
 
     hub.stop()

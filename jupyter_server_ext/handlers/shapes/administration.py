@@ -101,6 +101,7 @@ class VerifyReply(TypedDict):
 
     status: str
     problems: list[str]
+    notes: list[str]
 
 
 class GivenBackReply(TypedDict):

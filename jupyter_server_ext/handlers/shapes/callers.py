@@ -50,6 +50,8 @@ class VirtualKeysReply(TypedDict):
     """``keys`` and ``admin/api/api-keys``."""
 
     keys: list[VirtualKeyRow]
+    grantable: dict[str, str]  # the scopes that a new one may have, with what each lets do
+    usual: list[str]  # those it has where none are named
 
 
 class NewVirtualKey(VirtualKeyRow):
