@@ -187,9 +187,7 @@ def map(  # noqa: A001 - as a data frame's method is called; nothing here maps o
     options = MapOptions(assistant.settings.resolve(model), level, budget, rows_per_request, concurrency, fresh, by_job)
     rows = row_map(assistant, screen, progress_bar(screen.status))
     with ending(screen):
-        made = rows.of(frame, _text(question), {"answer": str} if returns is None else returns, options)
-    screen.end()
-    return made
+        return rows.of(frame, _text(question), {"answer": str} if returns is None else returns, options)
 
 
 def artifact(name: str) -> Any:

@@ -59,7 +59,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "[--user | --group]",
         "Keep the last question and its SQL as checked, for questions like it; --group shares it with your group.",
     ),
-    "doctor": ("", "Look at everything a question needs, and say what to do where something is wrong."),
+    "doctor": (
+        "[--report [FILE]]",
+        "Look at everything a question needs, and say what to do where something is wrong; --report packs that and the "
+        "log for whoever helps.",
+    ),
+    "debug": ("[on | off]", "Keep a log of what is done and what fails, without data and secrets; say where it is."),
     "help": ("[COMMAND]", "This; or one command."),
 }
 # Dictionaries that are found beside a notebook, the first of them there are; the formats tell themselves by content.
@@ -78,7 +83,7 @@ DICTIONARIES = (
 _HELP_WIDTH = 40  # characters of a call beside which its help stands; that of a longer one stands below it
 # Options of `%rsql keys new` that limit what a key may use.
 KEY_LIMITS = {"--per-day": "requests_per_day", "--usd-per-day": "usd_per_day", "--usd-per-month": "usd_per_month"}
-KEY_OPTIONS = ("--days", *KEY_LIMITS, "--into")  # all options of `%rsql keys new`, each with a value
+KEY_OPTIONS = ("--days", *KEY_LIMITS, "--scopes", "--into")  # all options of `%rsql keys new`, each with a value
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +171,17 @@ ASK = (
     ),
     Option(("--no-context",), "Send the question alone.", 0),
     _PRIVACY,
-    Option(("--run",), "Run the one block of code in the answer: Python here, R in the R session, SQL read-only.", 0),
+    Option(
+        ("--run",),
+        "Run the one block of code in the answer, where it is proven to only compute: Python here, R in the R session, "
+        "SQL read-only.",
+        0,
+    ),
+    Option(
+        ("--agree",),
+        "With --run: agree beforehand to whatever the code does, to files, on the network and elsewhere.",
+        0,
+    ),
     Option(
         ("--insert",),
         "Put the code of the answer into a new cell below.",

@@ -66,7 +66,17 @@ def unlinked(text: str) -> str:
         >>> unlinked("javascript://x data:text/html,x http://a.b").replace("\N{WORD JOINER}", "|")
         'javascript:|//x data|:text/html,x http://a.b'
     """
-    return _ADDRESS.sub("\\g<0>\N{WORD JOINER}", printable(text))
+    return without_addresses(printable(text))
+
+
+def without_addresses(text: str) -> str:
+    r"""Text, also with the colours of a terminal, in which JupyterLab finds no addresses but those of `unlinked`.
+
+    Example:
+        >>> without_addresses("\x1b[31mdata:x").replace("\N{WORD JOINER}", "|")
+        '\x1b[31mdata|:x'
+    """
+    return _ADDRESS.sub("\\g<0>\N{WORD JOINER}", text)
 
 
 def printable_so_far(text: str) -> tuple[str, str]:

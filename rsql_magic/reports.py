@@ -8,11 +8,14 @@ import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from fnmatch import fnmatch
 from itertools import groupby
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from rsql_magic import diagnostics
 from rsql_magic.display import CellOutput, listing, plain_markdown
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
 from rsql_magic.gateway import Text
@@ -412,6 +415,15 @@ def examined(findings: Sequence[Finding]) -> CellOutput:
     """The doctor's findings as a table."""
     signs = {True: "✓", False: "✗", None: "–"}
     return listing([(signs[f.well], f.what, f.found, f.fix) for f in findings], ("ok", "what", "found", "to do"))
+
+
+def packed(findings: Sequence[Finding], file: str) -> str:
+    """Write the doctor's findings and the log into an archive of this name, by default one of today's; says so."""
+    path = Path(file or f"rsql-report-{datetime.now():%Y%m%d-%H%M%S}.zip")  # noqa: DTZ005 - the reader's own clock
+    lines = "\n".join(f"{f.what}: {f.found}{f' ({f.fix})' if f.fix else ''}" for f in findings)
+    logs = diagnostics.pack(path, lines)
+    more = f"{logs:,} file{'s' * (logs != 1)} of the log" if logs else "no log; %rsql debug on keeps one"
+    return f"{path} has these findings and {more}. Read it before you give it away."
 
 
 # The gateway's reports on itself and on its caller, as rows of a table. What is empty has no row: states that no key is

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from rsql_magic import reports
+from rsql_magic import diagnostics, reports
 from rsql_magic.assistant import ending
 from rsql_magic.databases import check_dictionary, draft_dictionary, keep_values
 from rsql_magic.errors import BadInput, ConnectionProblem, GatewayUnreachable
@@ -111,11 +111,14 @@ class Commands:
             body["days"] = _number(options["--days"])
         if limits := {limit: _number(options[name]) for name, limit in KEY_LIMITS.items() if name in options}:
             body["limits"] = limits
+        if "--scopes" in options:
+            body["scopes"] = [scope for scope in options["--scopes"].split(",") if scope]
         made = self.assistant.locator.gateway.post("keys", body)
         self.keep(name, made["key"])
         good = reports.good_until(self.assistant, made["expires"])
+        may = f", for {', '.join(made['scopes'])}" if made.get("scopes") else ""
         self.screen.say(
-            f"{made['name']} ({made['id']}), good until {good}, is in the variable {name}. "
+            f"{made['name']} ({made['id']}), good until {good}{may}, is in the variable {name}. "
             "It is not given again, and not shown, as the notebook would keep it."
         )
 
@@ -295,8 +298,28 @@ class Commands:
             return
         self.screen.say(f"Kept in {self.assistant.verify(user=rest == '--user')}.")
 
-    def _doctor(self, _: str) -> None:
-        self.screen.show(reports.examined(reports.doctor(self.assistant)))
+    def _doctor(self, rest: str) -> None:
+        flag, _, file = rest.partition(" ")
+        if flag not in {"", "--report"}:
+            raise BadInput(f"%rsql doctor does not know {flag}.", hint="%rsql doctor, or %rsql doctor --report FILE.")
+        findings = reports.doctor(self.assistant)
+        self.screen.show(reports.examined(findings))
+        if flag:
+            self.screen.say(reports.packed(findings, file.strip()))
+
+    def _debug(self, rest: str) -> None:
+        if rest not in {"", "on", "off"}:
+            raise BadInput(f"%rsql debug does not know {rest}.", hint="%rsql debug on, or %rsql debug off.")
+        if rest == "on":
+            try:
+                diagnostics.switch_on()
+            except OSError as error:
+                hint = "XDG_CACHE_HOME names another folder."
+                raise BadInput(f"The log cannot be written ({error.strerror}).", hint=hint) from None
+        elif rest == "off":
+            diagnostics.switch_off()
+        state = "on" if diagnostics.is_on() else "off"
+        self.screen.say(f"The log is {state}; its files are in {diagnostics.logs_folder(os.environ)}.")
 
     def _help(self, name: str) -> None:
         if name and name not in COMMANDS:

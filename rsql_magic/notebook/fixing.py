@@ -8,7 +8,7 @@ from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
 from rsql_magic.context import known_names
-from rsql_magic.display import difference
+from rsql_magic.display import difference, oddities
 from rsql_magic.panel import CellChange, FailedCell, NoChange, as_cell
 from rsql_magic.redaction import without_data
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from rsql_magic.answers import Answer, NotebookSnapshot
+    from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen
-    from rsql_magic.sql import Catalog
 
 _ALIKE = 0.75  # from where on a line is another form of one that was sent
 _LEFT_OUT = "…"  # stands for text of a cell that is not sent
@@ -27,9 +27,9 @@ _UNFINISHED = "⚠ … stands for text of your cell that was not sent; put it in
 
 
 def offer_fix(
-    answer: Answer, snapshot: NotebookSnapshot, shell: InteractiveShell, screen: Screen, catalog: Catalog | None
+    answer: Answer, snapshot: NotebookSnapshot, shell: InteractiveShell, screen: Screen, assistant: Assistant
 ) -> None:
-    """Put the cell that an answer proposes for the one that failed below this one, and show the difference."""
+    """Put the cell that an answer proposes for the failed one below it; show the difference, and what it would do."""
     failed = snapshot.failed
     if not failed:  # it was not run as a cell: there is nothing to compare with
         if answer.code:
@@ -40,11 +40,15 @@ def offer_fix(
     except NoChange as nothing:
         screen.say(f"{nothing.message} Nothing was put below.")
         return
-    sent = without_data(failed, known_names(snapshot.namespace, catalog))
+    sent = without_data(failed, known_names(snapshot.namespace, assistant.catalog_in_use()))
     source = with_texts(told["source"], failed, sent)
+    for odd in oddities(source):
+        screen.say(f"⚠ {odd}")
     screen.also(difference(failed, source))
     if _LEFT_OUT in source and _LEFT_OUT not in failed:
         screen.say(_UNFINISHED)
+    if effects := assistant.proposals.effects(source, snapshot.namespace):
+        screen.say(f"⚠ Run, this cell {'; '.join(map(str, effects))}.")
     shell.set_next_input(source, replace=False)
 
 

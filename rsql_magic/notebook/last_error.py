@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from rsql_magic.diagnostics import ignoring
 from rsql_magic.errors import CodeFailed, QueryFailed, RsqlError, Stopped
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _code_now(name: str, namespace: dict[str, Any]) -> CodeType | None:
     found = namespace.get(first)
     for part in rest:
         found = vars(found).get(part) if isinstance(found, type) else None
-    with suppress(Exception):  # other people's objects raise anything when asked for an attribute
+    with ignoring("reading a function's code"):  # other people's objects raise anything when asked for an attribute
         return getattr(unwrap(found), "__code__", None)  # type: ignore[arg-type]
     return None
 

@@ -152,13 +152,13 @@ class RsqlMagics(Magics):
         if question.about_error and cell is None and read.text == "fix":
             from rsql_magic.notebook.fixing import offer_fix
 
-            offer_fix(answer, snapshot, self._shell, self.screen(silent=silent), self.assistant.catalog_in_use())
+            offer_fix(answer, snapshot, self._shell, self.screen(silent=silent), self.assistant)
         elif options.insert:
             self._insert(answer)
         if options.run:
             from rsql_magic.notebook.running import run_code
 
-            run_code(answer, question.lang, self._shell, self.assistant, self.screen())
+            run_code(answer, question.lang, self._shell, self.assistant, self.screen(), agreed=options.agree)
         return self._shown(answer, silent=silent)
 
     def _keep_study(self, study: Study) -> StudyProgress | None:
@@ -188,7 +188,6 @@ class RsqlMagics(Magics):
             return None
         with ending(screen):
             frame = rows.of(*asked, how)
-        screen.end()
         self.session.keep(options.output or read.target, frame)
         return None if silenced(text) or options.output or read.target else frame
 
@@ -459,6 +458,10 @@ def load(shell: InteractiveShell, assistant: Assistant | None = None) -> RsqlMag
     """Register the magics in a shell, in place of those that were there; the assistant is made at first use."""
     fresh = loaded(shell) is None
     unload(shell)
+    if "RSQL_LOG" in os.environ:
+        from rsql_magic.diagnostics import begin_if_wanted
+
+        begin_if_wanted(os.environ)
     try:
         magics = RsqlMagics(shell, assistant)
     except TraitError as error:

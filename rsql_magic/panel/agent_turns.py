@@ -2,7 +2,7 @@
 
 # A turn begins with a task and goes on with the results of cells that were run, at most so many times; all of it takes
 # of one budget. Nothing is changed or run here: the view does that when the user says so, and the kernel only lets it
-# run what was agreed to (`release`), with a net below (`consent_net`).
+# run what was agreed to (`release`), with a net below (`ConsentNet`).
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rsql_magic import prompts
+from rsql_magic.agent import Cage, ConsentNet, HeldOutputs
 from rsql_magic.context import known_names
 from rsql_magic.display import usage_line
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import TurnBudget
 from rsql_magic.panel.answer_task import AnswerTask
-from rsql_magic.panel.consent_net import ConsentNet
 from rsql_magic.plain_text import printable
 from rsql_magic.redaction import message_without_data
 from rsql_magic.sql import count_tokens, cut, fence, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from rsql_magic.answers import Change, NotebookCells, Preview
+    from rsql_magic.agent import Change, Effect, NotebookCells
+    from rsql_magic.answers import Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.panel.answer_task import _PanelScreen
     from rsql_magic.panel.chat_panel import ChatPanel
@@ -44,6 +45,7 @@ _OUTPUT_TOKENS, _EACH_OUTPUT = 3_000, 1_000  # of all outputs that go back, of o
 _MOST_RESULTS = 50
 _LONGEST_ERROR = 4_000  # characters
 _LARGEST_UNDO = 4_000_000  # bytes; a view keeps a million characters
+_PATIENCE = 2.0  # seconds to wait for the main thread, which knows R's functions
 _UNWATCHED = ("%%R",)  # languages whose cells run outside of Python
 
 
@@ -172,6 +174,8 @@ class AgentTurns:
         self._panel = panel
         self._turns: dict[str, AgentTurn] = {}
         self.net = ConsentNet(panel.shell)
+        self.cage = Cage()
+        self.outputs = HeldOutputs.of(panel.shell)
 
     @property
     def _assistant(self) -> Assistant:
@@ -211,12 +215,59 @@ class AgentTurns:
             if change.effects and change.id not in agreed:
                 reason = f"{change.title} {change.effects[0]}. That needs a yes of its own."
                 raise BadInput(reason, hint="Say yes at the change, or leave it out.")
-        self.net.disarm()
+        self._expect_none(turn)
         for change in chosen:
-            if not change.source.lstrip().startswith(_UNWATCHED):
-                more = {"files", "network"} if change.source.lstrip().startswith("%%sql") else set[str]()
-                self.net.arm(change.source, {each.kind for each in change.effects} | more)
+            self._expect(change.source, change.effects)
         return [change.id for change in chosen]
+
+    def attempt(self, pair: MessagePair, name: str) -> dict[str, Any]:
+        """What a cell of a proposal does in a process of its own, where it can change nothing.
+
+        Raises:
+            BadInput: The change is not of the proposal, or a cell runs.
+            CannotTry: This cell, or this system, does not allow it.
+        """
+        if (change := self.of(pair).changes.get(name)) is None or change.type != "code":
+            raise BadInput(f"There is no cell of a change {name}.", hint="Reload the page.")
+        panel = self._panel
+        try:
+            carried = panel.main_thread.call(
+                lambda: self.cage.carried(change.source, panel.namespace), patience=_PATIENCE
+            )
+        except TimeoutError:
+            raise BadInput("A cell is running.", hint="Try this one when that has ended.") from None
+        return self.cage.run(change.source, carried).as_dict()
+
+    def effects(self, source: str) -> tuple[Effect, ...]:
+        """What a cell that the assistant wrote would do beyond computing."""
+        panel = self._panel
+        return self._assistant.proposals.effects(
+            source, panel.namespace, executor=lambda work: panel.main_thread.call(work, patience=_PATIENCE)
+        )
+
+    def let_run(self, sources: Sequence[str], agreed: Collection[str]) -> None:
+        """Let cells run that the assistant wrote and the user takes; ``agreed`` is what she was shown that they do.
+
+        Raises:
+            BadInput: One would do something that she was not shown.
+        """
+        found = {source: self.effects(source) for source in sources}
+        if unseen := [str(each) for effects in found.values() for each in effects if str(each) not in agreed]:
+            raise BadInput(f"This code {'; '.join(unseen)}. That needs a yes of its own.", hint="Nothing was run.")
+        for source, effects in found.items():
+            self._expect(source, effects)
+
+    # The next run of a cell with this text is watched, and what it shows is looked at.
+    def _expect(self, source: str, effects: Sequence[Effect]) -> None:
+        self.outputs.expect(source)
+        if not source.lstrip().startswith(_UNWATCHED):
+            more = {"files", "network"} if source.lstrip().startswith("%%sql") else set[str]()
+            self.net.arm(source, {each.kind for each in effects} | more)
+
+    # What was not run of a turn is the user's own.
+    def _expect_none(self, turn: AgentTurn) -> None:
+        self.net.disarm()
+        self.outputs.forget([change.source for change in turn.changes.values()])
 
     def decided(self, pair: MessagePair, states: Mapping[str, str], undo: Mapping[str, Any] | None = None) -> None:
         """Note what became of changes, for the conversation, and what takes them back: empty for nothing any more.
@@ -238,8 +289,8 @@ class AgentTurns:
         Raises:
             BadInput: The turn is over, or has gone on as often as it may.
         """
-        self.net.disarm()  # what was not run is the user's own
         turn, results = self.of(pair), [CellResult.read(each) for each in given[:_MOST_RESULTS]]
+        self._expect_none(turn)
         if turn.rounds >= turn.most_rounds:
             hint = "Ask again for what is left to do, or raise %config Rsql.do_rounds."
             raise BadInput(f"Results have gone back {turn.most_rounds} times in this turn.", hint=hint)
@@ -265,3 +316,4 @@ class AgentTurns:
     def close(self) -> None:
         """Watch no more cells."""
         self.net.close()
+        self.cage.close()

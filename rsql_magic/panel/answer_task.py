@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rsql_magic.answers import BUSY, check_in_r, cited
 from rsql_magic.context import reads_r
+from rsql_magic.diagnostics import log
 from rsql_magic.display import Screen, usage_line
 from rsql_magic.errors import (
     AnswerCut,
@@ -42,8 +43,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
-    from rsql_magic.context import Context, Piece
-    from rsql_magic.context.r import RObject
+    from rsql_magic.context import Context, Piece, RObject
     from rsql_magic.gateway import Chat, Waiting
     from rsql_magic.panel.chat_panel import ChatPanel
     from rsql_magic.panel.kept.artifacts import NewArtifact
@@ -111,14 +111,16 @@ class AnswerTask:
             self.pair.state = "stopped"
         except RsqlError as error:
             self._failed(error)
-        except Exception as error:  # noqa: BLE001 - a thread has nobody above it to tell
+        except Exception as error:
+            log.exception("an answer of the panel has failed")
             self._failed(RsqlError(f"The panel failed ({type(error).__name__}: {error}).", hint="Try again."))
         finally:
             screen.close()
             self.pair.status = ""
-            self._push("exchange")
+            # Its files are noted before it is announced, so that whoever opens them then sees them.
             if self.pair in self._thread.pairs:
                 self._panel.threads.keeper.changed(self._thread, made=self.made)
+            self._push("exchange")
 
     def _failed(self, error: RsqlError) -> None:
         trouble: dict[str, Any] = {"message": error.message, "hint": error.hint, "kind": type(error).__name__}

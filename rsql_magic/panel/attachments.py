@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsql_magic.context import Piece, count_tokens
+from rsql_magic.diagnostics import log
 from rsql_magic.errors import BadInput, RsqlError, UnknownName
 from rsql_magic.plain_text import printable
 from rsql_magic.redaction import redact
@@ -96,7 +97,8 @@ def _columns(path: Path, name: str) -> str:
         kinds = _kinds(path)
     except ImportError as error:
         raise BadInput(f"Reading {name} needs {error.name}.", hint=f"pip install {error.name}") from None
-    except Exception as error:  # noqa: BLE001 - readers of files raise anything
+    except Exception as error:
+        log.debug("a file cannot be read as a table", exc_info=True)
         reason = f"{name} cannot be read as a table ({type(error).__name__})."
         raise BadInput(reason, hint="Look at its first lines: is it the format that its name says?") from None
     columns = ", ".join(f"{column} ({kind})" for column, kind in islice(kinds.items(), 200))

@@ -11,10 +11,12 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import copy_context
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic import reports
-from rsql_magic.answers import NotebookCells
+from rsql_magic.agent import NotebookCells
+from rsql_magic.diagnostics import log
 from rsql_magic.display import charts, safe_markdown
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable, RsqlError, UnknownName
 from rsql_magic.gateway import NO_GATEWAY
@@ -208,7 +210,8 @@ class ChatPanel:
         reply = self.answer(message)
         try:
             self.send(reply)
-        except Exception as error:  # noqa: BLE001 - a view that gets no reply waits for ever
+        except Exception as error:
+            log.exception("a reply of the panel cannot be sent")
             reason = f"The panel's reply cannot be sent ({type(error).__name__})."
             self.send({"error": {"message": reason, "hint": "Try again."}, "n": message.get("n")})
 
@@ -217,14 +220,18 @@ class ChatPanel:
         name = str(message["do"])
         part = next(part for part in _REQUESTS if hasattr(part, name))(self)
         arguments = {name: value for name, value in message.items() if name not in {"do", "n"}}
-        try:
-            reply = getattr(part, name)(**arguments) or {}
-        except RsqlError as error:
-            reply = {"error": {"message": error.message, "hint": error.hint, "kind": type(error).__name__}}
+        request = getattr(part, name)
+        try:  # an argument that is not known is an older or newer view's; any other error is the panel's own
+            bound = signature(request).bind(**arguments)
         except TypeError as error:
             reason = f"The panel did not understand its view ({error})."
-            reply = {"error": {"message": reason, "hint": "Reload the page."}}
-        except Exception as error:  # noqa: BLE001 - a view that gets no reply waits for ever
+            return {"error": {"message": reason, "hint": "Reload the page."}, "n": message.get("n")}
+        try:
+            reply = request(*bound.args, **bound.kwargs) or {}
+        except RsqlError as error:
+            reply = {"error": {"message": error.message, "hint": error.hint, "kind": type(error).__name__}}
+        except Exception as error:
+            log.exception("the panel's request %s has failed", name)
             reason = f"The panel failed ({type(error).__name__}: {error})."
             reply = {"error": {"message": reason, "hint": "Try again."}}
         return {**reply, "n": message.get("n")}
@@ -416,11 +423,21 @@ class _Answers:
         self._panel = panel
 
     # Run a block of code on the main thread; SQL on the connection it was written for. Pictures are kept with the
-    # answer that the code is of.
+    # answer that the code is of; `agreed` are the sentences on what it does that were shown.
     def run(
-        self, *, code: str, language: str = "", connection: str = "", thread: str = "", exchange: str = ""
+        self,
+        *,
+        code: str,
+        language: str = "",
+        connection: str = "",
+        thread: str = "",
+        exchange: str = "",
+        agreed: Sequence[str] = (),
     ) -> dict[str, Any]:
         panel = self._panel
+        outputs.refuse_other_languages(language.lower())
+        if language.lower() != "sql":  # which the guard reads
+            panel.turns.let_run([outputs.as_cell(code, language.lower())], agreed)
         panel.questions.code_runs += 1
         found = panel.main_thread.call(
             lambda: outputs.run(
@@ -526,6 +543,10 @@ class _Doing:
     def do_run(self, *, thread: str, exchange: str, changes: list[str], agreed: list[str]) -> dict[str, Any]:
         return {"changes": self._panel.turns.release(self._pair(thread, exchange), changes, agreed)}
 
+    # Run the cell of a change where it can change nothing, and tell what came of it (`Trial`).
+    def do_try(self, *, thread: str, exchange: str, change: str) -> dict[str, Any]:
+        return {"trial": self._panel.turns.attempt(self._pair(thread, exchange), change)}
+
     # Note what became of changes: `applied`, `rejected`, `outdated`, `undone`, by their ids.
     def do_decided(self, *, thread: str, exchange: str, states: dict[str, str], undo: Any = None) -> None:
         pair = self._pair(thread, exchange)
@@ -536,6 +557,10 @@ class _Doing:
     def do_drew(self, *, thread: str, exchange: str, picture: str, number: int = 1) -> None:
         made = [of_picture(self._pair(thread, exchange), picture, int(number))]
         self._panel.threads.keeper.changed(self._panel.threads.find(thread), made=lambda: made)
+
+    # What a cell of the assistant's, of this turn or any other, made before it was looked at, by names of its outputs.
+    def as_made(self, *, outputs: list[str]) -> dict[str, Any]:
+        return {"outputs": self._panel.turns.outputs.as_made(outputs)}
 
     # Tell the assistant what came of the cells that were run (`CellResult`); it may propose more.
     def do_results(self, *, thread: str, exchange: str, results: list[Any], notebook: Any) -> dict[str, Any]:
@@ -564,6 +589,14 @@ class _Changing:
         self, *, source: str, about: Any = None, instruction: str = "", whole: str = ""
     ) -> dict[str, Any]:
         return self._panel.changes.preview(CellChange(source, FailedCell.read(about), instruction, whole))
+
+    # What a cell would do beyond computing, a sentence each.
+    def would_do(self, *, source: str) -> dict[str, Any]:
+        return {"effects": [str(each) for each in self._panel.turns.effects(source)]}
+
+    # Let cells run that the assistant wrote, and of which these sentences were shown.
+    def let_run(self, *, sources: list[str], agreed: list[str]) -> None:
+        self._panel.turns.let_run(sources, agreed)
 
     def change_stop(self, *, change: str) -> None:
         self._panel.changes.stops.stop(str(change))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.diagnostics import ignoring
 from rsql_magic.errors import BadInput
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class FailedCell:
 
     # The exception itself says more than its text, where it is still the last one.
     def _error(self, last: BaseException | str | None) -> BaseException | str:
-        with suppress(Exception):  # the text of other people's errors raises anything
+        with ignoring("reading an error"):  # the text of other people's errors raises anything
             if isinstance(last, str) and last.strip() and last.strip() in self.value:
                 return last
             if isinstance(last, BaseException) and (type(last).__name__, str(last)) == (self.name, self.value):

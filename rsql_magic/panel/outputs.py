@@ -14,6 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.databases import FRAMES
+from rsql_magic.diagnostics import log
 from rsql_magic.display import on_the_right, safe_markdown, table_html, texts_by_row
 from rsql_magic.errors import BadInput, RsqlError, Stopped
 from rsql_magic.gateway import blocks_of
@@ -66,11 +67,20 @@ def kept(frame: pd.DataFrame, namespace: MutableMapping[str, Any]) -> str:
     return name
 
 
+def refuse_other_languages(language: str) -> None:
+    """Refuse code that is none of those that are run here.
+
+    Raises:
+        BadInput: It is in another language.
+    """
+    if language not in {"", *_RUNNABLE}:
+        raise BadInput(f"Code in {language} cannot be run here.", hint="Copy it, or insert it as a cell.")
+
+
 def run(code: str, language: str, *, shell: Any, assistant: Assistant, connection: str = "") -> list[Output]:
     """Run code on the main thread: what it printed and showed, an error last; ``connection`` is for SQL."""
     # Code without a language counts as Python, and an empty connection is the one in use.
-    if language not in {"", *_RUNNABLE}:
-        raise BadInput(f"Code in {language} cannot be run here.", hint="Copy it, or insert it as a cell.")
+    refuse_other_languages(language)
     try:
         if language == "sql":
             return _sql(code, connection, shell, assistant)
@@ -141,7 +151,7 @@ def _sql(code: str, connection: str, shell: Any, assistant: Assistant) -> list[O
         engine, _ = assistant.connections.engine(connection, shell.user_ns)
     rows = engine.run(code, max_rows=settings.max_rows, timeout=settings.query_timeout)
     html = table_html(rows.df, rows=settings.shown_rows, columns=settings.shown_columns)
-    return [{"kind": "html", "html": html}, {"kind": "text", "text": rows.count}]
+    return [{"kind": "html", "html": html}, {"kind": "text", "text": " ".join([rows.count, *rows.remarks])}]
 
 
 @lru_cache(maxsize=512)
@@ -153,7 +163,8 @@ def mathml(tex: str, *, block: bool = False) -> str:
         return ""
     try:
         return str(convert(tex, display="block" if block else "inline"))
-    except Exception:  # noqa: BLE001 - its errors have no common class, and a model writes anything
+    except Exception:
+        log.debug("a formula cannot be drawn", exc_info=True)
         return ""
 
 

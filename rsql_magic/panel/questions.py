@@ -26,8 +26,8 @@ from rsql_magic.panel.uploads import refuse_pictures
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rsql_magic.answers import NotebookCells
-    from rsql_magic.context.r import RObject
+    from rsql_magic.agent import NotebookCells
+    from rsql_magic.context import RObject
     from rsql_magic.panel.agent_turns import AgentTurn
     from rsql_magic.panel.chat_panel import ChatPanel
     from rsql_magic.panel.failed_cell import FailedCell

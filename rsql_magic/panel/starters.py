@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rsql_magic.answers import NotebookSnapshot
-    from rsql_magic.context.r import RObject
+    from rsql_magic.context import RObject
     from rsql_magic.sql import Catalog, Table
 
 _TEXT = ("char", "text", "string", "enum")

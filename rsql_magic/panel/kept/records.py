@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rsql_magic.display import charts
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import Origin, Turn, Usage
 from rsql_magic.panel.failed_cell import FailedCell
@@ -99,6 +100,7 @@ def read(body: bytes) -> MessagePair:
         raise OddRecord(_UNKNOWN_FORM)
     known = {name: values[name] for name in (*_PLAIN, *_MORE, *_OF_AGENT) if name in values}
     known |= {name: tuple(known.get(name) or ()) for name in ("sources", "citations", "problems", "notes", "changes")}
+    known["drawing"] = charts.of_record(known.get("drawing"))
     pair = MessagePair(**known)
     if turn := values.get("turn"):
         pair.turn = _turn(turn)

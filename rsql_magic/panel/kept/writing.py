@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.diagnostics import log
 from rsql_magic.errors import BadInput
 from rsql_magic.panel.kept.artifacts import ArtifactStore, in_words
 from rsql_magic.panel.kept.records import written
@@ -310,7 +311,8 @@ class Keeper:
             refused = self.artifacts.put(conversation, new, int(self._settings.artifact_mb * 1e6))
         except BadInput:
             raise
-        except Exception as error:  # noqa: BLE001 - what cannot be made, such as a chart, must not keep the rest away
+        except Exception as error:
+            log.exception("a file of an answer could not be made")
             refused = f"{new.name} could not be made ({type(error).__name__}: {error})"
         self.refused = f"A file is not kept: {refused}." if refused else self.refused
 
@@ -340,7 +342,8 @@ class Keeper:
                 each.thread.notebook = None
         except BadInput as error:
             trouble = str(error)
-        except Exception as error:  # noqa: BLE001 - a thread has nobody above it to tell
+        except Exception as error:
+            log.exception("conversations cannot be kept")
             trouble = f"Conversations cannot be kept ({type(error).__name__}: {error})."
         self._again = time.monotonic() + _AGAIN if trouble else 0.0
         if trouble != self.trouble:

@@ -11,6 +11,7 @@ from urllib.parse import quote, urljoin
 
 import msgspec
 
+from rsql_magic.diagnostics import log
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
 from rsql_magic.panel.kept.copies.background import Background, Undone
 from rsql_magic.panel.kept.copies.exchange import CopyExchange
@@ -94,7 +95,8 @@ class ConversationCopies:
                 fetched, self._last_failure = self._news.fetch()
                 for tell in list(self.fetched) if fetched else ():
                     tell()
-        except Exception as error:  # noqa: BLE001 - a thread has nobody above it to tell
+        except Exception as error:
+            log.exception("copies cannot be fetched")
             self._last_failure = _unforeseen(error)
         for conversation in conversations:
             failed += self._copied(conversation)
@@ -109,7 +111,8 @@ class ConversationCopies:
         except (BadInput, GatewayError) as error:
             self._last_failure = f"This conversation is not copied to the gateway: {error}"
             return [conversation] if may_pass(error) else []
-        except Exception as error:  # noqa: BLE001 - likewise, and the others are to be copied
+        except Exception as error:
+            log.exception("a conversation cannot be copied")
             self._last_failure = _unforeseen(error)
             return [conversation]
         return []
