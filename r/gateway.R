@@ -15,7 +15,11 @@ find_gateway <- function() {
   hub <- sub("/hub/?$", "", env("JUPYTERHUB_PUBLIC_HUB_URL"))
   offers <- list(
     if (nzchar(hub)) address(paste0(hub, "/services/rsql/"), env("JUPYTERHUB_API_TOKEN")),
-    if (nzchar(env("RSQL_SERVER_URL"))) address(env("RSQL_SERVER_URL"), env("RSQL_SERVER_TOKEN"))
+    # The server's own token only asks; a key that its person made for its kernels may do more.
+    if (nzchar(env("RSQL_SERVER_URL"))) {
+      own <- if (nzchar(env("RSQL_GATEWAY_TOKEN"))) env("RSQL_GATEWAY_TOKEN") else env("RSQL_SERVER_TOKEN")
+      address(env("RSQL_SERVER_URL"), own)
+    }
   )
   for (offer in Filter(Negate(is.null), offers)) if (answers(offer)) return(offer)
   start_gateway()
@@ -141,6 +145,7 @@ stream <- function(messages, model, task, show, values = NULL) {
   if (!grepl("event-stream", done$type %||% "", fixed = TRUE)) read_whole(reply, text_of(reply$body), show)
   if (is.null(reply$done)) fail("The answer was cut off. Ask again.")
   if (!grepl("[[:alnum:]]", spoken(reply$text))) fail(silence(reply))
+  if (nzchar(early <- ended_early(reply$reason))) warning(early, call. = FALSE)
   reply
 }
 
@@ -154,7 +159,28 @@ text_of <- function(bytes) iconv(rawToChar(bytes[bytes != as.raw(0L)]), "UTF-8",
 
 # An answer without the thinking that some models write before it.
 spoken <- function(text) {
-  if (startsWith(trimws(text), "<think>")) sub("(?s)^.*?(</think>\\s*|\\z)", "", text, perl = TRUE) else text
+  marks <- "(think|thinking|thought|reasoning)>"
+  if (grepl(paste0("^\\s*<", marks), text, perl = TRUE)) {
+    return(sub(paste0("(?s)^.*?(</", marks, "\\s*|\\z)"), "", text, perl = TRUE))
+  }
+  # Templates that open the thoughts in the prompt leave only their end: at the end of a line, where no sentence names it.
+  if (grepl(paste0("<", marks), text, perl = TRUE)) return(text)
+  sub(paste0("(?s)^.*</", marks, "[ \\t]*(\\n\\s*|\\z)"), "", text, perl = TRUE)
+}
+
+# Why an answer may not be whole, by its finish reason in the words of any provider; empty where it is.
+ended_early <- function(reason) {
+  word <- tolower(if (length(reason)) reason else "")
+  whole <- c("", "stop", "end_turn", "stop_sequence", "eos", "eos_token", "end", "complete", "completed", "tool_calls")
+  if (word %in% whole) return("")
+  if (word %in% c("length", "max_tokens", "max_length", "max_output_tokens", "model_length", "token_limit", "limit")) {
+    return("The model reached the longest answer that it may give.")
+  }
+  if (word %in% c("content_filter", "content_filtered", "refusal", "safety", "recitation", "prohibited_content",
+                  "blocklist", "spii", "guardrail_intervened", "error_toxic")) {
+    return("The provider's filter ended the answer.")
+  }
+  paste0("The provider ended the answer with \"", substr(printable(reason), 1L, 40L), "\".")
 }
 
 # Why there is no text.
@@ -188,13 +214,22 @@ read_whole <- function(reply, body, show) {
 
 read_event <- function(reply, line, show) {
   if (startsWith(line, ": queued")) return(show(line, waiting = TRUE))
+  if (isTRUE(reply$done)) return(invisible()) # what follows the end, nobody asked for
+  held <- length(reply$data) > 0L
+  if (held && !nzchar(trimws(line))) cut_off() # the event has ended, and is no JSON
   if (!startsWith(line, "data:")) return(invisible())
   data <- trimws(substring(line, 6L))
-  if (data == "[DONE]") {
+  if (data == "[DONE]" && !held) {
     reply$done <- TRUE
     return(invisible())
   }
-  chunk <- record_of(tryCatch(from_json(data), error = function(e) cut_off()))
+  # An event's data may stand in several lines.
+  reply$data <- c(reply$data, data)
+  chunk <- tryCatch(from_json(paste(reply$data, collapse = "\n")), error = function(e) e)
+  if (inherits(chunk, "error")) return(invisible())
+  reply$data <- NULL
+  chunk <- record_of(chunk)
+  chunk$error <- chunk$error %||% first_of(chunk$choices)$error
   if (is.list(chunk$error) && length(chunk$error)) cut_off(words_of(record_of(chunk$error)$message))
   read_chunk(reply, chunk, content_of(record_of(first_of(chunk$choices)$delta)), show)
 }

@@ -22,7 +22,9 @@ ask_rows <- function(frame, question, returns = list(answer = "str"), model = ge
   at <- paste0(c("RSQL_GATEWAY_URL=", "RSQL_GATEWAY_TOKEN="), shQuote(c(at$url, at$token)))
   reply <- from_json(command(c("map", "-"), enc2utf8(text), at))
   if (!quiet) for (line in reply$said) message(printable(line))
+  for (line in reply$wrong) warning(printable(line), call. = FALSE)
   for (name in names(reply$columns)) frame[[name]] <- typed_column(reply$columns[[name]], returns[[name]] %||% "str")
+  attr(frame, "rsql") <- reply$record
   frame
 }
 

@@ -82,7 +82,7 @@ local({
     if (!quiet) cat("\n\n", usage_line(reply, proc.time()[["elapsed"]] - started), "\n", sep = "")
     remember(told$question, reply$text)
     answer <- list(
-      text = reply$text, code = block_of(reply$text, "r"), model = reply$model, usage = reply$usage, context = told$context,
+      text = reply$text, code = block_of(spoken(reply$text), "r"), model = reply$model, usage = reply$usage, context = told$context,
       shown = !quiet
     )
     invisible(structure(answer, class = "rsql_answer"))
@@ -147,7 +147,9 @@ local({
     by_dictionary <- FALSE # whether the model was told what goes against the dictionary, which is once
     for (attempt in 0:retries) {
       reply <- stream(messages, model, "sql_ai", silent, values)
-      sql <- block_of(reply$text, "sql")
+      early <- ended_early(reply$reason)
+      if (nzchar(early) && !grepl("longest answer", early, fixed = TRUE)) fail(early, " Its query is not run.")
+      sql <- block_of(spoken(reply$text), "sql")
       if (!nzchar(sql)) fail(substr(gsub("\\s+", " ", trimws(spoken(reply$text))), 1L, 600L))
       if (!has_command()) return(not_run(sql))
       rows <- function(sql) if (run) result(con, dialect, sql, max_rows, timeout, quiet) else shown_sql(sql, quiet)

@@ -11,7 +11,7 @@ from collections import Counter
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jupyter_server_ext.errors import UnknownModel
+from jupyter_server_ext.errors import ModelNotServed
 from jupyter_server_ext.keys.key import STATES, CircuitBreaker, Key, Keyring, Rate, window_of
 from jupyter_server_ext.keys.windows.memory import MemoryWindows
 from jupyter_server_ext.keys.windows.usage import Cost, Grant, Offer, Refused, Reservation, Unit, WindowSpec
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from jupyter_server_ext.config import KeySettings
-    from jupyter_server_ext.ledger import Used
-    from jupyter_server_ext.messages import Usage
+    from jupyter_server_ext.messages import TokenUsage, Used
 
 
-class Busy(NamedTuple):
+class KeysBusy(NamedTuple):
     """No key can start now."""
 
     wait: float  # seconds until one can; infinite when waiting does not help
@@ -57,7 +56,7 @@ class Lease:
         if seen := [one for rate in rates if (one := window_of(self.grant, rate))]:
             windows.observe(self.grant, seen, now)
 
-    def settle(self, usage: Usage | None) -> None:
+    def settle(self, usage: TokenUsage | None) -> None:
         """The request is over; without a usage, what was reserved is taken as used."""
         known = usage and Cost(usage.prompt_tokens, usage.completion_tokens, known=not usage.estimated)
         self._give_back(known or self.grant.cost)
@@ -132,7 +131,7 @@ class KeyPool:
         avoid: frozenset[str] = frozenset(),  # public ids of keys that are not to be used
         reservations: Sequence[Reservation] = (),  # what the heads of queues wait for
         caller: str = "",
-    ) -> Lease | Busy:
+    ) -> Lease | KeysBusy:
         """Take what a request costs from the key that can start it now and has most headroom left.
 
         Raises:
@@ -148,9 +147,9 @@ class KeyPool:
             got = await self.windows.take(offers, cost, now, reservations, caller)
         if isinstance(got, Refused):
             if available - now < got.wait:
-                return Busy(available - now, reason)
+                return KeysBusy(available - now, reason)
             too_large = bool(ready) and math.isinf(got.wait)
-            return Busy(got.wait, "all keys are at their limits" if ready else reason, got.key, too_large)
+            return KeysBusy(got.wait, "all keys are at their limits" if ready else reason, got.key, too_large)
         key = next(key for key in ready if key.id == got.key)
         lease = Lease(self, key, model, got)
         self._leased += 1
@@ -225,7 +224,9 @@ class KeyPool:
         # The keys that can be used now, and when the first of those that cool down comes back, and why it is away.
         meant = list(self.keys.meant_for(model))
         if not meant:
-            raise UnknownModel(f"No key serves the model '{model}'. GET v1/models lists those that are.", param="model")
+            raise ModelNotServed(
+                f"No key serves the model '{model}'. GET v1/models lists those that are.", param="model"
+            )
         ready: list[Key] = []
         available, reason = math.inf, ""
         for key in meant:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from jupyter_server_ext.errors import NoCapacity
 from jupyter_server_ext.keys.model_queue import ModelQueue, ModelQueues, QueuedRequest
-from jupyter_server_ext.keys.pool import Busy, KeyPool, Lease
+from jupyter_server_ext.keys.pool import KeyPool, KeysBusy, Lease
 from jupyter_server_ext.keys.shares import Shares
 from jupyter_server_ext.keys.turns import LEAST_WEIGHT, CallerLine
 from jupyter_server_ext.keys.wait_estimate import SOONER, Schedules
 from jupyter_server_ext.keys.windows.usage import Cost, Reservation
-from jupyter_server_ext.messages import Caller, Waiting
+from jupyter_server_ext.messages import Caller, QueueNews
 
 if TYPE_CHECKING:
     from jupyter_server_ext.config import PoolSettings
@@ -87,7 +87,7 @@ class KeyQueue:
         if hold := self._hold(request):
             return hold
         got = await self._take(request, self._reservations)
-        if isinstance(got, Busy):
+        if isinstance(got, KeysBusy):
             if math.isinf(got.wait):
                 raise _hopeless(request, got)
             return got.wait
@@ -110,7 +110,7 @@ class KeyQueue:
         wait = self.eta(newcomer)
         return round(wait, 3) if math.isfinite(wait) else None
 
-    def news(self, request: QueuedRequest) -> Waiting:
+    def news(self, request: QueuedRequest) -> QueueNews:
         """The place and the expected wait of a waiting request."""
         return self._schedules.news(request)
 
@@ -146,7 +146,7 @@ class KeyQueue:
         if request.interactive:
             self._shares.waits(request.caller.name, request.model, more, self.pool.clock())
 
-    async def _take(self, request: QueuedRequest, reservations: Reserved) -> Lease | Busy:
+    async def _take(self, request: QueuedRequest, reservations: Reserved) -> Lease | KeysBusy:
         name, model, now = request.flow, request.model, self.pool.clock()
         kept: tuple[Reservation, ...] = ()
         if request.share is not None:
@@ -154,7 +154,7 @@ class KeyQueue:
         elif not request.interactive:
             kept = (self._shares.kept_slots(model, self._queues.waiting, now),)
         got = await self.pool.lease(model, request.cost, request.avoid, (*reservations.values(), *kept), name)
-        if not isinstance(got, Busy):
+        if not isinstance(got, KeysBusy):
             self._shares.took(request, now)
         return got
 
@@ -295,7 +295,7 @@ class KeyQueue:
             soonest = min(soonest, hold)
         return None, soonest
 
-    def _reserve(self, head: QueuedRequest, busy: Busy, reservations: Reserved) -> bool:
+    def _reserve(self, head: QueuedRequest, busy: KeysBusy, reservations: Reserved) -> bool:
         """Reserve the key that the head waits for: others may use of it what does not make the head wait longer."""
         # Whether nothing of that was reserved for another head is returned.
         key, by = head.reserved
@@ -313,7 +313,7 @@ class KeyQueue:
 
     async def _serve(
         self, queue: ModelQueue, request: QueuedRequest, reservations: Reserved, *, is_turn: bool = True
-    ) -> Busy | None:
+    ) -> KeysBusy | None:
         # Give a request its key, or return the reason why it gets none; None when it waits no more.
         # One that can never be served is refused when it is its turn.
         granted = request.granted
@@ -329,7 +329,7 @@ class KeyQueue:
             queue.remove(request)
             granted.set_exception(error)
             return None
-        if isinstance(got, Busy):
+        if isinstance(got, KeysBusy):
             if math.isfinite(got.wait) or not is_turn:
                 return got
             queue.remove(request)
@@ -356,7 +356,7 @@ class KeyQueue:
 _FORETOLD = 1.03  # a moment that is foretold may come by so much later: clocks differ by a hundredth
 
 
-def _hopeless(request: QueuedRequest, busy: Busy) -> NoCapacity:
+def _hopeless(request: QueuedRequest, busy: KeysBusy) -> NoCapacity:
     if busy.too_large:
         words = f"The request is larger than any key for '{request.model}' allows. Shorten it."
         return NoCapacity(words, param="max_tokens" if request.cost.asked else "messages", status=413)

@@ -16,7 +16,7 @@ from jupyter_server_ext.keys.model_queue import ModelQueue, ModelQueues, QueuedR
 from jupyter_server_ext.keys.turns import LOOK_AHEAD
 from jupyter_server_ext.keys.windows.projection import EPSILON, SURELY_OVER, WindowProjection
 from jupyter_server_ext.keys.windows.usage import Cost, WindowSpec
-from jupyter_server_ext.messages import Caller, Waiting
+from jupyter_server_ext.messages import Caller, QueueNews
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +33,7 @@ _PLACE = attrgetter("place")
 
 
 @dataclass(slots=True, eq=False)
-class Candidate:
+class KeyCandidate:
     """A key that may serve a request."""
 
     # Seconds until it may be used at all; then not before this, as what is taken meanwhile only makes it later.
@@ -74,7 +74,7 @@ class Candidate:
             limit.reserve(amount, by)
 
 
-def _first(candidates: Iterable[Candidate], at: float) -> tuple[float, Candidate | None]:
+def _first(candidates: Iterable[KeyCandidate], at: float) -> tuple[float, KeyCandidate | None]:
     # When the first of these can be used, and which that is.
     first, start = None, math.inf
     for candidate in sorted(candidates, key=_SOONEST):
@@ -124,8 +124,8 @@ class WaitEstimate:
         self._pool = pool  # the keys
         self._now = pool.clock()
         self._limits: dict[str, WindowProjection] = {}
-        self._known: dict[tuple[str, Cost, frozenset[str]], Sequence[Candidate]] = {}
-        self._of_each: dict[QueuedRequest, Sequence[Candidate]] = {}
+        self._known: dict[tuple[str, Cost, frozenset[str]], Sequence[KeyCandidate]] = {}
+        self._of_each: dict[QueuedRequest, Sequence[KeyCandidate]] = {}
         self._shares = shares  # what is kept for callers that have lately asked
         self._spares: dict[str, WindowProjection] = {}  # by model
         self._lefts: dict[str, WindowProjection] = {}  # likewise, of what people leave to batch work …
@@ -291,7 +291,7 @@ class WaitEstimate:
     def _fits(self, request: QueuedRequest, at: float) -> bool:
         return any(candidate.headroom(at) >= 0 for candidate in self._candidates(request))
 
-    def _candidates(self, request: QueuedRequest) -> Sequence[Candidate]:
+    def _candidates(self, request: QueuedRequest) -> Sequence[KeyCandidate]:
         # The candidates for a request, if it takes what is usual.
         candidates = self._of_each.get(request)
         if candidates is None:
@@ -299,7 +299,9 @@ class WaitEstimate:
             name = request.model, cost, request.avoid
             if (known := self._known.get(name)) is None:
                 known = self._known[name] = [
-                    Candidate(opens, [(self._limit(one), cost.part(one.unit, one.amount)[0]) for one in offer.windows])
+                    KeyCandidate(
+                        opens, [(self._limit(one), cost.part(one.unit, one.amount)[0]) for one in offer.windows]
+                    )
                     for opens, offer in self._pool.candidates(request.model, request.avoid)
                 ]
             candidates = self._of_each[request] = known
@@ -395,13 +397,13 @@ class Schedules:
         ahead = self._queues.ahead_of(request) if ahead is None else ahead
         return self._schedule(request, ahead, now).wait(ahead, now)
 
-    def news(self, request: QueuedRequest) -> Waiting:
+    def news(self, request: QueuedRequest) -> QueueNews:
         """The place and the expected wait of a waiting request."""
         now = self._pool.clock()
         if self._numbered.get(request.model, -math.inf) + _FRESH_SECONDS < now:
             self._number(request.model, now)
         eta = request.eta if math.isfinite(request.eta) else request.deadline - now
-        return Waiting(max(1, request.position), round(max(0.0, eta), 1))
+        return QueueNews(max(1, request.position), round(max(0.0, eta), 1))
 
     def served(self, model: str) -> None:
         """One more request of a model has started."""

@@ -1,5 +1,5 @@
 from .documents import Documents as Documents
-from .meanings import Meaning as Meaning
+from .meanings import QuestionVector as QuestionVector
 from .meanings import of_length_one as of_length_one
 from .texts import Kind as Kind
 from .texts import NewText as NewText

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jupyter_server_ext.config import holds
 from jupyter_server_ext.errors import BadRequest, NotPermitted
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ def tenant_written(caller: Caller, tenant: str | None) -> str:
     """The tenant whose knowledge is to be changed, the caller's when None, if the caller may do that.
 
     Raises:
-        NotPermitted: It is another tenant's, or the caller is no instructor.
+        NotPermitted: It is another tenant's, or the caller shares nothing.
     """
     wanted = caller.tenant if tenant is None else tenant
     if "admin" in caller.scopes:
         return wanted
-    if "instructor" not in caller.scopes or wanted != caller.tenant:
+    if not holds(caller.scopes, "documents:write") or wanted != caller.tenant:
         raise NotPermitted("This is not yours to change. Ask your administrator.")
     if not caller.tenant:
         raise NotPermitted("You are in no group, and what is for everyone is your administrator's to change.")

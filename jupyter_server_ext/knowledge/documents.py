@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import DocumentSettings
     from jupyter_server_ext.knowledge.indexes import PassageIndexes
-    from jupyter_server_ext.knowledge.meanings import Meaning
+    from jupyter_server_ext.knowledge.meanings import QuestionVector
     from jupyter_server_ext.knowledge.store import SqlDocuments
     from jupyter_server_ext.knowledge.values import Found, NewDocument, SharedDocument
     from jupyter_server_ext.ledger import Ledger, SqlLedgerStore
@@ -83,7 +83,12 @@ class Documents:
             return 0
 
     async def search(
-        self, caller: Caller, question: str, names: Sequence[str] = (), most: int = 10, meaning: Meaning | None = None
+        self,
+        caller: Caller,
+        question: str,
+        names: Sequence[str] = (),
+        most: int = 10,
+        meaning: QuestionVector | None = None,
     ) -> list[Found]:
         """The passages that a caller may read and that hold words of a question, or mean what it means.
 

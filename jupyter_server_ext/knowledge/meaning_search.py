@@ -16,7 +16,7 @@ from jupyter_server_ext.ledger import document_passages, documents, passage_sign
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jupyter_server_ext.knowledge.meanings import Meaning
+    from jupyter_server_ext.knowledge.meanings import QuestionVector
 
 _RESCORED = 400  # passages whose vectors are compared, of all whose signs are
 _LOCK = 7_715_103  # of those who make an index
@@ -26,7 +26,9 @@ _PGVECTOR = (
 )
 
 
-def by_meaning(db: sa.Connection, meaning: Meaning, allowed: Sequence[sa.ColumnElement[bool]], most: int) -> list[int]:
+def by_meaning(
+    db: sa.Connection, meaning: QuestionVector, allowed: Sequence[sa.ColumnElement[bool]], most: int
+) -> list[int]:
     """The passages whose vectors are the nearest to a question's, the best first."""
     near: list[int] = []
     if has_pgvector(db):
@@ -37,7 +39,7 @@ def by_meaning(db: sa.Connection, meaning: Meaning, allowed: Sequence[sa.ColumnE
     return by_vectors(db, meaning, near, most)
 
 
-def by_vectors(db: sa.Connection, meaning: Meaning, passages: Sequence[int], most: int) -> list[int]:
+def by_vectors(db: sa.Connection, meaning: QuestionVector, passages: Sequence[int], most: int) -> list[int]:
     """Those of some passages whose vectors are the nearest to a question's, the best first."""
     part = document_passages.c
     among: sa.ColumnElement[bool] = part.id.in_(passages)
@@ -49,7 +51,7 @@ def by_vectors(db: sa.Connection, meaning: Meaning, passages: Sequence[int], mos
 
 
 def _nearest_signs(
-    db: sa.Connection, meaning: Meaning, allowed: Sequence[sa.ColumnElement[bool]], *, indexed: bool = False
+    db: sa.Connection, meaning: QuestionVector, allowed: Sequence[sa.ColumnElement[bool]], *, indexed: bool = False
 ) -> list[int]:
     signs, asked = passage_signs.c.signs, as_kept(db, signs_of(meaning.vector))
     size = len(asked)

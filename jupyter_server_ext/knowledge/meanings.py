@@ -15,7 +15,7 @@ _MOST_NUMBERS = 8_192  # of a vector
 _FUSED = 60  # the constant of reciprocal rank fusion
 
 
-class Meaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class QuestionVector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a model made of a question; its numbers in half precision, in JSON as Base64."""
 
     model: str

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jupyter_server_ext.knowledge.indexes import PassageIndexes
-    from jupyter_server_ext.knowledge.meanings import Meaning
+    from jupyter_server_ext.knowledge.meanings import QuestionVector
     from jupyter_server_ext.knowledge.passage_index import Searched
 
 _JOINT = " › "  # between the headings of a path
@@ -114,7 +114,7 @@ class SqlDocuments:
         now: float,
         names: Sequence[str] = (),
         most: int = 10,
-        meaning: Meaning | None = None,
+        meaning: QuestionVector | None = None,
     ) -> list[Found]:
         """The passages of tenants' documents that hold words of a question or mean what it means, the best first."""
         if not tenants:
@@ -159,7 +159,7 @@ class SqlDocuments:
         return [(part, part.within(wanted)) for part in parts]
 
 
-def _nearest(db: sa.Connection, parts: Sequence[Searched], meaning: Meaning) -> list[int]:
+def _nearest(db: sa.Connection, parts: Sequence[Searched], meaning: QuestionVector) -> list[int]:
     near = nearest_by_signs(parts, meaning.model, meaning.vector, _RESCORED)
     return by_vectors(db, meaning, near, _DEEP)
 

@@ -20,15 +20,15 @@ import msgspec
 from jupyter_server_ext.config import CallerLimits
 from jupyter_server_ext.errors import LimitExceeded, UpstreamRefused
 from jupyter_server_ext.limits.counters import Charge, Counter, Counters, Demand, MemoryCounters, Shortfall
-from jupyter_server_ext.messages import INLINE, Caller, ChatRequest, Task, Usage, letters
+from jupyter_server_ext.messages import INLINE, Caller, ChatRequest, Task, TokenUsage, letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from jupyter_server_ext.config import InlineCompletionSettings, Settings, Unit
-    from jupyter_server_ext.ledger import Used
     from jupyter_server_ext.limits.counters import Use
+    from jupyter_server_ext.messages import Used
 
 NO_LIMIT = 2_147_483_647  # the value of headers where there is no limit: clients read a whole number there
 
@@ -207,7 +207,7 @@ class LimitCharges:
             raise error
         return self
 
-    def settle(self, usage: Usage) -> None:
+    def settle(self, usage: TokenUsage) -> None:
         """Let the request count, with the tokens it has really used, as it was answered wholly or in part."""
         self._used = usage.prompt_tokens + usage.completion_tokens
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.errors import RsqlGatewayError
 from jupyter_server_ext.limits.counters import Charge, Counter, Demand, Shortfall, Use, scope_of
-from jupyter_server_ext.redis import MICROSECONDS, Call, Lost, RedisCoordinator, packed
+from jupyter_server_ext.redis import MICROSECONDS, Lost, RedisCall, RedisCoordinator, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -177,7 +177,7 @@ class RedisCounters:
             limit = -1 if counter.limit is None else counter.limit
             asked += [limit, amount, _span(counter), _grain(counter)]
         args = (self._redis.instance, self._redis.channel, packed(asked))
-        call = Call("take", self._keys([counter for counter, _ in shared]), args)
+        call = RedisCall("take", self._keys([counter for counter, _ in shared]), args)
         try:
             return await self._redis.call(call, partial(self._read_take, demands, shared), self._undo)
         except Lost:
@@ -209,7 +209,7 @@ class RedisCounters:
     async def read(self, counters: Sequence[Counter]) -> None:
         """See ``MemoryCounters.read``."""
         shared = [counter for counter in counters if counter.seconds or counter.limit is not None]
-        call = Call("read", self._keys(shared), [_span(counter) for counter in shared])
+        call = RedisCall("read", self._keys(shared), [_span(counter) for counter in shared])
 
         def learn(reply: Any) -> None:
             for counter, used, last in zip(shared, reply[1::2], reply[2::2], strict=True):
@@ -261,7 +261,7 @@ class RedisCounters:
     def on_loss(self) -> None:
         """See ``Participant.on_loss``: each counter's share is computed when it is asked for."""
 
-    def snapshot(self) -> list[Call]:
+    def snapshot(self) -> list[RedisCall]:
         """See ``Participant.snapshot``."""
         now, channel = self._redis.now(), self._redis.channel
         calls = []
@@ -270,14 +270,14 @@ class RedisCounters:
                 count.pending.clear()
                 amounts = [value for slot in count.slots.items() for value in slot] if count.span else [0, count.own]
                 keys = [self._redis.live_key, name, f"{name}:t"]
-                calls.append(Call("replace", keys, [self._redis.instance, channel, count.span, *amounts]))
+                calls.append(RedisCall("replace", keys, [self._redis.instance, channel, count.span, *amounts]))
         for counter, slots in self._restored.items() if self._redis.is_new else ():
             amounts = [value for slot in slots.items() for value in slot]
-            calls.append(Call("replace", self._keys([counter]), ["ledger", channel, _span(counter), *amounts]))
+            calls.append(RedisCall("replace", self._keys([counter]), ["ledger", channel, _span(counter), *amounts]))
         self._restored.clear()
         return calls
 
-    def changes(self) -> list[Call]:
+    def changes(self) -> list[RedisCall]:
         """See ``Participant.changes``."""
         dirty, self._dirty = list(self._dirty), {}
         calls = []
@@ -289,10 +289,10 @@ class RedisCounters:
                 for slot, amount in count.changes():
                     keys += [name, f"{name}:t"]
                     args += [count.span, slot, amount]
-            calls.append(Call("change", keys, args))
+            calls.append(RedisCall("change", keys, args))
         return calls
 
-    def on_reply(self, call: Call, reply: Any) -> None:
+    def on_reply(self, call: RedisCall, reply: Any) -> None:
         """See ``Participant.on_reply``."""
         last_used = dict(zip(call.keys[1::2], reply[1:], strict=True))  # of several changes of one counter
         for name, used in last_used.items():

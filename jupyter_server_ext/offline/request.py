@@ -27,7 +27,7 @@ class MalformedRequest(ValueError):
     """The member has another form; the message says where."""
 
 
-class Turn(msgspec.Struct, frozen=True):
+class EarlierTurn(msgspec.Struct, frozen=True):
     """An earlier question and the answer it got."""
 
     question: str
@@ -40,10 +40,10 @@ class Turn(msgspec.Struct, frozen=True):
         return found[1].strip() if found else ""
 
 
-class FrameColumn(msgspec.Struct, frozen=True):
+class DescribedField(msgspec.Struct, frozen=True):
     """A column of a frame, or several alike: ``many``, whose name is then a range of names."""
 
-    name: str
+    name: str = ""  # a frame may have a column whose name is empty
     type: str = ""
     unit: str = ""
     description: str = ""
@@ -89,11 +89,11 @@ class Described(msgspec.Struct, frozen=True):
     """An object of the session: a data frame, a vector, a model, a number."""
 
     kind: str  # ``frame`` and ``object`` are Python's, ``r`` is R's
-    name: str  # what the user calls it
+    name: str = ""  # what the user calls it
     label: str = ""  # what it is: ``pandas DataFrame``, ``R lm model; formula y ~ x``, ``int 3``
     width: int | None = None  # number of all columns; None for what has none
     rows: int | None = None  # number of rows, where it is known
-    columns: tuple[FrameColumn, ...] = ()  # the columns that are described
+    columns: tuple[DescribedField, ...] = ()  # the columns that are described
     hidden: int = 0  # how many are not
     sampled: bool = False  # whether figures come from a sample
 
@@ -112,13 +112,13 @@ class Described(msgspec.Struct, frozen=True):
         """Whether it is a frame of polars."""
         return "polars" in self.label.lower()
 
-    def get(self, name: str) -> FrameColumn | None:
+    def get(self, name: str) -> DescribedField | None:
         """The column of that name, case ignored when no exact match exists."""
         # R and Python mind the case, people who ask do not.
         exact = next((c for c in self.columns if c.name == name), None)
         return exact or next((c for c in self.columns if c.name.lower() == name.lower()), None)
 
-    def is_unique(self, column: FrameColumn) -> bool:
+    def is_unique(self, column: DescribedField) -> bool:
         """Whether no value of a column repeats."""
         known = column.known
         is_exact = not (known.nulls or known.approximate)
@@ -150,7 +150,7 @@ class OfflineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cells: tuple[str, ...] = ()  # recent cells, newest last
     session: tuple[str, ...] = ()  # what runs, with its packages
     language: Literal["", "r", "python", "sql"] = ""  # that code is wanted in
-    history: tuple[Turn, ...] = ()  # earlier turns, oldest first
+    history: tuple[EarlierTurn, ...] = ()  # earlier turns, oldest first
     sql: str = ""  # the query to repair or to explain
     problems: tuple[str, ...] = ()  # what is wrong with it
     sheet: Sheet = "quiz"  # the kind of study material

@@ -1,4 +1,4 @@
-from .client import Call as Call
+from .client import RedisCall as RedisCall
 from .client import address_of as address_of
 from .client import failures as failures
 from .client import spread_client_of as spread_client_of

@@ -151,7 +151,7 @@ def _unusable(error: Exception) -> ConfigError:
 _SLICES = 5  # of a wait: while this gateway's own event loop is busy, no time passes for Redis
 
 
-class Call(NamedTuple):
+class RedisCall(NamedTuple):
     """One script and its arguments."""
 
     script: str
@@ -175,7 +175,7 @@ class ScriptConnection:
         replies = await self._exchange([("SCRIPT", "LOAD", text) for text in texts.values()])
         self._hashes = {name: reply.decode() for name, reply in zip(texts, _good(replies), strict=True)}
 
-    async def replies(self, calls: Sequence[Call], seconds: float, late: Callable[[], None]) -> list[Any]:
+    async def replies(self, calls: Sequence[RedisCall], seconds: float, late: Callable[[], None]) -> list[Any]:
         """The replies to calls that travel together."""
         # ``late`` is called when they take longer; then they are waited for to keep the connection in order.
         slices, loop = _SLICES, asyncio.get_running_loop()
@@ -212,7 +212,7 @@ class ScriptConnection:
                 await connection.disconnect(nowait=nowait)
             await self._client.connection_pool.release(connection)
 
-    async def _again(self, calls: Sequence[Call], replies: list[Any]) -> list[Any]:
+    async def _again(self, calls: Sequence[RedisCall], replies: list[Any]) -> list[Any]:
         # Repeat the calls of scripts that Redis has forgotten; they have done nothing yet.
         await self.open()
         places = [place for place, reply in enumerate(replies) if _is_unknown(reply)]
@@ -221,7 +221,7 @@ class ScriptConnection:
             replies[place] = reply
         return replies
 
-    def _command(self, call: Call) -> tuple[str | int | bytes, ...]:
+    def _command(self, call: RedisCall) -> tuple[str | int | bytes, ...]:
         return ("EVALSHA", self._hashes[call.script], len(call.keys), *call.keys, *call.args)
 
     async def _exchange(self, commands: Sequence[tuple[str | int | bytes, ...]]) -> list[Any]:

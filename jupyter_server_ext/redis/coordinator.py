@@ -23,7 +23,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 import msgspec
 from tornado.log import app_log
 
-from jupyter_server_ext.redis.client import CONNECT_SECONDS, Call, ScriptConnection, address_of, client_of, failures
+from jupyter_server_ext.redis.client import (
+    CONNECT_SECONDS,
+    RedisCall,
+    ScriptConnection,
+    address_of,
+    client_of,
+    failures,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,13 +67,13 @@ class Participant(Protocol):
     def on_loss(self) -> None:
         """Decide alone from now on."""
 
-    def snapshot(self) -> list[Call]:
+    def snapshot(self) -> list[RedisCall]:
         """The calls that replace all that Redis knows of this gateway."""
 
-    def changes(self) -> list[Call]:
+    def changes(self) -> list[RedisCall]:
         """The calls that report what has changed since the last of these, or of a snapshot."""
 
-    def on_reply(self, call: Call, reply: Any) -> None:
+    def on_reply(self, call: RedisCall, reply: Any) -> None:
         """Take the reply to one of these calls."""
 
     def on_news(self, kind: str, news: Any) -> None:
@@ -77,7 +84,7 @@ class Participant(Protocol):
 class _PendingCall:
     """A call whose reply is awaited, ``since`` when, in the loop's time."""
 
-    call: Call
+    call: RedisCall
     since: float
     read: Callable[[Any], Any]
     undo: Callable[[Any], None]
@@ -145,7 +152,7 @@ class RedisCoordinator:
         """The server's time in µs, as far as is known."""
         return int((self._clock() + self._ahead) * MICROSECONDS)
 
-    async def call(self, call: Call, read: Callable[[Any], T], undo: Callable[[T], None] = lambda _: None) -> T:
+    async def call(self, call: RedisCall, read: Callable[[Any], T], undo: Callable[[T], None] = lambda _: None) -> T:
         """The result of a script, as ``read`` makes it of the reply before anything else is sent.
 
         ``undo`` is called with the result when its caller has gone meanwhile.
@@ -217,7 +224,7 @@ class RedisCoordinator:
         if self.state == "ok":
             with contextlib.suppress(*failures()):
                 calls = [call for one in self._participants for call in one.changes()]
-                leave = Call("leave", [self.live_key], [self.instance])
+                leave = RedisCall("leave", [self.live_key], [self.instance])
                 await self._connection.open()
                 await self._connection.replies([*calls, leave], CONNECT_SECONDS, lambda: None)
         self._go_alone()
@@ -325,7 +332,7 @@ class RedisCoordinator:
             else:
                 one.result.set_result(result)
 
-    async def _report(self, participant: Participant, calls: list[Call]) -> None:
+    async def _report(self, participant: Participant, calls: list[RedisCall]) -> None:
         for start in range(0, len(calls), _MOST_AT_ONCE):
             some = calls[start : start + _MOST_AT_ONCE]
             for call, reply in zip(some, await self._replies(some, CONNECT_SECONDS), strict=True):
@@ -336,7 +343,7 @@ class RedisCoordinator:
         new_life = secrets.token_hex(8)
         args = (self.instance, self._lease if lease is None else lease, new_life, self.channel)
         asked = self._clock()
-        [reply] = await self._replies([Call("beat", [self.live_key, f"{self.prefix}birth"], args)], self.timeout)
+        [reply] = await self._replies([RedisCall("beat", [self.live_key, f"{self.prefix}birth"], args)], self.timeout)
         answered = self._clock()
         self._ahead = reply[0] / MICROSECONDS - (asked + answered) / 2
         self.is_new |= reply[1] == new_life.encode()
@@ -351,7 +358,7 @@ class RedisCoordinator:
         if self.state != "ok":  # an empty Redis knows of nobody yet, and the others go on with their shares
             self.instances = max(self.instances, 1 + len(self._known))
 
-    async def _replies(self, calls: Sequence[Call], seconds: float) -> list[Any]:
+    async def _replies(self, calls: Sequence[RedisCall], seconds: float) -> list[Any]:
         """The replies to calls that travel together; when they are late, Redis is lost at once."""
         self._is_sending = True
         try:

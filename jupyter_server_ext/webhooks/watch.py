@@ -22,7 +22,7 @@ _OF_KEYS = {"cooling": _QUARTER, "exhausted": _HOUR, "retired": _HOUR}  # how of
 
 
 @dataclass(eq=False, repr=False)
-class Watch:
+class EventDetector:
     """Turns what a gateway sees into events."""
 
     tell: Callable[[Event], None]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.keys.windows.memory import MemoryWindows
 from jupyter_server_ext.keys.windows.usage import EXACT, Refused
-from jupyter_server_ext.redis import MICROSECONDS, Call, Lost, RedisCoordinator, packed
+from jupyter_server_ext.redis import MICROSECONDS, Lost, RedisCall, RedisCoordinator, packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -99,13 +99,13 @@ class RedisWindows(MemoryWindows):
         for name, spec in self._names.items():
             self._share(name, self.window(spec))
 
-    def snapshot(self) -> list[Call]:
+    def snapshot(self) -> list[RedisCall]:
         """See ``Participant.snapshot``."""
         self._count_restored(only_if=self._redis.is_new)
         now = self._clock()
         return self._report({name: self._used(spec, now) for name, spec in self._names.items()})
 
-    def changes(self) -> list[Call]:
+    def changes(self) -> list[RedisCall]:
         """See ``Participant.changes``."""
         now, changed = self._clock(), {}
         touched, self._touched = self._touched, set()
@@ -114,7 +114,7 @@ class RedisWindows(MemoryWindows):
                 changed[name] = used
         return self._report(changed)
 
-    def on_reply(self, call: Call, reply: Any) -> None:
+    def on_reply(self, call: RedisCall, reply: Any) -> None:
         """See ``Participant.on_reply``."""
         self._learn(zip(call.keys[1:], reply[1:], strict=True))
 
@@ -129,7 +129,7 @@ class RedisWindows(MemoryWindows):
 
     # How it is kept
 
-    def _call(self, offers: Offers, cost: Cost) -> Call:
+    def _call(self, offers: Offers, cost: Cost) -> RedisCall:
         places: dict[str, int] = {}
         rows: list[int] = []
         for offer in offers:
@@ -139,10 +139,17 @@ class RedisWindows(MemoryWindows):
                 rows += [place, limit, cost.part(spec.unit, limit)[0], _span(spec)]
         sizes = [len(offer.windows) for offer in offers]
         args = (self._redis.instance, self._redis.channel, packed([len(offers), *sizes, *rows]))
-        return Call("lease", [self._redis.live_key, *places], args)
+        return RedisCall("lease", [self._redis.live_key, *places], args)
 
     def _read_take(  # noqa: PLR0917 - the call and its reply
-        self, call: Call, asked: Offers, offers: Offers, cost: Cost, reservations: Reservations, caller: str, reply: Any
+        self,
+        call: RedisCall,
+        asked: Offers,
+        offers: Offers,
+        cost: Cost,
+        reservations: Reservations,
+        caller: str,
+        reply: Any,
     ) -> Grant | Refused:
         # The grant or refusal by the reply to a lease; remembered before anything else is asked.
         seen = [(name, others) for name, others in zip(call.keys[1:], reply[2:], strict=True) if others >= 0]
@@ -162,7 +169,7 @@ class RedisWindows(MemoryWindows):
         if not isinstance(got, Refused):
             self.settle(got, None, self._clock())
 
-    def _report(self, amounts: Mapping[str, int]) -> list[Call]:
+    def _report(self, amounts: Mapping[str, int]) -> list[RedisCall]:
         calls = []
         names = list(amounts)
         for start in range(0, len(names), _CHUNK):
@@ -173,7 +180,7 @@ class RedisWindows(MemoryWindows):
                 self._reported[name] = amounts[name]
                 if not amounts[name]:
                     del self._reported[name]
-            calls.append(Call("hold", [self._redis.live_key, *some], args))
+            calls.append(RedisCall("hold", [self._redis.live_key, *some], args))
         return calls
 
     def _learn(self, used: Iterable[tuple[str, int]]) -> bool:

@@ -49,7 +49,7 @@ def computed(notebook: Notebook, question: str) -> tuple[Language, str, str]:
     if any(written.query.args.get(part) for part in ("joins", "having")):
         raise NotUnderstood(_ONLY_SQL)
     library = "r" if language == "r" else "polars" if frame is not None and frame.is_polars else "pandas"
-    return language, "\n".join(_Writer(written.query, library).lines()), notes
+    return language, "\n".join(_CodeWriter(written.query, library).lines()), notes
 
 
 class _Figure(NamedTuple):
@@ -61,7 +61,7 @@ class _Figure(NamedTuple):
 
 
 @dataclass
-class _Writer:
+class _CodeWriter:
     """One query over one frame, written for one library."""
 
     query: exp.Select

@@ -25,7 +25,7 @@ _ENOUGH = 0.6  # the share of the question's words, weighed, that a sentence and
 _QUOTED = 2  # sentences
 
 
-class _Sentence(NamedTuple):
+class _PassageSentence(NamedTuple):
     text: str
     number: int  # of its passage
     words: frozenset[str]
@@ -50,7 +50,7 @@ def quoted(request: OfflineRequest) -> str:
     return "\n\n".join(f"“{one.text}” [{one.number}]" for one in close)
 
 
-def _sentences(request: OfflineRequest) -> Iterator[_Sentence]:
+def _sentences(request: OfflineRequest) -> Iterator[_PassageSentence]:
     for passage in request.documents:
         number = _NUMBER.match(passage.name)
         heading, _, body = (
@@ -61,7 +61,7 @@ def _sentences(request: OfflineRequest) -> Iterator[_Sentence]:
             text = " ".join(part.split()).strip("-*+• ")
             if number and text:
                 shown = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-                yield _Sentence(shown, int(number[1]), _words(text), around)
+                yield _PassageSentence(shown, int(number[1]), _words(text), around)
 
 
 def _words(text: str) -> frozenset[str]:

@@ -17,7 +17,7 @@ from ..tables import table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..request import Described, FrameColumn, OfflineRequest
+    from ..request import Described, DescribedField, OfflineRequest
 
 Language = Literal["python", "r", "sql"]
 
@@ -77,7 +77,7 @@ class Notebook:
         """Frames as tables, so that questions about them are read by the rules for questions about tables."""
         return Catalog(tuple(_table(frame) for frame in frames), "duckdb")
 
-    def columns_in(self, frame: Described, text: str) -> list[FrameColumn]:
+    def columns_in(self, frame: Described, text: str) -> list[DescribedField]:
         """The columns of a frame that a text names, in the order of the text."""
         found = [frame.get(name) for name in columns_named(text, self.catalog([frame]))]
         return [column for column in found if column is not None]
@@ -95,7 +95,7 @@ def named_at(item: Described, text: str) -> int:
 
 
 def _table(frame: Described) -> Table:
-    def kind(column: FrameColumn) -> str:
+    def kind(column: DescribedField) -> str:
         times = "TIMESTAMP" if column.is_time else "VARCHAR" if column.is_text else "BOOLEAN"
         return "DOUBLE" if column.is_number else times
 
@@ -191,12 +191,12 @@ def missing(frame: Described) -> str:
     return f"Values are missing in {listed(named)}{' and others' if len(gaps) > 8 else ''}."
 
 
-def _percent(column: FrameColumn) -> str:
+def _percent(column: DescribedField) -> str:
     share = column.known.nulls or 0
     return "less than 1%" if share < 0.01 else f"{share:.0%}"
 
 
-def facts_of(frame: Described, column: FrameColumn) -> str:
+def facts_of(frame: Described, column: DescribedField) -> str:
     """What is known of a column's values, in words; empty when nothing is."""
     known = column.known
     said = []

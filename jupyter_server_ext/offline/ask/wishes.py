@@ -9,7 +9,7 @@ from ..tables import table
 from .notebook import PATTERNS, r_name, r_string
 
 if TYPE_CHECKING:
-    from ..request import Described, FrameColumn
+    from ..request import Described, DescribedField
     from .notebook import Language, Notebook
 
 
@@ -31,7 +31,7 @@ def plot_code(notebook: Notebook, text: str) -> tuple[Language, str]:
     return language, template.format(df=df, x=name(axes[0]), y=name(axes[-1]), name=axes[0])
 
 
-def _shape(columns: list[FrameColumn], text: str) -> tuple[str, *tuple[str, ...]]:
+def _shape(columns: list[DescribedField], text: str) -> tuple[str, *tuple[str, ...]]:
     """What is drawn, the column along the bottom and the one upwards; an empty shape where that is not clear."""
     kind = next((name for name in ("hist", "point", "line", "bars") if PATTERNS[name].search(text)), "")
     numbers = [column for column in columns if column.is_number]
@@ -66,7 +66,7 @@ def task_code(notebook: Notebook, text: str) -> tuple[Language, str]:
     return "python", ""
 
 
-def _fields(frame: Described, columns: list[FrameColumn], *, in_r: bool) -> dict[str, str]:
+def _fields(frame: Described, columns: list[DescribedField], *, in_r: bool) -> dict[str, str]:
     name = r_name if in_r else repr
     names = [column.name for column in columns]
     numbers = [column.name for column in columns if column.is_number]

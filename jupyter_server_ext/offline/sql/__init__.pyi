@@ -3,7 +3,7 @@ from .mentions import columns_named as columns_named
 from .mentions import values_named as values_named
 from .presentation import explain as explain
 from .presentation import listed as listed
-from .question import Written as Written
+from .question import WrittenQuery as WrittenQuery
 from .question import write as write
 from .reply import reply as reply
 from .times import day as day

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from .draft import Doubtful, Draft, Item, NotUnderstood, Order
-from .scope import Scope, unqualified
+from .draft import Doubtful, Item, NotUnderstood, OfflineDraft, Order
+from .scope import QueryScope, unqualified
 from .terms import Terms
 
 if TYPE_CHECKING:
     from .draft import Condition
-    from .schema import Field, Names, Step
+    from .schema import Field, JoinStep, SchemaNames
 
 # What a part of a date says nothing without: the hottest "day" is no number from 1 to 31 of all months.
 _LARGER = {"hour": ("day", "date"), "day": ("month",), "week": ("year",), "month": ("year",), "quarter": ("year",)}
@@ -22,15 +22,15 @@ _LARGER = {"hour": ("day", "date"), "day": ("month",), "week": ("year",), "month
 class Builder:
     """One draft as a query."""
 
-    def __init__(self, draft: Draft, names: Names, dialect: str) -> None:
+    def __init__(self, draft: OfflineDraft, names: SchemaNames, dialect: str) -> None:
         self.draft = draft = _settled(draft)
         self.scope = self.scoped(draft, names, dialect)
         self.terms = Terms(self.scope, self._lacking)
         self._names = names
 
-    def scoped(self, draft: Draft, names: Names, dialect: str) -> Scope:
+    def scoped(self, draft: OfflineDraft, names: SchemaNames, dialect: str) -> QueryScope:
         """The names of the query."""
-        return Scope(draft, names, dialect)
+        return QueryScope(draft, names, dialect)
 
     def build(self) -> exp.Select:
         """The query."""
@@ -142,7 +142,7 @@ class Builder:
             named = " and ".join(dict.fromkeys(name for _, name in columns))
             raise Doubtful(f"Values of {named} repeat, and I do not see whether equal ones are wanted once")
 
-    def _check_steps(self, steps: tuple[Step, ...], shown: list[exp.Expr]) -> None:
+    def _check_steps(self, steps: tuple[JoinStep, ...], shown: list[exp.Expr]) -> None:
         """Refuse to go through a table that the question does not name, and rows that a join repeats."""
         named = {*self.scope.used, *self.draft.things}
         for table in self.draft.things:
@@ -166,7 +166,7 @@ class Builder:
 
     def _lacking(self, condition: Condition) -> exp.Expr:
         """``key NOT IN (SELECT key FROM other WHERE …)``, by the key that joins the two."""
-        other = condition.lacks or Draft()
+        other = condition.lacks or OfflineDraft()
         owner, joins = condition.owner or self.scope.subject, self._names.joins
         steps = joins.path(owner, other.things[0])
         if len(steps) > 2 or (len(steps) == 2 and not joins.only_links(steps[0].table)):
@@ -192,7 +192,7 @@ class Builder:
         return query.where(where)
 
 
-def _settled(draft: Draft) -> Draft:
+def _settled(draft: OfflineDraft) -> OfflineDraft:
     """A draft whose groups are clear: rows are counted by what is shown beside the figure, or for each thing."""
     if len({one.item for one in draft.order}) > 1 and any(one.item == Item() for one in draft.order):
         raise NotUnderstood("I do not see what to order by")
@@ -208,7 +208,7 @@ def _settled(draft: Draft) -> Draft:
     return _with_groups(draft, plain, [item for item in draft.shown if item.function])
 
 
-def _with_groups(draft: Draft, plain: tuple[Item, ...], figures: list[Item]) -> Draft:
+def _with_groups(draft: OfflineDraft, plain: tuple[Item, ...], figures: list[Item]) -> OfflineDraft:
     computed = [*(o.item for o in draft.order if o.item.function), *(c.item for c in draft.having if c.item)]
     if draft.limit and figures and not plain and not draft.group:
         raise NotUnderstood("I compute no figures of the first rows")
@@ -233,7 +233,7 @@ def orders(shown: exp.Alias, target: exp.Expr) -> bool:
     return isinstance(target, exp.Column) and len(columns) == 1 and columns[0] == target
 
 
-def check(query: exp.Select, names: Names) -> None:
+def check(query: exp.Select, names: SchemaNames) -> None:
     """Refuse a query that no row meets or every row meets, or that shows a part of a date as if it were one."""
     where = query.args.get("where")
     tables = {table.name for table in query.find_all(exp.Table)}

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rsql_magic.sql import Definition
 
     from .schema import ColumnMatch, Field
-    from .times import Period
+    from .times import NamedPeriod
 
 Function = Literal["", "metric", "count", "sum", "avg", "min", "max", "median", "stddev", "variance"]
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "between", "in", "like", "null", "true"]
@@ -69,9 +69,9 @@ class Condition:
     negated: bool = False
     owner: str = ""  # the table that it belongs to
     either: tuple[Condition, ...] = ()  # conditions of which one must hold, instead of all the others
-    period: Period | None = None  # the days that a date must be in; ``operator`` says on which side
+    period: NamedPeriod | None = None  # the days that a date must be in; ``operator`` says on which side
     # The part of a query that must have no rows for the thing, "without any loans"; some, where negated.
-    lacks: Draft | None = None
+    lacks: OfflineDraft | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class OfflineDraft:
     """A query, or the part of one that a phrase means."""
 
     shown: tuple[Item, ...] = ()
@@ -99,15 +99,15 @@ class Draft:
     cost: int = 0  # how far the reading goes beyond the words; the cheapest is taken
     notes: tuple[str, ...] = ()  # sentences on the choices that were made
 
-    def __add__(self, other: Draft | None) -> Draft:
+    def __add__(self, other: OfflineDraft | None) -> OfflineDraft:
         # Parts of a pattern may be missing.
         if other is None:
             return self
         pairs = ((one.name, getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
         # Tuples and costs add up; of a limit and of what is true or false, either part may say it.
-        return Draft(**{n: a + b if isinstance(a, tuple) or n == "cost" else a or b for n, a, b in pairs})
+        return OfflineDraft(**{n: a + b if isinstance(a, tuple) or n == "cost" else a or b for n, a, b in pairs})
 
-    def of(self, table: str) -> Draft:
+    def of(self, table: str) -> OfflineDraft:
         """The same, where all that has no owner belongs to a table."""
         return replace(
             self,

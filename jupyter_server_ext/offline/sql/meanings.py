@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .draft import Condition, Draft, Item, Order, Value, of_table
+from .draft import Condition, Item, OfflineDraft, Order, Value, of_table
 from .times import before, current, day, months, past, quarter, until, years
 
 if TYPE_CHECKING:
@@ -16,76 +16,80 @@ if TYPE_CHECKING:
 
     from .draft import Name, Operator
     from .mentions import Degree
-    from .times import Period
+    from .times import NamedPeriod
 
 
 def _limit(value: Value | None) -> int:
     return int((value and value.number) or 1)
 
 
-def _count(thing: Draft) -> Item:
+def _count(thing: OfflineDraft) -> Item:
     return Item(table=thing.things[0], function="count")
 
 
-def _about_first(whole: Draft, ordered: Draft | None = None, ahead: Draft | None = None) -> Draft:
+def _about_first(
+    whole: OfflineDraft, ordered: OfflineDraft | None = None, ahead: OfflineDraft | None = None
+) -> OfflineDraft:
     draft = whole + ordered + ahead
     return draft.of(draft.things[0]) if draft.things else draft
 
 
-def _thing(table: str, rest: Draft | None = None, values: tuple[Value, ...] = ()) -> Draft:
+def _thing(table: str, rest: OfflineDraft | None = None, values: tuple[Value, ...] = ()) -> OfflineDraft:
     first = (Condition(None, "=" if len(values) == 1 else "in", values),) if values else ()
-    return Draft(things=(table,), where=first).of(table) + (rest.of(table) if rest else None)
+    return OfflineDraft(things=(table,), where=first).of(table) + (rest.of(table) if rest else None)
 
 
-def _thing_named(table: str, value: Value, rest: Draft | None = None) -> Draft:
+def _thing_named(table: str, value: Value, rest: OfflineDraft | None = None) -> OfflineDraft:
     condition = Condition(None if value.stored else Item(), "=", (value,), owner=table)
-    return Draft(things=(table,), where=(condition,)) + (rest.of(table) if rest else None)
+    return OfflineDraft(things=(table,), where=(condition,)) + (rest.of(table) if rest else None)
 
 
-def _extreme_thing(degree: Degree, thing: Draft, limit: Value | None = None) -> Draft:
+def _extreme_thing(degree: Degree, thing: OfflineDraft, limit: Value | None = None) -> OfflineDraft:
     order = Order(of_table(Item(degree.name), thing.things[0]), degree.high)
-    return thing + Draft(order=(order,), limit=_limit(limit), extreme=limit is None)
+    return thing + OfflineDraft(order=(order,), limit=_limit(limit), extreme=limit is None)
 
 
-def _having(number: Value, other: Draft, op: Operator) -> Draft | None:
+def _having(number: Value, other: OfflineDraft, op: Operator) -> OfflineDraft | None:
     # "with at least 1 book" is read as "that have books", which counts nothing.
     if number.number == 1 and op == ">=":
         return None
-    return Draft(having=(Condition(_count(other), op, (number,)),)) + other
+    return OfflineDraft(having=(Condition(_count(other), op, (number,)),)) + other
 
 
-def _columns_of(items: Draft, thing: Draft, rest: Draft | None = None) -> Draft:
+def _columns_of(items: OfflineDraft, thing: OfflineDraft, rest: OfflineDraft | None = None) -> OfflineDraft:
     table = thing.things[0]
     owned = replace(items, shown=tuple(of_table(item, table) for item in items.shown))
     return thing + (rest.of(table) if rest else None) + owned
 
 
-def _once(answer: Draft) -> Draft | None:
+def _once(answer: OfflineDraft) -> OfflineDraft | None:
     plain = answer.shown and not any(item.function or item.name is None for item in answer.shown)
-    return answer + Draft(distinct=True) if plain else None
+    return answer + OfflineDraft(distinct=True) if plain else None
 
 
-def _how_many(thing: Draft | None = None, rest: Draft | None = None, table: str = "") -> Draft | None:
-    thing = thing or Draft(things=(table,))
+def _how_many(
+    thing: OfflineDraft | None = None, rest: OfflineDraft | None = None, table: str = ""
+) -> OfflineDraft | None:
+    thing = thing or OfflineDraft(things=(table,))
     if thing.order and thing.limit:  # "how many of the 3 cheapest" is 3
         return None
-    return Draft(shown=(_count(thing),)) + thing + (rest.of(thing.things[0]) if rest else None)
+    return OfflineDraft(shown=(_count(thing),)) + thing + (rest.of(thing.things[0]) if rest else None)
 
 
-def _commonest(extreme: str, name: Name, rest: Draft | None = None, limit: Value | None = None) -> Draft:
+def _commonest(extreme: str, name: Name, rest: OfflineDraft | None = None, limit: Value | None = None) -> OfflineDraft:
     order = (Order(Item(function="count"), extreme == "max"),)
     item = (Item(name),)
-    return Draft(shown=item, group=item, order=order, limit=_limit(limit), extreme=limit is None) + rest
+    return OfflineDraft(shown=item, group=item, order=order, limit=_limit(limit), extreme=limit is None) + rest
 
 
 def _top_groups(
-    group: Draft, key: tuple[Item, ...], limit: Value | None = None, rest: Draft | None = None
-) -> Draft | None:
+    group: OfflineDraft, key: tuple[Item, ...], limit: Value | None = None, rest: OfflineDraft | None = None
+) -> OfflineDraft | None:
     if len(key) != 1 or len(group.group) != 1 or not key[0].function:
         return None
     things = (key[0].table,) if key[0].table else ()
     # The measure that ranks the groups is shown with them.
-    return Draft(shown=key, things=things, order=(Order(key[0], True),), limit=_limit(limit)) + group + rest
+    return OfflineDraft(shown=key, things=things, order=(Order(key[0], True),), limit=_limit(limit)) + group + rest
 
 
 def _order_key(name: Name | None = None, items: tuple[Item, ...] = (), table: str = "") -> tuple[Item, ...] | None:
@@ -123,23 +127,23 @@ def _value_first(values: tuple[Value, ...], name: Name) -> Condition | None:
     return _equal(values, name) if not held or held & {one.field for one in name.candidates} else None
 
 
-def _units_before(count: Value, unit: str, today: date) -> Period | None:
+def _units_before(count: Value, unit: str, today: date) -> NamedPeriod | None:
     whole = int(count.number or 0)
     if whole != count.number or not 1 <= whole <= 1000:
         return None
     return replace(past(whole, unit, today), phrase=f"last {whole} {unit}s")
 
 
-def _months_to(month: int, other: Period) -> Period | None:
+def _months_to(month: int, other: NamedPeriod) -> NamedPeriod | None:
     # "between March and May 2024": the year belongs to both.
     if other != months(other.start.year, other.start.month):
         return None
     return until(months(other.start.year - (month > other.start.month), month), other)
 
 
-def _in_time(period: Period, sign: Operator = "=", event: Name | None = None) -> Draft:
+def _in_time(period: NamedPeriod, sign: Operator = "=", event: Name | None = None) -> OfflineDraft:
     notes = (f"I took “{period.phrase}” as {period.words}.",) if period.phrase else ()
-    return Draft(where=(Condition(Item(event) if event else None, sign, period=period),), notes=notes)
+    return OfflineDraft(where=(Condition(Item(event) if event else None, sign, period=period),), notes=notes)
 
 
 def _metrics(one: Definition, more: tuple[Item, ...] = ()) -> tuple[Item, ...]:
@@ -147,16 +151,20 @@ def _metrics(one: Definition, more: tuple[Item, ...] = ()) -> tuple[Item, ...]:
 
 
 # What is called by the name of a metric is the metric, although "number of orders" could be counted.
-def _figures(items: tuple[Item, ...], rest: Draft | None = None) -> Draft:
-    return Draft(shown=items, cost=-2 * len(items)) + rest
+def _figures(items: tuple[Item, ...], rest: OfflineDraft | None = None) -> OfflineDraft:
+    return OfflineDraft(shown=items, cost=-2 * len(items)) + rest
 
 
 def _top_metric(
-    group: Draft, metric: Definition, limit: Value | None = None, rest: Draft | None = None, extreme: str = "max"
-) -> Draft:
+    group: OfflineDraft,
+    metric: Definition,
+    limit: Value | None = None,
+    rest: OfflineDraft | None = None,
+    extreme: str = "max",
+) -> OfflineDraft:
     [item] = _metrics(metric)
     order = (Order(item, extreme == "max"),)
-    return Draft(shown=(item,), order=order, limit=_limit(limit), extreme=limit is None, cost=-2) + group + rest
+    return OfflineDraft(shown=(item,), order=order, limit=_limit(limit), extreme=limit is None, cost=-2) + group + rest
 
 
 MEANINGS: dict[str, Callable[..., Any]] = {
@@ -166,16 +174,18 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     "thing": _thing,
     "thing_named": _thing_named,
     "extreme_thing": _extreme_thing,
-    "each_thing": lambda thing: thing + Draft(group=(Item(table=thing.things[0]),)),
+    "each_thing": lambda thing: thing + OfflineDraft(group=(Item(table=thing.things[0]),)),
     # "by authors from Norway"; without a condition they are groups
     "by_others": lambda other: other if other.where else None,
     # "without any loans"; "that have loans" where negated
-    "lacking": lambda other, negated=False: Draft(where=(Condition(lacks=other, negated=negated),)),
+    "lacking": lambda other, negated=False: OfflineDraft(where=(Condition(lacks=other, negated=negated),)),
     # "with at least 3 books", "with the highest price", "with the most books"
     "having": _having,
-    "with_extreme": lambda extreme, name: Draft(order=(Order(Item(name), extreme == "max"),), limit=1, extreme=True),
+    "with_extreme": lambda extreme, name: OfflineDraft(
+        order=(Order(Item(name), extreme == "max"),), limit=1, extreme=True
+    ),
     "with_most": lambda extreme, other: (
-        other + Draft(order=(Order(_count(other), extreme == "max"),), limit=1, extreme=True)
+        other + OfflineDraft(order=(Order(_count(other), extreme == "max"),), limit=1, extreme=True)
     ),
     # "minimum, maximum and average", "the minimum and maximum price", "mean x, y"
     "functions": lambda one, two=(): (one, *two),
@@ -184,51 +194,53 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     # "number of different genres", a column, "the number of books"
     "different": lambda name: (Item(name, function="count", distinct=True),),
     "plain_term": lambda name: (Item(name),),
-    "shown": lambda items: Draft(shown=items),
+    "shown": lambda items: OfflineDraft(shown=items),
     "counted_item": lambda thing: replace(thing, shown=(_count(thing), *thing.shown)),
     # "the titles of all books", "the different cities", "all information about the members", "members older than 40"
     "columns_of": _columns_of,
     "once": _once,
-    "everything": lambda thing: thing + Draft(everything=True),
-    "things": lambda thing: thing + Draft(shown=(Item(table=thing.things[0]),)),
+    "everything": lambda thing: thing + OfflineDraft(everything=True),
+    "things": lambda thing: thing + OfflineDraft(shown=(Item(table=thing.things[0]),)),
     # "How many books are there?", "How many students does each advisor have?", "How many different genres are there?"
     "how_many": _how_many,
-    "how_many_each": lambda thing, group: Draft(shown=(_count(thing),)) + thing + group,
-    "how_many_different": lambda name, rest=None: Draft(shown=(Item(name, function="count", distinct=True),)) + rest,
+    "how_many_each": lambda thing, group: OfflineDraft(shown=(_count(thing),)) + thing + group,
+    "how_many_different": lambda name, rest=None: (
+        OfflineDraft(shown=(Item(name, function="count", distinct=True),)) + rest
+    ),
     # "the most common genre", "loans by year", "count where price > 5"
     "commonest": _commonest,
     "count_by": lambda thing, group, rest=None: (
-        Draft(shown=(_count(thing),)) + thing + group.of(thing.things[0]) + rest
+        OfflineDraft(shown=(_count(thing),)) + thing + group.of(thing.things[0]) + rest
     ),
-    "counts": lambda group=None, rest=None: Draft(shown=(Item(function="count"),)) + group + rest,
+    "counts": lambda group=None, rest=None: OfflineDraft(shown=(Item(function="count"),)) + group + rest,
     # "number of prices" counts those that are there; it costs, as rows may be meant.
-    "count_there": lambda name, rest=None: Draft(shown=(Item(name, function="count"),), cost=1) + rest,
-    "count_missing": lambda name: Draft(shown=(Item(function="count"),), where=(Condition(Item(name), "null"),)),
+    "count_there": lambda name, rest=None: OfflineDraft(shown=(Item(name, function="count"),), cost=1) + rest,
+    "count_missing": lambda name: OfflineDraft(shown=(Item(function="count"),), where=(Condition(Item(name), "null"),)),
     # "revenue and profit by region", "which category has the highest revenue", "top 3 products by revenue"
     "metrics": _metrics,
     "metric_figures": _figures,
     "top_metric": _top_metric,
     # "rows where price > 1", "first 5 rows", "2 books", "order by price limit 2", "top 2 genres by number of books"
-    "rows_where": lambda whole: Draft(everything=True) + whole,
-    "first_rows_of": lambda limit=None, table="": Draft(
+    "rows_where": lambda whole: OfflineDraft(everything=True) + whole,
+    "first_rows_of": lambda limit=None, table="": OfflineDraft(
         everything=True, limit=_limit(limit), things=(table,) if table else ()
     ),
-    "some_things": lambda limit, table: Draft(shown=(Item(table=table),), things=(table,), limit=_limit(limit)),
+    "some_things": lambda limit, table: OfflineDraft(shown=(Item(table=table),), things=(table,), limit=_limit(limit)),
     "rows_in_order": lambda order=None, rest=None, orders=(), limit=None: (
-        Draft(everything=True, order=orders, limit=_limit(limit) if limit else 0) + order + rest
+        OfflineDraft(everything=True, order=orders, limit=_limit(limit) if limit else 0) + order + rest
     ),
     "top_groups": _top_groups,
     # "sorted by price"; "in descending order" is of what is shown
-    "ordered": lambda order=None, orders=(), down=False: order or Draft(order=orders or (Order(Item(), down),)),
+    "ordered": lambda order=None, orders=(), down=False: order or OfflineDraft(order=orders or (Order(Item(), down),)),
     "orders": lambda key, down=False, more=(): (*(Order(item, down) for item in key), *more),
     "order_key": _order_key,
-    "limited": lambda limit: Draft(limit=_limit(limit)),
+    "limited": lambda limit: OfflineDraft(limit=_limit(limit)),
     # A part of dates, "by month", costs: a column that is called so goes before it.
     "group_of": lambda name=None, more=None, part="", table="": (
-        Draft(group=(Item(name, table, part=part),), cost=int(bool(part))) + more
+        OfflineDraft(group=(Item(name, table, part=part),), cost=int(bool(part))) + more
     ),
     # "of different genres": a figure for each, or else each once
-    "grouped_once": lambda group: group + Draft(distinct=True),
+    "grouped_once": lambda group: group + OfflineDraft(distinct=True),
     # "by genre"; "by authors" may as well say whose, so it costs
     "grouped_by": lambda group: replace(group, cost=group.cost + any(item.table for item in group.group)),
     # "Crime or Poetry", "above the average"
@@ -251,7 +263,7 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     "at_time": lambda when: when.where[0] if len(when.where) == 1 and not when.notes else None,
     "every": lambda one, more=(): (one, *more),
     "either": lambda one, two: Condition(either=(one, two)),
-    "filtered": lambda whole: Draft(where=whole if isinstance(whole, tuple) else (whole,)),
+    "filtered": lambda whole: OfflineDraft(where=whole if isinstance(whole, tuple) else (whole,)),
     # "2023", "March 2024", "Q1 2024", "March 5, 2024"
     "years": years,
     "months": months,
@@ -267,7 +279,7 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     "months_to": _months_to,
     "in_time": _in_time,
     # "in December" is of a column for the month, and costs: without one it has no year.
-    "in_month": lambda month: Draft(
+    "in_month": lambda month: OfflineDraft(
         where=(Condition(Item(part="month"), "=", (Value(str(month), float(month)),)),), cost=2
     ),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rsql_magic.sql import stems
 
 from .draft import Name, NotUnderstood, Value
-from .schema import EXACT, LONGEST, PARTIAL, ColumnMatch, Field, Names, phrase_of, words_of
+from .schema import EXACT, LONGEST, PARTIAL, ColumnMatch, Field, SchemaNames, phrase_of, words_of
 from .words import COMPARATIVES, MEASURING, MONTHS, ORDINALS, PARTS, SEXES, STEMS, SUPERLATIVES, WORDS, tokens
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ class Degree:
     high: bool = True
 
 
-class Mentions:
+class SchemaMentions:
     """The names, values and numbers of one question."""
 
-    def __init__(self, tokens: Sequence[Token], names: Names, today: date | None = None) -> None:
+    def __init__(self, tokens: Sequence[Token], names: SchemaNames, today: date | None = None) -> None:
         self._tokens, self._names, self._today = tokens, names, today
         self._every = [field for fields in names.fields.values() for field in fields]
 
@@ -302,7 +302,7 @@ def values_named(text: str, catalog: Catalog) -> bool:
 def _named(text: str, catalog: Catalog) -> Iterator[str]:
     """The columns and, as empty texts, the values of a text."""
     said = tokens(text)
-    mentions, at = Mentions(said, Names.of(catalog)), 0
+    mentions, at = SchemaMentions(said, SchemaNames.of(catalog)), 0
     while at < len(said):
         columns = [
             (end, min(name.candidates, key=lambda one: one.doubt).field.name)

@@ -11,30 +11,30 @@ from sqlglot import exp
 from .build import Builder
 from .draft import NotUnderstood
 from .schema import Field
-from .scope import Scope
+from .scope import QueryScope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rsql_magic.sql import Definition
 
-    from .draft import Draft
-    from .schema import Names
+    from .draft import OfflineDraft
+    from .schema import SchemaNames
 
 _TIME = "metric_time"
 _DEEPEST = 20
 
 
-def has_metrics(draft: Draft) -> bool:
+def has_metrics(draft: OfflineDraft) -> bool:
     """Whether a draft asks for something that a dictionary defines."""
     items = (*draft.shown, *(order.item for order in draft.order))
     return any(item.metric is not None for item in items)
 
 
-class MetricScope(Scope):
+class MetricScope(QueryScope):
     """The tables that all metrics of a draft can be told by."""
 
-    def __init__(self, draft: Draft, names: Names, dialect: str, metrics: list[Definition]) -> None:
+    def __init__(self, draft: OfflineDraft, names: SchemaNames, dialect: str, metrics: list[Definition]) -> None:
         found = [base for metric in metrics for base in bases(metric, names)]
         self._homes = [table.full_name for base in found if (table := names.catalog.get(base.table))]
         if not self._homes:
@@ -65,7 +65,7 @@ class MetricScope(Scope):
         return found
 
 
-def bases(metric: Definition, names: Names, depth: int = 0) -> list[Definition]:
+def bases(metric: Definition, names: SchemaNames, depth: int = 0) -> list[Definition]:
     """A metric over the rows of a table, or those that it is made of."""
     if metric.table:
         return [metric]
@@ -77,7 +77,7 @@ def bases(metric: Definition, names: Names, depth: int = 0) -> list[Definition]:
 class MetricBuilder(Builder):
     """One draft with metrics as a query."""
 
-    def scoped(self, draft: Draft, names: Names, dialect: str) -> Scope:
+    def scoped(self, draft: OfflineDraft, names: SchemaNames, dialect: str) -> QueryScope:
         """The names of the query, seen from the rows of its metrics."""
         items = (*draft.shown, *(order.item for order in draft.order))
         return MetricScope(draft, names, dialect, [item.metric for item in items if item.metric is not None])

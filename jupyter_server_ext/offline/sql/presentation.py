@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from rsql_magic.sql import Unreadable, own_tree
 
-from .draft import Draft, Item
+from .draft import Item, OfflineDraft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,7 +140,7 @@ def take_chart(question: str) -> tuple[str, str]:
     return question, ""
 
 
-def count_kinds(draft: Draft) -> Draft:
+def count_kinds(draft: OfflineDraft) -> OfflineDraft:
     """A draft for a chart: of one column that only names kinds each is counted, as in "pie chart of cities"."""
     shown = draft.shown[0] if len(draft.shown) == 1 else None
     fields = [c.field for c in shown.name.candidates] if shown and shown.name and not shown.function else []

@@ -12,13 +12,13 @@ from sqlglot import exp
 from rsql_magic.sql import Unreadable, own_tree
 
 from .build import Builder, check, orders
-from .draft import Doubtful, Draft, Item, NotUnderstood
+from .draft import Doubtful, Item, NotUnderstood, OfflineDraft
 from .grammar import Grammar, Parser
 from .meanings import MEANINGS
-from .mentions import Mentions
+from .mentions import SchemaMentions
 from .metrics import MetricBuilder, has_metrics
 from .presentation import count_kinds, take_chart
-from .schema import Names
+from .schema import SchemaNames
 from .scope import unqualified
 from .words import tokens
 
@@ -37,7 +37,7 @@ GRAMMAR = Grammar.read(Path(__file__).with_name("grammar.txt").read_text(encodin
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenQuery:
     """A query, what should be said of it, and the kind of chart that is wanted, or an empty text."""
 
     query: exp.Select
@@ -45,7 +45,7 @@ class Written:
     chart: str = ""
 
 
-def write(question: str, catalog: Catalog, dialect: str, today: date | None = None) -> Written:
+def write(question: str, catalog: Catalog, dialect: str, today: date | None = None) -> WrittenQuery:
     """The query for a question.
 
     Args:
@@ -65,13 +65,13 @@ def write(question: str, catalog: Catalog, dialect: str, today: date | None = No
     """
     bare, chart = take_chart(question)
     readings = _read(bare, catalog, today)
-    found = _built([count_kinds(draft) for draft in readings] if chart else readings, Names.of(catalog), dialect)
-    return Written(found.query, found.notes, chart)
+    found = _built([count_kinds(draft) for draft in readings] if chart else readings, SchemaNames.of(catalog), dialect)
+    return WrittenQuery(found.query, found.notes, chart)
 
 
-def _read(question: str, catalog: Catalog, today: date | None, rule: str = "question") -> list[Draft]:
+def _read(question: str, catalog: Catalog, today: date | None, rule: str = "question") -> list[OfflineDraft]:
     said = tokens(question)
-    mentions = Mentions(said, Names.of(catalog), today)
+    mentions = SchemaMentions(said, SchemaNames.of(catalog), today)
     parser = Parser(GRAMMAR, said, mentions.terminals)
     readings = list(parser.whole(rule))[:_MOST_READINGS]
     if not readings:
@@ -79,7 +79,7 @@ def _read(question: str, catalog: Catalog, today: date | None, rule: str = "ques
     return readings
 
 
-def _unread(said: Sequence[Token], mentions: Mentions, furthest: int) -> str:
+def _unread(said: Sequence[Token], mentions: SchemaMentions, furthest: int) -> str:
     """Which words have no meaning here; else where the reading ends."""
     known = mentions.known()
     strange = [t.text for place, t in enumerate(said) if place not in known and t.lower not in GRAMMAR.words]
@@ -94,7 +94,7 @@ def _unread(said: Sequence[Token], mentions: Mentions, furthest: int) -> str:
     return f"I did not understand “{rest if any(map(str.isalnum, rest)) else whole}”"
 
 
-def _built(readings: Sequence[Draft], names: Names, dialect: str) -> Written:
+def _built(readings: Sequence[OfflineDraft], names: SchemaNames, dialect: str) -> WrittenQuery:
     """The one query that the readings mean."""
     queries: dict[str, tuple[int, exp.Select, tuple[str, ...]]] = {}
     doubts: list[tuple[int, NotUnderstood]] = []
@@ -122,7 +122,7 @@ def _built(readings: Sequence[Draft], names: Names, dialect: str) -> Written:
     best = [(query, notes) for cost, query, notes in queries.values() if cost == least]
     if len(best) > 1:
         raise NotUnderstood(f"This can be read as {' or as '.join(f'`{query.sql()}`' for query, _ in best[:2])}")
-    return Written(*best[0])
+    return WrittenQuery(*best[0])
 
 
 # Changes of the query before ------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def is_follow_up(question: str) -> bool:
     return _BEGINS.search(question) is not None or not _WHOLE.match(question)
 
 
-def follow(query: exp.Select, question: str, catalog: Catalog, dialect: str, today: date | None = None) -> Written:
+def follow(query: exp.Select, question: str, catalog: Catalog, dialect: str, today: date | None = None) -> WrittenQuery:
     """The earlier query, whoever wrote it, changed as the question says."""
     tables = [table.full_name for node in query.find_all(exp.Table) if (table := catalog.get(node.name))]
     if not tables:
@@ -174,11 +174,11 @@ def follow(query: exp.Select, question: str, catalog: Catalog, dialect: str, tod
     if not re.search(r"\w", re.sub(r"^\W*(?:and|now|then|please|the same|same|it|them|that|this)\b", "", bare)):
         if not chart:
             raise NotUnderstood("I do not see what to change in the query before")
-        return Written(query, (), chart)
-    doubts, changed = list[NotUnderstood](), dict[str, tuple[int, Written]]()
+        return WrittenQuery(query, (), chart)
+    doubts, changed = list[NotUnderstood](), dict[str, tuple[int, WrittenQuery]]()
     for draft in _read(bare, catalog, today, "change"):
         try:
-            graft = _Graft(query.copy(), draft, tables, Names.of(catalog), dialect)
+            graft = _Graft(query.copy(), draft, tables, SchemaNames.of(catalog), dialect)
             written = graft.written(chart, instead=re.search(r"\binstead\b", question, re.IGNORECASE) is not None)
             changed.setdefault(written.query.sql(), (graft.scope.cost, written))
         except NotUnderstood as doubt:
@@ -197,13 +197,15 @@ class _Graft:
     # Conditions on a column that is already filtered take the place of the old ones, groups are added, and tables are
     # joined where they are missing.
 
-    def __init__(self, query: exp.Select, draft: Draft, tables: list[str], names: Names, dialect: str) -> None:
+    def __init__(
+        self, query: exp.Select, draft: OfflineDraft, tables: list[str], names: SchemaNames, dialect: str
+    ) -> None:
         self._query, self._draft, self._tables, self._names = query, draft, tables, names
         things = tuple(dict.fromkeys([*tables, *draft.things]))
         builder = Builder(replace(draft, things=things, group=(), order=()), names, dialect)
         self.scope, self._terms = builder.scope, builder.terms
 
-    def written(self, chart: str, *, instead: bool) -> Written:
+    def written(self, chart: str, *, instead: bool) -> WrittenQuery:
         """The query with the change in it."""
         aliases = {node.name: node.alias_or_name for node in self._query.find_all(exp.Table)}
         if len(self._tables) == 1:  # more may be joined, so each column says whose it is
@@ -220,7 +222,7 @@ class _Graft:
         for column in self._query.find_all(exp.Column):
             if column.table in aliases and aliases[column.table] != column.table:
                 column.set("table", exp.to_identifier(aliases[column.table]))
-        return Written(unqualified(self._query), tuple(self.scope.notes), chart)
+        return WrittenQuery(unqualified(self._query), tuple(self.scope.notes), chart)
 
     def _filter(self) -> None:
         fresh = self._terms.all(self._draft.where)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rsql_magic.sql import Catalog
 
     from ..request import OfflineRequest
-    from .question import Written
+    from .question import WrittenQuery
 
 _VERBS = (
     "select|with|from|values|explain|describe|show|pragma|insert|update|delete|merge|create|alter|drop|truncate|replace|"
@@ -72,7 +72,7 @@ def _answered(request: OfflineRequest) -> str:
     return "\n".join(part for part in (block, " ".join(written.notes[:2]), chart) if part)
 
 
-def _written(request: OfflineRequest) -> Written:
+def _written(request: OfflineRequest) -> WrittenQuery:
     """The query for a question, which may build on the one before; else the question is read on its own."""
     before = earlier_query([turn.sql for turn in request.history if turn.sql], request.dialect)
     asked = request.question, request.catalog, request.dialect, request.day

@@ -113,7 +113,7 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-class Names:
+class SchemaNames:
     """The words for everything in a catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
@@ -126,7 +126,7 @@ class Names:
         self._prefixes = {word for word in first if len(word) <= 4 and first.count(word) >= most}
         self._spelled: dict[str, tuple[tuple[str, ...], ...]] = {}
         self.fields = {table.full_name: tuple(_fields(table)) for table in catalog}
-        self.joins = Joins(catalog)
+        self.joins = SchemaJoins(catalog)
         self.columns: dict[tuple[str, ...], list[ColumnMatch]] = {}
         self.tables: dict[tuple[str, ...], list[str]] = {}
         for table in catalog:
@@ -142,13 +142,13 @@ class Names:
         self.metrics = {phrase: one for one in reversed(metrics) for phrase in map(_phrase, phrases_of(one))}
 
     @classmethod
-    def of(cls, catalog: Catalog) -> Names:
+    def of(cls, catalog: Catalog) -> SchemaNames:
         """The names of a catalog, kept with it."""
         # Several questions are asked of one catalog; its names are read once.
         memo = vars(catalog)
         if "_offline_names" not in memo:
             memo["_offline_names"] = cls(catalog)
-        names: Names = memo["_offline_names"]
+        names: SchemaNames = memo["_offline_names"]
         return names
 
     def _heads(self) -> dict[tuple[str, ...], str]:
@@ -173,14 +173,16 @@ class Names:
     def _add_column(self, field: Field, table: tuple[str, ...]) -> None:
         # “date of birth” is said “birth date”, too.
         words = tuple(word for word in words_of(field.name) if word not in WORDS["inner"]) or words_of(field.name)
+        for phrase in filter(None, map(_phrase, field.synonyms)):
+            _offer(self.columns, phrase, ColumnMatch(field, EXACT))
+        if not words:  # a name without a word, such as "#" and "%": it can only be written out
+            return
         bare = _without_table(words, table) or words
         for spelled in dict.fromkeys((words, bare)):
             for phrase in self._phrases(spelled):
                 _offer(self.columns, phrase, ColumnMatch(field, EXACT))
         for phrase in self._phrases((*table, *bare)):
             _offer(self.columns, phrase, ColumnMatch(field, EXACT, owned=True))
-        for phrase in map(_phrase, field.synonyms):
-            _offer(self.columns, phrase, ColumnMatch(field, EXACT))
         # “the name” of a thing is what it is called by.
         if self.called(field.table) == (field,):
             _offer(self.columns, (_NAME,), ColumnMatch(field, GENERAL))
@@ -266,7 +268,7 @@ def _fields(table: Table) -> Iterator[Field]:
 def _without_table(words: tuple[str, ...], table: tuple[str, ...]) -> tuple[str, ...]:
     # Words that only repeat the table go: stu_lname of students, EmployeeName.
     if len(words) < 2:
-        return tuple(stems(_suffix(words[0], table))) or words
+        return tuple(stem for word in words for stem in stems(_suffix(word, table))) or words
     rest = tuple(word for word in words if word not in table)
     if rest != words:
         return rest
@@ -324,7 +326,7 @@ def phrase_of(words: Sequence[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class JoinStep:
     """One join: the table it brings in, the one it starts from, and the pairs of columns of both that are equal."""
 
     table: str
@@ -333,12 +335,12 @@ class Step:
     to_many: bool  # whether several rows of the table brought in may fit one of the other
 
 
-class Joins:
+class SchemaJoins:
     """The keys of a catalog as a graph, declared and inferred, with the one shortest path between two tables."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self.steps: dict[str, list[Step]] = {table.full_name: [] for table in catalog}
+        self.steps: dict[str, list[JoinStep]] = {table.full_name: [] for table in catalog}
         for table in catalog:
             for key in table.foreign_keys:
                 other = catalog.get(key.table)
@@ -347,13 +349,13 @@ class Joins:
                 pairs = tuple(zip(key.columns, key.referred or other.primary_key, strict=False))
                 back = tuple((there, here) for here, there in pairs)
                 alone = set(table.primary_key) == set(key.columns)
-                self.steps[table.full_name].append(Step(other.full_name, table.full_name, pairs, to_many=False))
-                self.steps[other.full_name].append(Step(table.full_name, other.full_name, back, to_many=not alone))
+                self.steps[table.full_name].append(JoinStep(other.full_name, table.full_name, pairs, to_many=False))
+                self.steps[other.full_name].append(JoinStep(table.full_name, other.full_name, back, to_many=not alone))
 
-    def path(self, start: str, end: str) -> tuple[Step, ...]:
+    def path(self, start: str, end: str) -> tuple[JoinStep, ...]:
         """The shortest way from one table to another."""
-        paths: list[tuple[Step, ...]] = [()]
-        seen, found = {start}, list[tuple[Step, ...]]()
+        paths: list[tuple[JoinStep, ...]] = [()]
+        seen, found = {start}, list[tuple[JoinStep, ...]]()
         while paths and not found:
             found = [path for path in paths if (path[-1].table if path else start) == end]
             paths = [
@@ -371,9 +373,9 @@ class Joins:
             raise NotUnderstood(f"{start} and {end} can be joined in several ways, by {keys}")
         return found[0]
 
-    def tree(self, start: str, needed: Iterable[str]) -> tuple[Step, ...]:
+    def tree(self, start: str, needed: Iterable[str]) -> tuple[JoinStep, ...]:
         """The joins that bring all needed tables to a first one, each once."""
-        steps: dict[str, Step] = {}
+        steps: dict[str, JoinStep] = {}
         for name in needed:
             for step in self.path(start, name):
                 if steps.setdefault(step.table, step) != step:

@@ -14,14 +14,14 @@ from .schema import PARTIAL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .draft import Condition, Draft, Name
-    from .schema import Field, Names, Step
+    from .draft import Condition, Name, OfflineDraft
+    from .schema import Field, JoinStep, SchemaNames
 
 
-class Scope:
+class QueryScope:
     """The tables, columns and names of one query."""
 
-    def __init__(self, draft: Draft, names: Names, dialect: str) -> None:
+    def __init__(self, draft: OfflineDraft, names: SchemaNames, dialect: str) -> None:
         self.names, self.dialect, self.notes, self.cost = names, dialect, list(draft.notes), draft.cost
         grouped = [item.table for item in draft.group if item.table]
         self.subject = draft.things[0] if draft.things else self._implied(draft, grouped)
@@ -30,7 +30,7 @@ class Scope:
         self.time: Field | None = None  # what every time is about, where a definition says so
         self._fields: dict[Name, Field] = {}
 
-    def _implied(self, draft: Draft, grouped: list[str]) -> str:
+    def _implied(self, draft: OfflineDraft, grouped: list[str]) -> str:
         """The one table that has all that the question names."""
         wanted = list(_names_in(draft))
         stored = [value.stored for c in _conditions_in(draft) if c.item is None for value in c.values]
@@ -122,14 +122,14 @@ class Scope:
         parts = [self.identifier(part) for part in name.split(".")]
         return exp.Table(**dict(zip(("this", "db", "catalog"), reversed(parts), strict=False)))
 
-    def select(self, shown: list[exp.Expr], steps: Iterable[Step]) -> exp.Select:
+    def select(self, shown: list[exp.Expr], steps: Iterable[JoinStep]) -> exp.Select:
         """``SELECT shown FROM subject JOIN …``."""
         query = exp.select(*shown).from_(self.table(self.subject))
         for step in steps:
             query = query.join(self.table(step.table), on=self.equalities(step))
         return query
 
-    def equalities(self, step: Step) -> exp.Expr:
+    def equalities(self, step: JoinStep) -> exp.Expr:
         """The condition of one join."""
         pairs = ((self._column(here, step.origin), self._column(there, step.table)) for here, there in step.pairs)
         return exp.and_(*(exp.EQ(this=own, expression=other) for own, other in pairs))
@@ -139,7 +139,7 @@ def _listed(fields: Iterable[Field]) -> str:
     return " or ".join(f"{field.table}.{field.name}" for field in fields)
 
 
-def _names_in(draft: Draft) -> Iterator[Name]:
+def _names_in(draft: OfflineDraft) -> Iterator[Name]:
     items = [*draft.shown, *draft.group, *(order.item for order in draft.order)]
     for condition in _conditions_in(draft):
         items += [condition.item] if condition.item else []
@@ -147,7 +147,7 @@ def _names_in(draft: Draft) -> Iterator[Name]:
     yield from (item.name for item in items if item.name)
 
 
-def _conditions_in(draft: Draft) -> Iterator[Condition]:
+def _conditions_in(draft: OfflineDraft) -> Iterator[Condition]:
     for condition in (*draft.where, *draft.having):
         yield from condition.either or (condition,)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .schema import Field
-    from .scope import Scope
+    from .scope import QueryScope
 
 _FUNCTIONS: dict[str, type[exp.AggFunc]] = {
     "avg": exp.Avg, "sum": exp.Sum, "min": exp.Min, "max": exp.Max,
@@ -28,7 +28,7 @@ _CODES = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "weekday": "%w
 class Terms:
     """Writes the items and conditions of one query."""
 
-    def __init__(self, scope: Scope, lacking: Callable[[Condition], exp.Expr]) -> None:
+    def __init__(self, scope: QueryScope, lacking: Callable[[Condition], exp.Expr]) -> None:
         self._scope, self._lacking = scope, lacking
 
     def of(self, item: Item) -> exp.Expr:

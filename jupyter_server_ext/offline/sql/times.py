@@ -17,14 +17,14 @@ from .words import STEMS
 if TYPE_CHECKING:
     from .draft import Condition, Operator
     from .schema import Field
-    from .scope import Scope
+    from .scope import QueryScope
 
 COMPARING = {"=": exp.EQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class NamedPeriod:
     """Days from ``start`` on, up to and without ``end``."""
 
     start: date
@@ -49,60 +49,60 @@ class Period:
         return f"{first.isoformat()} to {last.isoformat()}"
 
 
-def years(first: int, last: int | None = None) -> Period:
+def years(first: int, last: int | None = None) -> NamedPeriod:
     """One year, or all from the first to the last."""
-    return Period(date(first, 1, 1), date((last or first) + 1, 1, 1))
+    return NamedPeriod(date(first, 1, 1), date((last or first) + 1, 1, 1))
 
 
-def months(year: int, month: int, count: int = 1) -> Period:
+def months(year: int, month: int, count: int = 1) -> NamedPeriod:
     """A month of a year, or several from it on."""
-    return Period(date(year, month, 1), _month_on(date(year, month, 1), count))
+    return NamedPeriod(date(year, month, 1), _month_on(date(year, month, 1), count))
 
 
-def quarter(year: int, number: int) -> Period:
+def quarter(year: int, number: int) -> NamedPeriod:
     """The first to fourth quarter of a year."""
     return months(year, 3 * number - 2, 3)
 
 
-def day(text: str) -> Period | None:
+def day(text: str) -> NamedPeriod | None:
     """The day of an ISO date such as 2024-03-05; None for anything else."""
     try:
         one = date.fromisoformat(text if _ISO.fullmatch(text) else "")
     except ValueError:
         return None
-    return Period(one, one + timedelta(days=1))
+    return NamedPeriod(one, one + timedelta(days=1))
 
 
-def until(one: Period, other: Period) -> Period:
+def until(one: NamedPeriod, other: NamedPeriod) -> NamedPeriod:
     """From the first day of one to the last of another."""
-    return Period(one.start, other.end)
+    return NamedPeriod(one.start, other.end)
 
 
-def current(unit: str, today: date) -> Period:
+def current(unit: str, today: date) -> NamedPeriod:
     """The day, week (from Monday), month, quarter or year that a day is in."""
     if unit == "day":
-        return Period(today, today + timedelta(days=1))
+        return NamedPeriod(today, today + timedelta(days=1))
     if unit == "week":
         monday = today - timedelta(days=today.weekday())
-        return Period(monday, monday + timedelta(days=7))
+        return NamedPeriod(monday, monday + timedelta(days=7))
     if unit == "quarter":
         return quarter(today.year, (today.month + 2) // 3)
     return months(today.year, today.month) if unit == "month" else years(today.year)
 
 
-def before(unit: str, today: date) -> Period:
+def before(unit: str, today: date) -> NamedPeriod:
     """The whole unit before the one that a day is in: for “last month” in May, April."""
     return current(unit, current(unit, today).start - timedelta(days=1))
 
 
-def past(count: int, unit: str, today: date) -> Period:
+def past(count: int, unit: str, today: date) -> NamedPeriod:
     """So many units up to and with today, as in “the last 30 days”."""
     tomorrow = today + timedelta(days=1)
     if unit in {"day", "week"}:
-        return Period(tomorrow - timedelta(days=count * (7 if unit == "week" else 1)), tomorrow)
+        return NamedPeriod(tomorrow - timedelta(days=count * (7 if unit == "week" else 1)), tomorrow)
     back = _month_on(tomorrow.replace(day=1), -count * {"month": 1, "quarter": 3, "year": 12}[unit])
     length = (_month_on(back, 1) - back).days  # 31 May less a month is 30 April
-    return Period(back.replace(day=min(tomorrow.day, length)), tomorrow)
+    return NamedPeriod(back.replace(day=min(tomorrow.day, length)), tomorrow)
 
 
 def _month_on(first: date, count: int) -> date:
@@ -110,7 +110,7 @@ def _month_on(first: date, count: int) -> date:
     return date(place // 12, place % 12 + 1, 1)
 
 
-def date_of(scope: Scope, table: str, period: str = "") -> Field:
+def date_of(scope: QueryScope, table: str, period: str = "") -> Field:
     """The one date column of a table that a time can be about; a choice among several is noted."""
     if scope.time is not None:
         return scope.time
@@ -136,7 +136,7 @@ def _holds_dates(field: Field) -> bool:
     return field.is_text and bool({"dat", "datetim", "timestamp"} & set(stems(field.name)))
 
 
-def _chosen(scope: Scope, found: list[Field]) -> Field:
+def _chosen(scope: QueryScope, found: list[Field]) -> Field:
     plain = [field for field in found if not STEMS["bookkeeping"] & set(stems(field.name))]
     own = [field for field in plain if set(stems(field.table)) & set(stems(field.name))]
     bare = [field for field in plain if set(stems(field.name)) <= STEMS["moments"]]
@@ -149,7 +149,7 @@ def _chosen(scope: Scope, found: list[Field]) -> Field:
     raise NotUnderstood(f"I do not see which date is meant: {', '.join(f'{f.table}.{f.name}' for f in found[:4])}")
 
 
-def in_period(scope: Scope, condition: Condition, period: Period) -> exp.Expr:
+def in_period(scope: QueryScope, condition: Condition, period: NamedPeriod) -> exp.Expr:
     """A time as bounds of the one column that it can be about; whole months also of ``year`` and ``month`` columns."""
     owner, sign = condition.owner or scope.subject, condition.operator
     if condition.item is not None and condition.item.name is not None:
@@ -160,12 +160,14 @@ def in_period(scope: Scope, condition: Condition, period: Period) -> exp.Expr:
     return _bounded(scope, date_of(scope, owner, period.words), period, sign)
 
 
-def part_column(scope: Scope, table: str, part: str) -> Field | None:
+def part_column(scope: QueryScope, table: str, part: str) -> Field | None:
     """The numeric column of a table that is called like a part of a date."""
     return next((f for f in scope.names.fields[table] if f.is_number and stems(f.name) == stems(part)), None)
 
 
-def _by_parts(scope: Scope, year: Field, month: Field | None, period: Period, sign: Operator) -> exp.Expr | None:
+def _by_parts(
+    scope: QueryScope, year: Field, month: Field | None, period: NamedPeriod, sign: Operator
+) -> exp.Expr | None:
     first, last = period.start, period.last
     if sign == "=" and period == until(years(first.year), years(last.year)):
         return _bounded(scope, year, period, sign)
@@ -183,17 +185,17 @@ def _by_parts(scope: Scope, year: Field, month: Field | None, period: Period, si
     return exp.and_(_compared(scope, year, "=", first.year), _between(scope, month, first.month, last.month))
 
 
-def _compared(scope: Scope, field: Field, sign: Operator, number: int) -> exp.Expr:
+def _compared(scope: QueryScope, field: Field, sign: Operator, number: int) -> exp.Expr:
     return COMPARING[sign](this=scope.column(field), expression=exp.Literal.number(number))
 
 
-def _between(scope: Scope, field: Field, low: int, high: int) -> exp.Expr:
+def _between(scope: QueryScope, field: Field, low: int, high: int) -> exp.Expr:
     if low == high:
         return _compared(scope, field, "=", low)
     return exp.Between(this=scope.column(field), low=exp.Literal.number(low), high=exp.Literal.number(high))
 
 
-def _bounded(scope: Scope, field: Field, period: Period, sign: Operator) -> exp.Expr:
+def _bounded(scope: QueryScope, field: Field, period: NamedPeriod, sign: Operator) -> exp.Expr:
     """A date between two days, the later one not included; a year stored as a number is compared as one."""
     first, last = period.start.year, period.last.year
     if field.is_number and period == until(years(first), years(last)) and (first == last or sign == "="):
