@@ -27,7 +27,7 @@ python=$(find_python || true)
 headers() { [ -e "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]; }
 [ -z "$python" ] || headers || missing+=("$(basename "$(readlink -f "$(command -v "$python")")")-dev")
 if [ "$purpose" = test ]; then
-  need chromium chromium
+  need chromium-headless-shell chromium-headless-shell
   need mariadb-server /usr/sbin/mariadbd
   need redis-server redis-server
   need haproxy /usr/sbin/haproxy
@@ -37,6 +37,7 @@ if [ "$purpose" = test ]; then
   need curl curl
   need git git
   need procps pgrep
+  need strace strace
   need sqlite3 sqlite3
   need nodejs node
   need npm npm

@@ -13,13 +13,15 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 ARROWS = {
-    "rsql_magic": "notebook → cli → panel → reports → assistant → answers, text2sql → tools"
-    " → databases, display → gateway → context → knowledge → sql, prompts → redaction → config, options, errors"
-    " → plain_text",
+    "rsql_magic": "notebook → cli → panel → reports → assistant → agent → answers → text2sql → tools"
+    " → databases, display → gateway → context → knowledge → sql, prompts → diagnostics → redaction"
+    " → config, options, errors → plain_text",
     "jupyter_server_ext": "app → handlers → pipeline → knowledge, upstream, identity, offline, webhooks → tenants"
     " → ledger → keys, limits → redis → traces → config → messages, errors, http_client → questions, logs",
 }
 """Highest first. A room or module imports only what stands behind a later arrow."""
+
+MOST_ROOMS = {"rsql_magic": 20, "jupyter_server_ext": 16}
 
 FOR_IMPORTERS = {"guard", "validate", "linking", "jupyterhub", "keeper", "__main__", "__init__"}
 """Modules that keep a published import path; nothing of ours imports them."""
@@ -38,19 +40,10 @@ def _modules(package: str) -> list[Path]:
 
 @cache
 def _imports(path: Path) -> list[tuple[str, str]]:
-    """The modules that a file imports from, each with the name it takes; without those for type checking."""
+    """The modules that a file imports from, each with the name it takes; those for type checking, too."""
     package = list(path.relative_to(ROOT).parts[:-1])
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    checked = {
-        node
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and ast.unparse(block.test).endswith("TYPE_CHECKING")
-        for node in ast.walk(block)
-    }
     found = []
-    for node in ast.walk(tree):
-        if node in checked:
-            continue
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -86,9 +79,10 @@ def test_every_room_stands_in_the_arrow(package):
 
 @pytest.mark.parametrize("package", ARROWS)
 def test_there_are_few_rooms(package):
-    assert len(_rooms(package)) <= 14
+    assert len(_rooms(package)) <= MOST_ROOMS[package]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ARROWS)
 def test_imports_point_down_the_arrow(package):
     rank = {name: at for at, row in enumerate(ARROWS[package].split("→")) for name in row.strip().split(", ")}
@@ -135,9 +129,10 @@ def test_only_one_module_imports_rpy2():
     assert users <= {ROOT / "rsql_magic" / "context" / "r.py"}
 
 
-@pytest.mark.parametrize("package", ARROWS)
-def test_classes_have_names_of_their_own_and_few_methods(package):
-    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in _modules(package))
+@pytest.mark.slow
+def test_classes_have_names_of_their_own_and_few_methods():
+    """Names are unique over both packages: whoever searches for one finds the class that is meant."""
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for package in ARROWS for path in _modules(package))
     classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     names = Counter(each.name for each in classes)
     assert [name for name, count in names.items() if count > 1] == []
