@@ -2,10 +2,10 @@
 .DEFAULT_GOAL := help
 python := .venv/bin/python
 usual := "not bench and not programs and not distributions and not spark and not sweep"
-# Tests of programs also wait for them: three at a time, and one that computes, keep two processors busy.
-parallel := -n 4 --dist loadfile --no-loadscope-reorder
+# Two that wait for programs and one that computes keep two processors busy.
+parallel := -n 3 --dist loadfile --no-loadscope-reorder
 unit := tests/rsql_magic tests/jupyter_server_ext tests/test_*.py
-.PHONY: help setup setup-check setup-test demo lab quick test test-all coverage check check-sidebar bench eval bench-hub programs spark distributions ha screenshots docs lock release
+.PHONY: help setup setup-check setup-test demo lab quick test test-all effects coverage check check-sidebar bench eval bench-hub programs spark distributions ha screenshots docs lock release
 
 # Every program that the tests start would compile all that it imports anew: three times the time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -32,13 +32,18 @@ lab: setup ## JupyterLab with the gateway on and the demo notebook open
 	cd notebooks && ../.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) demo.ipynb
 
 quick: setup-check ## the tests without programs (servers, browsers, kernels, R), simulations and generated cases
-	$(python) -m pytest -q $(subst -n 4,-n 2,$(parallel)) -m quick $(unit) tests/contract
+	$(python) -m pytest -q $(subst -n 3,-n 2,$(parallel)) -m quick $(unit) tests/contract
 
 test: setup-test check check-sidebar ## every test: unit, contract, end to end
-	$(python) -m pytest $(parallel) -m $(usual) tests/hub tests/e2e tests/ha tests/clients tests/contract $(unit)
+	$(python) -m pytest $(parallel) --durations=40 -m $(usual) tests/hub tests/e2e tests/ha tests/clients tests/contract $(unit)
 
 test-all: setup-test check check-sidebar ## make test, and the full sweeps of generated cases that it samples
 	$(python) -m pytest --timeout 0 -m "not bench and not programs and not distributions and not spark"
+
+effects: setup-test ## try what Do's lists call harmless with the installed packages, and which ordinary cells ask
+	$(python) -W ignore tests/effects_entries.py --lists rsql_magic/agent/effects/lists
+	$(python) -W ignore tests/effects_entries_r.py
+	$(python) -W ignore tests/ordinary_cells.py
 
 coverage: setup-test ## the lines of both packages that make test runs, programs that it starts included: at least 95 %
 	rm -rf build/coverage

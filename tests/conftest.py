@@ -16,14 +16,21 @@ import warnings
 from pathlib import Path
 from socketserver import StreamRequestHandler
 
+import hypothesis
 import pytest
 
-_SERVERS = {"postgresql", "mariadb", "redis", "redis_cluster"}
 _NOT_QUICK = {"bench", "distributions", "programs", "slow", "spark", "sweep"}
 _LONGEST = (
     *("hub/test_hub.py", "hub/test_hub_browser.py", "hub/test_hub_failures.py", "hub/test_hub_sidebar.py"),
-    "e2e/test_panel.py",
-    *("e2e/test_sidebar.py", "e2e/test_markdown_", "hub/test_guide.py", "ha/test_ha.py", "e2e/test_kernel.py"),
+    *(
+        "e2e/test_panel.py",
+        "e2e/test_sidebar",
+        "e2e/test_charts_lab.py",
+        "e2e/test_markdown_",
+        "hub/test_guide.py",
+        "ha/test_ha.py",
+        "e2e/test_kernel.py",
+    ),
     *("e2e/test_batch_", "e2e/test_r.py", "contract/test_two_gateways.py", "e2e/test_r_replies.py"),
     *("e2e/test_r_databases.py", "e2e/test_console.py", "e2e/test_demo.py", "e2e/test_map_", "hub/test_hub_several.py"),
     *("test_many_callers.py", "test_looking.py", "test_app.py", "test_evaluation.py", "test_context_privacy.py"),
@@ -35,6 +42,8 @@ _WAITING = tuple(f"tests/{folder}/" for folder in ("clients", "contract", "e2e",
 _SHARING = (
     {f"tests/hub/test_hub{part}.py" for part in ("", "_browser", "_failures", "_sidebar")},
     {f"tests/e2e/test_{part}.py" for part in ("do", "map_lab", "markdown_cells", "markdown_pages", "sidebar")},
+    {f"tests/e2e/test_sidebar_{part}.py" for part in ("files", "hidden", "odd", "opening", "trouble")},
+    {f"tests/e2e/test_{part}.py" for part in ("ask_fix_lab", "charts_lab", "held_outputs", "shown_code", "study_lab")},
 )
 """Files that share a server: a hub, a JupyterLab."""
 _R_IS_REQUIRED = os.environ.get("RSQL_TEST_REQUIRE_R") == "1"
@@ -47,6 +56,10 @@ _FOREIGN = ("RSQL_", "JUPYTER", "JPY_", "IPYTHONDIR", "PAPERMILL")
 # servers and hubs that tests start do, too.
 sys.modules["rfc3987_syntax"] = None
 
+# A case that takes long beside other work is no fault. Speed is measured by `make bench`.
+hypothesis.settings.register_profile("rsql", deadline=None)
+hypothesis.settings.load_profile("rsql")
+
 # What collection makes stays until the end: to look for garbage in it again and again takes a sixth of its time.
 gc.disable()
 
@@ -55,8 +68,13 @@ StreamRequestHandler.disable_nagle_algorithm = True
 
 
 @pytest.fixture(scope="session")
-def programs():
-    """For tests and fixtures that start programs of any kind: servers, kernels, browsers, Python. Others cannot."""
+def programs(pytestconfig):
+    """For tests and fixtures that start programs of any kind: servers, kernels, browsers, Python. Others cannot.
+
+    A test that gets here by ``getfixturevalue``, for one of its parameters, is known only now: ``-m quick`` skips it.
+    """
+    if pytestconfig.getoption("markexpr") == "quick":
+        pytest.skip("It starts a program; make test runs it.")
 
 
 @pytest.fixture(scope="session")
@@ -71,13 +89,6 @@ def real_r(programs):
 @pytest.fixture(scope="session")
 def simulation():
     """For tests that play minutes of a gateway in virtual time, or many sessions, and so take seconds of real work."""
-
-
-def _starts_programs(item):
-    """Whether it asks for them by a fixture, or by the name of a server among its parameters."""
-    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    named = {getattr(value, "__name__", str(value)) for value in parameters}
-    return "programs" in item.fixturenames or bool(_SERVERS & named)
 
 
 def _collect_garbage():
@@ -111,7 +122,7 @@ def pytest_collection_modifyitems(config, items):
     items[:] = _in_order(items, config.getoption("shuffle"))
     for item in items:
         long = "simulation" in item.fixturenames or hasattr(item.obj, "hypothesis")
-        if not (long or _starts_programs(item) or _NOT_QUICK & {mark.name for mark in item.iter_markers()}):
+        if not (long or "programs" in item.fixturenames or _NOT_QUICK & {mark.name for mark in item.iter_markers()}):
             item.add_marker("quick")
 
 

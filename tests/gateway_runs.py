@@ -12,7 +12,7 @@ from simulated_provider import WORDS, SimulatedProvider
 
 from jupyter_server_ext.config import KeySettings, PoolSettings, Secret, Settings, TenantSettings
 from jupyter_server_ext.identity import Policy
-from jupyter_server_ext.messages import Caller, ChatRequest, Usage, Waiting
+from jupyter_server_ext.messages import Caller, ChatRequest, QueueNews, TokenUsage
 from jupyter_server_ext.pipeline import Gateway
 
 QUICK = PoolSettings(jitter_ms=5.0)
@@ -25,7 +25,7 @@ class Told:
     """What a caller got."""
 
     events: list[Any] = field(default_factory=list)
-    news: list[Waiting] = field(default_factory=list)
+    news: list[QueueNews] = field(default_factory=list)
     done: bool = False
 
     @property
@@ -46,7 +46,7 @@ class Settled:
     """Limits that only remember."""
 
     def __init__(self) -> None:
-        self.usages: list[Usage] = []
+        self.usages: list[TokenUsage] = []
 
     @contextlib.asynccontextmanager
     async def take(self, caller, request):
@@ -55,7 +55,7 @@ class Settled:
     def start(self) -> None:
         pass
 
-    def settle(self, usage: Usage) -> None:
+    def settle(self, usage: TokenUsage) -> None:
         self.usages.append(usage)
 
 
@@ -104,7 +104,7 @@ async def ask(
     request = ChatRequest(model, sent, stream=stream, whole=whole, request_id="r1")
     async with contextlib.aclosing(gateway.complete(Caller(caller), request)) as parts:
         async for part in parts:
-            if isinstance(part, Waiting):
+            if isinstance(part, QueueNews):
                 told.news.append(part)
             else:
                 take_in(told, part, stream=stream)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from simulated_provider import Account, Limit
 
-    from jupyter_server_ext.ledger import Used
+    from jupyter_server_ext.messages import Used
 
 Dice = random.Random
 _UNITS = {"r": "requests", "t": "tokens"}

@@ -246,7 +246,7 @@ def _tell(client: Any, fact: str) -> str:
     return dict(line.split(":", 1) for line in lines if ":" in line)[fact]
 
 
-def _until(true: Callable[[], bool], seconds: float = 20) -> None:
+def _until(true: Callable[[], bool], seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
@@ -307,7 +307,7 @@ def _running(
             signal.SIGTERM if "mariadbd" in command[0] else signal.SIGINT
         )  # PostgreSQL: do not wait for clients
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import httpx
+from callers import PERSON, TEACHER
 from cryptography.fernet import Fernet
 from panel_talk import Talk
 
@@ -38,7 +39,7 @@ tenant = "{tenant}"
 scopes = {scopes}
 """
 STILL_THERE = "To be deleted at the gateway still: {}. The gateway is away. Later. It is tried again until it is done."
-PEOPLE = {"tia": ("stats", ["chat", "instructor"]), "ada": ("stats", ["chat"]), "eve": ("law", ["chat", "instructor"])}
+PEOPLE = {"tia": ("stats", [*TEACHER]), "ada": ("stats", [*PERSON]), "eve": ("law", [*TEACHER])}
 
 
 @contextmanager

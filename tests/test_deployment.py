@@ -257,7 +257,7 @@ def test_the_gateway_runs_on_what_the_image_has(programs, tmp_path):
                     errors = asks.get("admin/api/errors").status_code
             finally:
                 process.terminate()
-                said = process.communicate(timeout=30)[1]
+                said = process.communicate(timeout=240)[1]
     assert answer["choices"][0]["message"]["content"]
     assert 'rsql_check_ok{check="ledger"} 1.0' in figures
     assert errors == 200

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rsql_magic.cli import command as cli
+from rsql_magic.cli.effects import ASKS
 
 DOCS = Path(__file__).parent.parent / "docs"
 COMMAND = (DOCS / "command.md").read_text(encoding="utf-8")
@@ -34,7 +35,7 @@ def test_no_row_is_about_a_command_that_is_gone():
     assert set(re.findall(r"^\| `rsql ([\w-]+)", COMMAND, re.M)) <= set(commands())
 
 
-@pytest.mark.parametrize("code", sorted({0, 1, 2, *(code for _, code in cli.EXIT_CODES)}))
+@pytest.mark.parametrize("code", sorted({0, 1, 2, ASKS, *(code for _, code in cli.EXIT_CODES)}))
 def test_every_exit_code_is_there(code):
     assert f"| {code} | " in COMMAND
 

@@ -82,7 +82,7 @@ def test_a_search_over_a_hundred_thousand_shared_passages(kind, tmp_path):
     """What a gateway's database does for one question of a group with so many passages, of 384 numbers each."""
     import numpy as np
 
-    from jupyter_server_ext.knowledge import Meaning, NewDocument, SharedPassage, of_length_one
+    from jupyter_server_ext.knowledge import NewDocument, QuestionVector, SharedPassage, of_length_one
     from jupyter_server_ext.knowledge.indexes import PassageIndexes
     from jupyter_server_ext.knowledge.store import SqlDocuments
     from jupyter_server_ext.ledger import SqlLedgerStore
@@ -124,7 +124,7 @@ def test_a_search_over_a_hundred_thousand_shared_passages(kind, tmp_path):
             assert store.search(["x"], question, now=1.0, most=25)
             by_words.append(1000 * (time.perf_counter() - started))
             started = time.perf_counter()
-            near = store.search(["x"], "", now=1.0, most=10, meaning=Meaning("m", asked))
+            near = store.search(["x"], "", now=1.0, most=10, meaning=QuestionVector("m", asked))
             times.append(1000 * (time.perf_counter() - started))
             work.append(1000 * (time.process_time() - worked))
             exact = np.argsort(-(rows.astype(np.float32) @ np.frombuffer(asked, "<f2").astype(np.float32)))[:10]

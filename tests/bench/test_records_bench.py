@@ -26,7 +26,7 @@ from jupyter_server_ext.config.settings import ApiKeySettings, CacheSettings
 from jupyter_server_ext.ledger import Ledger, SqlLedgerStore
 from jupyter_server_ext.limits import Limits
 from jupyter_server_ext.limits.limits import Need
-from jupyter_server_ext.messages import Caller, ChatRequest, Entry, Usage
+from jupyter_server_ext.messages import Caller, ChatRequest, Entry, TokenUsage
 from jupyter_server_ext.pipeline import Accounting, AnswerCache, Budgets, Gateway
 
 pytestmark = pytest.mark.bench
@@ -44,7 +44,7 @@ def told(name: str, value: float, most: float, unit: str) -> None:
 
 def entry(number: int, **known: object) -> Entry:
     at = time.time()
-    values = {"tenant": "stats101", "model": "m", "key": "sim-1", "usage": Usage(100, 20), "attempts": 1}
+    values = {"tenant": "stats101", "model": "m", "key": "sim-1", "usage": TokenUsage(100, 20), "attempts": 1}
     return Entry(f"req-{number:032d}", at, f"u{number % 1000}", **(values | known))
 
 
@@ -58,7 +58,7 @@ async def test_all_checks_of_one_request():
     for _ in range(20_000):
         start = time.process_time_ns()
         async with limits.take(ADA, request, need) as taken, budgets.hold(ADA, 5_000) as hold:
-            taken.settle(Usage(100, 20))
+            taken.settle(TokenUsage(100, 20))
             hold.settle(4_000)
         took.append((time.process_time_ns() - start) / 1000)
     told("all checks of one request", statistics.median(took), 60, "µs")

@@ -17,7 +17,7 @@ from jupyter_server_ext.keys import Cost, RedisWindows
 from jupyter_server_ext.keys.windows.usage import Offer, WindowSpec
 from jupyter_server_ext.ledger import Ledger
 from jupyter_server_ext.limits import Limits, MemoryCounters, RedisCounters
-from jupyter_server_ext.messages import Caller, ChatRequest, Entry, Usage
+from jupyter_server_ext.messages import Caller, ChatRequest, Entry, TokenUsage
 from jupyter_server_ext.pipeline import Budgets
 from jupyter_server_ext.redis import RedisCoordinator
 
@@ -62,7 +62,7 @@ async def took(step, times=1000):
 
 async def one_request(limits, budgets):
     async with limits.take(ADA, REQUEST) as taken, budgets.hold(ADA, 1000) as hold:
-        taken.settle(Usage(100, 50))
+        taken.settle(TokenUsage(100, 50))
         hold.settle(900)
 
 
@@ -106,7 +106,7 @@ def test_each_phase_is_one_round_trip_to_redis(record_property):
         async def admit(which, _):
             async with which.take(ADA, REQUEST) as taken:
                 decided = time.perf_counter()
-                taken.settle(Usage(100, 50))
+                taken.settle(TokenUsage(100, 50))
             await asyncio.sleep(0.002)  # nobody waits for what is told of the end
             return decided
 
@@ -157,7 +157,7 @@ def test_each_phase_is_one_round_trip_to_redis(record_property):
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_more_than_a_thousand_entries_a_second_while_serving(kind, tmp_path, record_property):
     def entry(number):
-        return Entry(f"r{number}", at=time.time(), caller=f"user-{number % 200}", model="m", usage=Usage(100, 50))
+        return Entry(f"r{number}", at=time.time(), caller=f"user-{number % 200}", model="m", usage=TokenUsage(100, 50))
 
     async def scenario(storage):
         ledger = Ledger(open_ledger(storage))

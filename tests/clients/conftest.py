@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
+from callers import PERSON
 from clients.provider import provider
 
 CONFIG = """
@@ -24,9 +26,11 @@ output = 100.0
 [[api_keys]]
 name = "ada"
 key = "ada-token"
+scopes = {scopes}
 [[api_keys]]
 name = "bob"
 key = "bob-token"
+scopes = {scopes}
 tenant = "few"
 [tenants.few]
 system_prompt = "Give hints."
@@ -53,7 +57,7 @@ def gateway(upstream, tmp_path_factory):
     """The base URL of a gateway, ending in ``/rsql/``."""
     folder = tmp_path_factory.mktemp("gateway")
     config = folder / "rsql.toml"
-    config.write_text(CONFIG.format(url=upstream.url, folder=folder))
+    config.write_text(CONFIG.format(scopes=json.dumps(PERSON), url=upstream.url, folder=folder))
     command = [sys.executable, "-m", "jupyter_server_ext", "--port=0", f"--gateway-config={config}"]
     environment = {**os.environ, "JUPYTER_TOKEN": "owner-token"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas as pd
 import pytest
-from clients.conftest import CONFIG
+from clients.conftest import CONFIG, PERSON
 from whole_replies import WholeReplies
 
 from rsql_magic.answers import MapOptions
@@ -65,7 +65,7 @@ def upstream():
 @pytest.fixture
 def assistant(upstream, tmp_path):
     config = tmp_path / "rsql.toml"
-    config.write_text(CONFIG.format(url=upstream.url, folder=tmp_path))
+    config.write_text(CONFIG.format(scopes=json.dumps(PERSON), url=upstream.url, folder=tmp_path))
     command = [sys.executable, "-m", "jupyter_server_ext", "--port=0", f"--gateway-config={config}"]
     environment = {**os.environ, "JUPYTER_TOKEN": "owner-token"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import nbformat
 import pytest
+from callers import PERSON
 from clients.provider import provider
 from servers import free_port
 
@@ -37,12 +38,15 @@ output_mb = 2.0
 [[api_keys]]
 name = "ada"
 key = "ada-token"
+scopes = {scopes}
 [[api_keys]]
 name = "bob"
 key = "bob-token"
+scopes = {scopes}
 [[api_keys]]
 name = "-oProxyCommand=x"
 key = "odd-token"
+scopes = {scopes}
 [[api_keys]]
 name = "teacher"
 key = "teacher-token"
@@ -58,7 +62,7 @@ class Site:
         self.folder, self.port, self.seen = folder, free_port(), upstream.seen
         self.config = folder / "rsql.toml"
         values = {"folder": folder, "url": upstream.url, "provider_key": PROVIDER_KEY, "runner": json.dumps(runner)}
-        self.config.write_text(CONFIG.format(**values))
+        self.config.write_text(CONFIG.format(scopes=json.dumps(PERSON), **values))
         self.url = f"http://127.0.0.1:{self.port}/rsql/"
 
     def start(self):
@@ -74,7 +78,7 @@ class Site:
 
     def ask(self, method, path, token="ada-token", **more):
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.request(method, f"{self.url}{path}", headers=headers, trust_env=False, timeout=30, **more)
+        return httpx.request(method, f"{self.url}{path}", headers=headers, trust_env=False, timeout=240, **more)
 
     def rsql(self, folder, *words, token="ada-token"):
         """The command as a process; ``communicate`` ends it."""
@@ -226,7 +230,7 @@ def test_kills_of_runner_and_gateway_buy_nothing_twice_and_ctrl_c_leaves_the_job
     client = site.rsql(tmp_path, "run", "slow.ipynb", "--on-gateway", "--follow", "-o", "done.ipynb")
     wait_for(pids.exists)
     client.send_signal(signal.SIGINT)
-    _, err = client.communicate(timeout=30)
+    _, err = client.communicate(timeout=240)
     assert client.returncode == 130, err
     (job,) = [one["id"] for one in site.ask("GET", "v1/batches").json()["data"]]
     site.until(job, lambda found: found["rsql"]["progress"]["runs"][0]["done"] == 1)
@@ -290,9 +294,12 @@ def test_who_may_not_hand_over_is_told(site):
     refused = posted(site, {}, "odd-token")
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "not_permitted")
     key = site.ask("POST", "keys", json={"name": "script"}).json()
-    refused = posted(site, {}, key["key"])
-    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "key_runs_nothing")
-    site.ask("DELETE", f"keys/{key['id']}")
+    made = site.ask("POST", "keys", json={"name": "files", "scopes": ["files", "batches"]}).json()
+    for one in (key, made):
+        body = {"input_file_id": "none", "endpoint": "/v1/notebooks"}
+        refused = site.ask("POST", "v1/batches", one["key"], json=body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "missing_scope")
+        site.ask("DELETE", f"keys/{one['id']}")
     assert posted(site, b"{}\n{}\n").status_code == 400
 
 

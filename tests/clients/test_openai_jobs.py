@@ -168,7 +168,7 @@ def test_what_cannot_be_a_job_is_refused_at_once(client):
 
 def test_a_file_of_ten_gigabytes_is_refused_before_it_comes(gateway):
     address = urlsplit(gateway)
-    with closing(HTTPConnection(address.hostname, address.port, timeout=10)) as connection:
+    with closing(HTTPConnection(address.hostname, address.port, timeout=240)) as connection:
         connection.putrequest("POST", f"{address.path}v1/files")
         for name, value in (
             ("Authorization", "Bearer ada-token"),

@@ -49,6 +49,7 @@ HARMLESS = {
 """Statements that pass the guard, and why nothing comes of them."""
 
 
+@pytest.mark.slow
 def test_the_guard_refuses_what_is_not_harmless():
     passed = set()
     for case in CASES:
@@ -108,6 +109,7 @@ TABLES = """
     CREATE TABLE u (b INTEGER); CREATE TABLE s (x INTEGER)"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sql", some(cases("duckdb")))
 def test_duckdb(sql, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

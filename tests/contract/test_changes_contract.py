@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from jupyter_server_ext.ledger import DID, Change, MemoryChanges, SqlLedgerStore, Thing
+from jupyter_server_ext.ledger import DID, AdminChange, MemoryChanges, SqlLedgerStore, Thing
 
 LAB, ADA = Thing("tenant", "lab"), Thing("callers", "ada")
 
@@ -26,7 +26,7 @@ def store(request, tmp_path):
 
 
 def line(number, thing, before, after, *, caller="teacher", tenant="", undoes=""):
-    return Change(f"c{number}", float(number), caller, *thing, tenant, before, after, undoes)
+    return AdminChange(f"c{number}", float(number), caller, *thing, tenant, before, after, undoes)
 
 
 def test_the_last_line_about_a_thing_says_how_it_is(store):

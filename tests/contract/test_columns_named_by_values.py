@@ -60,6 +60,7 @@ def _pivot(rng, towns, kind):
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_a_stored_pivot_tells_none_of_its_columns(database, seed):
     target, run, quote = database

@@ -230,7 +230,7 @@ def test_the_end_of_a_kernel_waits_for_no_gateway(machine, monkeypatch):
     monkeypatch.setattr(gateway, "put", late)
     keep(talk, talk.thread, question="Q")
     talk.panel.threads.keeper.flush()
-    assert asked.wait(10)
+    assert asked.wait(60)
     keep(talk, talk.thread, question="And then?")
     talk.panel.threads.close()
     assert not answers.is_set()

@@ -15,7 +15,7 @@ from jupyter_server_ext.errors import LimitExceeded
 from jupyter_server_ext.limits import Counter, Demand, Limits, MemoryCounters, Shortfall
 from jupyter_server_ext.limits.counters import Charge
 from jupyter_server_ext.limits.limits import Need
-from jupyter_server_ext.messages import Caller, ChatRequest, Usage
+from jupyter_server_ext.messages import Caller, ChatRequest, TokenUsage
 from jupyter_server_ext.pipeline import Budgets
 
 MINUTE = Counter("caller:ada/requests/minute", 3, 60.0)
@@ -288,8 +288,8 @@ async def test_limits_are_the_same_over_two_gateways(opened):
     async with opened() as first, opened() as second:
         here, there = (Limits(Settings(caller=own), counters=counters) for counters in (first, second))
         async with here.take(ADA, REQUEST, Need(10, 10)) as one, there.take(ADA, REQUEST, Need(10, 10)) as two:
-            two.settle(Usage(5, 5))
-            one.settle(Usage(100, 100))
+            two.settle(TokenUsage(5, 5))
+            one.settle(TokenUsage(100, 100))
         await told(first)
         await there.refresh(ADA)
         stats = there.stats(ADA)
@@ -315,7 +315,7 @@ async def test_completions_are_counted_apart_over_two_gateways(opened):
             for number in range(10):
                 with suppress(LimitExceeded):
                     async with both[number % 2].take(ADA, request) as taken:
-                        taken.settle(Usage(5, 5))
+                        taken.settle(TokenUsage(5, 5))
                     count += 1
             return count
 

@@ -35,6 +35,9 @@ DEPOT = [
     "COMMENT ON COLUMN parts.weight IS 'kg'",
     "INSERT INTO parts SELECT i, 'kind ' || i % 3, i / 8.0, timestamptz '2024-01-01 00:00+00' + i * interval '1 hour' "
     "FROM generate_series(1, 1000) i",
+    "CREATE TYPE state AS ENUM ('open', 'paid', 'never seen')",
+    "CREATE TABLE bills (id integer, state state)",
+    "INSERT INTO bills SELECT i, CASE WHEN i = 1 THEN 'paid' ELSE 'open' END::state FROM generate_series(1, 500) i",
     "CREATE SCHEMA archive",
     "CREATE TABLE archive.moves (part integer REFERENCES parts, at date) PARTITION BY RANGE (at)",
     "CREATE TABLE archive.moves_2024 PARTITION OF archive.moves FOR VALUES FROM ('2024-01-01') TO ('2025-01-01')",
@@ -54,12 +57,18 @@ def clerk(url):
 
 def test_schemas_comments_and_partitions(depot):
     catalog = Catalog.from_connection(depot)
-    assert {t.full_name for t in catalog} == {"parts", "archive.moves", "secret", "halves", "heavy"}
+    assert {t.full_name for t in catalog} == {"parts", "bills", "archive.moves", "secret", "halves", "heavy"}
     assert (catalog.schema, catalog.database) == ("public", "depot")
     assert (catalog["parts"].description, catalog["parts"].column("weight").description) == ("What is in store", "kg")
     assert catalog["public.parts"] is catalog["parts"]
     assert catalog["moves"].foreign_keys == (ForeignKey(("part",), "parts", ("id",)),)
     assert catalog["moves"].rows == 600
+
+
+def test_the_labels_of_an_enum_are_told_however_rare(depot):
+    known = Catalog.from_connection(depot)["bills"].column("state").profile
+    assert known.values == ("open", "paid", "never seen")
+    assert known.complete
 
 
 def test_the_servers_statistics_are_the_profiles(depot):
@@ -76,8 +85,8 @@ def test_what_a_login_may_not_read_is_left_out_and_said(depot):
     assert {t.full_name for t in catalog} == {"parts", "halves"}
     assert [column.name for column in catalog["halves"].columns] == ["open"]
     left_out, partly = catalog.problems
-    assert "3 tables may not be read" in left_out
-    assert all(name in left_out for name in ("secret", "archive.moves", "heavy"))
+    assert "4 tables may not be read" in left_out
+    assert all(name in left_out for name in ("secret", "archive.moves", "heavy", "bills"))
     assert "halves" in partly
 
 

@@ -142,6 +142,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["duckdb", *SERVERS])
 def test_a_draft_fits_the_database_that_it_is_of(name, request, tmp_path):
     with server(name, request, tmp_path) as connection, open_engine(connection) as engine:
@@ -168,6 +169,7 @@ def told(connection: Any, path: str) -> dict[tuple[str, str, int], str]:
         return {(each.level, each.code, each.line): each.message for each in check_dictionary(path, engine)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SERVERS)
 def test_what_does_not_fit_is_told_at_three_levels_as_on_duckdb(name, request, tmp_path):
     Path("data-dict.yaml").write_text(WRITTEN, encoding="utf-8")
@@ -184,6 +186,7 @@ def test_what_does_not_fit_is_told_at_three_levels_as_on_duckdb(name, request, t
     assert not [text for key, text in got.items() if key[1] == "D08"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SERVERS)
 def test_every_function_of_an_assertion_says_the_same(name, request, tmp_path):
     asserted = "".join(f'      - assert: "{each}"\n' for each in ASSERTIONS)

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 import sqlalchemy as sa
 
-from jupyter_server_ext.knowledge import Meaning, NewDocument, SharedPassage, of_length_one
+from jupyter_server_ext.knowledge import NewDocument, QuestionVector, SharedPassage, of_length_one
 from jupyter_server_ext.knowledge.indexes import PassageIndexes
 from jupyter_server_ext.knowledge.store import SqlDocuments
 from jupyter_server_ext.ledger import SqlLedgerStore, documents
@@ -125,7 +125,7 @@ def test_of_ten_thousand_answers_none_has_another_tenants_text(store):
         reads = [tenant, ""] if tenant else [""]
         asked = " ".join([*draw.choices(words, k=4), f"of{draw.choice(tenants)}x"])
         chosen = draw.choice([(), (), (f"doc{draw.randrange(12)}",)])
-        meaning = draw.choice([None, Meaning("m", vector(draw)), Meaning("other", vector(draw))])
+        meaning = draw.choice([None, QuestionVector("m", vector(draw)), QuestionVector("other", vector(draw))])
         found = store.search(reads, asked, now=1.0, names=chosen, most=50, meaning=meaning)
         answers += len(found)
         for each in found:
@@ -165,14 +165,14 @@ def test_what_means_the_same_is_found_without_its_words(store):
     for _ in range(20):
         asked = vector(draw)
         nearest = sorted(range(300), key=lambda number: -alike(asked, vectors[number]))
-        found = store.search(["x"], "nothing of that", now=1.0, most=10, meaning=Meaning("m", asked))
+        found = store.search(["x"], "nothing of that", now=1.0, most=10, meaning=QuestionVector("m", asked))
         assert [each.text for each in found] == [f"passage {number}" for number in nearest[:10]]
-        both = store.search(["x"], "xylophone", now=1.0, most=2, meaning=Meaning("m", asked))
+        both = store.search(["x"], "xylophone", now=1.0, most=2, meaning=QuestionVector("m", asked))
         assert {each.text for each in both} == {"a xylophone", f"passage {nearest[0]}"}
-        named = store.search(["x"], "nothing", now=1.0, names=["50.md"], most=1, meaning=Meaning("m", asked))
+        named = store.search(["x"], "nothing", now=1.0, names=["50.md"], most=1, meaning=QuestionVector("m", asked))
         assert named[0].text == f"passage {next(number for number in nearest if 50 <= number < 100)}"
     store.remove("x", "50.md")
-    found = store.search(["x"], "nothing", now=1.0, most=50, meaning=Meaning("m", vectors[60]))
+    found = store.search(["x"], "nothing", now=1.0, most=50, meaning=QuestionVector("m", vectors[60]))
     assert found
     assert not {each.text for each in found} & {f"passage {number}" for number in range(50, 100)}
     with store._engine.connect() as db:
@@ -191,7 +191,7 @@ def test_the_nearest_of_thousands_are_found_beside_another_tenants(store, reques
     for _ in range(20):
         asked = vector(draw, 128)
         for tenant, own in (("many", vectors), ("few", few)):
-            found = store.search([tenant], "", now=1.0, most=5, meaning=Meaning("m", asked))
+            found = store.search([tenant], "", now=1.0, most=5, meaning=QuestionVector("m", asked))
             nearest = sorted(range(len(own)), key=lambda at, own=own: -alike(own[at], asked))[:5]
             same = len({int(each.text) for each in found} & {*nearest})
             assert same == 5 or tenant == "many"
@@ -283,7 +283,7 @@ def test_indexes_of_many_tenants_stay_within_the_memory_for_them(store):
     for _ in range(60):
         tenant = draw.choice([*map(str, range(12)), "large"])
         reads = ["large" if tenant == "large" else f"t{tenant}"]
-        meaning = Meaning("m", vectors[3]) if draw.random() < 0.5 and tenant != "large" else None
+        meaning = QuestionVector("m", vectors[3]) if draw.random() < 0.5 and tenant != "large" else None
         found = small.search(reads, "word3", now=1.0, most=1, meaning=meaning)
         assert [each.text.split()[:1] for each in found] == [["word3"]]
         assert 0 <= small._indexes.size <= 30_000
@@ -300,7 +300,7 @@ def test_a_document_without_an_index_is_found_and_gets_one(store, kept):
     with store._engine.begin() as db:
         db.execute(sa.update(documents).values(search_index=kept))
     assert names(store.search(["x"], "xylophones", now=1.0)) == ["a.md"]
-    assert names(store.search(["x"], "", now=1.0, meaning=Meaning("m", one))) == ["a.md"]
+    assert names(store.search(["x"], "", now=1.0, meaning=QuestionVector("m", one))) == ["a.md"]
     with store._engine.connect() as db:
         assert len(db.execute(sa.select(documents.c.search_index)).scalar()) > 50
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import servers
 import sqlalchemy as sa
+from callers import EVERYTHING
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
@@ -19,7 +20,7 @@ from jupyter_server_ext.config import KeySettings, Limit, Secret, Settings, Stor
 from jupyter_server_ext.keys.headroom import Headroom
 from jupyter_server_ext.messages import Caller
 
-OWNER = Caller("owner", scopes=frozenset({"chat", "admin"}))
+OWNER = Caller("owner", scopes=EVERYTHING)
 REPLY = {
     "choices": [{"index": 0, "message": {"role": "assistant", "content": "Yes."}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6},
@@ -45,7 +46,7 @@ async def one_of_three(settings, instance, now):
     server.add_socket(socket)
     head = {"Authorization": "Bearer owner-token"}
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/rsql/", headers=head, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/rsql/", headers=head, timeout=240) as client:
             yield app, client
     finally:
         server.stop()

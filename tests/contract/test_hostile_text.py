@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from callers import EVERYTHING
 from ledger_entries import entry
 from slow_proxy import proxied_in_thread
 from tornado.httpserver import HTTPServer
@@ -22,7 +23,7 @@ from jupyter_server_ext.app.serve import web_application
 from jupyter_server_ext.config import KeySettings, Secret, Settings, StorageSettings
 from jupyter_server_ext.ledger import Ledger, SpooledLedgerStore, SpoolFile, SqlLedgerStore
 from jupyter_server_ext.ledger.ledger import NotRecordable, RowsRefused
-from jupyter_server_ext.messages import Caller, Usage, is_name
+from jupyter_server_ext.messages import Caller, TokenUsage, is_name
 
 STORES = ("memory", "sqlite", "postgresql", "redis")
 KNOWN = (
@@ -77,7 +78,7 @@ def refused_by(store, number, changes):
 def test_one_entry_that_a_database_refuses_keeps_no_other_out(kind, request, tmp_path):
     store = SqlLedgerStore(ledger_of(kind, request, tmp_path), instance="one")
     number, refused = 0, 0
-    numbers = [{"usage": Usage(2**63, 1)}, {"cost_nanodollars": -(2**70)}, {"saved_nanodollars": 2**64}]
+    numbers = [{"usage": TokenUsage(2**63, 1)}, {"cost_nanodollars": -(2**70)}, {"saved_nanodollars": 2**64}]
     texts = random.Random(kind).sample(hostile(1, 20), 3)
     for changes in [*numbers, *(changes for text in ["a\x00b", "m" * 256, *texts] for changes in changed(text))]:
         refused += refused_by(store, number, changes)
@@ -164,14 +165,14 @@ async def serving(kind, request, tmp_path):
     )
     key = KeySettings("groq", Secret("k" * 20), base_url="http://provider.example/v1", name="one")
     settings = Settings(default_model="m", keys=(key,), storage=storage)
-    owner = Caller("owner", scopes=frozenset({"chat", "admin"}))
+    owner = Caller("owner", scopes=EVERYTHING)
     parts = build_app(settings, [(Secret("owner-token"), owner)], "/", Names(), transport=httpx.MockTransport(answered))
     server = HTTPServer(web_application(parts))
     socket, port = bind_unused_port()
     server.add_socket(socket)
     await parts.gateway.start()
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/", trust_env=False, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/", trust_env=False, timeout=240) as client:
             yield client
     finally:
         server.stop()

@@ -23,7 +23,7 @@ from jupyter_server_ext.errors import (
     UpstreamFailed,
     UpstreamRefused,
 )
-from jupyter_server_ext.ledger import Ledger, Page, PromptVault, SqlLedgerStore
+from jupyter_server_ext.ledger import Ledger, LedgerPage, PromptVault, SqlLedgerStore
 from jupyter_server_ext.messages import Caller, ChatRequest
 from jupyter_server_ext.pipeline import Files, JobRunner, Jobs, LineRequest
 
@@ -625,7 +625,7 @@ async def test_quotas(world):
         await site.send(b"x" * 1001)
     with pytest.raises(BadRequest, match="at most 2592000"):
         await site.send(b"{}", seconds=1e9)
-    assert await site.files.page(ADA, Page(9)) == []
+    assert await site.files.page(ADA, LedgerPage(9)) == []
     kept = [await site.send(b"x" * 700) for _ in range(2)]
     with pytest.raises(NotPermitted, match="You may keep 3 files"):
         await site.files.begin(ADA, 700)
@@ -661,16 +661,16 @@ async def test_what_expires_is_removed_and_what_is_in_use_stays(world):
     await lost.add(b"{}\n" * 40_000)  # and its sender never came back
     world.now += 3601.0
     await site.jobs.tidy()
-    assert {file.id for file in await site.files.page(ADA, Page(9))} == {done.input, waiting.input}
+    assert {file.id for file in await site.files.page(ADA, LedgerPage(9))} == {done.input, waiting.input}
     world.now += 2 * 86_400.0
     await site.jobs.tidy()
-    assert [file.id for file in await site.files.page(ADA, Page(9))] == [waiting.input], "a job still reads it"
+    assert [file.id for file in await site.files.page(ADA, LedgerPage(9))] == [waiting.input], "a job still reads it"
     assert await site.files.ask(lambda files: files.held("ada")) == (1, len(line(1)))
     ended = await site.finish(waiting)
     assert ended.state == "expired"
     world.now += 40 * 86_400.0
     await site.jobs.tidy()
-    assert await site.jobs.page(Page(9)) == []
+    assert await site.jobs.page(LedgerPage(9)) == []
     assert asked_of(world, *(f"SELECT count(*) FROM {table}" for table in TABLES)) == [[0]] * 4
 
 
@@ -679,7 +679,7 @@ async def test_a_caller_is_forgotten_with_all_jobs_and_files(world):
     for caller, number in ((ADA, 510), (BOB, 20)):
         await site.finish(await site.job(lines(number), caller), caller)
     await site.jobs.forget("ada")
-    assert await site.jobs.page(Page(9), caller="ada") == []
-    assert await site.files.page(ADA, Page(9)) == []
-    assert len(await site.jobs.page(Page(9))) == 1
+    assert await site.jobs.page(LedgerPage(9), caller="ada") == []
+    assert await site.files.page(ADA, LedgerPage(9)) == []
+    assert len(await site.jobs.page(LedgerPage(9))) == 1
     assert asked_of(world, "SELECT count(*) FROM job_lines") == [[20]]

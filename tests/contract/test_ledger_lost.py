@@ -58,7 +58,7 @@ def reader(postgresql, database):
     store.close()
 
 
-def until(true, seconds=10.0):
+def until(true, seconds=240):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it does not come"

@@ -168,24 +168,23 @@ def entries(gateway, after=0):
 )
 def test_a_query_after_looks(ip, provider, gateway, level, model):
     before = len(entries(gateway))
-    reads = READS[: 1 if level == "names" else 2]
+    reads = READS[: 2 if level == "sample" else 1]
     provider.says(LOOKS, reads, SQL)
     result = ip.run(f"%%sql_ai con --look --privacy {level} --model {model}\n{QUESTION}")
     assert result.df.iat[0, 0] == 334
-    offered = ["tables", "describe"] + ["values", "query"] * (level != "names")
+    offered = ["tables", "describe"] + ["values"] * (level != "names") + ["query"] * (level == "sample")
     assert [tools(body) for body in provider.asked] == [offered] * 3
     told = found(provider)
     assert "orders (id, status)" in told[0]
     assert "CREATE TABLE orders" in told[1]
-    assert [text in each for text, each in zip(("'open': 334 rows", "9 rows"), told[2:], strict=False)] == [
-        level != "names" for _ in reads
-    ]
+    assert ("'open'" in told[2]) == (level != "names")
+    assert ("'open': 334 rows" in told[2], len(told) > 3) == (level == "sample",) * 2
     sent = json.dumps(provider.asked)
     assert (QUESTION in sent, "city7" in sent) == (True, False)
     assert ("city0" in sent) == (level == "sample")
     assert ("shipped" in sent) == (level != "names")
     looked = 'Looked first: tables("orders, refunds"), describe(orders), values(orders.status)'
-    query = ', query("SELECT id, city FROM visits")' * (level != "names")
+    query = ', query("SELECT id, city FROM visits")' * (level == "sample")
     assert result.notes[0].startswith(f"{looked}{query} – {2 + len(reads)} of 8 calls, ")
     assert "Looked first: " in result.shown().markdown
     assert result.usage.requests == 3
@@ -223,7 +222,7 @@ def test_the_panel_looks_first(ip, provider, gateway):
     assert turn["notes"][0].startswith(
         'Looked first: tables("orders, refunds"), describe(orders), values(status) – 3 of'
     )
-    assert "'open': 334 rows" in found(provider)[2]
+    assert "'open'" in found(provider)[2]
     talk.panel.close()
     assert [row["status"] for row in entries(gateway, before)] == ["200"] * 3
 
@@ -277,7 +276,7 @@ def test_a_provider_that_takes_no_results_is_told_them_with_the_question(ip, pro
     provider.answer = answer
     result = ip.run(f"%%sql_ai con --look\n{QUESTION}")
     assert "values(status) – 1 of 8 calls" in result.notes[0]
-    assert "'open': 334 rows" in provider.asked[-1]["messages"][-1]["content"]
+    assert "'open'" in provider.asked[-1]["messages"][-1]["content"]
     assert len(provider.asked) == 3
 
 
@@ -343,7 +342,7 @@ def test_rounds_come_from_the_cache_as_they_were(new, provider, gateway, numbere
     before = len(entries(gateway))
     provider.numbered = numbered
     provider.says([*LOOKS, READS[0]], SQL)
-    cell = f"%%sql_ai con --look --new\n{QUESTION} {numbered}"
+    cell = f"%%sql_ai con --look --new --privacy sample\n{QUESTION} {numbered}"
     with new("saving") as ip:
         first = ip.run(cell)
         again = ip.run(cell)
@@ -358,7 +357,7 @@ def test_rounds_come_from_the_cache_as_they_were(new, provider, gateway, numbere
 
 
 def test_identical_rounds_under_way_are_one_and_others_are_not(running, provider):
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=240)
 
     def answer(body):
         both.wait()

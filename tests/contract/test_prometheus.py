@@ -25,7 +25,7 @@ from jupyter_server_ext.app.serve import web_application
 from jupyter_server_ext.config import CallerLimits, Secret, Settings, StorageSettings, TenantSettings
 from jupyter_server_ext.config.settings import ApiKeySettings, CacheSettings, KeySettings, Limit
 from jupyter_server_ext.handlers import Metrics
-from jupyter_server_ext.messages import Entry, Usage
+from jupyter_server_ext.messages import Entry, TokenUsage
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus"
@@ -113,7 +113,7 @@ async def prometheus(tmp_path, port):
                 yield ask, client
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            process.communicate(timeout=240)
 
 
 def queries():
@@ -136,7 +136,7 @@ async def test_every_query_of_the_board_has_an_answer(tmp_path, programs, monkey
         while not await ready(ask):
             assert time.monotonic() < give_up, "Prometheus does not see the gateway"
             await asyncio.sleep(0.2)
-        async with httpx.AsyncClient(headers=head, trust_env=False, timeout=30) as asking:
+        async with httpx.AsyncClient(headers=head, trust_env=False, timeout=240) as asking:
             for number in range(45):  # more than the limit
                 question = [{"role": "user", "content": f"Question {number % 30}"}]
                 await asking.post(url, json=body(messages=question, model="bad" if number == 3 else "m"))
@@ -197,7 +197,7 @@ def test_figures_of_500_callers_take_20_ms():
     for number in range(5_000):
         known = {"model": f"m{number % 3}", "tenant": f"t{number % 10}", "task": ("ask", "sql_ai", "chat")[number % 3]}
         entry = Entry(
-            f"r{number}", 0.0, f"u{number % 500}", usage=Usage(10, 5), cost_nanodollars=5, attempts=1, **known
+            f"r{number}", 0.0, f"u{number % 500}", usage=TokenUsage(10, 5), cost_nanodollars=5, attempts=1, **known
         )
         metrics.executions.observe(entry)
         metrics.under_way += 1

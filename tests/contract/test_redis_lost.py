@@ -67,7 +67,7 @@ async def gateways(port, number=2, **options):
         yield made
 
 
-async def until(true, seconds=10.0):
+async def until(true, seconds=240):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it does not come"

@@ -66,7 +66,7 @@ def test_what_an_instructor_shares_answers_the_groups_questions_and_no_others(no
         assert "stats: shop.yaml, line 4" in str(answered.notes) + str(answered.footnotes) + capsys.readouterr().out
         student.run("%rsql dictionary")
         assert "stats: shop.yaml" in capsys.readouterr().out
-        with pytest.raises(GatewayError, match="instructor"):
+        with pytest.raises(GatewayError, match="documents:write"):
             student.run("%rsql verify --group")
     with notebook("eve") as stranger:
         stranger.run("%rsql dictionary")

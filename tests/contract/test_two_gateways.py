@@ -33,6 +33,7 @@ instances = 2
 [[api_keys]]
 name = "ada"
 key = "ada-secret-token"
+scopes = ["chat", "files", "batches"]
 """
 PER_MINUTE = """
 [limits.caller]
@@ -87,6 +88,7 @@ def gateway(folder, name, *, patient, **config):
     """
     home = folder / name
     home.mkdir()
+    (home / "rsql.toml").touch(0o600)  # it holds keys
     (home / "rsql.toml").write_text(CONFIG.format(**config))
     environment = os.environ | {"JUPYTER_TOKEN": "owner-secret-token"}
     program = ["-c", PATIENT] if patient else ["-m", "jupyter_server_ext"]
@@ -134,7 +136,7 @@ async def ask(client, url, name="ada"):
 def client():
     limits = httpx.Limits(max_connections=300)
     headers = {"Authorization": "Bearer ada-secret-token"}
-    return httpx.AsyncClient(headers=headers, timeout=60, limits=limits, trust_env=False)
+    return httpx.AsyncClient(headers=headers, timeout=240, limits=limits, trust_env=False)
 
 
 async def health(asking, url):

@@ -8,6 +8,7 @@ import random
 from itertools import pairwise
 
 import pytest
+from callers import EVERYTHING, TEACHER
 
 from jupyter_server_ext.config import Secret, Settings, TenantSettings, WebhookSettings
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
@@ -18,8 +19,8 @@ from jupyter_server_ext.webhooks import EVENTS, Event, Webhooks, WebhookSender
 from jupyter_server_ext.webhooks.sender import Sent
 
 pytestmark = pytest.mark.asyncio
-ADMIN = Caller("root", scopes=frozenset({"chat", "admin"}))
-TEACHER = Caller("tom", "lab", frozenset({"chat", "instructor"}))
+ADMIN = Caller("root", scopes=EVERYTHING)
+TEACHER = Caller("tom", "lab", frozenset(TEACHER))
 URL = "https://hooks.example.org/rsql"
 A_DAY = 86_400.0
 

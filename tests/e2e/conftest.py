@@ -108,7 +108,7 @@ def jupyter(tmp_path_factory):
     )
     url = f"http://127.0.0.1:{port}/"
     try:
-        wait_until(lambda: answers(f"{url}rsql/health"), 30, (root / "log").read_text)
+        wait_until(lambda: answers(f"{url}rsql/health"), 60, (root / "log").read_text)
         yield url
     finally:
         server.terminate()
@@ -182,7 +182,7 @@ class Kernel:
         self.manager.start_kernel(stderr=subprocess.DEVNULL)
         self.client = self.manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=240)
 
     def begin(self, environment, folder):
         """Forget what was run before, and load the magics with an environment, in a folder."""
@@ -197,7 +197,7 @@ class Kernel:
         self.client.shell_channel.send(request)
         return request["header"]["msg_id"]
 
-    def messages(self, request, timeout=60.0):
+    def messages(self, request, timeout=240):
         """The messages of one cell, as they come, until it is idle."""
         deadline = time.monotonic() + timeout
         while True:
@@ -218,7 +218,7 @@ class Kernel:
 
     def reply(self, request):
         while True:
-            reply = self.client.get_shell_msg(timeout=60)
+            reply = self.client.get_shell_msg(timeout=240)
             if reply["parent_header"].get("msg_id") == request:
                 return reply["content"]
 
@@ -284,13 +284,13 @@ def gateway_over(tmp_path):
             )
         )
         url = f"http://127.0.0.1:{port}/rsql/"
-        wait_until(lambda: started[-1].poll() is not None or answers(f"{url}health"), 30)
+        wait_until(lambda: started[-1].poll() is not None or answers(f"{url}health"), 60)
         return {"RSQL_GATEWAY_URL": url, "RSQL_GATEWAY_TOKEN": TOKEN}
 
     yield start
     for process in started:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def drained(client):

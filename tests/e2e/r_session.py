@@ -18,7 +18,7 @@ def with_gateway(gateway):
     return {name: value for name, value in os.environ.items() if name not in names} | gateway
 
 
-def rscript(code, gateway, *, wrong=False, timeout=60):
+def rscript(code, gateway, *, wrong=False, timeout=240):
     """What an R of its own prints, or what it says of an error."""
     command = ["Rscript", "--vanilla", "-e", SOURCE + code]
     options = {"capture_output": True, "text": True, "timeout": timeout}
@@ -46,4 +46,4 @@ def terminal(gateway, folder):
         yield run
         process.stdin.close()
         process.stdout.close()
-        process.wait(10)
+        process.wait(60)

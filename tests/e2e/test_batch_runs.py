@@ -159,7 +159,7 @@ def gateway(tmp_path):
             while running:
                 process = running.pop()
                 process.kill()
-                process.wait(20)
+                process.wait(60)
 
     made = Gateway()
     yield made
@@ -201,7 +201,7 @@ def test_a_run_outlives_its_gateway(gateway, tmp_path):
 @pytest.mark.timeout(120)
 def test_no_gateway_at_start_fails_the_cell_soon(gateway, tmp_path):
     notebook = code_cells("%load_ext rsql_magic", "%%ask\nWhat is a left join?")
-    client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}})
+    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}})
     with client.setup_kernel(env={**os.environ, **gateway.environ}):
         client.execute_cell(notebook.cells[0], 0)
         begun = time.monotonic()
@@ -215,7 +215,7 @@ def test_no_gateway_at_start_fails_the_cell_soon(gateway, tmp_path):
 def test_a_timeout_of_nbclient_ends_a_cell_that_waits_and_its_output_says_for_what(gateway, tmp_path, interrupts):
     notebook = code_cells("%load_ext rsql_magic\n%config Rsql.batch_deadline = 100", "%%ask\nWhat is a left join?")
     folder = {"metadata": {"path": str(tmp_path)}}
-    client = NotebookClient(notebook, timeout=60, interrupt_on_timeout=interrupts, resources=folder)
+    client = NotebookClient(notebook, timeout=240, interrupt_on_timeout=interrupts, resources=folder)
     begun = time.monotonic()
     with client.setup_kernel(env={**os.environ, **gateway.environ}):
         client.execute_cell(notebook.cells[0], 0)

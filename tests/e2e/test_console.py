@@ -409,8 +409,12 @@ def test_ones_own_page(browser, town):
     own.press("New key")
     own.page.get_by_label("Name").fill("my script")
     own.page.get_by_label("Requests a day").fill("3")
+    assert not violations(own.page)
+    own.page.get_by_label("embeddings", exact=True).uncheck()
+    own.page.get_by_label("files", exact=True).check()
     own.confirm("Make it")
     text = own.page.locator(".secret").inner_text()
+    assert town.send("GET", "me", text).json()["scopes"] == ["chat", "completion", "files"]
     assert town.send("GET", "stats", text).json()["key"]["limits"]["requests_per_day"]["limit"] == 3
     own.press("Close")
     own.page.locator("tr").filter(has_text="my script").get_by_role("button", name="Revoke").click()

@@ -181,7 +181,7 @@ def test_a_task_becomes_changes_that_are_decided_run_told_again_and_undone(doing
     expect(doing.cells).to_have_count(count + 2)
     expect(doing.cells.nth(1).locator(".jp-OutputArea-output").first).to_contain_text("N    4")
     expect(doing.cells.nth(3).locator(".jp-OutputArea-output").first).to_contain_text("3")
-    doing.change("Change 1: New cell after 3").wait_for(timeout=30_000)
+    doing.change("Change 1: New cell after 3").wait_for()
     assert (doing.notebook.folder / "sums.csv").exists()
     told = town.provider.asked[-1]["messages"][-1]["content"]
     assert "Edit cell 2 (the column is called region): applied" in told
@@ -198,6 +198,7 @@ def test_a_task_becomes_changes_that_are_decided_run_told_again_and_undone(doing
 def test_pictures_that_the_cells_drew_are_files_of_the_conversation(doing, town):
     town.provider.answers |= {"Draw a dot": (DRAWS, 0.0)}
     doing.do("Draw a dot")
+    doing.set.get_by_label("Yes, this cell may do that.").check()  # pictures from bytes are on no list
     doing.button("Apply and run").click()
     doing.panel.get_by_text("The cells have run.").last.wait_for()
     doing.panel.get_by_label("More").click()
@@ -243,11 +244,11 @@ def test_a_task_is_looked_at_before_it_is_sent_and_rejected_leaves_the_file(doin
     town.provider.answers |= {"Take your time": ("word " * 100, 0.5)}
     doing.write("Take your time")
     doing.page.keyboard.press("Enter")
-    wait_until(lambda: len(town.provider.asked) == asked + 2, 15)
+    wait_until(lambda: len(town.provider.asked) == asked + 2, 60)
     doing.button("Stop").click()
     turn = doing.notebook.turns.last
     turn.get_by_text("Stopped before there was an answer.").wait_for()
-    wait_until(lambda: any("Take your time" in each for each in town.provider.hung_up), 15)
+    wait_until(lambda: any("Take your time" in each for each in town.provider.hung_up), 60)
     assert doing.bytes() == before
     assert len(town.provider.asked) == asked + 2
 
@@ -288,7 +289,7 @@ def test_a_budget_is_shown_and_no_call_passes_it(doing, town, monkeypatch):
         asked = len(town.provider.asked)
         doing.do("Ponder it")
         expect(spent).to_contain_text("This task has used its budget of time (2 s).")
-        wait_until(lambda: any("Ponder" in each for each in town.provider.hung_up), 15)
+        wait_until(lambda: any("Ponder" in each for each in town.provider.hung_up), 60)
         expect(used).to_contain_text("2 of 2 s")
         assert len(town.provider.asked) == asked + 1
     monkeypatch.setattr(town.provider, "prompt_tokens", 14_000)  # for $0.0084
@@ -365,6 +366,51 @@ def test_what_was_not_seen_is_caught_when_it_runs_and_stop_stops_a_cell(doing, t
     assert len(town.provider.asked) == asked + 1
 
 
+TRIED = """\
+### new cell after 1: keeps the sums in a file
+```python
+import os
+total = int(sales.amount.sum())
+sales.to_csv('tried.csv')
+os.system('touch tried.txt')
+print('wrote', os.path.getsize('tried.csv') > 0)
+total
+```
+
+### new cell after 1: the same in R
+```r
+write.csv(sales, "tried.csv")
+```
+"""
+
+
+def test_a_cell_is_tried_first_without_an_effect_and_the_yes_runs_it(doing, town):
+    town.provider.answers |= {"task was": ("Enough.", 0.0), "Try": (TRIED, 0.0)}
+    names = lambda: {each.name for each in doing.notebook.folder.iterdir()}  # noqa: E731
+    before = names()
+    count = doing.cells.count()
+    doing.do("Try to keep the sums")
+    change, in_r = (doing.change(f"Change {number}: New cell after 1") for number in (1, 2))
+    expect(in_r.get_by_role("button", name=re.compile("^Try"))).to_be_disabled()
+    expect(in_r).to_contain_text("Cells of R are not tried: a trial has no R session.")
+    change.get_by_role("button", name=re.compile("^Try")).click()
+    trial = change.locator(".rsql-trial")
+    expect(trial).to_contain_text("nothing was changed")
+    expect(trial.get_by_role("group", name="what it printed")).to_have_text("wrote True")
+    expect(trial.get_by_role("group", name="its result")).to_have_text("6")
+    expect(trial).to_contain_text("created tried.csv")
+    expect(trial).to_contain_text("would start a program touch tried.txt")
+    panel_lab.accessible(doing.page, ".rsql-panel")
+    doing.set.screenshot(path=panel_lab.SCREENSHOTS / "do_tried.png")
+    # Neither the notebook's folder nor the notebook has it, and it still needs its yes.
+    assert names() - before == set()
+    expect(doing.cells).to_have_count(count)
+    change.get_by_label("Yes, this cell may do that.").check()
+    doing.button("Apply 1 of 2 and run").click()
+    doing.panel.get_by_text("Enough.").wait_for()
+    assert {"tried.csv", "tried.txt"} <= names()
+
+
 PREPARED = """\
 import os, pathlib, sqlite3
 con = sqlite3.connect('shop.db')
@@ -395,16 +441,17 @@ def test_queries_that_it_looks_with_run_under_the_guard(doing, town):
         "SELECT note": ("It cannot be done.", 0.0),
         "How many": ("```sql\nSELECT count(*) FROM orders\n```", 0.0),
     }
-    doing.notebook.type_cell(PREPARED)
+    doing.notebook.type_cell(f"{PREPARED}\n%config Rsql.privacy = 'sample'")  # below it a model tries no query
     doing.notebook.ask("/sql con How many are there?")  # from now on it is the connection in use
     rows = rows_of(doing)
     turn = doing.do("Look at them")
     expect(turn).to_contain_text("It cannot be done.")
     expect(turn).to_contain_text("Looked first: query(")
     refused, read = [each["content"] for each in town.provider.asked[-1]["messages"] if each["role"] == "tool"]
-    assert "9 rows; the rows are not told." in read
+    assert read.count("old") == 5
     assert "DELETE changes rows. Only a single query that reads may run here." in refused
     assert rows_of(doing) == rows
+    doing.notebook.type_cell("%config Rsql.privacy = 'stats'")
 
 
 # Cells that do more than compute, each with what it says of itself; what it does leaves its name.
@@ -483,7 +530,7 @@ def agreed_to_piece_by_piece(doing, town, reached, language, cells):
     for number in range(len(cells)):
         change(number).get_by_label("Yes, this cell may do that.").check()
     doing.set.get_by_role("button", name="Apply and run", exact=True).click()
-    expect(sets).to_have_count(before + 3, timeout=60_000)
+    expect(sets).to_have_count(before + 3)
     assert happened() == names
 
 
@@ -535,7 +582,7 @@ def test_changes_are_taken_back_after_a_reload_where_the_notebook_is_still_as_th
             doing.page.keyboard.insert_text(changed)
         doing.bytes()  # saved
         doing.page.reload()
-        doing.page.wait_for_function(panel_lab.CONNECTED, timeout=60_000)
+        doing.page.wait_for_function(panel_lab.CONNECTED)
         return beside(doing).locator(".rsql-changes").last
 
     made = applied_and_reloaded()

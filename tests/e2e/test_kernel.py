@@ -27,7 +27,7 @@ SALES = "import pandas as pd\nsales = pd.DataFrame({'region': ['N', 'S', 'N'] * 
 def batch(jupyter, tmp_path_factory):
     """Executes cells as nbconvert does, all in one kernel that forgets what was run before; gives the cells back."""
     folder = str(tmp_path_factory.mktemp("batch"))
-    client = NotebookClient(nbformat.v4.new_notebook(), timeout=60, resources={"metadata": {"path": folder}})
+    client = NotebookClient(nbformat.v4.new_notebook(), timeout=240, resources={"metadata": {"path": folder}})
     gateway = {"RSQL_GATEWAY_URL": f"{jupyter}rsql/", "RSQL_GATEWAY_TOKEN": TOKEN}
 
     def execute(*sources):
@@ -145,7 +145,7 @@ def test_code_to_insert_stands_in_the_answer_of_a_batch_run(batch):
 def test_the_kernels_of_the_server_find_its_gateway(jupyter, tmp_path):
     """Through the server's own API, as a browser does: nothing is set in the environment by hand."""
     headers = {"Authorization": f"token {TOKEN}"}
-    started = httpx.post(f"{jupyter}api/kernels", headers=headers, timeout=60)
+    started = httpx.post(f"{jupyter}api/kernels", headers=headers, timeout=240)
     started.raise_for_status()
     out = tmp_path / "found.json"
     code = f"""
@@ -158,7 +158,7 @@ open({str(out)!r}, "w").write(json.dumps([found.how, found.url, answer.usage.mod
 """
     execute_over_websocket(jupyter, started.json()["id"], code, out)
     assert json.loads(out.read_text()) == ["server", f"{jupyter}rsql/", "offline"]
-    httpx.delete(f"{jupyter}api/kernels/{started.json()['id']}", headers=headers, timeout=60)
+    httpx.delete(f"{jupyter}api/kernels/{started.json()['id']}", headers=headers, timeout=240)
 
 
 def execute_over_websocket(jupyter, kernel_id, code, out):
@@ -326,6 +326,25 @@ def test_run_shows_what_r_prints_and_every_plot(kernel):
     notebook.close()
 
 
+def test_what_code_of_an_answer_displays_cannot_act(kernel):
+    notebook = kernel()
+    notebook.run("%load_ext rsql_magic")
+    shows = "display(HTML('<b>a</b><script>evil()</script>'))"
+    code = f"from IPython.display import HTML, display\nprint('out')\n{shows}\n6 * 7"
+    notebook.run(REPLAYED.format(text=f"```python\n{code}\n```"))
+    found, reply = notebook.run("%%ask --run\nshow")
+    assert (reply["status"], reply["ename"]) == ("error", "BadInput")
+    found, reply = notebook.run("%%ask --run --agree\nshow")
+    assert reply["status"] == "ok"
+    shown = [message["content"].get("data", {}) for message in found]
+    assert any("<b>a</b>" in data.get("text/html", "") for data in shown[1:])
+    assert any(data.get("text/plain") == "42" for data in shown)
+    assert "out\n" in "".join(message["content"].get("text", "") for message in found)
+    assert not any("<script>evil()" in data.get("text/html", "") for data in shown)
+    notebook.run("1 + 1")
+    notebook.close()
+
+
 PANEL = """
 import threading
 from rsql_magic import ChatPanel
@@ -383,7 +402,7 @@ class View:
     def told(self, wanted):
         """The first message to the view that is wanted."""
         while True:
-            message = self.notebook.client.get_iopub_msg(timeout=60)
+            message = self.notebook.client.get_iopub_msg(timeout=240)
             told = message["content"].get("data", {}).get("content") if message["msg_type"] == "comm_msg" else None
             if told and wanted(told):
                 return told
@@ -444,7 +463,7 @@ def test_the_embedded_gateway_answers_and_ends_with_the_kernel(kernel, way):
         notebook.kill()
     else:
         notebook.manager.shutdown_kernel()
-    wait_until(lambda: not alive(pid), 5)
+    wait_until(lambda: not alive(pid), 60)
 
 
 def test_an_interrupt_leaves_the_embedded_gateway_alone(kernel):

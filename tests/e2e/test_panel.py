@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def provider():
     with panel_lab.provider() as provider:
-        provider.answers |= {"mean": (RICH, 0.0), "slowly": ("word " * 8000, 0.02)}
+        provider.answers |= {"mean": (RICH, 0.0), "slowly": panel_lab.SLOWLY}
         yield provider
 
 
@@ -91,7 +91,7 @@ def test_stop_ends_the_answer_and_the_request_at_the_provider(chat, provider):
     turn = chat.ask("Answer slowly, please", wait=False)
     turn.locator(".rsql-said p").filter(has_text="word word").wait_for()
     chat.panel.get_by_label("Stop", exact=True).click()
-    wait_until(lambda: provider.hung_up, 5)
+    wait_until(lambda: provider.hung_up, 60)
     turn.filter(has_text="Stopped; what had arrived is kept.").wait_for()
     expect(turn.locator(".rsql-said")).to_contain_text("word word")
 
@@ -143,7 +143,7 @@ def test_what_the_preview_shows_is_what_the_provider_is_sent(chat, provider):
     chat.page.keyboard.press("Escape")
     asked = len(provider.asked)
     chat.box.press("Enter")
-    wait_until(lambda: len(provider.asked) > asked, 15)
+    wait_until(lambda: len(provider.asked) > asked, 60)
     assert sent(provider) == shown
     # A cell does: it is shown anew, and goes when told.
     chat.box.fill("look at @flights again")
@@ -208,7 +208,7 @@ def test_r_is_previewed_sent_and_checked_alike(beside_r, provider, tmp_path):
         turn = page.ask("broken in R")
         turn.filter(has_text="R code not checked yet: a cell is running").wait_for()
         expect(page.page.locator(".jp-InputPrompt:has-text('[*]:')")).to_have_count(1)
-    turn.filter(has_text="The r block 1 does not parse").wait_for(timeout=15_000)
+    turn.filter(has_text="The r block 1 does not parse").wait_for()
     turn.get_by_label("Have the code corrected").click()
     page.turns.last.filter(has_text="sum(x)").locator(".rsql-bar").wait_for()
     assert page.errors == []
@@ -292,7 +292,7 @@ def test_the_keyboard_alone_is_enough(chat):
     chat.panel.locator(".rsql-list li").first.wait_for()
     press("Tab", "Enter")
     page.keyboard.type("a question")  # while the command is on its way
-    wait_until(lambda: chat.box.input_value() == "a question", 15, chat.box.input_value)
+    wait_until(lambda: chat.box.input_value() == "a question", 60, chat.box.input_value)
     expect(chat.turns).to_have_count(turns + 1)
     for _ in range(6):
         press("Tab")
@@ -308,15 +308,15 @@ def test_the_keyboard_alone_is_enough(chat):
         places.append(page.evaluate(f"Boolean({inside})"))
     assert all(places)
     press("Escape")
-    wait_until(lambda: focused() == "Show exactly what would be sent", 5, focused)
+    wait_until(lambda: focused() == "Show exactly what would be sent", 60, focused)
     menu = chat.panel.get_by_role("menu")
     chat.panel.get_by_label("Conversations").focus()
     press("Enter")
     menu.wait_for()
     press("ArrowDown", "ArrowUp", "ArrowUp")
-    wait_until(lambda: focused() == "Find and manage all", 5, focused)
+    wait_until(lambda: focused() == "Find and manage all", 60, focused)
     press("Escape")
-    wait_until(lambda: focused().startswith("Conversations: "), 5, focused)
+    wait_until(lambda: focused().startswith("Conversations: "), 60, focused)
     press("Enter")
     menu.wait_for()
     press("Tab")
@@ -390,7 +390,7 @@ def test_a_running_cell_and_an_answer_do_not_wait_for_each_other(chat, tmp_path)
         turn = chat.ask("And slowly?", wait=False)
         turn.locator(".rsql-said p").filter(has_text="word word").wait_for()
         chat.box.press("Escape")
-        turn.filter(has_text="Stopped;").wait_for(timeout=2_000)
+        turn.filter(has_text="Stopped;").wait_for()
         expect(running).to_have_count(1)
     running.wait_for(state="detached")
 
@@ -493,27 +493,27 @@ def test_a_reload_and_a_new_kernel_keep_the_conversation(chat, provider):
     page = chat.page
     chat.ask("Remember the word ocelot")
     page.keyboard.press("Control+s")
-    page.get_by_text("Saving completed").wait_for(timeout=10_000)
+    page.get_by_text("Saving completed").wait_for()
     saved = nbformat.read(chat.folder / "chat.ipynb", 4)
     assert "ocelot" not in json.dumps(saved)
     chat.panel.get_by_label("More").click()
     chat.panel.get_by_text("Keep in the notebook").click()
     page.locator("summary", has_text="Conversation").wait_for()
     chat.box.press("Control+s")
-    wait_until(lambda: "ocelot" in (chat.folder / "chat.ipynb").read_text(), 10)
+    wait_until(lambda: "ocelot" in (chat.folder / "chat.ipynb").read_text(), 60)
     saved = nbformat.read(chat.folder / "chat.ipynb", 4)
     assert "ocelot" not in json.dumps(saved.metadata)
     assert "Remember the word ocelot" in MarkdownExporter().from_notebook_node(saved)[0]
     page.reload()
-    page.get_by_text("| Idle").wait_for(timeout=60_000)
-    chat.turns.filter(has_text="Remember the word ocelot").wait_for(timeout=20_000)
+    page.get_by_text("| Idle").wait_for()
+    chat.turns.filter(has_text="Remember the word ocelot").wait_for()
     page.locator(".jp-Notebook .jp-Cell").first.click()
     for key in ("Escape", "0", "0"):
         page.keyboard.press(key)
     page.locator(".jp-Dialog .jp-mod-accept").click()
     goes_on = chat.panel.locator(".rsql-banner").filter(has_text=re.compile("The kernel has ended|Starting"))
     goes_on.wait_for()
-    goes_on.wait_for(state="hidden", timeout=60_000)
+    goes_on.wait_for(state="hidden")
     chat.turns.filter(has_text="Remember the word ocelot").wait_for()
     chat.ask("Which word was it?")
     assert "ocelot" in str(provider.asked[-1]["messages"])
@@ -584,8 +584,8 @@ def test_a_lost_connection_is_told_and_what_was_missed_comes_after_it(other, lin
     expect(banner).to_contain_text("The connection is lost")
     before = len(turn.locator(".rsql-said").inner_text())
     line.broken = False  # it is tried again after longer and longer pauses; the answer takes longer than them
-    banner.wait_for(state="hidden", timeout=60_000)
-    wait_until(lambda: len(other.turns.last.locator(".rsql-said").inner_text()) > before + 500, 10)
+    banner.wait_for(state="hidden")
+    wait_until(lambda: len(other.turns.last.locator(".rsql-said").inner_text()) > before + 500, 60)
     other.panel.get_by_label("Stop", exact=True).click()
     other.turns.filter(has_text="Stopped;").wait_for()
     assert other.errors == []
@@ -600,9 +600,9 @@ def test_the_theme_is_the_notebooks(chat):
     page.get_by_role("menuitem", name="Settings").click()
     page.locator(".lm-Menu-item", has_text="Theme").first.hover()
     page.locator(".lm-Menu-item", has_text="JupyterLab Dark").first.click()
-    wait_until(lambda: _brightness(colours()[0]) < 60, 10)
+    wait_until(lambda: _brightness(colours()[0]) < 60, 60)
     assert _brightness(light[0]) > 190
-    wait_until(lambda: _brightness(colours()[1]) > 190, 10)
+    wait_until(lambda: _brightness(colours()[1]) > 190, 60)
     assert _brightness(light[1]) < 60
     page.set_viewport_size({"width": 720, "height": 900})
     page.wait_for_timeout(300)
@@ -630,7 +630,7 @@ def test_bad_input(chat, provider):
     broken = chat.ask("broken")
     broken.locator("pre code").filter(has_text="| a |").wait_for()
     huge = chat.ask("megabyte")
-    huge.locator(".rsql-trouble", has_text="stopped after 200,000 characters").wait_for(timeout=60_000)
+    huge.locator(".rsql-trouble", has_text="stopped after 200,000 characters").wait_for()
     assert huge.evaluate("node => node.querySelector('.rsql-said').textContent.length") > 190_000
     assert chat.errors == []
 
@@ -647,7 +647,7 @@ def test_a_limit_and_a_gateway_that_is_down_are_told_and_can_be_tried_again(othe
         expect(limited).to_contain_text(re.compile(r"Try again in \d+ (s|min|h)"))
         expect(limited.get_by_label("Try again")).to_be_disabled()
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         turn = page.ask("four")
         expect(turn.locator(".rsql-trouble")).to_contain_text("No gateway answers")
         port = int(url.split(":")[2].split("/")[0])

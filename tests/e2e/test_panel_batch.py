@@ -20,7 +20,7 @@ def executed(jupyter, tmp_path_factory):
     patch.setenv("RSQL_GATEWAY_URL", f"{jupyter}rsql/")
     patch.setenv("RSQL_GATEWAY_TOKEN", TOKEN)
     try:
-        return NotebookClient(notebook, timeout=60, kernel_name="python3").execute(cwd=tmp_path_factory.mktemp("work"))
+        return NotebookClient(notebook, timeout=240, kernel_name="python3").execute(cwd=tmp_path_factory.mktemp("work"))
     finally:
         patch.undo()
 

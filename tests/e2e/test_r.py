@@ -245,11 +245,11 @@ def irkernel(gateway):
     manager.start_kernel(env={**os.environ, **gateway}, stderr=subprocess.DEVNULL)
     client = manager.client()
     client.start_channels()
-    client.wait_for_ready(timeout=60)
+    client.wait_for_ready(timeout=240)
 
     def run(code):
         said = []
-        done = client.execute_interactive(code, timeout=60, output_hook=said.append, allow_stdin=False)
+        done = client.execute_interactive(code, timeout=240, output_hook=said.append, allow_stdin=False)
         contents = [message["content"] for message in said]
         return [c.get("text") or (c.get("data") or {}).get("text/plain", "") for c in contents], done["content"]
 

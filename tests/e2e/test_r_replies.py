@@ -57,7 +57,7 @@ def provider():
     thread.join()
 
 
-def ends(provider, call, names, timeout=60):
+def ends(provider, call, names, timeout=240):
     """How a call ends with each of these replies: 'answer', or what the error says."""
     numbers = ", ".join(f'"{NAMES.index(name)}"' for name in names)
     code = f"""

@@ -84,7 +84,7 @@ def all_places_taken(town):
     with ThreadPoolExecutor(9) as others:
         held = [others.submit(ask, headers={"Authorization": f"Bearer {TOKEN}"}) for _ in range(9)]
         try:
-            wait_until(lambda: len(town.provider.asked) == begun + 8, 30)
+            wait_until(lambda: len(town.provider.asked) == begun + 8, 60)
             yield free.set
         finally:
             free.set()
@@ -351,7 +351,7 @@ def test_a_quick_answer_is_followed_to_its_end(side, provider):
     side.open()
     provider.answers["hastily"] = ("word " * 400, 0.0)
     side.ask("Answer hastily, please")
-    side.page.wait_for_function(AT_THE_END, timeout=5_000)
+    side.page.wait_for_function(AT_THE_END)
 
 
 def test_a_kernel_that_restarts_keeps_what_was_said_and_the_conversation_that_is_read(side, provider):
@@ -365,7 +365,7 @@ def test_a_kernel_that_restarts_keeps_what_was_said_and_the_conversation_that_is
     side.sidebar.locator(".rsql-menu .rsql-thread").first.click()
     expect(side.turns).to_have_count(turns)
     side.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
-    side.sidebar.locator(".rsql-banner").wait_for(state="hidden", timeout=30_000)
+    side.sidebar.locator(".rsql-banner").wait_for(state="hidden")
     side.ask("Are you there?")
     expect(side.turns).to_have_count(turns + 1)  # those of the kernel before it too
 
@@ -438,10 +438,10 @@ def test_a_kernel_without_the_package_gets_it_by_a_click(side, town, tmp_path):
     (spec / "kernel.json").write_text(json.dumps(described))
     said = side.turns.count()
     open_with(side, town, "bare", {"name": "bare", "display_name": "Bare", "language": "python"})
-    side.sidebar.get_by_text("not installed in the kernel “Bare”").wait_for(timeout=30_000)
+    side.sidebar.get_by_text("not installed in the kernel “Bare”").wait_for()
     panel_lab.accessible(side.page, ".rsql-sidebar")
     side.sidebar.get_by_role("button", name="Install it into this kernel").click()
-    side.sidebar.locator(".rsql-welcome").wait_for(timeout=30_000)
+    side.sidebar.locator(".rsql-welcome").wait_for()
     side.ask("Is it there now?")
     side.go_to("beside_jupyterlab.ipynb")
     expect(side.turns).to_have_count(said)
@@ -449,7 +449,7 @@ def test_a_kernel_without_the_package_gets_it_by_a_click(side, town, tmp_path):
 
 def test_a_kernel_of_r_and_no_kernel_are_told(side, town):
     open_with(side, town, "in_r", {"name": "ir", "display_name": "R", "language": "R"})
-    side.sidebar.get_by_text("The kernel of this notebook speaks R").wait_for(timeout=60_000)
+    side.sidebar.get_by_text("The kernel of this notebook speaks R").wait_for()
     expect(side.sidebar).to_contain_text("runs R in %%R cells")
 
 
@@ -469,8 +469,8 @@ def test_a_notebook_opened_beside_it_has_lost_nothing_and_what_is_typed_outlives
     side.page.evaluate(BANNERS)
     open_with(side, town, "fresh", panel_lab.KERNEL)
     side.page.locator(".lm-TabBar-tab.jp-mod-current", has_text="fresh.ipynb").wait_for()
-    side.sidebar.locator(".rsql-offer").first.wait_for(timeout=60_000)
-    side.page.wait_for_function(panel_lab.CONNECTED, timeout=60_000)
+    side.sidebar.locator(".rsql-offer").first.wait_for()
+    side.page.wait_for_function(panel_lab.CONNECTED)
     provider.answers["in Python"] = ("```python\n1\n```", 0.0)
     side.ask("Say it in Python")
     said = side.page.evaluate("window.banners")  # of a kernel that only starts
@@ -500,7 +500,7 @@ def test_a_notebook_opened_beside_it_has_lost_nothing_and_what_is_typed_outlives
     side.page.evaluate(f"() => {session}.shutdown()")
     side.sidebar.get_by_text("This notebook has no kernel").wait_for()
     side.page.evaluate(f"() => {{ {session}.changeKernel({{ name: 'python3' }}); }}")
-    side.turns.filter(has_text="Say it in Python").wait_for(timeout=60_000)
+    side.turns.filter(has_text="Say it in Python").wait_for()
     expect(side.box).to_have_value("half a quest")
 
 
@@ -520,7 +520,7 @@ def test_two_pages_show_the_same_conversation_and_a_renamed_notebook_goes_on(sid
     try:
         other.set_default_timeout(20_000)
         other.goto(f"{town.lab}lab/workspaces/other/tree/beside_jupyterlab.ipynb?reset&token={TOKEN}")
-        other.wait_for_function(panel_lab.CONNECTED, timeout=60_000)
+        other.wait_for_function(panel_lab.CONNECTED)
         other.evaluate("window.jupyterapp.commands.execute('rsql:open')")
         other.locator(".rsql-sidebar .rsql-turn").first.wait_for()
         side.ask("Does the other page hear this?")
@@ -653,10 +653,10 @@ def test_code_is_suggested_while_somebody_types_once_that_is_turned_on(side, tow
         page.page.locator(".jp-Notebook .jp-Cell").last.click()
         page.page.keyboard.press("Enter")
         page.page.keyboard.type("flights.gr", delay=20)
-        wait_until(lambda: cells() and "flights.gr<cursor>" in cells()[-1], 15)
+        wait_until(lambda: cells() and "flights.gr<cursor>" in cells()[-1], 60)
         assert not has_ended("flights.gr<cursor>")
         page.page.keyboard.type("o")
-        wait_until(lambda: has_ended("flights.gr<cursor>"), 15)  # up to the provider
+        wait_until(lambda: has_ended("flights.gr<cursor>"), 60)  # up to the provider
         page.page.locator(".jp-GhostText", has_text="upby('origin').sum()").wait_for()
         page.page.keyboard.press("Tab")
         expect(page.page.locator(".jp-Notebook .jp-Cell").last).to_contain_text("flights.groupby('origin').sum()")

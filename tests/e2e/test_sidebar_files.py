@@ -268,7 +268,7 @@ def restarted(side):
     """Restart the kernel, and wait until the sidebar has gone on with the new one."""
     side.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     side.sidebar.locator(".rsql-banner").wait_for()
-    side.sidebar.locator(".rsql-banner").wait_for(state="hidden", timeout=60_000)
+    side.sidebar.locator(".rsql-banner").wait_for(state="hidden")
     side.cell(FLIGHTS)
 
 

@@ -88,7 +88,7 @@ def go_elsewhere(side):
     kernel = {"kernelspec": panel_lab.KERNEL}
     nbformat.write(nbformat.v4.new_notebook(metadata=kernel), side.notebook.folder / f"{OTHER}.ipynb")
     side.go_to(f"{OTHER}.ipynb")
-    side.sidebar.locator(".rsql-welcome").wait_for(timeout=60_000)
+    side.sidebar.locator(".rsql-welcome").wait_for()
 
 
 def come_back(side):
@@ -220,7 +220,7 @@ def test_a_kernel_that_restarts_is_left_alone_until_it_is_shown(side, frames):
     collapse(side)
     frames.clear()
     side.page.evaluate(f"async () => {{ await {SESSION}.restartKernel(); }}")
-    side.page.wait_for_function(panel_lab.CONNECTED, timeout=60_000)
+    side.page.wait_for_function(panel_lab.CONNECTED)
     rests(side, frames)
     side.open()
     side.ask("Is the new kernel there?")

@@ -50,11 +50,11 @@ def test_a_kernel_of_another_language_is_told_and_python_goes_on_where_it_was(si
     spec(town, "another", ["-m", "ipykernel_launcher"])
     side.box.fill(HALF)
     change_kernel(side, "speaks_r")
-    side.sidebar.get_by_text("The kernel of this notebook speaks R").wait_for(timeout=60_000)
+    side.sidebar.get_by_text("The kernel of this notebook speaks R").wait_for()
     for name in ("another", "python3"):
         change_kernel(side, name)
-        side.turns.filter(has_text="Is this the first?").wait_for(timeout=60_000)
-        expect(side.sidebar.locator(".rsql-banner")).to_be_hidden(timeout=60_000)
+        side.turns.filter(has_text="Is this the first?").wait_for()
+        expect(side.sidebar.locator(".rsql-banner")).to_be_hidden()
         expect(side.box).to_have_value(HALF)
     side.ask("Does Python go on?")
 
@@ -64,11 +64,11 @@ def test_without_a_gateway_and_the_servers_part_the_kernel_starts_its_own(side, 
     nowhere = dict.fromkeys(("RSQL_GATEWAY_URL", "RSQL_SERVER_URL", "JUPYTERHUB_API_TOKEN"), "")
     spec(town, "alone", ["-m", "ipykernel_launcher"], env=nowhere)
     change_kernel(side, "alone")
-    side.turns.first.wait_for(timeout=60_000)
-    expect(side.sidebar.locator(".rsql-banner")).to_be_hidden(timeout=60_000)
-    expect(side.ask("What is a p-value?")).to_contain_text("offline", timeout=60_000)
+    side.turns.first.wait_for()
+    expect(side.sidebar.locator(".rsql-banner")).to_be_hidden()
+    expect(side.ask("What is a p-value?")).to_contain_text("offline")
     change_kernel(side, "python3")
-    expect(side.sidebar.locator(".rsql-banner")).to_be_hidden(timeout=60_000)
+    expect(side.sidebar.locator(".rsql-banner")).to_be_hidden()
     expect(side.ask("And with a gateway?")).to_contain_text("talker")
 
 

@@ -48,7 +48,7 @@ def test_a_full_disk_is_said_and_what_was_said_meanwhile_is_kept_after_it(side):
     expect(trouble).to_be_hidden()
     side.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     side.sidebar.locator(".rsql-banner").wait_for()
-    side.sidebar.locator(".rsql-banner").wait_for(state="hidden", timeout=60_000)
+    side.sidebar.locator(".rsql-banner").wait_for(state="hidden")
     expect(side.box).to_have_value(HALF)
     expect(side.turns.filter(has_text="What is said on a full disk?")).not_to_have_count(0)
     expect(side.turns.last).to_contain_text("And does it go on?")
@@ -91,7 +91,7 @@ def test_a_gateway_that_is_away_is_waited_for_behind_its_proxy_too(side, town, p
         expect(down).to_contain_text("No gateway answers")
         expect(down).to_contain_text(again)
         with http_server(Away, port):
-            wait_until(lambda: any(path.endswith("health") for path in Away.asked), 30)
+            wait_until(lambda: any(path.endswith("health") for path in Away.asked), 60)
             expect(down).to_contain_text(again)  # a proxy's page is no answer of the gateway
             told = side.ask("And behind the proxy?").locator(".rsql-trouble")
             expect(told).to_contain_text("503")
@@ -100,7 +100,7 @@ def test_a_gateway_that_is_away_is_waited_for_behind_its_proxy_too(side, town, p
             expect(told).not_to_contain_text("<")
             side.box.fill(HALF)
         with panel_lab.gateway(tmp_path, provider.url, port=port):
-            side.turns.last.get_by_text("An answer in some words.").wait_for(timeout=30_000)
+            side.turns.last.get_by_text("An answer in some words.").wait_for()
             expect(side.turns.filter(has_text="And behind the proxy?")).to_have_count(1)
             expect(side.turns.locator(".rsql-trouble").filter(has_text=again)).to_have_count(0)
             expect(side.box).to_have_value(HALF)
@@ -111,7 +111,7 @@ def test_a_gateway_that_is_away_is_waited_for_behind_its_proxy_too(side, town, p
 
 @pytest.mark.sweep  # a page tries again after longer and longer pauses; tests/e2e/test_panel.py has it for a cell
 def test_a_lost_connection_is_said_and_what_was_missed_comes_after_it(town, provider):
-    provider.answers["slowly"] = ("word " * 8000, 0.02)
+    provider.answers["slowly"] = panel_lab.SLOWLY
     line = panel_lab.Line()
     page = panel_lab.Page(town.browser, town.lab, town.folder, "cut", ["word = 1"], prepare=line.through)
     try:
@@ -127,8 +127,8 @@ def test_a_lost_connection_is_said_and_what_was_missed_comes_after_it(town, prov
         side.box.fill(HALF)
         before = len(said.inner_text())
         line.broken = False
-        banner.wait_for(state="hidden", timeout=60_000)
-        wait_until(lambda: len(said.inner_text()) > before + 500, 20)
+        banner.wait_for(state="hidden")
+        wait_until(lambda: len(said.inner_text()) > before + 500, 60)
         expect(side.box).to_have_value(HALF)
         side.button("Stop", side.sidebar).click()
         side.turns.last.filter(has_text="Stopped;").wait_for()

@@ -67,7 +67,7 @@ def typed(tmp_path_factory):
             env=os.environ | told | {"PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm-256color"},
             cwd=str(folder),
             encoding="utf-8",
-            timeout=60,
+            timeout=240,
             dimensions=(50, 200),
         )
 

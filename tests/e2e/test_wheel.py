@@ -45,7 +45,7 @@ def python(wheel, tmp_path_factory):
 
 def run(python, code, cwd):
     command = [str(python), "-c", code]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -279,13 +279,13 @@ class Watch:
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """What Prometheus answers to a query."""
-        reply = httpx.get(f"{self.prometheus}query", params={"query": query}, timeout=10)
+        reply = httpx.get(f"{self.prometheus}query", params={"query": query}, timeout=240)
         assert reply.status_code == 200, f"{query}: {reply.text}"
         return reply.json()["data"]["result"]
 
     def alerts(self) -> set[str]:
         """The names of the alerts that Alertmanager knows."""
-        return {one["labels"]["alertname"] for one in httpx.get(f"{self.alertmanager}alerts", timeout=10).json()}
+        return {one["labels"]["alertname"] for one in httpx.get(f"{self.alertmanager}alerts", timeout=240).json()}
 
 
 @contextlib.contextmanager
@@ -374,7 +374,7 @@ def ended(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -63,7 +63,7 @@ def provider():
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield told["simulated"]
     finally:

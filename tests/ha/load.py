@@ -69,7 +69,7 @@ class Load:
     async def going_on(self) -> AsyncIterator[None]:
         """Each caller asks one question after the other, until the block has ended; the last ones are answered."""
         over = asyncio.Event()
-        async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=500)) as client:
+        async with httpx.AsyncClient(timeout=240, limits=httpx.Limits(max_connections=500)) as client:
             asking = [asyncio.create_task(self._go_on(client, caller, over)) for caller in self.callers]
             try:
                 yield
@@ -79,7 +79,7 @@ class Load:
 
     async def burst(self, count: int) -> None:
         """As many questions at once, the callers in turn."""
-        async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=count)) as client:
+        async with httpx.AsyncClient(timeout=240, limits=httpx.Limits(max_connections=count)) as client:
             callers = itertools.islice(itertools.cycle(self.callers), count)
             await asyncio.gather(*[self.ask(client, caller) for caller in callers])
 

@@ -9,6 +9,7 @@ import re
 import time
 
 import httpx
+import pytest
 import sqlalchemy as sa
 from ha.cluster import ADMIN, DEPLOY, until, watch
 from ha.conftest import CLASS
@@ -69,6 +70,7 @@ def test_one_of_three_is_killed(cluster):
     assert set(told.values()) <= {0, 200}, told
 
 
+@pytest.mark.sweep  # which make ha runs
 def test_a_rolling_restart_fails_nobody(cluster):
     load = asked_while(cluster, *[step for gateway in cluster.gateways for step in (gateway.end, gateway.start)])
     assert load.outcomes().keys() == {"ok"}, load.reasons()
@@ -96,6 +98,7 @@ def test_a_limit_holds_while_one_is_killed(cluster):
     assert load.outcomes()["ok"] + load.outcomes()["cut"] <= LIMIT
 
 
+@pytest.mark.sweep  # which make ha runs
 def test_a_key_dies_and_whoever_is_on_call_is_told(cluster, simulated, tmp_path):
     """All of it with the configurations of deploy/: every query of the board is answered, and the alert arrives."""
     with watch(tmp_path, cluster) as seen:

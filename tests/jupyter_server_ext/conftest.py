@@ -16,17 +16,17 @@ from virtual_time import VirtualLoop
 
 from jupyter_server_ext.app.assembly import build_app
 from jupyter_server_ext.app.serve import web_application
-from jupyter_server_ext.config import Secret, Settings
+from jupyter_server_ext.config import PERSON, SCOPES, Secret, Settings
 from jupyter_server_ext.config.settings import ApiKeySettings
 from jupyter_server_ext.errors import RsqlGatewayError
 from jupyter_server_ext.handlers import Metrics
-from jupyter_server_ext.messages import Caller, Usage
+from jupyter_server_ext.messages import Caller, TokenUsage
 from jupyter_server_ext.pipeline import KeyChanges
 
-OWNER = Caller("owner", scopes=frozenset({"chat", "admin"}))
+OWNER = Caller("owner", scopes=frozenset(SCOPES))
 KEYS = (
-    ApiKeySettings("ada", Secret("ada-token"), tenant="stats101"),
-    ApiKeySettings("bob", Secret("bob-token"), scopes=("chat",)),
+    ApiKeySettings("ada", Secret("ada-token"), tenant="stats101", scopes=tuple(PERSON)),
+    ApiKeySettings("bob", Secret("bob-token"), scopes=tuple(PERSON)),
 )
 
 
@@ -84,7 +84,7 @@ class FakeGateway:
                         await event.wait()
                     else:
                         yield event
-                taken.settle(Usage(2, 1))
+                taken.settle(TokenUsage(2, 1))
         finally:
             self.ended.set()
 
@@ -149,7 +149,7 @@ def served():
         server.add_socket(socket)
         url = f"http://127.0.0.1:{port}{base}"
         try:
-            async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
+            async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=240) as client:
                 yield Served(client, gateway, app, url, application)
         finally:
             server.stop()

@@ -93,6 +93,7 @@ class Greeting(GatewayHandler):
         self.reply({"greeting": f"{required_text(json_object(self.body), 'words')} {name}"}, status=201)
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_route_is_one_row(monkeypatch, served):
     schema = {"required": ["words"], "properties": {"words": {"type": "string"}}}

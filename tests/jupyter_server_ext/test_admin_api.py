@@ -84,6 +84,7 @@ async def told(gateway, path):
     return reply.json()
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_what_was_asked_is_counted_at_every_route(paying):
     async with paying() as gateway:
@@ -146,6 +147,7 @@ async def test_what_was_asked_is_counted_at_every_route(paying):
         assert health["performance"]["p95_seconds"] < 5
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_texts_are_kept_and_shown_where_policy_says_so(paying, url):
     tenants = (TenantSettings("stats101", keep_prompts=True, keep_answers=True),)
@@ -169,6 +171,7 @@ async def test_texts_are_kept_and_shown_where_policy_says_so(paying, url):
         assert store.find(mine.headers["x-request-id"])[0].answer is None
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_conversation_goes_on_at_another_gateway_where_its_text_is_kept(paying, url):
     tenants = (TenantSettings("stats101", keep_prompts=True, keep_answers=True, system_prompt="Be short."),)
@@ -203,6 +206,7 @@ async def test_a_conversation_goes_on_at_another_gateway_where_its_text_is_kept(
         assert (await say(again, "Who am I?", session_id=name))["earlier_turns"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_conversations_are_found_named_and_deleted_by_their_owner_only(paying):
     async with paying() as gateway:
@@ -227,6 +231,7 @@ async def test_conversations_are_found_named_and_deleted_by_their_owner_only(pay
         assert (await told(again, "sessions"))["sessions"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_restart_and_a_second_gateway_know_what_was_done_to_a_key(paying):
     async with paying() as gateway, paying() as other:
@@ -244,6 +249,7 @@ async def test_a_restart_and_a_second_gateway_know_what_was_done_to_a_key(paying
         assert gateway.app.gateway.pool.keys.get("sim-1").paused
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_deleted_conversation_is_forgotten_at_other_gateways(paying):
     async with paying() as gateway, paying() as other:
@@ -272,6 +278,7 @@ def cases():
         yield path, "surprise=1"
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_wrong_and_unknown_parameters_are_named(paying):
     async with paying() as gateway:
@@ -287,6 +294,7 @@ async def test_wrong_and_unknown_parameters_are_named(paying):
         assert (await gateway.get(f"admin/api/requests?after={mark}", ADMIN)).status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_no_administrators_route_answers_a_wrong_token(paying):
     routes = [
@@ -316,6 +324,7 @@ def strict(schema):
     return [strict(one) for one in schema] if isinstance(schema, list) else schema
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_replies_have_the_shapes_of_the_document(paying, url):
     """Of all that is read, with every parameter at a right value."""
@@ -432,7 +441,7 @@ async def test_what_the_document_allows_is_answered_and_other_queries_are_refuse
             strategy = operation.as_strategy(generation_mode=mode)
 
             @seed(7)
-            @settings(max_examples=6, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+            @settings(max_examples=6, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
             @given(case=strategy)
             def check(case):
                 reply = case.call(base_url=base, headers=head)

@@ -14,7 +14,7 @@ from virtual_time import run
 from jupyter_server_ext.config import InlineCompletionSettings, KeySettings, Limit, PoolSettings, Secret, Settings
 from jupyter_server_ext.errors import NoCapacity
 from jupyter_server_ext.keys import Cost, KeyPool, KeyQueue, MemoryWindows, QueuedRequest
-from jupyter_server_ext.messages import Caller, Usage
+from jupyter_server_ext.messages import Caller, TokenUsage
 
 SHARE = 0.25
 UNITS = (("requests", 60.0), ("requests", 86_400.0), ("total", 60.0), ("total", 86_400.0), ("concurrent", 0.0))
@@ -75,9 +75,10 @@ class Place:
         return {spec.id: math.floor((1 - self.share) * window(spec).limit) for spec in self.windows}
 
     def end(self, lease):
-        lease.settle(Usage(60, 40))
+        lease.settle(TokenUsage(60, 40))
 
 
+@pytest.mark.slow
 def test_completions_never_take_what_is_left_to_questions():
     async def month(loop, random):
         place, running = Place(loop, limits_of(random)), []
@@ -104,6 +105,7 @@ def test_completions_never_take_what_is_left_to_questions():
     check_each(lambda seed: run(lambda loop: month(loop, Random(seed))), zip(range(60)))
 
 
+@pytest.mark.slow
 def test_who_types_without_end_leaves_the_rest_to_questions_at_once():
     async def minute(loop, random):
         place = Place(loop, limits_of(random))

@@ -242,7 +242,7 @@ BODIES = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(BODIES), st.lists(st.integers(0, 120), max_size=12))
 async def test_however_the_bytes_are_cut_up(body, cuts):
     whole = OK + b"X-Y: z\r\n" + body

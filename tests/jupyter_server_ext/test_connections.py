@@ -53,14 +53,14 @@ def asked(port):
     body = {"messages": [{"role": "user", "content": "Hi"}]}
     headers = {"Authorization": "Bearer secret-token"}
     url = f"http://127.0.0.1:{port}/rsql/v1/chat/completions"
-    return httpx.post(url, json=body, headers=headers, trust_env=False, timeout=10)
+    return httpx.post(url, json=body, headers=headers, trust_env=False, timeout=240)
 
 
 def open_many(port, number, begin=b""):
     """Connections that are held; those that the gateway closes at once are among them."""
     held = []
     for _ in range(number):
-        one = socket.create_connection(("127.0.0.1", port), timeout=5)
+        one = socket.create_connection(("127.0.0.1", port), timeout=240)
         held.append(one)
         if begin:
             one.sendall(begin)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_server_ext.handlers import Conversations
+from jupyter_server_ext.handlers import PlainChats
 from jupyter_server_ext.handlers.chat import _listen
 
 
 def test_turns_are_kept_in_order_per_caller_and_session():
-    conversations = Conversations()
+    conversations = PlainChats()
     conversations.add("ada", "s1", "q1", "a1")
     conversations.add("ada", "s1", "q2", "a2")
     conversations.add("ada", "s2", "q3", "a3")
@@ -20,7 +20,7 @@ def test_turns_are_kept_in_order_per_caller_and_session():
 
 
 def test_the_oldest_turns_go_when_the_text_is_too_long():
-    conversations = Conversations(characters=10)
+    conversations = PlainChats(characters=10)
     conversations.add("ada", "s1", "1234", "12")
     conversations.add("ada", "s1", "123", "1")
 
@@ -32,7 +32,7 @@ def test_the_oldest_turns_go_when_the_text_is_too_long():
 
 
 def test_sessions_and_callers_are_bounded_by_last_use():
-    conversations = Conversations(callers=2, sessions=2)
+    conversations = PlainChats(callers=2, sessions=2)
     for session in ("s1", "s2", "s1", "s3"):
         conversations.add("ada", session, "q", "a")
     conversations.add("bob", "s1", "q", "a")

@@ -70,6 +70,7 @@ async def in_any_order(seed, loop):
     return [got for got in results if not all(isinstance(part, Charge) for part in got)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", range(0, 200, 50))
 def test_nobody_is_refused_while_nearly_all_is_left(start):
     for seed in range(start, start + 50):

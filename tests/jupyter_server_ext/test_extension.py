@@ -84,7 +84,7 @@ async def test_kernels_are_handed_the_address_and_a_token_that_can_only_ask(jp_s
     headers = {"Authorization": f"Bearer {token}"}
     assert (await jp_fetch("rsql", "stats", headers=dict(headers))).code == 200
     status, body = await refused(jp_fetch("rsql", "admin", "api", "keys", headers=dict(headers)))
-    assert (status, body["error"]["code"]) == (403, "not_permitted")
+    assert (status, body["error"]["code"]) == (403, "missing_scope")
     with pytest.raises(HTTPClientError) as error:
         await jp_fetch("api", "contents", headers=dict(headers))
     assert error.value.code == 403
@@ -128,7 +128,7 @@ async def test_pages_of_the_server_change_something_by_its_cookies_and_others_do
     for more in (*forged, {"Cookie": session, "X-XSRFToken": mark}, {"Cookie": f"_xsrf={mark}", "X-XSRFToken": mark}):
         assert (await refused(change(**more)))[0] == 401
     page = await jp_fetch("rsql", "admin", headers={"Accept": "text/html", "Authorization": ""})
-    assert "rsql-token" in page.body.decode()
+    assert '<meta name="rsql-session" content="">' in page.body.decode()
 
 
 async def test_a_cookie_does_not_help_a_wrong_token(jp_fetch):
@@ -242,3 +242,38 @@ class TestWithoutAPrefix:
 )
 def test_kernels_reach_the_server_by_the_shortest_way(ip, certfile, sock, url):
     assert server_url(SimpleNamespace(ip=ip, port=8888, certfile=certfile, sock=sock)) == url
+
+
+async def session_of(jp_fetch):
+    login = await jp_fetch("api/status")
+    return {"Cookie": login.headers["Set-Cookie"].split(";")[0], "Authorization": ""}
+
+
+class TestInAUsersServerOfAHub:
+    """Without subdomains the servers of all users are on one origin: no cookie counts, and no page is shown."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, monkeypatch):
+        monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ada/")
+        monkeypatch.setenv("JUPYTERHUB_HOST", "")
+
+    async def test_cookies_open_nothing_and_tokens_do(self, jp_fetch):
+        session = await session_of(jp_fetch)
+        for path in (("rsql", "stats"), ("rsql", "admin", "api", "keys"), ("rsql", "me")):
+            status, body = await refused(jp_fetch(*path, headers=dict(session)))
+            assert (status, "rsql console" in body["error"]["message"]) == (401, True)
+        for path in (("rsql/",), ("rsql", "admin")):
+            with pytest.raises(HTTPClientError) as error:
+                await jp_fetch(*path, headers={**session, "Accept": "text/html"})
+            assert (error.value.code, b"rsql console" in error.value.response.body) == (403, True)
+        assert (await jp_fetch("rsql", "stats")).code == 200
+
+
+class TestInAUsersServerOfAHubWithSubdomains:
+    @pytest.fixture(autouse=True)
+    def _server(self, monkeypatch):
+        monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ada/")
+        monkeypatch.setenv("JUPYTERHUB_HOST", "https://hub.example.org")
+
+    async def test_cookies_open_what_only_shows(self, jp_fetch):
+        assert (await jp_fetch("rsql", "stats", headers=await session_of(jp_fetch))).code == 200

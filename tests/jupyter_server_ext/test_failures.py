@@ -42,6 +42,12 @@ ERRORS = [
     ("context_length", 429, openai("Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, Requested 44000.", "rate_limit_exceeded", "tokens")),
     ("quota_exhausted", 429, openai("Your account is not active, please check your billing details on our website.", None, "billing_not_active")),
     ("no_access", 403, openai("Project `proj_x` does not have access to model `gpt-5`", "model_not_found")),
+    # llama.cpp
+    ("context_length", 500, {"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}}),
+    ("context_length", 400, {"error": {"code": 400, "message": "the request exceeds the available context size", "type": "exceed_context_size_error"}}),
+    ("overloaded", 500, {"error": {"code": 500, "message": "Failed to get the context of the slot.", "type": "server_error"}}),
+    # OpenRouter, within a stream
+    ("overloaded", 502, {"choices": [{"delta": {}, "finish_reason": "error", "error": {"code": 502, "message": "Gone."}}]}),
     # Groq
     ("rate_limit", 429, openai("Rate limit reached for model `llama` in organization `org` on tokens per minute (TPM): Limit 6000, Used 5800, Requested 500. Please try again in 3.5s.", "rate_limit_exceeded", "tokens")),
     ("context_length", 413, openai("Request too large for model `llama` on tokens per minute (TPM): Limit 6000, Requested 9000", "rate_limit_exceeded", "tokens")),

@@ -14,7 +14,7 @@ from jupyter_server_ext.config import KeySettings, Limit, PoolSettings, Secret
 from jupyter_server_ext.errors import NoCapacity
 from jupyter_server_ext.keys import Cost, KeyPool, KeyQueue, MemoryWindows, QueuedRequest
 from jupyter_server_ext.keys.windows.projection import WindowProjection
-from jupyter_server_ext.messages import Caller, Usage
+from jupyter_server_ext.messages import Caller, TokenUsage
 
 pytestmark = pytest.mark.usefixtures("simulation")
 
@@ -89,7 +89,7 @@ def foretold_and_real(keys: list[KeySettings], wishes: list[Wish]) -> list[tuple
             lease.sent()
             await asyncio.sleep(0.05)
             lease.counted()
-            lease.settle(Usage(queued.cost.prompt, queued.cost.completion))
+            lease.settle(TokenUsage(queued.cost.prompt, queued.cost.completion))
 
         last, tasks = None, []
         requests = [wish.queued() for wish in wishes if queue.pool.keys.serves(wish.model)]
@@ -144,7 +144,7 @@ def test_who_comes_too_late_is_refused_at_once_where_models_share_a_quota():
                 started.append(loop.time())
                 lease.sent()
                 await asyncio.sleep(0.05)
-                lease.settle(Usage())
+                lease.settle(TokenUsage())
 
         await asyncio.gather(*(one(Wish(("large", "small")[n % 2], f"c{n}", 0)) for n in range(100)))
         await queue.close()
@@ -179,7 +179,7 @@ def waits_of_large_ones(
             lease.sent()
             await asyncio.sleep(0.1)
             lease.counted()
-            lease.settle(Usage(queued.cost.prompt, queued.cost.completion))
+            lease.settle(TokenUsage(queued.cost.prompt, queued.cost.completion))
             if wish is large:
                 waits.append(loop.time() - start)
 
@@ -219,7 +219,7 @@ def test_no_large_request_is_overtaken_for_ever(model, interactive, group):
 def test_what_is_reserved_for_the_next_is_not_taken_by_newcomers_of_another_model():
     async def main(loop):
         queue = queue_of(loop, key(1, Limit(1000, "tokens", 60.0)))
-        (await queue.lease(Wish("m", "x", 700).queued())).settle(Usage(700))
+        (await queue.lease(Wish("m", "x", 700).queued())).settle(TokenUsage(700))
         large = asyncio.ensure_future(queue.lease(Wish("m", "ada", 800).queued()))
         await asyncio.sleep(1.0)
         assert isinstance(await queue.lease_now(Wish("other", "bob", 150).queued()), object)
@@ -264,7 +264,7 @@ def test_who_waits_for_a_place_is_told_how_long(own, places):
                     seen.append((loop.time(), queue.news(queued).eta))
             told.extend((at, eta, loop.time() - at) for at, eta in seen)
             await asyncio.sleep(20.0)
-            task.result().settle(Usage(5, 5))
+            task.result().settle(TokenUsage(5, 5))
 
         tasks = []
         for number in range(5 * places):

@@ -13,9 +13,8 @@ from gateway_runs import FULL, IMPATIENT, QUICK, Falls, Settled, Told, ask, key,
 from simulated_provider import WORDS, Account, Fault, SimulatedProvider
 
 from jupyter_server_ext.config import KeySettings, Limit, Secret, Settings
-from jupyter_server_ext.errors import NoCapacity, UnknownModel, UpstreamFailed, UpstreamRefused, UpstreamTimeout
-from jupyter_server_ext.ledger import Used
-from jupyter_server_ext.messages import Usage
+from jupyter_server_ext.errors import ModelNotServed, NoCapacity, UpstreamFailed, UpstreamRefused, UpstreamTimeout
+from jupyter_server_ext.messages import TokenUsage, Used
 
 pytestmark = pytest.mark.asyncio(loop_factories=["virtual"])
 
@@ -30,7 +29,7 @@ async def test_a_stream_passes_through_and_its_last_chunk_tells_how_it_went():
     assert told.rsql["attempts"] == 1
     assert told.rsql["key"] == "sim-1"
     assert not any("usage" in event and event["usage"] for event in told.events), "nobody asked for the usage"
-    assert limits.usages == [Usage(7, 8)]
+    assert limits.usages == [TokenUsage(7, 8)]
 
 
 async def test_the_usage_is_passed_on_to_who_asks_for_it():
@@ -49,7 +48,7 @@ async def test_a_body_is_passed_on_with_one_member_more():
     assert told.text == FULL
     assert told.rsql["attempts"] == 1
     assert provider.requests[0].body["unknown"] == {"field": [1]}
-    assert limits.usages == [Usage(7, 8)]
+    assert limits.usages == [TokenUsage(7, 8)]
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -88,7 +87,7 @@ async def test_a_key_appears_only_as_its_public_id():
 
 async def test_an_unknown_model_is_refused_before_anything_is_sent():
     async with SimulatedProvider() as provider, running(key(provider, models=("m",))) as gateway:
-        with pytest.raises(UnknownModel) as refused:
+        with pytest.raises(ModelNotServed) as refused:
             await ask(gateway, model="other")
 
     assert refused.value.param == "model"

@@ -12,7 +12,7 @@ import pytest
 from jupyter_server_ext.config import CallerLimits, ModelSettings, Settings, TenantSettings, effective
 from jupyter_server_ext.errors import UpstreamFailed
 from jupyter_server_ext.handlers import requests
-from jupyter_server_ext.messages import Waiting
+from jupyter_server_ext.messages import QueueNews
 
 pytestmark = pytest.mark.asyncio
 
@@ -102,7 +102,7 @@ async def test_models_tell_whether_they_take_pictures_where_that_is_configured(s
 async def test_a_stream_shows_waiting_and_passes_events_on_as_they_come(served, limit_headers):
     second = asyncio.Event()
     async with served() as gateway:
-        gateway.gateway.events = [Waiting(4, 6.21), Waiting(0, 0.0), b"data: 1\n\n", second, b"data: [DONE]\n\n"]
+        gateway.gateway.events = [QueueNews(4, 6.21), QueueNews(0, 0.0), b"data: 1\n\n", second, b"data: [DONE]\n\n"]
         body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
         headers = {"Authorization": "Bearer ada-token"}
         async with gateway.client.stream("POST", "v1/chat/completions", json=body, headers=headers) as reply:
@@ -142,7 +142,7 @@ async def test_a_refusal_before_the_first_event_is_a_status_with_the_true_time(s
 )
 async def test_a_failure_after_waiting_is_an_event_without_done(served, failure, code, caplog):
     async with served() as gateway:
-        gateway.gateway.events = [Waiting(1, 0.1), failure]
+        gateway.gateway.events = [QueueNews(1, 0.1), failure]
         reply = await gateway.ask({"messages": [{"role": "user", "content": "Hi"}], "stream": True})
 
     assert reply.status_code == 200

@@ -120,7 +120,7 @@ async def test_openapi_and_docs_name_every_route(served):
     assert all(f"<code>{route.path or '/'}</code>" in page for route in ROUTES)
     assert "`" not in page
     completions = document["paths"]["/v1/chat/completions"]["post"]
-    assert completions["security"] == [{"token": ["chat"]}]
+    assert completions["security"] == [{"token": ["chat"]}, {"token": ["completion"]}]
     assert completions["requestBody"]["content"]["application/json"]["schema"]["required"] == ["messages"]
 
 

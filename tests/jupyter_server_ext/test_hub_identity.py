@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from callers import PERSON
 from tornado.httputil import HTTPHeaders
 
 from jupyter_server_ext.config import CallerLimits, HubSettings, Settings, TenantSettings
@@ -118,7 +119,7 @@ async def test_the_owner_of_a_key_is_found_by_a_new_name_and_must_be_let_in():
     ]
     owner = scene.access.identity.owner
     mark = scene.hub.users[444]["created"]
-    assert await owner("user444") == Owner(Caller("user444", "lab"), mark)
+    assert await owner("user444") == Owner(Caller("user444", "lab", frozenset(PERSON)), mark)
     scene.hub.users[444] |= {"name": "renamed"}
     assert (await owner("user444", mark)).caller.name == "renamed"
     assert await owner("user444") is None
@@ -129,7 +130,7 @@ async def test_the_owner_of_a_key_is_found_by_a_new_name_and_must_be_let_in():
 
     scene.access.identity._place = replace(PLACE, members=frozenset({"group:stats101", "user:user7"}))
     assert (await owner("user6")).caller.scopes == frozenset()
-    assert (await owner("user7")).caller.scopes == {"chat"}
+    assert (await owner("user7")).caller.scopes == {*PERSON}
 
 
 @pytest.mark.asyncio
@@ -231,6 +232,7 @@ async def test_the_client_cannot_choose_its_address():
     assert scene.hub.count() <= 5 + 20
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_memory_is_bounded_and_holds_no_token():
     scene = Scene(hub={"bad_tokens_per_minute": 100_000})
@@ -255,17 +257,17 @@ async def test_what_is_no_token_is_not_put_to_the_hub(token):
 @pytest.mark.parametrize(
     ("model", "scopes"),
     [
-        ({"scopes": [ENTER]}, {"chat"}),
-        ({"scopes": ["access:services"]}, {"chat"}),
+        ({"scopes": [ENTER]}, {*PERSON}),
+        ({"scopes": ["access:services"]}, {*PERSON}),
         ({"scopes": ["access:services!service=other", "self"]}, set()),
         ({"scopes": []}, set()),
-        ({"scopes": [ENTER, "custom:rsql:admin"]}, {"chat", "admin"}),
-        ({"scopes": [ENTER, "custom:other:admin"]}, {"chat"}),
+        ({"scopes": [ENTER, "custom:rsql:admin"]}, {*PERSON, "admin"}),
+        ({"scopes": [ENTER, "custom:other:admin"]}, {*PERSON}),
         ({"scopes": ["custom:rsql:admin"]}, set()),
-        ({"scopes": [ENTER], "admin": True}, {"chat", "admin"}),
-        ({"scopes": [ENTER, "access:servers!server=boss/"], "admin": True}, {"chat"}),
-        ({"scopes": [ENTER], "groups": ["teachers"]}, {"chat", "admin"}),
-        ({"scopes": [ENTER], "kind": "service", "admin": True}, {"chat", "admin"}),
+        ({"scopes": [ENTER], "admin": True}, {*PERSON, "admin"}),
+        ({"scopes": [ENTER, "access:servers!server=boss/"], "admin": True}, {*PERSON}),
+        ({"scopes": [ENTER], "groups": ["teachers"]}, {*PERSON, "admin"}),
+        ({"scopes": [ENTER], "kind": "service", "admin": True}, {*PERSON, "admin"}),
     ],
 )
 @pytest.mark.asyncio

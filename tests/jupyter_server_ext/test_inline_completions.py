@@ -22,9 +22,8 @@ from jupyter_server_ext.config import (
 )
 from jupyter_server_ext.config.settings import ModelPrice
 from jupyter_server_ext.errors import LimitExceeded
-from jupyter_server_ext.ledger import Used
 from jupyter_server_ext.limits import Limits
-from jupyter_server_ext.messages import Caller, ChatRequest, Usage
+from jupyter_server_ext.messages import Caller, ChatRequest, TokenUsage, Used
 
 CLASS = [Caller(f"student-{number}", tenant="stats101") for number in range(30)]
 ADA = CLASS[0]
@@ -49,7 +48,7 @@ def of_a_class(own=None, **limits):
 
 async def ask(limits, caller=ADA, request=QUESTION):
     async with limits.take(caller, request) as taken:
-        taken.settle(Usage(10, 5))
+        taken.settle(TokenUsage(10, 5))
 
 
 async def refused(limits, caller=ADA, request=QUESTION):
@@ -97,14 +96,14 @@ async def test_in_every_window_of_everybody_completions_are_counted_apart(scope,
     for _ in range(1_000):
         try:
             async with limits.take(caller, COMPLETION) as taken:
-                taken.settle(Usage(900, 100))
+                taken.settle(TokenUsage(900, 100))
             few += 1
         except LimitExceeded:
             break
     assert few == 3
     for _ in range(30):
         async with limits.take(caller, QUESTION) as taken:
-            taken.settle(Usage(900, 100))
+            taken.settle(TokenUsage(900, 100))
     await refused(limits, caller)
 
 
@@ -222,6 +221,7 @@ async def test_the_questions_of_a_class_pass_when_its_completions_are_used_up(se
         assert [(await gateway.ask()).status_code for _ in range(7)] == [200] * 6 + [429]
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_the_money_of_a_class_counts_for_completions_too(served, url):
     def answer(_):

@@ -78,7 +78,8 @@ async def test_no_line_is_lost_or_bought_twice_but_what_was_in_flight(programs, 
         config = tmp_path / "rsql.toml"
         config.write_text(
             f'default_model = "m"\n[[keys]]\nprovider = "sim"\nkey = "k1"\nbase_url = "{provider.url}"\nrpd = 1000000\n'
-            f'[[api_keys]]\nname = "ada"\nkey = "ada-token"\n[storage]\nledger = "{ledger}"\ninstance = "one"\n'
+            '[[api_keys]]\nname = "ada"\nkey = "ada-token"\nscopes = ["chat", "files", "batches"]\n'
+            f'[storage]\nledger = "{ledger}"\ninstance = "one"\n'
             f"[jobs]\nat_once = {AT_ONCE}\nattempts = 20\n"
         )
         job, done = "", 0

@@ -61,6 +61,7 @@ def line(number):
     return json.dumps({"custom_id": f"row-{number}", "method": "POST", "url": CHAT, "body": body})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keys", [1, 3])
 @pytest.mark.parametrize(
     "away",

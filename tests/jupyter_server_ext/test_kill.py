@@ -59,7 +59,7 @@ async def load(url, seen, first):
             while True:
                 await ask(client, seen, next(numbers))
 
-    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=240) as client:
         await asyncio.gather(*(one(client) for _ in range(16)))
 
 

@@ -37,6 +37,7 @@ ledger = "sqlite:///{folder}/ledger.db"
 [[api_keys]]
 name = "ada"
 key = "{caller}"
+scopes = ["chat", "keys"]
 """
 KEY = """
 [[keys]]
@@ -95,7 +96,7 @@ def running(folder, form, port, **options):
             yield url, lines
         finally:
             process.terminate()
-            lines += process.communicate(timeout=30)[1].splitlines()
+            lines += process.communicate(timeout=240)[1].splitlines()
 
 
 def a_run_with_faults(url, folder):
@@ -103,7 +104,7 @@ def a_run_with_faults(url, folder):
     own = {"Authorization": f"Bearer {PLANTED['caller']}"}
     admin = {"Authorization": f"Bearer {PLANTED['administrator']}"}
     ids = {}
-    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=url, timeout=240, trust_env=False) as client:
         for name in KEYS:
             question = {"messages": [{"role": "user", "content": PLANTED["question"]}], "model": f"m-{name}"}
             reply = client.post("v1/chat/completions", json=question, headers=own)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from many_callers import Clock, Town
 from simulated_provider import Account
 
-from jupyter_server_ext.ledger import Used
+from jupyter_server_ext.messages import Used
 
 pytestmark = pytest.mark.usefixtures("simulation", "rare_estimates")
 
@@ -227,7 +227,7 @@ def truly_refused(town: Town) -> bool:
     return all(one.had_no_chance for one in refused)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=12, derandomize=True, phases=[Phase.explicit, Phase.generate])
 @example(  # many foreseen to wait in vain at one moment: what each is told counts with all of them gone
     kind="fixed",
     amounts=[{"rpm": 6, "tpm": 400}, {"rpm": 10, "tpm": 400}, {"rpm": 4}],

@@ -16,11 +16,11 @@ from jupyter_server_ext.config import KeySettings, PoolSettings, Secret
 from jupyter_server_ext.errors import NoCapacity, UpstreamFailed
 from jupyter_server_ext.keys import KeyPool, KeyQueue
 from jupyter_server_ext.logs import Log
-from jupyter_server_ext.messages import Caller, ChatRequest, Usage
+from jupyter_server_ext.messages import Caller, ChatRequest, TokenUsage
 from jupyter_server_ext.upstream import Job, KeyRotatingTransport
 from jupyter_server_ext.upstream.failures import classify
 from jupyter_server_ext.upstream.openai import checked
-from jupyter_server_ext.upstream.sse import EventReader, Malformed, ReportedUsage, read_completion
+from jupyter_server_ext.upstream.sse import EventReader, MalformedStream, ReportedUsage, read_completion
 
 GOOD = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}
 STREAM = (
@@ -217,14 +217,14 @@ def test_a_stream_without_end_ends(endless, monkeypatch):
     for bound in ("_LONGEST_STREAM", "_LONGEST_EVENT"):
         monkeypatch.setattr(f"jupyter_server_ext.upstream.sse.{bound}", 400_000)
     reader = EventReader()
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedStream):
         b"".join(reader.feed(endless) for _ in range(30))
 
 
 # What a request took ------------------------------------------------------------------------------------------------
 
 TEXT = "How many flights left JFK in the first week of January, and how late were they?"
-ESTIMATE = Usage(25, 10, estimated=True)
+ESTIMATE = TokenUsage(25, 10, estimated=True)
 UNTRUE = [
     b'{"prompt_tokens":1000000000000000000,"completion_tokens":5}',
     b'{"prompt_tokens":5,"completion_tokens":1000000000000000000}',
@@ -275,7 +275,7 @@ def test_a_usage_that_can_be_is_believed(told, body):
     usage, faults = checked(told, ESTIMATE, request)
 
     assert not faults
-    assert usage == Usage(told.prompt, told.completion, told.cached or 0)
+    assert usage == TokenUsage(told.prompt, told.completion, told.cached or 0)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["body", "stream"])

@@ -31,6 +31,7 @@ def _cases(count: int) -> list[str]:
     return [_with_word(chance.choice(_answered()), chance.choice(STRANGE), chance) for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_enough_wordings_are_answered():
     assert len(_answered()) > 40
 

@@ -11,7 +11,7 @@ import pytest
 from jupyter_server_ext.offline.sql import question
 from jupyter_server_ext.offline.sql.grammar import Grammar
 from jupyter_server_ext.offline.sql.meanings import MEANINGS
-from jupyter_server_ext.offline.sql.mentions import Mentions
+from jupyter_server_ext.offline.sql.mentions import SchemaMentions
 from rsql_magic.sql import Catalog
 
 TEXT = Path(inspect.getfile(question)).with_name("grammar.txt").read_text(encoding="utf-8")
@@ -20,7 +20,10 @@ READ_FIRST = {"question", "change"}
 
 
 def test_every_rule_that_a_pattern_names_is_there_and_used():
-    names = Mentions((), question.Names.of(Catalog((), "duckdb"))).terminals.keys() | question.GRAMMAR.rules.keys()
+    names = (
+        SchemaMentions((), question.SchemaNames.of(Catalog((), "duckdb"))).terminals.keys()
+        | question.GRAMMAR.rules.keys()
+    )
     asked = set(re.findall(r"\{(?:\w+:)?(\w+)\}", RULES))
 
     assert asked <= names

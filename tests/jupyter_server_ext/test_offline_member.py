@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from jupyter_server_ext.config import KeySettings, Secret, Settings, TenantSettings
-from jupyter_server_ext.errors import UnknownModel
+from jupyter_server_ext.errors import ModelNotServed
 from jupyter_server_ext.handlers.requests import chat_request
 from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.messages import Caller, ChatRequest
@@ -117,13 +117,13 @@ async def test_it_can_be_left_out_and_tenants_may_have_it_or_not():
     key = KeySettings("groq", key=Secret("k"), models=("m",))
     without = Gateway(Settings(keys=(key,), offline=False))
     assert without.offline_models() == []
-    with pytest.raises(UnknownModel):
+    with pytest.raises(ModelNotServed):
         await _answered(without, "offline")
     await without.close()
     own = TenantSettings("stats101", models=("m",))
     gateway = Gateway(Settings(keys=(key,)), policy=Policy(Settings(tenants=(own,))))
     request = chat_request({**BODY, "model": "offline"}, {}, default_model="", request_id="r1")
-    with pytest.raises(UnknownModel):
+    with pytest.raises(ModelNotServed):
         async with aclosing(gateway.complete(Caller("ada", tenant="stats101"), request)) as pieces:
             await anext(pieces)
     await gateway.close()

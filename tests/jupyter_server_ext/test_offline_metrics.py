@@ -33,6 +33,7 @@ def rows(connection: Any, sql: str) -> Counter[tuple[str, ...]]:
     return Counter(tuple(sorted(map(text, row))) for row in connection.execute(sql).fetchall())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("question", "by_hand"), defined_shop.QUESTIONS)
 def test_a_named_metric_is_answered_exactly(shop, question, by_hand):
     connection, catalog = shop

@@ -327,3 +327,10 @@ def test_what_an_empty_panel_offers_about_tables_is_understood():
     offered = [each.removeprefix("/sql ") for each in starters(NotebookSnapshot(), catalog)[:2]]
     visits = "CREATE TABLE visits ( order_id BIGINT );"
     assert [ask(each, ddl=f"{SALES}{visits}", dialect="duckdb").split()[0] for each in offered] == ["SELECT", "SELECT"]
+
+
+@pytest.mark.parametrize(
+    "question", ["How many rows has sales?", "How many rows does sales have?", "How many records does sales contain?"]
+)
+def test_what_a_table_has_are_its_rows(question):
+    assert ask(question, ddl=SALES, dialect="duckdb").split() == "SELECT COUNT(*) AS n_sales FROM sales".split()  # noqa: SIM905

@@ -10,9 +10,9 @@ import pytest
 from jupyter_server_ext.config import PRESETS, KeySettings, Limit, Secret, with_preset
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.keys import Cost, Key, KeyPool, Rate
-from jupyter_server_ext.messages import ChatRequest, Usage
+from jupyter_server_ext.messages import ChatRequest, TokenUsage
 from jupyter_server_ext.upstream.openai import Expectation, Lengths, provider_of
-from jupyter_server_ext.upstream.sse import EventReader, Malformed, ReportedUsage, StreamError
+from jupyter_server_ext.upstream.sse import EventReader, MalformedStream, ReportedUsage, StreamError
 
 
 def request(text: str = "x" * 400, **body) -> ChatRequest:
@@ -142,7 +142,7 @@ def test_keys_of_one_organisation_share_their_limits():
             pool.lease("m", Cost()).send(None)
         got.append(type(stop.value.value).__name__)
 
-    assert got == ["Lease", "Lease", "Busy"]
+    assert got == ["Lease", "Lease", "KeysBusy"]
 
 
 def test_limits_of_each_model_are_apart():
@@ -174,8 +174,8 @@ def test_what_is_configured_goes_before_a_preset():
 def test_answers_are_expected_a_little_longer_than_the_longest_of_late():
     seen = Expectation()
     assert seen.cost("ada", request(), "m").completion == 1024
-    seen.learn("ada", request(), "m", Usage(100, 60))
-    seen.learn("bob", request(), "m", Usage(100, 10))
+    seen.learn("ada", request(), "m", TokenUsage(100, 60))
+    seen.learn("bob", request(), "m", TokenUsage(100, 10))
 
     assert seen.cost("bob", request(), "m").completion == 90
     assert seen.cost("new", request(), "m").completion == 90
@@ -184,9 +184,9 @@ def test_answers_are_expected_a_little_longer_than_the_longest_of_late():
 
 def test_a_caller_with_many_answers_is_known_by_them():
     seen = Expectation()
-    seen.learn("ada", request(), "m", Usage(100, 60))
+    seen.learn("ada", request(), "m", TokenUsage(100, 60))
     for _ in range(50):
-        seen.learn("bob", request(), "m", Usage(100, 10))
+        seen.learn("bob", request(), "m", TokenUsage(100, 10))
 
     assert seen.cost("bob", request(), "m").completion == 10
     assert seen.cost("ada", request(), "m").completion == 90
@@ -215,7 +215,7 @@ def test_max_tokens_is_what_an_answer_may_take():
 def test_each_of_several_answers_is_expected_to_be_as_long():
     seen = Expectation()
     for _ in range(50):
-        seen.learn("ada", request(n=4), "m", Usage(100, 40))
+        seen.learn("ada", request(n=4), "m", TokenUsage(100, 40))
 
     assert seen.cost("ada", request(), "m").completion == 10
     assert seen.cost("ada", request(n=3), "m").completion == 30
@@ -226,7 +226,7 @@ def test_each_of_several_answers_is_expected_to_be_as_long():
 def test_prompts_are_estimated_from_their_length_at_the_rate_that_was_seen():
     seen = Expectation()
     assert seen.cost("ada", request(), "m").prompt >= 400 / 4
-    seen.learn("ada", request(), "m", Usage(80, 5))
+    seen.learn("ada", request(), "m", TokenUsage(80, 5))
 
     assert 80 <= seen.cost("ada", request(), "m").prompt <= 84
     assert seen.cost("ada", request("x" * 4000), "m").prompt >= 790
@@ -303,7 +303,7 @@ def test_comments_and_unknown_events_pass():
 def test_an_error_in_the_stream_and_damage_are_told():
     with pytest.raises(StreamError):
         EventReader().feed(b'data: {"error": {"message": "no"}}\n\n')
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedStream):
         EventReader().feed(b'data: {"choices":[{"delta":{"content":"\n\n')
     assert EventReader().feed(event(content="x").replace(b"}]}", b'}], "error": null}'))
 
@@ -338,7 +338,7 @@ def test_a_damaged_event_is_left_out_and_missed_only_if_it_held_text(rest, has_g
 def test_one_damaged_event_after_the_other_is_no_stream():
     reader = EventReader()
     reader.feed(event(content="a") + 3 * DAMAGED)
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedStream):
         reader.feed(DAMAGED)
 
 

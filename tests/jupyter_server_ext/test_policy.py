@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jupyter_server_ext.config import Settings, TenantSettings
-from jupyter_server_ext.errors import UnknownModel
+from jupyter_server_ext.errors import ModelNotServed
 from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.messages import Caller, ChatRequest
 
@@ -30,7 +30,7 @@ def request(*messages, model="llama") -> ChatRequest:
 def test_a_model_outside_the_tenants_list_does_not_exist_for_it():
     rules = policy(models=("llama",))
 
-    with pytest.raises(UnknownModel, match="no model 'gpt' for you") as error:
+    with pytest.raises(ModelNotServed, match="no model 'gpt' for you") as error:
         rules.apply(ADA, request(model="gpt"))
     assert (error.value.status, error.value.param) == (404, "model")
     assert rules.apply(BOB, request(model="gpt")) == request(model="gpt")

@@ -12,10 +12,10 @@ from virtual_time import run
 from jupyter_server_ext.config import KeySettings, PoolSettings, Secret, with_preset
 from jupyter_server_ext.errors import NoCapacity, UpstreamRefused
 from jupyter_server_ext.keys import Cost, KeyPool, KeyQueue
-from jupyter_server_ext.keys.pool import Busy
+from jupyter_server_ext.keys.pool import KeysBusy
 from jupyter_server_ext.upstream import KeyRotatingTransport
 from jupyter_server_ext.upstream.openai import provider_of
-from jupyter_server_ext.upstream.sse import EventReader, Malformed, StreamError
+from jupyter_server_ext.upstream.sse import EventReader, MalformedStream, StreamError
 
 SECRET = "sk-a-real-secret-a1b2"
 NOON = 1_800_000_000.0
@@ -136,7 +136,7 @@ def test_words_that_came_with_a_fault_are_kept(fault):
     reader.feed(b"data: " + json.dumps(word("Hel")).encode() + b"\n\n")
     last = b"data: " + json.dumps(word("lo")).encode() + b"\n\n"
 
-    with pytest.raises((StreamError, Malformed)) as broken:
+    with pytest.raises((StreamError, MalformedStream)) as broken:
         reader.feed(last + fault)
 
     assert broken.value.before == last
@@ -202,4 +202,4 @@ def test_after_a_check_one_request_tries_a_key_that_had_failed():
 
     assert pool.status()["by_state"]["ready"] == 1
     assert first.key.settings.name == "a"
-    assert isinstance(second, Busy), "it waits for what comes of the first"
+    assert isinstance(second, KeysBusy), "it waits for what comes of the first"

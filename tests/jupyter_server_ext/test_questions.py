@@ -59,6 +59,7 @@ def drawn(seed):
     return [chance.choice(WORDS) for _ in range(chance.randint(2, 7))]
 
 
+@pytest.mark.slow
 def test_forms_are_steady_and_keep_every_word():
     def check(seed):
         words = drawn(seed)

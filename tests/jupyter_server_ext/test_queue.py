@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from virtual_time import run
 
 from jupyter_server_ext.config import KeySettings, Limit, PoolSettings, Secret
-from jupyter_server_ext.errors import NoCapacity, UnknownModel
+from jupyter_server_ext.errors import ModelNotServed, NoCapacity
 from jupyter_server_ext.keys import Cost, KeyPool, KeyQueue, Lease, MemoryWindows, QueuedRequest
 from jupyter_server_ext.keys.model_queue import ModelQueue
 from jupyter_server_ext.keys.turns import TurnsOfTenants
-from jupyter_server_ext.messages import Caller, Usage
+from jupyter_server_ext.messages import Caller, TokenUsage
 
 SIZES = (("large", 950), ("small", 100))
 SETTINGS = PoolSettings(queue_deadline_seconds=600.0, queue_length=1000)
@@ -74,7 +74,7 @@ PLACES = st.builds(  # the tenant of each caller, and the weight of each tenant,
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=40), st.sampled_from("abcde"), PLACES)
 def test_the_number_ahead_is_the_number_served_before(events, newcomer, places):
     turns = TurnsOfTenants()
@@ -113,7 +113,7 @@ def test_weights_are_shares():
     assert served == {"double": 40, "single": 20, "half": 10}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from("abcde"), max_size=40), PLACES)
 def test_the_order_that_is_predicted_is_the_order_of_serving(callers, places):
     turns = TurnsOfTenants()
@@ -213,7 +213,7 @@ def test_a_free_key_is_given_at_once_and_a_full_one_at_the_moment_it_is_free():
             lease.sent()
             await asyncio.sleep(0.1)
             lease.counted()
-            lease.settle(Usage())
+            lease.settle(TokenUsage())
 
         await asyncio.gather(*(one(n) for n in range(5)))
         await queue.close()
@@ -245,7 +245,7 @@ def test_seventy_five_callers_at_twice_the_quota(simulation, minutes):
             lease.sent()
             await asyncio.sleep(0.2)
             lease.counted()
-            lease.settle(Usage())
+            lease.settle(TokenUsage())
 
         tasks = []
         for n in range(300 * minutes):  # 5 a second, the quota being 2.5
@@ -279,7 +279,7 @@ def test_an_expected_wait_is_true():
             expected, start = queue.eta(mine), loop.time()
             lease = await queue.lease(mine)
             waits.append((expected, loop.time() - start))
-            lease.settle(Usage())
+            lease.settle(TokenUsage())
 
         await asyncio.gather(*(one(n) for n in range(9)))
         await queue.close()
@@ -292,7 +292,7 @@ def test_an_expected_wait_is_true():
 def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_the_true_time():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(rpm=1)), SETTINGS)
-        (await queue.lease(queued())).settle(Usage())
+        (await queue.lease(queued())).settle(TokenUsage())
         with pytest.raises(NoCapacity) as refused:
             await queue.lease(queued("bob", deadline=loop.time() + 30.0))
         assert loop.time() == 0.0
@@ -311,7 +311,7 @@ def test_who_waits_past_the_deadline_is_refused_and_leaves():
         with pytest.raises(NoCapacity):
             await queue.lease(queued("bob", deadline=5.0))
         assert (loop.time(), len(queue)) == (5.0, 0)
-        held.settle(Usage())
+        held.settle(TokenUsage())
         return await queue.lease(queued("bob"))
 
     assert isinstance(run(main), Lease)
@@ -323,7 +323,7 @@ def test_a_place_given_back_wakes_the_next_without_polling():
         held = await queue.lease(queued())
         waiting = asyncio.ensure_future(queue.lease(queued("bob")))
         await asyncio.sleep(0.3)
-        held.settle(Usage())
+        held.settle(TokenUsage())
         await waiting
         return loop.time()
 
@@ -344,7 +344,7 @@ def test_everyone_together_has_so_many_places_and_waits_for_them_in_turns():
             most = max(most, under_way)
             await asyncio.sleep(2.0)
             under_way -= 1
-            lease.settle(Usage())
+            lease.settle(TokenUsage())
 
         await asyncio.gather(*(one(name) for name in ["greedy"] * 9 + ["ada", "bob"]))
         return most, order, loop.time()
@@ -362,7 +362,7 @@ def test_a_wait_for_a_place_among_everyone_is_predicted():
         held = [await queue.lease(queued()) for _ in range(2)]
         with pytest.raises(NoCapacity) as refused:
             await queue.lease(queued("bob", deadline=loop.time() + 0.1))
-        held[0].settle(Usage())
+        held[0].settle(TokenUsage())
         return refused.value.retry_after, await queue.lease(queued("bob"))
 
     retry_after, lease = run(main)
@@ -399,7 +399,7 @@ def test_many_who_wait_cost_no_more_each_than_few():
 def test_who_leaves_gives_everything_back():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(rpm=1)), SETTINGS)
-        (await queue.lease(queued())).settle(Usage())
+        (await queue.lease(queued())).settle(TokenUsage())
         gone = asyncio.ensure_future(queue.lease(queued("gone", deadline=600.0)))
         stays = asyncio.ensure_future(queue.lease(queued("stays", deadline=600.0)))
         await asyncio.sleep(30.0)
@@ -417,7 +417,7 @@ def test_a_lease_that_comes_as_the_caller_leaves_goes_to_the_next():
         held = await queue.lease(queued())
         first, second = (asyncio.ensure_future(queue.lease(queued(name))) for name in ("ada", "bob"))
         await asyncio.sleep(0.1)
-        held.settle(Usage())
+        held.settle(TokenUsage())
         for _ in range(3):  # the lease is given, and the caller leaves before it wakes
             await asyncio.sleep(0)
             if first.cancel():
@@ -433,7 +433,7 @@ def test_a_lease_that_comes_as_the_caller_leaves_goes_to_the_next():
 def test_a_full_queue_refuses_the_newest_of_whoever_has_most():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(rpm=1)), replace(SETTINGS, queue_length=4))
-        (await queue.lease(queued())).settle(Usage())
+        (await queue.lease(queued())).settle(TokenUsage())
         greedy = [asyncio.ensure_future(queue.lease(queued("greedy", deadline=900.0))) for _ in range(4)]
         await asyncio.sleep(0.01)
         modest = asyncio.ensure_future(queue.lease(queued("modest", deadline=900.0)))
@@ -455,7 +455,7 @@ def test_a_full_queue_refuses_the_newest_of_whoever_has_most():
 def test_a_full_queue_refuses_those_of_the_tenant_with_most_for_its_weight():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(rpm=1)), replace(SETTINGS, queue_length=12))
-        (await queue.lease(queued())).settle(Usage())
+        (await queue.lease(queued())).settle(TokenUsage())
         places = [{"name": f"c{n % 8}", "tenant": "lecture"} for n in range(9)]
         places += [{"name": "eve", "tenant": "seminar", "weight": 4.0}] * 3
         tasks = [asyncio.ensure_future(queue.lease(queued(deadline=2000.0, **place))) for place in places]
@@ -475,7 +475,7 @@ def test_a_full_queue_refuses_those_of_the_tenant_with_most_for_its_weight():
 def test_bodies_that_wait_are_bounded_in_bytes():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(rpm=1)), replace(SETTINGS, queue_megabytes=1.0))
-        (await queue.lease(queued())).settle(Usage())
+        (await queue.lease(queued())).settle(TokenUsage())
         waiting = asyncio.ensure_future(queue.lease(queued("ada", deadline=900.0, size=900_000)))
         await asyncio.sleep(0.01)
         with pytest.raises(NoCapacity, match="Too many"):
@@ -492,14 +492,14 @@ def test_a_small_request_uses_what_a_large_one_cannot_without_delaying_it():
         for _ in range(2):
             lease = await queue.lease(queued("x", cost=Cost(700)))
             lease.sent()
-            lease.settle(Usage(700))
+            lease.settle(TokenUsage(700))
             await asyncio.sleep(1.0)
         started = {}
 
         async def one(name, tokens):
             lease = await queue.lease(queued(name, deadline=600.0, cost=Cost(tokens)))
             started[name] = loop.time()
-            lease.settle(Usage(tokens))
+            lease.settle(TokenUsage(tokens))
 
         await asyncio.gather(one("large", 800), one("small", 200), one("medium", 400))
         return started
@@ -516,11 +516,11 @@ def test_a_small_request_behind_a_large_one_waits_for_the_only_key():
 
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(limits=(Limit(1000, "tokens", 60.0),))), SETTINGS)
-        (await queue.lease(queued("x", cost=Cost(700)))).settle(Usage(700))
+        (await queue.lease(queued("x", cost=Cost(700)))).settle(TokenUsage(700))
         waiting = [asyncio.ensure_future(queue.lease(queued(n, deadline=600.0, cost=Cost(c)))) for n, c in SIZES]
         await asyncio.sleep(1.0)
         assert not any(one.done() for one in waiting)
-        return [(await one).settle(Usage(0)) for one in waiting]
+        return [(await one).settle(TokenUsage(0)) for one in waiting]
 
     assert run(main) == [None, None]
 
@@ -529,7 +529,7 @@ def test_unknown_models_are_refused_and_hopeless_ones_too():
     async def main(loop):
         pool = pool_of(loop, key(models=("a",)))
         queue = KeyQueue(pool, SETTINGS)
-        with pytest.raises(UnknownModel):
+        with pytest.raises(ModelNotServed):
             await queue.lease(queued())
         pool.keys.retire("sim-1", "credential")
         with pytest.raises(NoCapacity, match=r"no key can be used \(1 not accepted by the provider\)"):
@@ -541,7 +541,7 @@ def test_unknown_models_are_refused_and_hopeless_ones_too():
 def test_news_tell_place_and_wait():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(rpm=1)), SETTINGS)
-        (await queue.lease(queued())).settle(Usage())
+        (await queue.lease(queued())).settle(TokenUsage())
         requests = [queued(f"c{n}", deadline=600.0) for n in range(3)]
         tasks = [asyncio.ensure_future(queue.lease(t)) for t in requests]
         await asyncio.sleep(10.0)

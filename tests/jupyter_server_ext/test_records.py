@@ -25,7 +25,7 @@ from jupyter_server_ext.config import (
     TenantSettings,
 )
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.ledger import Ledger, SqlLedgerStore, opened
+from jupyter_server_ext.ledger import WITHOUT_ANCHOR, Ledger, SqlLedgerStore, opened
 
 ADMIN = "owner-token"
 
@@ -153,6 +153,7 @@ async def test_every_end_of_a_request_has_its_entry(paying, url):
     assert entries[left].cost_nanodollars > 0, "what the provider sent is paid, read or not"
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_spent_money_survives_a_restart(paying):
     limits = CallerLimits(usd_per_day=COST * 2.5 / 1e9)
@@ -168,6 +169,7 @@ async def test_spent_money_survives_a_restart(paying):
         assert (await gateway.ask(body(max_tokens=10), token="bob-token")).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_without_a_budget_the_ledger_tells_what_was_spent(paying):
     async with paying() as gateway:
@@ -178,6 +180,7 @@ async def test_without_a_budget_the_ledger_tells_what_was_spent(paying):
         assert (await gateway.get("stats")).json()["cost"]["today"] is None, "no price is known"
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_ledger_that_cannot_be_written_refuses_new_work_and_loses_nothing(paying, url, monkeypatch):
     def fails(self, ended, begun=()):
@@ -234,6 +237,7 @@ async def test_what_an_administrator_mistypes_is_named(paying, query):
         assert reply.json()["error"]["param"] == query.split("?")[1].split("=")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_forget_me(paying, url):
     async with paying() as gateway:
@@ -247,6 +251,7 @@ async def test_forget_me(paying, url):
     assert {entry.caller for entry in read(url).values()} == {"bob"}
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_forget_me_takes_back_what_was_decided_and_said(paying, url):
     head = {"Authorization": f"Bearer {ADMIN}"}
@@ -302,18 +307,22 @@ def verify(monkeypatch, *words):
     return end.value.code
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_the_command_verifies_a_ledger(paying, url, tmp_path, monkeypatch, capsys):
     async with paying() as gateway:
         for _ in range(3):
             await gateway.ask()
     assert verify(monkeypatch, "verify", "--ledger", url) == 0
-    assert capsys.readouterr().out == "ok: 3 entries\n"
+    assert capsys.readouterr().out == f"ok: 3 entries\nnot known: {WITHOUT_ANCHOR}\n"
     with sqlite3.connect(tmp_path / "ledger.db") as db:
         db.execute("UPDATE entries SET cost_nanodollars = 0 WHERE number = 2")
     db.close()
     assert verify(monkeypatch, "verify", "--ledger", url) == 1
-    assert capsys.readouterr().out == "one #2: the entry was changed after it was written.\n"
+    changed, sums, unknown = capsys.readouterr().out.splitlines()
+    assert changed == "one #2: the entry was changed after it was written."
+    assert sums.startswith("the sums of ")
+    assert unknown == f"not known: {WITHOUT_ANCHOR}"
 
 
 @pytest.mark.parametrize(
@@ -353,6 +362,7 @@ async def test_the_command_exports_a_ledger_and_the_rsql_command_does_the_same(p
 # What a tenant reads, and what is kept of its words
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_group_whose_models_are_not_served_is_told_so(paying):
     tenants = (TenantSettings("stats101", models=("gone",)),)
@@ -366,6 +376,7 @@ async def test_a_group_whose_models_are_not_served_is_told_so(paying):
         assert "no default for you" in default.json()["error"]["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_prompts_are_kept_encrypted_where_the_policy_says_so(paying, url, tmp_path):
     from cryptography.fernet import Fernet
@@ -436,6 +447,7 @@ async def test_a_full_disk_refuses_new_work_and_loses_nothing(paying, url):
     assert sum(entry.caller == "bob" for entry in entries.values()) == statuses.count(200)
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_what_is_old_is_deleted_on_schedule(paying, url):
     stored = StorageSettings(ledger=url, instance="one", retention_days=1)
@@ -449,6 +461,7 @@ async def test_what_is_old_is_deleted_on_schedule(paying, url):
     assert stored.retention_days == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("without_state", "status"), [("share", 200), ("refuse", 503)])
 @pytest.mark.asyncio
 async def test_without_its_redis_a_gateway_goes_on_or_refuses_as_is_wanted(paying, url, without_state, status):

@@ -14,7 +14,7 @@ from virtual_time import run
 from jupyter_server_ext.app.serve import Listening, _on_change, _take_keys_when_told
 from jupyter_server_ext.config import KeySettings, Limit, Secret, Settings
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.ledger import Used
+from jupyter_server_ext.messages import Used
 from jupyter_server_ext.pipeline import Gateway
 
 

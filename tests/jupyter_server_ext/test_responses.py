@@ -9,7 +9,7 @@ import pytest
 from jupyter_server_ext.errors import BadRequest, UpstreamFailed
 from jupyter_server_ext.handlers.response_events import EventTranslator, ResponseFrame, response_of
 from jupyter_server_ext.handlers.responses import chat_body
-from jupyter_server_ext.messages import Waiting
+from jupyter_server_ext.messages import QueueNews
 
 CALL = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": '{"city":"Oslo"}'}
 
@@ -220,7 +220,7 @@ async def test_the_route_answers_whole(served):
 @pytest.mark.asyncio
 async def test_the_route_streams_with_news_of_the_queue(served):
     async with served() as gateway:
-        gateway.gateway.events = [Waiting(2, 1.0), chunk(content="Hey"), ending()]
+        gateway.gateway.events = [QueueNews(2, 1.0), chunk(content="Hey"), ending()]
         reply = await gateway.ask({"input": "Hi", "stream": True}, path="v1/responses")
     assert reply.headers["content-type"] == "text/event-stream"
     assert reply.text.startswith(": queued position=2")

@@ -216,6 +216,7 @@ class Flapping(httpx.AsyncBaseTransport):
         return httpx.Response(200, json=data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [4.0, 1.0, 0.2])
 def test_s15_a_primary_that_flaps(every):
     """Served by the fallback while it is down, with few tries of it, and by it again soon after."""

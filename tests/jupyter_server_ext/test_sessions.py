@@ -14,6 +14,7 @@ from pathlib import Path
 
 import markdown_replies
 import pytest
+from callers import PERSON, TEACHER
 from cryptography.fernet import Fernet
 from e2e import xss
 
@@ -24,11 +25,11 @@ pytestmark = pytest.mark.asyncio
 
 TALK = {"title": "Delays", "notebook": "~/delays.ipynb", "pairs": [{"question": "Why hunter2?", "answer": "Rain."}]}
 PEOPLE = {
-    "ada": ("stats101", ("chat",)),
-    "eve": ("stats101", ("chat",)),
-    "tom": ("stats101", ("chat", "instructor")),
-    "pat": ("bio", ("chat", "instructor")),
-    "ann": ("", ("chat", "instructor")),
+    "ada": ("stats101", PERSON),
+    "eve": ("stats101", PERSON),
+    "tom": ("stats101", TEACHER),
+    "pat": ("bio", TEACHER),
+    "ann": ("", TEACHER),
 }
 ATTACKS = Path(__file__).parents[1] / "rsql_magic" / "markdown_cases" / "attacks.jsonl"
 KEY = Secret(Fernet.generate_key().decode())
@@ -60,6 +61,7 @@ def file(content, name="rows.csv", kind="table"):
     return {"kind": kind, "name": name, "media": "text/csv", "data": b64encode(content).decode()}
 
 
+@pytest.mark.slow
 async def test_a_conversation_follows_its_user_and_no_one_else(kept):
     async with kept() as gateway:
         sent = await gateway.send("ada", "PUT", "sessions/c1", TALK)
@@ -86,6 +88,7 @@ async def test_a_conversation_follows_its_user_and_no_one_else(kept):
         assert (await gateway.send("ada", "GET", "sessions")).json()["sessions"] == []
 
 
+@pytest.mark.slow
 async def test_a_conversation_that_was_changed_meanwhile_is_not_replaced(kept):
     async with kept() as gateway:
 
@@ -118,6 +121,7 @@ async def test_the_list_says_what_time_it_is_here(kept):
         assert later["now"] == 7.0
 
 
+@pytest.mark.slow
 async def test_nothing_long_is_sealed_or_opened_where_all_others_are_served(kept):
     async with kept() as gateway:
         vault, loop, here = gateway.app.sessions.vault, threading.get_ident(), []
@@ -140,6 +144,7 @@ async def test_nothing_long_is_sealed_or_opened_where_all_others_are_served(kept
         assert [is_here for size, is_here in here if size > 50_000] == [False] * 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 1, 300_000])
 async def test_a_file_is_downloaded_byte_for_byte(kept, size):
     content = random.Random(size).randbytes(size)
@@ -170,6 +175,7 @@ async def test_a_file_is_downloaded_byte_for_byte(kept, size):
         assert (await gateway.send("ada", "GET", path)).status_code == 404
 
 
+@pytest.mark.slow
 async def test_a_link_is_made_seen_by_the_teacher_and_taken_back(kept):
     async with kept() as gateway:
         await gateway.send("ada", "PUT", "sessions/c1", TALK)
@@ -207,6 +213,7 @@ async def test_a_link_ends_with_its_time(kept):
         assert (await gateway.send("tom", "GET", link)).status_code == 404
 
 
+@pytest.mark.slow
 async def test_a_conversation_ends_with_its_time_and_its_files_and_link_with_it(kept):
     async with kept(days=1) as gateway:
         await gateway.send("ada", "PUT", "sessions/c1", TALK)
@@ -220,6 +227,7 @@ async def test_a_conversation_ends_with_its_time_and_its_files_and_link_with_it(
             assert len((await gateway.send("ada", "GET", "sessions")).json()["sessions"]) == listed
 
 
+@pytest.mark.slow
 async def test_what_has_expired_is_deleted_where_nobody_writes(kept):
     async with kept(days=1) as gateway:
         now = gateway.app.sessions.clock()
@@ -231,6 +239,7 @@ async def test_what_has_expired_is_deleted_where_nobody_writes(kept):
         assert (await gateway.send("ada", "GET", "sessions/c1")).status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["forget me", "an administrator"])
 async def test_forgetting_takes_conversations_files_and_links_too(kept, how, tmp_path):
     async with kept() as gateway:
@@ -274,6 +283,7 @@ async def test_without_keys_to_seal_them_none_are_kept(kept):
         assert (await gateway.send("ada", "GET", "sessions")).json()["sessions"] == []
 
 
+@pytest.mark.slow
 async def test_the_quota_holds_for_conversations_and_files_together(kept):
     async with kept(per_caller=2, mb_per_caller=0.002) as gateway:
         for name in ("a", "b"):
@@ -289,6 +299,7 @@ async def test_the_quota_holds_for_conversations_and_files_together(kept):
         assert (await gateway.send("eve", "PUT", "sessions/a", TALK)).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -346,6 +357,7 @@ NO_PICTURES = [
 PROPOSED = {"title": "Edit cell 3", "state": "applied", "reason": "It draws.", "source": "plot(x < 1)", "number": 3}
 
 
+@pytest.mark.slow
 async def test_a_link_is_a_page_in_a_browser(kept):
     async with kept() as gateway:
         talk = {
@@ -417,6 +429,7 @@ class Tags(HTMLParser):
     handle_comment = handle_decl
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "told"),
     [
@@ -443,6 +456,7 @@ async def test_the_page_of_a_link_says_why_a_picture_is_missing(kept, sent, told
     assert told in "".join(lines)
 
 
+@pytest.mark.slow
 async def test_hostile_words_are_words_on_the_page_of_a_link(kept):
     known = [json.loads(line)["markdown"] for line in ATTACKS.read_text(encoding="utf-8").splitlines()]
     texts = [*xss.STRINGS, *known, *map(markdown_replies.reply, range(50))]

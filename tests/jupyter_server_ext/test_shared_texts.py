@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from callers import PERSON, TEACHER
 
 from jupyter_server_ext.config import DocumentSettings, Secret, Settings, StorageSettings
 from jupyter_server_ext.config.settings import ApiKeySettings
@@ -11,11 +12,11 @@ pytestmark = pytest.mark.asyncio
 PEOPLE = tuple(
     ApiKeySettings(name, Secret(f"{name}-token"), tenant, scopes)
     for name, tenant, scopes in (
-        ("ada", "stats101", ("chat",)),
-        ("tom", "stats101", ("chat", "instructor")),
-        ("eve", "law", ("chat", "instructor")),
-        ("bob", "", ("chat",)),
-        ("nil", "", ("chat", "instructor")),
+        ("ada", "stats101", PERSON),
+        ("tom", "stats101", TEACHER),
+        ("eve", "law", TEACHER),
+        ("bob", "", PERSON),
+        ("nil", "", TEACHER),
     )
 )
 SHOP = {"name": "shop.yaml", "text": "tables:\n  orders:\n    description: Each line is one order.\n"}
@@ -38,6 +39,7 @@ async def send(gateway, token, method, path, body=None, **headers):
     return await gateway.client.request(method, path, headers=headers, json=body)
 
 
+@pytest.mark.slow
 async def test_a_groups_callers_fetch_what_their_instructor_shared_and_what_is_for_everyone(shared):
     async with shared() as gateway:
         assert (await send(gateway, "tom", "POST", "dictionaries", SHOP)).status_code == 201
@@ -56,6 +58,7 @@ async def test_a_groups_callers_fetch_what_their_instructor_shared_and_what_is_f
         assert (stats["dictionaries"], stats["examples"]) == (2, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["dictionaries", "dictionaries/shop.yaml", "examples"])
 async def test_what_was_not_changed_is_not_sent_again(shared, path):
     async with shared() as gateway:
@@ -74,6 +77,7 @@ async def test_what_was_not_changed_is_not_sent_again(shared, path):
         assert others.status_code != 304
 
 
+@pytest.mark.slow
 async def test_an_example_is_promoted_replaced_and_deleted_by_its_group_alone(shared):
     async with shared() as gateway:
         made = (await send(gateway, "tom", "POST", "examples", PAIR)).json()
@@ -98,6 +102,7 @@ async def test_who_may_not_share_is_refused(shared, token, path, body):
             assert (await send(gateway, "tom", "POST", path, body | {"tenant": tenant})).status_code == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -131,6 +136,7 @@ async def test_control_characters_of_an_example_are_taken_out(shared):
         assert (example["question"], example["sql"]) == ("ab c", "SELECT 1")
 
 
+@pytest.mark.slow
 async def test_quota_and_expiry_are_those_of_documents(shared):
     limits = DocumentSettings(
         mb_per_tenant=0.001, dictionaries_per_tenant=1, examples_per_tenant=1, default_days=7.0, most_days=30.0
@@ -152,6 +158,7 @@ async def test_without_a_ledger_there_are_none_and_that_is_said(served):
             assert (await send(gateway, "owner", "POST", path, body)).json()["error"]["code"] == "no_ledger"
 
 
+@pytest.mark.slow
 async def test_a_dictionary_of_a_megabyte_comes_through_whole(shared):
     text = "tables:\n" + "".join(f"  t{n}: {{description: ä{n}}}\n" for n in range(30_000))
     async with shared() as gateway:

@@ -111,6 +111,7 @@ async def until(true):
 # The cache
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("second", [True, False])
 @pytest.mark.asyncio
@@ -139,6 +140,7 @@ async def test_the_same_question_is_paid_for_once_in_either_form(sharing, url, f
     assert (miss.cache, miss.cost_nanodollars, miss.saved_nanodollars) == ("miss", COST, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_replayed_stream_tells_its_usage_to_who_asks_for_it(sharing):
     async with sharing(Provider()) as gateway:
@@ -151,6 +153,7 @@ async def test_a_replayed_stream_tells_its_usage_to_who_asks_for_it(sharing):
         assert asked[-1]["rsql"]["cached"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "header", "again"),
     [
@@ -173,6 +176,7 @@ async def test_answers_are_given_again_where_policy_or_request_say_so(sharing, p
         assert len(provider.asked) == again
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_new_answer_on_demand_takes_the_place_of_the_old_one(sharing, url):
     provider = Provider()
@@ -184,6 +188,7 @@ async def test_a_new_answer_on_demand_takes_the_place_of_the_old_one(sharing, ur
     assert [entry.cache for entry in entries(url)] == ["hit", "bypass", "miss"]
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_tenants_share_nothing_and_may_refuse_the_cache(sharing):
     provider = Provider()
@@ -198,6 +203,7 @@ async def test_tenants_share_nothing_and_may_refuse_the_cache(sharing):
         assert len(provider.asked) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_failure_is_not_kept(sharing):
     provider = Provider()
@@ -207,6 +213,7 @@ async def test_a_failure_is_not_kept(sharing):
         assert told(await gateway.ask()) == "Hello there."
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_spent_budget_still_gives_what_costs_nothing(sharing):
     async with sharing(Provider(), caller=CallerLimits(usd_per_day=COST * 1.2 / 1e9)) as gateway:
@@ -218,6 +225,7 @@ async def test_a_spent_budget_still_gives_what_costs_nothing(sharing):
 # In flight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.asyncio
 async def test_a_class_of_thirty_is_one_call_thirty_answers_thirty_entries(sharing, url, stream):
@@ -242,6 +250,7 @@ async def test_a_class_of_thirty_is_one_call_thirty_answers_thirty_entries(shari
     assert all(entry.first_token_seconds is not None for entry in written)
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_both_forms_share_a_call(sharing):
     provider = Provider()
@@ -254,6 +263,7 @@ async def test_both_forms_share_a_call(sharing):
         assert len(provider.asked) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_when_the_leader_leaves_the_others_are_answered_and_the_call_is_paid_once(sharing, url):
     provider = Provider()
@@ -279,6 +289,7 @@ async def test_when_the_leader_leaves_the_others_are_answered_and_the_call_is_pa
     assert (by_cache[""].cost_nanodollars, by_cache[""].usage.total_tokens) == (COST, 1500)
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_when_all_leave_the_provider_is_left_too(sharing, url):
     provider = Provider()
@@ -295,6 +306,7 @@ async def test_when_all_leave_the_provider_is_left_too(sharing, url):
     assert [entry.status for entry in entries(url)] == [499] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_when_the_leader_is_refused_the_others_are_not(sharing, url):
     """The one who began has no money left; the next has."""
@@ -314,6 +326,7 @@ async def test_when_the_leader_is_refused_the_others_are_not(sharing, url):
 # Idempotency-Key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["ledger", "memory"])
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.asyncio
@@ -337,6 +350,7 @@ async def test_a_repeat_is_given_the_same_answer_and_costs_nothing(sharing, url,
     assert len(provider.asked) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_key_that_was_used_for_another_request_is_refused(sharing):
     provider = Provider()
@@ -350,6 +364,7 @@ async def test_a_key_that_was_used_for_another_request_is_refused(sharing):
         assert (await gateway.ask(body(), headers={"Idempotency-Key": "x" * 256})).status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_repeats_at_the_same_time_wait_for_the_first(sharing):
     provider = Provider()
@@ -365,6 +380,7 @@ async def test_repeats_at_the_same_time_wait_for_the_first(sharing):
         assert len(provider.asked) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_what_failed_is_tried_again(sharing):
     provider = Provider()
@@ -375,6 +391,7 @@ async def test_what_failed_is_tried_again(sharing):
         assert told(await gateway.ask(headers=headers)) == "Hello there."
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_the_plain_form_is_repeated_with_its_session(sharing):
     provider = Provider()
@@ -388,6 +405,7 @@ async def test_the_plain_form_is_repeated_with_its_session(sharing):
         assert [m["content"] for m in provider.asked[1]["messages"]] == ["Hi", "Hello there.", "And?"]
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_kept_answer_cannot_be_read_from_the_file(sharing, tmp_path):
     async with sharing(Provider()) as gateway:

@@ -152,6 +152,7 @@ def test_the_advised_patience_is_enough_in_a_run_of_the_gateway(kind):
         assert max(waits) < 0.85 * advised
 
 
+@pytest.mark.slow
 def test_as_many_as_foretold_are_answered_by_the_usual_patience():
     lines = report(Settings(default_model="m", keys=keys(*"abcde")), ClassDemand())
     assert "30 of 75 are answered" in lines[-1]

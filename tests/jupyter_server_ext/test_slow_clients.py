@@ -28,7 +28,7 @@ async def url(monkeypatch):
     app = build_app(Settings(storage=StorageSettings(ledger="memory://")), [(Secret("t"), Caller("ada"))], "/rsql/")
     listening = Listening(port=0, drain_seconds=0.0, until=end.wait, signals=())
     server = asyncio.create_task(serve(app, listening, ready.set_result))
-    yield httpx.URL(await asyncio.wait_for(ready, 10))
+    yield httpx.URL(await asyncio.wait_for(ready, 60))
     end.set()
     await server
 

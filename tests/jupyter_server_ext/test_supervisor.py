@@ -29,12 +29,12 @@ def supervisor(tmp_path, rsql):
         yield process, f"http://127.0.0.1:{port}/services/rsql/health"
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=240)
 
 
 def test_a_wrong_configuration_ends_it_with_one_line(programs, tmp_path):
     with supervisor(tmp_path, "[[keys]]\nprovder = 'groq'\n") as (process, _):
-        assert process.wait(20) == 1
+        assert process.wait(60) == 1
         words = process.stderr.read()
 
     assert len(words.splitlines()) == 1
@@ -54,7 +54,7 @@ def test_it_listens_before_and_after_the_gateway_does(programs, tmp_path):
         for _ in range(20):
             assert httpx.get(url, timeout=20, trust_env=False).status_code == 200
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_it_needs_to_know_where(programs, tmp_path):
@@ -63,7 +63,7 @@ def test_it_needs_to_know_where(programs, tmp_path):
         env={**os.environ, "JUPYTERHUB_SERVICE_URL": ""},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 1

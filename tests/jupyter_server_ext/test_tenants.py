@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+from callers import PERSON, TEACHER
 from ledger_entries import older_ledger
 
 from jupyter_server_ext.config import CallerLimits, KeySettings, Secret, Settings, StorageSettings, TenantSettings
@@ -25,10 +26,10 @@ from jupyter_server_ext.tenants.runtime import ChangedSince
 
 ADMIN = "owner-token"
 PEOPLE = (
-    ApiKeySettings("ada", Secret("ada-token"), "stats"),
-    ApiKeySettings("tia", Secret("tia-token"), "stats", ("chat", "instructor")),
-    ApiKeySettings("eve", Secret("eve-token"), "law", ("chat", "instructor")),
-    ApiKeySettings("bob", Secret("bob-token")),
+    ApiKeySettings("ada", Secret("ada-token"), "stats", PERSON),
+    ApiKeySettings("tia", Secret("tia-token"), "stats", TEACHER),
+    ApiKeySettings("eve", Secret("eve-token"), "law", TEACHER),
+    ApiKeySettings("bob", Secret("bob-token"), scopes=PERSON),
 )
 FILE = TenantSettings("stats", models=("m", "n"), privacy_floor="stats", limits=CallerLimits(requests_per_day=100))
 
@@ -61,6 +62,7 @@ async def rules(gateway, name="stats", token=ADMIN):
     return (await send(gateway, "GET", f"admin/api/tenants/{name}", token=token)).json()
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_tenant_is_made_by_hand_and_a_caller_is_in_it_at_once_and_after_a_restart(gateway):
     async with gateway() as running:
@@ -83,6 +85,7 @@ async def test_a_tenant_is_made_by_hand_and_a_caller_is_in_it_at_once_and_after_
         assert (await send(running, "GET", "admin/api/tenants/choir", token="bob-token")).status_code == 403
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_key_follows_its_owner_out_of_a_tenant_and_teaches_no_more(gateway):
     async with gateway() as running:
@@ -97,6 +100,7 @@ async def test_a_key_follows_its_owner_out_of_a_tenant_and_teaches_no_more(gatew
         assert "Sing." not in (await running.ask(token=key)).text
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_nobody_is_taken_out_of_a_group_by_being_put_into_another(gateway):
     async with gateway() as running:
@@ -108,6 +112,7 @@ async def test_nobody_is_taken_out_of_a_group_by_being_put_into_another(gateway)
         assert "Take it out of there first" in twice.json()["error"]["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_an_instructor_sets_the_own_group_within_what_is_granted(gateway):
     async with gateway() as running:
@@ -144,6 +149,7 @@ async def test_an_instructor_sets_the_own_group_within_what_is_granted(gateway):
         assert (await rules(running))["rules"]["privacy_floor"] == "stats"
 
 
+@pytest.mark.slow
 def test_whatever_an_instructor_asks_for_the_tenant_gets_no_more_than_granted():
     """Generated rules: nothing that bounds lets more through, and what was checked is in force as it was sent."""
     draw = random.Random(19)
@@ -187,6 +193,7 @@ def test_whatever_an_instructor_asks_for_the_tenant_gets_no_more_than_granted():
         assert got.privacy_floor == wanted.privacy_floor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "param"),
     [
@@ -215,6 +222,7 @@ async def test_wrong_rules_are_named_and_change_nothing(gateway, body, param):
         assert await rules(running) == before
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_change_is_in_the_trail_and_is_taken_back_once_while_nothing_came_after(gateway):
     async with gateway() as running:
@@ -250,6 +258,7 @@ async def test_a_change_is_in_the_trail_and_is_taken_back_once_while_nothing_cam
             assert (await send(running, "GET", f"admin/api/changes?{query}")).status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_tenant_that_was_taken_away_comes_back_whole_by_one_undo(gateway):
     async with gateway() as running:
@@ -266,6 +275,7 @@ async def test_a_tenant_that_was_taken_away_comes_back_whole_by_one_undo(gateway
         assert "Sing." in (await running.ask(token="bob-token")).text
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_what_is_changed_at_one_gateway_holds_at_the_others(gateway):
     async with gateway() as here, gateway(instance="two") as there:
@@ -281,6 +291,7 @@ async def test_what_is_changed_at_one_gateway_holds_at_the_others(gateway):
         following.cancel()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ledger", ["memory://", None])
 @pytest.mark.asyncio
 async def test_a_budget_that_is_set_while_it_runs_holds_also_where_money_was_not_counted(gateway, url, ledger):
@@ -294,6 +305,7 @@ async def test_a_budget_that_is_set_while_it_runs_holds_also_where_money_was_not
         assert (await running.ask()).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_two_gateways_that_change_one_tenant_lose_neither_change(url):
     """The second sees what the first decided, though nobody told it."""
@@ -310,6 +322,7 @@ async def test_two_gateways_that_change_one_tenant_lose_neither_change(url):
         assert there.rules_of("lab").models == tuple(f"m{number}" for number in range(10))
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_forgotten_caller_is_in_no_change_and_in_no_tenant(gateway, url):
     async with gateway() as running:
@@ -323,6 +336,7 @@ async def test_a_forgotten_caller_is_in_no_change_and_in_no_tenant(gateway, url)
         assert "zoe" not in str(store.changes.read())
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_an_instructor_sees_the_use_of_the_own_group_only(gateway):
     async with gateway() as running:
@@ -334,6 +348,7 @@ async def test_an_instructor_sees_the_use_of_the_own_group_only(gateway):
         assert (await running.get("admin/api/usage", "ada-token")).status_code == 403
 
 
+@pytest.mark.slow
 def test_limits_that_an_older_version_decided_are_the_first_lines_of_the_trail(tmp_path):
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     older_ledger(url, "0006", [], "one", ZoneInfo("UTC"))
@@ -353,12 +368,17 @@ def test_a_caller_is_placed_by_name_where_it_has_no_other_tenant():
     runtime = RuntimeSettings(Settings(), Ledger(None))
     asyncio.run(runtime.change(lambda _: {Thing("member", "ada"): {"tenant": "lab", "instructor": True}}, "owner"))
     placed = runtime.placed(Caller("ada"))
-    assert (placed.tenant, placed.scopes, placed.as_known) == ("lab", {"chat", "instructor"}, Caller("ada"))
+    assert (placed.tenant, placed.scopes, placed.as_known) == (
+        "lab",
+        {"chat", "documents:write", "instructor"},
+        Caller("ada"),
+    )
     assert runtime.placed(Caller("ada", "law")).tenant == "law"
     assert "instructor" not in runtime.placed(Caller("ada", key="k1")).scopes
     assert runtime.placed(Caller("bob")) == Caller("bob")
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_instructors_of_one_group_fill_no_trail(gateway, monkeypatch):
     monkeypatch.setattr("jupyter_server_ext.tenants.tenants._MOST_A_DAY", 5)
@@ -377,6 +397,7 @@ async def test_instructors_of_one_group_fill_no_trail(gateway, monkeypatch):
 # Routes
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_route_has_limits_of_its_own_for_each_caller(gateway):
     routes = (("search", CallerLimits(requests_per_minute=2)),)
@@ -407,6 +428,7 @@ async def test_a_route_of_the_file_that_is_none_is_refused_at_the_start(served):
             pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.asyncio
 async def test_every_profile_limits_routes_that_there_are(served, profile, tmp_path):
@@ -445,6 +467,7 @@ async def test_pages_of_other_origins_are_shut_out_by_default(gateway):
         assert reply.status_code == 405
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_pages_of_configured_origins_may_ask_with_a_token_and_never_with_cookies(gateway):
     ours = "https://app.example.org"
@@ -474,6 +497,7 @@ async def test_pages_of_configured_origins_may_ask_with_a_token_and_never_with_c
 # Generated changes at two gateways
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.asyncio
 async def test_after_any_changes_and_undos_both_gateways_have_what_a_plain_table_has(url, seed):

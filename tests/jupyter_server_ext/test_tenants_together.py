@@ -141,7 +141,7 @@ CAMPUSES = given(
 
 
 @CAMPUSES
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 def test_mixed_deadlines_cost_nothing(kind, rpm, weights, patience, seed):
     """Whoever is refused hears it before the deadline; and nothing that could have been used is left."""
     deadlines_cost_nothing(kind, rpm, weights, patience, seed)
@@ -149,7 +149,7 @@ def test_mixed_deadlines_cost_nothing(kind, rpm, weights, patience, seed):
 
 @pytest.mark.sweep
 @CAMPUSES
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_mixed_deadlines_cost_nothing_on_many_campuses(kind, rpm, weights, patience, seed):
     deadlines_cost_nothing(kind, rpm, weights, patience, seed)
 

@@ -90,6 +90,7 @@ def around(text, seed):
     return text.replace(" <<", ""), at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONTRADICTIONS)
 def test_a_contradiction_is_refused_with_its_line_and_what_to_do(name):
     table, words = CONTRADICTIONS[name]
@@ -104,6 +105,7 @@ def test_a_contradiction_is_refused_with_its_line_and_what_to_do(name):
         assert not any(secret in refused.value.message for secret in SECRETS)
 
 
+@pytest.mark.slow
 def test_what_contradicts_nothing_makes_a_gateway():
     for seed in range(60):
         text, _ = around("", seed)

@@ -6,6 +6,7 @@ import pytest
 
 from jupyter_server_ext.config import (
     PRESETS,
+    SCOPES,
     CallerLimits,
     InlineCompletionSettings,
     KeySettings,
@@ -194,7 +195,7 @@ REFUSED = {
     "unknown scope": (
         '[[api_keys]]\nname="a"\nkey="x"\nscopes=["root"]',
         4,
-        "may hold: chat, instructor, metrics, admin",
+        f"may hold: {', '.join(SCOPES)}",
     ),
     "counts": ('[[keys]]\nprovider = "ollama"\ncounts = "late"', 3, "'arrival' or 'end'"),
     "privacy floor": ('[tenants.a]\nprivacy_floor = "all"', 2, "names, stats, sample"),

@@ -23,7 +23,7 @@ from jupyter_server_ext.config.settings import ApiKeySettings, CallerLimits
 from jupyter_server_ext.config.toml_file import read_settings
 from jupyter_server_ext.errors import BadRequest
 from jupyter_server_ext.messages import Entry
-from jupyter_server_ext.webhooks import EVENTS, Watch, WebhookSender
+from jupyter_server_ext.webhooks import EVENTS, EventDetector, WebhookSender
 from jupyter_server_ext.webhooks.sender import Sent, check_url
 
 pytestmark = pytest.mark.asyncio
@@ -80,6 +80,7 @@ async def test_a_delivery_is_verified_by_the_standard_package_and_a_changed_one_
             Webhook(SECRET).verify(wrong, headers)
 
 
+@pytest.mark.slow
 async def test_a_receiver_that_never_answers_is_left_and_one_of_100_mb_is_not_read():
     sent = 0
 
@@ -195,7 +196,7 @@ async def test_hosts_and_networks_may_be_allowed():
 class Seen:
     def __init__(self):
         self.events, self.keys, self.checks, self.budgets, self.now = [], [], {}, [], 1_000_000.0
-        self.watch = Watch(self.events.append, self.status, lambda: self.budgets, clock=lambda: self.now)
+        self.watch = EventDetector(self.events.append, self.status, lambda: self.budgets, clock=lambda: self.now)
 
     def status(self):
         return {"pool": self.keys, "checks": self.checks}
@@ -255,6 +256,7 @@ async def test_requests_are_told_when_they_fail_or_reach_a_limit(entry, limit, e
 # All of it
 
 
+@pytest.mark.slow
 async def test_a_failure_and_a_limit_reach_a_receiver_through_the_gateways_routes(served, url):
     key = KeySettings("sim", Secret("key"), "http://sim.invalid/v1", name="sim-1", models=("m",))
     settings = Settings(

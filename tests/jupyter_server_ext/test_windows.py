@@ -98,7 +98,7 @@ def test_a_providers_clock_may_stand_elsewhere_and_run_at_another_pace(kind, amo
     assert world.used_of(590.0) >= (0.89 if kind == "bucket" and not headers else 0.98)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     kind=st.sampled_from(KINDS),
     rpm=st.integers(1, 40) | st.none(),
@@ -137,7 +137,7 @@ def test_never_a_refusal(  # noqa: PLR0917
     assert world.account.refused == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kind=st.sampled_from(KINDS),
     rpm=st.integers(1, 40),
@@ -207,7 +207,7 @@ def test_the_floor_of_a_bucket_is_the_least_that_it_can_have(requests, limit, ra
     assert floor.left(now) == pytest.approx(least)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     requests=st.lists(
         st.tuples(

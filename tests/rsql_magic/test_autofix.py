@@ -325,7 +325,7 @@ WORDS = "SELECT FROM WHERE JOIN ON = , ( ) . ; * count( GROUP BY ' \\_ ```".spli
 WRITES = ["DELETE FROM student", "DROP TABLE exam", "; UPDATE exam SET points = 1", "INTO x", "PRAGMA user_version = 3"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from(NAMES + WORDS + WRITES), max_size=14).map(" ".join))
 def test_what_passes_is_never_touched_and_what_comes_out_passes(school, text):
     asked = []
@@ -339,7 +339,7 @@ def test_what_passes_is_never_touched_and_what_comes_out_passes(school, text):
         assert check(made.sql, "sqlite", school.catalog())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(list(RIGHT)), st.sampled_from(WRITES), st.booleans())
 def test_no_write_is_mended_into_a_query(school, slip, write, before):
     text = f"{write}; {RIGHT[slip][0]}" if before else f"{RIGHT[slip][0]}; {write}"

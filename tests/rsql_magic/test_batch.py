@@ -405,6 +405,7 @@ def test_without_a_recording_there_is_none_to_replay(ip, command):
         ip.run_line_magic("rsql", command)
 
 
+@pytest.mark.slow
 def test_groups_come_in_one_order_whatever_order_the_database_gives_them_in():
     made = pd.DataFrame({"shop": ["a", "b", "c", None, "e"], "n": [2, 2, 9, 2, 1], "at": [1.5, 0.5, 2.0, 3.0, None]})
     asked = {
@@ -438,6 +439,7 @@ def refused():
     return httpx.Response(404, json={"error": {"message": "No such model.", "code": "model_not_found"}})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("magic", ["ask", "sql_ai"])
 def test_an_error_does_to_the_run_what_the_line_or_the_settings_say(sales, assistant, gateway, capsys, magic):
     def run(options=""):

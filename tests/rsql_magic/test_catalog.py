@@ -164,6 +164,7 @@ def test_a_category_that_few_rows_have_is_not_shown():
     assert profile.distinct == 2
 
 
+@pytest.mark.slow
 def test_a_large_table_is_sampled_and_says_so():
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)"
     fill = f"{numbers} INSERT INTO t SELECT i, i % 3 || '' FROM n"
@@ -182,7 +183,7 @@ def test_profiles_end_when_their_work_is_done():
         open_database(connection) as database,
     ):
         effort = Effort(values=2 * database.values_of_a_statement)
-        tables = add_profiles(database, database.structure().tables, effort)
+        tables = add_profiles(database, structure := database.structure(), structure.tables, effort)
     assert [any(column.profile for column in table.columns) for table in tables] == [True, True, False, False, False]
     assert effort.late == []
 
@@ -197,7 +198,9 @@ def test_where_not_all_are_profiled_those_with_categories_and_the_latest_of_repe
         ) as connection,
         open_database(connection) as database,
     ):
-        tables = add_profiles(database, database.structure().tables, Effort(2 * database.values_of_a_statement))
+        tables = add_profiles(
+            database, structure := database.structure(), structure.tables, Effort(2 * database.values_of_a_statement)
+        )
     assert {table.name for table in tables if table.columns[0].profile} == {"asked", "day_20240103"}
     assert all(table.columns[0].profile.values for table in tables if table.columns[0].profile)
 
@@ -209,7 +212,7 @@ def test_what_the_safety_limit_of_time_cuts_is_said():
         open_database(connection) as database,
     ):
         effort = Effort(1_000_000, clock=lambda: next(times, 99.0))
-        tables = add_profiles(database, database.structure().tables, effort)
+        tables = add_profiles(database, structure := database.structure(), structure.tables, effort)
     profiled = [any(column.profile for column in table.columns) for table in tables]
     assert effort.late == [table.name for table, told in zip(tables, profiled, strict=True) if not told]
     assert len(effort.late) in {1, 2}
@@ -222,7 +225,9 @@ def test_of_a_wide_table_the_first_columns_are_profiled():
         sqlite(f"CREATE TABLE wide ({' TEXT, '.join(names)} TEXT)", f"INSERT INTO wide VALUES {values}") as connection,
         open_database(connection) as database,
     ):
-        [wide] = add_profiles(database, database.structure().tables, Effort(2 * database.values_of_a_statement))
+        [wide] = add_profiles(
+            database, structure := database.structure(), structure.tables, Effort(2 * database.values_of_a_statement)
+        )
     assert [bool(column.profile and column.profile.values) for column in wide.columns] == [True] * 80 + [False] * 20
 
 

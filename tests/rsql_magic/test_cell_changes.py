@@ -140,6 +140,7 @@ def test_an_error_of_a_named_cell_is_explained_in_the_conversation(talk, gateway
     assert "Explain the last error" in shown["messages"][-1]["content"]
 
 
+@pytest.mark.slow
 def test_a_change_is_stopped_while_the_main_thread_is_busy(talk, gateway, monkeypatch):
     """The checks of R code wait for the main thread; a user who stops does not."""
     loop = Loop()

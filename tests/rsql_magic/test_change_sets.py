@@ -7,8 +7,8 @@ import random
 import pytest
 from many_cases import check_each
 
-from rsql_magic.answers import NotebookCells
-from rsql_magic.answers.changing.change_set import UnreadableChanges, read_changes
+from rsql_magic.agent import NotebookCells
+from rsql_magic.agent.change_set import UnreadableChanges, read_changes
 from rsql_magic.errors import BadInput
 
 SOURCES = ["import pandas as pd", "%%R -i df\nsummary(df)", "# Title", "%%sql con\nSELECT 1", 'x = "a@example.org"']
@@ -177,6 +177,7 @@ def test_a_reason_is_one_short_line():
     assert not {"\x1b", "\u202e", "\n"} & set(change.reason)
 
 
+@pytest.mark.slow
 def test_whatever_is_written_is_read_or_refused():
     """Pieces of good replies in random order: an answer or a refusal, and never an edit of what was not named."""
     rng = random.Random(5)

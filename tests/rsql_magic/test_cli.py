@@ -477,6 +477,7 @@ def test_check_gives_the_statement_or_what_is_wrong(piped):
     assert check("SELECT 1; DELETE FROM orders")[0] == 3
 
 
+@pytest.mark.slow
 def test_check_mends_what_can_mean_one_thing(piped):
     def check(sql, **more):
         return piped("check", {"sql": sql, "dialect": "sqlite", "ddl": DDL, "mend": True, **more})
@@ -533,6 +534,7 @@ def test_link_tells_what_a_dictionary_says(piped, described):
     assert "What was bought." in piped("link", asked | {"dictionary": "other.yaml"})["context"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("described")
 def test_check_holds_a_query_to_the_dictionary(piped):
     def check(sql, question="", **more):

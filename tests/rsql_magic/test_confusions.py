@@ -149,6 +149,7 @@ def test_an_error_that_jupysql_printed_is_explained(jupysql, gateway, query, sho
     assert "no such" in gateway.sent or "syntax error" in gateway.sent
 
 
+@pytest.mark.slow
 def test_what_jupysql_says_of_its_own_line_is_none(jupysql):
     jupysql.run_cell("%sqlplot nonsense --table t --column x", store_history=True)
     with pytest.raises(BadInput, match="There is no error of your code"):
@@ -158,6 +159,7 @@ def test_what_jupysql_says_of_its_own_line_is_none(jupysql):
 # --- the connection that was chosen stays
 
 
+@pytest.mark.slow
 def test_a_question_on_a_frame_leaves_jupysqls_connection_in_use(jupysql, gateway):
     jupysql.user_ns["late"] = pd.DataFrame({"id": [1, 2]})
     gateway.replies = [
@@ -173,6 +175,7 @@ def test_a_question_on_a_frame_leaves_jupysqls_connection_in_use(jupysql, gatewa
     assert "on JupySQL's connection" in jupysql.run("%%sql_ai\nHow many things?").shown().footer
 
 
+@pytest.mark.slow
 def test_a_question_on_a_frame_leaves_the_named_connection_in_use(ip, con, gateway):
     ip.user_ns["late"] = pd.DataFrame({"id": [1, 2]})
     gateway.replies = [sql("SELECT count(*) AS n FROM orders"), sql("SELECT 1 AS n FROM late")]

@@ -152,7 +152,7 @@ def test_a_forked_worker_does_not_keep_the_child_alive(child):
         os._exit(0)
     try:
         embedded._process.stdin.close()
-        embedded._process.wait(3)
+        embedded._process.wait(60)
     finally:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
@@ -213,10 +213,10 @@ def test_who_stops_a_request_while_the_gateway_is_looked_for_finds_the_right_one
         locator.embedded = child(READY)
         asking = threading.Thread(target=asks)
         asking.start()
-        assert Slow.asked.wait(10)
+        assert Slow.asked.wait(60)
         stop()
         Slow.answers.set()
-        asking.join(10)
+        asking.join(60)
         assert locator.gateway.url == offered
         locator.close()
 

@@ -96,6 +96,7 @@ FRAMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["names", "stats", "sample"])
 @pytest.mark.parametrize("name", ["visits", "some_of_them"])
 @pytest.mark.parametrize("make", FRAMES.values(), ids=FRAMES)

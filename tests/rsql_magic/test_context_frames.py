@@ -168,7 +168,7 @@ def test_every_column_asked_for_is_shown_whatever_the_budget():
         ("0", "- '0' int64"),
         (("a", "b"), "- ('a', 'b') int64"),
         ("two words", "- 'two words' int64"),
-        ("line\nbreak", "- 'line break' int64"),
+        ("line\nbreak", r"- 'line\nbreak' int64"),
         (None, "- nan int64"),
         ("", "- '' int64"),
         ("x" * 10_000, "- '" + "x" * 79 + "…' int64"),

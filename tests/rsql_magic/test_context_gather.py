@@ -120,6 +120,7 @@ def test_every_column_asked_about_is_there_also_of_wide_frames():
         assert line in tight.text
 
 
+@pytest.mark.slow
 def test_a_frame_that_is_named_has_figures_for_all_columns_of_a_usual_width():
     letters = "abcdefghijklmnop"
     frame = pd.DataFrame({f"{name}_measured": np.arange(2000) % 40 * 1.5 for name in letters})

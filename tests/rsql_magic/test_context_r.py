@@ -228,7 +228,7 @@ def test_a_busy_r_is_not_waited_for(r):
     def hold():
         with rlock:
             with_lock.set()
-            done.wait(10)
+            done.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
@@ -319,7 +319,7 @@ def test_an_r_that_is_busy_is_said_and_the_rest_works(r):
     def hold():
         with openrlib.rlock:
             busy.set()
-            done.wait(10)
+            done.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
@@ -504,3 +504,33 @@ def test_tables_that_there_was_no_time_for_are_said_to_be_unreached(r):
     (found,) = rside.held(["Ann Person"])["ann_person"]
     assert (found.frame, found.column, found.count) == ("visits", "who", 1)
     assert rside._ask("held", ["ann_person"], -1.0, seconds=5) == ["\x1f\x1f\x1f0"]
+
+
+def test_each_object_is_told_by_all_of_its_classes_and_parts(r):
+    r("""rm(list = ls(all.names = TRUE))
+         df <- data.frame(a = 1:2, f = factor(c('x', 'y'))); l <- list(1, list('a'))
+         m <- lm(mpg ~ log(wt), mtcars); g <- glm(am ~ wt, binomial, mtcars)
+         odd <- structure(list(), class = c('data.frame', 'odd')); inner <- df; inner$b <- structure(1:2, class = 'odd')
+         held <- list(system); of_env <- list(globalenv()); formula <- y ~ system('a'); late <- structure(1, b = sum)
+         model <- lm(mpg ~ wt, mtcars); model$call <- quote(system('a'))
+         written <- m; written$terms <- 'mpg ~ wt'; model2 <- model; model2$terms[[3]] <- quote(f(wt))
+         fam <- g; fam$family$initialize <- expression(system('a')); fam2 <- g; fam2$family$linkinv <- system
+         away <- local(y ~ log(x)); asked <- as.call(list(system, 'a')); own <- function() 1; .hidden <- 1""")
+    kinds = rside.r_state(())[2]
+    assert kinds["df"] == "data.frame integer factor"
+    assert kinds["l"] == "list numeric character"
+    assert (kinds["m"].split()[0], kinds["g"].split()[0], kinds[".hidden"]) == ("lm", "glm/lm", "numeric")
+    assert (kinds["odd"], kinds["inner"]) == ("data.frame/odd", "data.frame integer factor odd")
+    code = {"written", "fam", "fam2", "held", "of_env", "formula", "late", "model", "model2", "away", "asked"}
+    assert {name for name, kind in kinds.items() if kind == "code"} == code
+    assert "own" not in kinds
+    r("log <- 1")
+    assert rside.r_state(())[2]["m"] == "code"
+    r("rm(list = ls(all.names = TRUE))")
+
+
+def test_methods_that_the_session_made_are_told_wherever_they_stand(r):
+    assert rside.r_names()[1] == frozenset()
+    r("local(registerS3method('print', 'odd', function(x, ...) 1)); setMethod('show', 'numeric', function(object) 1)")
+    assert rside.r_names()[1] == {"print.odd", ".__T__show:methods"}
+    r("removeMethod('show', 'numeric'); rm(print.odd, envir = baseenv()[['.__S3MethodsTable__.']])")

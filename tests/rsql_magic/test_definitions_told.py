@@ -41,6 +41,7 @@ def described(seed: int, count: int = 0) -> Catalog:
     return Catalog(tables, "duckdb", definitions=Definitions((*named, whole)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 def test_definitions_stay_within_their_part_of_the_tokens(seed):
     catalog, chance = described(seed), random.Random(seed)
@@ -60,6 +61,7 @@ def test_definitions_stay_within_their_part_of_the_tokens(seed):
     assert told_definitions("What is there?", catalog, catalog.tables, 10**9).left_out == 0
 
 
+@pytest.mark.slow
 def test_what_was_left_out_is_told(ip, gateway, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     connection = duckdb.connect()

@@ -113,6 +113,7 @@ def test_every_field_of_the_record_is_described_and_used():
         assert re.search(rf"\.{each.name}\b", code), each.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tsql", "snowflake", "redshift", "databricks", "clickhouse", "materialize", "fabric"])
 def test_only_the_table_knows_a_dialect_by_name(name):
     naming = [p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py") if re.search(rf"\b{name}\b", p.read_text())]
@@ -120,10 +121,11 @@ def test_only_the_table_knows_a_dialect_by_name(name):
 
 
 NAMES_OF_PACKAGES = {
-    "answers/changing/python_effects.py",  # what reaches a network or a shell
+    "agent/cage/carried.py",  # modules that connect
     "databases/sqlalchemy.py",  # what to install for a URL
     "display/markdown.py",  # languages of code that Markdown may name
     "notebook/commands.py",  # an example of a command
     "plain_text.py",  # names of products
+    "redaction/words.py",  # names of programs
     "text2sql/drafts.py",  # languages that a reply may name
 }

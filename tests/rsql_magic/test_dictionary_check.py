@@ -102,6 +102,7 @@ def test_a_file_that_is_there_is_not_written_over(shop):
     assert Path("data-dict.yaml").read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_told_at_three_levels(shop):
     Path("data-dict.yaml").write_text(WRITTEN, encoding="utf-8")
     with open_engine(shop) as engine:
@@ -200,6 +201,7 @@ def test_time_and_failures_are_told_and_nothing_passes_by_them(shop):
     assert all("was not checked: no time was left" in each.message for each in unchecked)
 
 
+@pytest.mark.slow
 def test_in_a_notebook(ip, gateway, shop, capsys):
     ip.user_ns["con"] = shop
     with pytest.raises(BadInput, match="There is no dictionary to check"):
@@ -233,6 +235,7 @@ def test_without_a_connection_only_the_file_is_checked(ip, capsys):
     assert "without a connection only the file was looked at" in out
 
 
+@pytest.mark.slow
 def test_the_command_checks_a_dictionary(shop, tmp_path, capsys):
     from rsql_magic.cli import main
 

@@ -68,6 +68,7 @@ def said(one: Definition) -> tuple[Any, ...]:
     return one.name, one.kind, one.expression, one.table, one.where, one.time, one.grain
 
 
+@pytest.mark.slow
 def test_a_project_and_its_manifest_say_the_same(manifest):
     """The manifest has what dbt's own reader understood: names, kinds, expressions, filters, grains."""
     text = Dictionary.load(SHOP)
@@ -131,6 +132,7 @@ def figures(connection: duckdb.DuckDBPyConnection, sql: str, key: str) -> list[s
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["project", "manifest"])
 def test_metrics_compute_what_metricflow_computes(source, manifest):
     read = Dictionary.load(SHOP) if source == "project" else Dictionary.of(manifest, "semantic_manifest.json")
@@ -324,6 +326,7 @@ def changed(value: Any, dice: random.Random) -> Any:
     return value
 
 
+@pytest.mark.slow
 def test_changed_documents_are_read_or_refused_and_nothing_else(manifest):
     dice, read = random.Random(2), 0
     for _ in range(300):

@@ -128,6 +128,7 @@ def test_a_connection_takes_the_expressions_of_its_dialect():
         assert (found.expression, found.dialect) == (expression, own)
 
 
+@pytest.mark.slow
 def test_metrics_over_datasets_compute_what_each_aggregate_does_over_its_own_rows():
     connection = duckdb.connect()
     connection.execute(
@@ -169,6 +170,7 @@ def test_what_is_no_semantic_model_is_refused(change, message):
         Dictionary.read(SHOP.replace(*change), "osi.yaml")
 
 
+@pytest.mark.slow
 def test_changed_documents_are_read_or_refused_and_nothing_else():
     dice, read = random.Random(4), 0
     values = (

@@ -108,6 +108,7 @@ def test_an_rd_file_has_its_sections_with_its_own_lines():
     ]
 
 
+@pytest.mark.slow
 def test_passages_are_bounded_and_nothing_is_lost():
     draw = random.Random(7)
     words = ["alpha", "beta", "gamma", "delta,", "epsilon.", "zeta", "eta\n", "theta\n\n", "iota", "κάππα", "東京"]
@@ -123,6 +124,7 @@ def test_passages_are_bounded_and_nothing_is_lost():
             assert "".join(each.text.split()) in "".join(named.split())
 
 
+@pytest.mark.slow
 def test_one_line_without_end_is_cut():
     assert all(count_tokens(each.text) <= 2 * MOST for each in split("d", [Section((), ((1, "ab1" * 100_000),))]))
 
@@ -215,6 +217,7 @@ def test_a_file_that_is_too_large_is_not_read(library, tmp_path):
         library.add(["big.txt"])
 
 
+@pytest.mark.slow
 def test_a_folder_gives_its_files_and_says_what_was_left_out(library, tmp_path):
     (tmp_path / "notes" / "deep").mkdir(parents=True)
     (tmp_path / "notes" / ".hidden").mkdir()
@@ -285,6 +288,7 @@ def test_a_bad_file_among_good_ones_adds_nothing(library, tmp_path):
     assert [each.name for each in library.documents()] == ["a.txt"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_nothing_is_lost(library, tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_text("kept")
     library.add(["a.txt"])

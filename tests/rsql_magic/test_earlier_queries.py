@@ -70,6 +70,7 @@ def test_a_question_whose_tables_changed_is_left_out_and_known():
     assert [query.question for query in evidence.outdated] == ["What did it cost?"]
 
 
+@pytest.mark.slow
 def test_each_text_is_read_once_per_catalog_and_many_are_not_read(monkeypatch):
     from rsql_magic.knowledge import queries
 
@@ -169,6 +170,7 @@ class TestSources:
         assert list(of_dbt(tmp_path)) == []
 
 
+@pytest.mark.slow
 def test_a_join_of_a_cell_is_told_to_the_model(ip, con, gateway):
     con.execute("CREATE TABLE shops AS SELECT 1 AS branch, 'Oslo' AS town")
     gateway.replies = [sql("SELECT count(*) AS n FROM orders")] * 2
@@ -188,6 +190,7 @@ def test_a_verified_question_that_no_longer_fits_is_named_by_the_preview(ip, con
     assert 'Left out, as the SQL does not fit these tables: "Total of orders in euros".' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_catalog_says_what_earlier_queries_tell(ip, con, gateway, tmp_path, *, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     con.execute("CREATE TABLE shops AS SELECT 1 AS branch, 'Oslo' AS town")

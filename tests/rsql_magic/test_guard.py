@@ -49,12 +49,14 @@ def is_refused(dialect, sql):
         assert len(error.piece) <= 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dialect", cases.ALL)
 def test_refuses(dialect, family):
     check_each(is_refused, [(dialect, sql) for of, sql in attacks(dialect) if of == family])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", cases.ALL)
 @pytest.mark.parametrize("sql", cases.BOMBS, ids=range(len(cases.BOMBS)))
 def test_refuses_bombs_quickly(dialect, sql):
@@ -72,6 +74,7 @@ def is_let_through(dialect, sql):
     assert [token.text for token in before.tokens] == [token.text for token in after.tokens]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", cases.ALL)
 def test_lets_through(dialect):
     check_each(is_let_through, [(dialect, sql) for sql in [*cases.BENIGN_EVERYWHERE, *cases.BENIGN[dialect]]])
@@ -83,6 +86,7 @@ def test_refuses_more(dialect):
         refusal(sql, dialect)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", [*cases.ALL, "trino"])
 def test_lets_more_through(dialect):
     for sql in cases.statements("benign", dialect):
@@ -369,6 +373,7 @@ def test_the_tree_is_never_changed():
     assert repr(parse(sql, "duckdb")) == before
 
 
+@pytest.mark.slow
 def test_no_attack_is_listed_as_benign():
     source = Path(cases.__file__).read_text(encoding="utf-8")
     ast.parse(source)

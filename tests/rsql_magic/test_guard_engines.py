@@ -68,6 +68,7 @@ def runs_in_duckdb(duck, sql):
         assert sorted(map(repr, rows)) == sorted(map(repr, duck.execute(sql.strip("\ufeff")).fetchmany(50)))
 
 
+@pytest.mark.slow
 def test_duckdb_runs_what_passes(duck):
     check_each(runs_in_duckdb, [(duck, sql) for sql in [*cases.BENIGN_EVERYWHERE, *cases.BENIGN["duckdb"]]])
 
@@ -78,6 +79,7 @@ def runs_in_sqlite(lite, sql):
         assert rows == lite.execute(sql.strip().rstrip("; ")).fetchmany(50)
 
 
+@pytest.mark.slow
 def test_sqlite_runs_what_passes(lite):
     check_each(
         runs_in_sqlite,

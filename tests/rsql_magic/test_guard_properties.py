@@ -104,6 +104,7 @@ def disguised(sql, dialect, seed):
     return luck.choice(["", ";", " ", "/* a */ ", "-- b\n"]) + text + luck.choice(["", ";", " ; ", " -- c", " /* d */"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", cases.ALL)
 def test_disguised_attacks_are_refused(dialect):
     for number, (_, sql) in enumerate([*cases.ATTACKS_EVERYWHERE, *cases.ATTACKS[dialect]]):
@@ -111,6 +112,7 @@ def test_disguised_attacks_are_refused(dialect):
         assert accepted(text, dialect) is None, text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", cases.ALL)
 def test_disguised_benign_statements_pass(dialect):
     for number, sql in enumerate([*cases.BENIGN_EVERYWHERE[:50], *cases.BENIGN[dialect]]):
@@ -118,6 +120,7 @@ def test_disguised_benign_statements_pass(dialect):
         guard.check(text, dialect)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", cases.ALL)
 def test_an_unknown_function_is_refused_wherever_it_stands(dialect):
     """Columns of what may pass are replaced by a call, one at a time."""

@@ -144,6 +144,7 @@ def test_what_is_gone_says_so(shelf):
             work("a")
 
 
+@pytest.mark.slow
 def test_an_answer_leaves_its_query_rows_chart_and_script(kernels, gateway, tmp_path):
     con = duckdb.connect(tmp_path / "shop.duckdb")
     con.execute("CREATE TABLE orders AS SELECT i AS id, i % 30 AS shop, i * 1.5 AS total FROM range(90) t(i)")
@@ -293,12 +294,15 @@ def test_pictures_that_code_drew_are_kept(kernels, gateway, monkeypatch):
     asked = talk.ask("Draw")
     drawn = {"kind": "image", "data": base64.b64encode(b"\x89PNG a picture").decode()}
     monkeypatch.setattr("rsql_magic.panel.outputs.run", lambda *_, **__: [{"kind": "text", "text": "x"}, drawn])
-    assert talk.do("run", code="draw()", language="python", thread=talk.thread, exchange=asked["id"])["outputs"][1]
+    does = [str(each) for each in talk.panel.turns.effects("draw()")]  # a function of the session's own asks
+    run = {"code": "draw()", "language": "python", "thread": talk.thread, "exchange": asked["id"]}
+    assert talk.do("run", **run, agreed=does)["outputs"][1]
     [file] = talk.do("files", thread=talk.thread)["files"]
     assert (file["name"], file["pair"]) == ("draw-1.png", asked["id"])
     assert downloaded(talk, file["id"]) == b"\x89PNG a picture"
 
 
+@pytest.mark.slow
 def test_a_result_that_was_cut_says_so_in_its_name_its_row_and_its_code(kernels, gateway, tmp_path, monkeypatch):
     con = duckdb.connect(tmp_path / "shop.duckdb")
     con.execute("CREATE TABLE orders AS SELECT i AS id FROM range(90) t(i)")
@@ -338,6 +342,7 @@ def rows_of(talk, file):
     return pd.read_parquet(io.BytesIO(downloaded(talk, file)))["id"].tolist()
 
 
+@pytest.mark.slow
 def test_all_rows_of_a_result_that_was_cut_are_a_file_beside_it(cut):
     talk, con, first = cut
     assert (first["query"], "con" in json.dumps(first["query"])) == (True, False)
@@ -354,6 +359,7 @@ def test_all_rows_of_a_result_that_was_cut_are_a_file_beside_it(cut):
     assert len(talk.do("files", thread=talk.thread)["files"]) == len(files)
 
 
+@pytest.mark.slow
 def test_all_rows_that_are_still_too_many_say_so_and_can_be_had_again(cut):
     talk, _, first = cut
     talk.panel.assistant.settings.file_rows = 50
@@ -363,6 +369,7 @@ def test_all_rows_that_are_still_too_many_say_so_and_can_be_had_again(cut):
     assert talk.do("all_rows", thread=talk.thread, file=told["file"])["name"] == "all-orders.parquet"
 
 
+@pytest.mark.slow
 def test_all_rows_that_cannot_be_had_say_why_and_leave_the_first_ones(cut, tmp_path):
     talk, con, first = cut
     con.execute("DROP TABLE orders")
@@ -378,6 +385,7 @@ def test_all_rows_that_cannot_be_had_say_why_and_leave_the_first_ones(cut, tmp_p
     assert rows_of(talk, first["id"]) == list(range(20))
 
 
+@pytest.mark.slow
 def test_all_rows_that_have_no_room_say_so(cut):
     talk, _, first = cut
     talk.do("pin", file=first["id"], on=True)
@@ -387,6 +395,7 @@ def test_all_rows_that_have_no_room_say_so(cut):
     assert "artifact_mb" in told["hint"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sql", ["DELETE FROM orders", "SELECT * FROM read_csv('/etc/passwd')"])
 def test_all_rows_are_asked_for_under_the_guard(cut, sql):
     talk, con, first = cut
@@ -412,6 +421,7 @@ AWKWARD = pd.DataFrame(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("many", [1, 20_000])
 def test_rows_are_saved_as_csv_as_pandas_writes_them(kernels, gateway, many):
     talk = kernels()
@@ -431,3 +441,20 @@ def test_rows_are_saved_as_csv_as_pandas_writes_them(kernels, gateway, many):
     assert downloaded(talk, "rows") == making._parquet(frame)
     for other in ("csv", "text"):  # what is no Parquet file is as it is
         assert downloaded(talk, other, form="csv") == downloaded(talk, other)
+
+
+def test_an_answer_is_announced_after_its_files_are_noted(kernels, gateway, monkeypatch):
+    talk = kernels(namespace={})
+    keeper, announced = talk.panel.threads.keeper, []
+    note = keeper.changed
+
+    def noting(*args, **more):
+        if "made" in more:
+            told = [each["exchange"]["state"] for each in talk.views.told if each.get("push") == "exchange"]
+            announced.append(any(state != "running" for state in told))
+        note(*args, **more)
+
+    monkeypatch.setattr(keeper, "changed", noting)
+    gateway.replies = ["```python\nx = 1\n```"]
+    talk.ask("How?")
+    assert announced == [False]

@@ -12,9 +12,11 @@ import sys
 import threading
 
 import duckdb
+import pandas as pd
 import pytest
 from many_cases import check_each
 
+from rsql_magic.display import charts
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import Origin, Turn, Usage
 from rsql_magic.panel import FailedCell, notebook_path
@@ -37,6 +39,7 @@ def hello(talk, thread=""):
     return talk.do("hello", thread=thread)
 
 
+@pytest.mark.slow
 def test_a_new_kernel_shows_at_once_what_was_said_with_its_table_and_goes_on(kernels, gateway, tmp_path):
     con = duckdb.connect(tmp_path / "shop.duckdb")
     con.execute("CREATE TABLE orders AS SELECT i AS id, i % 3 AS shop, i * 1.5 AS total FROM range(30) t(i)")
@@ -451,6 +454,7 @@ def test_a_long_conversation_comes_in_pages_from_its_end(kernels, gateway, monke
     assert again.do("earlier", thread=told["thread"])["exchanges"] == []
 
 
+@pytest.mark.slow
 def test_a_conversation_of_50_megabytes_opens_by_its_end(kernels, tmp_path):
     kept = ConversationStore(tmp_path / "kept")
     number, dice = kept.notebook("~/delays.ipynb"), random.Random(3)
@@ -497,7 +501,7 @@ def test_any_pair_is_read_as_it_was_written():
             citations=({"label": text(), "text": text(), "borne_out": True},),
             error=dice.choice([None, {"message": text(), "hint": text(), "retry_after": 4.5}]),
             result=dice.choice([None, {"sql": text(), "rows": [[text(), "1"]], "columns": [{"name": text()}]}]),
-            drawing=dice.choice([None, {"mark": "bar", "data": {"values": [{"a": 1.5, "b": None}]}}]),
+            drawing=dice.choice([None, {"mark": "bar", "data": {"values": [{"c0": 1.5, "c1": None}]}}]),
             about=dice.choice([None, FailedCell(text(), "KeyError", text())]),
             undo=dice.choice([None, {"before": text(), "steps": [{"cell": text(), "before": None}]}]),
             turn=Turn(
@@ -529,3 +533,16 @@ def test_a_turn_about_a_connection_is_told_to_one_of_its_name_only(kernels):
     assert Turn("q", "a", connection="con").fits("con\x0099")
     assert not Turn("q", "a", connection="con").fits("other\x0099")
     assert not Turn("q", "a", connection="con\x001234").fits("con\x0099")
+
+
+def test_a_kept_chart_of_an_earlier_version_is_drawn_without_what_its_names_would_do():
+    rows = [{"image": "http://127.0.0.1:9/canary", "n": 1}]
+    encoding = {"x": {"field": "image", "type": "nominal"}, "y": {"field": "n", "type": "quantitative"}}
+    earlier = {"mark": {"type": "bar", "tooltip": True}, "encoding": encoding, "data": {"values": rows}}
+    kept = records.read(records.written(MessagePair("How many?", "", "done", drawing=earlier)))
+    assert kept.drawing["mark"] == {"type": "bar"}
+    assert kept.drawing["data"] == {"values": rows}
+    acting = {**earlier, "data": {"url": "http://127.0.0.1:9/canary"}}
+    assert records.read(records.written(MessagePair("How many?", "", "done", drawing=acting))).drawing is None
+    own = charts.draw(charts.Chart("bar", "image", "n"), pd.DataFrame(rows))[0]
+    assert records.read(records.written(MessagePair("How many?", "", "done", drawing=own))).drawing == own

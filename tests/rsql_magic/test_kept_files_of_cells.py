@@ -71,6 +71,7 @@ def files(notebook):
     return {one.name: one for one in keeper.artifacts.listed(keeper.id_of(conversations.of_cells))}
 
 
+@pytest.mark.slow
 def test_a_query_and_an_answer_leave_their_files(notebook, gateway):
     gateway.replies = [BY_SHOP, "So:\n```python\nx = 1\n```\n"]
     result = notebook("%%sql_ai con --plot\nTotal per shop")
@@ -88,6 +89,7 @@ def test_a_query_and_an_answer_leave_their_files(notebook, gateway):
     }
 
 
+@pytest.mark.slow
 def test_a_query_by_the_way_of_ask_and_one_of_python_leave_theirs(notebook, gateway, monkeypatch):
     import rsql_magic
 
@@ -103,6 +105,7 @@ def test_a_query_by_the_way_of_ask_and_one_of_python_leave_theirs(notebook, gate
     assert len(set(files(notebook)) - first - second) == 2
 
 
+@pytest.mark.slow
 def test_all_rows_of_a_cell_are_asked_of_the_connection_that_it_named(notebook, gateway, monkeypatch):
     from panel_talk import Talk
 
@@ -124,6 +127,7 @@ def test_all_rows_of_a_cell_are_asked_of_the_connection_that_it_named(notebook, 
     assert found["which-orders-first-1000-rows.parquet"].query is None
 
 
+@pytest.mark.slow
 def test_files_are_made_beside_the_cell_from_what_it_gave(notebook, gateway, monkeypatch):
     threads, go_on, parquet = [], threading.Event(), making._parquet
 
@@ -144,6 +148,7 @@ def test_files_are_made_beside_the_cell_from_what_it_gave(notebook, gateway, mon
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(content)), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_written", [True, False])
 def test_a_cell_that_runs_again_has_the_files_of_its_last_run(notebook, gateway, monkeypatch, is_written):
     gateway.replies = [BY_SHOP, ALL, BY_SHOP]
@@ -157,6 +162,7 @@ def test_a_cell_that_runs_again_has_the_files_of_its_last_run(notebook, gateway,
     assert set(files(notebook)) - other == {name.replace("total-per-shop", "totals-of-shops") for name in other}
 
 
+@pytest.mark.slow
 def test_what_was_pinned_or_practised_outlives_the_next_run_of_its_cell(notebook, gateway):
     gateway.replies = [ALL, BY_SHOP, CARDS, CARDS, CARDS]
     notebook("%%sql_ai con\nAll orders")
@@ -173,6 +179,7 @@ def test_what_was_pinned_or_practised_outlives_the_next_run_of_its_cell(notebook
     assert [one.progress.of(0).answers for one in StudySets(keeper).all()] == [0, 1]
 
 
+@pytest.mark.slow
 def test_files_belong_to_the_answer_of_their_cell_wherever_it_stands(notebook, gateway):
     gateway.replies = [ALL, BY_SHOP, CARDS]
     notebook("%%sql_ai con\nAll orders")
@@ -183,6 +190,7 @@ def test_files_belong_to_the_answer_of_their_cell_wherever_it_stands(notebook, g
     assert [one.pair for one in files(notebook).values() if one.kind == "study"] == [first.id]
 
 
+@pytest.mark.slow
 def test_a_later_kernel_drops_the_files_of_cells_that_ran_again(notebook, gateway):
     gateway.replies = [ALL, BY_SHOP]
     notebook("%%sql_ai con\nAll orders")
@@ -193,6 +201,7 @@ def test_a_later_kernel_drops_the_files_of_cells_that_ran_again(notebook, gatewa
     assert {name for name, one in files(notebook).items() if one.kind == "sql"} == {"total-per-shop.sql"}
 
 
+@pytest.mark.slow
 def test_where_none_are_kept_nothing_is_made(notebook, gateway, monkeypatch):
     monkeypatch.setattr(making, "of_result", lambda *_: pytest.fail("nothing is to be made"))
     gateway.replies = [ALL]

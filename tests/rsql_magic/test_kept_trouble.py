@@ -16,6 +16,7 @@ from rsql_magic.panel.kept.store import ConversationStore, Head, NewPair
 pytestmark = pytest.mark.usefixtures("without_r", "at_once")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_the_panel_goes_on(kernels, gateway, monkeypatch):
     talk = kernels()
     gateway.replies = ["one", "two"]

@@ -26,6 +26,7 @@ def run(ip, *cells):
         ip.run_cell(source, store_history=True, cell_id=name)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_r")
 @pytest.mark.parametrize(
     ("cells", "kept"),

@@ -333,7 +333,7 @@ CATALOGS = st.lists(TABLES, max_size=12).map(lambda tables: Catalog(tuple(tables
 
 
 class TestAlways:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(question=st.text(max_size=60) | WORDS, catalog=CATALOGS, budget=st.integers(0, 400))
     def test_never_raises_and_respects_the_budget(self, question, catalog, budget):
         found = link(question, catalog, budget_tokens=budget)
@@ -342,13 +342,13 @@ class TestAlways:
         wider = widen(found, [question, f"{question}.{question}"], catalog)
         assert [t.full_name for t in wider[: len(found)]] == [t.full_name for t in found]
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(question=st.text(max_size=60) | WORDS, catalog=CATALOGS)
     def test_is_deterministic(self, question, catalog):
         again = Catalog(catalog.tables, catalog.dialect)
         assert link(question, catalog, 200) == link(question, again, 200)
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(data=st.data(), catalog=CATALOGS)
     def test_a_schema_that_fits_is_complete(self, data, catalog):
         found = link(data.draw(NAMES), catalog, budget_tokens=100_000)
@@ -358,7 +358,7 @@ class TestAlways:
     def test_a_table_mentioned_by_its_exact_name_is_first(self, table):
         assert _best(f"Show everything in {table.name}", *SCHOOL, *MUSIC, *TRADE) == [table.name]
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(catalog=CATALOGS, data=st.data())
     def test_a_table_mentioned_by_a_name_of_its_own_is_first(self, catalog, data):
         name = data.draw(st.sampled_from(["xq_7", "FooBar", "b1.stu_9x", "zürich_2b"]))

@@ -173,6 +173,7 @@ class TestShortForms:
         assert _first("In which cities are our warehouses?", tables, 1) == ["WRHS"]
 
 
+@pytest.mark.slow
 def test_columns_of_a_very_wide_table_are_found():
     wide = _table("survey", *(f"q{n}_answer" for n in range(1990)), "household_income", "favourite_colour")
     found = link("household income by favorite color", Catalog((wide, *SCHOOL)), budget_tokens=1500)

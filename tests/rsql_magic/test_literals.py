@@ -64,6 +64,7 @@ WHERE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", WHERE)
 def test_a_near_value_is_named_wherever_the_literal_stands(engine, template):
     if "DISTINCT FROM" in template and sqlite3.sqlite_version_info < (3, 39):
@@ -225,6 +226,7 @@ def test_a_doubt_is_told_to_the_model_once_and_then_to_the_person(ip, con, gatew
     assert result.notes == ()
 
 
+@pytest.mark.slow
 def test_a_misread_date_is_told_to_the_model_once_and_then_to_the_person(ip, con, gateway):
     day = "strftime(DATE '2013-01-01' + i::INT, '%m/%d/%Y')"
     con.execute(f"CREATE TABLE days AS SELECT i AS id, {day} AS day FROM range(365) t(i)")

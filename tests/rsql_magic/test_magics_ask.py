@@ -11,6 +11,7 @@ import httpx
 import pandas as pd
 import pytest
 
+from rsql_magic.display.screens import TerminalScreen
 from rsql_magic.errors import (
     BadInput,
     CodeFailed,
@@ -283,6 +284,14 @@ def test_fix_puts_the_corrected_cell_below_and_shows_what_changed(ip, gateway, c
     assert "-for n in [1, 0]:" in out
     assert "+for n in [1, 2]:" in out
     assert "label" not in out.partition("@@")[2].replace(" label = 'of two'", "")
+    assert "Run, this cell" not in out
+
+
+def test_fix_says_what_the_corrected_cell_would_do_beyond_computing(ip, gateway, capsys):
+    ip.run_cell("1 / 0", store_history=True)
+    gateway.replies = ["```python\nimport os\nos.remove('flights.csv')\n```"]
+    ip.run("%ask fix")
+    assert "writes or deletes files: os.remove" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -447,6 +456,7 @@ def test_the_settings_are_config(ip, gateway, capsys):
     assert "Rsql.privacy" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_frame_of_ten_thousand_columns_is_told_in_few_words(ip, gateway):
     gateway.replies = ["wide"]
     ip.user_ns["wide"] = pd.DataFrame([[0] * 10_000], columns=[f"c{i}" for i in range(10_000)])
@@ -510,6 +520,7 @@ def test_a_column_that_is_not_there_is_named_corrected_and_never_run(ip, gateway
     assert "ran" not in ip.user_ns
 
 
+@pytest.mark.slow
 def test_an_answer_cites_what_it_names_of_what_was_told(ip, gateway, capsys):
     few = pd.DataFrame({"region": ["N"] * 5})
     ip.user_ns |= {"sales": few, "costs": few, "name": "Ada", "limit": 3, "con": duckdb.connect()}
@@ -612,3 +623,22 @@ def test_code_that_run_ran_is_what_the_error_is_about(ip, gateway):
     ip.run_cell("%%ask --run\nhow?")
     ip.run("%ask")
     assert "ZeroDivisionError" in gateway.sent
+
+
+def test_run_asks_where_code_does_more_than_compute(ip, gateway, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gateway.replies = ["```python\nwith open('a.txt', 'w') as file:\n    print('b', file=file)\n```"] * 2
+    with pytest.raises(BadInput, match="writes or deletes files"):
+        ip.run("%%ask --run\nwrite it")
+    assert [*tmp_path.iterdir()] == []
+    ip.run("%%ask --run --agree\nwrite it")
+    assert (tmp_path / "a.txt").read_text() == "b\n"
+
+
+def test_what_code_shows_that_ran_cannot_act(ip, gateway, monkeypatch):
+    shown = []
+    monkeypatch.setattr(TerminalScreen, "also", lambda _, bundle: shown.append(bundle))
+    gateway.replies = ["```python\nfrom IPython.display import HTML\nHTML('<b>a</b><script>evil()</script>')\n```"]
+    ip.run_cell("%%ask --run --agree\nshow it")  # as a cell, within which the code runs
+    assert "<b>a</b>" in shown[0]["text/html"]
+    assert "evil()" not in str(shown)

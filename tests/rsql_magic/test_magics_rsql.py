@@ -324,6 +324,7 @@ def test_no_room_hides_a_public_name():
     assert all(callable(getattr(rsql_magic, name)) for name in rsql_magic.__all__)
 
 
+@pytest.mark.slow
 def test_from_python(shell, assistant, gateway, monkeypatch):
     import rsql_magic
     from rsql_magic.notebook import load
@@ -355,14 +356,16 @@ def test_from_python(shell, assistant, gateway, monkeypatch):
 
 def test_a_new_key_goes_into_a_variable_and_is_not_shown(ip, gateway, capsys):
     gateway.paths["keys"] = {"id": "ab12", "name": "ci", "expires": "2027-01-01T00:00:00+00:00", "key": "rsql_secret"}
-    ip.run("%rsql keys new ci --days 30 --per-day 5 --usd-per-month 2.5 --into ci_key")
+    gateway.paths["keys"]["scopes"] = ["chat", "files"]
+    ip.run("%rsql keys new ci --days 30 --per-day 5 --usd-per-month 2.5 --scopes chat,files --into ci_key")
     out = capsys.readouterr().out
     assert ip.user_ns["ci_key"] == "rsql_secret"
     assert "rsql_secret" not in out
-    assert "2027-01-01" in out
+    assert "2027-01-01, for chat, files, is in the variable ci_key." in out
     assert json.loads(gateway.bodies[-1]) == {
         "name": "ci",
         "days": 30,
+        "scopes": ["chat", "files"],
         "limits": {"requests_per_day": 5, "usd_per_month": 2.5},
     }
 

@@ -32,6 +32,7 @@ def test_a_question_over_the_live_frames(sales, gateway, capsys):
     assert "Sums." in out
 
 
+@pytest.mark.slow
 def test_as_jupysql_writes_it(sales, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM sales")] * 3
     sales.run("%sql_ai a << how many?")
@@ -40,6 +41,7 @@ def test_as_jupysql_writes_it(sales, gateway):
     assert [int(sales.user_ns[name].n[0]) for name in "abc"] == [15, 15, 15]
 
 
+@pytest.mark.slow
 def test_only_these_tables(ip, con, gateway):
     con.execute("CREATE TABLE shops (id INTEGER)")
     gateway.replies = [sql("SELECT count(*) AS n FROM shops")]
@@ -74,6 +76,7 @@ def test_show_context_sends_nothing(ip, con, gateway, capsys):
     assert gateway.requests == []
 
 
+@pytest.mark.slow
 def test_another_dialect_is_written_and_the_native_one_run(ip, con, gateway):
     gateway.replies = [sql("SELECT TOP 2 id FROM orders ORDER BY id")]
     result = ip.run("%%sql_ai con --dialect tsql\nfirst two")
@@ -110,12 +113,14 @@ def test_bad_input_is_one_clear_line(ip, gateway, capsys, request, cell, error, 
     assert len(capsys.readouterr().out.strip().splitlines()) <= 2
 
 
+@pytest.mark.slow
 def test_two_dashes_make_an_option_behind_a_question_part_of_it(ip, con, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM orders")]
     ip.run("%sql_ai con -- how many? --plot")
     assert "how many? --plot" in gateway.sent
 
 
+@pytest.mark.slow
 def test_the_steps_are_told_as_they_come(con, assistant, gateway):
     from rsql_magic.display import Screen
 
@@ -224,6 +229,7 @@ def test_slips_are_said_before_anything_is_asked(sales, gateway, cell, words):
     assert gateway.requests == []
 
 
+@pytest.mark.slow
 def test_a_mistyped_name_in_the_question_is_read_as_the_name_and_said(ip, con, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM orders")]
     result = ip.run("%%sql_ai con\nhow many ordrs?")
@@ -232,6 +238,7 @@ def test_a_mistyped_name_in_the_question_is_read_as_the_name_and_said(ip, con, g
     assert "“ordrs” was read as orders." in result.notes
 
 
+@pytest.mark.slow
 def test_a_chart_and_the_day_are_spoken_of_only_where_the_question_does(ip, con, gateway):
     gateway.replies = [sql("SELECT 1"), sql("SELECT 1"), sql("SELECT 1")]
     ip.run("%%sql_ai con\nhow many orders?")

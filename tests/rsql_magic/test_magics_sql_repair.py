@@ -46,6 +46,7 @@ def test_a_mended_draft_that_finds_nothing_is_doubted_like_any_other(ip, con, ga
     assert "'Rome'" in result.attempts[1].problems[0]
 
 
+@pytest.mark.slow
 def test_what_never_gets_right_is_an_error_with_the_last_draft(ip, con, gateway):
     gateway.replies = [sql("SELECT nope FROM orders")] * 3
     with pytest.raises(QueryFailed, match=r"No query passed its checks in 3 attempts") as caught:
@@ -102,6 +103,7 @@ def test_three_blocks_and_a_cut_block(ip, con, gateway):
     assert "not complete" in result.attempts[0].problems[0]
 
 
+@pytest.mark.slow
 def test_what_may_not_leave_is_found_all_the_same(ip, gateway):
     ip.user_ns["people"] = pd.DataFrame({"mail": ["ada@example.org", "bob@example.org"], "n": [1, 2]})
     gateway.replies = [
@@ -128,6 +130,7 @@ def test_an_empty_result_that_a_spelling_explains_goes_back_once(ip, con, gatewa
     assert ip.run("%%sql_ai con\nwho is in france?").count == "0 rows"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("slip", "told"),
     [
@@ -157,6 +160,7 @@ def test_a_worse_repair_does_not_lose_what_ran(ip, con, gateway):
     assert result.problems == ()
 
 
+@pytest.mark.slow
 def test_nothing_of_the_values_is_told_when_only_names_may_leave(ip, con, gateway):
     con.execute("CREATE TABLE places AS SELECT 'USA' AS country")
     gateway.replies = [sql("SELECT * FROM places WHERE country = 'usa'")]
@@ -201,6 +205,7 @@ def test_a_costly_plan_is_asked_about_first(ip, con, gateway, monkeypatch, assis
         ip.run("%%sql_ai con --retries 0\nhow many?")
 
 
+@pytest.mark.slow
 def test_a_draft_is_not_blamed_for_a_schema_that_changed_a_moment_ago(ip, con, gateway, monkeypatch):
     monkeypatch.setattr(
         "rsql_magic.databases.engines.SLOW_PROBE", -1.0
@@ -228,11 +233,13 @@ def test_a_draft_widens_what_the_repair_is_told(ip, con, gateway, assistant):
     assert "CREATE TABLE managers" in second
 
 
+@pytest.mark.slow
 def test_a_statement_without_a_plan_runs(ip, con, gateway):
     gateway.replies = [sql("DESCRIBE orders")]
     assert "total" in list(ip.run("%%sql_ai con\nWhich columns has orders?").df["column_name"])
 
 
+@pytest.mark.slow
 def test_a_join_is_proposed_to_the_model_and_made_alone_only_where_no_round_is_left(ip, con, gateway):
     con.execute("CREATE TABLE shops (shop INTEGER PRIMARY KEY, city VARCHAR)")
     con.execute("INSERT INTO shops VALUES (0, 'Oslo'), (1, 'Lima'), (2, 'Rome')")
@@ -251,6 +258,7 @@ def test_a_join_is_proposed_to_the_model_and_made_alone_only_where_no_round_is_l
     assert any(note.startswith("The model wrote no better query: city → JOIN shops") for note in result.notes)
 
 
+@pytest.mark.slow
 def test_a_join_that_nothing_needs_goes_back_once_with_the_query_without_it(ip, con, gateway):
     con.execute("CREATE TABLE shops (shop INTEGER PRIMARY KEY, city VARCHAR)")
     con.execute("INSERT INTO shops VALUES (0, 'Oslo'), (1, 'Lima')")
@@ -270,6 +278,7 @@ def test_a_join_that_nothing_needs_goes_back_once_with_the_query_without_it(ip, 
     assert sorted(result.df.city) == ["Lima", "Oslo"]
 
 
+@pytest.mark.slow
 def test_a_join_made_for_a_column_of_another_table_is_left_out_where_the_model_insists(ip, con, gateway):
     con.execute("CREATE TABLE film (id INTEGER PRIMARY KEY, title VARCHAR, studio VARCHAR)")
     con.execute("INSERT INTO film VALUES (1, 'Ran', 'Toho'), (2, 'Ikiru', 'Toho')")

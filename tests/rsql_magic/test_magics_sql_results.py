@@ -9,6 +9,7 @@ from written_sql import sql
 from rsql_magic.errors import BadInput
 
 
+@pytest.mark.slow
 def test_rows_are_counted_truthfully(ip, con, gateway, capsys):
     gateway.replies = [sql("SELECT * FROM orders")]
     result = ip.run("%%sql_ai con --max-rows 1000\nall")
@@ -17,6 +18,7 @@ def test_rows_are_counted_truthfully(ip, con, gateway, capsys):
     assert "first 1,000 of 3,000 rows, 10 shown" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_no_run_keeps_the_sql(ip, con, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM orders")]
     result = ip.run("%%sql_ai con --no-run -o query\nhow many?")
@@ -30,12 +32,14 @@ def test_a_chart_when_asked_for(ip, con, gateway):
     assert ip.run("%%sql_ai con\nper shop").chart is None
 
 
+@pytest.mark.slow
 def test_a_chart_when_the_model_describes_one(ip, con, gateway):
     query = "SELECT shop, count(*) AS n FROM orders GROUP BY shop"
     gateway.replies = [sql(query, chart='{"chart": "pie", "x": "shop", "y": "n", "color": null}')]
     assert ip.run("%%sql_ai con\nper shop, as a pie").chart.to_dict()["mark"]["type"] == "arc"
 
 
+@pytest.mark.slow
 def test_explain_shows_the_plan_and_says_it_in_words(ip, con, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM orders"), "It counts the rows of orders."]
     result = ip.run("%%sql_ai con --explain\nhow many?")
@@ -89,6 +93,7 @@ def test_no_chart_of_that_kind(ip, con, gateway):
     assert "bar" in caught.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["polars", "arrow", "pandas"])
 def test_a_result_as_another_frame(ip, con, gateway, kind):
     gateway.replies = [sql("SELECT 1.50::DECIMAL(4, 2) AS price, count(*) AS n FROM orders")]
@@ -97,6 +102,7 @@ def test_a_result_as_another_frame(ip, con, gateway, kind):
     assert str(ip.user_ns["out"]["price"][0]) == "1.50"
 
 
+@pytest.mark.slow
 def test_an_answer_in_words_needs_leave_to_send_rows(ip, con, gateway):
     with pytest.raises(BadInput, match="sends rows of the result"):
         ip.run("%%sql_ai con --answer\nwie viele?")
@@ -107,6 +113,7 @@ def test_an_answer_in_words_needs_leave_to_send_rows(ip, con, gateway):
     assert "Es sind 3000" in result.shown().markdown
 
 
+@pytest.mark.slow
 def test_saving_a_picture_asks_for_a_chart(sales, gateway, tmp_path):
     gateway.replies = [sql("SELECT region, sum(amount) AS total FROM sales GROUP BY region")]
     sales.run(f"%%sql_ai --save {tmp_path / 'a.svg'}\nWhat did each region sell?")

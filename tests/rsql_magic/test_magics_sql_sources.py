@@ -37,6 +37,7 @@ def test_a_connection_that_does_not_answer_is_not_used_again(ip, con, gateway):
     assert "on con, as before" in ip.run("%sql_ai how many orders?").shown().footer
 
 
+@pytest.mark.slow
 def test_the_users_connection_stays_open(ip, con, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM orders")]
     ip.run("%%sql_ai con\nHow many orders?")
@@ -196,6 +197,7 @@ def test_a_named_result_is_a_table_of_the_next_question(ip, con, gateway):
     assert result.df.most[0] > 0
 
 
+@pytest.mark.slow
 def test_no_progress_bar_is_shown_and_the_users_setting_stays(ip, con, gateway):
     con.execute("SET enable_progress_bar = true")
     gateway.replies = [sql("SELECT current_setting('enable_progress_bar') AS shown FROM orders LIMIT 1")]

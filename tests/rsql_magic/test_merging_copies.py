@@ -39,6 +39,7 @@ def test_what_was_written_since_on_one_side_stays_and_nothing_else_is_deleted():
         assert set(told) | set(taken_out(set(bodies), state)) == set(merged.state.gone)
 
 
+@pytest.mark.slow
 def test_machines_that_merge_in_turn_have_the_same():
     """Two machines and a gateway: whatever each did to their questions, in two rounds all have the same."""
     acts = ["nothing", "new", "again", "out"]

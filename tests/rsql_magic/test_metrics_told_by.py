@@ -102,6 +102,7 @@ OTHER_WHERE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [by_measure, by_hand])
 def test_columns_that_are_no_dimensions_are_told_with_the_line(write):
     wrong = [write(key, where) for key in OTHER_KEYS for where in ALLOWED_WHERE]
@@ -114,6 +115,7 @@ def test_columns_that_are_no_dimensions_are_told_with_the_line(write):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [by_measure, by_hand])
 def test_dimensions_are_no_false_alarms(write):
     right = [write(key, where) for key in ALLOWED_KEYS for where in ALLOWED_WHERE]
@@ -121,6 +123,7 @@ def test_dimensions_are_no_false_alarms(write):
     assert len(alarms) <= len(right) // 100, alarms[:3]
 
 
+@pytest.mark.slow
 def test_without_dimensions_every_column_that_is_reached_is_one():
     every = [by_measure(key) for key in (*ALLOWED_KEYS, *OTHER_KEYS)] + [by_hand(key) for key in OTHER_KEYS]
     assert [sql for sql in every if said(sql, limited())] == []
@@ -185,6 +188,7 @@ def test_periods_shorter_than_the_grain_are_told(write, time):
     assert missed == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "time"), [(by_measure, "o.ordered_at"), (by_measure, "metric_time"), (by_hand, "o.ordered_at")]
 )
@@ -199,6 +203,7 @@ def test_other_times_than_the_metrics_have_no_grain():
     assert said(by_hand("c.joined_on"), MONTHS) == ""
 
 
+@pytest.mark.slow
 def test_the_time_of_a_metric_alone_goes_by_its_grain(shop):
     made = expand("SELECT metric_time, MEASURE(revenue) GROUP BY metric_time ORDER BY metric_time", "duckdb", MONTHS)
     hand = f"SELECT DATE_TRUNC('month', o.ordered_at), SUM(i.quantity * i.unit_price) FROM {HOME.replace(' JOIN', ' LEFT JOIN')} WHERE {COUNTS} GROUP BY 1"
@@ -334,6 +339,7 @@ def drafts(seed: int) -> tuple[str, str]:
     return draft, f"SELECT {key}, {figure.format(counts)} AS v FROM {tree} GROUP BY {key}"
 
 
+@pytest.mark.slow
 def test_rows_without_partner_are_kept_or_left_out_as_the_draft_says(shop):
     refused = []
 

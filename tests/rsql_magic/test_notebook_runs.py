@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import nbformat
 import pytest
 
-from rsql_magic.cli import command, notebooks, run_records
+from rsql_magic.cli import command, notebook_runs, notebooks, run_records
 from rsql_magic.cli.notebook_runs import NotebookRun, PlannedRun, Runner
 from rsql_magic.cli.parameters import given, sets_of, value_of, with_parameters
 from rsql_magic.cli.run_progress import progress
@@ -67,6 +67,7 @@ def test_a_value_is_what_it_looks_like(text, value):
     assert (value_of(text), type(value_of(text))) == (value, type(value))
 
 
+@pytest.mark.slow
 def test_any_value_reaches_python_as_it_is():
     choices = random.Random(1)
     words = string.printable + "äß€\u2028'\"\\{}"
@@ -209,6 +210,27 @@ def test_no_more_run_at_a_time_than_are_allowed(tmp_path):
     runs = list(map(NotebookRun, planned(tmp_path, *"abcdefgh")))
     assert ran(runs, 3, wait=wait) == ["succeeded"] * 8
     assert 1 < most[0] <= 3
+
+
+@pytest.mark.parametrize(("deaths", "state", "starts"), [(0, "succeeded", 1), (2, "succeeded", 3), (3, "failed", 3)])
+def test_a_kernel_that_ends_before_it_is_ready_is_started_again(tmp_path, monkeypatch, deaths, state, starts):
+    """As where a port that was free for it has been taken by another program."""
+    started = []
+
+    class Client:
+        def __init__(self, run, *_, **__):
+            self.run = run
+
+        async def async_execute(self, env):
+            started.append(env)
+            if len(started) <= deaths:
+                raise RuntimeError("Kernel died before replying to kernel_info")
+            self.run.done = 1
+
+    monkeypatch.setattr(notebook_runs, "_client_class", lambda: Client)
+    runs = [NotebookRun(*planned(tmp_path, "a"))]
+    Runner(runs, 1, lambda _: {}, lambda _: None).run(lambda: None)
+    assert (runs[0].state, len(started)) == (state, starts)
 
 
 def test_one_that_fails_does_not_keep_the_others_from_running(tmp_path):

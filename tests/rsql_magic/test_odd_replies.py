@@ -53,6 +53,7 @@ SAMPLE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "cell"), SAMPLE)
 def test_a_text_ends_in_an_answer_or_a_sentence(ip, gateway, con, name, cell):
     assert_a_text_ends_well(ip, gateway, name, cell)
@@ -78,12 +79,14 @@ def test_every_piece_ends_well(ip, gateway, con, chunk, cell):
     assert_a_piece_ends_well(ip, gateway, chunk, cell)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUERIES)
 def test_a_query_is_found_in_it(ip, gateway, con, name):
     gateway.replies = [QUERIES[name]] * 4
     assert ip.run("%%sql_ai con\nhow many orders?").df.iloc[0, 0] == 3000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [("empty", "answered with nothing"), ("thinking", "thought, and ended"), ("NUL", "answered with nothing")],
@@ -185,6 +188,7 @@ def test_what_was_asked_at_a_laxer_level_is_not_told_at_a_stricter_one(ip, gatew
     ip.run("%%ask --privacy sample\nand only those in Rome?")
 
 
+@pytest.mark.slow
 def test_what_was_asked_of_another_connection_is_not_told(ip, gateway, con):
     with duckdb.connect() as other:
         other.execute("CREATE TABLE visits AS SELECT 1 AS id")

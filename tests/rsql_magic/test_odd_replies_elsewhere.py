@@ -81,6 +81,7 @@ def test_the_panel_ends_in_an_answer_or_a_sentence(talk, gateway, name, question
     assert_the_panel_ends_well(talk, gateway, name, question)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("name", FOR_THE_COMMAND)
 def test_the_command_does_too(rsql, gateway, name, command):

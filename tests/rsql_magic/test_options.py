@@ -43,7 +43,7 @@ print(json.dumps(found))
 
 
 def test_an_option_is_added_in_one_place(programs):
-    done = subprocess.run([sys.executable, "-c", _ADDED], stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", _ADDED], stdout=subprocess.PIPE, text=True, check=True, timeout=240)
     found = json.loads(done.stdout.splitlines()[-1])
     assert "--schema-tokens" in found["completed"]
     assert found["given"] == [7]

@@ -61,15 +61,19 @@ ARGUMENTS = {
     "colours": {"blocks": [["x", "python"]]},
     "change": {"change": "1", "source": "1 / 0", "instruction": "mend it"},
     "change_preview": {"source": "1 / 0", "instruction": "mend it"},
+    "would_do": {"source": "1 + 1"},
+    "let_run": {"sources": [], "agreed": []},
     "change_stop": {"change": "1"},
     "suggest": {"suggest": "1", "before": "sales.gro", "after": ""},
     "suggest_stop": {"suggest": "1"},
     "do": {"thread": "THREAD", "text": "Count them", "notebook": CELLS},
     "do_preview": {"thread": "THREAD", "text": "Count them", "notebook": CELLS},
     "do_run": {"thread": "THREAD", "exchange": "PAIR", "changes": [], "agreed": []},
+    "do_try": {"thread": "THREAD", "exchange": "PAIR", "change": "c1"},
     "do_decided": {"thread": "THREAD", "exchange": "PAIR", "states": {}},
     "do_drew": {"thread": "THREAD", "exchange": "PAIR", "picture": "", "number": 1},
     "do_results": {"thread": "THREAD", "exchange": "PAIR", "results": [], "notebook": CELLS},
+    "as_made": {"outputs": []},
 }
 # Those of them that wait where no copies follow, by which it is seen that the arguments lead there.
 WAITING = {
@@ -123,7 +127,7 @@ def arrive(panel, *messages):
     """Messages of a view, in a thread as ipykernel has one for each page; that thread, when it is free again."""
     thread = threading.Thread(target=lambda: [panel.receive(message) for message in messages])
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive(), f"{messages} are waited for"
     return thread
 
@@ -149,6 +153,7 @@ def test_the_list_of_requests_is_whole():
     assert set(ARGUMENTS) >= WAITING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_no_request_is_waited_for_in_the_thread_that_it_comes_by(kernels, gateway, waits, sales, name):
     seen = []

@@ -104,7 +104,7 @@ class Host:
             self.panel.receive(asked)
         self.panel.receive(asked)
         others = []
-        while (told := self._told.get(timeout=15)).get("n") != asked["n"]:
+        while (told := self._told.get(timeout=240)).get("n") != asked["n"]:
             others.append(told)
         for each in others:
             self._told.put(each)
@@ -160,6 +160,7 @@ def test_what_needs_the_notebook_is_left_out_and_the_rest_works(host, gateway, i
     turn.get_by_label("Copy the code").click()
     assert host.page.evaluate("window.copied ?? document.activeElement.value") == "print(1 + 1)"
     turn.get_by_label("Run", exact=True).click()
+    host.until(lambda: turn.locator(".rsql-confirm").count())
     turn.locator(".rsql-confirm .rsql-primary").click()
     host.until(lambda: turn.locator(".rsql-output pre").count())
     expect(turn.locator(".rsql-output")).to_have_text("2")

@@ -33,6 +33,7 @@ def body(gateway):
     return {name: value for name, value in gateway.requests[-1].items() if name != "headers"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     ["Which origin is busiest in @flights?", "/sql flights per origin", "/explain @cell:1", "/fix", "Is {{top}} it?"],
@@ -121,6 +122,7 @@ def test_a_preview_while_nobody_answers_says_what_is_not_known(talk, gateway):
     assert shown["seen"] == ""
 
 
+@pytest.mark.slow
 def test_a_preview_changes_nothing(talk, ip, assistant):
     ip.run("import duckdb\na = duckdb.connect(':memory:')\nb = duckdb.connect(':memory:')")
     ip.run("_ = a.execute('CREATE TABLE t AS SELECT 1 AS n')\n_ = b.execute('CREATE TABLE u AS SELECT 1 AS n')")

@@ -30,6 +30,7 @@ def talk(ip, gateway, assistant):
     talk.panel.close()
 
 
+@pytest.mark.slow
 def test_a_question_of_the_tables_is_answered_by_a_query(talk, gateway, assistant):
     gateway.replies = [COUNTED]
     told = talk.ask("How many orders are there?")
@@ -39,6 +40,7 @@ def test_a_question_of_the_tables_is_answered_by_a_query(talk, gateway, assistan
     assert talk.panel.threads.heads()[0]["turns"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["/words", "/code", "/chart"])
 def test_a_slash_command_chooses_another_way(talk, gateway, command):
     gateway.replies = ["Seven.", "Seven."]
@@ -49,12 +51,14 @@ def test_a_slash_command_chooses_another_way(talk, gateway, command):
     assert talk.ask(command)["error"]["message"] == f"{command} needs a question."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asked", "way"), [("How do I count orders?", "code"), ("Explain the word shop", "words")])
 def test_a_way_that_was_not_chosen_is_said(talk, gateway, asked, way):
     gateway.replies = ["So.", "So."]
     assert f"asked for {way} (" in talk.ask(asked)["footer"]
 
 
+@pytest.mark.slow
 def test_where_the_tables_cannot_answer_the_notebook_is_asked(talk, gateway, assistant):
     gateway.replies = ["The tables hold no names.", "No names are known."]
     told = talk.ask("Who placed most orders?")
@@ -63,6 +67,7 @@ def test_where_the_tables_cannot_answer_the_notebook_is_asked(talk, gateway, ass
     assert [turn.task for turn in assistant.chat.turns] == ["ask"]
 
 
+@pytest.mark.slow
 def test_a_preview_of_a_query_is_what_is_sent(talk, gateway):
     gateway.replies = [COUNTED]
     shown = talk.do("preview", thread=talk.thread, text="How many orders are there?")
@@ -71,6 +76,7 @@ def test_a_preview_of_a_query_is_what_is_sent(talk, gateway):
     assert gateway.requests[-1]["messages"] == shown["messages"]
 
 
+@pytest.mark.slow
 def test_a_mention_of_a_frame_is_a_question_about_it(talk, gateway, ip):
     ip.run("import pandas as pd\nrides = pd.DataFrame({'fare': [1.0]})")
     gateway.replies = ["One."]
@@ -78,6 +84,7 @@ def test_a_mention_of_a_frame_is_a_question_about_it(talk, gateway, ip):
     assert (told["result"], "query" in told["footer"]) == (None, False)
 
 
+@pytest.mark.slow
 def test_what_only_the_main_thread_reads_is_asked_there_or_not_at_all(talk, gateway, ip, assistant):
     ip.run("import sqlite3\nlite = sqlite3.connect(':memory:')\n_ = lite.execute('CREATE TABLE orders (id INTEGER)')")
     use(ip, gateway, assistant, "lite")

@@ -194,6 +194,7 @@ def some_session(dice):
     return {**frames, **kept}, [dice.choice(CELLS) for _ in range(dice.randint(0, 4))], dice.choice(FAILURES)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_r")
 @pytest.mark.parametrize("seeds", [range(8), pytest.param(range(8, 300), marks=pytest.mark.sweep)], ids=["few", "many"])
 def test_each_question_that_is_offered_is_one_that_the_offline_model_answers(seeds, ip, assistant, gateway):

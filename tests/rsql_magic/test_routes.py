@@ -97,6 +97,7 @@ def in_use(shop, gateway):
     return shop
 
 
+@pytest.mark.slow
 def test_a_question_on_tables_in_use_is_answered_by_a_query(in_use, gateway):
     gateway.replies = [COUNTED]
     result = in_use.run("%%ask -o found\nHow many orders are there?")
@@ -107,6 +108,7 @@ def test_a_question_on_tables_in_use_is_answered_by_a_query(in_use, gateway):
     assert "count(*)" in result.text
 
 
+@pytest.mark.slow
 def test_another_way_is_chosen_by_an_option(in_use, gateway):
     gateway.replies = ["Thirty."]
     answer = in_use.run("%%ask --as words\nHow many orders are there?")
@@ -115,6 +117,7 @@ def test_another_way_is_chosen_by_an_option(in_use, gateway):
     assert not any("--as" in note for note in answer.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cell",
     [
@@ -139,12 +142,14 @@ def test_without_a_connection_in_use_nothing_is_opened(shop, gateway):
     assert shop.run("%%ask\nHow many orders are there?").text.strip() == "Words."
 
 
+@pytest.mark.slow
 def test_a_connection_that_is_gone_is_not_asked(in_use, gateway):
     del in_use.user_ns["shop"]
     gateway.replies = ["Words."]
     assert in_use.run("%%ask\nHow many orders are there?").text.strip() == "Words."
 
 
+@pytest.mark.slow
 def test_where_the_tables_cannot_answer_words_do(in_use, gateway):
     gateway.replies = ["The tables hold no names.", "No names are known."]
     answer = in_use.run("%%ask\nWho placed most orders?")
@@ -155,6 +160,7 @@ def test_where_the_tables_cannot_answer_words_do(in_use, gateway):
     assert "The tables hold no names." not in turns
 
 
+@pytest.mark.slow
 def test_a_query_that_was_chosen_says_why_there_is_none(in_use, gateway):
     gateway.replies = ["The tables hold no names."]
     with pytest.raises(NoQuery, match="no names"):
@@ -167,6 +173,7 @@ def test_a_chosen_query_asks_the_frames_where_no_connection_is_in_use(ip, gatewa
     assert ip.run("%%ask --as query\nHow many days?").df["n"].tolist() == [6]
 
 
+@pytest.mark.slow
 def test_a_value_in_the_question_is_filled_in_once(in_use, gateway):
     in_use.user_ns |= {"word": "{{secret_thing}}", "secret_thing": "hidden"}
     gateway.replies = [COUNTED]
@@ -175,12 +182,14 @@ def test_a_value_in_the_question_is_filled_in_once(in_use, gateway):
     assert "hidden" not in gateway.sent
 
 
+@pytest.mark.slow
 def test_run_and_insert_go_with_code_only(in_use, gateway):
     with pytest.raises(BadInput, match="--as query runs its query"):
         in_use.run("%%ask --as query --run\nHow many orders?")
     assert gateway.requests == []
 
 
+@pytest.mark.slow
 def test_what_would_be_sent_is_that_of_the_query(in_use, gateway, capsys):
     in_use.run("%%ask --show-context\nHow many orders are there?")
     shown = capsys.readouterr().out

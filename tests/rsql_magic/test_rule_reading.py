@@ -62,6 +62,7 @@ def rows_of(result):
     return sorted(map(tuple, result.df.itertuples(index=False)))
 
 
+@pytest.mark.slow
 def test_a_draft_that_finds_other_rows_is_told_the_query_of_the_rules_once(shop, gateway):
     gateway.replies = [WITHOUT_B, ALL]
     result = shop.run("%%sql_ai con\nrevenue by shop")
@@ -72,18 +73,21 @@ def test_a_draft_that_finds_other_rows_is_told_the_query_of_the_rules_once(shop,
     assert len(gateway.read) == 1
 
 
+@pytest.mark.slow
 def test_the_model_decides(shop, gateway):
     gateway.replies = [WITHOUT_B, WITHOUT_B]
     assert rows_of(shop.run("%%sql_ai con\nrevenue by shop")) == [("A", 10)]
     assert not gateway.replies
 
 
+@pytest.mark.slow
 def test_a_draft_that_finds_the_same_costs_no_further_request(shop, gateway):
     gateway.replies = [ALL]
     assert rows_of(shop.run("%%sql_ai con\nrevenue by shop")) == [("A", 10), ("B", 10)]
     assert len(gateway.requests) == len(gateway.read) == 1
 
 
+@pytest.mark.slow
 def test_the_query_of_the_rules_stands_where_the_model_writes_none_that_passes(shop, gateway):
     gateway.replies = ["```sql\nSELECT nothing FROM nowhere\n```"] * 4
     result = shop.run("%%sql_ai con\nWhat is the refund rate?")
@@ -91,6 +95,7 @@ def test_the_query_of_the_rules_stands_where_the_model_writes_none_that_passes(s
     assert any("the question as fixed rules read it was put in by rule" in note for note in result.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("question", "asked"),
     [("How many orders are there?", 0), ("revenue by shop of the kind people like", 1)],  # no metric; not understood
@@ -102,6 +107,7 @@ def test_what_the_rules_do_not_read_is_the_models_alone(shop, gateway, question,
     assert len(gateway.read) == asked
 
 
+@pytest.mark.slow
 def test_without_rules_nothing_more_is_asked(shop, gateway):
     gateway.paths["stats"] = {"offline_models": []}
     gateway.replies = [WITHOUT_B]
@@ -109,6 +115,7 @@ def test_without_rules_nothing_more_is_asked(shop, gateway):
     assert gateway.read == []
 
 
+@pytest.mark.slow
 def test_a_recording_holds_what_the_rules_read_and_is_replayed_without_a_gateway(shop, gateway, assistant, tmp_path):
     file = tmp_path / "answers.jsonl"
     assistant.locator._environ = {"RSQL_REPLAY": f"record:{file}"}

@@ -58,6 +58,7 @@ def test_the_same_bytes_twenty_times_on_a_busy_machine(databases):
     compare(databases, runs, at_once=1 + (os.cpu_count() or 2))
 
 
+@pytest.mark.slow
 def test_the_date_is_told_only_where_a_question_counts_from_it(assistant, con):
     from rsql_magic.text2sql import SchemaPrompt
 
@@ -81,6 +82,7 @@ def test_the_date_is_told_only_where_a_question_counts_from_it(assistant, con):
         assert (prompt(question, 1) != prompt(question, 2)) is differs, question
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["duckdb", "sqlite3"])
 def test_a_file_that_is_opened_again_gives_the_same_bytes(assistant, ip, gateway, tmp_path, package):
     path = tmp_path / "shop.db"
@@ -101,6 +103,7 @@ def test_a_file_that_is_opened_again_gives_the_same_bytes(assistant, ip, gateway
     again.close()
 
 
+@pytest.mark.slow
 def test_a_clock_that_runs_out_is_said(assistant, con, gateway):
     """What only time cut is a note of the result, and stands below what --show-context prints."""
     con.execute("CREATE TABLE shops (id INTEGER, city VARCHAR)")

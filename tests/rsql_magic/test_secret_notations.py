@@ -27,6 +27,7 @@ def is_filtered(how):
     assert redact(said)[0] == said
 
 
+@pytest.mark.slow
 def test_the_filter_finds_each_and_leaves_it_alone_the_second_time():
     check_each(is_filtered, [(how,) for how in sorted(NOTATIONS)])
 

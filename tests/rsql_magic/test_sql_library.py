@@ -39,6 +39,7 @@ def test_the_page_names_what_the_door_has():
     assert {name.strip() for line in named for name in line.split(",")} <= set(rsql_magic.sql.__all__)
 
 
+@pytest.mark.slow
 def test_sqlglot_reads_no_text_that_was_not_looked_at_first():
     # Its parser is compiled: a text that takes it too deep ends the kernel, or the gateway of a whole hub.
     parsing = re.compile(r"^(?! *>>>).*\b(?:sqlglot\.(?:parse|transpile)|parse_one|maybe_parse)\(", re.MULTILINE)
@@ -46,6 +47,7 @@ def test_sqlglot_reads_no_text_that_was_not_looked_at_first():
     assert [path.relative_to(ROOT).as_posix() for path in packages if parsing.search(path.read_text("utf-8"))] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["SELECT 1 " + "FROM " * 40_000, "SELECT " + "(" * 40_000])
 def test_what_would_end_the_process_is_refused(text):
     for read in (own_tree, own_trees):

@@ -110,6 +110,7 @@ def test_python_that_does_more_than_compute_is_not_run(source):
     assert disproved(Code("python", source, "")).startswith(("it imports", "it calls", "it does not parse"))
 
 
+@pytest.mark.slow
 def test_sql_that_does_more_than_read_is_not_run():
     assert "schema" in disproved(Code("sql", "DROP TABLE t", ""))
     assert "read_csv" in disproved(Code("sql", "SELECT * FROM read_csv('/etc/passwd')", ""))

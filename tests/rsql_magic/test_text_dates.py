@@ -149,6 +149,7 @@ def opened(kind):
     return connection
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
 def test_databases_say_it(kind):
     with closing(opened(kind)) as connection, open_database(connection) as database:

@@ -113,6 +113,7 @@ WIDE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", WIDE.values(), ids=WIDE)
 @pytest.mark.parametrize("level", ["names", "stats"])
 @pytest.mark.parametrize("hold", [pd.DataFrame, pl.DataFrame, lambda visits: visits.set_index("patient")])
@@ -200,12 +201,14 @@ def test_a_crowd_of_names_without_a_beginning_is_withheld_where_there_was_no_tim
     assert SessionValues(frames, work=0).names == set(PEOPLE)
 
 
+@pytest.mark.slow
 def test_frames_with_few_texts_are_searched_first(visits):
     texts = pd.DataFrame([["a"] * 100], columns=PEOPLE)  # one row, and a hundred columns to search
     frames = {"texts": read(texts), "visits": read(visits)}
     assert SessionValues(frames, work=200_000).names == set(PEOPLE)
 
 
+@pytest.mark.slow
 def test_parts_of_a_frame_that_were_reached_speak_for_those_that_were_not():
     sensors = {f"sensor_{place}": np.linspace(1, 2, 60) for place in ("north", "south", "east", "west", "roof")}
     parts = {f"part_{n}": pd.DataFrame({"site": ["here", "there"] * 30, **sensors}) for n in range(20)}

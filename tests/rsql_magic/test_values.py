@@ -85,6 +85,7 @@ def test_a_phrase_stands_for_its_other_number(said, stored):
     assert folded(stored) in forms(said)
 
 
+@pytest.mark.slow
 def test_lists_of_numbers_come_back():
     rng = random.Random(2)
     for _ in range(400):
@@ -109,6 +110,7 @@ def many(tmp_path_factory):
     store.close()
 
 
+@pytest.mark.slow
 def test_what_is_looked_up_is_what_columns_hold(many):
     columns, index = many
     for (table, column), values in columns.items():
@@ -122,6 +124,7 @@ def test_what_is_looked_up_is_what_columns_hold(many):
     assert not index.holds("Kaiga-5", "s.u", "a")
 
 
+@pytest.mark.slow
 def test_what_contains_a_text_is_found(many):
     columns, index = many
     for value in random.Random(4).sample(sorted(columns["t", "a"]), 100):
@@ -131,6 +134,7 @@ def test_what_contains_a_text_is_found(many):
         assert found == wanted or len(wanted) > 90
 
 
+@pytest.mark.slow
 def test_a_value_with_a_slip_is_near(many):
     columns, index = many
     rng, missed = random.Random(6), []
@@ -232,6 +236,7 @@ def test_a_file_of_another_kind_is_made_anew(tmp_path, what):
     store.close()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_of_ours_and_takes_back_what_was_begun(tmp_path):
     store = filled({("t", "a"): {"old"}}, tmp_path / "one.db")
     store._db.execute("PRAGMA max_page_count = 12")  # SQLite's own "database or disk is full"

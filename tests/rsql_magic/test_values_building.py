@@ -53,6 +53,7 @@ def build(database, store, **options):
     return builder, steps
 
 
+@pytest.mark.slow
 def test_all_values_are_there_and_the_rest_is_left_out_with_its_reason(database):
     with closing(ValueStore(None)) as store:
         builder, _ = build(database, store)
@@ -106,6 +107,7 @@ def test_only_what_has_changed_is_read_again(tmp_path):
             assert {one.table for one in ValueIndex(store).columns} == {"pets", "seen"}
 
 
+@pytest.mark.slow
 def test_many_values_are_sorted_on_disk_and_come_once(monkeypatch):
     monkeypatch.setattr("rsql_magic.databases.value_building.IN_MEMORY", 500)
     monkeypatch.setattr("rsql_magic.databases.duckdb._ROWS_OF_A_PART", 1_000)
@@ -120,6 +122,7 @@ def test_many_values_are_sorted_on_disk_and_come_once(monkeypatch):
     connection.close()
 
 
+@pytest.mark.slow
 def test_a_column_that_does_not_fit_is_left_out_and_the_others_are_not():
     connection = duckdb.connect()
     connection.execute("CREATE TABLE big AS SELECT 'value ' || hash(i) AS v FROM range(120000) r(i)")
@@ -140,6 +143,7 @@ def waited(keeper, seconds=20):
     return keeper.index
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb", "sqlite file", "duckdb file"])
 def test_a_thread_fills_the_file_and_another_kernel_uses_it(tmp_path, kind):
     place, folder = tmp_path / "data.db", tmp_path / "cache"
@@ -181,6 +185,7 @@ def test_a_connection_of_one_thread_is_read_in_slices(tmp_path):
     connection.close()
 
 
+@pytest.mark.slow
 def test_a_slice_ends_in_time(tmp_path):
     frame = pd.DataFrame({"v": [f"value {n}" for n in range(200_000)]})
     with closing(open_engine({"t": frame})) as engine:
@@ -194,6 +199,7 @@ def test_a_slice_ends_in_time(tmp_path):
         assert not engine.values.index.same(["value 7"])
 
 
+@pytest.mark.slow
 def test_a_query_goes_first_and_what_it_stopped_is_read_again(tmp_path, monkeypatch):
     monkeypatch.setattr("rsql_magic.databases.duckdb._ROWS_OF_A_PART", 500)
     connection = duckdb.connect()
@@ -213,6 +219,7 @@ def test_a_query_goes_first_and_what_it_stopped_is_read_again(tmp_path, monkeypa
     connection.close()
 
 
+@pytest.mark.slow
 def test_it_stops_when_the_engine_is_closed(tmp_path):
     connection = duckdb.connect()
     connection.execute("CREATE TABLE t AS SELECT 'value ' || hash(i) AS v FROM range(2000000) r(i)")
@@ -272,6 +279,7 @@ def test_the_folder_is_the_cache_of_the_user(monkeypatch):
     assert values_folder({"RSQL_VALUES": "OFF"}) is None
 
 
+@pytest.mark.slow
 def test_a_duckdb_file_is_left_alone_between_questions(tmp_path):
     place = tmp_path / "data.duckdb"
     with closing(duckdb.connect(place)) as connection:
@@ -286,6 +294,7 @@ def test_a_duckdb_file_is_left_alone_between_questions(tmp_path):
         assert waited(engine.values, 60).holds("value 12", "t", "v") or engine.values.index.covers("t", "v")
 
 
+@pytest.mark.slow
 def test_a_duckdb_file_is_read_while_a_question_holds_it(tmp_path):
     place = tmp_path / "data.duckdb"
     with closing(duckdb.connect(place)) as connection:
@@ -298,6 +307,7 @@ def test_a_duckdb_file_is_read_while_a_question_holds_it(tmp_path):
         assert found.holds("value 12", "t", "v")
 
 
+@pytest.mark.slow
 def test_a_file_that_was_open_elsewhere_is_read_later(tmp_path):
     place, now = tmp_path / "data.duckdb", [0.0]
     with closing(duckdb.connect(place)) as connection:
@@ -316,6 +326,7 @@ def test_a_file_that_was_open_elsewhere_is_read_later(tmp_path):
         assert engine.values.coverage.problem == ""
 
 
+@pytest.mark.slow
 def test_a_rest_between_a_look_and_a_step_lets_others_write(tmp_path):
     place = tmp_path / "data.duckdb"
     with closing(duckdb.connect(place)) as connection:
@@ -327,14 +338,14 @@ def test_a_rest_between_a_look_and_a_step_lets_others_write(tmp_path):
             found = super().wait(timeout)
             if threading.current_thread() is not threading.main_thread() and not looked.is_set():
                 looked.set()
-                assert go.wait(5)
+                assert go.wait(60)
             return found
 
     with closing(open_engine(str(place))) as engine:
         keep_values(engine, tmp_path / "cache", 100)
         engine.values._is_free = Free()
         engine.catalog(sure=True)
-        assert looked.wait(5)
+        assert looked.wait(60)
         engine.values.rest()
         with closing(duckdb.connect(place)) as writer:
             go.set()

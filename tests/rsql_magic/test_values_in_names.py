@@ -105,6 +105,7 @@ LITERALS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["names", "stats"])
 @pytest.mark.parametrize("query", LITERALS)
 def test_a_column_that_a_query_calls_by_a_literal_is_not_said(query, level):

@@ -27,6 +27,7 @@ def results(*frames):
     return [DraftResult(Draft(f"SELECT {n}"), pd.DataFrame(frame)) for n, frame in enumerate(frames)]
 
 
+@pytest.mark.slow
 def test_the_result_that_most_drafts_give_is_taken(ip, con, gateway):
     gateway.replies = [sql(SHOPS), sql(COUNT), sql("SELECT count(id) AS orders FROM orders")]
     result = ip.run("%%sql_ai con --drafts 3\nhow many orders?")
@@ -36,6 +37,7 @@ def test_the_result_that_most_drafts_give_is_taken(ip, con, gateway):
     assert "another draft, with another result" in result.shown().markdown
 
 
+@pytest.mark.slow
 def test_no_more_drafts_are_asked_for_than_decide(ip, con, gateway):
     gateway.replies = [sql(COUNT), sql(COUNT)]
     result = ip.run("%%sql_ai con --drafts 3\nhow many orders?")
@@ -43,6 +45,7 @@ def test_no_more_drafts_are_asked_for_than_decide(ip, con, gateway):
     assert "2 of 2 drafts give this result." in result.notes
 
 
+@pytest.mark.slow
 def test_each_draft_is_asked_for_in_another_way(ip, con, gateway):
     gateway.replies = [sql(COUNT), sql(SHOPS), sql(COUNT)]
     ip.run("%%sql_ai con --drafts 3\nhow many orders?")
@@ -54,6 +57,7 @@ def test_each_draft_is_asked_for_in_another_way(ip, con, gateway):
     assert third["seed"] != first["seed"]
 
 
+@pytest.mark.slow
 def test_a_draft_that_fails_or_writes_has_no_vote(ip, con, gateway):
     gateway.replies = [sql(COUNT), sql("DROP TABLE orders"), sql("SELECT nothing FROM nowhere")]
     result = ip.run("%%sql_ai con --drafts 3\nhow many orders?")
@@ -61,6 +65,7 @@ def test_a_draft_that_fails_or_writes_has_no_vote(ip, con, gateway):
     assert result.trust == "differed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "first", [[sql(NONE)], [sql("SELECT town FROM orders"), sql(COUNT)]], ids=["empty", "repaired"]
 )
@@ -69,6 +74,7 @@ def test_a_first_draft_that_leaves_doubt_is_compared(by_doubt, ip, con, gateway,
     assert ip.run("%%sql_ai con\nhow many orders?").compared > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", [COUNT, SHOPS])
 def test_nothing_is_said_of_the_agreement_of_drafts_that_had_to_be_corrected(ip, con, gateway, last):
     gateway.replies = [sql("SELECT town FROM orders"), sql(COUNT), sql(last), sql(last)]
@@ -79,6 +85,7 @@ def test_nothing_is_said_of_the_agreement_of_drafts_that_had_to_be_corrected(ip,
     assert any(note.startswith("Drafts differ") for note in result.notes) is (last == SHOPS)
 
 
+@pytest.mark.slow
 def test_a_first_draft_without_doubt_stands_alone(by_doubt, ip, con, gateway):
     gateway.replies = [sql(COUNT)]
     result = ip.run("%%sql_ai con\nhow many orders?")
