@@ -54,7 +54,8 @@ class ConversationCopies:
         self._keeper, self._gateway, self._wanted = keeper, gateway, wanted
         self._removals = CopyRemovals(lambda: keeper.store, gateway)
         self._exchange = CopyExchange(keeper)
-        self._failure = self._last_failure = ""  # why copies are not made, and were not a moment ago, in sentences
+        self._failures: dict[str, str] = {}  # by conversation: why it is not copied, in a sentence, until it is
+        self._unfetched = ""  # why those of other machines are not here
         self._left = Left()  # what could not be deleted there yet
         self._linked: set[str] = set()  # conversations whose copies others read by a link
         self._is_pulled = self._knows_noted = False
@@ -66,7 +67,8 @@ class ConversationCopies:
     @property
     def trouble(self) -> str:
         """Why something is not kept here, not copied, or not deleted there; empty where all is well."""
-        return self._keeper.trouble or self._failure or str(self._left)
+        uncopied = next(reversed(self._failures.values()), "") if self._wanted() else ""
+        return self._keeper.trouble or uncopied or self._unfetched or str(self._left)
 
     @property
     def _known(self) -> KnownCopies:
@@ -88,19 +90,18 @@ class ConversationCopies:
 
     # Delete what is due, fetch, and copy; on any thread, with the turn to do so.
     def _work(self, conversations: Collection[str]) -> Undone:
-        before, failed, self._last_failure = self.trouble, list[str](), ""
+        before, failed, self._unfetched = self.trouble, list[str](), ""
         try:
             self._left = self._removals.carry_out()
             if self._wanted() and self._news.is_left:
-                fetched, self._last_failure = self._news.fetch()
+                fetched, self._unfetched = self._news.fetch()
                 for tell in list(self.fetched) if fetched else ():
                     tell()
         except Exception as error:
             log.exception("copies cannot be fetched")
-            self._last_failure = _unforeseen(error)
+            self._unfetched = _unforeseen(error)
         for conversation in conversations:
             failed += self._copied(conversation)
-        self._failure = self._last_failure
         self._tell(before)
         return Undone(failed, bool(self._left.copies) or (self._wanted() and self._news.is_left))
 
@@ -109,11 +110,11 @@ class ConversationCopies:
             if self._wanted() and self._keeper.store.head(conversation) is not None:  # it was not deleted since
                 self.push(conversation)
         except (BadInput, GatewayError) as error:
-            self._last_failure = f"This conversation is not copied to the gateway: {error}"
+            self._failures[conversation] = f"This conversation is not copied to the gateway: {error}"
             return [conversation] if may_pass(error) else []
         except Exception as error:
             log.exception("a conversation cannot be copied")
-            self._last_failure = _unforeseen(error)
+            self._failures[conversation] = _unforeseen(error)
             return [conversation]
         return []
 
@@ -156,6 +157,7 @@ class ConversationCopies:
                 self.files.send(conversation, sent.there, gateway)
                 self.remove_due()  # older files may make room
             self._known.copied(conversation, writes)
+            self._failures.pop(conversation, None)
         return sent.there
 
     def _send(self, conversation: str, gateway: LLMClient) -> Arrived:
@@ -185,7 +187,7 @@ class ConversationCopies:
         fetched = 0
         if self._beside.turn.acquire(timeout=_QUICK):
             try:
-                fetched, self._failure = self._news.fetch(_MOST, 2 * _QUICK)
+                fetched, self._unfetched = self._news.fetch(_MOST, 2 * _QUICK)
             finally:
                 self._beside.turn.release()
         if (left := self._left_over()) or self._news.is_left:
@@ -219,6 +221,7 @@ class ConversationCopies:
 
     def _drop(self, conversation: str) -> None:
         self._linked.discard(conversation)
+        self._failures.pop(conversation, None)
         self._beside.drop(conversation)
         self.remove_due(makes_room=True)
 
@@ -229,6 +232,7 @@ class ConversationCopies:
             BadInput: It cannot be noted here.
         """
         self._linked.clear()
+        self._failures.clear()
         self._beside.drop_all()
         if self._wanted():
             self._known.all_due(_place(self._gateway))
