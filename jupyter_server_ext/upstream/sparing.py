@@ -21,9 +21,12 @@ _SYSTEM = frozenset({"system", "developer"})
 # As servers word that a model's template has no such role. The request must have it, too.
 _NO_SYSTEM = re.compile(
     r"\b(system|developer)\W+(role|message|prompt|instruction)s?\b.{0,40}\bnot\W+(supported|allowed|enabled|permitted)"
-    r"|\bnot support\w*\W.{0,30}\b(system|developer)\b|roles? .{0,5}\b(system|developer)\b.{0,30}\bnot\b"
-    r"|only user and assistant roles|roles must alternate|should be 'user' or 'assistant'",
+    r"|\bnot support\w*\W.{0,30}\b(system|developer)\b|roles? .{0,5}\b(system|developer)\b.{0,30}\bnot\b",
     re.IGNORECASE | re.DOTALL,
+)
+# And that a role is not one of two, whichever it is.
+_TWO_ROLES = re.compile(
+    r"only user and assistant roles|roles must alternate|should be 'user' or 'assistant'", re.IGNORECASE
 )
 
 
@@ -41,8 +44,11 @@ def refused_part(failure: Failure, body: Json, *, asks_usage: bool) -> Part | No
     words = f"{failure.param} {failure.message}"
     if asks_usage and ("stream_options" in words or "include_usage" in words):
         return "stream_options"
-    has_system = any(each.get("role") in _SYSTEM for each in _messages(body))
-    return "system" if has_system and _NO_SYSTEM.search(words) else None
+    roles = {each.get("role") for each in _messages(body)}
+    if not roles & _SYSTEM:
+        return None
+    is_told_apart = roles - _SYSTEM <= {"user", "assistant"}  # results of tools may be what such a server does not take
+    return "system" if _NO_SYSTEM.search(words) or (is_told_apart and _TWO_ROLES.search(words)) else None
 
 
 def without_system(body: Json) -> Json:

@@ -108,6 +108,14 @@ def test_other_refusals_are_about_neither():
     )
 
 
+@pytest.mark.parametrize(("status", "words"), SYSTEMS[3:])
+def test_a_server_of_two_roles_may_mean_the_results_of_tools(status, words):
+    failure = classify(status, json.dumps({"error": {"message": words}}).encode())
+    looked = {"messages": [*ASKED["messages"], {"role": "assistant", "tool_calls": []}, {"role": "tool"}]}
+    assert refused_part(failure, ASKED, asks_usage=False) == "system"
+    assert refused_part(failure, looked, asks_usage=False) is None
+
+
 def test_a_system_message_joins_whatever_the_user_sends():
     parts = [{"type": "text", "text": "Why?"}]
     asked = {"messages": [{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}]}
