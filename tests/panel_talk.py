@@ -9,6 +9,7 @@ import time
 
 from ipykernel.jsonutil import json_clean
 from jupyter_client.session import json_packer
+from waiting import SECONDS, eventually
 
 
 class Views:
@@ -51,25 +52,20 @@ class Talk:
         """What a view is told that sends a request, whichever thread replies."""
         begun = len(self.views.told)
         self.panel.receive({"do": what, "n": "reply", **arguments})
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            if (told := next((told for told in self.views.told[begun:] if told.get("n") == "reply"), None)) is not None:
-                return told
-            time.sleep(0.005)
-        raise AssertionError(f"no reply to {what}")
+        return eventually(
+            lambda: next((told for told in self.views.told[begun:] if told.get("n") == "reply"), None),
+            f"no reply to {what}",
+        )
 
     def ended(self, number):
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            ends = [
+        ends = eventually(
+            lambda: [
                 told["exchange"]
                 for told in list(self.views.told)
                 if told.get("push") == "exchange" and told["id"] == number and told["exchange"]["state"] != "running"
             ]
-            if ends:
-                return ends[-1]
-            time.sleep(0.005)
-        raise AssertionError("it did not end")
+        )
+        return ends[-1]
 
     def exchanges(self, thread=""):
         return self.do("hello", thread=thread or self.thread)["exchanges"]
@@ -93,7 +89,7 @@ class Loop:
 
     def run_until(self, done):
         """Run what comes, as the main thread between two cells, until something is true."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + SECONDS
         while not done():
             assert time.monotonic() < deadline
             with contextlib.suppress(queue.Empty):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from functools import partial
 
@@ -125,13 +124,6 @@ def there(talk):
 def opens(link):
     token = {"Authorization": "Bearer tia-token"}
     return httpx.get(link, headers=token, trust_env=False).status_code == 200
-
-
-def eventually(is_so):
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def keep_files(talk, thread, **contents):

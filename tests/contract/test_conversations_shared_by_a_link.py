@@ -8,7 +8,8 @@ import httpx
 import msgspec
 import pandas as pd
 import pytest
-from several_machines import STILL_THERE, eventually, keep, opens, questions, said, shared, there
+from several_machines import STILL_THERE, keep, opens, questions, said, shared, there
+from waiting import eventually
 
 from rsql_magic.display import Screen, charts
 from rsql_magic.display.charts import Chart

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from several_machines import copy, eventually, keep, questions, there
+from several_machines import copy, keep, questions, there
+from waiting import eventually
 
 from rsql_magic.errors import GatewayError
 from rsql_magic.panel.kept.copies import conversations

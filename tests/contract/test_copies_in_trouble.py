@@ -8,7 +8,8 @@ from collections import Counter
 
 import httpx
 import pytest
-from several_machines import copy, eventually, keep, keep_files, listed, opens, questions, there
+from several_machines import copy, keep, keep_files, listed, opens, questions, there
+from waiting import eventually
 
 from rsql_magic.errors import GatewayError, GatewayUnreachable
 from rsql_magic.panel.kept.copies import conversations as copies

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from several_machines import STILL_THERE, copy, eventually, opens, questions, said, shared, there
+from several_machines import STILL_THERE, copy, opens, questions, said, shared, there
+from waiting import eventually
 
 from rsql_magic.errors import BadInput
 from rsql_magic.panel.kept.copies.known import place_of

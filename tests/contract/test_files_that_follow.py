@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from several_machines import copy, eventually, files_there, keep_files, listed, questions, there
+from several_machines import copy, files_there, keep_files, listed, questions, there
+from waiting import eventually
 
 from rsql_magic.errors import GatewayError, GatewayUnreachable
 from rsql_magic.panel.kept import making

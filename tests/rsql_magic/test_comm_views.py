@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
+from waiting import eventually
 
 from rsql_magic.notebook import load, unload
 from rsql_magic.panel.comm_views import TARGET
@@ -56,13 +55,7 @@ class Comm:
         self.is_closed = True
 
     def reply(self, number):
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            for told in list(self.told):
-                if told.get("n") == number:
-                    return told
-            time.sleep(0.005)
-        raise AssertionError(f"no reply to {number}")
+        return eventually(lambda: next((told for told in list(self.told) if told.get("n") == number), None))
 
 
 @pytest.fixture
@@ -81,13 +74,12 @@ def test_each_page_is_answered_and_hears_what_is_said_in_another(manager, gatewa
     thread = one.reply("one.1")["thread"]
     one.say(do="ask", n="one.2", thread=thread, text="What is it?")
     asked = one.reply("one.2")["exchange"]["id"]
-    deadline = time.monotonic() + 10
-    while not any(
-        told.get("push") == "exchange" and told["id"] == asked and told["exchange"]["state"] == "done"
-        for told in list(other.told)
-    ):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    eventually(
+        lambda: any(
+            told.get("push") == "exchange" and told["id"] == asked and told["exchange"]["state"] == "done"
+            for told in list(other.told)
+        )
+    )
     other.say(do="models", n="other.1")
     assert "llama" in other.reply("other.1")["models"]
 

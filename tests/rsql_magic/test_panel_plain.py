@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from e2e import panel_lab, xss
 from playwright.sync_api import expect
+from waiting import SECONDS
 
 from rsql_magic.display import charts
 from rsql_magic.display.charts import Chart
@@ -88,7 +89,7 @@ class Host:
 
     def until(self, true):
         """Carry messages to and fro until something is true of the page."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + SECONDS
         while not true():
             if time.monotonic() > deadline:
                 pytest.fail(self.page.locator(".rsql-panel").inner_text())
