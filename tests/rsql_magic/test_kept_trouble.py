@@ -25,10 +25,8 @@ def test_a_full_disk_is_said_and_the_panel_goes_on(kernels, gateway, monkeypatch
     keeper.store._writer.execute("PRAGMA max_page_count = 1")
     monkeypatch.setattr(writing, "_AGAIN", 0.05)
     assert talk.ask(random.Random(5).randbytes(20_000).hex())["state"] == "done"
-    assert (
-        eventually(lambda: keeper.trouble)
-        == "The disk is full: what is said is not kept. Make room; it goes on by itself."
-    )
+    trouble = eventually(lambda: keeper.trouble)
+    assert trouble == "The disk is full: what is said is not kept. Make room; it goes on by itself."
     assert talk.do("hello", thread="")["trouble"] == trouble
     assert any(told.get("trouble") for told in talk.views.told if told.get("push") == "threads")
     assert talk.ask("second")["state"] == "done"
