@@ -35,7 +35,8 @@ quick: setup-check ## the tests without programs (servers, browsers, kernels, R)
 	$(python) -m pytest -q $(subst -n 3,-n 2,$(parallel)) -m quick $(unit) tests/contract
 
 test: setup-test check check-sidebar ## every test: unit, contract, end to end
-	$(python) -m pytest $(parallel) --durations=40 -m $(usual) tests/hub tests/e2e tests/ha tests/clients tests/contract $(unit)
+	$(python) -m pytest $(parallel) --durations=40 --junitxml=build/tests.xml -m $(usual) \
+	  tests/hub tests/e2e tests/ha tests/clients tests/contract $(unit) || $(python) scripts/again.py build/tests.xml
 
 test-all: setup-test check check-sidebar ## make test, and the full sweeps of generated cases that it samples
 	$(python) -m pytest --timeout 0 -m "not bench and not programs and not distributions and not spark"
