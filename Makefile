@@ -1,7 +1,8 @@
 # make demo and make test are all a new machine needs; both do the set-up first. `make help` lists the rest.
 .DEFAULT_GOAL := help
 python := .venv/bin/python
-usual := "not bench and not programs and not distributions and not spark and not sweep"
+sampled := not bench and not programs and not distributions and not spark and not sweep
+usual := "$(sampled) and not long"
 # Two that wait for programs and one that computes keep two processors busy.
 parallel := -n 3 --dist loadfile --no-loadscope-reorder
 unit := tests/rsql_magic tests/jupyter_server_ext tests/test_*.py
@@ -34,21 +35,21 @@ lab: setup ## JupyterLab with the gateway on and the demo notebook open
 quick: setup-check ## the tests without programs (servers, browsers, kernels, R), simulations and generated cases
 	$(python) -m pytest -q $(subst -n 3,-n 2,$(parallel)) -m quick $(unit) tests/contract
 
-test: setup-test check check-sidebar ## every test: unit, contract, end to end
+test: setup-test check check-sidebar ## unit, contract and end to end: what is quick, and the spine of what is not
 	$(python) -m pytest $(parallel) --durations=40 --junitxml=build/tests.xml -m $(usual) \
-	  tests/hub tests/e2e tests/ha tests/clients tests/contract $(unit) || $(python) scripts/again.py build/tests.xml
+	  --ignore tests/test_architecture.py tests/hub tests/e2e tests/ha tests/clients tests/contract $(unit) || $(python) scripts/test_report.py again build/tests.xml
 
-test-all: setup-test check check-sidebar ## make test, and the full sweeps of generated cases that it samples
-	$(python) -m pytest --timeout 0 -m "not bench and not programs and not distributions and not spark"
+test-all: setup-test check check-sidebar ## every test: also those that take long, and the full sweeps of generated cases
+	$(python) -m pytest --timeout 0 --junitxml=build/tests.xml -m "not bench and not programs and not distributions and not spark"
 
 effects: setup-test ## try what Do's lists call harmless with the installed packages, and which ordinary cells ask
 	$(python) -W ignore tests/effects_entries.py --lists rsql_magic/agent/effects/lists
 	$(python) -W ignore tests/effects_entries_r.py
 	$(python) -W ignore tests/ordinary_cells.py
 
-coverage: setup-test ## the lines of both packages that make test runs, programs that it starts included: at least 95 %
+coverage: setup-test ## the lines of both packages that the tests run, programs that they start included: at least 95 %
 	rm -rf build/coverage
-	$(python) -m coverage run -m pytest -q $(parallel) -m $(usual) tests
+	$(python) -m coverage run -m pytest -q $(parallel) -m "$(sampled)" tests
 	$(python) -m coverage combine -q
 	$(python) -m coverage report --fail-under=95
 

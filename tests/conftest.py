@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import gc
 import logging
+import math
 import os
 import random
 import re
@@ -13,12 +14,15 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections import Counter
+from functools import cache
 from pathlib import Path
 from socketserver import StreamRequestHandler
 
 import hypothesis
 import pytest
 
+ROOT = Path(__file__).parent.parent
 _NOT_QUICK = {"bench", "distributions", "programs", "slow", "spark", "sweep"}
 _LONGEST = (
     *("hub/test_hub.py", "hub/test_hub_browser.py", "hub/test_hub_failures.py", "hub/test_hub_sidebar.py"),
@@ -117,8 +121,34 @@ def _in_order(items, seed):
     return sorted(items, key=lambda item: (rank[item.path], chance.random()))
 
 
+@cache
+def _times():
+    """Seconds and cases of each test that takes a second or more, as they were measured."""
+    lines = (ROOT / "tests" / "times.txt").read_text(encoding="utf-8").splitlines()
+    rows = (line.split(" ", 2) for line in lines if not line.startswith("#"))
+    return {name: (float(seconds), int(cases)) for seconds, cases, name in rows}
+
+
+def _cases_in_make_test(item, name):
+    """How many cases of a test ``make test`` takes: all of a ``spine``, and of many short ones a second's worth."""
+    if spine := item.get_closest_marker("spine"):
+        return spine.kwargs.get("cases", math.inf)
+    seconds, cases = _times().get(name, (0.0, 1))
+    return math.inf if not seconds else int(cases / seconds) if cases >= 4 else 0
+
+
+def _mark_long(items):
+    taken = Counter()
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        taken[name] += 1
+        if taken[name] > _cases_in_make_test(item, name):
+            item.add_marker("long")
+
+
 def pytest_collection_modifyitems(config, items):
     """``-m quick`` takes what starts no program, plays no simulation, draws no generated cases and is not ``slow``."""
+    _mark_long(items)
     items[:] = _in_order(items, config.getoption("shuffle"))
     for item in items:
         long = "simulation" in item.fixturenames or hasattr(item.obj, "hypothesis")

@@ -20,6 +20,7 @@ OF_R = "rsql_magic.context.r"
 OF_PROGRAMS = "rsql_magic.answers.study.proving"
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("name", [name for name in MODULES if name not in {OF_R, OF_PROGRAMS}])
 def test_examples(name):
     assert doctest.testmod(import_module(name), optionflags=doctest.ELLIPSIS).failed == 0

@@ -17,6 +17,7 @@ def walked(script):
     return subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=170, check=False)
 
 
+@pytest.mark.spine
 def test_no_road_is_over_its_limit():
     ended = walked(ROOT / "scripts" / "walks.py")
     assert ended.returncode == 0, ended.stdout + ended.stderr

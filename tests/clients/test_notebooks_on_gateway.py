@@ -290,6 +290,7 @@ def posted(site, body, token="ada-token", **more):
     return site.ask("POST", "v1/batches", token, json=made)
 
 
+@pytest.mark.spine
 def test_who_may_not_hand_over_is_told(site):
     refused = posted(site, {}, "odd-token")
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "not_permitted")

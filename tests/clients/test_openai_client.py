@@ -28,6 +28,7 @@ def of(client, token):
     return client.with_options(api_key=token)
 
 
+@pytest.mark.spine
 def test_an_answer_and_what_the_gateway_adds(client):
     answer = client.chat.completions.create(messages=HELLO, model="default")
     assert answer.choices[0].message.content == "1 messages| came."
@@ -69,6 +70,7 @@ def test_models(client):
         client.models.retrieve("none")
 
 
+@pytest.mark.spine
 def test_a_response_and_its_form(client):
     answer = client.responses.create(model="chatty", input="Hello", instructions="Be brief.")
     assert (answer.output_text, answer.usage.input_tokens, answer.status) == ("2 messages| came.", 11, "completed")
@@ -77,6 +79,7 @@ def test_a_response_and_its_form(client):
     assert cut.incomplete_details.reason == "max_output_tokens"
 
 
+@pytest.mark.spine
 def test_a_streamed_response_with_a_tool(client):
     with client.responses.stream(model="chatty", input="Weather?", tools=[FUNCTION]) as stream:
         kinds = [event.type for event in stream]

@@ -48,6 +48,7 @@ def results(client, file_id):
     return [json.loads(row) for row in client.files.content(file_id).text.splitlines()]
 
 
+@pytest.mark.spine
 def test_a_job_from_its_file_to_its_results(client, upstream):
     file, job = sent(client, [line(f"row-{n}") for n in range(25)])
     assert (file.status, file.purpose, file.filename) == ("processed", "batch", "rows.jsonl")
@@ -98,6 +99,7 @@ def test_wrong_lines_fail_alone_and_say_why(client):
     assert failed[5]["response"]["status_code"] == 400
 
 
+@pytest.mark.spine
 def test_a_budget_ends_a_job_before_it_is_passed(client, upstream):
     _, job = sent(client, [line(f"dear-{n}", model="dear", max_tokens=100) for n in range(60)], budget_usd="0.02")
     done = ended(client, job)
@@ -183,6 +185,7 @@ def test_a_file_of_ten_gigabytes_is_refused_before_it_comes(gateway):
     assert "A file may have 200 MB" in error["message"]
 
 
+@pytest.mark.spine
 def test_embeddings_and_responses(client):
     body = {"model": "text-embedding-3-small", "input": "a text"}
     asked = {"custom_id": "v", "method": "POST", "url": "/v1/embeddings", "body": body}
@@ -216,6 +219,7 @@ def rsql(gateway, monkeypatch, capsys, tmp_path):
     return run
 
 
+@pytest.mark.spine
 def test_the_command_lists_shows_and_downloads(client, rsql):
     _, job = sent(client, [line("one"), "{bad", line("two")])
     ended(client, job)

@@ -49,6 +49,7 @@ HARMLESS = {
 """Statements that pass the guard, and why nothing comes of them."""
 
 
+@pytest.mark.spine
 @pytest.mark.slow
 def test_the_guard_refuses_what_is_not_harmless():
     passed = set()
@@ -109,6 +110,7 @@ TABLES = """
     CREATE TABLE u (b INTEGER); CREATE TABLE s (x INTEGER)"""
 
 
+@pytest.mark.spine
 @pytest.mark.slow
 @pytest.mark.parametrize("sql", some(cases("duckdb")))
 def test_duckdb(sql, tmp_path, monkeypatch):
@@ -130,6 +132,7 @@ def test_duckdb(sql, tmp_path, monkeypatch):
         assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("sql", some(cases("sqlite")))
 def test_sqlite(sql, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -200,6 +203,7 @@ def _as_it_was(engine, sequence):
         return connection.exec_driver_sql(sequence).one()
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("sql", some(cases("postgres")))
 def test_postgresql(post, sql):
     assert refuses(asked(sql, post))
@@ -209,6 +213,7 @@ def test_postgresql(post, sql):
 BLANKS = ["SELECT now () AS x", "SELECT `now`() AS x", "SELECT curdate () AS x", "SELECT `curdate`() AS x, a FROM t"]
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("sql", [*some(cases("mysql")), *BLANKS])
 def test_mariadb(maria, sql):
     assert refuses(asked(sql, maria))

@@ -462,6 +462,7 @@ def test_the_guard_refuses_to_write(engine, sql):
         engine.check(sql)
 
 
+@pytest.mark.spine(cases=8)
 @pytest.mark.parametrize("sql", WRITES)
 def test_without_the_guard_the_database_itself_refuses(unguarded, sql):
     engine = unguarded

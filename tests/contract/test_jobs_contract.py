@@ -545,6 +545,7 @@ async def budgeted(site, number, dollars):
     return await site.job(lines(number), metadata={"budget_usd": f"{dollars:.6f}"})
 
 
+@pytest.mark.spine(cases=3)
 @pytest.mark.parametrize("seed", range(6))
 async def test_a_budget_of_a_job_is_never_passed_whatever_dies(world, seed):
     draw = random.Random(seed)

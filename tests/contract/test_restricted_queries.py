@@ -101,6 +101,7 @@ def counted(
     return found, wrong
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("name", ENGINES)
 def test_no_query_tells_a_restricted_column(name, request, tmp_path):
     found, wrong = counted(name, 40, request, tmp_path)

@@ -44,6 +44,7 @@ def _another(column, value):
 UNHASHED = {("changes", "caller"), ("feedback", "caller"), ("feedback", "tenant"), ("trail", "forgotten")}
 
 
+@pytest.mark.spine(cases=2)
 @pytest.mark.parametrize("table", [changes, feedback, trail, totals], ids=str)
 def test_every_value_that_is_changed_is_found(busy, table):
     unseen = []

@@ -143,6 +143,7 @@ async def health(asking, url):
     return (await asking.get(f"{url}health")).json()["checks"]
 
 
+@pytest.mark.spine
 def test_two_hundred_at_once_pass_exactly_the_limit_and_all_are_recorded(tmp_path, redis, postgresql):
     async def scenario(urls):
         async with client() as asking:

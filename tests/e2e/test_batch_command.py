@@ -124,6 +124,7 @@ def paid(tmp_path):
         thread.join()
 
 
+@pytest.mark.spine
 @pytest.mark.timeout(300)
 def test_a_budget_over_all_runs_is_not_passed(paid, tmp_path):
     """An answer costs $0.015: with $0.08 five are paid, if all kernels together count."""
@@ -178,6 +179,7 @@ def test_no_gateway_at_start_is_said_within_ten_seconds(tmp_path):
     assert "waiting" in done.stderr.splitlines()[0]
 
 
+@pytest.mark.spine
 @pytest.mark.timeout(300)
 def test_several_notebooks_share_the_gateway_that_is_started_for_them(tmp_path):
     for name in "ab":

@@ -72,6 +72,7 @@ def execute(request, jupyter, tmp_path):
     return run
 
 
+@pytest.mark.spine(cases=1)
 @pytest.mark.timeout(300)
 def test_a_cell_has_one_static_output_and_a_chart_its_pictures(execute):
     pytest.importorskip("vl_convert")

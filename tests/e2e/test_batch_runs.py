@@ -111,6 +111,7 @@ def away():
     return {"RSQL_GATEWAY_URL": f"http://127.0.0.1:{free_port()}/rsql/", "RSQL_REPLAY": "strict:answers.jsonl"}
 
 
+@pytest.mark.spine
 def test_a_notebook_that_is_replayed_gives_the_same_bytes_however_it_is_interrupted(recording, tmp_path):
     file, shown = recording
     assert shown.count('"text/markdown"') >= 5

@@ -238,6 +238,7 @@ def pointed_at(page, chart):
     return said
 
 
+@pytest.mark.spine
 def test_nothing_is_asked_for_by_a_name_or_a_value_that_is_pointed_at(side):
     asked, pages = [], len(side.page.context.pages)
     side.page.on("request", lambda request: asked.append(request.url))

@@ -249,6 +249,7 @@ def test_a_job_is_seen_with_whose_it_is_and_asked_again(admin):
     expect(admin.page.get_by_text("repeated failed lines of the job")).to_have_count(1)
 
 
+@pytest.mark.spine
 def test_names_that_are_scripts_stay_text_and_nothing_comes_from_elsewhere(admin, town):
     token = town.tokens["admin"]
     rules = {"name": STRANGE, "system_prompt": STRANGE, "keep_prompts": True}
@@ -283,6 +284,7 @@ def test_names_that_are_scripts_stay_text_and_nothing_comes_from_elsewhere(admin
     assert refused == "TypeError"
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(admin, scheme):
     admin.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -312,6 +314,7 @@ def violations(page, within="document"):
     ]
 
 
+@pytest.mark.spine
 def test_it_is_live_and_works_by_keyboard(admin, town):
     page = admin.page
     admin.open("overview", "Overview")
@@ -366,6 +369,7 @@ def test_a_phone_scrolls_down_only(browser, town):
     phone.close()
 
 
+@pytest.mark.spine
 def test_an_instructor_sees_the_own_course_only(browser, town):
     teacher = Console(browser, town, town.tokens["teacher"])
     expect(teacher.page.locator(".side a")).to_have_text(

@@ -70,6 +70,7 @@ def secret_of(server, client):
     return client.post("console-code", headers={"X-RSQL-Code": server.codes.new()}).json()["secret"]
 
 
+@pytest.mark.spine
 def test_an_administrator_opens_it_and_changes_something_and_neither_page_nor_browser_has_the_token(town):
     token = town.tokens["admin"]
     with command(town, token) as (_, link), panel_lab.chromium() as chromium:

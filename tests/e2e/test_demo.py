@@ -27,6 +27,7 @@ def words_of(page):
     return html.unescape(re.sub(r"<[^>]+>", "", page))
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize(
     "words",
     [

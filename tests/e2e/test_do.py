@@ -154,6 +154,7 @@ def _anew(doing, town):
         yield
 
 
+@pytest.mark.spine
 def test_a_task_becomes_changes_that_are_decided_run_told_again_and_undone(doing, town):
     town.provider.answers |= {"task was": (AGAIN, 0.0), "Mend the sums": (PROPOSAL, 0.0)}
     before = doing.bytes()
@@ -534,6 +535,7 @@ def agreed_to_piece_by_piece(doing, town, reached, language, cells):
     assert happened() == names
 
 
+@pytest.mark.spine
 def test_what_is_not_agreed_to_does_not_happen_though_the_set_is_approved(doing, town, reached):
     doing.notebook.type_cell(PREPARED)
     agreed_to_piece_by_piece(doing, town, reached, "python", IN_PYTHON)

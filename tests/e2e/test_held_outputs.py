@@ -132,6 +132,7 @@ def shows_what_is_fine(page, town):
     expect(changes.get_by_role("button", name="Show as the cell made it")).to_have_count(0)
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("front_end", ["jupyterlab", pytest.param("notebook", marks=pytest.mark.sweep)])
 def test_nothing_that_a_cell_shows_acts_before_a_person_asks_for_it(town, canary, front_end):
     page = town.page(front_end, "held", [SETUP])

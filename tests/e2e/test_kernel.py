@@ -42,6 +42,7 @@ def batch(jupyter, tmp_path_factory):
         yield execute
 
 
+@pytest.mark.spine
 def test_a_batch_run_has_one_output_per_cell(batch):
     ask, ask_sql, assigned, kept = batch(
         "%%ask\nWhat is in sales?",
@@ -142,6 +143,7 @@ def test_code_to_insert_stands_in_the_answer_of_a_batch_run(batch):
     assert "```python\nsales.groupby" in asked.outputs[0].data["text/markdown"]
 
 
+@pytest.mark.spine
 def test_the_kernels_of_the_server_find_its_gateway(jupyter, tmp_path):
     """Through the server's own API, as a browser does: nothing is set in the environment by hand."""
     headers = {"Authorization": f"token {TOKEN}"}
@@ -190,6 +192,7 @@ def execute_over_websocket(jupyter, kernel_id, code, out):
     asyncio.run(execute())
 
 
+@pytest.mark.spine
 def test_words_are_drawn_as_they_come_and_end_in_one_output(kernel, provider, gateway_over):
     notebook = kernel(**gateway_over(provider.url))
     started = time.monotonic()
@@ -206,6 +209,7 @@ def test_words_are_drawn_as_they_come_and_end_in_one_output(kernel, provider, ga
     assert drawn[11][0] - drawn[2][0] > 0.8  # nine pauses between at most ten updates a second
 
 
+@pytest.mark.spine
 def test_stopping_ends_at_once_keeps_the_words_and_hangs_up(kernel, provider, gateway_over):
     notebook = kernel(**gateway_over(provider.url))
     request = notebook.send("%%ask -o answer\nsay something")
@@ -449,6 +453,7 @@ def alive(pid):
         return False
 
 
+@pytest.mark.spine
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
 @pytest.mark.parametrize("way", ["kill -9", "shutdown"])
 def test_the_embedded_gateway_answers_and_ends_with_the_kernel(kernel, way):
@@ -511,6 +516,7 @@ def test_a_model_looks_before_it_answers(gateway_over, kernel):
         assert (len(provider.asked), provider.faults) == (2, [])
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("question", ["What is in sales?", "Is this odd? {{sales}}"])
 def test_what_is_shown_before_the_first_request_is_what_is_sent(gateway_over, kernel, question):
     with quick_provider() as provider:

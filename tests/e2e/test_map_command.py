@@ -67,6 +67,7 @@ def rsql(provider, *words):
     )
 
 
+@pytest.mark.spine
 def test_a_file_gets_columns(provider, tmp_path):
     source, target = tmp_path / "reviews.csv", tmp_path / "judged.parquet"
     duckdb.from_arrow(pa.table({"n": [1, 2, 3, 4], "text": TEXTS})).write_csv(str(source))

@@ -103,6 +103,7 @@ def harm(page, texts, trusted=True):
     return found + [("fetched", url) for url in strange(page)], drawn
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("trusted", [True, False])
 def test_known_attacks_do_nothing(page, trusted):
     texts = [text for text in known() for _ in range(WAYS)]
@@ -146,6 +147,7 @@ def exported(browser, folder, texts):
     return found, hacked, asked - usual
 
 
+@pytest.mark.spine
 def test_attacks_do_nothing_in_an_exported_page(browser, tmp_path):
     texts = [text for text in known() for _ in range(WAYS)] + [reply(seed, SERVER) for seed in range(100)]
     assert exported(browser, tmp_path, texts) == ([], None, set())

@@ -77,6 +77,7 @@ def chat(browser, lab, folder):
     page.close()
 
 
+@pytest.mark.spine
 def test_an_answer_streams_as_markdown(chat):
     turn = chat.ask("What is the mean?")
     expect(turn.locator("h1")).to_have_text("Mean")
@@ -214,6 +215,7 @@ def test_r_is_previewed_sent_and_checked_alike(beside_r, provider, tmp_path):
     assert page.errors == []
 
 
+@pytest.mark.spine
 def test_a_query_is_shown_with_its_rows_and_chart_and_saved(chat, provider):
     chart = '```json\n{"chart": "bar", "x": "origin", "y": "n"}\n```'
     provider.answers["bars"] = (f"```sql\nSELECT origin, n FROM flights ORDER BY n\n```\nBusiest last.\n{chart}", 0.0)
@@ -405,6 +407,7 @@ def test_answers_are_rated(chat, gateway):
     assert httpx.get(f"{gateway}admin/api/feedback", headers=headers).json()["feedback"][0]["comment"] == "too short"
 
 
+@pytest.mark.spine
 def test_no_model_output_reaches_the_page_as_more_than_text(chat, provider):
     provider.answers["strings"] = ("\n\n".join(xss.STRINGS), 0.0)
     loaded = []
@@ -489,6 +492,7 @@ def test_two_panels_and_two_notebooks_do_not_mix(chat, other, provider):
     expect(chat.panel.locator(".rsql-log")).not_to_contain_text("panel")
 
 
+@pytest.mark.spine
 def test_a_reload_and_a_new_kernel_keep_the_conversation(chat, provider):
     page = chat.page
     chat.ask("Remember the word ocelot")

@@ -25,6 +25,7 @@ def executed(jupyter, tmp_path_factory):
         patch.undo()
 
 
+@pytest.mark.spine
 def test_it_shows_what_was_said_as_markdown(executed):
     (output,) = executed.cells[2].outputs
     assert "> What does `mean` do in R?" in output.data["text/markdown"]
@@ -32,6 +33,7 @@ def test_it_shows_what_was_said_as_markdown(executed):
     assert "application/vnd.jupyter.widget-view+json" not in output.data
 
 
+@pytest.mark.spine
 def test_an_export_shows_it_and_no_state_of_a_widget_holds_it(executed):
     page, _ = HTMLExporter().from_notebook_node(executed)
     assert page.count("What does") >= 2

@@ -73,6 +73,7 @@ def test_sql_ai_knows_the_dictionary_in_the_working_directory(gateway, tmp_path)
     assert "dictionary" not in out
 
 
+@pytest.mark.spine
 def test_a_question_about_frames(gateway):
     out = rscript(FRAME + 'answer <- ask("Which columns of sales have missing values?")\ncat(class(answer))', gateway)
     assert "Values are missing in `amount`" in out
@@ -119,12 +120,14 @@ def test_wrong_arguments_are_said(r, call, words):
     assert words in r(f"{ORDERS}tryCatch({call}, error = function(e) cat(conditionMessage(e)))")
 
 
+@pytest.mark.spine
 def test_secrets_in_a_question_do_not_leave(r):
     out = r('ask("Write to bob@example.org, password=hunter2secret", show_context = TRUE)')
     assert "[email]" in out
     assert "hunter2" not in out
 
 
+@pytest.mark.spine
 def test_a_query_is_checked_and_run(r):
     out = r(ORDERS + 'x <- sql_ai("What is the average amount by region?", con)\nprint(x[order(x[[1]]), ])')
     assert "AVG(amount)" in out
@@ -161,6 +164,7 @@ def test_a_slip_is_mended_without_asking_and_the_rounds_are_shown(r):
     assert lines[6] == "draft 2: mended without asking: WHERE total > 3 → HAVING SUM(amount) > 3"
 
 
+@pytest.mark.spine
 def test_what_would_write_is_refused_and_the_connection_stays_as_it_was(r):
     code = (
         ORDERS
@@ -202,6 +206,7 @@ def test_without_the_files_beside_it_it_says_so(tmp_path):
     assert "rsql.R needs the files that come beside it" in done.stderr
 
 
+@pytest.mark.spine
 def test_a_refusal_is_one_line(gateway):
     wrong = {**gateway, "RSQL_GATEWAY_TOKEN": "wrong"}
     assert rscript('ask("hello")', wrong, wrong=True).startswith("Error: This token is not known here")
@@ -259,6 +264,7 @@ def irkernel(gateway):
     manager.shutdown_kernel(now=True)
 
 
+@pytest.mark.spine
 def test_a_cell_of_a_notebook_streams(irkernel):
     pieces, done = irkernel(FRAME + 'ask("Describe sales")')
     text = "".join(pieces)

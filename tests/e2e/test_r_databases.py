@@ -63,6 +63,7 @@ def test_whether_there_are_more_rows_is_told(r):
     assert r(code) == "1 TRUE 3 TRUE 4 FALSE "
 
 
+@pytest.mark.spine
 def test_what_would_write_is_refused_and_the_connection_stays_as_it_was(r):
     code = """
     said <- tryCatch(sql_ai("run: DELETE FROM orders", con), error = conditionMessage)

@@ -57,6 +57,7 @@ def sent(provider):
     return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in provider.asked[-1]["messages"])
 
 
+@pytest.mark.spine
 def test_it_is_there_at_once_and_talks_about_the_notebook_beside_it(side, provider):
     drawn, painted = side.page.evaluate(FIRST_PAINT)
     print(f"the sidebar was drawn after {drawn:.0f} ms, and painted with the page after {painted:.0f} ms")
@@ -135,6 +136,7 @@ def test_while_it_is_hidden_it_does_nothing(side, provider):
     side.turns.last.locator(".rsql-bar").wait_for()
 
 
+@pytest.mark.spine
 def test_an_error_is_mended_when_told_and_what_is_sent_is_seen_before(side, provider):
     provider.answers["Fix"] = (FIX, 0.0)
     asked = len(provider.asked)
@@ -281,6 +283,7 @@ def test_a_selection_is_changed_as_told_and_asked_about(side, provider):
     side.box.fill("")
 
 
+@pytest.mark.spine
 def test_code_in_an_output_is_copied_inserted_and_run(side, provider):
     cards_are_used(side, provider)
     panel_lab.accessible(side.page, ".jp-OutputArea-output:has(.rsql-code)")

@@ -77,6 +77,7 @@ STICKS_OUT = """(sheet) => [...sheet.querySelectorAll("*")]
   .map((one) => one.textContent)"""
 
 
+@pytest.mark.spine
 def test_pictures_chosen_and_dropped_go_to_the_model_byte_for_byte(side, provider):
     chosen, dropped = PICTURES
     side.sidebar.get_by_label("Files", exact=True).set_input_files(chosen)
@@ -150,6 +151,7 @@ def test_a_conversation_is_found_renamed_saved_as_markdown_and_deleted(side, pro
     expect(side.turns.filter(has_text="What about the gates?")).to_have_count(0)
 
 
+@pytest.mark.spine
 def test_files_of_an_answer_are_opened_saved_pinned_and_dragged_into_a_cell(side, provider):
     provider.answers |= {"per origin": (QUERY, 0.0), "Draw": (DRAWING, 0.0)}
     side.button("New conversation", side.sidebar).first.click()

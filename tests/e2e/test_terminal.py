@@ -81,6 +81,7 @@ def typed(tmp_path_factory):
         terminal.close(force=True)
 
 
+@pytest.mark.spine(cases=3)
 @pytest.mark.parametrize("line", CELLS)
 def test_nothing_a_terminal_obeys_gets_there(typed, line):
     shown = typed(line)

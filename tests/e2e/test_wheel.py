@@ -50,6 +50,7 @@ def run(python, code, cwd):
     return done.stdout
 
 
+@pytest.mark.spine
 def test_everything_that_is_not_code_is_in_the_wheel(python, tmp_path):
     out = run(
         python,

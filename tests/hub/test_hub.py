@@ -14,6 +14,7 @@ SOON = 20  # seconds: `cache_max_age` is 1 here, and 60 where nothing is set
 SALES = "import pandas as pd\nsales = pd.DataFrame({'region': ['N', 'S', 'N'] * 5, 'amount': range(15)})"
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("name", ["ada", "cyd", pytest.param("bob", marks=pytest.mark.sweep)])
 def test_a_kernel_asks_with_no_key_no_login_and_no_set_up(kernels, name):
     kernel = kernels[name]
@@ -23,6 +24,7 @@ def test_a_kernel_asks_with_no_key_no_login_and_no_set_up(kernels, name):
     assert "15" in kernel.run("%%sql_ai\nHow many rows are in sales?")
 
 
+@pytest.mark.spine
 def test_a_kernel_that_is_told_nothing_finds_the_hubs_service(hub):
     kernel = hub.kernel("cyd")
     told = kernel.run("import os\ndel os.environ['RSQL_GATEWAY_URL']\n%load_ext rsql_magic\n%rsql status")
@@ -38,6 +40,7 @@ def test_a_named_server_is_its_owner(hub, kernels, tokens):
     assert hub.ask("stats", tokens["ada"]).json()["limits"]["minute"]["current"] == before + 1
 
 
+@pytest.mark.spine
 def test_a_stream_passes_both_proxies_as_it_comes(hub, tokens):
     body = {"messages": [{"role": "user", "content": "Hi"}], "model": "slow", "stream": True}
     with hub.http.stream(
@@ -50,6 +53,7 @@ def test_a_stream_passes_both_proxies_as_it_comes(hub, tokens):
     assert sum(gap > 0.05 for gap in gaps) >= 9, gaps  # 100 ms each at the provider
 
 
+@pytest.mark.spine
 def test_a_cell_shows_a_stream_as_it_comes(kernels):
     times = [
         time.monotonic()
@@ -150,6 +154,7 @@ def test_a_revoked_token_ends_within_the_age_of_the_cache(hub):
     wait_until(lambda: hub.ask("stats", made["token"]).status_code == 401, SOON)
 
 
+@pytest.mark.spine
 def test_a_change_of_groups_takes_effect_within_the_age_of_the_cache(hub, tokens):
     assert hub.ask("stats", tokens["fay"]).json()["tenant"] == "everybody"
     hub.api("POST", "groups/lab/users", {"users": ["fay"]})
@@ -170,6 +175,7 @@ def test_a_renamed_user_is_a_caller_of_the_new_name(hub):
     wait_until(lambda: hub.ask("stats", token).json()["caller"] == "gustav", SOON)
 
 
+@pytest.mark.spine
 def test_a_renamed_users_keys_follow_and_whoever_takes_the_name_gets_none(hub):
     hub.api("POST", "users/hal")
     token = hub.token("hal")

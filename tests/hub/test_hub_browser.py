@@ -143,6 +143,7 @@ def test_an_administrators_browser_opens_administrators_routes(hub, ada):
     assert ada.get(f"{hub.pages}admin/api/keys").status_code == 403
 
 
+@pytest.mark.spine
 def test_the_console_is_a_page_of_the_hub(hub):
     """In a real browser: the hub's login, its header and its way out, and changes by the session."""
     with panel_lab.chromium() as chromium:

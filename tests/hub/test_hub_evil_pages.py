@@ -65,6 +65,7 @@ def done(hub, token):
     return made, hub.ask("keys", token).json()["keys"], hub.ask("admin/api/tenants", token).text.count("evil")
 
 
+@pytest.mark.spine
 def test_a_students_page_reads_and_does_nothing_of_an_administrators(hub):
     token = hub.token("boss")
     before = done(hub, token)

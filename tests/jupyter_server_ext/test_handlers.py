@@ -28,6 +28,7 @@ def filled(path: str) -> str:
 OPEN = ("", "health", "oauth_callback", "admin", "assets/{version}/{file}")
 
 
+@pytest.mark.spine(cases=20)
 @pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path or "/")
 async def test_every_route_but_health_and_pages_without_data_needs_a_token(served, route):

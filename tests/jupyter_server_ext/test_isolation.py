@@ -397,6 +397,7 @@ async def serving(served, world, url):
         yield gateway
 
 
+@pytest.mark.spine
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.sweep) for seed in (1, 2))])
 async def test_no_caller_reaches_what_is_another_tenants_at_any_route(served, url, seed):

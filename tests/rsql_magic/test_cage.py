@@ -159,6 +159,7 @@ def test_each_escape_has_an_effect_without_a_cage(what, world, tmp_path):
     assert uncaged(what, world, tmp_path) is True
 
 
+@pytest.mark.spine
 def test_no_escape_has_an_effect_in_a_cage(cage, folder, world):
     assert caged(SAMPLE, cage, world, folder) == {}
 
@@ -307,6 +308,7 @@ def test_no_folder_hides_what_is_written(make, cage, folder):
     assert tried.error is not None or "created hid/file" in tried.wanted
 
 
+@pytest.mark.spine
 def test_a_cell_that_does_not_end_is_ended(folder):
     cage = Cage(seconds=0.5)
     try:
@@ -320,6 +322,7 @@ def test_a_cell_that_does_not_end_is_ended(folder):
 # What keeps a cell from being tried.
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize(
     ("wall", "says"),
     [

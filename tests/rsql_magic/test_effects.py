@@ -46,6 +46,7 @@ def is_harmless(cell, names=NAMES):
     assert effects_of(cell, names) == (), cell
 
 
+@pytest.mark.spine
 def test_hostile_cells_ask():
     check_each(asks, ((cell,) for cell in cells("python_asks")))
 

@@ -186,6 +186,7 @@ def expression(rng, depth=0):
     return rng.choice(shapes)
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("count", [100, pytest.param(1500, marks=pytest.mark.sweep)])
 def test_r_code_is_read_as_r_reads_it(real_r, tmp_path, count):
     rng = random.Random(33)

@@ -74,6 +74,7 @@ def is_let_through(dialect, sql):
     assert [token.text for token in before.tokens] == [token.text for token in after.tokens]
 
 
+@pytest.mark.spine
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", cases.ALL)
 def test_lets_through(dialect):
@@ -86,6 +87,7 @@ def test_refuses_more(dialect):
         refusal(sql, dialect)
 
 
+@pytest.mark.spine
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", [*cases.ALL, "trino"])
 def test_lets_more_through(dialect):
@@ -373,6 +375,7 @@ def test_the_tree_is_never_changed():
     assert repr(parse(sql, "duckdb")) == before
 
 
+@pytest.mark.spine
 @pytest.mark.slow
 def test_no_attack_is_listed_as_benign():
     source = Path(cases.__file__).read_text(encoding="utf-8")

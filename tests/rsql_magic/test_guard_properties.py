@@ -58,6 +58,7 @@ def assert_only_reads(checked, dialect):
     assert kinds & WRITES == set()
 
 
+@pytest.mark.spine
 @QUICK
 @given(statements, dialects)
 def test_what_passes_only_reads(sql, dialect):
@@ -67,6 +68,7 @@ def test_what_passes_only_reads(sql, dialect):
         assert_only_reads(checked, dialect)
 
 
+@pytest.mark.spine
 @QUICK
 @given(st.data(), dialects)
 def test_what_passes_only_reads_when_good_and_bad_are_mixed(data, dialect):
@@ -104,6 +106,7 @@ def disguised(sql, dialect, seed):
     return luck.choice(["", ";", " ", "/* a */ ", "-- b\n"]) + text + luck.choice(["", ";", " ; ", " -- c", " /* d */"])
 
 
+@pytest.mark.spine
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", cases.ALL)
 def test_disguised_attacks_are_refused(dialect):
@@ -112,6 +115,7 @@ def test_disguised_attacks_are_refused(dialect):
         assert accepted(text, dialect) is None, text
 
 
+@pytest.mark.spine
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", cases.ALL)
 def test_disguised_benign_statements_pass(dialect):
@@ -120,6 +124,7 @@ def test_disguised_benign_statements_pass(dialect):
         guard.check(text, dialect)
 
 
+@pytest.mark.spine
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", cases.ALL)
 def test_an_unknown_function_is_refused_wherever_it_stands(dialect):
@@ -142,6 +147,7 @@ ALLOWED_ACTIONS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FU
 READING_PRAGMAS = {"table_info", "table_list", "index_list", "index_info", "foreign_key_list", "database_list"}
 
 
+@pytest.mark.spine
 @QUICK
 @given(st.data())
 def test_sqlite_itself_sees_only_reading(data):

@@ -80,6 +80,7 @@ def hidden(dialect, seed, count):
     return [text for text in texts if "evilword" in text.lower() and not is_written_again(text, dialect)]
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("dialect", ALL)
 def test_nothing_passes_that_the_tree_does_not_hold(dialect):
     assert hidden(dialect, 1, 60) == []
@@ -92,6 +93,7 @@ def test_nothing_passes_that_the_tree_does_not_hold_in_many_places(dialect, seed
     assert hidden(dialect, seed, 2000) == []
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("dialect", ALL)
 def test_a_name_that_a_parser_would_skip_is_missed(dialect):
     """Of each statement one name is taken out of the nodes, as if the parser had read past it."""

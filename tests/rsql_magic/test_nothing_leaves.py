@@ -62,6 +62,7 @@ def sampled(cells, count):
 
 
 # Each is also asked in the conversation below.
+@pytest.mark.spine
 @pytest.mark.parametrize("cell", sampled(QUESTIONS, 5))
 def test_nothing_planted_is_sent(session, gateway, cell):
     quietly(session, cell)
@@ -69,6 +70,7 @@ def test_nothing_planted_is_sent(session, gateway, cell):
     assert gateway.requests or "api_key" in cell
 
 
+@pytest.mark.spine
 def test_nothing_planted_is_sent_in_a_conversation(session, gateway):
     for cell in QUESTIONS:
         quietly(session, cell)
@@ -104,6 +106,7 @@ FAILING = [
 ]
 
 
+@pytest.mark.spine
 @pytest.mark.parametrize("cell", sampled(FAILING, 8))
 def test_nothing_planted_is_sent_with_an_error(session, gateway, cell):
     quietly(session, "import pandas as pd")

@@ -238,6 +238,7 @@ def test_results_of_a_job_under_another_requests_number_are_not_believed():
 # Tokens.
 
 
+@pytest.mark.spine
 def test_tokens_are_no_two_alike_no_words_and_pass_the_filter_for_secrets():
     tokens = tokens_of([f"mark {n}" for n in range(500)])
     assert len(set(tokens)) == 500

@@ -206,6 +206,7 @@ def generated():
     connection.close()
 
 
+@pytest.mark.spine
 @pytest.mark.slow
 def test_planted_wrong_literals_are_corrected(generated):
     base, values = generated

@@ -1,4 +1,4 @@
-"""`scripts/again.py`: a test that fails by itself fails the run, and many that fail are not run again."""
+"""`scripts/test_report.py`: a test that fails by itself fails the run, and many that fail are not run again."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def test_only_what_passes_by_itself_passes(tmp_path, monkeypatch, chosen, code, 
         return subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert run("-m", "pytest", "-q", "-n", "0", "--junitxml=tests.xml", "-k", chosen).returncode == 1
-    ended = run(ROOT / "scripts" / "again.py", "tests.xml")
+    ended = run(ROOT / "scripts" / "test_report.py", "again", "tests.xml")
     assert (ended.returncode, line in ended.stdout) == (code, True), ended.stdout + ended.stderr
