@@ -54,7 +54,7 @@ class Talk:
         self.panel.receive({"do": what, "n": "reply", **arguments})
         return eventually(
             lambda: next((told for told in self.views.told[begun:] if told.get("n") == "reply"), None),
-            f"no reply to {what}",
+            lambda: f"no reply to {what}",
         )
 
     def ended(self, number):

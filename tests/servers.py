@@ -113,7 +113,7 @@ def postgresql() -> Iterator[Server]:
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     initdb = _program("initdb", "postgresql", programs)
     server = _program("postgres", "postgresql", programs)
-    with _folder() as folder:
+    with reachable_folder() as folder:
         secret = folder / "secret"
         secret.write_text(PASSWORD)
         data, port = folder / "data", free_port()
@@ -146,7 +146,7 @@ def mariadb() -> Iterator[Server]:
     """A MariaDB server with the superuser ``admin``."""
     install = _program("mariadb-install-db", "mariadb-server")
     server = _program("mariadbd", "mariadb-server", [Path("/usr/sbin")])
-    with _folder() as folder:
+    with reachable_folder() as folder:
         data, port = folder / "data", free_port()
         (folder / "users.sql").write_text(
             f"CREATE USER admin@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;\n"
@@ -167,7 +167,7 @@ def mariadb() -> Iterator[Server]:
 def redis(*options: str, port: int = 0) -> Iterator[Server]:
     """A Redis server that keeps nothing on disk."""
     program, port = _program("redis-server", "redis-server"), port or free_port()
-    with _folder() as folder:
+    with reachable_folder() as folder:
         where = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--requirepass", PASSWORD]
         volatile = ["--save", "", "--appendonly", "no"]
         with _running([program, *where, *volatile, *options], folder, port) as process:
@@ -198,7 +198,7 @@ def sentinel(
             f"tls-key-file {files['key']}",
             f"tls-ca-cert-file {files['cert']}",
         ]
-    with _folder() as folder:
+    with reachable_folder() as folder:
         file = folder / "sentinel.conf"
         file.write_text("\n".join([*lines, f"dir {folder}"]))
         if os.geteuid() == 0:
@@ -266,7 +266,7 @@ def _program(name: str, package: str, folders: Sequence[Path] = ()) -> str:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def reachable_folder() -> Iterator[Path]:
     """A temporary folder that the server's user may write and reach; pytest's own belong to root alone."""
     folder = Path(tempfile.mkdtemp(prefix="rsql-server-"))
     if os.geteuid() == 0:

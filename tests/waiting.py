@@ -13,14 +13,18 @@ Found = TypeVar("Found")
 SECONDS = 240.0  # a machine with other work is slow, which is no fault
 
 
-def eventually(find: Callable[[], Found], why: str = "it did not come true") -> Found:
-    """What ``find`` finds, as soon as it finds something.
+def eventually(
+    find: Callable[[], Found],
+    why: Callable[[], object] = lambda: "it did not come true",
+    seconds: float = SECONDS,
+) -> Found:
+    """What ``find`` finds, as soon as it finds something; ``why`` says what is so where it finds nothing.
 
     Raises:
-        AssertionError: Nothing was found in four minutes.
+        AssertionError: Nothing was found in so many seconds.
     """
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     while not (found := find()):
-        assert time.monotonic() < deadline, why
-        time.sleep(0.005)
+        assert time.monotonic() < deadline, why()
+        time.sleep(0.01)
     return found

@@ -213,18 +213,14 @@ def certificate(folder):
     (folder / "key.pem").write_bytes(key.private_bytes(*pem))
 
 
-def _own(folder):
-    """A test's folder and those that pytest made around it: not the common one, which others need as it is."""
-    return [each for each in (folder, *folder.parents) if "pytest-of-" in str(each)]
-
-
 @pytest.fixture
-def files(tmp_path):
+def files():
     """A certificate and its key, which the server's user may read."""
-    certificate(tmp_path)
-    for file in (*_own(tmp_path), *tmp_path.iterdir()):
-        file.chmod(0o755)
-    return {name: str(tmp_path / f"{name}.pem") for name in ("cert", "key")}
+    with servers.reachable_folder() as folder:
+        certificate(folder)
+        for file in folder.iterdir():
+            file.chmod(0o644)
+        yield {name: str(folder / f"{name}.pem") for name in ("cert", "key")}
 
 
 @contextmanager
@@ -265,11 +261,11 @@ def test_sentinels_over_tls(files):
         asyncio.run(distrusted(Gateway(url)))
 
 
-def test_by_a_unix_socket(tmp_path):
-    for folder in _own(tmp_path):
-        folder.chmod(0o777)
-    where = tmp_path / "redis.sock"
-    with servers.redis("--unixsocket", str(where), "--unixsocketperm", "777"):
+def test_by_a_unix_socket():
+    with (
+        servers.reachable_folder() as folder,
+        servers.redis("--unixsocket", str(where := folder / "redis.sock"), "--unixsocketperm", "777"),
+    ):
         assert asyncio.run(share(f"unix://:{servers.PASSWORD}@{where}?db=0")) == [0, 0]
 
 

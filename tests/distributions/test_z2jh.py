@@ -13,7 +13,8 @@ import subprocess
 import pytest
 import yaml
 from distributions.conftest import works_for_ada
-from hub.real_hub import PROXY, ROOT, TESTER, RealHub, wait_until
+from hub.real_hub import PROXY, ROOT, TESTER, RealHub
+from waiting import eventually
 
 pytestmark = [pytest.mark.distributions, pytest.mark.timeout(0)]
 
@@ -104,7 +105,7 @@ def test_the_charts_configuration_starts_a_hub_that_has_the_gateway(chart, value
         hub.options = {"managed": False}
         hub.launch([commands / "python", "-m", "jupyterhub", "-f", str(config)], {**clean, **ports})
         gateway = start_gateway(hub, commands, clean)
-        wait_until(lambda: hub._answers(f"{hub.gateway}health"), 30, hub.log)
+        eventually(lambda: hub._answers(f"{hub.gateway}health"), hub.log)
         works_for_ada(hub)
     finally:
         if gateway is not None:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from jupyter_client.manager import KernelManager
 from servers import free_port
+from waiting import eventually
 
 TOKEN = "a-token-for-tests-only"
 
@@ -108,7 +109,7 @@ def jupyter(tmp_path_factory):
     )
     url = f"http://127.0.0.1:{port}/"
     try:
-        wait_until(lambda: answers(f"{url}rsql/health"), 60, (root / "log").read_text)
+        eventually(lambda: answers(f"{url}rsql/health"), (root / "log").read_text)
         yield url
     finally:
         server.terminate()
@@ -157,13 +158,6 @@ def answers(url):
         return httpx.get(url, timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def wait_until(condition, seconds, why=lambda: ""):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, why()
-        time.sleep(0.02)
 
 
 ANEW = """
@@ -284,7 +278,7 @@ def gateway_over(tmp_path):
             )
         )
         url = f"http://127.0.0.1:{port}/rsql/"
-        wait_until(lambda: started[-1].poll() is not None or answers(f"{url}health"), 60)
+        eventually(lambda: started[-1].poll() is not None or answers(f"{url}health"))
         return {"RSQL_GATEWAY_URL": url, "RSQL_GATEWAY_TOKEN": TOKEN}
 
     yield start

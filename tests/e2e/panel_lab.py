@@ -15,8 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
-from e2e.conftest import TOKEN, answers, wait_until
+from e2e.conftest import TOKEN, answers
 from servers import free_port
+from waiting import eventually
 
 PATIENCE = 60_000  # milliseconds that a page may take: a machine with other work to do is no fault of it
 STUDENT = "lin"  # on a hub
@@ -152,7 +153,7 @@ def gateway(folder, provider_url, requests=100_000, port=0, more=""):
     )
     url = f"http://127.0.0.1:{port}/rsql/"
     try:
-        wait_until(lambda: process.poll() is not None or answers(f"{url}health"), 60)
+        eventually(lambda: process.poll() is not None or answers(f"{url}health"))
         yield url, process
     finally:
         process.terminate()
@@ -200,7 +201,7 @@ def jupyterlab(folder, gateway_url):
     )
     url = f"http://127.0.0.1:{port}/"
     try:
-        wait_until(lambda: answers(f"{url}api/status?token={TOKEN}"), 120, (folder / "lab.log").read_text)
+        eventually(lambda: answers(f"{url}api/status?token={TOKEN}"), (folder / "lab.log").read_text)
         yield url
     finally:
         server.terminate()
@@ -212,16 +213,19 @@ def jupyterlab(folder, gateway_url):
         log.close()
 
 
+def chromium_path():
+    """Chromium of the system; None where only Playwright's own may be there."""
+    return next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser"))), None)
+
+
 @contextmanager
 def chromium(**options):
     """A browser; without a window's own pages it takes two thirds of the time."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=PATIENCE)
-    names = ("chromium-headless-shell", "chromium", "chromium-browser")
-    path = next(filter(None, map(shutil.which, names)), None)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, **options)
+        browser = playwright.chromium.launch(executable_path=chromium_path(), **options)
         yield browser
         browser.close()
 

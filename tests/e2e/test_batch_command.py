@@ -16,8 +16,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from servers import free_port
+from waiting import eventually
 
-from .conftest import TOKEN, answers, wait_until
+from .conftest import TOKEN, answers
 
 RSQL = [sys.executable, "-c", "import sys; from rsql_magic.cli import main; sys.exit(main(sys.argv[1:]))"]
 
@@ -55,7 +56,7 @@ def test_ctrl_c_ends_the_kernels_and_the_next_call_goes_on(tmp_path):
     )
     state = tmp_path / "out" / ".rsql"
     ready = lambda: (tmp_path / "pid").exists() and any(path.read_text() for path in state.glob("runs-*.json"))  # noqa: E731
-    wait_until(ready, 90, lambda: "neither has begun")
+    eventually(ready, lambda: "neither has begun")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=240)
     assert process.returncode == 130, out
@@ -113,7 +114,7 @@ def paid(tmp_path):
     log = (tmp_path / "log").open("w")
     gateway = subprocess.Popen(words, env={**os.environ, "JUPYTER_TOKEN": TOKEN}, cwd=tmp_path, stdout=log, stderr=log)
     try:
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/rsql/health"), 60, (tmp_path / "log").read_text)
+        eventually(lambda: answers(f"http://127.0.0.1:{port}/rsql/health"), (tmp_path / "log").read_text)
         yield {"RSQL_GATEWAY_URL": f"http://127.0.0.1:{port}/rsql/", "RSQL_GATEWAY_TOKEN": TOKEN}, server.asked
     finally:
         gateway.terminate()
@@ -155,7 +156,7 @@ def test_a_run_that_was_killed_goes_on_by_its_recording_and_pays_nothing_twice(p
     written(tmp_path, "a.ipynb", "%load_ext rsql_magic", *first, wait, "%%ask\nHow many rows in table last?")
     words = ("run", "a.ipynb", "-o", "done.ipynb", "--replay", "answers.jsonl", "--budget", "1")
     process = subprocess.Popen([*RSQL, *words], cwd=tmp_path, env={**os.environ, **environ}, stderr=subprocess.DEVNULL)
-    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 90, lambda: "it did not begin")
+    eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), lambda: "it did not begin")
     process.kill()
     process.wait(60)
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
@@ -235,6 +236,7 @@ def test_a_pdf_shows_the_table_and_the_words_of_the_chart(drawn, monkeypatch):
     import io
 
     pytest.importorskip("playwright")
+    from e2e import panel_lab
     from nbconvert import WebPDFExporter
     from playwright.async_api import BrowserType
     from pypdf import PdfReader
@@ -242,7 +244,7 @@ def test_a_pdf_shows_the_table_and_the_words_of_the_chart(drawn, monkeypatch):
     launch = BrowserType.launch
     # Chromium of the system, as nbconvert looks for Playwright's own.
     monkeypatch.setattr(
-        BrowserType, "launch", lambda self, **more: launch(self, executable_path="/usr/bin/chromium", **more)
+        BrowserType, "launch", lambda self, **more: launch(self, executable_path=panel_lab.chromium_path(), **more)
     )
     data, _ = WebPDFExporter().from_filename(str(drawn / "done.ipynb"))
     text = "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(data)).pages)

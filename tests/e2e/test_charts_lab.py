@@ -6,8 +6,8 @@ import re
 
 import pytest
 from e2e import panel_lab
-from e2e.conftest import wait_until
 from playwright.sync_api import expect
+from waiting import eventually
 
 # Names that Vega, its tooltips or JavaScript give a meaning, each of a column of addresses.
 NAMES = ["image", "href", "constructor", "a.b[0]", "\\", "<img src=http://127.0.0.1:9/canary>"]
@@ -126,7 +126,7 @@ def fits(chart, edges):
     def faults():
         return chart.page.evaluate(FAULTS, [handle() for handle in handles])
 
-    wait_until(lambda: not faults(), 60, lambda: str(faults()))
+    eventually(lambda: not faults(), lambda: str(faults()))
 
 
 def marks(chart):

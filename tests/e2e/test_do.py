@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 from e2e import panel_lab
-from e2e.conftest import wait_until
 from playwright.sync_api import expect
+from waiting import eventually
 
 from rsql_magic.config import Rsql
 
@@ -245,11 +245,11 @@ def test_a_task_is_looked_at_before_it_is_sent_and_rejected_leaves_the_file(doin
     town.provider.answers |= {"Take your time": ("word " * 100, 0.5)}
     doing.write("Take your time")
     doing.page.keyboard.press("Enter")
-    wait_until(lambda: len(town.provider.asked) == asked + 2, 60)
+    eventually(lambda: len(town.provider.asked) == asked + 2)
     doing.button("Stop").click()
     turn = doing.notebook.turns.last
     turn.get_by_text("Stopped before there was an answer.").wait_for()
-    wait_until(lambda: any("Take your time" in each for each in town.provider.hung_up), 60)
+    eventually(lambda: any("Take your time" in each for each in town.provider.hung_up))
     assert doing.bytes() == before
     assert len(town.provider.asked) == asked + 2
 
@@ -290,7 +290,7 @@ def test_a_budget_is_shown_and_no_call_passes_it(doing, town, monkeypatch):
         asked = len(town.provider.asked)
         doing.do("Ponder it")
         expect(spent).to_contain_text("This task has used its budget of time (2 s).")
-        wait_until(lambda: any("Ponder" in each for each in town.provider.hung_up), 60)
+        eventually(lambda: any("Ponder" in each for each in town.provider.hung_up))
         expect(used).to_contain_text("2 of 2 s")
         assert len(town.provider.asked) == asked + 1
     monkeypatch.setattr(town.provider, "prompt_tokens", 14_000)  # for $0.0084

@@ -16,8 +16,9 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from scripted_provider import call, scripted_provider
+from waiting import eventually
 
-from .conftest import TOKEN, wait_until
+from .conftest import TOKEN
 from .panel_lab import provider as quick_provider
 
 SALES = "import pandas as pd\nsales = pd.DataFrame({'region': ['N', 'S', 'N'] * 5, 'amount': range(15)})"
@@ -468,7 +469,7 @@ def test_the_embedded_gateway_answers_and_ends_with_the_kernel(kernel, way):
         notebook.kill()
     else:
         notebook.manager.shutdown_kernel()
-    wait_until(lambda: not alive(pid), 60)
+    eventually(lambda: not alive(pid))
 
 
 def test_an_interrupt_leaves_the_embedded_gateway_alone(kernel):

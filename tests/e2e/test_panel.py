@@ -13,9 +13,10 @@ import nbformat
 import pandas as pd
 import pytest
 from e2e import panel_lab, xss
-from e2e.conftest import TOKEN, wait_until
+from e2e.conftest import TOKEN
 from nbconvert import MarkdownExporter
 from playwright.sync_api import expect
+from waiting import eventually
 
 SETUP = """\
 %load_ext rsql_magic
@@ -92,7 +93,7 @@ def test_stop_ends_the_answer_and_the_request_at_the_provider(chat, provider):
     turn = chat.ask("Answer slowly, please", wait=False)
     turn.locator(".rsql-said p").filter(has_text="word word").wait_for()
     chat.panel.get_by_label("Stop", exact=True).click()
-    wait_until(lambda: provider.hung_up, 60)
+    eventually(lambda: provider.hung_up)
     turn.filter(has_text="Stopped; what had arrived is kept.").wait_for()
     expect(turn.locator(".rsql-said")).to_contain_text("word word")
 
@@ -144,7 +145,7 @@ def test_what_the_preview_shows_is_what_the_provider_is_sent(chat, provider):
     chat.page.keyboard.press("Escape")
     asked = len(provider.asked)
     chat.box.press("Enter")
-    wait_until(lambda: len(provider.asked) > asked, 60)
+    eventually(lambda: len(provider.asked) > asked)
     assert sent(provider) == shown
     # A cell does: it is shown anew, and goes when told.
     chat.box.fill("look at @flights again")
@@ -294,7 +295,7 @@ def test_the_keyboard_alone_is_enough(chat):
     chat.panel.locator(".rsql-list li").first.wait_for()
     press("Tab", "Enter")
     page.keyboard.type("a question")  # while the command is on its way
-    wait_until(lambda: chat.box.input_value() == "a question", 60, chat.box.input_value)
+    eventually(lambda: chat.box.input_value() == "a question", chat.box.input_value)
     expect(chat.turns).to_have_count(turns + 1)
     for _ in range(6):
         press("Tab")
@@ -310,15 +311,15 @@ def test_the_keyboard_alone_is_enough(chat):
         places.append(page.evaluate(f"Boolean({inside})"))
     assert all(places)
     press("Escape")
-    wait_until(lambda: focused() == "Show exactly what would be sent", 60, focused)
+    eventually(lambda: focused() == "Show exactly what would be sent", focused)
     menu = chat.panel.get_by_role("menu")
     chat.panel.get_by_label("Conversations").focus()
     press("Enter")
     menu.wait_for()
     press("ArrowDown", "ArrowUp", "ArrowUp")
-    wait_until(lambda: focused() == "Find and manage all", 60, focused)
+    eventually(lambda: focused() == "Find and manage all", focused)
     press("Escape")
-    wait_until(lambda: focused().startswith("Conversations: "), 60, focused)
+    eventually(lambda: focused().startswith("Conversations: "), focused)
     press("Enter")
     menu.wait_for()
     press("Tab")
@@ -504,7 +505,7 @@ def test_a_reload_and_a_new_kernel_keep_the_conversation(chat, provider):
     chat.panel.get_by_text("Keep in the notebook").click()
     page.locator("summary", has_text="Conversation").wait_for()
     chat.box.press("Control+s")
-    wait_until(lambda: "ocelot" in (chat.folder / "chat.ipynb").read_text(), 60)
+    eventually(lambda: "ocelot" in (chat.folder / "chat.ipynb").read_text())
     saved = nbformat.read(chat.folder / "chat.ipynb", 4)
     assert "ocelot" not in json.dumps(saved.metadata)
     assert "Remember the word ocelot" in MarkdownExporter().from_notebook_node(saved)[0]
@@ -589,7 +590,7 @@ def test_a_lost_connection_is_told_and_what_was_missed_comes_after_it(other, lin
     before = len(turn.locator(".rsql-said").inner_text())
     line.broken = False  # it is tried again after longer and longer pauses; the answer takes longer than them
     banner.wait_for(state="hidden")
-    wait_until(lambda: len(other.turns.last.locator(".rsql-said").inner_text()) > before + 500, 60)
+    eventually(lambda: len(other.turns.last.locator(".rsql-said").inner_text()) > before + 500)
     other.panel.get_by_label("Stop", exact=True).click()
     other.turns.filter(has_text="Stopped;").wait_for()
     assert other.errors == []
@@ -604,9 +605,9 @@ def test_the_theme_is_the_notebooks(chat):
     page.get_by_role("menuitem", name="Settings").click()
     page.locator(".lm-Menu-item", has_text="Theme").first.hover()
     page.locator(".lm-Menu-item", has_text="JupyterLab Dark").first.click()
-    wait_until(lambda: _brightness(colours()[0]) < 60, 60)
+    eventually(lambda: _brightness(colours()[0]) < 60)
     assert _brightness(light[0]) > 190
-    wait_until(lambda: _brightness(colours()[1]) > 190, 60)
+    eventually(lambda: _brightness(colours()[1]) > 190)
     assert _brightness(light[1]) < 60
     page.set_viewport_size({"width": 720, "height": 900})
     page.wait_for_timeout(300)

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from e2e import panel_lab, xss
-from e2e.conftest import TOKEN, wait_until
+from e2e.conftest import TOKEN
 from playwright.sync_api import expect
+from waiting import eventually
 
 FLIGHTS = 'import pandas as pd\nflights = pd.DataFrame({"origin": ["JFK", "LGA", "EWR"], "n": [3, 2, 1]})'
 MISSPELLED = "by_origin = flights['orign'].value_counts()\nprint(by_origin)"
@@ -85,7 +86,7 @@ def all_places_taken(town):
     with ThreadPoolExecutor(9) as others:
         held = [others.submit(ask, headers={"Authorization": f"Bearer {TOKEN}"}) for _ in range(9)]
         try:
-            wait_until(lambda: len(town.provider.asked) == begun + 8, 60)
+            eventually(lambda: len(town.provider.asked) == begun + 8)
             yield free.set
         finally:
             free.set()
@@ -656,10 +657,10 @@ def test_code_is_suggested_while_somebody_types_once_that_is_turned_on(side, tow
         page.page.locator(".jp-Notebook .jp-Cell").last.click()
         page.page.keyboard.press("Enter")
         page.page.keyboard.type("flights.gr", delay=20)
-        wait_until(lambda: cells() and "flights.gr<cursor>" in cells()[-1], 60)
+        eventually(lambda: cells() and "flights.gr<cursor>" in cells()[-1])
         assert not has_ended("flights.gr<cursor>")
         page.page.keyboard.type("o")
-        wait_until(lambda: has_ended("flights.gr<cursor>"), 60)  # up to the provider
+        eventually(lambda: has_ended("flights.gr<cursor>"))  # up to the provider
         page.page.locator(".jp-GhostText", has_text="upby('origin').sum()").wait_for()
         page.page.keyboard.press("Tab")
         expect(page.page.locator(".jp-Notebook .jp-Cell").last).to_contain_text("flights.groupby('origin').sum()")

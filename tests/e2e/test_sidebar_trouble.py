@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import pytest
 from e2e import panel_lab
-from e2e.conftest import TOKEN, wait_until
+from e2e.conftest import TOKEN
 from playwright.sync_api import expect
 from servers import free_port, http_server
+from waiting import eventually
 
 HALF = "half a quest"
 
@@ -91,7 +92,7 @@ def test_a_gateway_that_is_away_is_waited_for_behind_its_proxy_too(side, town, p
         expect(down).to_contain_text("No gateway answers")
         expect(down).to_contain_text(again)
         with http_server(Away, port):
-            wait_until(lambda: any(path.endswith("health") for path in Away.asked), 60)
+            eventually(lambda: any(path.endswith("health") for path in Away.asked))
             expect(down).to_contain_text(again)  # a proxy's page is no answer of the gateway
             told = side.ask("And behind the proxy?").locator(".rsql-trouble")
             expect(told).to_contain_text("503")
@@ -128,7 +129,7 @@ def test_a_lost_connection_is_said_and_what_was_missed_comes_after_it(town, prov
         before = len(said.inner_text())
         line.broken = False
         banner.wait_for(state="hidden")
-        wait_until(lambda: len(said.inner_text()) > before + 500, 60)
+        eventually(lambda: len(said.inner_text()) > before + 500)
         expect(side.box).to_have_value(HALF)
         side.button("Stop", side.sidebar).click()
         side.turns.last.filter(has_text="Stopped;").wait_for()

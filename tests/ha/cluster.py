@@ -345,12 +345,12 @@ def watch(folder: Path, cluster: Cluster) -> Iterator[Watch]:
             with (folder / f"{command[0]}.log").open("wb") as log:
                 process = subprocess.Popen(command, stdout=log, stderr=log)
             stack.callback(ended, process)
-        until_it_answers(f"http://127.0.0.1:{own}/-/ready", 30.0)
-        until_it_answers(f"http://127.0.0.1:{of_alerts}/-/ready", 30.0)
+        until_it_answers(f"http://127.0.0.1:{own}/-/ready")
+        until_it_answers(f"http://127.0.0.1:{of_alerts}/-/ready")
         yield Watch(f"http://127.0.0.1:{own}/api/v1/", f"http://127.0.0.1:{of_alerts}/api/v2/", told)
 
 
-def until(true: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+def until(true: Callable[[], object], what: str, seconds: float = 240.0) -> None:
     """Wait until something is true."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -358,7 +358,7 @@ def until(true: Callable[[], object], what: str, seconds: float = 30.0) -> None:
         time.sleep(0.05)
 
 
-def until_it_answers(url: str, seconds: float = 10.0) -> None:
+def until_it_answers(url: str, seconds: float = 240.0) -> None:
     """Wait until somebody answers there."""
 
     def answers() -> bool:

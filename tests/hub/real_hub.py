@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import psutil
 import websocket
 from e2e.conftest import TOKEN as TESTER
 from servers import free_port
+from waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 PROXY = ROOT / "build" / "npm" / "node_modules" / ".bin" / "configurable-http-proxy"
@@ -64,14 +64,6 @@ c.JupyterHub.load_roles = [{{
 }}]
 configure(c, config={rsql!r}, url="http://127.0.0.1:{service_port}", cwd={home!r}, **{options!r})
 """
-
-
-def wait_until(condition, seconds, why=lambda: "", every=0.05):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, why()
-        time.sleep(every)
-    return found
 
 
 class RealHub:
@@ -164,11 +156,11 @@ class RealHub:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        wait_until(lambda: self._answers(f"{self.url}hub/api/"), 60, self.log)
+        eventually(lambda: self._answers(f"{self.url}hub/api/"), self.log)
         if self.options.get("managed", True):
-            wait_until(lambda: self._answers(f"{self.gateway}health"), 60, self.log)
+            eventually(lambda: self._answers(f"{self.gateway}health"), self.log)
             if self.options["console"] == f"http://localhost:{self.service_port}":  # once the gateway has looked there
-                wait_until(lambda: self.http.get(f"{self.pages}admin").status_code != 403, 60, self.log)
+                eventually(lambda: self.http.get(f"{self.pages}admin").status_code != 403, self.log)
 
     def _answers(self, url):
         assert self._process.poll() is None, self.log()
@@ -237,7 +229,7 @@ class RealHub:
             user, _, server = name.partition("/")
             self.api("POST", f"users/{user}/servers/{server}" if server else f"users/{user}/server")
         for name in names:
-            wait_until(lambda n=name: self._ready(n), 60, self.log, every=0.2)
+            eventually(lambda n=name: self._ready(n), self.log)
 
     def _ready(self, name):
         user, _, server = name.partition("/")

@@ -17,11 +17,12 @@ import sys
 
 import pytest
 import servers
+from waiting import eventually
 
 from jupyter_server_ext.ledger import SqlLedgerStore
 from jupyter_server_ext.messages import Entry
 
-from .real_hub import PROXY, ROOT, TESTER, RealHub, wait_until
+from .real_hub import PROXY, ROOT, TESTER, RealHub
 
 PAGE = (ROOT / "docs" / "administration.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", PAGE, re.M | re.S)
@@ -137,8 +138,8 @@ class Trial(RealHub):
         (supervisor,) = map(int, self.sh(f"pgrep --oldest -f '{words.replace('supervisor', 's[u]pervisor')}'").split())
         before = self.sh(f"pgrep -P {supervisor}")
         os.kill(supervisor, signal.SIGUSR1)
-        wait_until(lambda: self.sh(f"pgrep -P {supervisor} || true") not in ("", before), 60)
-        wait_until(lambda: self._answers(f"{self.gateway}health"), 60)
+        eventually(lambda: self.sh(f"pgrep -P {supervisor} || true") not in ("", before))
+        eventually(lambda: self._answers(f"{self.gateway}health"))
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +202,7 @@ def a_class(trial):
     trial.restart_gateway(trial.block("pkill"))
     trial.sh(trial.block("groups=http"), HUB_TOKEN=token)
     ada = trial.token("ada")
-    wait_until(lambda: trial.ask("stats", ada).json().get("tenant") == "stats101", 60)
+    eventually(lambda: trial.ask("stats", ada).json().get("tenant") == "stats101")
     kernel = trial.kernel("ada")
     kernel.run("%load_ext rsql_magic")
     assert "lazy" in kernel.run("%%ask\nWhat is a median?")
@@ -231,7 +232,7 @@ def copied_and_restored(trial):
 
 def restore(trial, commands):
     trial.stop()
-    wait_until(lambda: not trial.sh(f"pgrep -f '[k]eeper --gateway-config={trial.folder}/' || true"), 60)
+    eventually(lambda: not trial.sh(f"pgrep -f '[k]eeper --gateway-config={trial.folder}/' || true"))
     trial.sh(commands)
     trial.begin()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from e2e import panel_lab
+from waiting import eventually
 
 from .evil_server import OPEN, EvilServer
-from .real_hub import RealHub, wait_until
+from .real_hub import RealHub
 
 RSQL = """
 [[keys]]
@@ -87,7 +88,7 @@ def test_no_way_at_any_address_reads_or_does_anything(tmp_path, names):
         try:
             hub.start()
             if names:  # which only the browser knows
-                wait_until(lambda: "cannot be asked from here" in hub.log_path.read_text(), 90)
+                eventually(lambda: "cannot be asked from here" in hub.log_path.read_text())
             token = hub.token("boss")
             before = done(hub, token)
             assert attacked(hub, hub.public, chromium, WAYS, PATHS) == []
@@ -104,7 +105,7 @@ def test_a_name_that_leads_to_the_hub_as_well_shows_no_pages(tmp_path):
         hub.start()
         told = hub.http.get(f"{hub.console}/services/rsql/admin", headers={"Accept": "text/html"})
         assert (told.status_code, "rsql console" in told.text) == (403, True)
-        wait_until(lambda: "shows no pages here" in hub.log_path.read_text(), 60)
+        eventually(lambda: "shows no pages here" in hub.log_path.read_text())
     finally:
         hub.close()
 
@@ -118,6 +119,6 @@ def test_without_a_name_of_its_own_there_are_no_pages_and_the_log_says_how(tmp_p
             assert (told.status_code, "rsql console" in told.text) == (403, True), path
             assert "set-cookie" not in told.headers
         assert hub.ask("admin/api/keys", hub.token("boss")).status_code == 200, "programs go on"
-        wait_until(lambda: "shows no pages here" in hub.log_path.read_text(), 60)
+        eventually(lambda: "shows no pages here" in hub.log_path.read_text())
     finally:
         hub.close()

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-
-from .real_hub import wait_until
+from waiting import eventually
 
 
 def processes(hub, module):
@@ -32,7 +31,7 @@ def processes(hub, module):
 
 
 def gateway_of(hub):
-    return wait_until(lambda: processes(hub, "jupyter_server_ext"), 60)[0]
+    return eventually(lambda: processes(hub, "jupyter_server_ext"))[0]
 
 
 def supervisor_of(hub):
@@ -59,7 +58,7 @@ class Load:
                 self.statuses.append(reply.status_code)
 
     def __enter__(self):
-        wait_until(lambda: len(self.statuses) > 20, 60)
+        eventually(lambda: len(self.statuses) > 20)
         return self
 
     def __exit__(self, *_):
@@ -73,9 +72,9 @@ def test_a_restart_under_load_refuses_nobody(hub, tokens):
     before = gateway_of(hub)
     with Load(hub, tokens) as load:
         os.kill(supervisor_of(hub), signal.SIGUSR1)
-        wait_until(lambda: processes(hub, "jupyter_server_ext") not in ([], [before]), 60)
+        eventually(lambda: processes(hub, "jupyter_server_ext") not in ([], [before]))
         seen = len(load.statuses)
-        wait_until(lambda: len(load.statuses) > seen + 20, 60)
+        eventually(lambda: len(load.statuses) > seen + 20)
 
     assert gateway_of(hub) != before
     assert set(load.statuses) == {200}
@@ -88,7 +87,7 @@ def test_a_gateway_that_is_killed_is_back_at_once_and_cells_go_on(hub, kernels, 
         os.kill(gateway_of(hub), signal.SIGKILL)
         asking.start()
         seen = len(load.statuses)
-        wait_until(lambda: load.statuses[seen + 6 :].count(200) > 20, 60)
+        eventually(lambda: load.statuses[seen + 6 :].count(200) > 20)
         asking.join(60)
 
     assert "p-value" in answers[0]
@@ -109,7 +108,7 @@ def test_who_is_known_goes_on_while_the_hub_hangs(hub, tokens):
             times.append(time.monotonic() - began)
     finally:
         os.kill(hub.pid, signal.SIGCONT)
-    wait_until(lambda: hub.ask("stats", tokens["fay"]).status_code == 200, 60)
+    eventually(lambda: hub.ask("stats", tokens["fay"]).status_code == 200)
 
     assert max(times) < 8.0, "its patience is 1 s, and a reply of the hub may take 10"
 
@@ -215,7 +214,7 @@ def test_a_hub_that_was_killed_is_followed_by_a_new_one(hub, tokens):
     hub.kill()
     assert hub.ask("stats", tokens["ada"], direct=True).status_code == 200  # goes on for who is known
     hub.start()
-    wait_until(lambda: processes(hub, "jupyter_server_ext") not in ([], [gateway]), 60, hub.log)
+    eventually(lambda: processes(hub, "jupyter_server_ext") not in ([], [gateway]), hub.log)
 
     assert gateway not in processes(hub, "jupyter_server_ext")
     assert hub.ask("stats", tokens["ada"]).status_code == 200

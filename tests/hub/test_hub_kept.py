@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from e2e import panel_lab
 from playwright.sync_api import expect
+from waiting import eventually
 
-from .real_hub import wait_until
 from .student import Visitor, in_a_browser
 
 # No word of these stands in a notebook, which keeps the code of its cells; a value is put together from two.
@@ -88,7 +88,7 @@ def at_the_gateway(hub, token, files):
         rows = sessions and hub.ask(f"sessions/{sessions[0]['id']}/artifacts", token).json()["artifacts"]
         return sessions and len(rows) >= files and (sessions[0]["id"], rows)
 
-    return wait_until(found, 60, hub.log)
+    return eventually(found, hub.log)
 
 
 def path_of(row):
@@ -141,7 +141,7 @@ def test_what_is_kept_follows_its_student_is_for_nobody_else_and_is_forgotten(st
     link = shared(student)
     assert tutor.open(link) == 200
     forgets(student)
-    wait_until(lambda: not hub.ask("sessions", student.token).json()["sessions"], 60, hub.log)
+    eventually(lambda: not hub.ask("sessions", student.token).json()["sessions"], hub.log)
     assert {hub.ask(path, student.token).status_code for path in addresses} == {404}
     assert [who.open(link) for who in (tutor, Visitor(student.page.context.browser, "kim"))] == [404, 404]
     student.end_server()
@@ -231,7 +231,7 @@ def room_is_used_up(student, hub, session):
     student.run(1)
     fill(hub, student.token, session, "first.txt", 40_000)
     student.ask("/sql frames Which codes are there?")
-    wait_until(lambda: above_the_files(student) == f"Not all files are copied to the gateway. {full}", 60)
+    eventually(lambda: above_the_files(student) == f"Not all files are copied to the gateway. {full}")
     fill(hub, student.token, session, "second.txt", 0)
     student.ask("Does this fit?")
     trouble = student.sidebar.locator(".rsql-panel > .rsql-trouble")
@@ -239,7 +239,7 @@ def room_is_used_up(student, hub, session):
     files = files_of(student)
     for name in ("first.txt", "second.txt"):
         student.button(f"Delete {name}", files).click()
-        wait_until(lambda name=name: name not in files_there(hub, student, session), 60, hub.log)
+        eventually(lambda name=name: name not in files_there(hub, student, session), hub.log)
     student.button("Close", files).click()
     expect(trouble).to_be_hidden()
     assert len(hub.ask(f"sessions/{session}", student.token).json()["pairs"]) == 3

@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from waiting import eventually
 
-from .real_hub import RealHub, wait_until
+from .real_hub import RealHub
 from .test_hub_browser import by_script, logged_in, opened
 
 TOKEN = "the-services-own-token"
@@ -31,7 +32,7 @@ def hub(tmp_path):
     gateway = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         hub.start()
-        wait_until(lambda: hub.http.get(f"{hub.gateway}health").status_code == 200, 60)
+        eventually(lambda: hub.http.get(f"{hub.gateway}health").status_code == 200)
         yield hub
     finally:
         gateway.terminate()
