@@ -87,9 +87,10 @@ ha: setup-test ## three gateways behind HAProxy: one is killed, all are restarte
 screenshots: setup-test ## the pictures in docs/images, taken in a real JupyterLab
 	@$(python) scripts/screenshots.py
 
-docs: setup-check ## regenerate the tables in docs/ from the code, and build the site of docs/ in build/site/
+docs: setup-check ## regenerate the tables in docs/ from the code, and build the site of docs/ with its gallery in build/site/
 	$(python) scripts/docs.py
 	NO_MKDOCS_2_WARNING=1 $(python) -m mkdocs build --strict
+	cd notebooks/gallery && ../../.venv/bin/rsql run *.ipynb -o ../../build/gallery --html ../../build/site/gallery --again
 	@echo "python -m http.server --bind 127.0.0.1 --directory build/site 8000   shows it, with the search."
 
 release: setup-check ## dist/: sdist and wheel of this version, checked, and tried out in an environment of their own

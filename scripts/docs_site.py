@@ -1,4 +1,7 @@
-"""What mkdocs asks for each page of the site: links to files of the repository outside docs/ become their paths."""
+"""What mkdocs asks for each page of the site, whose links may lead out of docs/ to files of the repository.
+
+A notebook of the gallery becomes its executed page, which ``make docs`` puts into the site; of others stands the path.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
+GALLERY = ROOT / "notebooks" / "gallery"
 _LINK = re.compile(r"\[([^\]\n]+)\]\((\.\./[^)#\s]+)(?:#[^)\s]*)?\)")
 
 
@@ -27,6 +31,8 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
             return link[0]
         if not file.exists():
             raise FileNotFoundError(f"{page.file.src_uri} links to {link[2]}, which is not there")
+        if file.parent == GALLERY:
+            return f'<a href="gallery/{file.stem}.html">{link[1]}</a>'
         path = f"`{file.relative_to(ROOT)}`"
         return path if link[1].strip("`") in path else f"{link[1]} ({path})"
 
