@@ -52,15 +52,8 @@ def main() -> int:
     if run.returncode:
         print(run.stderr, "The notebook did not run through; the cell that failed is above.", file=sys.stderr)
         return run.returncode
-    _set_code_in_the_code_font(OUT / "demo.html")
     print(f"Done in {time.monotonic() - start:.0f} s. Open {OUT / 'demo.html'} in a browser.")
     return 0
-
-
-def _set_code_in_the_code_font(page: Path) -> None:
-    """Highlighted code in outputs, which nbconvert's own style shows in the font of the text."""
-    style = "<style>.jp-OutputArea-output .highlight pre { font-family: var(--jp-code-font-family) }</style>"
-    page.write_text(page.read_text(encoding="utf-8").replace("</head>", f"{style}</head>", 1), encoding="utf-8")
 
 
 @contextmanager

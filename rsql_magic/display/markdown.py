@@ -164,7 +164,8 @@ _HEAD = (
     "border-bottom:1px solid rgba(128,128,128,0.25);background-color:rgba(128,128,128,0.1);"
     "padding:4px 12px;font-size:12px;line-height:20px"
 )
-_BODY = "padding:8px 12px"
+# Exported pages let the code of an output inherit its font, which is that of the text elsewhere.
+_BODY = "padding:8px 12px;font-family:var(--jp-code-font-family,monospace)"
 _SPELLED = {"sql": "SQL", "python": "Python", "r": "R", "bash": "Shell", "json": "JSON"}
 
 

@@ -36,3 +36,8 @@ def test_they_run_to_their_end_and_have_pages(tmp_path):
     assert set(pages) == set(NAMES)
     assert "120,835" in pages["class"] or "120835" in pages["class"]
     assert "refused: DELETE" in pages["lab"].replace("&quot;", "")
+    # nbconvert's pages show the code of outputs in the font of the text, where nothing else is said.
+    assert all(
+        page.count('class="rsql-code"') == page.count("font-family:var(--jp-code-font-family")
+        for page in pages.values()
+    )
