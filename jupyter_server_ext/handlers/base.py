@@ -69,7 +69,7 @@ _PREFLIGHT_SECONDS = 600  # for which a browser remembers what a page of another
 _SENT = ", ".join(
     (
         *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"),
-        *("traceparent", "X-Request-Id", "X-RSQL-Session", "X-RSQL-Task"),
+        *("traceparent", "X-API-Key", "X-Request-Id", "X-RSQL-Session", "X-RSQL-Task"),
     )
 )
 _EXPOSED = "ETag, Retry-After, x-request-id, X-RSQL-Change, X-RSQL-Earlier-Turns, X-RSQL-Session, X-RSQL-Turns-Kept"
@@ -207,6 +207,9 @@ class GatewayHandler(JsonHandler):
             return
         self.app.metrics.under_way += 1
         current_request.set(self.request_id)
+        headers = self.request.headers
+        if "Authorization" not in headers and (key := headers.get("X-API-Key")):  # as Anthropic's clients send a token
+            headers["Authorization"] = f"Bearer {key}"
         # From here on ``ended`` is called once, however the request ends.
         self._counted = True
         self.connection.set_max_body_size(_NO_BOUND)  # it is bounded here, with a reply

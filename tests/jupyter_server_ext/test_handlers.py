@@ -63,6 +63,23 @@ async def test_tokens_come_in_either_form(served, form):
 
 
 @pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"X-API-Key": "ada-token"}, 200),
+        ({"X-API-Key": "wrong"}, 401),
+        ({"X-API-Key": "ada-token extra"}, 401),
+        ({"X-API-Key": "ada-token", "Authorization": "Bearer wrong"}, 401),
+        ({"X-API-Key": "wrong", "Authorization": "Bearer ada-token"}, 200),
+    ],
+)
+async def test_a_token_may_come_as_an_api_key_behind_which_no_other_header_stands(served, headers, status):
+    async with served() as gateway:
+        reply = await gateway.client.get("stats", headers=headers)
+    assert reply.status_code == status
+    assert "ada-token" not in reply.text
+
+
+@pytest.mark.parametrize(
     ("header", "path"),
     [
         (None, "stats"),
