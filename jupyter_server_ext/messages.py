@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -190,6 +190,16 @@ class Weighed(Struct, frozen=True):
     last: int = 0  # bytes of the last message
 
 
+@dataclass(slots=True)
+class Purchase:
+    """What is bought for one request, as a job of many requests follows it. Amounts are nano-dollars."""
+
+    # Awaited before each try, with what the request may have cost when that has ended; raises an error for no try.
+    begin: Callable[[int], Awaitable[None]]
+    most: int = 0  # that a try is known to cost, where that is more than is expected
+    cost: int = 0  # what it has cost, failed tries included, once it has ended
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One completion request, as the caller sent it."""
@@ -216,6 +226,7 @@ class ChatRequest:
     traceparent: str = ""  # the caller's place in a trace, as W3C's Trace Context writes it
     # What is known of a large body, whose large fields are JSON texts (``msgspec.Raw``); None for others.
     weighed: Weighed | None = None
+    purchase: Purchase | None = None  # who answers for what is bought, beside the caller; None for nobody
 
 
 class Used(NamedTuple):

@@ -383,7 +383,12 @@ def _batch(job: BatchJob) -> dict[str, Any]:
         "request_counts": {"total": job.total, "completed": job.done, "failed": job.failed},
         "usage": {"input_tokens": tokens[0], "output_tokens": tokens[1], "total_tokens": sum(tokens)},
         "metadata": msgspec.json.decode(job.metadata),
-        "rsql": {"waits_for": _waits(job) or None, **_money(job), **_of_notebooks(job)},
+        "rsql": {
+            "waits_for": _waits(job) or None,
+            "asked_twice": job.asked_twice,
+            **_money(job),
+            **_of_notebooks(job),
+        },
     }
 
 
@@ -423,7 +428,7 @@ def _money(job: BatchJob) -> dict[str, float | None]:
 
 def _job(job: BatchJob) -> dict[str, Any]:
     names = ("id", "caller", "tenant", "api_key", "endpoint", "state", "made", "expires", "ended", "total", "done")
-    more = ("failed", "prompt_tokens", "completion_tokens", "waits_for", "stopped_for")
+    more = ("failed", "prompt_tokens", "completion_tokens", "waits_for", "stopped_for", "asked_twice")
     shown = {name: getattr(job, name) for name in (*names, *more)}
     return shown | _money(job) | {"progress": _progress(job), "waits_for": _waits(job)}
 

@@ -18,6 +18,14 @@ from .files import Instance as Instance
 from .files import add_line as add_line
 from .files import line_of as line_of
 from .files import read_anchor as read_anchor
+from .leases import LEASE_SECONDS as LEASE_SECONDS
+from .leases import NO_LEASE as NO_LEASE
+from .leases import DatabaseClock as DatabaseClock
+from .leases import Lease as Lease
+from .leases import database_time as database_time
+from .leases import is_free as is_free
+from .leases import lease_rows as lease_rows
+from .leases import renew_leases as renew_leases
 from .ledger import Ledger as Ledger
 from .notes import SqlNotes as SqlNotes
 from .notes import drop_expired_copies as drop_expired_copies

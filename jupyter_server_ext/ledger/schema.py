@@ -27,7 +27,7 @@ from jupyter_server_ext.ledger.sums import SERIES_COUNTS, SERIES_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0021"
+_HEAD = "0022"
 SUMMED_BEFORE = "summed_before"
 """The decision that holds the day on which sums began to be compared with entries; absent in newer ledgers."""
 
@@ -405,6 +405,12 @@ session_files = sa.Table(
     sa.Index("session_files_of", "caller", "session"),
 )
 
+
+def _fence() -> sa.Column[Any]:
+    """The number of a row's lease: what is written with an earlier one is refused (``leases.py``)."""
+    return sa.Column("fence", sa.Integer, nullable=False, server_default="0")
+
+
 # What is to be told to webhooks, and what came of it.
 webhook_deliveries = sa.Table(
     "webhook_deliveries",
@@ -422,6 +428,7 @@ webhook_deliveries = sa.Table(
     *_columns(sa.Text, "reason"),
     *_columns(_HASH, "lease"),
     *_columns(sa.Float, "leased"),
+    _fence(),
     sa.Index("webhook_deliveries_due", "state", "due"),
     sa.Index("webhook_deliveries_webhook", "webhook", "made"),
 )
@@ -476,6 +483,7 @@ jobs = sa.Table(
     sa.Column("budget_nanodollars", sa.BigInteger),
     _held(),
     sa.Column("progress", sa.Text, nullable=False, server_default=""),
+    sa.Column("asked_twice", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("jobs_state", "state", "made"),
     sa.Index("jobs_caller", "caller", "made"),
 )
@@ -495,6 +503,8 @@ job_lines = sa.Table(
     *_columns(sa.Integer, "size"),
     sa.Column("result", sa.LargeBinary),
     _held(),
+    _fence(),
+    *(sa.Column(name, sa.Boolean, nullable=False, server_default=sa.false()) for name in ("asked", "lost")),
     sa.PrimaryKeyConstraint("job", "number"),
     sa.UniqueConstraint("job", "digest", name="job_lines_once"),
     sa.Index("job_lines_state", "job", "state", "number"),

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.ledger.leases import database_time
 from jupyter_server_ext.ledger.notes import drop_ratings
 from jupyter_server_ext.ledger.reader import SqlLedgerReader
 from jupyter_server_ext.ledger.rows import (
@@ -57,9 +58,10 @@ from jupyter_server_ext.ledger.statements import PreparedStatement, deferred_fsy
 from jupyter_server_ext.ledger.sums import TOTAL_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from jupyter_server_ext.ledger.files import Instance
+    from jupyter_server_ext.ledger.leases import DatabaseClock
     from jupyter_server_ext.messages import Entry
 
     Row = dict[str, Any]
@@ -90,8 +92,17 @@ class SqlLedgerStore(SqlLedgerReader):
 
     is_away = False  # whether entries go to this machine's disk for now, to be delivered later
 
-    def __init__(self, url: str, *, instance: str, zone: str = "UTC", held: Instance | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        instance: str,
+        zone: str = "UTC",
+        held: Instance | None = None,
+        now: DatabaseClock = database_time,  # Unix time, by which leases end
+    ) -> None:
         super().__init__(open_engine(url), instance, zone)
+        self.now = now
         self._held = held
         self._is_sqlite = self._engine.dialect.name == "sqlite"
         # SQLite lets one write at a time, and a thread that waits for it looks again more and more rarely.
@@ -200,6 +211,13 @@ class SqlLedgerStore(SqlLedgerReader):
                 own = sa.select(requests_open).where(requests_open.c.instance == self._instance)
                 ended = [entry_of(row, status=0, error="gateway_stopped") for row in db.execute(own).mappings()]
             return self.finish(ended) if ended else 0
+
+    def close_lost(self, client_ids: Collection[str]) -> int:
+        """Turn what gateways left open that are gone into entries, by what callers named it; return how many."""
+        with self._engine.connect() as db:
+            lost = sa.select(requests_open).where(requests_open.c.client_id.in_(client_ids))
+            ended = [entry_of(row, status=0, error="gateway_stopped") for row in db.execute(lost).mappings()]
+        return self.finish(ended) if ended else 0
 
     def _take_turn(self, db: sa.Connection, ended: Sequence[Entry]) -> None:
         """Drop these from the open ones, and let no other process write to this chain until the transaction ends."""

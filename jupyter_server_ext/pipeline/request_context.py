@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections import OrderedDict
@@ -33,8 +34,7 @@ from jupyter_server_ext.pipeline.money import NANODOLLARS, PERIODS, Budgets, Hol
 from jupyter_server_ext.questions import question_of
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 
     from jupyter_server_ext.config import TenantSettings
     from jupyter_server_ext.ledger import LedgerPage, PromptVault, SqlLedgerStore
@@ -141,7 +141,13 @@ class RequestContext:
                     self._tries.append(entry)
                 if self._ledger is not None:
                     self._ledger.note(entry)
-        return self.begin(trace.attempts, self.expected, hold.amount)
+        purchase = self.request.purchase
+        if purchase is None:
+            return self.begin(trace.attempts, self.expected, hold.amount)
+        amount = max(hold.amount, purchase.most)
+        begun = self.begin(trace.attempts, self.expected, amount)
+        # After the ledger's, so that no row is known to have been asked of which the ledger knows nothing.
+        return asyncio.ensure_future(_in_turn(begun, purchase.begin(self.wasted + amount)))
 
     async def pass_on(self) -> None:
         """Note that a part of the answer goes out; the first one waits until the begun entry is on disk."""
@@ -163,6 +169,8 @@ class RequestContext:
         usage = trace.wasted if self.answer is None else self.answer.usage
         if self.answer is not None or usage.total_tokens:
             self.billed, self.cost = usage, self._accounting.prices.cost(usage, trace.model, trace.provider)
+        if self.request.purchase is not None:
+            self.request.purchase.cost = self.cost + self.wasted
 
     def used(self) -> TokenUsage | None:
         """What counts against the caller's limits; None when nothing was answered."""
@@ -280,6 +288,12 @@ def replayed(request: ChatRequest, answer: Cached, result: CacheResult) -> Itera
     usage = wants_usage(request)
     yield as_events(body, b"", usage=usage)[0]
     yield AnswerEnd(lambda extra: as_events(body, extra, usage=usage)[1], lambda: body, result, answer.cost)
+
+
+async def _in_turn(first: asyncio.Future[None] | None, second: Awaitable[None]) -> None:
+    if first is not None:
+        await first
+    await second
 
 
 _RECENT = 10_000  # requests of which it is known who asked, without a look at the ledger

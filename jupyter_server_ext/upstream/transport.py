@@ -253,7 +253,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         trace = job.trace
         trace.attempts += 1
         trace.key, trace.model, trace.upstream_start = lease.key.id, lease.model, lease.at
-        trace.provider = lease.key.settings.provider
+        trace.provider, trace.wasted = lease.key.settings.provider, _NOTHING
         patience = self._patience(job, lease)
         begun = started()
         if begun is not None and not job.request.interactive:  # a kill must not lose the record of what was bought

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_server_ext.errors import LedgerUnavailable
@@ -20,8 +21,9 @@ T = TypeVar("T")
 class Outboxes:
     """The ledger's outbox, and one of this process where that is away or there is none."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
         self._ledger = ledger
+        self._clock = clock  # Unix time, for that of this process
         self._here: SqlOutbox | None = None
 
     def all(self) -> list[SqlOutbox | None]:
@@ -38,7 +40,7 @@ class Outboxes:
             return what(here)
         from jupyter_server_ext.webhooks.outbox import SqlOutbox
 
-        return await self._ledger.ask(lambda store: what(SqlOutbox(store.engine)))
+        return await self._ledger.ask(lambda store: what(SqlOutbox(store.engine, store.now)))
 
     async def everywhere(self, what: Callable[[SqlOutbox], T]) -> list[T]:
         """Do something with all of them.
@@ -56,7 +58,7 @@ class Outboxes:
             except LedgerUnavailable:
                 pass
         if self._here is None:
-            self._here = outbox_in_memory()
+            self._here = outbox_in_memory(self._clock)
         return what(self._here)
 
 
@@ -101,8 +103,8 @@ def _place(webhook: str) -> str:
     return f"webhook {webhook}"
 
 
-def outbox_in_memory() -> SqlOutbox:
-    """An outbox until the end of the process."""
+def outbox_in_memory(clock: Callable[[], float] = time.time) -> SqlOutbox:
+    """An outbox until the end of the process, by its clock."""
     import sqlalchemy as sa
     from sqlalchemy.pool import StaticPool
 
@@ -111,4 +113,4 @@ def outbox_in_memory() -> SqlOutbox:
 
     engine = sa.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     webhook_deliveries.create(engine)
-    return SqlOutbox(engine)
+    return SqlOutbox(engine, lambda _: clock())

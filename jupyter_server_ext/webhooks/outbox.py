@@ -1,20 +1,24 @@
 """The outbox: what is to be told to webhooks, beside the ledger's entries, and what came of it."""
 
-# A delivery that is due is leased to one gateway, for longer than sending takes. Where that gateway dies, or cannot say
-# what came of it, the lease ends and another sends the same again, by the same id: at least once.
+# A delivery that is due is leased to one gateway (``leases.py`` of the ledger), for longer than sending takes, and each
+# try is counted before it is made. Where that gateway dies, or cannot say what came of it, the lease ends and another
+# sends the same again, by the same id: at least once.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from jupyter_server_ext.ledger import NO_LEASE, Lease, database_time, is_free, lease_rows
 from jupyter_server_ext.ledger import webhook_deliveries as table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
+
+    from jupyter_server_ext.ledger import DatabaseClock
 
 A_DAY = 86_400.0
 """Seconds for which a delivery is tried."""
@@ -41,9 +45,10 @@ class Delivery:
     reason: str = ""  # why that was no success
     lease: str = ""  # who sends it now
     leased: float = 0.0  # until when
+    fence: int = 0  # the number of that lease
 
 
-_ANEW = ("state", "attempts", "tried", "status", "reason", "due")
+_ANEW = ("state", "status", "reason")
 
 
 class SqlOutbox:
@@ -53,54 +58,70 @@ class SqlOutbox:
         >>> from jupyter_server_ext.webhooks.kept import outbox_in_memory
         >>> outbox = outbox_in_memory()
         >>> outbox.add([Delivery("msg_1", "w1", "key.retired", "", "{}", made=0.0, until=9.0, due=0.0)])
-        >>> [one.id for one in outbox.lease("w1", now=1.0, until=60.0, owner="one", most=5)]
+        >>> [one.id for one in outbox.lease("w1", Lease("one"), most=5)]
         ['msg_1']
-        >>> outbox.lease("w1", now=2.0, until=60.0, owner="two", most=5)
+        >>> outbox.lease("w1", Lease("two"), most=5)
         []
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, now: DatabaseClock = database_time) -> None:
         self._engine = engine
+        self._now = now  # Unix time; no gateway's own is used, as they differ
         self._is_sqlite = engine.dialect.name == "sqlite"
 
     def add(self, deliveries: Sequence[Delivery]) -> None:
-        """Keep what is to be sent; what is there by its id stays as it is."""
+        """Keep what is to be sent from now on; what is there by its id stays as it is."""
         insert = sqlite.insert(table) if self._is_sqlite else postgresql.insert(table)
         with self._engine.begin() as db:
-            db.execute(insert.on_conflict_do_nothing(), [asdict(one) for one in deliveries])
+            now = self._now(db)
+            rows = [asdict(replace(one, made=now, due=now, until=now + one.until - one.made)) for one in deliveries]
+            db.execute(insert.on_conflict_do_nothing(), rows)
 
-    def due(self, now: float) -> list[str]:
-        """The webhooks for which there is something to send."""
+    def due(self) -> tuple[list[str], float]:
+        """The webhooks for which there is something to send, and the Unix time now."""
         with self._engine.connect() as db:
-            return list(db.execute(sa.select(table.c.webhook).where(_is_due(now)).distinct()).scalars())
+            now = self._now(db)
+            return list(db.execute(sa.select(table.c.webhook).where(_is_due(now)).distinct()).scalars()), now
 
-    def lease(self, webhook: str, *, now: float, until: float, owner: str, most: int) -> list[Delivery]:
-        """Take deliveries that are due, the oldest first, which nobody else sends until a Unix time."""
-        wanted = sa.select(table.c.id).where(table.c.webhook == webhook, _is_due(now))
-        wanted = wanted.order_by(table.c.due).limit(most).with_for_update(skip_locked=True)
+    def lease(self, webhook: str, lease: Lease, most: int) -> list[Delivery]:
+        """Take deliveries that are due, the oldest first, which nobody else sends for as long as the lease."""
         with self._engine.begin() as db:
             if self._is_sqlite:
                 db.exec_driver_sql("BEGIN IMMEDIATE")
+            now = self._now(db)
+            wanted = sa.select(table.c.id).where(table.c.webhook == webhook, _is_due(now))
+            wanted = wanted.order_by(table.c.due).limit(most).with_for_update(skip_locked=True)
             ids = list(db.execute(wanted).scalars())
             if not ids:
                 return []
-            db.execute(sa.update(table).where(table.c.id.in_(ids)).values(lease=owner, leased=until))
+            lease_rows(db, table.c.id.in_(ids), table, lease, now)
             return [Delivery(**row) for row in db.execute(table.select().where(table.c.id.in_(ids))).mappings()]
 
-    def settle(self, delivery: Delivery) -> None:
-        """Note what came of a delivery, unless another gateway has taken it over."""
-        values = {name: getattr(delivery, name) for name in _ANEW} | {"lease": "", "leased": 0.0}
-        mine = sa.and_(table.c.id == delivery.id, table.c.lease == delivery.lease)
+    def begin(self, delivery: Delivery) -> Delivery | None:
+        """Count a try that is about to be made; None where the lease is over, and another may make it."""
         with self._engine.begin() as db:
-            db.execute(sa.update(table).where(mine).values(values))
+            now = self._now(db)
+            tried = {"attempts": table.c.attempts + 1, "tried": now}
+            if not db.execute(sa.update(table).where(_still(delivery), table.c.leased > now).values(tried)).rowcount:
+                return None
+            return Delivery(**db.execute(table.select().where(table.c.id == delivery.id)).mappings().one())
 
-    def again(self, webhook: str, delivery: str, *, now: float, until: float, owner: str) -> Delivery | None:
+    def settle(self, delivery: Delivery, pause: float = 0.0) -> None:
+        """Note what came of a delivery, and after how many seconds it is tried again, unless another has taken it."""
+        values = {name: getattr(delivery, name) for name in _ANEW} | NO_LEASE
+        with self._engine.begin() as db:
+            values["due"] = self._now(db) + pause
+            db.execute(sa.update(table).where(_still(delivery)).values(values))
+
+    def again(self, webhook: str, delivery: str, lease: Lease) -> Delivery | None:
         """Take a delivery as if it were new; None where there is none of this id that is not being sent."""
         this = sa.and_(table.c.webhook == webhook, table.c.id == delivery)
-        values = {"state": "waiting", "attempts": 0, "due": now, "until": now + A_DAY, "lease": owner, "leased": until}
         with self._engine.begin() as db:
-            if not db.execute(sa.update(table).where(this, table.c.leased <= now).values(values)).rowcount:
+            now = self._now(db)
+            values = {"state": "waiting", "attempts": 0, "due": now, "until": now + A_DAY}
+            if not db.execute(sa.update(table).where(this, is_free(table, now)).values(values)).rowcount:
                 return None
+            lease_rows(db, this, table, lease, now)
             return Delivery(**db.execute(table.select().where(this)).mappings().one())
 
     def log(self, webhook: str, limit: int) -> list[Delivery]:
@@ -135,4 +156,8 @@ class SqlOutbox:
 
 
 def _is_due(now: float) -> sa.ColumnElement[bool]:
-    return sa.and_(table.c.state == "waiting", table.c.due <= now, table.c.leased <= now)
+    return sa.and_(table.c.state == "waiting", table.c.due <= now, is_free(table, now))
+
+
+def _still(delivery: Delivery) -> sa.ColumnElement[bool]:
+    return sa.and_(table.c.id == delivery.id, table.c.fence == delivery.fence, table.c.lease == delivery.lease)

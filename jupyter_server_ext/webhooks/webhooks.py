@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tornado.log import app_log
 
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
-from jupyter_server_ext.ledger import Thing
+from jupyter_server_ext.ledger import Lease, Thing
 from jupyter_server_ext.messages import is_name
 from jupyter_server_ext.tenants import hidden_path
 from jupyter_server_ext.webhooks.kept import Outboxes, WebhookSecrets
@@ -46,7 +46,6 @@ _MOST, _MOST_OF_TENANT = 100, 10
 _A_DAY = 86_400.0
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 5.0, 4 * 3600.0, 3.0  # seconds between tries
 _GONE = 410  # by Standard Webhooks, a receiver that wants no more of it
-_LEASE_SECONDS = 60.0  # that a gateway has for one delivery; several times what sending may take
 _LOOK_SECONDS = 2.0  # between two looks at what is due
 _GATHER_SECONDS = 0.05  # for which events are gathered before they are put into the outbox
 _KEPT_SECONDS = 7 * _A_DAY  # for which the log reaches back
@@ -89,7 +88,8 @@ class Webhooks:
 
     def __post_init__(self) -> None:
         self._runtime = self.tenants.runtime
-        self._kept = Outboxes(self._runtime.ledger)
+        self._kept = Outboxes(self._runtime.ledger, self.clock)
+        self._ahead = 0.0  # of this gateway's clock is the database's by so many seconds
         self._secrets = WebhookSecrets(self._runtime.ledger, self.vault)
         self._pending: deque[Delivery] = deque()
         self._told: OrderedDict[str, None] = OrderedDict()
@@ -180,9 +180,12 @@ class Webhooks:
         event = Event(TEST, secrets.token_hex(8), {"by": caller.name}, caller=caller.name)
         made = self._delivery(webhook, event, now)
         # A test is not repeated by itself, and nobody else sends it.
-        made = replace(made, until=now, lease=self._owner(), leased=now + _LEASE_SECONDS)
+        made = replace(made, until=now)
         await self._kept.first(lambda outbox: outbox.add([made]))
-        return _delivery(await self._deliver(made))
+        for found in await self._kept.everywhere(lambda outbox: outbox.again(webhook, made.id, Lease(self._owner()))):
+            if found is not None:
+                return _delivery(await self._deliver(replace(found, until=found.made)))
+        return _delivery(made)
 
     async def retry(self, caller: Caller, webhook: str, delivery: str) -> dict[str, Any]:
         """Send a delivery again now, by the same id, and for another day if need be.
@@ -192,10 +195,8 @@ class Webhooks:
             LedgerUnavailable: It cannot be kept.
         """
         self._of(caller, webhook)
-        now, owner = self.clock(), self._owner()
-        for found in await self._kept.everywhere(
-            lambda outbox: outbox.again(webhook, delivery, now=now, until=now + _LEASE_SECONDS, owner=owner)
-        ):
+        lease = Lease(self._owner())
+        for found in await self._kept.everywhere(lambda outbox: outbox.again(webhook, delivery, lease)):
             if found is not None:
                 return _delivery(await self._deliver(found))
         raise NoSuchWebhook("There is no such delivery, or it is being sent just now.", param="delivery")
@@ -213,7 +214,7 @@ class Webhooks:
 
     def tell(self, event: Event) -> None:
         """Have an event told to all who want to know; returns at once."""
-        now = self.clock()
+        now = self.clock() + self._ahead
         for webhook, rules in self._known().items():
             if event.type not in rules["events"] or rules["tenant"] not in ("", event.tenant):
                 continue
@@ -297,15 +298,15 @@ class Webhooks:
                 await self._kept.everywhere(lambda outbox: outbox.tidy(now - _KEPT_SECONDS, self._known()))
 
     async def _send_due(self, here: SqlOutbox | None) -> None:
-        now = self.clock()
         known = self._known()
-        due = await self._kept.at(here, lambda outbox: outbox.due(now))
+        due, now = await self._kept.at(here, lambda outbox: outbox.due())
+        self._ahead = now - self.clock()
         for webhook in due:
             under_way = Counter(self._sending.values())
             room = min(_AT_ONCE - under_way.total(), _AT_ONCE_EACH - under_way[webhook])
             if webhook not in known or room <= 0:  # another gateway may know it already
                 continue
-            leased = partial(_lease, webhook, now, self._owner(), room)
+            leased = partial(_lease, webhook, Lease(self._owner()), room)
             for one in await self._kept.at(here, leased):
                 task = asyncio.create_task(self._deliver(one), name="rsql-webhook")
                 self._sending[task] = webhook
@@ -322,31 +323,44 @@ class Webhooks:
 
     async def _deliver(self, delivery: Delivery) -> Delivery:
         """Send it, and keep what came of that; where that cannot be kept it is sent again, as at least once."""
-        rules, now = self._known().get(delivery.webhook), self.clock()
+        rules = self._known().get(delivery.webhook)
         if rules is None:  # deleted just now
             return delivery
         with suppress(LedgerUnavailable):  # the lease ends, and another try follows
+            begun = await self._begun(delivery)
+            if begun is None:
+                return delivery
+            delivery = begun
             secret = await self._secrets.of(delivery.webhook)
             if secret is None:
                 sent = Sent(None, "its secret cannot be read: 'prompt_keys' in [storage] have changed. Make it anew.")
             else:
-                url, allowed = rules["url"], self._allowed(rules["tenant"])
+                url, allowed, now = rules["url"], self._allowed(rules["tenant"]), self.clock()
                 sent = await self.sender.send(url, secret, delivery.id, delivery.body, now=now, allowed=allowed)
-            delivery = self._judged(delivery, sent, now)
-        for here in self._kept.all():
-            with suppress(LedgerUnavailable):
-                await self._kept.at(here, lambda outbox: outbox.settle(delivery))
+            delivery, pause = self._judged(delivery, sent)
+            for here in self._kept.all():
+                with suppress(LedgerUnavailable):
+                    await self._kept.at(here, lambda outbox: outbox.settle(delivery, pause))
         return delivery
 
-    def _judged(self, delivery: Delivery, sent: Sent, now: float) -> Delivery:
-        attempts = delivery.attempts + 1
-        tried = replace(delivery, attempts=attempts, tried=now, status=sent.status, reason=sent.reason)
+    async def _begun(self, delivery: Delivery) -> Delivery | None:
+        """The delivery with its next try counted; None where another has it, or that cannot be kept."""
+        for here in self._kept.all():
+            with suppress(LedgerUnavailable):
+                begun = await self._kept.at(here, lambda outbox: outbox.begin(delivery))
+                if begun is not None:
+                    return begun
+        return None
+
+    def _judged(self, delivery: Delivery, sent: Sent) -> tuple[Delivery, float]:
+        """What came of a try, and the seconds until the next."""
+        tried = replace(delivery, status=sent.status, reason=sent.reason)
         if not sent.reason:
-            return replace(tried, state="delivered")
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * _GROWTH ** (attempts - 1)) * self.draw.uniform(0.9, 1.1)
-        if sent.status == _GONE or now + pause > delivery.until:
-            return replace(tried, state="failed")
-        return replace(tried, due=now + pause)
+            return replace(tried, state="delivered"), 0.0
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * _GROWTH ** (tried.attempts - 1)) * self.draw.uniform(0.9, 1.1)
+        if sent.status == _GONE or (tried.tried or tried.made) + pause > delivery.until:
+            return replace(tried, state="failed"), 0.0
+        return replace(tried, due=(tried.tried or tried.made) + pause), pause
 
     def _delivery(self, webhook: str, event: Event, now: float) -> Delivery:
         from jupyter_server_ext.webhooks.outbox import Delivery
@@ -373,8 +387,8 @@ class Webhooks:
         return () if tenant else self.settings.allow_hosts
 
 
-def _lease(webhook: str, now: float, owner: str, most: int, outbox: SqlOutbox) -> list[Delivery]:
-    return outbox.lease(webhook, now=now, until=now + _LEASE_SECONDS, owner=owner, most=most)
+def _lease(webhook: str, lease: Lease, most: int, outbox: SqlOutbox) -> list[Delivery]:
+    return outbox.lease(webhook, lease, most)
 
 
 def _shown(webhook: str, rules: Mapping[str, Any]) -> dict[str, Any]:

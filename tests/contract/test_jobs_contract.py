@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import shutil
 
-import msgspec
 import pytest
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
+from job_world import ADA, CHAT, USUAL, World, line, lines
 
-from jupyter_server_ext.config import JobSettings, Secret
+from jupyter_server_ext.config import Secret
 from jupyter_server_ext.errors import (
     BadRequest,
     LedgerUnavailable,
@@ -23,124 +22,12 @@ from jupyter_server_ext.errors import (
     UpstreamFailed,
     UpstreamRefused,
 )
-from jupyter_server_ext.ledger import Ledger, LedgerPage, PromptVault, SqlLedgerStore
-from jupyter_server_ext.messages import Caller, ChatRequest
-from jupyter_server_ext.pipeline import Files, JobRunner, Jobs, LineRequest
+from jupyter_server_ext.ledger import LedgerPage, SqlLedgerStore
+from jupyter_server_ext.messages import Caller
 
 pytestmark = pytest.mark.asyncio
-ADA, BOB = Caller("ada", "lab"), Caller("bob")
-CHAT = "/v1/chat/completions"
+BOB = Caller("bob")
 TABLES = ("jobs", "job_lines", "job_files", "job_file_pieces")
-ANSWER = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}, "rsql": {"cost_usd": 0.5}}
-
-
-class Provider:
-    """Answers every line, unless a test says how a line fails: errors to raise first, or an event to wait for."""
-
-    def __init__(self):
-        self.asked, self.script, self.at_once, self.most_at_once = [], {}, 0, 0
-        self.dearest, self.cost, self.bill = 0.5, lambda: 0.5, 0.0  # US dollars of a line
-
-    def most(self, caller, request):
-        return None if self.dearest is None else round(self.dearest * 1e9)
-
-    def says(self, line, *behaviours):
-        self.script[line] = list(behaviours)
-
-    async def complete(self, caller, request):
-        name = request.body["line"]
-        self.asked.append(name)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            await asyncio.sleep(0)
-            for behaviour in self.script.get(name, [])[:1]:
-                self.script[name].pop(0)
-                if isinstance(behaviour, Exception):
-                    raise behaviour
-                if isinstance(behaviour, asyncio.Event):
-                    await behaviour.wait()
-            cost = self.cost()
-            self.bill += cost
-            yield msgspec.json.encode(ANSWER | {"id": name, "for": caller.name, "rsql": {"cost_usd": cost}})
-        finally:
-            self.at_once -= 1
-
-
-class Site:
-    """One gateway of a ledger."""
-
-    def __init__(self, world, instance, **settings):
-        self.world, self.told = world, []
-        self.ledger = Ledger(SqlLedgerStore(world.url, instance=instance))
-        world.made.append(self.ledger)
-        settings = JobSettings(**({"at_once": 8, "attempts": 3} | settings))
-        vault = PromptVault(world.keys) if world.keys else None
-        self.files = Files(self.ledger, settings, vault, clock=world.clock)
-        self.jobs = Jobs(self.files, settings, clock=world.clock)
-        self.runner = JobRunner(
-            self.jobs,
-            world.provider,
-            request_of,
-            world.maker,
-            self.told.append,
-            clock=world.clock,
-            draw=random.Random(1),
-        )
-
-    async def send(self, content, caller=ADA, *, pieces=1, name="rows.jsonl", seconds=None):
-        upload = await self.files.begin(caller, 0)
-        for start in range(0, len(content), -(-len(content) // pieces)):
-            await upload.add(content[start : start + -(-len(content) // pieces)])
-        return await upload.finish(name, seconds)
-
-    async def job(self, lines, caller=ADA, **options):
-        file = await self.send(b"\n".join(lines), caller)
-        return await self.jobs.make(caller, file.id, CHAT, **options)
-
-    async def work(self, rounds=6):
-        """Rounds of work, each with all that was begun."""
-        for _ in range(rounds):
-            await self.runner.step()
-            await self.runner.idle()
-        await self.runner.step()
-
-    async def finish(self, job, caller=ADA, *, seconds=0.0):
-        for _ in range(200):
-            await self.work(1)
-            self.world.now += seconds
-            if not (found := await self.jobs.one(caller, job.id)).is_active:
-                return found
-        raise AssertionError(found)
-
-    async def results(self, job, part="output", caller=ADA):
-        file = await self.files.one(caller, job.part_id(part))
-        text = b"".join([piece async for piece in self.files.content(file)])
-        assert len(text) == file.bytes
-        return [json.loads(line) for line in text.splitlines()]
-
-
-async def request_of(caller, line, body):
-    del caller
-    sent = json.loads(body)
-    return LineRequest(ChatRequest("m", sent, request_id=f"req-{line.number}"), bytes)
-
-
-class World:
-    """Gateways of one ledger, on one clock."""
-
-    def __init__(self, url):
-        self.url, self.now, self.made, self.keys = url, 1_000_000.0, [], ()
-        self.provider, self.gone = Provider(), set()
-
-    def site(self, instance="one", **settings):
-        return Site(self, instance, **settings)
-
-    def clock(self):
-        return self.now
-
-    async def maker(self, name, tenant, key):
-        return None if key in self.gone else Caller(name, tenant, key=key)
 
 
 @pytest.fixture(scope="module")
@@ -183,15 +70,6 @@ def asked_of(world, *queries):
         found = [[row[0] for row in db.execute(sa.text(query))] for query in queries]
     engine.dispose()
     return found
-
-
-def line(number, **more):
-    body = {"line": f"row-{number}"}
-    return json.dumps({"custom_id": f"row-{number}", "method": "POST", "url": CHAT, "body": body} | more).encode()
-
-
-def lines(number):
-    return [line(n) for n in range(1, number + 1)]
 
 
 def names(rows):
@@ -244,8 +122,12 @@ async def test_who_dies_loses_its_lines_to_another_and_its_late_answers_count_fo
     assert set(world.provider.asked) == {f"row-{n}" for n in range(1, 11)}
     assert (await other.jobs.one(ADA, job.id)).done == 6, "what another has is not touched"
     world.now += 61.0
+    await other.work(8)
+    assert (await other.jobs.one(ADA, job.id)).done == 6, "its leases are over, but it may have asked them, and live"
+    world.now += 900.0
     found = await other.finish(job)
-    assert found.done == 10
+    assert (found.done, found.asked_twice, found.held_nanodollars) == (10, 4, 0)
+    assert found.cost_nanodollars == 14 * USUAL, "what was sent and lost counts as paid"
     stuck.set()  # the first gateway was only slow, and settles what is no longer its own
     await dying.work(2)
     rows = await other.results(await other.jobs.one(ADA, job.id))
@@ -290,7 +172,7 @@ async def test_a_gateway_that_starts_again_takes_up_its_own_lines_at_once(world)
 
 
 async def test_at_its_end_a_gateway_keeps_what_was_answered_and_gives_back_the_rest(world, monkeypatch):
-    monkeypatch.setattr("jupyter_server_ext.pipeline.jobs.runner._LAST_SECONDS", 0.05)
+    monkeypatch.setattr("jupyter_server_ext.pipeline.jobs.runner._LAST_SECONDS", 0.5)
     world.provider.says("row-2", asyncio.Event())
     one, other = world.site("one"), world.site("other")
     job = await one.job(lines(4))

@@ -49,7 +49,8 @@ class Site:
         self.path, self.settings = path, settings
 
     async def __aenter__(self):
-        self.ledger = Ledger(SqlLedgerStore(f"sqlite:///{self.path}/ledger.db", instance="one"))
+        self.store = SqlLedgerStore(f"sqlite:///{self.path}/ledger.db", instance="one")
+        self.ledger = Ledger(self.store)
         jobs = JobSettings()
         self.jobs = Jobs(Files(self.ledger, jobs), jobs)
         self.keys = VirtualKeys(self.ledger, VirtualKeySettings())
@@ -188,7 +189,7 @@ result(succeeded=bool(order["recorded"]), seconds=order["seconds"], message="No.
     async with site(script) as gateway:
         found, line = await gateway.ran({"seconds": 60})
         assert (found.failed, line["error"]["code"], line["error"]["message"]) == (1, "notebook_failed", "No.")
-        gateway.jobs.clock = gateway.runner.clock = gateway.runs.clock = lambda: found.made + 7200.0
+        gateway.store.now = lambda _: found.made + 7200.0
         found, line = await gateway.ended(await gateway.jobs.again(found))
         assert (found.state, found.done, found.failed) == ("completed", 1, 0)
         assert line["response"]["body"]["seconds"] == pytest.approx(60, abs=1)

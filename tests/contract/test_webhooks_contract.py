@@ -45,15 +45,14 @@ class World:
         self.url, self.now, self.made = url, 1_000_000.0, []
 
     def gateway(self, sender=None, **more):
-        store = SqlLedgerStore(self.url, instance=f"g{len(self.made)}") if self.url else None
+        store = SqlLedgerStore(self.url, instance=f"g{len(self.made)}", now=lambda _: self.now) if self.url else None
         ledger = Ledger(store)
         settings = Settings(tenants=(TenantSettings("lab"), TenantSettings("law")))
         runtime = RuntimeSettings(settings, ledger, clock=self.clock)
         runtime.recall()
         tenants = Tenants(runtime, KnownGroups(settings, no_groups))
-        hooks = Webhooks(
-            tenants, more.pop("settings", WebhookSettings()), sender=sender or Receiver(), clock=self.clock, **more
-        )
+        more = {"settings": WebhookSettings(), "clock": self.clock, "sender": sender or Receiver()} | more
+        hooks = Webhooks(tenants, more.pop("settings"), **more)
         hooks.runtime = runtime
         self.made.append(ledger)
         return hooks
@@ -303,3 +302,46 @@ async def test_who_is_forgotten_is_in_no_delivery(world):
     await world.pass_by([hooks])
     await hooks.forget("ada")
     assert len((await hooks.log(ADMIN, made["id"], 9))["deliveries"]) == 1
+
+
+@pytest.mark.parametrize("world", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("seed", range(4))
+async def test_gateways_on_clocks_that_differ_send_each_event_once(world, seed):
+    draw, receiver = random.Random(seed), Receiver()
+    skews = [draw.uniform(-600.0, 600.0) for _ in range(3)]
+    three = [world.gateway(receiver, clock=lambda skew=skew: world.now + skew) for skew in skews]
+    made = await three[0].make(ADMIN, URL, [], "")
+    await world.pass_by(three)
+    for number in range(10):
+        world.now += draw.choice([1.0, 50.0, 100.0])
+        for one in three:
+            one.tell(retired(f"key-{number}"))
+        await asyncio.gather(*(one.work() for one in three))
+        await asyncio.gather(*(one.idle() for one in three))
+    await world.pass_by(three)
+    assert sorted(body["data"]["key"] for _, body, _ in receiver.got) == sorted(f"key-{n}" for n in range(10))
+    log = (await three[1].log(ADMIN, made["id"], 100))["deliveries"]
+    assert {(line["state"], line["attempts"]) for line in log} == {("delivered", 1)}
+
+
+@pytest.mark.parametrize("world", ["sqlite"], indirect=True)
+async def test_who_comes_to_send_after_its_lease_leaves_it_to_others(world):
+    receiver = Receiver()
+    late, other = world.gateway(receiver), world.gateway(receiver)
+    await late.make(ADMIN, URL, [], "")
+    await world.pass_by([late, other])
+    late.tell(retired())
+    begun, waits = late._begun, asyncio.Event()
+
+    async def stopped(delivery):
+        await waits.wait()
+        return await begun(delivery)
+
+    late._begun = stopped
+    await late.work()
+    await asyncio.sleep(0)
+    await world.pass_by([other], 61.0)
+    assert len(receiver.got) == 1
+    waits.set()
+    await late.idle()
+    assert len(receiver.got) == 1

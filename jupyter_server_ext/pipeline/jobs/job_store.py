@@ -1,8 +1,10 @@
 """Jobs and their lines in the ledger's database: taken by one gateway at a time, settled once."""
 
-# A line is leased to one gateway, which renews its leases while it lives. Where it dies, the leases end and another
-# takes the lines; the same one gives them back at its next start. What came of a line is kept only by who has its lease
-# and while it waits, so it stands once in the results, whoever answers late.
+# A line is leased to one gateway (``leases.py``), which renews its leases while it lives. Before it gives a line to a
+# provider it writes that down, and what that may cost. Where the leases end, others take the lines that were not given
+# away; those that were may have been paid for, so they are taken only when their gateway is known to be gone: it says
+# so at its end, its next life does, or it has been silent for ``_GONE_SECONDS``. What came of a line is kept only by
+# who has its last lease, so it stands once in the results, whoever answers late.
 #
 # The lines of a file become rows piece by piece, as they are needed: a job of 100,000 lines begins at once.
 
@@ -10,11 +12,22 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
-from jupyter_server_ext.ledger import job_file_pieces, job_files, job_lines, jobs
+from jupyter_server_ext.ledger import (
+    NO_LEASE,
+    Lease,
+    database_time,
+    is_free,
+    job_file_pieces,
+    job_files,
+    job_lines,
+    jobs,
+    lease_rows,
+    renew_leases,
+)
 from jupyter_server_ext.pipeline.jobs.file_store import begin_to_write, delete_some, read_piece
 from jupyter_server_ext.pipeline.jobs.values import (
     ACTIVE,
@@ -22,7 +35,6 @@ from jupyter_server_ext.pipeline.jobs.values import (
     STATE_AFTER,
     BatchJob,
     JobLine,
-    LineLease,
     LineOutcome,
     StoredFile,
     custom_id_of,
@@ -33,12 +45,13 @@ from jupyter_server_ext.pipeline.jobs.values import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from jupyter_server_ext.ledger import LedgerPage
+    from jupyter_server_ext.ledger import DatabaseClock, LedgerPage
     from jupyter_server_ext.pipeline.jobs.file_store import TextSeal
 
 _AT_ONCE = 500  # rows of one statement
 _REPEAT = "repeat "  # before the number of a line whose ``custom_id`` an earlier one has
 _KEPT_JOBS = 30 * 86_400.0  # seconds for which a job is listed after its end
+_GONE_SECONDS = 900.0  # after the end of its leases, from which on a gateway that is silent is taken for gone
 
 
 class JobRound(NamedTuple):
@@ -47,26 +60,35 @@ class JobRound(NamedTuple):
     lines: list[JobLine]  # those that were taken
     active: list[BatchJob]  # all jobs that have lines to settle, the oldest first
     ended: list[BatchJob]  # jobs that have none any more, and of which nobody was told yet
+    now: float  # Unix time by the database's clock
+    lost: list[str] = []  # ids of lines that were taken, and which a gateway that is gone may have asked  # noqa: RUF012
+
+
+HoldResult = Literal["held", "later", "exceeded", "taken over"]
+"""Whether a job's budget reaches for a line: now, perhaps when others have ended, or not; or that another has it."""
 
 
 class SqlJobs:
     """Jobs of callers. Each method is a transaction, and blocks."""
 
-    def __init__(self, engine: sa.Engine, seal: TextSeal) -> None:
+    def __init__(self, engine: sa.Engine, seal: TextSeal, now: DatabaseClock = database_time) -> None:
         self._engine = engine
         self._seal = seal
+        self._now = now  # Unix time; no gateway's own is used, as they differ
 
     # As people see them
 
-    def add(self, job: BatchJob, most: int) -> bool:
-        """Keep a new job, unless its caller has as many under way as it may."""
+    def add(self, job: BatchJob, most: int) -> BatchJob | None:
+        """Keep a new job, which begins now, unless its caller has as many under way as it may."""
         own = (jobs.c.caller == job.caller, jobs.c.state.in_(ACTIVE))
         with self._engine.begin() as db:
             begin_to_write(db)
             if int(db.execute(sa.select(sa.func.count()).select_from(jobs).where(*own)).scalar() or 0) >= most:
-                return False
+                return None
+            now = self._now(db)
+            job = replace(job, made=now, expires=now + job.expires - job.made)
             db.execute(jobs.insert(), asdict(job))
-        return True
+        return job
 
     def find(self, job: str, caller: str | None) -> BatchJob | None:
         """A job of a caller, or of any when None."""
@@ -85,27 +107,31 @@ class SqlJobs:
         with self._engine.connect() as db:
             return [BatchJob(**row) for row in db.execute(page.of(query, jobs.c.made, jobs.c.id)).mappings()]
 
-    def stop(self, job: str, reason: str, now: float) -> BatchJob | None:
+    def stop(self, job: str, reason: str) -> BatchJob | None:
         """Take no more lines of a job; those that were not answered fail for this reason."""
         state = "cancelling" if reason == "batch_cancelled" else "finalizing"
-        values = {"state": state, "stopping": now, "stopped_for": reason, "waits_for": ""}
         with self._engine.begin() as db:
             begin_to_write(db)
-            own = (jobs.c.id == job, jobs.c.state == "in_progress")
-            db.execute(sa.update(jobs).where(*own).values(values))
-            later = (job_lines.c.job == job, job_lines.c.state == "waiting", job_lines.c.due > now)
-            db.execute(sa.update(job_lines).where(*later).values(due=now))
+            now = self._now(db)
+            values = {"state": state, "stopping": now, "stopped_for": reason, "waits_for": ""}
+            own = [jobs.c.id == job, jobs.c.state == "in_progress"]
+            if reason == "batch_expired":
+                own.append(jobs.c.expires <= now)
+            if db.execute(sa.update(jobs).where(*own).values(values)).rowcount:
+                later = (job_lines.c.job == job, job_lines.c.state == "waiting", job_lines.c.due > now)
+                db.execute(sa.update(job_lines).where(*later).values(due=now))
         return self.find(job, None)
 
-    def again(self, job: BatchJob, now: float, seconds: float) -> bool:
+    def again(self, job: BatchJob, seconds: float) -> bool:
         """Have the failed lines of a job that has ended asked again; False where it goes on, or its file is gone."""
         own = (jobs.c.id == job.id, jobs.c.state.not_in(ACTIVE))
-        anew: dict[str, Any] = {"state": "in_progress", "expires": now + seconds, "failed": 0, "told": False}
-        anew |= {"ended": None, "stopping": None, "stopped_for": ""}
         failed = (job_lines.c.job == job.id, job_lines.c.state == "failed")
-        lines = {"state": "waiting", "attempts": 0, "due": now, "size": 0, "result": None}
         with self._engine.begin() as db:
             begin_to_write(db)
+            now = self._now(db)
+            anew: dict[str, Any] = {"state": "in_progress", "expires": now + seconds, "failed": 0, "told": False}
+            anew |= {"ended": None, "stopping": None, "stopped_for": ""}
+            lines = {"state": "waiting", "attempts": 0, "due": now, "size": 0, "result": None}
             there = sa.select(job_files.c.id).where(job_files.c.id == job.input, job_files.c.state == "ready")
             if db.execute(there).first() is None or not db.execute(sa.update(jobs).where(*own).values(anew)).rowcount:
                 return False
@@ -147,11 +173,11 @@ class SqlJobs:
     def active(self) -> JobRound:
         """What there is to do; nothing is taken."""
         with self._engine.connect() as db:
-            return JobRound([], *_jobs_of_interest(db))
+            return JobRound([], *_jobs_of_interest(db), self._now(db))
 
     def work(
         self,
-        lease: LineLease,  # of the lines that are taken
+        lease: Lease,  # of the lines that are taken
         outcomes: Sequence[LineOutcome],  # what came of lines that it had taken
         wants: Mapping[str, int],  # how many lines it would take of which job
         *,
@@ -160,111 +186,118 @@ class SqlJobs:
     ) -> JobRound:
         """Settle lines, take others, and end jobs that have none left: all of it, or nothing."""
         lines: list[JobLine] = []
+        lost: list[str] = []
         with self._engine.begin() as db:
             begin_to_write(db)
+            now = self._now(db)
             concerned = {outcome.line.job.id for outcome in outcomes} | wants.keys()
             # In one order, so that gateways never wait for each other in a ring.
             db.execute(sa.select(jobs.c.id).where(jobs.c.id.in_(concerned)).order_by(jobs.c.id).with_for_update()).all()
-            self._settle(db, lease.owner, outcomes)
+            self._settle(db, outcomes, now)
             for job, most in wants.items():
-                lines += self._take(db, job, most, lease)
+                taken, asked = self._take(db, job, most, lease, now)
+                lines, lost = lines + taken, lost + asked
             for job, words in waits.items():
                 db.execute(sa.update(jobs).where(jobs.c.id == job, jobs.c.waits_for != words).values(waits_for=words))
             for job in concerned - {line.job.id for line in lines}:
-                self._end(db, job, lease.now, kept_seconds)
-            return JobRound(lines, *_jobs_of_interest(db))
+                self._end(db, job, now, kept_seconds)
+            return JobRound(lines, *_jobs_of_interest(db), now, lost)
 
-    def renew(self, owner: str, until: float) -> None:
-        """Keep the lines that were taken until a later time."""
+    def renew(self, lease: Lease) -> None:
+        """Keep for longer the lines that were taken."""
         with self._engine.begin() as db:
-            db.execute(sa.update(job_lines).where(job_lines.c.lease == owner).values(leased=until))
+            renew_leases(db, job_lines, lease, self._now(db))
 
     def release(self, before: str) -> None:
         """Give back lines of owners whose names begin like this, who are no more."""
         mine = sa.and_(job_lines.c.lease != "", job_lines.c.lease.startswith(before, autoescape=True))
         with self._engine.begin() as db:
-            db.execute(sa.update(job_lines).where(mine).values(lease="", leased=0.0))
+            db.execute(sa.update(job_lines).where(mine).values(NO_LEASE))
 
-    def hold(self, owner: str, line: JobLine, most: int) -> tuple[bool, bool]:
-        """Hold what a line that was taken may cost; whether the job's budget reaches, and whether it may later on.
+    def hold(self, line: JobLine, amount: int, *, asks: bool = False) -> HoldResult:
+        """Hold what a line that was taken may cost, in place of what was held for it; ``asks`` before it is sent.
 
-        What an earlier life of a gateway held for it was paid for all that is known.
+        From then on it may have been paid for, whatever becomes of this gateway.
         """
-        own = (job_lines.c.job == line.job.id, job_lines.c.number == line.number, job_lines.c.lease == owner)
         with self._engine.begin() as db:
             begin_to_write(db)
             query = sa.select(jobs.c.budget_nanodollars, jobs.c.cost_nanodollars, jobs.c.held_nanodollars)
             found = db.execute(query.where(jobs.c.id == line.job.id).with_for_update()).first()
-            lost = db.execute(sa.select(job_lines.c.held_nanodollars).where(*own)).scalar()
-            if found is None or lost is None:
-                return False, True  # another has it
-            budget, spent, held = int(found[0] or 0), int(found[1]) + lost, int(found[2]) - lost
-            reaches = spent + held + most <= budget
-            amount = most if reaches else 0
-            db.execute(
-                sa.update(jobs)
-                .where(jobs.c.id == line.job.id)
-                .values(cost_nanodollars=spent, held_nanodollars=held + amount)
-            )
-            db.execute(sa.update(job_lines).where(*own).values(held_nanodollars=amount))
-            return reaches, held > 0
+            columns = job_lines.c.held_nanodollars, job_lines.c.asked, job_lines.c.lost
+            own = db.execute(sa.select(*columns).where(*_still(line)).with_for_update()).first()
+            if found is None or own is None:
+                return "taken over"
+            others = int(found[2]) - int(own[0])
+            if found[0] is not None and int(found[1]) + others + amount > int(found[0]):
+                return "later" if others > 0 else "exceeded"
+            more: dict[str, Any] = {"held_nanodollars": others + amount}
+            if asks and own[2] and not own[1]:
+                more["asked_twice"] = jobs.c.asked_twice + 1
+            db.execute(sa.update(jobs).where(jobs.c.id == line.job.id).values(more))
+            held = {"held_nanodollars": amount} | ({"asked": True} if asks else {})
+            db.execute(sa.update(job_lines).where(*_still(line)).values(held))
+            return "held"
 
-    def _settle(self, db: sa.Connection, owner: str, outcomes: Sequence[LineOutcome]) -> None:
+    def _settle(self, db: sa.Connection, outcomes: Sequence[LineOutcome], now: float) -> None:
         sums: dict[str, Counter[str]] = defaultdict(Counter)
         for one in outcomes:
-            mine = (
-                job_lines.c.job == one.line.job.id,
-                job_lines.c.number == one.line.number,
-                job_lines.c.lease == owner,
-                job_lines.c.state == "waiting",
-            )
-            lost = 0 if one.line.job.budget_nanodollars is None else self._lost(db, one, mine)
-            values: dict[str, Any] = {
-                "state": one.state,
-                "held_nanodollars": 0,
-                "attempts": one.attempts,
-                "due": one.due,
-                "lease": "",
-                "leased": 0.0,
-            }
+            columns = job_lines.c.held_nanodollars, job_lines.c.asked
+            own = db.execute(sa.select(*columns).where(*_still(one.line)).with_for_update()).first()
+            if own is None:  # another has it
+                continue
+            values = _SETTLED | {"state": one.state, "attempts": one.attempts, "due": now + one.pause}
+            values["lost"] = one.is_cut and own[1]
             if one.state != "waiting":
                 values |= {"size": len(one.result), "result": self._seal.close(one.result)}
-            if db.execute(sa.update(job_lines).where(*mine).values(values)).rowcount:
-                used = Counter({name: getattr(one, name) for name in _USED})
-                used.update(cost_nanodollars=lost, held_nanodollars=-one.held_nanodollars - lost)
-                sums[one.line.job.id].update({one.state: 1} if one.state != "waiting" else {})
-                sums[one.line.job.id].update(used)
+                sums[one.line.job.id].update({one.state: 1})
+            db.execute(sa.update(job_lines).where(*_still(one.line)).values(values))
+            used = Counter({name: getattr(one, name) for name in _USED})
+            used.update(held_nanodollars=-int(own[0]))
+            sums[one.line.job.id].update(used)
         for job, more in sums.items():
             added = {name: jobs.c[name] + amount for name, amount in more.items()}
             db.execute(sa.update(jobs).where(jobs.c.id == job).values(added))
 
-    @staticmethod
-    def _lost(db: sa.Connection, outcome: LineOutcome, mine: Sequence[sa.ColumnElement[bool]]) -> int:
-        """What an earlier life of a gateway held for a line, and nobody knows whether it was paid."""
-        held = db.execute(sa.select(job_lines.c.held_nanodollars).where(*mine)).scalar()
-        return max(0, int(held or 0) - outcome.held_nanodollars)
-
-    def _take(self, db: sa.Connection, job: str, most: int, lease: LineLease) -> list[JobLine]:
+    def _take(
+        self, db: sa.Connection, job: str, most: int, lease: Lease, now: float
+    ) -> tuple[list[JobLine], list[str]]:
+        """Lines of a job that are free, and the ids of those that a gateway that is gone may have asked."""
         row = db.execute(sa.select(jobs).where(jobs.c.id == job)).mappings().first()
         if row is None or row["state"] not in ACTIVE:
-            return []
+            return [], []
         found = BatchJob(**row)
-        free = (job_lines.c.job == job, job_lines.c.state == "waiting", job_lines.c.due <= lease.now)
-        query = (
-            sa.select(job_lines).where(*free, job_lines.c.leased <= lease.now).order_by(job_lines.c.number).limit(most)
-        )
+        waiting = (job_lines.c.job == job, job_lines.c.state == "waiting", job_lines.c.due <= now)
+        gone = sa.or_(sa.not_(job_lines.c.asked), is_free(job_lines, now - _GONE_SECONDS))
+        free = (*waiting, is_free(job_lines, now), gone)
+        query = sa.select(job_lines).where(*free).order_by(job_lines.c.number).limit(most)
         rows = db.execute(query).mappings().all()
         while len(rows) < most and found.piece < found.pieces:
             found = self._read_next(db, found)
             rows = db.execute(query).mappings().all()
         if not rows:
-            return []
+            return [], []
         numbers = job_lines.c.number.in_([row["number"] for row in rows])
-        db.execute(
-            sa.update(job_lines).where(job_lines.c.job == job, numbers).values(lease=lease.owner, leased=lease.until)
-        )
+        lease_rows(db, sa.and_(job_lines.c.job == job, numbers), job_lines, lease, now)
+        found = self._lose(db, found, [dict(row) for row in rows if row["held_nanodollars"] or row["asked"]])
         texts = {number: read_piece(db, self._seal, found.input, number) for number in {row["piece"] for row in rows}}
-        return [_line(found, dict(row), texts[row["piece"]]) for row in rows]
+        lines = [_line(found, dict(row), texts[row["piece"]]) for row in rows]
+        return lines, [line.id for line, row in zip(lines, rows, strict=True) if row["asked"]]
+
+    @staticmethod
+    def _lose(db: sa.Connection, job: BatchJob, rows: Sequence[Mapping[str, Any]]) -> BatchJob:
+        """Give up what earlier gateways held: for lines that were sent it is taken as paid, and for others as free."""
+        if not rows:
+            return job
+        asked = [row for row in rows if row["asked"]]
+        held, paid = (sum(int(row["held_nanodollars"]) for row in some) for some in (rows, asked))
+        job = replace(job, held_nanodollars=job.held_nanodollars - held, cost_nanodollars=job.cost_nanodollars + paid)
+        sums = {"held_nanodollars": job.held_nanodollars, "cost_nanodollars": job.cost_nanodollars}
+        db.execute(sa.update(jobs).where(jobs.c.id == job.id).values(sums))
+        for some, is_lost in ((asked, True), ([row for row in rows if not row["asked"]], False)):
+            numbers = job_lines.c.number.in_([row["number"] for row in some])
+            values = {"held_nanodollars": 0, "asked": False} | ({"lost": True} if is_lost else {})
+            db.execute(sa.update(job_lines).where(job_lines.c.job == job.id, numbers).values(values))
+        return job
 
     def _read_next(self, db: sa.Connection, job: BatchJob) -> BatchJob:
         """Know the lines of the next piece of a job's file."""
@@ -330,12 +363,20 @@ class SqlJobs:
 
 
 _USED = ("prompt_tokens", "completion_tokens", "cost_nanodollars")
+_SETTLED: dict[str, Any] = NO_LEASE | {"held_nanodollars": 0, "asked": False, "lost": False}
 _NEW = {"state": "waiting", "attempts": 0, "due": 0.0, "lease": "", "leased": 0.0, "size": 0, "result": None}
 
 
 def _line(job: BatchJob, row: Mapping[str, Any], piece: bytes | None) -> JobLine:
     text = None if piece is None else piece[row["start"] : row["start"] + row["length"]]
-    return JobLine(job, row["number"], text, row["attempts"], (row["digest"] or "").startswith(_REPEAT))
+    is_repeat = (row["digest"] or "").startswith(_REPEAT)
+    return JobLine(job, row["number"], text, row["attempts"], is_repeat, row["fence"] + 1)
+
+
+def _still(line: JobLine) -> tuple[sa.ColumnElement[bool], ...]:
+    """The row of a line while its last lease is the one that the line was taken with, and it is not settled."""
+    own = (job_lines.c.job == line.job.id, job_lines.c.number == line.number, job_lines.c.fence == line.fence)
+    return (*own, job_lines.c.lease != "", job_lines.c.state == "waiting")
 
 
 def _jobs_of_interest(db: sa.Connection) -> tuple[list[BatchJob], list[BatchJob]]:

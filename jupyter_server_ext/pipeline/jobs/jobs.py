@@ -101,13 +101,14 @@ class Jobs:
             kept_seconds=kept_seconds,
             budget_nanodollars=_budget(told),
         )
-        if not await self.write(lambda jobs: jobs.add(job, self.settings.per_caller)):
+        made = await self.write(lambda jobs: jobs.add(job, self.settings.per_caller))
+        if made is None:
             words = (
                 f"You have {self.settings.per_caller} jobs under way, which is the most. Wait for one, or cancel it."
             )
             raise LimitExceeded(words, code="too_many_jobs", retry_after=60.0)
         self.changed()
-        return job
+        return made
 
     async def one(self, caller: Caller, job: str) -> BatchJob:
         """A job of a caller.
@@ -140,7 +141,7 @@ class Jobs:
         Raises:
             LedgerUnavailable: That cannot be kept.
         """
-        stopped = await self.write(lambda jobs: jobs.stop(job.id, "batch_cancelled", self.clock()))
+        stopped = await self.write(lambda jobs: jobs.stop(job.id, "batch_cancelled"))
         self.changed()
         return stopped or job
 
@@ -154,7 +155,7 @@ class Jobs:
             words = "has not ended yet" if job.is_active else "has no failed lines"
             raise BadRequest(f"The job {words}, so there is nothing to ask again.", code="nothing_failed", status=409)
         seconds = self.seconds_of(job.completion_window)
-        if not await self.write(lambda jobs: jobs.again(job, self.clock(), seconds)):
+        if not await self.write(lambda jobs: jobs.again(job, seconds)):
             raise BadRequest("The job's file is gone. Send it again, for a new job.", code="file_gone", status=409)
         self.changed()
         return await self._found(job.id, None)
@@ -235,4 +236,4 @@ def _of(store: SqlLedgerStore, vault: PromptVault | None) -> SqlJobs:
     from jupyter_server_ext.pipeline.jobs.file_store import TextSeal
     from jupyter_server_ext.pipeline.jobs.job_store import SqlJobs
 
-    return SqlJobs(store.engine, TextSeal(vault))
+    return SqlJobs(store.engine, TextSeal(vault), store.now)

@@ -156,15 +156,15 @@ class NotebookRuns:
         if job in self._stops:
             self._stops[job].set()
 
-    async def run(self, line: JobLine, caller: Caller) -> LineOutcome:
-        """Run the notebooks of a line to their end, and say what came of it.
+    async def run(self, line: JobLine, caller: Caller, left: float) -> LineOutcome:
+        """Run the notebooks of a line to their end, for as many seconds as their job has left, and say what came of it.
 
         Raises:
             RsqlGatewayError: Nothing was run, or the runner failed; with what that has cost.
         """
         self.refuse(caller)
         job, result, failure = line.job, None, None
-        attempt = await self._begin(line, caller)
+        attempt = await self._begin(line, caller, left)
         # Where this is cancelled, as the gateway ends, the next attempt settles what was spent.
         stop = self._stops[job.id] = asyncio.Event()
         try:
@@ -193,16 +193,16 @@ class NotebookRuns:
 
     # Before and after a run
 
-    async def _begin(self, line: JobLine, caller: Caller) -> _Attempt:
+    async def _begin(self, line: JobLine, caller: Caller, left: float) -> _Attempt:
         """A key of the run's own, what was recorded before, and what the runner is told."""
-        job, now = line.job, self.clock()
+        job = line.job
         try:
             call = msgspec.json.decode(body_of(line))
             seconds = float(call.get("seconds") or 0.0)
         except (msgspec.DecodeError, AttributeError, TypeError, ValueError):
             raise BadRequest("The line's 'body' is no call of rsql run.", code="invalid_json_line") from None
         window = self.jobs.seconds_of(job.completion_window)  # begun anew where failed lines are asked again
-        left = job.expires - now - (max(0.0, window - seconds) if seconds > 0 else 0.0)
+        left -= max(0.0, window - seconds) if seconds > 0 else 0.0
         if left <= 0:
             raise BadRequest(STOPS["batch_expired"], code="batch_expired")
         spent = await self._end_keys(job)

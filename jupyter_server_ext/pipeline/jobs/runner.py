@@ -1,18 +1,21 @@
 """Working off jobs: lines are taken, asked in their callers' names as batch work, and settled in groups."""
 
 # One task takes and settles, in one transaction a round; each line is a task. What is bought and not settled when the
-# gateway is killed is bought again, and that is at most ``at_once`` lines: no others were asked.
+# gateway is killed is bought again, and that is at most ``at_once`` lines: no others were asked. This gateway's own
+# clock measures pauses only; when a job is over is said by the database's (``job_store.py``).
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import random
 import secrets
 import time
 from collections import Counter, defaultdict
 from contextlib import aclosing, suppress
 from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
@@ -28,6 +31,8 @@ from jupyter_server_ext.errors import (
     RsqlGatewayError,
 )
 from jupyter_server_ext.identity import IdentityUnavailable
+from jupyter_server_ext.ledger import Lease
+from jupyter_server_ext.messages import Purchase
 from jupyter_server_ext.pipeline.jobs.pace import Pace
 from jupyter_server_ext.pipeline.jobs.values import (
     ENDPOINTS,
@@ -35,7 +40,6 @@ from jupyter_server_ext.pipeline.jobs.values import (
     STOPS,
     BatchJob,
     JobLine,
-    LineLease,
     LineOutcome,
     answered,
     body_of,
@@ -54,8 +58,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.pipeline.jobs.jobs import Jobs
     from jupyter_server_ext.pipeline.jobs.notebooks import NotebookRuns
 
-_LEASE_SECONDS = 60.0  # for which a gateway has a line …
-_RENEW_SECONDS = 15.0  # … and after which it says that it lives
+_RENEW_SECONDS = 15.0  # after which it says that it lives, and keeps its lines
 _LOOK_SECONDS = 2.0  # between two looks at jobs of other gateways and at what is due
 _AWAY_SECONDS = 1.0  # before the database is asked again
 _LAST_SECONDS = 5.0  # that lines under way have when the gateway ends
@@ -69,6 +72,12 @@ _TOO_LARGE = 413
 _FAILURES = 500  # from this status on it was not the request's fault
 _A_DAY = 86_400.0
 _HELD = "budget_held"  # by lines under way, for a moment
+
+
+class _TakenOver(RsqlGatewayError):
+    """Another gateway has a line, which is its to ask."""
+
+    status, code = 409, "line_taken_over"
 
 
 class LineRequest(NamedTuple):
@@ -91,7 +100,7 @@ class JobRunner:
     tell: Callable[[Event], None]  # tells webhooks
     _: KW_ONLY
     notebooks: NotebookRuns | None = None  # has those run that are handed over
-    clock: Callable[[], float] = time.time  # Unix time
+    clock: Callable[[], float] = time.monotonic  # seconds, never going back
     draw: random.Random = field(default_factory=random.Random)
 
     def __post_init__(self) -> None:
@@ -106,7 +115,8 @@ class JobRunner:
         self._paces: dict[str, Pace] = {}
         self._makers: dict[tuple[str, str, str], tuple[float, Caller | None]] = {}
         self._wake = asyncio.Event()
-        self._renewed = self._tidied = 0.0
+        self._renewed = self._tidied = -math.inf
+        self._ahead = 0.0  # of this gateway's clock is the database's by so many seconds
         self._is_closing = False
         self.jobs.changed = self._wake.set
 
@@ -144,11 +154,11 @@ class JobRunner:
             self._tidied = now
             await self.jobs.tidy()
         if self._unsettled and now - self._renewed >= _RENEW_SECONDS:
-            await self.jobs.write(lambda jobs: jobs.renew(self._owner, now + _LEASE_SECONDS))
+            await self.jobs.write(lambda jobs: jobs.renew(Lease(self._owner)))
             self._renewed = now
         for job in self._active:
-            if job.state == "in_progress" and job.expires <= now:
-                await self.jobs.write(lambda jobs: jobs.stop(job.id, "batch_expired", now))  # noqa: B023 - awaited here
+            if job.state == "in_progress" and self._is_over(job, now):
+                await self.jobs.write(lambda jobs: jobs.stop(job.id, "batch_expired"))  # noqa: B023 - awaited here
         await self._work(now)
 
     async def idle(self) -> None:
@@ -160,7 +170,8 @@ class JobRunner:
         """Take no more lines, wait a moment for those under way, and give back the others."""
         self._is_closing = True
         self._wake.set()
-        asking = [task for task, place in self._tasks.items() if self._unsettled[place].endpoint != NOTEBOOKS]
+        lines = {place for place, job in self._unsettled.items() if job.endpoint != NOTEBOOKS}
+        asking = [task for task, place in self._tasks.items() if place in lines]
         if asking:
             await asyncio.wait(asking, timeout=_LAST_SECONDS)
         for task in self._tasks:
@@ -168,7 +179,7 @@ class JobRunner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._owner:
             with suppress(LedgerUnavailable):
-                await self._round({}, self.clock())
+                await self._round({})
                 await self.jobs.write(lambda jobs: jobs.release(self._owner))
 
     async def _begin(self) -> None:
@@ -182,12 +193,12 @@ class JobRunner:
     async def _work(self, now: float) -> None:
         wants = self._wants(now)
         if wants or self._ended:
-            found = await self._round(wants, now)
+            found = await self._round(wants)
         else:
             found = await self.jobs.ask(lambda jobs: jobs.active())
         if {job.id for job in found.active} - {job.id for job in self._active}:
             self._wake.set()  # there is more to take at once
-        self._active = found.active
+        self._active, self._ahead = found.active, found.now - self.clock()
         self._paces = {job.id: self._pace(job) for job in found.active}
         for job in found.active:
             if self.notebooks is not None and job.state != "in_progress":
@@ -203,7 +214,7 @@ class JobRunner:
         wants = {job.id: _STOPPING for job in self._active if job.state != "in_progress"}
         of_callers: dict[str, list[BatchJob]] = defaultdict(list)
         for job in self._active:
-            if job.state == "in_progress" and job.expires > now:
+            if job.state == "in_progress" and not self._is_over(job, now):
                 of_callers[job.caller].append(job)
         under_way = Counter(job for job, _ in self._unsettled)
         left = self._settings.at_once - under_way.total()
@@ -223,13 +234,18 @@ class JobRunner:
                     own, left = own - more, left - more
         return wants
 
-    async def _round(self, wants: dict[str, int], now: float) -> JobRound:
+    def _is_over(self, job: BatchJob, now: float) -> bool:
+        return job.expires <= now + self._ahead
+
+    async def _round(self, wants: dict[str, int]) -> JobRound:
         settled, self._ended = self._ended, []
         waits = {job.id: pace.waits_for for job in self._active if (pace := self._paces.get(job.id)) is not None}
         waits = {job.id: waits[job.id] for job in self._active if waits.get(job.id, job.waits_for) != job.waits_for}
-        lease, kept = LineLease(self._owner, now, now + _LEASE_SECONDS), self._settings.days * _A_DAY
+        lease, kept = Lease(self._owner), self._settings.days * _A_DAY
         try:
             found = await self.jobs.write(lambda jobs: jobs.work(lease, settled, wants, waits=waits, kept_seconds=kept))
+            if found.lost:
+                await self.jobs.files.ledger.write(lambda store: store.close_lost(found.lost))
         except BaseException:
             self._ended = settled + self._ended  # to be kept when that is possible
             raise
@@ -248,9 +264,7 @@ class JobRunner:
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        place = self._tasks.pop(task)
-        if task.cancelled():
-            self._unsettled.pop(place, None)
+        del self._tasks[task]
 
     def _end(self, outcome: LineOutcome) -> None:
         self._ended.append(outcome)
@@ -258,55 +272,76 @@ class JobRunner:
 
     async def _answer(self, line: JobLine) -> None:
         """Ask a line, and note what came of it."""
-        request_id, held = "", 0
+        request_id, purchase = "", Purchase(partial(self._begin_to_ask, line))
         try:
             body = body_of(line)
             caller = await self._maker_of(line.job)
             if line.job.endpoint == NOTEBOOKS and self.notebooks is not None:
-                self._end(await self.notebooks.run(line, caller))
+                await self._begin_to_ask(line, 0)  # what it spends, the ledger knows by its key
+                left = line.job.expires - self._ahead - self.clock()
+                self._end(await self.notebooks.run(line, caller, left))
                 return
             question = await self.question(caller, line, body)
             request_id = question.request.request_id
             if line.job.budget_nanodollars is not None:
-                held = await self._hold(line, caller, question.request)
-            asked = cast("AsyncGenerator[QueueNews | bytes]", self.gateway.complete(caller, question.request))
-            async with aclosing(asked) as parts:
+                purchase.most = self._most(caller, question.request)
+                await self._hold(line, purchase.most)
+            asked = self.gateway.complete(caller, replace(question.request, purchase=purchase))
+            async with aclosing(cast("AsyncGenerator[QueueNews | bytes]", asked)) as parts:
                 reply = b"".join([part async for part in parts if isinstance(part, bytes)])
             self._pace(line.job).went_well()
             result = answered(line, question.replied(reply), request_id)
-            self._end(LineOutcome(line, "done", result, attempts=line.attempts, held_nanodollars=held, **_used(reply)))
+            done = LineOutcome(line, "done", result, 0.0, line.attempts, *_used(reply))
+            self._end(replace(done, cost_nanodollars=purchase.cost))
+        except asyncio.CancelledError:  # the gateway ends
+            self._end(LineOutcome(line, "waiting", attempts=line.attempts, cost_nanodollars=purchase.cost, is_cut=True))
+            raise
+        except _TakenOver:
+            self._unsettled.pop((line.job.id, line.number), None)
         except RsqlGatewayError as error:
-            await self._refused(line, error, request_id, held)
+            await self._refused(line, error, request_id, purchase.cost or error.cost_nanodollars)
         except Exception:  # noqa: BLE001 - of one line, which is tried again
             app_log.error("rsql: line %s failed.", line.id, exc_info=True)
-            await self._refused(line, RsqlGatewayError("The gateway failed. Tell its administrator."), request_id, held)
+            failure = RsqlGatewayError("The gateway failed. Tell its administrator.")
+            await self._refused(line, failure, request_id, purchase.cost)
 
-    async def _hold(self, line: JobLine, caller: Caller, request: ChatRequest) -> int:
-        """Hold what a line may cost in its job's budget; how much, in nano-dollars.
+    def _most(self, caller: Caller, request: ChatRequest) -> int:
+        """What a line may cost at most, in nano-dollars.
 
         Raises:
-            LimitExceeded: The rest is held for other lines.
-            NotPermitted: The budget does not reach for this line.
             BadRequest: The price is not known.
         """
         most = self.gateway.most(caller, request)
         if most is None:
             words = f"The price of {request.model} is not known here, so that the job's budget cannot be kept."
             raise BadRequest(words, code="price_unknown", param="model")
-        reaches, later = await self.jobs.write(lambda jobs: jobs.hold(self._owner, line, most))
-        if reaches:
-            return most
-        if later:
+        return most
+
+    async def _begin_to_ask(self, line: JobLine, amount: int) -> None:
+        """Write down that a line is given to a provider, and what that may cost; see ``_hold``."""
+        await self._hold(line, amount, asks=True)
+
+    async def _hold(self, line: JobLine, amount: int, *, asks: bool = False) -> None:
+        """Hold what a line may cost in its job's budget, in nano-dollars.
+
+        Raises:
+            LimitExceeded: The rest is held for other lines.
+            NotPermitted: The budget does not reach for this line.
+        """
+        held = await self.jobs.write(lambda jobs: jobs.hold(line, amount, asks=asks))
+        if held == "taken over":
+            raise _TakenOver("Another gateway has this line.")
+        if held == "later":
             words = "The rest of the job's budget is held for lines under way."
             raise LimitExceeded(words, code=_HELD, retry_after=1.0)
-        raise NotPermitted(STOPS["budget_exceeded"], code="budget_exceeded")
+        if held == "exceeded":
+            raise NotPermitted(STOPS["budget_exceeded"], code="budget_exceeded")
 
-    async def _refused(self, line: JobLine, error: RsqlGatewayError, request_id: str, held: int) -> None:
+    async def _refused(self, line: JobLine, error: RsqlGatewayError, request_id: str, cost: int) -> None:
         if isinstance(error, NotPermitted) and error.code in STOPS:
-            await self.jobs.write(lambda jobs: jobs.stop(line.job.id, error.code, self.clock()))
+            await self.jobs.write(lambda jobs: jobs.stop(line.job.id, error.code))
             request_id = ""  # it was not asked
-        outcome = self._after(line, error, request_id)
-        self._end(replace(outcome, held_nanodollars=held, cost_nanodollars=error.cost_nanodollars))
+        self._end(replace(self._after(line, error, request_id), cost_nanodollars=cost))
 
     def _after(self, line: JobLine, error: RsqlGatewayError, request_id: str) -> LineOutcome:
         """What comes of a refusal: another try where that may help, for as long as it may; or that the line failed."""
@@ -314,17 +349,18 @@ class JobRunner:
         others = sum(job == line.job.id for job, _ in self._tasks.values()) - 1
         if error.code == _HELD and others > 0:
             pace.narrow(others)
-            return LineOutcome(line, "waiting", due=now, attempts=line.attempts)
+            return LineOutcome(line, "waiting", attempts=line.attempts)
         if is_wait(error):
             pace.refused(now, error.retry_after, error.message)
-            return LineOutcome(line, "waiting", due=now, attempts=line.attempts)
+            return LineOutcome(line, "waiting", attempts=line.attempts)
         attempts = line.attempts + 1
         notebooks = self.notebooks if line.job.endpoint == NOTEBOOKS else None
         most = notebooks.settings.attempts if notebooks is not None else self._settings.attempts
         if may_pass(error) and attempts < most:
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * _GROWTH ** (attempts - 1)) * self.draw.uniform(0.8, 1.2)
             pace.refused(now, error.retry_after, error.message)
-            return LineOutcome(line, "waiting", due=now + max(pause, error.retry_after or 0.0), attempts=attempts)
+            pause = max(pause, error.retry_after or 0.0)
+            return LineOutcome(line, "waiting", pause=pause, attempts=attempts)
         result = refused(line, error, request_id) if request_id else unasked(line, error.code, error.message)
         return LineOutcome(line, "failed", result, attempts=attempts)
 
@@ -378,20 +414,16 @@ def may_pass(error: RsqlGatewayError) -> bool:
 
 class _ReplyFields(msgspec.Struct):
     usage: dict[str, Any] | None = None
-    rsql: dict[str, Any] | None = None
 
 
 _told = msgspec.json.Decoder(_ReplyFields)
 
 
-def _used(reply: bytes) -> dict[str, int]:
-    """What an answer took, for the sums of its job."""
+def _used(reply: bytes) -> tuple[int, int]:
+    """The tokens that an answer took, read and written, for the sums of its job."""
     try:
-        told = _told.decode(reply)
+        usage = _told.decode(reply).usage or {}
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return {}
-    usage, rsql = told.usage or {}, told.rsql or {}
-    tokens = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
-    cost = rsql.get("cost_usd")
-    found = {name: count if isinstance(count, int) else 0 for name, count in tokens.items()}
-    return found | {"cost_nanodollars": round(cost * NANODOLLARS) if isinstance(cost, float) else 0}
+        return 0, 0
+    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    return read if isinstance(read, int) else 0, written if isinstance(written, int) else 0

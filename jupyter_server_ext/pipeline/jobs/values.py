@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -112,6 +112,7 @@ class BatchJob:
     budget_nanodollars: int | None = None  # most that it may cost
     held_nanodollars: int = 0  # of that, for lines under way
     progress: str = ""  # how far its notebooks are, as JSON
+    asked_twice: int = 0  # lines that were asked again as a gateway that may have asked them was gone
 
     @property
     def is_active(self) -> bool:
@@ -137,6 +138,7 @@ class JobLine:
     text: bytes | None  # as it was sent; None where it cannot be decrypted any more
     attempts: int = 0  # how often a provider failed to answer it
     is_repeat: bool = False  # whether an earlier line of the job has the same ``custom_id``
+    fence: int = 0  # the number of its lease, by which it is known whether another has taken it over
 
     @property
     def id(self) -> str:
@@ -151,20 +153,12 @@ class LineOutcome:
     line: JobLine
     state: LineState
     result: bytes = b""  # a line of the results
-    due: float = 0.0  # when to try again, in Unix time
+    pause: float = 0.0  # seconds before it is tried again
     attempts: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_nanodollars: int = 0
-    held_nanodollars: int = 0  # of the job's budget, until now
-
-
-class LineLease(NamedTuple):
-    """Who takes lines, when, and until when they are its own. Times are Unix time."""
-
-    owner: str
-    now: float
-    until: float
+    is_cut: bool = False  # whether it was broken off, so that it is asked again whatever came of it
 
 
 class _SentLine(msgspec.Struct, frozen=True):
