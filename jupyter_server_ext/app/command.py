@@ -14,6 +14,7 @@ import re
 import ssl
 import sys
 import textwrap
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -31,6 +32,7 @@ from jupyter_server_ext.app.assembly import (
     with_ledger,
 )
 from jupyter_server_ext.app.serve import Listening, parent_gone, serve
+from jupyter_server_ext.app.supervised import SupervisorLink
 from jupyter_server_ext.config import Secret, load_settings, read_by_others
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers import installed_version
@@ -176,7 +178,18 @@ class GatewayCommand(RSQLGatewayApp, JupyterApp):
             ConfigError: The configuration is wrong, or nobody could ask.
         """
         super().start()
+        supervisor = SupervisorLink.of_environment()
+        try:
+            self._serve_with(supervisor)
+        except ConfigError as error:
+            if supervisor is not None:
+                supervisor.tell(failed=error.message)
+            raise
+
+    def _serve_with(self, supervisor: SupervisorLink | None) -> None:
         settings = load_settings(self.gateway_config, os.environ)
+        if supervisor is not None:
+            settings = supervisor.checked(settings)
         if words := read_by_others(self.gateway_config, os.environ):
             self.log.warning("rsql: %s", words)
         if not self.embedded:  # the gateway of one kernel keeps records where it is configured
@@ -190,11 +203,12 @@ class GatewayCommand(RSQLGatewayApp, JupyterApp):
         if place is not None:
             base = place.prefix
             self.ip, self.port = place.listens or (self.ip, self.port)
-        asyncio.run(self._serve(partial(build_app, settings, known, base, hub=place)))
+        asyncio.run(self._serve(partial(build_app, settings, known, base, hub=place), supervisor))
 
-    async def _serve(self, assembled: Any) -> None:
+    async def _serve(self, assembled: Any, supervisor: SupervisorLink | None) -> None:
         # What starts this waits for the line.
-        await serve(assembled(), self._listening(), lambda url: print(f"rsql gateway ready at {url}", flush=True))  # noqa: T201
+        listening = replace(self._listening(), supervisor=supervisor)
+        await serve(assembled(), listening, lambda url: print(f"rsql gateway ready at {url}", flush=True))  # noqa: T201
 
     def _listening(self) -> Listening:
         if self.embedded:

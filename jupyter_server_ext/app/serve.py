@@ -24,17 +24,29 @@ from tornado.web import Application
 from jupyter_server_ext.app.assembly import warm_prices
 from jupyter_server_ext.app.supervisor import LISTEN_VARIABLE
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.handlers import BoundedServer, FewWords, NoRoute, log_request, most_connections, patient, rules
+from jupyter_server_ext.handlers import (
+    BoundedServer,
+    FewWords,
+    NoRoute,
+    health,
+    log_request,
+    most_connections,
+    patient,
+    rules,
+)
+from jupyter_server_ext.pipeline import provider_keys
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable
 
+    from jupyter_server_ext.app.supervised import SupervisorLink
     from jupyter_server_ext.config import Settings
     from jupyter_server_ext.handlers import AppContext, Metrics
 
 _IDLE_SECONDS = 120.0  # a kept connection of a client, between two requests
 _MOST_OPEN_FILES = 65_536  # a client and a provider for each of tens of thousands of streams
+_HANDOVER_SECONDS = 600.0  # that answers under way have to end, while another gateway takes what is new
 _LOOK_SECONDS = 1.0  # between two looks at the configuration's file
 _COLLECT_AFTER = (5_000, 20, 100)  # objects; collections of the young; of the middle-aged
 
@@ -55,6 +67,7 @@ class Listening:
     # Reads the configuration again, of which the keys are taken: at SIGHUP, and when ``watched`` changes.
     reread: Callable[[], Settings] | None = None
     watched: str = ""  # path of the file with the configuration; empty where there is none
+    supervisor: SupervisorLink | None = None  # which starts the gateway that takes over
     signals: tuple[int, ...] = field(default=(signal.SIGTERM, signal.SIGINT))  # signals that end it
 
     def url(self, port: int, base: str) -> str:
@@ -106,17 +119,35 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
     app.notebooks.address = listening.url(sockets[0].getsockname()[1], app.base)
     following = asyncio.create_task(app.follow(), name="rsql-changes")
     ready(listening.url(sockets[0].getsockname()[1], app.base))
-    await _first(signalled.wait(), *([listening.until()] if listening.until else []))
+    replaced = asyncio.create_task(_replaced(app, listening.supervisor), name="rsql-supervisor")
+    await _first(signalled.wait(), asyncio.shield(replaced), *([listening.until()] if listening.until else []))
     watching.cancel()
     following.cancel()
     server.stop()
     application.settings["leaving"] = True
     # A second signal ends the drain.
     signalled.clear()
-    await _first(_quiet(app.metrics, listening.quiet_seconds), signalled.wait(), seconds=listening.drain_seconds)
+    seconds = _HANDOVER_SECONDS if replaced.done() else listening.drain_seconds
+    replaced.cancel()
+    await _first(_quiet(app.metrics, listening.quiet_seconds), signalled.wait(), seconds=seconds)
     application.settings["over"] = True
     await app.close()
     await server.close_all_connections()
+
+
+async def _replaced(app: AppContext, supervisor: SupervisorLink | None) -> None:
+    # Return when another gateway has taken the port; one that could not is told of.
+    if supervisor is None:
+        await asyncio.Event().wait()
+    else:
+        supervisor.tell(ready=True, keys=provider_keys(app.settings), health=health(app)["status"])
+        await supervisor.listen(partial(_not_taken, app, "The gateway goes on as it was: %s"))
+
+
+def _not_taken(app: AppContext, words: str, why: str) -> None:
+    # Say that a configuration was not taken: in the log, and in health, the console and webhooks until one is.
+    app.gateway.configuration = why
+    app_log.error(words, why)
 
 
 async def _quiet(metrics: Metrics, seconds: float) -> None:
@@ -180,8 +211,9 @@ def _take_keys(app: AppContext, reread: Callable[[], Settings]) -> None:
     try:
         app.gateway.reload(reread())
     except ConfigError as error:
-        app_log.error("The keys stay as they were: %s", error.message)
+        _not_taken(app, "The keys stay as they were: %s", error.message)
     else:
+        app.gateway.configuration = ""
         states = app.gateway.status().get("keys", {}).items()
         now = ", ".join(f"{count} {state}" for state, count in states if count) or "none"
         app_log.warning("The keys were read again (%s). Other settings, if they changed, wait for a restart.", now)

@@ -1,4 +1,5 @@
 from .base import AppContext as AppContext
+from .base import health as health
 from .base import installed_version as installed_version
 from .base import log_request as log_request
 from .batches import LineReader as LineReader

@@ -74,6 +74,7 @@ def findings(
     causes: Iterable[str] = (),
     budgets: Iterable[tuple[str, str, float]] = (),
     lag: float = 0.0,
+    configuration: str = "",
 ) -> list[FindingRow]:
     """What is wrong now and what to do about it, the worst first.
 
@@ -86,6 +87,7 @@ def findings(
         causes: Codes of the latest failed requests.
         budgets: Whose, ``day`` or ``month``, and the part that is spent.
         lag: Seconds that entries wait to be written.
+        configuration: Why the configuration's file was not taken, as it is now.
 
     Example:
         >>> [row["what"] for row in findings(wait=42.0)]
@@ -97,6 +99,9 @@ def findings(
         *_of_requests(recent or {}, list(causes)),
         *_of_budgets(budgets),
     ]
+    if configuration:
+        words = "Mend the file; until then the gateway goes on with what it had. See rsql config check."
+        found.append(_finding("bad", f"The configuration's file is not in force. {configuration}", words, "settings"))
     for name in lost:
         what = f"Key {name} was added while the gateway ran, and its text is gone."
         words = "Add it again, with prompt_keys in [storage] for good; or undo the change by which it was added."
@@ -134,7 +139,7 @@ _PARTS = {"ledger": "The database of records", "state": "Redis, where limits are
 
 def _of_checks(checks: Mapping[str, str]) -> Iterator[FindingRow]:
     for part, word in checks.items():
-        if part != "keys" and word != "ok":
+        if part not in {"keys", "configuration"} and word != "ok":
             words = "Requests go on meanwhile. Start it again, or look at its log and its disk."
             yield _finding("bad", f"{_PARTS.get(part, part)} is {word}.", words, "settings")
 
@@ -209,6 +214,7 @@ async def _overview(app: AppContext, tenant: str | None) -> OverviewReply:
         causes=sums["causes"],
         budgets=budgets,
         lag=lag if whole else 0.0,
+        configuration=status.get("configuration", "") if whole else "",
     )
     if whole and not app.accounting.ledger.keeps:
         words = "Name a 'ledger' in [storage] of the rsql.toml."

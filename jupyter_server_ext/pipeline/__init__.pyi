@@ -1,6 +1,8 @@
 from .cache import AnswerCache as AnswerCache
 from .gateway import Gateway as Gateway
 from .gateway import State as State
+from .gateway import check_keys_are_left as check_keys_are_left
+from .gateway import provider_keys as provider_keys
 from .jobs.files import Files as Files
 from .jobs.files import Upload as Upload
 from .jobs.files import file_too_large as file_too_large

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from jupyter_server_ext.config import OFFLINE, CallerLimits, KeySettings, Settings, with_preset
-from jupyter_server_ext.errors import ModelNotServed, RsqlGatewayError
+from jupyter_server_ext.errors import ConfigError, ModelNotServed, RsqlGatewayError
 from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.keys import KeyPool, KeyQueue, MemoryWindows
 from jupyter_server_ext.limits import Limits, MemoryCounters
@@ -66,6 +66,7 @@ class Gateway:
         clock: Callable[[], float] = time.monotonic,  # seconds, never going back
     ) -> None:
         self._settings = settings
+        self.configuration = ""  # why the configuration's file, as it is now, was not taken; empty where it was
         self._clock = clock
         self._limits = limits or Limits(Settings(everyone=CallerLimits()))
         self._policy = policy or Policy(Settings())
@@ -378,7 +379,9 @@ class Gateway:
             "queue": {"length": len(self.queue), "expected_wait_seconds": expected_wait},
             "models": models,
             "checks": ({"ledger": self.accounting.ledger.health} if self.accounting.ledger.keeps else {})
-            | ({"state": self._state.link.health} if self._state.link is not None else {}),
+            | ({"state": self._state.link.health} if self._state.link is not None else {})
+            | ({"configuration": "degraded"} if self.configuration else {}),
+            "configuration": self.configuration,
             "cache": self.cache.figures() | {"saved_usd": self.cache.saved_nanodollars / NANODOLLARS},
             "pool": keys["list"],
         }
@@ -393,7 +396,12 @@ class Gateway:
         return await asyncio.gather(*(self.upstream.check(one) for one in wanted))
 
     def reload(self, settings: Settings) -> None:
-        """Have the keys of another configuration from now on; requests under way and waiting go on."""
+        """Have the keys of another configuration from now on; requests under way and waiting go on.
+
+        Raises:
+            ConfigError: It has none, where there are some.
+        """
+        check_keys_are_left(settings, provider_keys(self._settings))
         self._settings = settings
         self.pool.keys.configure([with_preset(key) for key in settings.keys or (KeySettings("offline"),)])
 
@@ -426,6 +434,31 @@ class Gateway:
 
             self._network = ProviderTransport()
         return self._network
+
+
+def provider_keys(settings: Settings) -> int:
+    """How many keys of providers a configuration has; ``offline`` needs none.
+
+    Example:
+        >>> provider_keys(Settings(keys=(KeySettings("offline"), KeySettings("groq"))))
+        1
+    """
+    return sum(key.provider != OFFLINE for key in settings.keys)
+
+
+def check_keys_are_left(settings: Settings, before: int) -> None:
+    """Take no configuration without keys in place of one with so many: a file may be empty by an accident.
+
+    Raises:
+        ConfigError: It has none.
+
+    Example:
+        >>> check_keys_are_left(Settings(), 0)
+    """
+    if before and not provider_keys(settings):
+        had = "the gateway has one" if before == 1 else f"the gateway has {before:,}"
+        words = f"There are no [[keys]] of providers any more, and {had}."
+        raise ConfigError(f"{words} To take all away, stop the gateway and start it.")
 
 
 async def _check_for_ever(gateway: Gateway, seconds: float) -> None:

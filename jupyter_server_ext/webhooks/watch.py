@@ -32,6 +32,7 @@ class EventDetector:
     zone: str = "UTC"  # whose midnight begins a day of budgets
     clock: Callable[[], float] = time.time  # Unix time
     _states: dict[str, str] = field(default_factory=dict)  # of keys, at the last look
+    _refused: str = ""  # why a configuration was not taken, at the last look
     _health: Mapping[str, str] = field(default_factory=dict)
     _told: dict[tuple[str, str], str] = field(default_factory=dict)  # the day or month and threshold of each budget
 
@@ -59,10 +60,14 @@ class EventDetector:
         status = self.status()
         self._look_at_keys(status.get("pool", ()))
         self._look_at_budgets()
+        refused, known = str(status.get("configuration", "")), self._refused
+        self._refused = refused
+        if refused not in {"", known}:
+            self.tell(Event("config.refused", refused, {"reason": refused}, every=_QUARTER))
         health, before = dict(status.get("checks", {})), self._health
         self._health = health
         for part, word in health.items():
-            if word not in {"ok", before.get(part, "ok")}:
+            if part != "configuration" and word not in {"ok", before.get(part, "ok")}:
                 self.tell(Event("storage.degraded", f"{part}|{word}", {"part": part, "state": word}, every=_QUARTER))
 
     def _look_at_keys(self, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.webhooks.outbox import Delivery, SqlOutbox
 
 OF_TENANTS = ("request.failed", "budget.threshold", "limit.reached", "job.finished")
-EVENTS = (*OF_TENANTS, "key.cooling", "key.exhausted", "key.retired", "storage.degraded")
+EVENTS = (*OF_TENANTS, "key.cooling", "key.exhausted", "key.retired", "storage.degraded", "config.refused")
 TEST = "webhook.test"
 
 _KIND = "webhook"

@@ -16,6 +16,7 @@ from jupyter_server_ext.config import KeySettings, Limit, Secret, Settings
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.messages import Used
 from jupyter_server_ext.pipeline import Gateway
+from jupyter_server_ext.webhooks import EventDetector
 
 
 def settings(*secrets: str) -> Settings:
@@ -25,7 +26,10 @@ def settings(*secrets: str) -> Settings:
 @pytest.mark.asyncio
 async def test_sighup_takes_the_keys_and_an_error_leaves_them(caplog):
     gateway = Gateway(settings("one"))
-    rereads = iter([settings("one", "two"), ConfigError("rsql.toml, line 3: not a number.")])
+    wrong = ConfigError("rsql.toml, line 3: not a number.")
+    rereads = iter([settings("one", "two"), wrong, settings(), settings("three", "four")])
+    said, seen = [], []
+    watch = EventDetector(said.append, gateway.status, lambda: ())
 
     def reread() -> Settings:
         told = next(rereads)
@@ -35,16 +39,21 @@ async def test_sighup_takes_the_keys_and_an_error_leaves_them(caplog):
 
     watching = _take_keys_when_told(SimpleNamespace(gateway=gateway), Listening(reread=reread))
     try:
-        for _ in range(2):
+        for _ in range(4):
             os.kill(os.getpid(), signal.SIGHUP)
             await asyncio.sleep(0.01)
             assert repr(gateway.pool) == "<KeyPool 2 ready>"
+            seen.append(gateway.status()["checks"].get("configuration", "ok"))
+            watch.look()
     finally:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
         await watching
         await gateway.close()
 
     assert "line 3" in caplog.text
+    assert seen == ["ok", "degraded", "degraded", "ok"]
+    assert [event.type for event in said] == ["config.refused"] * 2
+    assert "no [[keys]] of providers any more" in said[1].data["reason"]
 
 
 def test_a_file_that_changed_is_taken_when_it_stays_the_same(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -10,7 +11,23 @@ import time
 from contextlib import contextmanager
 
 import httpx
+import pytest
 from servers import free_port
+from simulated_provider import SimulatedProvider
+
+
+def eventually(is_so):
+    deadline = time.monotonic() + 240
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def answers(url):
+    try:
+        return httpx.get(url, timeout=20, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @contextmanager
@@ -43,18 +60,71 @@ def test_a_wrong_configuration_ends_it_with_one_line(programs, tmp_path):
 
 def test_it_listens_before_and_after_the_gateway_does(programs, tmp_path):
     with supervisor(tmp_path, "[[keys]]\nprovider = 'offline'\n[storage]\nledger = 'memory://'\n") as (process, url):
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                assert httpx.get(url, timeout=20, trust_env=False).status_code == 200
-                break
-            except httpx.ConnectError:
-                assert time.monotonic() < deadline
+        eventually(lambda: answers(url))
         process.send_signal(signal.SIGUSR1)
         for _ in range(20):
             assert httpx.get(url, timeout=20, trust_env=False).status_code == 200
         process.terminate()
         assert process.wait(60) == 0
+
+
+GOOD = """[[keys]]
+provider = 'sim'
+key = 'k1'
+base_url = 'http://127.0.0.1:9/v1'
+[storage]
+ledger = 'memory://'
+"""
+WRONG = {
+    "a typo": (GOOD.replace("provider", "provder"), "line 2"),
+    "cut off": (GOOD[:15], "line 2"),
+    "empty": ("", "no [[keys]] of providers"),
+    "no value": (GOOD.replace("'memory://'", "'sqlite:////nowhere/at/all/l.db'"), "cannot be opened"),
+}
+
+
+def checks(url):
+    return httpx.get(url, timeout=20, trust_env=False).json()["checks"]
+
+
+@pytest.mark.parametrize("cases", [["a typo", "empty"], pytest.param([*WRONG], marks=pytest.mark.sweep)])
+def test_a_restart_with_a_wrong_file_leaves_the_gateway_that_runs(programs, tmp_path, cases):
+    with supervisor(tmp_path, GOOD) as (process, url):
+        eventually(lambda: answers(url))
+        for text, why in (WRONG[case] for case in cases):
+            (tmp_path / "rsql.toml").write_text(text)
+            process.send_signal(signal.SIGUSR1)
+            said = next(said for said in iter(process.stderr.readline, "") if "supervisor: the gateway goes on" in said)
+            assert why in said
+            eventually(lambda: checks(url).get("configuration") == "degraded")
+        (tmp_path / "rsql.toml").write_text(GOOD)
+        process.send_signal(signal.SIGUSR1)
+        eventually(lambda: "configuration" not in checks(url))
+
+
+@pytest.mark.asyncio
+async def test_while_a_stream_goes_on_new_requests_are_answered_by_the_new_gateway(programs, tmp_path):
+    async with SimulatedProvider(pace=0.05, words=4000) as provider:
+        rsql = GOOD.replace("http://127.0.0.1:9/v1", provider.url)
+        caller = "[[api_keys]]\nname = 'ada'\nkey = 'ada-token'\nscopes = ['chat']\n"
+        with supervisor(tmp_path, rsql + caller) as (process, url):
+            await asyncio.to_thread(process.stdout.readline)
+            ask = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+            base, headers = url.removesuffix("health"), {"Authorization": "Bearer ada-token"}
+            async with (
+                httpx.AsyncClient(base_url=base, headers=headers, trust_env=False, timeout=240) as client,
+                client.stream("POST", "v1/chat/completions", json=ask) as stream,
+            ):
+                words = stream.aiter_lines()
+                await anext(words)
+                process.send_signal(signal.SIGUSR1)
+                while "ready at" not in await asyncio.to_thread(process.stdout.readline):
+                    pass
+                for _ in range(20):  # none waits for the stream
+                    reply = await client.get("v1/models", headers={"Connection": "close"})
+                    assert reply.status_code == 200
+                    assert (await anext(words)) is not None
+                assert len(provider.requests) == 1
 
 
 def test_it_needs_to_know_where(programs, tmp_path):

@@ -6,7 +6,7 @@ import { day, when } from "../format.js";
 import { back, badge, button, card, confirmed, dialog, facts, head, table, tell } from "../parts.js";
 import { undoOf } from "../undo.js";
 
-const EVENTS = ["request.failed", "key.cooling", "key.exhausted", "key.retired", "budget.threshold", "limit.reached", "storage.degraded", "job.finished"];
+const EVENTS = ["request.failed", "key.cooling", "key.exhausted", "key.retired", "budget.threshold", "limit.reached", "storage.degraded", "config.refused", "job.finished"];
 const KINDS = { delivered: "good", sent: "good", failed: "bad", gone: "bad" };
 
 export async function show(view, way) {
