@@ -18,6 +18,7 @@ from tornado.log import app_log
 from traitlets import Unicode
 from traitlets.config import Configurable
 
+from jupyter_server_ext.app.advice import advice_on, refuse_unusable
 from jupyter_server_ext.config import REDIS_URLS, SCOPES, cache_bytes, unsendable
 from jupyter_server_ext.errors import CannotOpen, ConfigError
 from jupyter_server_ext.handlers import (
@@ -114,7 +115,8 @@ def build_app(
     for key in settings.api_keys:  # what the file's reader could not know, such as a token of a file
         if key.key in {token for token, _ in tokens}:
             raise ConfigError(f"'key' of '{key.name}' in [[api_keys]] is the server's own token. Make another one.")
-    for words in without_effect(settings):
+    refuse_unusable(settings)
+    for words in advice_on(settings):
         app_log.warning("rsql: %s", words)
     own = [(key.key, Caller(key.name, key.tenant, frozenset(key.scopes))) for key in settings.api_keys]
     state = open_state(settings)
@@ -136,9 +138,6 @@ def build_app(
     at_hub = access.api.has_group if access else None
     groups = KnownGroups(settings, keys.tenants, at_hub, lambda: (one.name for one in runtime.settings.tenants))
     paths = frozenset(route.path for route in ROUTES)
-    for name, _ in settings.routes:
-        if name not in paths:
-            raise ConfigError(f"There is no route '{name}' for [limits.routes]. docs/gateway.md lists them.")
     overrides = LimitOverrides(runtime, groups, paths)
     key_changes = KeyChanges(gateway.pool, runtime, accounting.vault)
     runtime.apply = partial(_put_in_force, policy, gateway, limits, key_changes)
@@ -338,14 +337,6 @@ def warm_prices(prices: Prices, settings: Settings) -> None:
     """Load the published prices, which takes half a second; not where nothing costs money."""
     if not all(is_free(key.provider) for key in settings.keys):
         prices.warm()
-
-
-def without_effect(settings: Settings) -> list[str]:
-    """What is configured and not there yet; an administrator should not rely on it."""
-    stored = settings.storage
-    if limits_money(settings) and keeps_nothing(stored.ledger) and stored.state.startswith("memory:"):
-        return ["usd_per_day and usd_per_month are forgotten at a restart: name a 'ledger' in [storage]."]
-    return []
 
 
 def owner(environment: Mapping[str, str]) -> Caller:

@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jupyter_server_ext.app.advice import advice_on, refuse_missing_folders, refuse_unusable
 from jupyter_server_ext.app.assembly import default_folder
 from jupyter_server_ext.config import load_settings, read_by_others, with_preset
 from jupyter_server_ext.errors import ConfigError
@@ -313,8 +314,12 @@ def check_config(words: Sequence[str]) -> None:
     parser.add_argument("action", choices=("check",), help="read it as a gateway does")
     parser.add_argument("file", nargs="?", help="the rsql.toml; RSQL_CONFIG without it")
     options = parser.parse_args(words)
-    said = [*described_settings(load_settings(options.file, os.environ)), read_by_others(options.file, os.environ)]
-    print("\n".join(filter(None, said)))  # noqa: T201
+    settings = load_settings(options.file, os.environ)
+    refuse_unusable(settings)
+    refuse_missing_folders(settings)
+    doubts = [*advice_on(settings), read_by_others(options.file, os.environ)]
+    said = [*described_settings(settings), *(f"warning: {words}" for words in doubts if words)]
+    print("\n".join(said))  # noqa: T201
 
 
 def described_settings(settings: Settings) -> Iterable[str]:

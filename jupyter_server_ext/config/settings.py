@@ -340,7 +340,8 @@ def wrong_url(name: str, url: str) -> str:
         ('', "'ledger' in [storage] must be sqlite:///path or postgresql://….")
     """
     kinds, usual = _STORAGE_URLS[name]
-    if not any(url == kind if not kind else url.startswith(kind) for kind in kinds):
+    is_known = any(url == kind if not kind else url.startswith(kind) for kind in kinds)
+    if not is_known or ("://" not in url and not url.startswith("memory:") and url):
         return f"'{name}' in [storage] must be {usual}."
     for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
         try:

@@ -378,7 +378,10 @@ class OwnConversation(GatewayHandler):
         """Give one of your conversations a name: ``{"name": "Delays in 2013"}``."""
         from jupyter_server_ext.handlers import requests
 
-        name, caller = as_name(requests.required_text(requests.json_object(self.body), "name").strip()), self.asker.name
+        name, caller = (
+            as_name(requests.required_text(requests.own_object(self.body, "name"), "name").strip()),
+            self.asker.name,
+        )
         ledger = self.app.accounting.ledger
         await ledger.ask(lambda store: store.analytics.fold(1_000))
         if not await ledger.write(lambda store: store.notes.name_conversation(caller, session, name)):

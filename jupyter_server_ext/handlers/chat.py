@@ -301,7 +301,7 @@ class Feedback(GatewayHandler):
     @described(ThanksReply)
     async def post(self) -> None:
         """Rate an answer, by its request id: ``up``, ``down``, or 1 to 5; with a comment if you like."""
-        body = requests.json_object(self.body)
+        body = requests.own_object(self.body, "request_id", "rating", "comment")
         request_id = requests.required_text(body, "request_id")[:128]
         value = body.get("rating")
         number = _WORDS.get(value) if isinstance(value, str) else value

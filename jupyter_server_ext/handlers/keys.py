@@ -37,7 +37,7 @@ class OwnKeys(GatewayHandler):
     @described(NewVirtualKey, status=201)
     async def post(self) -> None:
         """Make a virtual API key for a script: it stands for you, and is shown this once."""
-        body = requests.json_object(self.body)
+        body = requests.own_object(self.body, *_KEY_FIELDS)
         made = await self.app.virtual_keys.make(
             person(self),
             requests.required_text(body, "name"),
@@ -71,7 +71,7 @@ class AllKeys(GatewayHandler):
     @described(NewVirtualKey, status=201)
     async def post(self) -> None:
         """Make a virtual API key for somebody, who need not be known otherwise, with the rules of ``tenant``."""
-        body = requests.json_object(self.body)
+        body = requests.own_object(self.body, "owner", "tenant", *_KEY_FIELDS)
         owner, name = requests.required_text(body, "owner"), requests.required_text(body, "name")
         tenant = requests.optional_text(body, "tenant")
         if not is_name(tenant):
@@ -134,6 +134,9 @@ def with_scopes(keys: Iterable[ApiKey], grantable: Collection[str]) -> dict[str,
 def shown_once(key: ApiKey, text: Secret) -> dict[str, Any]:
     """What its maker sees of a new key."""
     return {**public_fields(key), "key": text.reveal()}
+
+
+_KEY_FIELDS = ("name", "days", "limits", "scopes")
 
 
 def days_of(body: Mapping[str, Any]) -> float | None:

@@ -91,7 +91,7 @@ class Search(GatewayHandler):
         With a ``meaning``, the ``model`` and the ``vector`` that it made of the query, those near it are found as well;
         ``models`` are those whose vectors the documents have.
         """
-        body = requests.json_object(self.body)
+        body = requests.own_object(self.body, "query", "documents", "most", "meaning")
         query, names, most = requests.required_text(body, "query"), body.get("documents", []), body.get("most", 10)
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names) and len(names) <= 1000):
             raise BadRequest("'documents' must be a list of up to 1,000 names.", param="documents")

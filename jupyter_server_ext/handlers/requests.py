@@ -6,12 +6,13 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest, LimitExceeded, NoCapacity, TooLarge
-from jupyter_server_ext.messages import BEHIND_PEOPLE, Caller, ChatRequest, Task, Weighed, is_name
+from jupyter_server_ext.messages import BEHIND_PEOPLE, Caller, ChatRequest, Task, Weighed, as_name, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 _TASKS = frozenset(get_args(Task))
 _MOST_TOKENS = 2**31 - 1  # what no counter overflows at, here or at a provider
 _MOST_CHOICES = 128  # as OpenAI allows
+_LONGEST_SHOWN = 40  # characters of a field that is not known
 _RETRY_SECONDS = 1.0  # bodies come and go fast
 _BODY_SECONDS = 120.0  # that a body may take to come
 _FIRST_SECONDS = 20.0  # that the smallest may take
@@ -158,6 +160,36 @@ class IncomingBody:
 
 def json_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a body, without fields named like ``api_key``: clients bring no keys of providers."""
+    # A key in a body would reach logs and caches, and be used for one caller only.
+    return {name: value for name, value in _object(body).items() if not _KEY_FIELD.match(name)}
+
+
+def own_object(body: bytes, *fields: str) -> dict[str, Any]:
+    """The JSON object in a body of a route of our own, which knows these fields.
+
+    Raises:
+        BadRequest: It has others, which would have no effect.
+
+    Example:
+        >>> own_object(b'{"url": "https://a.example"}', "url", "events")
+        {'url': 'https://a.example'}
+        >>> own_object(b'{"event": []}', "events")
+        Traceback (most recent call last):
+            ...
+        jupyter_server_ext.errors.BadRequest: There is no field 'event' here; did you mean 'events'? There are: events.
+    """
+    sent = _object(body)
+    for name in sent:
+        if name not in fields:
+            near = get_close_matches(name, fields, n=1)
+            shown = as_name(name[:_LONGEST_SHOWN])
+            meant = f"; did you mean '{near[0]}'?" if near else "."
+            words = f"There is no field '{shown}' here{meant} There are: {', '.join(fields)}."
+            raise BadRequest(words, param=shown, code="unknown_field")
+    return sent
+
+
+def _object(body: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:  # malformed, not UTF-8, or nested too deeply
@@ -165,8 +197,7 @@ def json_object(body: bytes) -> dict[str, Any]:
         raise BadRequest(f"The body is not JSON: {reason}.", code="invalid_json") from None
     if not isinstance(value, dict):
         raise BadRequest("The body must be a JSON object, like {…}.", code="invalid_json")
-    # A key in a body would reach logs and caches, and be used for one caller only.
-    return {name: value for name, value in value.items() if not _KEY_FIELD.match(name)}
+    return value
 
 
 def chat_request(

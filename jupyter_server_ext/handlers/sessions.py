@@ -97,7 +97,7 @@ class SessionLink(GatewayHandler):
     @described(LinkReply, status=201)
     async def post(self, session: str) -> None:
         """Make a link by which instructors of your group see it, for ``days``; an earlier one is void."""
-        body = requests.json_object(self.body) if self.body else {}
+        body = requests.own_object(self.body, "days") if self.body else {}
         days = body.get("days", _SHARED_DAYS)
         if isinstance(days, bool) or not isinstance(days, int | float):
             raise BadRequest("'days' must be a number.", param="days")

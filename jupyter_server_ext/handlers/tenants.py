@@ -74,7 +74,7 @@ class Members(GatewayHandler):
     @described(MembersReply, status=201)
     async def post(self, name: str) -> None:
         """Put a ``caller`` who has no other group into this one; with ``instructor`` it teaches there."""
-        body = requests.json_object(self.body)
+        body = requests.own_object(self.body, "caller", "instructor")
         member, teaches = requests.required_text(body, "caller"), requests.optional_truth(body, "instructor")
         await self.app.tenants.add(self.asker, name, member, instructor=teaches)
         self.reply({"members": await self.app.tenants.members(self.asker, name)}, status=201)

@@ -35,7 +35,7 @@ class AllWebhooks(GatewayHandler):
 
         With a ``tenant`` it is told what concerns that group only; an instructor's always is of the own group.
         """
-        body = requests.json_object(self.body)
+        body = requests.own_object(self.body, "url", "events", "tenant")
         events = body.get("events") or []
         if not isinstance(events, list) or not all(isinstance(one, str) for one in events):
             raise BadRequest("'events' must be a list of names.", param="events")

@@ -19,7 +19,8 @@ import pytest
 from jupyter_core.application import JupyterApp
 
 from jupyter_server_ext.app import main
-from jupyter_server_ext.app.assembly import RSQLGatewayApp, open_state, owner, without_effect
+from jupyter_server_ext.app.advice import advice_on
+from jupyter_server_ext.app.assembly import RSQLGatewayApp, open_state, owner
 from jupyter_server_ext.app.command import GatewayCommand
 from jupyter_server_ext.app.serve import Listening, serve
 from jupyter_server_ext.config import SCOPES, Settings
@@ -194,10 +195,10 @@ def test_a_gateway_that_nobody_could_ask_does_not_start(monkeypatch, capsys):
 
 
 def test_what_is_configured_and_not_there_yet_is_said():
-    assert without_effect(Settings()) == []
+    assert [*advice_on(Settings())] == []
     text = '[limits.caller]\nusd_per_day = 5\n[storage]\nledger = "memory://"\n[cache]\nttl_seconds = 60'
-    assert [words.split()[0] for words in without_effect(read_settings(text, {}))] == ["usd_per_day"]
-    assert without_effect(read_settings(text.replace("[storage]", '[storage]\nstate = "redis://localhost"'), {})) == []
+    assert [words.split()[3] for words in advice_on(read_settings(text, {}))] == ["usd_per_day"]
+    assert [*advice_on(read_settings(text.replace("[storage]", '[storage]\nstate = "redis://localhost"'), {}))] == []
 
 
 def gone(pid: int, seconds: float = 5.0) -> bool:
