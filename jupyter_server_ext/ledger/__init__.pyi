@@ -21,7 +21,7 @@ from .files import read_anchor as read_anchor
 from .leases import LEASE_SECONDS as LEASE_SECONDS
 from .leases import NO_LEASE as NO_LEASE
 from .leases import DatabaseClock as DatabaseClock
-from .leases import Lease as Lease
+from .leases import RowLease as RowLease
 from .leases import database_time as database_time
 from .leases import is_free as is_free
 from .leases import lease_rows as lease_rows

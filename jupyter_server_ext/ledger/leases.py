@@ -36,7 +36,7 @@ def database_time(db: sa.Connection) -> float:
     return float(db.execute(_NOW[db.dialect.name]).scalar_one())
 
 
-class Lease(NamedTuple):
+class RowLease(NamedTuple):
     """Who takes rows, and for how many seconds by the database's clock."""
 
     owner: str  # one life of one gateway
@@ -48,13 +48,13 @@ def is_free(table: sa.Table, now: float) -> sa.ColumnElement[bool]:
     return table.c.leased <= now
 
 
-def lease_rows(db: sa.Connection, rows: sa.ColumnElement[bool], table: sa.Table, lease: Lease, now: float) -> None:
+def lease_rows(db: sa.Connection, rows: sa.ColumnElement[bool], table: sa.Table, lease: RowLease, now: float) -> None:
     """Take rows, each with a new number; whoever had them before has lost them."""
     taken = {"lease": lease.owner, "leased": now + lease.seconds, "fence": table.c.fence + 1}
     db.execute(sa.update(table).where(rows).values(taken))
 
 
-def renew_leases(db: sa.Connection, table: sa.Table, lease: Lease, now: float) -> None:
+def renew_leases(db: sa.Connection, table: sa.Table, lease: RowLease, now: float) -> None:
     """Keep for longer what one has."""
     db.execute(sa.update(table).where(table.c.lease == lease.owner).values(leased=now + lease.seconds))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_server_ext.errors import LedgerUnavailable
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jupyter_server_ext.ledger import Ledger, PromptVault
-    from jupyter_server_ext.webhooks.outbox import SqlOutbox
+    from jupyter_server_ext.webhooks.outbox import Delivery, SqlOutbox
 
 T = TypeVar("T")
 
@@ -60,6 +61,15 @@ class Outboxes:
         if self._here is None:
             self._here = outbox_in_memory(self._clock)
         return what(self._here)
+
+    async def begin(self, delivery: Delivery) -> Delivery | None:
+        """Count a try that is about to be made; None where another has the delivery, or that cannot be kept."""
+        for here in self.all():
+            with suppress(LedgerUnavailable):
+                begun = await self.at(here, lambda outbox: outbox.begin(delivery))
+                if begun is not None:
+                    return begun
+        return None
 
 
 class WebhookSecrets:

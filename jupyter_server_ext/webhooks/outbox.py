@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from jupyter_server_ext.ledger import NO_LEASE, Lease, database_time, is_free, lease_rows
+from jupyter_server_ext.ledger import NO_LEASE, RowLease, database_time, is_free, lease_rows
 from jupyter_server_ext.ledger import webhook_deliveries as table
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ class SqlOutbox:
         >>> from jupyter_server_ext.webhooks.kept import outbox_in_memory
         >>> outbox = outbox_in_memory()
         >>> outbox.add([Delivery("msg_1", "w1", "key.retired", "", "{}", made=0.0, until=9.0, due=0.0)])
-        >>> [one.id for one in outbox.lease("w1", Lease("one"), most=5)]
+        >>> [one.id for one in outbox.lease("w1", RowLease("one"), most=5)]
         ['msg_1']
-        >>> outbox.lease("w1", Lease("two"), most=5)
+        >>> outbox.lease("w1", RowLease("two"), most=5)
         []
     """
 
@@ -83,7 +83,7 @@ class SqlOutbox:
             now = self._now(db)
             return list(db.execute(sa.select(table.c.webhook).where(_is_due(now)).distinct()).scalars()), now
 
-    def lease(self, webhook: str, lease: Lease, most: int) -> list[Delivery]:
+    def lease(self, webhook: str, lease: RowLease, most: int) -> list[Delivery]:
         """Take deliveries that are due, the oldest first, which nobody else sends for as long as the lease."""
         with self._engine.begin() as db:
             if self._is_sqlite:
@@ -113,7 +113,7 @@ class SqlOutbox:
             values["due"] = self._now(db) + pause
             db.execute(sa.update(table).where(_still(delivery)).values(values))
 
-    def again(self, webhook: str, delivery: str, lease: Lease) -> Delivery | None:
+    def again(self, webhook: str, delivery: str, lease: RowLease) -> Delivery | None:
         """Take a delivery as if it were new; None where there is none of this id that is not being sent."""
         this = sa.and_(table.c.webhook == webhook, table.c.id == delivery)
         with self._engine.begin() as db:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tornado.log import app_log
 
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
-from jupyter_server_ext.ledger import Lease, Thing
+from jupyter_server_ext.ledger import RowLease, Thing
 from jupyter_server_ext.messages import is_name
 from jupyter_server_ext.tenants import hidden_path
 from jupyter_server_ext.webhooks.kept import Outboxes, WebhookSecrets
@@ -179,10 +179,10 @@ class Webhooks:
         now = self.clock()
         event = Event(TEST, secrets.token_hex(8), {"by": caller.name}, caller=caller.name)
         made = self._delivery(webhook, event, now)
-        # A test is not repeated by itself, and nobody else sends it.
-        made = replace(made, until=now)
+        made = replace(made, state="failed")  # until it is taken, so that no other gateway sends it
         await self._kept.first(lambda outbox: outbox.add([made]))
-        for found in await self._kept.everywhere(lambda outbox: outbox.again(webhook, made.id, Lease(self._owner()))):
+        lease = RowLease(self._owner())
+        for found in await self._kept.everywhere(lambda outbox: outbox.again(webhook, made.id, lease)):
             if found is not None:
                 return _delivery(await self._deliver(replace(found, until=found.made)))
         return _delivery(made)
@@ -195,7 +195,7 @@ class Webhooks:
             LedgerUnavailable: It cannot be kept.
         """
         self._of(caller, webhook)
-        lease = Lease(self._owner())
+        lease = RowLease(self._owner())
         for found in await self._kept.everywhere(lambda outbox: outbox.again(webhook, delivery, lease)):
             if found is not None:
                 return _delivery(await self._deliver(found))
@@ -306,7 +306,7 @@ class Webhooks:
             room = min(_AT_ONCE - under_way.total(), _AT_ONCE_EACH - under_way[webhook])
             if webhook not in known or room <= 0:  # another gateway may know it already
                 continue
-            leased = partial(_lease, webhook, Lease(self._owner()), room)
+            leased = partial(_lease, webhook, RowLease(self._owner()), room)
             for one in await self._kept.at(here, leased):
                 task = asyncio.create_task(self._deliver(one), name="rsql-webhook")
                 self._sending[task] = webhook
@@ -327,10 +327,10 @@ class Webhooks:
         if rules is None:  # deleted just now
             return delivery
         with suppress(LedgerUnavailable):  # the lease ends, and another try follows
-            begun = await self._begun(delivery)
+            begun = await self._kept.begin(delivery)
             if begun is None:
                 return delivery
-            delivery = begun
+            delivery = replace(begun, until=delivery.until)  # a test's first try is its last
             secret = await self._secrets.of(delivery.webhook)
             if secret is None:
                 sent = Sent(None, "its secret cannot be read: 'prompt_keys' in [storage] have changed. Make it anew.")
@@ -342,15 +342,6 @@ class Webhooks:
                 with suppress(LedgerUnavailable):
                     await self._kept.at(here, lambda outbox: outbox.settle(delivery, pause))
         return delivery
-
-    async def _begun(self, delivery: Delivery) -> Delivery | None:
-        """The delivery with its next try counted; None where another has it, or that cannot be kept."""
-        for here in self._kept.all():
-            with suppress(LedgerUnavailable):
-                begun = await self._kept.at(here, lambda outbox: outbox.begin(delivery))
-                if begun is not None:
-                    return begun
-        return None
 
     def _judged(self, delivery: Delivery, sent: Sent) -> tuple[Delivery, float]:
         """What came of a try, and the seconds until the next."""
@@ -387,7 +378,7 @@ class Webhooks:
         return () if tenant else self.settings.allow_hosts
 
 
-def _lease(webhook: str, lease: Lease, most: int, outbox: SqlOutbox) -> list[Delivery]:
+def _lease(webhook: str, lease: RowLease, most: int, outbox: SqlOutbox) -> list[Delivery]:
     return outbox.lease(webhook, lease, most)
 
 

@@ -331,17 +331,28 @@ async def test_who_comes_to_send_after_its_lease_leaves_it_to_others(world):
     await late.make(ADMIN, URL, [], "")
     await world.pass_by([late, other])
     late.tell(retired())
-    begun, waits = late._begun, asyncio.Event()
+    begun, waits = late._kept.begin, asyncio.Event()
 
     async def stopped(delivery):
         await waits.wait()
         return await begun(delivery)
 
-    late._begun = stopped
+    late._kept.begin = stopped
     await late.work()
     await asyncio.sleep(0)
     await world.pass_by([other], 61.0)
     assert len(receiver.got) == 1
     waits.set()
     await late.idle()
+    assert len(receiver.got) == 1
+
+
+async def test_a_test_that_fails_is_not_repeated(world):
+    receiver = Receiver(500, 500, 500)
+    hooks = world.gateway(receiver)
+    made = await hooks.make(ADMIN, URL, [], "")
+    await world.pass_by([hooks])
+    assert (await hooks.test(ADMIN, made["id"]))["state"] == "failed"
+    for _ in range(5):
+        await world.pass_by([hooks], 100.0)
     assert len(receiver.got) == 1

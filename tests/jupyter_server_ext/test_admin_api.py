@@ -461,3 +461,27 @@ async def test_what_the_document_allows_is_answered_and_other_queries_are_refuse
                         try_one(operation, schemathesis.GenerationMode.NEGATIVE, {200, 400, 401, 403, 404})
 
         await asyncio.to_thread(try_all)
+
+
+OWN_BODIES = [
+    "keys",
+    "feedback",
+    "search",
+    "admin/api/keys",
+    "admin/api/api-keys",
+    "admin/api/webhooks",
+    "admin/api/tenants",
+    "admin/api/tenants/lab/members",
+    "documents",
+]
+
+
+@pytest.mark.asyncio
+async def test_fields_that_a_route_of_our_own_does_not_know_are_refused_by_name(paying):
+    async with paying(tenants=(TenantSettings("lab"),)) as gateway:
+        for path in OWN_BODIES:
+            sent = {"name": "a", "nmae": 1, "caller": "ada", "owner": "ada", "provider": "groq"}
+            reply = await gateway.ask(sent, path=path, token=ADMIN)
+            assert reply.status_code == 400, path
+            told = reply.json()["error"]["message"]
+            assert any(f"'{name}'" in told or f"`{name}`" in told for name in sent), (path, told)

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from jupyter_server_ext.ledger import (
     NO_LEASE,
-    Lease,
+    RowLease,
     database_time,
     is_free,
     job_file_pieces,
@@ -177,7 +177,7 @@ class SqlJobs:
 
     def work(
         self,
-        lease: Lease,  # of the lines that are taken
+        lease: RowLease,  # of the lines that are taken
         outcomes: Sequence[LineOutcome],  # what came of lines that it had taken
         wants: Mapping[str, int],  # how many lines it would take of which job
         *,
@@ -203,7 +203,7 @@ class SqlJobs:
                 self._end(db, job, now, kept_seconds)
             return JobRound(lines, *_jobs_of_interest(db), now, lost)
 
-    def renew(self, lease: Lease) -> None:
+    def renew(self, lease: RowLease) -> None:
         """Keep for longer the lines that were taken."""
         with self._engine.begin() as db:
             renew_leases(db, job_lines, lease, self._now(db))
@@ -259,7 +259,7 @@ class SqlJobs:
             db.execute(sa.update(jobs).where(jobs.c.id == job).values(added))
 
     def _take(
-        self, db: sa.Connection, job: str, most: int, lease: Lease, now: float
+        self, db: sa.Connection, job: str, most: int, lease: RowLease, now: float
     ) -> tuple[list[JobLine], list[str]]:
         """Lines of a job that are free, and the ids of those that a gateway that is gone may have asked."""
         row = db.execute(sa.select(jobs).where(jobs.c.id == job)).mappings().first()

@@ -31,7 +31,7 @@ from jupyter_server_ext.errors import (
     RsqlGatewayError,
 )
 from jupyter_server_ext.identity import IdentityUnavailable
-from jupyter_server_ext.ledger import Lease
+from jupyter_server_ext.ledger import RowLease
 from jupyter_server_ext.messages import Purchase
 from jupyter_server_ext.pipeline.jobs.pace import Pace
 from jupyter_server_ext.pipeline.jobs.values import (
@@ -154,7 +154,7 @@ class JobRunner:
             self._tidied = now
             await self.jobs.tidy()
         if self._unsettled and now - self._renewed >= _RENEW_SECONDS:
-            await self.jobs.write(lambda jobs: jobs.renew(Lease(self._owner)))
+            await self.jobs.write(lambda jobs: jobs.renew(RowLease(self._owner)))
             self._renewed = now
         for job in self._active:
             if job.state == "in_progress" and self._is_over(job, now):
@@ -241,7 +241,7 @@ class JobRunner:
         settled, self._ended = self._ended, []
         waits = {job.id: pace.waits_for for job in self._active if (pace := self._paces.get(job.id)) is not None}
         waits = {job.id: waits[job.id] for job in self._active if waits.get(job.id, job.waits_for) != job.waits_for}
-        lease, kept = Lease(self._owner), self._settings.days * _A_DAY
+        lease, kept = RowLease(self._owner), self._settings.days * _A_DAY
         try:
             found = await self.jobs.write(lambda jobs: jobs.work(lease, settled, wants, waits=waits, kept_seconds=kept))
             if found.lost:
