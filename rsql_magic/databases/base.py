@@ -109,6 +109,8 @@ class Structure:
     database: str = ""  # Default database or catalog.
     # The queries of its views by full name, where they may be read.
     definitions: Mapping[str, str] = field(default_factory=dict)
+    # Partitions by full name, each with its whole table: they are no tables of the catalog.
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 def grouped(rows: Sequence[tuple[Any, ...]]) -> dict[Any, list[tuple[Any, ...]]]:
@@ -202,10 +204,17 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._over = True
+            # A cancelled timer's thread takes a moment to end: it must not be the last to hold a database, which would
+            # then be closed there, maybe while the process ends. DuckDB aborts it then.
+            self._cancel = _nothing
         for timer in filter(None, (self._timer, self._looks)):
             timer.cancel()
         # Timers hold this watch: a ring that would keep the connection alive.
         self._timer = self._looks = self._look = None
+
+
+def _nothing() -> None:
+    """What a watch that is over cancels."""
 
 
 def _rings(
@@ -473,11 +482,12 @@ def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Resul
     results: list[Result] = []
     errors: list[BaseException] = []
     begun, ended = Lock(), Lock()
+    to_do = [work]  # nothing of it is held by the thread when that has told of its end, as by a watch that is over
 
     def settle() -> None:
         if begun.acquire(blocking=False):
             try:
-                results.append(work())
+                results.append(to_do.pop()())
             except BaseException as error:  # noqa: BLE001 - raised where it is waited for
                 errors.append(error)
             ended.release()

@@ -57,7 +57,15 @@ def read_catalog(
             tables = infer_keys(add_profiles(database, structure, tables, effort, views=False), structure.unique)
             tables = match_values(database, tables, structure.unique, effort)
     late = tuple(dict.fromkeys(effort.late))
-    catalog = Catalog(tables, database.dialect, structure.problems, structure.schema, structure.database, late=late)
+    catalog = Catalog(
+        tables,
+        database.dialect,
+        structure.problems,
+        structure.schema,
+        structure.database,
+        late=late,
+        parts=structure.parts,
+    )
     return replace(catalog, definitions=definitions) if definitions else catalog
 
 

@@ -156,7 +156,11 @@ class Engine:
             self._catalogs = {}
             self._structure = self._database.structure()
             self._bare = Catalog(
-                self._structure.tables, self.dialect, schema=self._structure.schema, database=self._structure.database
+                self._structure.tables,
+                self.dialect,
+                schema=self._structure.schema,
+                database=self._structure.database,
+                parts=self._structure.parts,
             )
             self._state = state
         return self._structure

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from rsql_magic.databases.base import Failure, Picked, Plan, Reply, Step, Structure, grouped, plan_of_steps
 from rsql_magic.databases.postgresql_names import refuse_made_by_users
-from rsql_magic.databases.postgresql_values import load_exactly
+from rsql_magic.databases.postgresql_values import exact_values, load_exactly
 from rsql_magic.databases.profiles import SHOWN, categories, span
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.errors import QueryFailed
@@ -98,7 +98,8 @@ class PostgreSQL(SQLAlchemy):
     def stream(self, session: Connection, sql: str, max_rows: int, *, query: bool) -> Iterator[Stream]:
         """By a cursor on the server, which psycopg declares by the extended protocol."""
         if (driver := _psycopg(session)) is None:
-            with super().stream(session, sql, max_rows, query=query) as stream:
+            driver = session.connection.driver_connection
+            with exact_values(driver), super().stream(session, sql, max_rows, query=query) as stream:
                 yield stream
             return
         with driver.cursor("rsql") if query else driver.cursor() as cursor:
@@ -182,8 +183,9 @@ class PostgreSQL(SQLAlchemy):
             database, schema = self.run(session, "SELECT current_database(), current_schema()")[0]
             tables, columns = self.run(session, _TABLES), self.run(session, _COLUMNS)
             constraints, indexes = self.run(session, _CONSTRAINTS), self.run(session, _UNIQUE_INDEXES)
-            views = self.run(session, _VIEWS)
-        return _PostgreSQLTables(schema or "", tables, columns).build(constraints, indexes, views, database)
+            views, parts = self.run(session, _VIEWS), self.run(session, _PARTS)
+        made = _PostgreSQLTables(schema or "", tables, columns)
+        return replace(made.build(constraints, indexes, views, database), parts=made.parts(parts))
 
     @override
     def statistics(self, tables: Sequence[Table], /) -> Mapping[str, dict[str, Profile]]:
@@ -257,11 +259,15 @@ _CONSTRAINTS = """
     SELECT conrelid, contype::text, conkey, confrelid, confkey FROM pg_catalog.pg_constraint
     WHERE contype IN ('p', 'u', 'f') AND conrelid <> 0 ORDER BY conrelid, conname"""
 _UNIQUE_INDEXES = """
-    SELECT indrelid, indkey::int2[] FROM pg_catalog.pg_index
+    SELECT indrelid, ARRAY(SELECT unnest(indkey)) FROM pg_catalog.pg_index
     WHERE indisunique AND NOT indisprimary AND indisvalid AND indpred IS NULL AND indexprs IS NULL"""
 _VIEWS = f"""
     SELECT c.oid, pg_get_viewdef(c.oid) FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('v', 'm') AND {_USERS}"""
+_PARTS = """
+    SELECT c.oid, n.nspname, c.relname, i.inhparent FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relispartition AND c.relkind IN ('r', 'p', 'f')"""
 _WRITTEN = """
     SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text,
         current_user, current_schema()"""
@@ -324,6 +330,19 @@ class _PostgreSQLTables:
             ),
             description=comment or "",
         )
+
+    def parts(self, rows: Rows) -> dict[str, str]:
+        """Partitions, by each way to write them, with their tables."""
+        above = {oid: of for oid, *_, of in rows}
+        found = {}
+        for oid, schema, name, _ in rows:
+            whole = oid
+            while whole in above:  # a partition may have partitions
+                whole = above[whole]
+            if whole in self._names:
+                found[f"{schema}.{name}"] = self._full(whole)
+        own = f"{self._schema}."
+        return found | {name.removeprefix(own): whole for name, whole in found.items() if name.startswith(own)}
 
     def _full(self, oid: int) -> str:
         schema, name = self._names[oid]

@@ -22,7 +22,8 @@ from urllib.parse import quote
 from typing_extensions import override
 
 from rsql_magic.databases.base import Database, Failure, Fetched, Picked, Plan, Reply, Structure, grouped, stamp, whole
-from rsql_magic.databases.columns import first_rows
+from rsql_magic.databases.columns import AsText, first_rows
+from rsql_magic.diagnostics import log
 from rsql_magic.errors import ConnectionProblem, QueryFailed, QueryRejected
 from rsql_magic.sql import (
     Column,
@@ -173,8 +174,14 @@ class SQLite(Database):
     @override
     def fetch_here(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
         """Step by step as the rows are fetched, so that nothing beyond the cap is computed."""
-        session.execute(sql)
-        return first_rows([name for name, *_ in session.description or ()], session.fetchmany, max_rows, memory)
+        try:
+            return _fetched(session, sql, max_rows, memory)
+        except sqlite3.Error:
+            raise
+        except Exception:  # a converter of the user's, or Python's own for timestamps, fails at a value
+            log.debug("a value of SQLite's cannot be converted", exc_info=True)
+            with _forgiving_converters():
+                return _fetched(session, sql, max_rows, memory)
 
     explain = "EXPLAIN QUERY PLAN "
 
@@ -273,6 +280,34 @@ class SQLite(Database):
         with self.reading(30.0) as session:
             names = [name for _, name, _ in self.run(session, "SELECT * FROM pragma_database_list ORDER BY seq")]
             return whole([_Reader(self, session, name).structure() for name in names], "main")
+
+
+def _fetched(session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
+    session.execute(sql)
+    return first_rows([name for name, *_ in session.description or ()], session.fetchmany, max_rows, memory)
+
+
+@contextmanager
+def _forgiving_converters() -> Iterator[None]:
+    """Meanwhile what a converter fails at comes as its text; a statement looks for its converters when it begins."""
+    # A connection made with `detect_types` cannot be told to convert nothing, and all share one table of converters.
+    before = dict(sqlite3.converters)
+    sqlite3.converters.update({kind: _or_text(convert) for kind, convert in before.items()})
+    try:
+        yield
+    finally:
+        sqlite3.converters.update(before)
+
+
+def _or_text(convert: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def converted(stored: bytes) -> Any:
+        try:
+            return convert(stored)
+        except Exception:
+            log.debug("a value is given as its text", exc_info=True)
+            return AsText(_text(stored))
+
+    return converted
 
 
 def _by_rowid(name: str, rows: int, size: int) -> str:
@@ -376,8 +411,7 @@ def _open(path: str) -> sqlite3.Connection:
 @contextmanager
 def _bounded(connection: sqlite3.Connection, is_over: Callable[[], bool]) -> Iterator[None]:
     """The layers around a statement, and back."""
-    # Bytes that are no UTF-8 are replaced, where Python would refuse the whole row.
-    text_factory, connection.text_factory = connection.text_factory, lambda value: value.decode("utf-8", "replace")
+    text_factory, connection.text_factory = connection.text_factory, _text
     length = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
     cursor = connection.cursor()
     cursor.row_factory = None  # the user may have set another
@@ -393,6 +427,14 @@ def _bounded(connection: sqlite3.Connection, is_over: Callable[[], bool]) -> Ite
         connection.execute(f"PRAGMA query_only = {int(query_only)}")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, length)
         connection.text_factory = text_factory
+
+
+def _text(stored: bytes) -> str:
+    """A text as it is stored; bytes that are no UTF-8, at which Python would refuse the row, as their numbers."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return AsText(stored.decode("utf-8", "backslashreplace"))
 
 
 def _literal(text: str) -> str:

@@ -18,7 +18,7 @@ from rsql_magic.sql.dialects.records import WORDS, dialect_of
 from rsql_magic.sql.facts import as_stated, facts, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -122,6 +122,8 @@ class Catalog:
     # Tables whose values could not be looked at in time, on a machine or server that is very busy
     late: tuple[str, ...] = ()
     definitions: Definitions = field(default_factory=Definitions)  # Metrics, named filters and relationships
+    # Partitions by name, each with the table that it is a part of, which is read in its place
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_ddl(cls, text: str, dialect: str) -> Catalog:

@@ -12,8 +12,8 @@ from servers import owner
 from rsql_magic.context import Catalog
 from rsql_magic.databases import Engine, open_engine, read_catalog
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
-from rsql_magic.errors import ConnectionProblem, QueryFailed
-from rsql_magic.sql import ForeignKey
+from rsql_magic.errors import ConnectionProblem, QueryFailed, QueryRejected
+from rsql_magic.sql import ForeignKey, check
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,9 @@ def test_schemas_comments_and_partitions(depot):
     assert catalog["public.parts"] is catalog["parts"]
     assert catalog["moves"].foreign_keys == (ForeignKey(("part",), "parts", ("id",)),)
     assert catalog["moves"].rows == 600
+    assert catalog.parts["archive.moves_2024"] == "archive.moves"
+    with pytest.raises(QueryRejected, match=r"archive\.moves_2024 is a part of archive\.moves"):
+        check("SELECT count(*) FROM archive.moves_2024", "postgres", catalog)
 
 
 def test_the_labels_of_an_enum_are_told_however_rare(depot):

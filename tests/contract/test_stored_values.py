@@ -8,9 +8,13 @@ A value for which Python has no type comes as the text that the database itself 
 from __future__ import annotations
 
 import datetime as dt
+import importlib.util
 import random
+import sqlite3
 import subprocess
 import sys
+from collections import defaultdict
+from contextlib import closing
 from decimal import Decimal
 
 import duckdb
@@ -22,6 +26,9 @@ from many_cases import check_each
 from servers import owner
 
 from rsql_magic.databases import open_engine
+from rsql_magic.databases.columns import AsText
+from rsql_magic.databases.postgresql_values import exact_values
+from rsql_magic.sql import ddl
 
 WHOLE = ["0", "-1", "127", "32767", "2147483647", "9007199254740993", "9223372036854775807", "-9223372036854775808"]
 DAYS = ["infinity", "-infinity", "0001-01-01", "1500-02-28", "1969-12-31", "2024-02-29", "2262-04-12", "9999-12-31"]
@@ -177,9 +184,9 @@ def test_lists_and_structs_of_duckdb_hold_the_values_of_their_parts():
     assert [remark.split()[0] for remark in rows.remarks] == ["days", "s"]
 
 
-def check_postgresql(server, seed, count):
+def check_postgresql(server, seed, count, driver="psycopg"):
     url = f"{server.url}/postgres"
-    with owner(url) as execute, open_engine(url) as engine:
+    with owner(url) as execute, open_engine(url.replace("postgresql://", f"postgresql+{driver}://")) as engine:
         cases = columns_of(POSTGRESQL, random.Random(seed), count)
 
         def asked(statement):
@@ -190,13 +197,85 @@ def check_postgresql(server, seed, count):
         execute("DROP TABLE IF EXISTS stored")
 
 
-def test_postgresql_gives_what_it_holds(postgresql):
-    check_postgresql(postgresql, 1, 10)
+INSTALLED = [name for name in ("psycopg", "psycopg2", "pg8000") if importlib.util.find_spec(name)]
+
+
+@pytest.mark.parametrize("driver", INSTALLED)
+def test_postgresql_gives_what_it_holds(postgresql, driver):
+    check_postgresql(postgresql, 1, 10, driver)
 
 
 @pytest.mark.sweep
-def test_postgresql_gives_what_it_holds_in_many_columns(postgresql):
-    check_postgresql(postgresql, 2, 600)
+@pytest.mark.parametrize("driver", INSTALLED)
+def test_postgresql_gives_what_it_holds_in_many_columns(postgresql, driver):
+    check_postgresql(postgresql, 2, 600, driver)
+
+
+class Pg8000:
+    """As much of a connection of pg8000's as reads values: what is called for each of the server's types."""
+
+    __module__ = "pg8000.legacy"
+
+    def __init__(self):
+        self.pg_types = defaultdict(lambda: str, {1082: dt.date.fromisoformat, 1186: lambda _: dt.timedelta(days=425)})
+
+
+@pytest.mark.parametrize(
+    ("oid", "text", "wanted"),
+    [
+        (1082, "2024-01-01", dt.date(2024, 1, 1)), (1082, "infinity", AsText("infinity")), (1082, "44-03-15 BC", AsText("44-03-15 BC")),
+        (1186, "1 year 2 mons", AsText("1 year 2 mons")), (1186, "425 days", dt.timedelta(days=425)), (1083, "24:00:00", AsText("24:00:00")),
+        (114, '{"a": 12345678901234567890.123}', {"a": Decimal("12345678901234567890.123")}), (25, "infinity", "infinity"),
+    ],
+)  # fmt: skip
+def test_a_driver_that_has_one_reader_for_each_type_gives_texts_where_python_has_no_value(oid, text, wanted):
+    driver = Pg8000()
+    before = dict(driver.pg_types)
+    with exact_values(driver):
+        found = driver.pg_types[oid](text)
+        assert (found, type(found)) == (wanted, type(wanted))
+    assert driver.pg_types == before
+
+
+SQLITE = {
+    "integer": WHOLE, "real": FLOATS[3:], "text": TEXTS, "blob": ["", "ab"], "numeric": ["1", "1.5", "x", ""],
+    "timestamp": ["2024-07-01 00:30:00.5", "2024-07-01T00:30", "infinity"], "date": ["2024-01-01", "2024-13-01", "0044-03-15 BC"],
+}  # fmt: skip
+# Texts as bytes: Latin 1, halves of letters, overlong forms, a surrogate, a NUL.
+BYTES = [b"caf\xe9", b"\xc3", b"\xc0\xaf", b"\xed\xa0\x80", b"a\x00b", "é𝔘".encode(), b"\xff\xfe"]
+
+
+@pytest.mark.parametrize("converts", [0, sqlite3.PARSE_DECLTYPES, sqlite3.PARSE_COLNAMES])
+@pytest.mark.parametrize("factory", [str, bytes])
+def test_sqlite_gives_the_others_where_one_value_cannot_be_read(converts, factory):
+    with closing(sqlite3.connect(":memory:", detect_types=converts)) as connection, open_engine(connection) as engine:
+        connection.text_factory = factory
+        for kind, values in columns_of(SQLITE, random.Random(3), 40):
+            connection.execute("DROP TABLE IF EXISTS stored")
+            connection.execute(f"CREATE TABLE stored (n INTEGER, v {kind})")
+            connection.executemany("INSERT INTO stored VALUES (?, ?)", enumerate(values))
+            connection.text_factory = str
+            plain = [v for (v,) in connection.execute("SELECT +v FROM stored ORDER BY n")]  # no type, no converter
+            connection.text_factory = factory
+            rows = engine.run("SELECT v FROM stored ORDER BY n")
+            said = any(remark.startswith("v has values") for remark in rows.remarks)
+            for value, held in zip(rows.df["v"].astype(object), plain, strict=True):
+                is_day = held is not None and isinstance(value, dt.date) and held.startswith(f"{value:%Y-%m-%d}")
+                assert is_day or same(value, held) or (said and value == str(held)), (kind, value, held)
+            assert connection.text_factory is factory
+        connection.execute("DROP TABLE stored")
+
+
+def test_texts_of_sqlite_that_are_no_utf_8_show_their_bytes_and_are_told():
+    with closing(sqlite3.connect(":memory:")) as connection, open_engine(connection) as engine:
+        connection.execute("CREATE TABLE t (n INTEGER, v TEXT)")
+        connection.executemany("INSERT INTO t VALUES (?, CAST(? AS TEXT))", enumerate(BYTES))
+        rows = engine.run("SELECT v, count(*) AS k FROM t GROUP BY n, v ORDER BY n")
+        assert rows.df["v"].tolist() == [value.decode("utf-8", "backslashreplace") for value in BYTES]
+        [remark] = rows.remarks
+        assert remark.startswith("v has values")
+        assert remark.endswith(r": caf\xe9, \xc3, \xc0\xaf and 2 more.")
+        assert "v TEXT" in ddl(engine.catalog().tables[0])  # such a column is described, too
 
 
 def test_mariadb_gives_what_it_holds(mariadb):

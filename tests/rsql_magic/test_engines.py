@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from decimal import Decimal
@@ -18,7 +19,7 @@ import pandas as pd
 import pytest
 
 from rsql_magic.context import Catalog
-from rsql_magic.databases import Rows, open_engine
+from rsql_magic.databases import Rows, base, open_engine
 from rsql_magic.databases.base import interruptible
 from rsql_magic.errors import BadInput, ConnectionProblem, QueryFailed, QueryRejected
 
@@ -607,3 +608,27 @@ def test_a_stop_at_any_step_leaves_no_work_behind():
             time.sleep(0.01)
             assert running == []
     assert running == ["begun", "ended"]  # the last steps came after the beginning
+
+
+class Lent:
+    """What a watch cancels and a thread works for."""
+
+    def cancel(self):
+        """Nothing runs here."""
+
+    def work(self):
+        return 1
+
+
+def test_no_thread_is_the_last_to_hold_a_database(monkeypatch):
+    # DuckDB aborts a process that ends while another thread closes a connection.
+    threads, database = [], Lent()
+    monkeypatch.setattr(base, "start_new_thread", lambda work, given: (threads.append(work), work(*given)))
+    held = weakref.ref(database)
+    with base.Watch(database.cancel, seconds=3600) as watch:
+        timer = watch._timer
+        assert interruptible(database.work, database.cancel) == 1
+    del database
+    assert held() is None
+    assert timer
+    assert threads

@@ -363,6 +363,8 @@ def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog 
     if len(parts) > 3 or (dialect_of(dialect).links == "@" and any("@" in part for part in parts)):
         raise QueryRejected(f"{name} is a table of another server.", piece=name)
     if catalog is not None:
+        if whole := catalog.parts.get(name):
+            raise QueryRejected.slip(f"{name} is a part of {whole}.", name, f"Read {whole}, with a condition.")
         raise QueryRejected.slip(f"There is no table {name} here.", name, "%rsql catalog lists the tables.")
 
 
