@@ -70,9 +70,11 @@ answers <- function(gateway) {
   )
 }
 
-report_at <- function(path) {
+# What is at a path; `otherwise` where there is nothing for us, as at an endpoint that is no gateway.
+report_at <- function(path, otherwise = NULL) {
   at <- gateway()
   reply <- tryCatch(httr2::req_perform(http(at, path)), error = function(e) unreachable(at))
+  if (httr2::resp_status(reply) %in% 400:499 && !is.null(otherwise)) return(otherwise)
   if (httr2::resp_status(reply) >= 400) refused(httr2::resp_status(reply), httr2::resp_body_string(reply))
   httr2::resp_body_json(reply)
 }
@@ -118,9 +120,10 @@ stream <- function(messages, model, task, show, values = NULL) {
   reply$text <- reply$held <- ""
   # The likeliest answer, and the same one each time; a model that refuses a parameter is asked without it from then on.
   known <- if (length(model)) model else "default"
-  likeliest <- list(temperature = 0, seed = 1L)
-  likeliest <- likeliest[setdiff(names(likeliest), state$without[[known]])]
-  body <- c(list(messages = messages, stream = TRUE, stream_options = list(include_usage = TRUE)), likeliest)
+  spare <- list(temperature = 0, seed = 1L, stream_options = list(include_usage = TRUE))
+  spare <- spare[setdiff(names(spare), state$without[[known]])]
+  if ("system" %in% state$without[[known]]) messages <- without_system(messages)
+  body <- c(list(messages = messages, stream = TRUE), spare)
   if (length(model)) body$model <- model
   if (length(values) && answered_offline(model)) body$rsql <- values
   handle <- curl::new_handle()
@@ -137,8 +140,8 @@ stream <- function(messages, model, task, show, values = NULL) {
   )
   if (done$status_code >= 400) {
     error <- record_of(record_of(tryCatch(from_json(text_of(reply$body)), error = function(e) NULL))$error)
-    named <- Filter(function(name) grepl(name, words_of(error$message), fixed = TRUE), names(likeliest))
-    if (!(done$status_code %in% c(400L, 422L)) || !length(named)) refused(done$status_code, text_of(reply$body))
+    named <- refused_parts(done$status_code, words_of(error$message), messages, names(spare))
+    if (!length(named)) refused(done$status_code, text_of(reply$body))
     state$without[[known]] <- c(state$without[[known]], named)
     return(stream(messages, model, task, show, values))
   }
@@ -147,6 +150,31 @@ stream <- function(messages, model, task, show, values = NULL) {
   if (!grepl("[[:alnum:]]", spoken(reply$text))) fail(silence(reply))
   if (nzchar(early <- ended_early(reply$reason))) warning(early, call. = FALSE)
   reply
+}
+
+# What a refusal names that an answer can do without: parameters, or the role of the system, which some templates lack
+# and some servers fail at.
+refused_parts <- function(status, message, messages, spare) {
+  named <- if (status %in% c(400L, 422L)) Filter(function(name) grepl(name, message, fixed = TRUE), spare)
+  has_system <- any(vapply(messages, function(each) identical(each$role, "system"), NA))
+  no_system <- paste0(
+    "(?is)\\b(system|developer)\\W+(role|message|prompt|instruction)s?\\b.{0,40}\\bnot\\W+(supported|allowed|enabled|permitted)",
+    "|\\bnot support\\w*\\W.{0,30}\\b(system|developer)\\b|roles? .{0,5}\\b(system|developer)\\b.{0,30}\\bnot\\b",
+    "|only user and assistant roles|roles must alternate|should be 'user' or 'assistant'"
+  )
+  if (length(named) || !has_system || !(status %in% c(400L, 404L, 422L, 500L, 501L))) return(named)
+  if (grepl(no_system, message, perl = TRUE)) "system"
+}
+
+# Messages whose first one of the user begins with what the system's say.
+without_system <- function(messages) {
+  of_system <- vapply(messages, function(each) identical(each$role, "system"), NA)
+  rules <- vapply(messages[of_system], function(each) each$content, "")
+  others <- messages[!of_system]
+  first <- which(vapply(others, function(each) identical(each$role, "user"), NA))
+  if (!length(first)) return(c(list(list(role = "user", content = paste(rules, collapse = "\n\n"))), others))
+  others[[first[1]]]$content <- paste(c(rules, others[[first[1]]]$content), collapse = "\n\n")
+  others
 }
 
 answered_offline <- function(model) {

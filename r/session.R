@@ -10,7 +10,7 @@ allowed <- function(level) {
 
 # What the gateway says of the caller's rules; asked once.
 policy <- function() {
-  if (is.null(state$policy)) state$policy <- report_at("stats")
+  if (is.null(state$policy)) state$policy <- report_at("stats", otherwise = list())
   state$policy
 }
 

@@ -348,6 +348,30 @@ def as_body(events: bytes) -> bytes | None:
     return msgspec.json.encode(body | {"object": "chat.completion", "choices": ordered} | usage)
 
 
+# Why answers end that are the same when they are asked for again: complete, at the length asked for, or with calls.
+_ENDINGS = frozenset(
+    """
+    stop end_turn stop_sequence eos eos_token end complete completed finish_reason_stop tool_calls tool_call tool_use
+    function_call length max_tokens max_length max_output_tokens model_length token_limit finish_reason_max_tokens
+    """.split()  # noqa: SIM905 - words read better as text
+)
+
+
+def ended_whole(body: bytes) -> bool:
+    """Whether an answer ended by itself; what a filter or a failure ended may be another the next time.
+
+    Example:
+        >>> [ended_whole(b'{"choices": [{"finish_reason": "%s"}]}' % reason) for reason in (b"stop", b"content_filter")]
+        [True, False]
+    """
+    try:
+        choices = msgspec.json.decode(body).get("choices") or ()
+        reasons = [choice.get("finish_reason") or "stop" for choice in choices if not choice.get("error")]
+        return bool(choices) and len(reasons) == len(choices) and {str(word).lower() for word in reasons} <= _ENDINGS
+    except (msgspec.DecodeError, AttributeError, TypeError):
+        return False
+
+
 def _events(datas: Sequence[bytes]) -> bytes:
     return b"".join(b"data: " + data + b"\n\n" for data in datas)
 

@@ -18,7 +18,7 @@ from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.keys import KeyPool, KeyQueue, MemoryWindows
 from jupyter_server_ext.limits import Limits, MemoryCounters
 from jupyter_server_ext.messages import INLINE, CacheResult, Caller, ChatRequest, QueueNews, TokenUsage
-from jupyter_server_ext.pipeline.cache import AnswerCache, Cached, SingleFlight, cache_key
+from jupyter_server_ext.pipeline.cache import AnswerCache, Cached, SingleFlight, cache_key, ended_whole
 from jupyter_server_ext.pipeline.idempotency import IdempotencyStore
 from jupyter_server_ext.pipeline.money import NANODOLLARS, Hold
 from jupyter_server_ext.pipeline.request_context import Accounting, AnswerEnd, RequestContext, UpstreamResult, replayed
@@ -307,7 +307,7 @@ class Gateway:
                     async for part in on:
                         yield part
             result = UpstreamResult(context, parts)
-            if key and context.job.trace.model == context.request.model and (body := result.body):
+            if key and context.job.trace.model == context.request.model and (body := result.body) and ended_whole(body):
                 await self.cache.keep(key, Cached(body, context.cost))
             context.in_flight = False
             yield result

@@ -34,8 +34,8 @@ def jobs_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", "-o", metavar="FILE", help="of download: where to; JOB.jsonl without it")
 
 
-def jobs(assistant: Assistant, options: argparse.Namespace) -> None:
-    """List jobs, show or cancel one, or write its results to a file.
+def jobs(assistant: Assistant, options: argparse.Namespace) -> int:
+    """List jobs, show or cancel one, or write its results to a file: 1 where some of those are failures, else 0.
 
     Raises:
         BadInput: No job is named, it has no results yet, or the file is there already.
@@ -48,17 +48,17 @@ def jobs(assistant: Assistant, options: argparse.Namespace) -> None:
             TerminalScreen().say(_NO_JOBS)
         else:
             TerminalScreen().show(listing(rows, ("job", "made", "state", "progress", "cost")))
-        return
+        return 0
     if options.action == "cancel":
         if not options.job:
             raise BadInput("Which job?", hint="rsql jobs lists yours.")
         _show(gateway.post(f"v1/batches/{quote(options.job, safe='')}/cancel", {}))
-        return
+        return 0
     job = gateway.get(f"v1/batches/{quote(options.job, safe='')}") if options.job else _newest(gateway)
     if options.action == "show":
         _show(job)
-    else:
-        _download(gateway, job, options.output)
+        return 0
+    return _download(gateway, job, options.output)
 
 
 def _newest(gateway: LLMClient) -> Mapping[str, Any]:
@@ -91,10 +91,9 @@ def _show(job: Mapping[str, Any]) -> None:
     TerminalScreen().show(listing(rows, ("", "")))
 
 
-def _download(gateway: LLMClient, job: Mapping[str, Any], output: str | None) -> None:
+def _download(gateway: LLMClient, job: Mapping[str, Any], output: str | None) -> int:
     if job.get("endpoint") == on_gateway.ENDPOINT:
-        _download_notebooks(gateway, job, Path(output or str(job["id"])))
-        return
+        return _download_notebooks(gateway, job, Path(output or str(job["id"])))
     files = [job[name] for name in ("output_file_id", "error_file_id") if job.get(name)]
     if not files:
         raise BadInput(f"{job['id']} has no results yet.", hint="rsql jobs show says how far it is.")
@@ -116,11 +115,13 @@ def _download(gateway: LLMClient, job: Mapping[str, Any], output: str | None) ->
         raise BadInput(f"{path} cannot be written ({error.strerror}).", hint="Name another by --output.") from None
     finally:
         part.unlink(missing_ok=True)
-    sys.stdout.write(f"{path}: {lines:,} results, of which {job['request_counts']['failed']:,} failed.\n")
+    failed = job["request_counts"]["failed"]
+    sys.stdout.write(f"{path}: {lines:,} results, of which {failed:,} failed.\n")
+    return int(failed > 0)
 
 
 # What the notebooks of a job showed, into a folder.
-def _download_notebooks(gateway: LLMClient, job: Mapping[str, Any], folder: Path) -> None:
+def _download_notebooks(gateway: LLMClient, job: Mapping[str, Any], folder: Path) -> int:
     result = on_gateway.result_of(gateway, job)
     if there := next((folder / name for name in result.files if (folder / name).exists()), None):
         raise BadInput(f"{there} is there already.", hint="Name another folder by --output.")
@@ -131,6 +132,7 @@ def _download_notebooks(gateway: LLMClient, job: Mapping[str, Any], folder: Path
         raise BadInput(f"{folder} cannot be written ({error.strerror}).", hint="Name another by --output.") from None
     wrong = f" {result.message}" if result.message else ""
     sys.stdout.write(f"{folder}: {', '.join(sorted(result.files))}.{wrong}\n")
+    return int(bool(result.message))
 
 
 def _run(run: Mapping[str, Any]) -> str:

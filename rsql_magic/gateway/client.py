@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from rsql_magic.diagnostics import log
 from rsql_magic.errors import GatewayError, GatewayUnreachable
 from rsql_magic.gateway.events import Silence, read_events
-from rsql_magic.gateway.refusals import error_of, not_a_gateway
+from rsql_magic.gateway.refusals import error_of, not_a_gateway, refuses_system, without_system
 from rsql_magic.gateway.traces import Asked
 from rsql_magic.redaction import redact
 
@@ -179,15 +179,21 @@ class LLMClient:
         asked = {**body_fields(options), "stream_options": {"include_usage": True}}
         fields = {name: value for name, value in asked.items() if name not in refused}
 
-        # Whether the model refuses one of the fields, which is not sent to it again.
+        said = without_system(messages) if "system" in refused else list(messages)
+
+        # Whether the model refuses one of the fields, or the system role, which is not sent to it again.
         def can_repeat(error: GatewayError) -> bool:
+            nonlocal said
             if refused := refused_parameter(error, fields):
-                self.records.learn(self.url, model, refuses=refused)
                 del fields[refused]
+            elif refuses_system(error, said):
+                refused, said = "system", without_system(said)
+            if refused:
+                self.records.learn(self.url, model, refuses=refused)
             return bool(refused)
 
         return read_events(
-            lambda: self._sent(self._request(messages, options, fields)),
+            lambda: self._sent(self._request(said, options, fields)),
             self._silence,
             patience=self._timeout if timeout is None else timeout,
             heard=options.get("heard"),

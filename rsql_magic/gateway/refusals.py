@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.errors import GatewayError, LimitReached, NotAllowed, UnknownModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from rsql_magic.gateway.client import Message
 
 # What to do next, by the `code` of a reply.
 HINTS = {
@@ -28,6 +30,14 @@ HINTS = {
     "ledger_unavailable": "The administrator must see to the gateway's ledger; its log says what is wrong.",
     "config_error": "The administrator's rsql.toml needs a look.",
 }
+
+# As servers word that a model's template has no system role.
+_NO_SYSTEM = re.compile(
+    r"\b(system|developer)\W+(role|message|prompt|instruction)s?\b.{0,40}\bnot\W+(supported|allowed|enabled|permitted)"
+    r"|\bnot support\w*\W.{0,30}\b(system|developer)\b|roles? .{0,5}\b(system|developer)\b.{0,30}\bnot\b"
+    r"|only user and assistant roles|roles must alternate|should be 'user' or 'assistant'",
+    re.IGNORECASE | re.DOTALL,
+)
 
 NO_GATEWAY = frozenset({502, 503, 504})
 """What a proxy replies where nothing answers behind it."""
@@ -75,6 +85,33 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
         hint = "%rsql doctor finds out why."
     message += "" if message.endswith((".", "!", "?")) else "."
     return kind(message, hint=hint, status=status, code=code, request_id=request_id, retry_after=retry_after)
+
+
+def refuses_system(error: GatewayError, messages: Sequence[Message]) -> bool:
+    """Whether a refusal is of the system role, which the messages have."""
+    # Some templates fail where others refuse.
+    is_asked = any(message["role"] == "system" for message in messages)
+    return is_asked and error.status in {400, 404, 422, 500, 501} and bool(_NO_SYSTEM.search(error.message))
+
+
+def without_system(messages: Sequence[Message]) -> list[Message]:
+    r"""Messages whose first one of the user begins with what the system's say.
+
+    Example:
+        >>> without_system([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}])
+        [{'role': 'user', 'content': 'Be brief.\n\nWhy?'}]
+    """
+    rules = [message["content"] for message in messages if message["role"] == "system"]
+    others = [message.copy() for message in messages if message["role"] != "system"]
+    place = next((place for place, message in enumerate(others) if message["role"] == "user"), None)
+    if place is None:
+        return [{"role": "user", "content": "\n\n".join(rules)}, *others]
+    said = others[place]["content"]
+    text = "\n\n".join(rules)
+    others[place]["content"] = (
+        [{"type": "text", "text": text}, *said] if isinstance(said, list) else f"{text}\n\n{said}"
+    )
+    return others
 
 
 # The `error` object of a body in OpenAI's shape, or the `detail` that some endpoints give in its place.

@@ -229,12 +229,12 @@ def test_the_command_lists_shows_and_downloads(client, rsql):
     assert "completed  2 of 3, 1 failed" in out
     assert "failed    1" in rsql("show", job.id)[1]
 
-    assert rsql("download")[1] == f"{job.id}.jsonl: 3 results, of which 1 failed.\n"
+    assert rsql("download")[:2] == (1, f"{job.id}.jsonl: 3 results, of which 1 failed.\n")
     rows = [json.loads(row) for row in Path(f"{job.id}.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["custom_id"] for row in rows] == ["one", "two", None]
     code, _, err = rsql("download", job.id)
     assert (code, "is there already" in err) == (1, True)
-    assert rsql("download", job.id, "-o", "again.jsonl")[0] == 0
+    assert rsql("download", job.id, "-o", "again.jsonl")[0] == 1, "lines failed, and scripts see it"
     assert sorted(path.name for path in Path().iterdir()) == sorted([f"{job.id}.jsonl", "again.jsonl"])
     assert rsql("cancel", job.id)[0] == 0, "it stays as it is"
     code, _, err = rsql("show", "batch_none")

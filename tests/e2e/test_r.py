@@ -8,8 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import psutil
 import pytest
@@ -17,6 +20,9 @@ from e2e.r_session import FILE, SOURCE, rscript, terminal
 from jupyter_client.manager import KernelManager
 
 from rsql_magic import prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FRAME = 'sales <- data.frame(region = rep(c("N", "S"), 50), amount = c(NA, 2:100), mail = "ada@example.org")\n'
 ORDERS = """
@@ -212,6 +218,58 @@ def test_a_refusal_is_one_line(gateway):
     assert rscript('ask("hello")', wrong, wrong=True).startswith("Error: This token is not known here")
     nowhere = {**gateway, "RSQL_GATEWAY_URL": "http://127.0.0.1:9/rsql/"}
     assert "No gateway answers at http://127.0.0.1:9/rsql/" in rscript('ask("hello")', nowhere, wrong=True)
+
+
+class Sparing(BaseHTTPRequestHandler):
+    """An endpoint that refuses what its model has no place for, one thing at a time."""
+
+    wants_not: Sequence[str] = ()
+    asked: ClassVar[list[dict]] = []
+
+    def do_GET(self):
+        self._send(404, {"error": {"message": "There is nothing here."}})
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append(body)
+        roles = [message["role"] for message in body["messages"]]
+        if named := next((name for name in self.wants_not if name in body), ""):
+            self._send(422, {"error": {"message": f"Extra inputs are not permitted: body.{named}"}})
+        elif "system" in self.wants_not and "system" in roles:
+            self._send(500, {"error": {"message": "Only user and assistant roles are supported!"}})
+        else:
+            self._send(200, {"choices": [{"message": {"content": "fine"}, "finish_reason": "stop"}]})
+
+    def _send(self, status, body):
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        """Nothing is logged."""
+
+
+@pytest.mark.parametrize("refused", [["system"], ["stream_options"], ["stream_options", "temperature", "system"]])
+def test_what_an_endpoint_refuses_is_left_out_from_then_on(r, gateway, refused):
+    handler = type("Handler", (Sparing,), {"wants_not": refused, "asked": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        ask = 'ask("What is a left join?", model = "m")\n'
+        out = r(f'Sys.setenv(RSQL_GATEWAY_URL = "{url}")\n{ask}{ask}')
+        r(f'Sys.setenv(RSQL_GATEWAY_URL = "{gateway["RSQL_GATEWAY_URL"]}")')
+        server.shutdown()
+    assert out.count("fine") >= 2
+    assert len(handler.asked) == 2 + len(refused), "what was refused is not sent again"
+    last = handler.asked[-1]
+    assert not set(refused) & {*last, *(message["role"] for message in last["messages"])}
+    assert "left join" in last["messages"][-1]["content"]
+    if refused == ["system"]:
+        first = handler.asked[0]["messages"][0]
+        assert handler.asked[1]["messages"][0]["content"].startswith(first["content"])
 
 
 def test_without_a_gateway_it_starts_one_that_ends_with_r():

@@ -8,10 +8,11 @@ from contextlib import aclosing
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded_shapes import recorded
 
 from jupyter_server_ext.messages import ChatRequest
 from jupyter_server_ext.pipeline import AnswerCache
-from jupyter_server_ext.pipeline.cache import Cached, SingleFlight, cache_key
+from jupyter_server_ext.pipeline.cache import Cached, SingleFlight, as_body, cache_key, ended_whole
 
 ASK = {"messages": [{"role": "user", "content": "hi"}]}
 
@@ -32,6 +33,24 @@ def test_what_makes_two_requests_the_same(one, two, same):
 
 def test_models_and_tenants_are_kept_apart():
     assert len({cache_key(ChatRequest(m, ASK), t) for m in "ab" for t in "cd"}) == 4
+
+
+@pytest.mark.parametrize("reply", list(recorded()), ids=lambda reply: reply.name)
+def test_what_a_filter_or_a_failure_ended_is_not_kept(reply):
+    body = as_body(reply.stream)
+    if reply.ending == "error":
+        return  # such a stream is broken off, and no answer
+    if reply.ending in {"filter", "failed", "unknown"}:
+        assert body is None or not ended_whole(body)
+    elif body is not None:
+        assert ended_whole(body)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"choices": []}', b'{"choices": [{"error": {"code": 502}}]}', b"\xff"]
+)
+def test_what_is_no_answer_is_not_kept(body):
+    assert not ended_whole(body)
 
 
 def test_old_answers_are_gone():

@@ -345,6 +345,49 @@ def test_a_parameter_that_a_model_refuses_is_left_out_from_then_on(status, words
     assert options.keys() - {name} <= sent[-1].keys()
 
 
+NO_SYSTEM = [
+    (400, "System role not supported"),
+    (400, "Conversation roles must alternate user/assistant/user/assistant/..."),
+    (422, "'system' does not match: role should be 'user' or 'assistant'"),
+    (500, "jinja2.exceptions.TemplateError: Only user and assistant roles are supported!"),
+    (404, "Developer instruction is not enabled for models/gemma-3"),
+]
+
+
+@pytest.mark.parametrize(("status", "words"), NO_SYSTEM)
+@pytest.mark.parametrize("also", [(), ("seed",), ("stream_options", "temperature")])
+def test_a_model_without_a_system_role_is_told_by_the_user_from_then_on(status, words, also, tmp_path):
+    sent = []
+
+    def answer(request):
+        sent.append(json.loads(request.content))
+        if named := next((name for name in also if name in sent[-1]), ""):
+            return httpx.Response(400, json={"error": {"message": f"Extra inputs are not permitted: {named}"}})
+        if any(message["role"] == "system" for message in sent[-1]["messages"]):
+            return httpx.Response(status, json={"error": {"message": words}})
+        return httpx.Response(
+            200, headers={"content-type": "text/event-stream"}, content=f"{chunk('hi')}\n\ndata: [DONE]\n\n"
+        )
+
+    asked = [{"role": "system", "content": "Be brief."}, *HELLO]
+
+    def ask():
+        records = ModelRecords(tmp_path / "models.json")
+        return list(answering(answer, records=records).stream(asked, temperature=0, seed=1))
+
+    assert ask()[0] == Text("hi")
+    assert len(sent) == 2 + len(also)
+    ask()
+    assert len(sent) == 3 + len(also), "what was refused is not sent again"
+    assert sent[-1]["messages"] == [{"role": "user", "content": f"Be brief.\n\n{HELLO[0]['content']}"}]
+    assert asked[0]["role"] == "system"
+
+
+def test_a_refusal_that_speaks_of_a_system_is_an_error_where_there_is_none():
+    with pytest.raises(GatewayError, match="role"):
+        list(answering(lambda _: httpx.Response(400, json={"error": {"message": NO_SYSTEM[0][1]}})).stream(HELLO))
+
+
 def test_another_refusal_is_an_error():
     calls = []
 
