@@ -213,7 +213,9 @@ local({
   command_or <- function(what, text) if (has_command()) command(what, text) else masked(text)
 
   the_connection <- function() {
-    open <- Filter(function(name) inherits(get(name, envir = globalenv()), "DBIConnection"), ls(globalenv()))
+    session <- reader()
+    looked <- Filter(function(name) !nzchar(if (is.null(session)) unread(name) else session$unread(name)), ls(globalenv()))
+    open <- Filter(function(name) inherits(get(name, envir = globalenv()), "DBIConnection"), looked)
     if (length(open) != 1L) fail("Name the connection: sql_ai(\"\u2026\", con), with a DBI connection.")
     get(open, envir = globalenv())
   }

@@ -57,7 +57,7 @@ described <- function(question, level, with, error) {
   found <- session$survey(1, 500)
   names <- vapply(strsplit(found[-1], "\x1f", fixed = TRUE), `[`, "", 1L)
   names <- intersect(names, ls(globalenv()))
-  looked <- names[!vapply(names, function(name) bindingIsActive(as.name(name), globalenv()), NA)]
+  looked <- names[!vapply(names, function(name) nzchar(session$unread(name)), NA)]
   values <- level != "names"
   places <- vapply(looked, function(name) {
     x <- get(name, envir = globalenv())
@@ -71,9 +71,20 @@ described <- function(question, level, with, error) {
   )
 }
 
+# As the reader's, which can tell a promise that was kept from one that waits.
+unread <- function(name) {
+  if (bindingIsActive(as.name(name), globalenv())) return("R active binding, not read")
+  alone <- new.env(hash = FALSE, parent = emptyenv())
+  .Internal(importIntoEnv(alone, name, globalenv(), name))
+  listing <- utils::capture.output(.Internal(inspect(alone, 3L, 0L)))
+  if (any(grepl("^\\s*@[0-9a-f]+ 05 PROMSXP", listing, useBytes = TRUE))) "R promise, not read" else ""
+}
+
 names_only <- function() {
+  session <- reader()
   said <- vapply(ls(globalenv()), function(name) {
-    if (bindingIsActive(as.name(name), globalenv())) return(paste0(name, ": R active binding, not read"))
+    why <- if (is.null(session)) unread(name) else session$unread(name)
+    if (nzchar(why)) return(paste0(name, ": ", why))
     x <- get(name, envir = globalenv())
     if (!is.data.frame(x)) return(paste0(name, ": R ", class(x)[1]))
     columns <- paste0("\n- ", names(x), " ", vapply(x, function(column) class(column)[1], ""), collapse = "")

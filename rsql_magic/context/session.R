@@ -77,10 +77,47 @@ survey <- function(seconds, most) {
 
 `%||%` <- function(x, y) if (is.null(x)) y else x
 
+# Why a name is not looked at, as that would run code of the user's; empty where it is.
+unread <- function(name) {
+  if (bindingIsActive(as.name(name), globalenv())) return("R active binding, not read")
+  if (or_else(is_promise(name), TRUE)) "R promise, not read" else ""
+}
+
+# Whether a name stands for code that R has not run yet, as `delayedAssign` and `data` leave it; it is not run.
+is_promise <- function(name) {
+  # The binding alone, as it is: R's listing of objects follows promises no further. It is taken out again, as it counts
+  # as a user of the object, which R would copy when it is changed.
+  alone <- new.env(hash = FALSE, parent = emptyenv())
+  .Internal(importIntoEnv(alone, name, globalenv(), name))
+  listing <- utils::capture.output(.Internal(inspect(alone, 3L, 0L)))
+  assign(name, NULL, envir = alone)
+  if (!any(grepl("^\\s*@[0-9a-f]+ 05 PROMSXP", listing, useBytes = TRUE))) return(FALSE)
+  # It may be kept already. R writes promises as they are, and the environment of one only while it waits. The value of
+  # a large one does not fit into the queue, and is not written to its end.
+  path <- tempfile("rsql-")
+  queue <- fifo(path, "w+b", blocking = FALSE)
+  on.exit({
+    close(queue)
+    unlink(path)
+  })
+  tryCatch(save(list = name, file = queue, envir = globalenv(), eval.promises = FALSE), error = function(e) NULL)
+  waits_in(readBin(queue, "raw", 32768L)) # names have 10,000 bytes at most
+}
+
+# Whether the first binding that `save` wrote (R Internals, 1.8) is a promise with an environment.
+waits_in <- function(bytes) {
+  number <- function(at) sum(as.integer(bytes[at + 0:3]) * 256^(3:0))
+  at <- 8L # behind "RDX3\nX\n"
+  version <- number(at)
+  at <- at + 12L + if (version >= 3) 4L + number(at + 12L) else 0L
+  # A pair with its tag, a symbol, and the symbol's text with its length.
+  at <- at + 12L
+  flags <- number(at + 4L + number(at))
+  flags %% 256 == 5 && bitwAnd(flags %/% 1024, 1L) == 1L
+}
+
 surveyed <- function(name, left) {
-  if (bindingIsActive(as.name(name), globalenv())) {
-    return(record(clean(name), "R active binding, not read", "", "", "", ""))
-  }
+  if (nzchar(why <- unread(name))) return(record(clean(name), why, "", "", "", ""))
   x <- get(name, envir = globalenv())
   if (!is_table(x) || left < length(x)) {
     return(record(clean(name), label(x), if (is_column(x)) length(x) else "", "", kind_of(x), clean(label_of(x))))
@@ -134,7 +171,7 @@ MOST_PARTS <- 5000L
 
 kinds <- function(most) {
   name_them <- function(name) {
-    kind <- if (bindingIsActive(as.name(name), globalenv())) {
+    kind <- if (nzchar(unread(name))) {
       "code"
     } else {
       or_else(exact(get(name, envir = globalenv())), "code")
@@ -339,7 +376,7 @@ held <- function(wanted, seconds, work = TEXTS) {
   end <- now() + seconds
   found <- character()
   for (name in ls(globalenv())) {
-    if (bindingIsActive(as.name(name), globalenv())) next
+    if (nzchar(unread(name))) next
     x <- get(name, envir = globalenv())
     if (!is_table(x)) next
     texts <- or_else(texts_in(x), list())

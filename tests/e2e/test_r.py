@@ -192,10 +192,12 @@ def test_without_the_command_nothing_is_run_and_only_names_leave(gateway, tmp_pa
         + """
     x <- withCallingHandlers(sql_ai("How many orders are there?", con), message = function(m) cat(conditionMessage(m)))
     print(x)
+    delayedAssign("later", stop("was run"))
     ask("Describe sales", show_context = TRUE)
     """
     )
     out = rscript(code, {**gateway, "PATH": path})
+    assert "later: R promise, not read" in out
     assert "Not run: the rsql command" in out
     assert '"SELECT' in out
     assert "- amount integer" in out

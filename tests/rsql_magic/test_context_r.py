@@ -115,6 +115,38 @@ def test_level_sample_shows_five_filtered_rows(r):
     assert "first rows" not in text_of()
 
 
+PROMISES = {  # what R is told, and whether the name still waits then
+    "delayedAssign('x', stop('was run'))": True,
+    "delayedAssign('x', hurt <<- TRUE, eval.env = new.env())": True,
+    "delayedAssign('x', letters)": True,
+    "delayedAssign('x', 5)": True,
+    "delayedAssign('x', data.frame(a = 1:3)); invisible(x)": False,
+    "delayedAssign('x', runif(1e6)); invisible(length(x))": False,
+    "delayedAssign('x', quote(stop('was run'))); invisible(x)": False,
+    "x <- quote(stop('was run'))": False,
+    "x <- quote(stop)": False,
+    "x <- expression(stop('was run'))": False,
+    "x <- function() stop('was run')": False,
+    "x <- y ~ z": False,
+    "x <- data.frame(a = 1:3)": False,
+    "x <- '\\n @1 05 PROMSXP'": False,
+    "x <- list(1, list(2))": False,
+    "x <- new.env(); delayedAssign('y', stop('was run'), assign.env = x)": False,
+}
+
+
+@pytest.mark.parametrize("name", ["x", "ünter 'x'", "a\nb", "n" * 200])
+def test_what_r_has_not_run_yet_is_not_run(r, name):
+    quoted = name.replace("\n", "\\n")
+    for code, waits in PROMISES.items():
+        written = code.replace("'x'", f'"{quoted}"').replace("x <-", f"`{quoted}` <-").replace("(x)", f"(`{quoted}`)")
+        r(f"rm(list = ls(all.names = TRUE)); hurt <- FALSE; {written.replace('= x)', f'= `{quoted}`)')}")
+        text = gather("", {}).text
+        assert ("R promise, not read" in text) is waits, code
+        assert r("hurt")[0] is False, code
+    r("rm(list = ls(all.names = TRUE))")
+
+
 def test_secrets_by_name_are_not_read(r):
     r("api_key <- 'a'; makeActiveBinding('watched', function() stop('was read'), globalenv())")
     context = gather("", {})
@@ -142,7 +174,7 @@ def test_columns_asked_about_are_in_the_context_of_a_wide_frame(r):
 
 def test_what_is_slow_in_r_is_left_out_and_the_rest_is_there(r, monkeypatch):
     monkeypatch.setattr("rsql_magic.context.rside._SURVEY", 3.0)
-    r("delayedAssign('lazy', Sys.sleep(60)); x <- 1")
+    r("names.lazy <- function(x) Sys.sleep(60); lazy <- structure(list(1), class = c('lazy', 'data.frame')); x <- 1")
     started = time.monotonic()
     text = text_of()
     assert time.monotonic() - started < 20
