@@ -155,6 +155,8 @@ class _Description:
             self.written.description or reader.description,
         )
         parts = [reader.label, size, f"named by {named_by}" if named_by else "", f"index {index}" if index else ""]
+        if unnamed := reader.unnamed:
+            parts.append(f"index without a name: {facts.one_line(', '.join(unnamed))}")
         lazy = " (lazy: not collected)" if reader.rows is None else ""
         sampled = f" (≈ from {len(self.where):,} rows)" if self.where else ""
         said = f"; {facts.one_line(description, 200)}" if description else ""

@@ -18,7 +18,7 @@ from rsql_magic.redaction import type_without_labels
 from rsql_magic.sql import date_form
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
 # What kind of values a column holds, as far as a description cares; `object` means that only the values can tell.
@@ -157,6 +157,8 @@ class Reader:
     is_frame = True
     # Names of the levels of a pandas index that has names.
     index: tuple[str, ...] = ()
+    # Types of the levels that have none, without one that only numbers the rows.
+    unnamed: tuple[str, ...] = ()
     # What the columns' names are values of: pandas names the axis in pivot tables and cross tables.
     named_by: str = ""
 
@@ -256,6 +258,7 @@ class _PandasReader(Reader):
         about = _text(_first(frame.attrs, "description", "label", "title"))
         super().__init__(label or class_name(frame), names, types, len(frame.index), about)
         self.index = tuple(name for name in frame.index.names if isinstance(name, str))
+        self.unnamed = tuple(_short(str(kind)) for kind in _kinds_without_names(frame.index))
         self.named_by = ", ".join(str(name) for name in frame.columns.names if name is not None)
 
     def note(self, place: int) -> tuple[str, str]:
@@ -337,6 +340,14 @@ def _holds_text(index: Any, level: int) -> bool:
     return kind.name in {"object", "category", "str"} or kind.name.startswith("string")
 
 
+def _kinds_without_names(index: Any) -> Iterator[Any]:
+    """Types of the levels of an index that have no name; of a single level of whole numbers none, as rows have them."""
+    if index.nlevels > 1:
+        yield from (level.dtype for level in index.levels if level.name is None)
+    elif index.name is None and index.dtype.kind not in "iu":
+        yield index.dtype
+
+
 def increasing(block: Callable[[int, int], Any], rows: int, size: int = 65_536) -> bool:
     """Whether numbers are strictly increasing, looked at block by block so that nothing large is made."""
     for start in range(0, rows - 1, size):
@@ -373,7 +384,7 @@ def pandas_levels(index: Any) -> Reader:
         DataFrame({place: index.get_level_values(place) for place in range(len(names))}).set_axis(names, axis=1),
         class_name(index),
     )
-    reader.index = ()
+    reader.index = reader.unnamed = ()
     return reader
 
 

@@ -284,3 +284,23 @@ def test_descriptions_and_units_that_a_frame_carries():
     ]
     field = pa.field("d", pa.float64(), metadata={"description": "distance flown", "unit": "miles"})
     assert "1..2; [miles]; distance flown" in describe(pa.table({"d": [1.0, 2.0] * 3}, schema=pa.schema([field])), "f")
+
+
+UNNAMED = [
+    (None, ""),
+    (pd.Index([5, 9]), ""),
+    (pd.Index(["x", "y"], name="k"), "index k"),
+    (pd.Index(["x", "y"]), "index without a name: str"),
+    (pd.date_range("2024", periods=2), "index without a name: datetime64"),
+    (pd.Index([0.5, 1.0]), "index without a name: float64"),
+    (pd.CategoricalIndex(["u", "v"]), "index without a name: category"),
+    (pd.MultiIndex.from_tuples([(1, "a"), (2, "b")]), "index without a name: int64, str"),
+    (pd.MultiIndex.from_tuples([(1, "a"), (2, "b")], names=["n", None]), "index n, index without a name: str"),
+]
+
+
+@pytest.mark.parametrize(("index", "told"), UNNAMED)
+@pytest.mark.parametrize("level", ["names", "stats", "sample"])
+def test_an_index_without_a_name_is_told(index, told, level):
+    line = describe(pd.DataFrame({"a": [1, 2]}, index=index), "f", level=level).splitlines()[0]
+    assert line.endswith(f"1 column{', ' * bool(told)}{told}")
