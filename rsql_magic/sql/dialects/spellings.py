@@ -308,6 +308,19 @@ def _grouped_by_all(lexed: Lexed) -> Iterator[_Substitute]:
             yield _words(lexed, index, index, "ALL")
 
 
+def _only_in_brackets(lexed: Lexed) -> Iterator[_Substitute]:
+    """``FROM ONLY (parts)``: a table without those that inherit from it, which PostgreSQL takes without brackets too."""
+    for index in range(len(lexed.tokens) - 2):
+        if lexed.word(index) != "ONLY" or lexed.raw(index + 1) != "(":
+            continue
+        end = index + 2
+        while lexed.raw(end + 1) == ".":
+            end += 2
+        if lexed.raw(end + 1) == ")":
+            yield _words(lexed, index + 1, index + 1)
+            yield _words(lexed, end + 1, end + 1)
+
+
 # By the names that the records of dialects have for them: the rule, and what a text holds that it may change.
 _RULES: dict[str, tuple[Callable[[Lexed], Iterator[_Substitute]], str]] = {
     "collation of escape": (_collation_of_escape, r"\bCOLLATE\b"),
@@ -322,6 +335,7 @@ _RULES: dict[str, tuple[Callable[[Lexed], Iterator[_Substitute]], str]] = {
     "names of joins": (_names_of_joins, r"\bUSING\s*\([^()]*\)\s*AS\b"),
     "not less": (_not_less, r"!\s*[<>]"),
     "odbc dates": (_odbc_dates, r"\{"),
+    "only in brackets": (_only_in_brackets, r"\bONLY\s*\("),
     "operators": (_operators, "|".join(re.escape(run) for run in sorted(_OPERATORS, key=len, reverse=True))),
     "order using": (_order_using, r"\bUSING\s*[<>]"),
     "pattern subsets": (_pattern_subsets, r"\bSUBSET\b"),

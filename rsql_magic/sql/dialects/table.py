@@ -129,7 +129,7 @@ _POSTGRES_RECORD = SQLDialect(
     default_schemas=(("public",),),
     sees_ahead="recursive",
     hidden_columns=names("ctid xmin xmax cmin cmax tableoid"),
-    spellings=("operators", "names of joins", "order using", "typed texts", "json wrappers"),
+    spellings=("operators", "names of joins", "only in brackets", "order using", "typed texts", "json wrappers"),
     **_with("often_confused quotes_capitals minds_case folds_ascii functions_complete extensions_in_public"),
     **_with("explains shows_settings whole_alias_only strict_groups groups_by_key strict_distinct"),
 )

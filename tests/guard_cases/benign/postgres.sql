@@ -79,3 +79,7 @@ SELECT hstore('a','1') -> 'a', st_distance(st_point(1,2), st_point(2,3)), geom &
 SELECT extract(epoch FROM now() - created_at)::int / 86400 FROM users
 SELECT * FROM pg_catalog.pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
 SELECT j.id FROM orders AS o JOIN users AS u USING (id) AS j
+SELECT count(*) FROM ONLY (orders)
+TABLE ONLY (orders)
+SELECT U&'d!0061ta' UESCAPE '!' AS label
+SELECT x.id FROM notes n, XMLTABLE(XMLNAMESPACES('http://example.org/a' AS a), '/a:rows/a:row' PASSING n.body COLUMNS id int PATH '@id') AS x
