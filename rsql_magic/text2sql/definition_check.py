@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rsql_magic.sql import Catalog, Findings, Fix
+    from rsql_magic.sql import Catalog, Definition, Findings, Fix
 
 
 @dataclass
@@ -82,14 +82,24 @@ class DefinitionCheck:
 
     def said(self, sql: str) -> Iterator[str]:
         """Which definitions a query computes, what in it goes against one, or that it computes none."""
-        computed = self._found[sql].computes if sql in self._found else ()
-        if computed:
-            sources = [f"{one.name} ({one.source})" if one.source else one.name for one in reversed(computed)]
-            yield f"By the definition of {', '.join(sources)}."
+        found = self._found.get(sql)
+        computed = found.computes[::-1] if found else ()
+        if found and found.is_unread:  # such as a mean of means
+            yield from (f"Computed from {_sourced(one)} by its definition." for one in computed)
+        elif found and computed:
+            if whole := [_sourced(one) for one in computed if not found.only.get(one.name)]:
+                yield f"By the definition of {', '.join(whole)}."
+            for one in computed:
+                if only := found.only.get(one.name):
+                    yield f"{_sourced(one)} by its definition, of part of the data only: {'; '.join(only)}."
         yield from self._decided.get(sql, ())
         yield from self.breaches(sql)
         if self.catalog().definitions.metrics and not (computed or self.breaches(sql)) and adds_up(sql, self.dialect):
             yield "Not a defined metric."
+
+
+def _sourced(one: Definition) -> str:
+    return f"{one.name} ({one.source})" if one.source else one.name
 
 
 def adds_up(sql: str, dialect: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,10 +16,11 @@ from rsql_magic.sql.lineage_values import restricted_origins
 from rsql_magic.sql.metrics.dimensions import MetricLimits, keys_of
 from rsql_magic.sql.metrics.expand import expand
 from rsql_magic.sql.metrics.figures import FigureReader
+from rsql_magic.sql.metrics.flat import flat
 from rsql_magic.sql.metrics.inlining import Inlined, call_of, conjuncts, is_link
 from rsql_magic.sql.metrics.named import named_metrics
 from rsql_magic.sql.metrics.paths import NotByDefinition, Paths
-from rsql_magic.sql.metrics.restricted import RestrictedOutputs, figures_of
+from rsql_magic.sql.metrics.restricted import RestrictedOutputs, figures_of, mark_owners, marked_owner
 from rsql_magic.sql.validate.resolve import resolve
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class Findings(NamedTuple):
 
     breaches: tuple[Breach, ...] = ()
     computes: tuple[Definition, ...] = ()  # The metrics that it computes by their definition
+    only: Mapping[str, tuple[str, ...]] = {}  # By their names, what chooses among their rows and groups besides, as SQL
+    is_unread: bool = False  # Whether figures of it are computed in a way that cannot be held against a definition
 
 
 def without_restricted(sql: str, dialect: str, catalog: Catalog) -> Fix | None:
@@ -86,8 +90,14 @@ def findings(sql: str, dialect: str, catalog: Catalog, question: str = "") -> Fi
     try:
         text = lex(sql, dialect := canonical(dialect)).text
         tree = parse(text, dialect)
-        found = _Query(tree, resolve(tree, text, dialect, catalog), catalog, question)
-        return Findings(tuple(dict.fromkeys(found.breaches())), tuple(found.computed.values()))
+        whole = _Query(tree, resolve(tree, text, dialect, catalog), catalog, question)
+        merged = flat(own_tree(text, dialect), dialect, catalog) if catalog.definitions.metrics else None
+        if merged is not None:
+            text = merged.sql(dialect=dialect)
+            merged = parse(text, dialect)
+        read = _Query(merged, resolve(merged, text, dialect, catalog), catalog, question) if merged else whole
+        found = [*read.of_metrics(), *whole.of_columns(fanned_out=not read.computed)]
+        return Findings(tuple(dict.fromkeys(found)), tuple(read.computed.values()), read.only(dialect), read.is_unread)
     except (Unreadable, RecursionError):
         if not restricted_origins(catalog):
             return Findings()
@@ -118,7 +128,7 @@ def by_definition(sql: str, dialect: str, catalog: Catalog, question: str) -> Fi
     except (Unreadable, RecursionError):
         return None
     query = _Query(tree, resolution, catalog, question)
-    list(query.breaches())
+    list(query.of_metrics())
     wanted = [one for one in named_metrics(question, catalog) if one.name not in query.computed]
     if len(wanted) != 1 or not isinstance(tree, exp.Select) or len(resolution.selects) != 1:
         return None
@@ -144,19 +154,78 @@ class _Query:
     catalog: Catalog
     question: str
     computed: dict[str, Definition] = field(default_factory=dict)
+    _only: dict[str, list[exp.Expr]] = field(default_factory=dict)  # for each, the conditions besides its own
     # For each SELECT that computes a metric by its definition, the metric's table, and what groups and chooses rows
     _told_by: dict[int, tuple[Table, list[exp.Expr]]] = field(default_factory=dict)
 
-    def breaches(self) -> Iterator[Breach]:
-        """All that goes against a definition."""
+    def of_metrics(self) -> Iterator[Breach]:
+        """What goes against the definition of a metric."""
         resembling: dict[str, Definition] = {}
         for select, scope in self.resolution.selects:
-            yield from self._added_up(select)
             yield from self._compare(select, scope, resembling)
-            if id(select) not in self._told_by:
-                yield from self._fanned_out(select, scope)
         yield from self._left_out(resembling)
+        yield from self._cut_off()
+
+    def only(self, dialect: str) -> dict[str, tuple[str, ...]]:
+        """Conditions besides the definitions' own, HAVING and LIMIT, for each metric that it computes."""
+        found: dict[str, tuple[str, ...]] = {}
+        clauses = [part for select in self.tree.find_all(exp.Select) for name in ("having", "qualify", "limit", "offset")
+                   if (part := select.args.get(name)) is not None]  # fmt: skip
+        for one in self.computed.values():
+            parts = self._parts(one) or [one.name]
+            conditions = [node for name in parts for node in self._only.get(name, ())]
+            said = (" ".join(node.sql(dialect=dialect).split()) for node in (*conditions, *clauses))
+            found[one.name] = tuple(dict.fromkeys(said))
+        return found
+
+    def _cut_off(self) -> Iterator[Breach]:
+        """Quotients of whole numbers that lose their fraction, where a metric that the query computes is a quotient."""
+        if not any("/" in one.expression for one in (*self.computed.values(), *named_metrics(self.question, self.catalog))):
+            return
+        for division in self.tree.find_all(exp.Div):
+            if division.args.get("typed") and all(map(self._is_whole, (division.this, division.expression))):
+                self.computed = {name: one for name, one in self.computed.items() if "/" not in one.expression}
+                said = "divides whole numbers and loses the fraction"
+                yield Breach(f"{division.sql(dialect=self.catalog.dialect)} {said}: multiply by 1.0 first.")
+                return
+
+    def _is_whole(self, node: exp.Expr) -> bool:
+        """Whether a value is certainly a whole number."""
+        node = node.unnest()
+        if isinstance(node, exp.Select) and len(node.expressions) == 1:
+            return self._is_whole(node.expressions[0].unalias())
+        if isinstance(node, exp.Count):
+            return True
+        if isinstance(node, exp.Literal):
+            return node.is_int
+        if isinstance(node, exp.Cast):
+            return bool(node.to.is_type(*exp.DataType.INTEGER_TYPES))
+        if isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
+            return self._is_whole(node.this) and self._is_whole(node.expression)
+        if isinstance(node, (exp.Sum, exp.Min, exp.Max, exp.Nullif, exp.Filter, exp.Coalesce, exp.Neg)):
+            return all(map(self._is_whole, (node.this, *node.expressions)))
+        if isinstance(node, exp.Case):
+            values = [*(one.args["true"] for one in node.args["ifs"]), node.args.get("default")]
+            return all(self._is_whole(value) for value in values if value is not None)
+        known = self._column(node) if isinstance(node, exp.Column) else None
+        return known is not None and re.search(r"\bU?(?:TINY|SMALL|MEDIUM|BIG|HUGE)?INT", known[1].type.upper()) is not None
+
+    def of_columns(self, *, fanned_out: bool) -> Iterator[Breach]:
+        """What goes against the meaning of a column, sums of rows that come several times among it."""
+        for select, scope in self.resolution.selects:
+            yield from self._added_up(select)
+            if fanned_out:
+                yield from self._fanned_out(select, scope)
         yield from self._shown()
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether a SELECT does more with another one's rows than to show them in an order."""
+        return any(
+            any(relation.table is None for relation in scope.relations)
+            and (len(scope.relations) > 1 or any(select.args.get(part) for part in _CHANGING) or _adds(select))
+            for select, scope in self.resolution.selects
+        )
 
     # Ids and ordinals
 
@@ -184,9 +253,8 @@ class _Query:
 
     # Metrics
 
-    def _owner(self, column: exp.Column) -> str:
-        found = self.resolution.columns.get(id(column))
-        return found[0].table.full_name if found and found[0].table else ""
+    def __post_init__(self) -> None:
+        mark_owners(self.tree, self.resolution)
 
     def figures(self, select: exp.Select, scope: Scope) -> Iterator[Figure]:
         """The figures that a SELECT over tables shows, sorts by or filters by."""
@@ -196,7 +264,7 @@ class _Query:
         """The figures of a SELECT, and the conditions of their rows by their form."""
         if not scope.relations or any(relation.table is None for relation in scope.relations):
             return [], {}
-        reader = FigureReader(self.catalog, self._owner, _conditions(select))
+        reader = FigureReader(self.catalog, marked_owner, _conditions(select))
         parts = [*select.expressions, *(p for c in ("having", "order", "qualify") if (p := select.args.get(c)))]
         return [reader.read(node) for part in parts for node in _topmost_figures(part)], reader.written
 
@@ -208,17 +276,20 @@ class _Query:
             if one is None:
                 continue
             same = [figure for figure in figures if figure.computes(definition)]
-            if same and self._keeps_rows(select, scope, one.table):
+            once = same and all(leaf.counts_once for figure in same for leaf in figure.leaves)
+            if same and (once or self._keeps_rows(select, scope, one.table)):
                 self.computed[one.name] = one
                 more = set().union(*(figure.beside(definition) for figure in same))
-                told_by = [*keys_of(select), *(node for text in more for node in conditions.get(text, ()))]
+                chosen = [node for text in sorted(more) for node in conditions.get(text, ())]
+                self._only.setdefault(one.name, []).extend(chosen)
+                told_by = [*keys_of(select), *chosen]
                 self._told_by[id(select)] = (self.catalog[one.table], told_by)
                 yield from self._beyond(one, *self._told_by[id(select)])
             elif any(figure.resembles(definition) for figure in figures):
                 resembling[one.name] = one
 
     def _beyond(self, one: Definition, home: Table, told_by: Sequence[exp.Expr]) -> Iterator[Breach]:
-        yield from map(Breach, MetricLimits.of(one, home, self.catalog).beyond(told_by, self._owner))
+        yield from map(Breach, MetricLimits.of(one, home, self.catalog).beyond(told_by, marked_owner))
 
     @property
     def _definitions(self) -> Mapping[str, Figure]:
@@ -233,6 +304,8 @@ class _Query:
                 for home, told_by in self._told_by.values():
                     yield from self._beyond(one, home, told_by)
                 continue
+            if self.is_unread:  # it may be computed there: what cannot be shown to be wrong stays
+                continue
             where = f" ({one.source})" if one.source else ""
             is_near = one.name in resembling and one.where
             how = f" It leaves out the condition {_listed(one.where)}." if is_near else ""
@@ -240,17 +313,21 @@ class _Query:
 
     def _is_composed(self, one: Definition) -> bool:
         """Whether a metric of other metrics may be computed here, as all of these are."""
-        if one.table:
-            return False
-        try:
-            composed = Inlined.of(self.catalog).composed(one)
-        except NotByDefinition:
-            return False
-        calls = [call.expressions[0].name for call in composed.find_all(exp.Anonymous)]
+        calls = self._parts(one)
         if calls and all(name in self.computed for name in calls):
             self.computed[one.name] = one
             return True
         return False
+
+    def _parts(self, one: Definition) -> list[str]:
+        """The names of the metrics that one of metrics is made of."""
+        if one.table:
+            return []
+        try:
+            composed = Inlined.of(self.catalog).composed(one)
+        except NotByDefinition:
+            return []
+        return [call.expressions[0].name for call in composed.find_all(exp.Anonymous)]
 
     # Rows that come several times
 
@@ -381,7 +458,14 @@ def _valued(node: exp.Expr | None) -> Iterator[exp.Column]:
         yield from _valued(node.expression)
 
 
-_AROUND = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Paren, exp.Nullif, exp.Coalesce, exp.Cast, exp.Round)
+_CHANGING = ("where", "group", "having", "qualify", "distinct")
+_AROUND = (
+    exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Paren, exp.Nullif, exp.Coalesce, exp.Cast, exp.Round, exp.Window,
+)  # fmt: skip
+
+
+def _adds(select: exp.Select) -> bool:
+    return any(one.find_ancestor(exp.Select) is select for one in select.find_all(exp.AggFunc))
 
 
 def _topmost_figures(node: exp.Expr) -> Iterator[exp.Expr]:

@@ -3,12 +3,16 @@
 # A figure is an expression over aggregates. Each aggregate stands with all conditions that its rows meet: those of
 # WHERE, of CASE inside it, and of FILTER. A figure computes a metric when the expressions are equal, each aggregate's
 # conditions hold those of the definition, and what is more is the same for all: it is what the question filters by.
+# Sums of sums and differences stand as one sum of products, and a mean as a sum divided by a count.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
+
+from rsql_magic.sql.catalog import value_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +25,8 @@ _NEGATED: dict[type[exp.Expr], type[exp.Expr]] = {
     exp.EQ: exp.NEQ, exp.NEQ: exp.EQ, exp.LT: exp.GTE, exp.GTE: exp.LT, exp.GT: exp.LTE, exp.LTE: exp.GT,
 }  # fmt: skip
 
+_MOST_PRODUCTS = 32  # of one value
+_WIDEST = 100  # whole numbers that a range may hold to be put as a list of them
 _CONDITIONS = (exp.Or, exp.Not, exp.EQ, exp.NEQ, exp.In, exp.GT, exp.GTE, exp.LT, exp.LTE)
 
 Owner = "Callable[[exp.Column], str]"  # the full name of a column's table, empty where it is not known
@@ -31,6 +37,7 @@ class Leaf(NamedTuple):
 
     text: str
     conditions: frozenset[str]
+    counts_once: bool = False  # whether a row that comes several times counts once
 
 
 class Figure(NamedTuple):
@@ -80,8 +87,16 @@ class FigureReader:
             return self._outside(node.this, leaves)
         if isinstance(node, exp.Nullif) and _is_zero([node.expression]):
             return self._outside(node.this, leaves)
+        if isinstance(node, exp.Window) and not node.args.get("order"):
+            return self._outside(node.this, leaves)
+        if isinstance(node, exp.Avg) and not isinstance(node.this, exp.Distinct):
+            leaves += [self._leaf(exp.Sum(this=node.this.copy())), self._leaf(exp.Count(this=node.this.copy()))]
+            return "Div(•, •)"
         if isinstance(node, (exp.AggFunc, exp.Filter)):
             leaves.append(self._leaf(node))
+            return "•"
+        if isinstance(node, (exp.Add, exp.Sub)) and (one := self._as_one_sum(node)) is not None:
+            leaves.append(one)
             return "•"
         if isinstance(node, exp.Mul):
             sides = [side for side in (node.this, node.expression) if not _is_one(side)]
@@ -94,6 +109,23 @@ class FigureReader:
             return f"{type(node).__name__}({', '.join(parts)})"
         return self.value(node)
 
+    def _as_one_sum(self, node: exp.Expr) -> Leaf | None:
+        """Sums that are added or subtracted as the sum of what they add up, where their rows meet the same."""
+        sums: list[exp.Expr] = []
+
+        def inner(part: exp.Expr) -> exp.Expr | None:
+            part = _bare(part)
+            if isinstance(part, (exp.Add, exp.Sub)):
+                left, right = inner(part.this), inner(part.expression)
+                return type(part)(this=left, expression=right) if left is not None and right is not None else None
+            if isinstance(part, exp.Sum) and not part.find(exp.Case, exp.If, exp.Distinct):
+                sums.append(part)
+                return exp.paren(part.this.copy())
+            return None
+
+        made = inner(node)
+        return Leaf(f"Sum {self.value(made)}", frozenset(self._rows)) if made is not None and len(sums) > 1 else None
+
     def _leaf(self, node: exp.Expr) -> Leaf:
         conditions = set(self._rows)
         if isinstance(node, exp.Filter):
@@ -104,6 +136,11 @@ class FigureReader:
             inner, distinct = inner.expressions[0], "distinct "
         name = type(node).__name__
         inner = _bare(inner) if inner is not None else None
+        if name == "Sum" and inner is not None:
+            inner, chosen = _without_factor(inner)
+            conditions |= self.conditions(chosen) if chosen is not None else set()
+        if name == "Count" and distinct and inner is not None and self._is_key(inner):
+            return Leaf("count rows", frozenset(conditions), counts_once=True)
         # CASE WHEN c THEN x END, and ELSE 0 where a sum does not mind it.
         while isinstance(inner, exp.Case) and len(inner.args["ifs"]) == 1 and inner.this is None:
             other = inner.args.get("default")
@@ -130,10 +167,18 @@ class FigureReader:
         """Whether counting a value counts every row: it is never missing."""
         if inner is None or isinstance(inner, (exp.Star, exp.Literal)):
             return True
+        if isinstance(inner, exp.Case):
+            values = [*(one.args["true"] for one in inner.args["ifs"]), inner.args.get("default")]
+            return all(isinstance(_bare(value), exp.Literal) for value in values if value is not None) and all(values)
         if not isinstance(inner, exp.Column) or (table := self._catalog.get(self._owner(inner))) is None:
             return False
         column = table.column(inner.name)
         return column is not None and (not column.nullable or table.primary_key == (column.name,))
+
+    def _is_key(self, inner: exp.Expr) -> bool:
+        """Whether a value is the key of its table's rows."""
+        table = self._catalog.get(self._owner(inner)) if isinstance(inner, exp.Column) else None
+        return table is not None and [name.casefold() for name in table.primary_key] == [inner.name.casefold()]
 
     # Conditions
 
@@ -141,20 +186,46 @@ class FigureReader:
         """The parts of a condition that must all hold, each in one form."""
         found: dict[str, list[exp.Expr]] = {}
         apart: dict[str, tuple[set[str], list[exp.Expr]]] = {}
-        for part in _all_of(node):
+        parts = list(_all_of(node))
+        listed, rest = self._listed_ranges(parts)
+        found |= listed
+        for part in rest:
             column, values = self._kept_apart(part)
             if isinstance(part, exp.Between):
                 found[self._compared(exp.GTE, part.this, part.args["low"])] = [part]
                 found[self._compared(exp.LTE, part.this, part.args["high"])] = [part]
             elif column:
-                every, parts = apart.setdefault(column, (set(), []))
+                every, written = apart.setdefault(column, (set(), []))
                 every.update(values)
-                parts.append(part)
+                written.append(part)
             else:
                 found[self._condition(part)] = [part]
-        found |= {f"{column} not in {', '.join(sorted(every))}": parts for column, (every, parts) in apart.items()}
+        found |= {f"{column} not in {', '.join(sorted(every))}": nodes for column, (every, nodes) in apart.items()}
         self.written |= found
         return frozenset(found)
+
+    def _listed_ranges(self, parts: list[exp.Expr]) -> tuple[dict[str, list[exp.Expr]], list[exp.Expr]]:
+        """Short ranges of whole numbers as lists of them, which the same condition may be written as; and the rest."""
+        ends: dict[str, list[tuple[exp.Column, exp.Expr, int, int]]] = {}
+        for part in parts:
+            for column, low, high in _ends(part):
+                if self._is_whole(column):
+                    ends.setdefault(self.value(column), []).append((column, part, low, high))
+        found: dict[str, list[exp.Expr]] = {}
+        taken: set[int] = set()
+        for bounds in ends.values():
+            low, high = max(one[2] for one in bounds), min(one[3] for one in bounds)
+            if low <= high < low + _WIDEST:
+                nodes = [one[1] for one in bounds]
+                taken |= {id(one) for one in nodes}
+                values = [f"{float(number):g}" for number in range(low, high + 1)]
+                found[self._one_of(bounds[0][0], values)] = list(dict.fromkeys(nodes))
+        return found, [part for part in parts if id(part) not in taken]
+
+    def _is_whole(self, column: exp.Column) -> bool:
+        table = self._catalog.get(self._owner(column))
+        known = table.column(column.name) if table is not None else None
+        return known is not None and value_kind(known.type) == "number" and "INT" in known.type.upper()
 
     def _kept_apart(self, part: exp.Expr) -> tuple[str, set[str]]:
         """A column and the values it must not have: ``x <> 1``, ``NOT x IN (1, 2)``."""
@@ -229,6 +300,8 @@ class FigureReader:
             return f"{self._owner(node)}.{node.name}".casefold()
         if isinstance(node, exp.Literal):
             return f"{float(node.name):g}" if not node.is_string else f"'{node.name}'"
+        if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Neg)) and (products := _products(node)) is not None:
+            return self._sum_of(products)
         if isinstance(node, (exp.Add, exp.Mul)):
             parts = sorted(self.value(part) for part in _flat(node, type(node)))
             return f"{type(node).__name__}({', '.join(parts)})"
@@ -245,6 +318,73 @@ class FigureReader:
             children = child if isinstance(child, list) else [child]
             parts += [f"{name}={self.value(c) if isinstance(c, exp.Expression) else c}" for c in children if c]
         return f"{negated}{type(node).__name__}({', '.join(parts)})".casefold()
+
+    def _sum_of(self, products: list[tuple[float, list[exp.Expr]]]) -> str:
+        """A sum of products with each product once, in order."""
+        totals: dict[tuple[str, ...], float] = {}
+        for factor, parts in products:
+            key = tuple(sorted(map(self.value, parts)))
+            totals[key] = totals.get(key, 0.0) + factor
+        terms = [" * ".join((*([f"{total:g}"] if total != 1 or not key else []), *key))
+                 for key, total in sorted(totals.items()) if total]  # fmt: skip
+        return f"({' + '.join(terms)})" if len(terms) != 1 else terms[0]
+
+
+def _products(node: exp.Expr) -> list[tuple[float, list[exp.Expr]]] | None:
+    """Sums, differences and products multiplied out: a number and factors each; None for what is too long."""
+    node = _bare(node)
+    if isinstance(node, exp.Neg):
+        inner = _products(node.this)
+        return [(-factor, parts) for factor, parts in inner] if inner is not None else None
+    if isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
+        left, right = _products(node.this), _products(node.expression)
+        if left is None or right is None or len(left) * len(right) > _MOST_PRODUCTS:
+            return None
+        if isinstance(node, exp.Mul):
+            return [(a * b, [*one, *other]) for (a, one), (b, other) in product(left, right)]
+        sign = -1.0 if isinstance(node, exp.Sub) else 1.0
+        return [*left, *((sign * factor, parts) for factor, parts in right)]
+    if isinstance(node, exp.Literal) and not node.is_string:
+        return [(float(node.name), [])]
+    return [(1.0, [node])]
+
+
+def _without_factor(node: exp.Expr) -> tuple[exp.Expr, exp.Expr | None]:
+    """What ``x * CASE WHEN c THEN 1 ELSE 0 END`` adds up, and the condition."""
+    factors = list(_flat(node, exp.Mul))
+    for place, factor in enumerate(factors):
+        one = _bare(factor)
+        if len(factors) > 1 and isinstance(one, exp.Case) and one.this is None and len(one.args["ifs"]) == 1:
+            yes, no = one.args["ifs"][0].args["true"], one.args.get("default")
+            if _is_one(yes) and no is not None and _is_zero([no]):
+                rest = [exp.paren(each.copy()) for at, each in enumerate(factors) if at != place]
+                value = rest[0]
+                for each in rest[1:]:
+                    value = exp.Mul(this=value, expression=each)
+                return value, one.args["ifs"][0].this
+    return node, None
+
+
+def _ends(part: exp.Expr) -> list[tuple[exp.Column, int, int]]:
+    """A column that is kept within whole numbers by a condition, with the smallest and the largest."""
+    if isinstance(part, exp.Between):
+        sides = [(part.this, exp.GTE, part.args["low"]), (part.this, exp.LTE, part.args["high"])]
+    elif isinstance(part, (exp.GT, exp.GTE, exp.LT, exp.LTE)):
+        left, right = _bare(part.this), _bare(part.expression)
+        flipped = {exp.GT: exp.LT, exp.GTE: exp.LTE, exp.LT: exp.GT, exp.LTE: exp.GTE}
+        sides = [(right, flipped[type(part)], left)] if isinstance(left, exp.Literal) else [(left, type(part), right)]
+    else:
+        return []
+    found = []
+    for column, kind, literal in sides:
+        column, literal = _bare(column), _bare(literal)
+        if not isinstance(column, exp.Column) or not isinstance(literal, exp.Literal) or not literal.is_int:
+            return []
+        number = int(literal.name)
+        low = number + (kind is exp.GT) if kind in {exp.GT, exp.GTE} else -(2**63)
+        high = number - (kind is exp.LT) if kind in {exp.LT, exp.LTE} else 2**63
+        found.append((column, low, high))
+    return found
 
 
 def _bare(node: exp.Expr) -> exp.Expr:
@@ -274,6 +414,11 @@ def _all_of(node: exp.Expr) -> Iterator[exp.Expr]:
     if isinstance(node, exp.And):
         yield from _all_of(node.this)
         yield from _all_of(node.expression)
+    elif isinstance(node, exp.Not) and isinstance(inner := node.this.unnest(), exp.Not):
+        yield from _all_of(inner.this)
+    elif isinstance(node, exp.Not) and isinstance(inner, exp.Or):
+        yield from _all_of(exp.Not(this=inner.this.copy()))
+        yield from _all_of(exp.Not(this=inner.expression.copy()))
     else:
         yield node
 

@@ -38,6 +38,18 @@ def _figures_of(catalog: Catalog) -> dict[str, Figure]:
     return found
 
 
+def mark_owners(tree: exp.Expr, resolution: Resolution) -> None:
+    """Note at each column of a query the full name of its table, which copies of the column keep."""
+    for column in tree.find_all(exp.Column):
+        found = resolution.columns.get(id(column))
+        column.meta["owner"] = found[0].table.full_name if found and found[0].table else ""
+
+
+def marked_owner(column: exp.Column) -> str:
+    """What `mark_owners` noted; empty for a column of no table."""
+    return str(column.meta.get("owner", ""))
+
+
 def restricted_in(table: Table) -> list[Column]:
     """The columns of a table that must not be shown."""
     return [column for column in table.columns if column.meaning is not None and column.meaning.restricted]
@@ -112,13 +124,11 @@ class RestrictedOutputs:
         """Whether an expression is a metric by its definition: who defined it allows its figure to be shown."""
         if not isinstance(node, (exp.AggFunc, exp.Filter)) or not self._figures:
             return False
-        owner = self._resolution.columns
-
-        def named(column: exp.Column) -> str:
-            found = owner.get(id(column))
-            return found[0].table.full_name if found and found[0].table else ""
-
+        mark_owners(node, self._resolution)
         select = node.find_ancestor(exp.Select)
         where = select.args.get("where") if select is not None else None
-        figure = FigureReader(self._catalog, named, [where.this] if where is not None else []).read(node)
+        if where is not None:
+            mark_owners(where, self._resolution)
+        conditions = [where.this] if where is not None else []
+        figure = FigureReader(self._catalog, marked_owner, conditions).read(node)
         return any(figure.computes(one) for one in self._figures)
