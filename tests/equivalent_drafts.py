@@ -334,9 +334,7 @@ _WAYS: dict[str, Callable[[exp.Select], Any]] = {
     "factors in another order": _changed(
         lambda n: exp.Mul(this=n.expression, expression=n.this) if isinstance(n, exp.Mul) else n
     ),
-    "times one": _changed(
-        lambda n: exp.Mul(this=n, expression=exp.Literal.number("1.0")) if _is_output(n) else n
-    ),
+    "times one": _changed(lambda n: exp.Mul(this=n, expression=exp.Literal.number("1.0")) if _is_output(n) else n),
     "conditions in another order": _changed(
         lambda n: exp.And(this=n.expression, expression=n.this) if isinstance(n, exp.And) else n
     ),
@@ -344,7 +342,11 @@ _WAYS: dict[str, Callable[[exp.Select], Any]] = {
     "BETWEEN for IN": _changed(_between),
     "two sides for IN": _changed(_halves),
     "NOT twice": _changed(
-        lambda n: exp.Not(this=exp.paren(exp.Not(this=exp.paren(n)))) if isinstance(n, exp.In) and not isinstance(n.parent, exp.Paren) else n
+        lambda n: (
+            exp.Not(this=exp.paren(exp.Not(this=exp.paren(n))))
+            if isinstance(n, exp.In) and not isinstance(n.parent, exp.Paren)
+            else n
+        )
     ),
     "= FALSE": _changed(_not_true(exp.EQ, False)),
     "IS FALSE": _changed(_not_true(exp.Is, False)),

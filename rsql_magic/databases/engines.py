@@ -271,6 +271,11 @@ class Engine:
             identity = database.identity() if fetched.more else ""
         return Rows(fetched.df, total, fetched.more, seconds, fetched.note, fetched.remarks, identity)
 
+    @property
+    def is_free(self) -> bool:
+        """Whether a query costs nothing but some time, so that the data may be asked what a draft's literals find."""
+        return self._database.may_read_all_values
+
     def _count(self, sql: str, columns: int, seconds: float) -> int | None:
         """The number of rows of a statement, or None when it takes too long or cannot be counted."""
         counting = count_sql(sql, self.dialect, columns)

@@ -102,5 +102,7 @@ from .validate import Problem as Problem
 from .validate import Relation as Relation
 from .validate import Resolution as Resolution
 from .validate import validate as validate
+from .validate.conditions import condition_notes as condition_notes
+from .validate.joins import JoinNote as JoinNote
 from .validate.joins import join_notes as join_notes
 from .validate.resolve import resolve as resolve

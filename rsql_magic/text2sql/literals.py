@@ -9,7 +9,7 @@ collations, padding and casts make more texts equal than Python does.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,8 @@ class Comparison:
     others: tuple[Table, ...] = ()  # further tables of the query
     operator: str = "="  # for numbers and dates, how they are compared
     places: frozenset[tuple[int, int]] = frozenset()  # first and last character of the literal, wherever it stands
+    value: exp.Expr | None = field(default=None, compare=False)  # the literal as it stands
+    is_negated: bool = False  # whether rows that do not have the literal are asked for
 
     def __str__(self) -> str:
         return f"{self.column.name} is never {'like ' if self.like else ''}'{self.text}'"
@@ -81,14 +83,14 @@ def comparisons(sql: str, dialect: str, catalog: Catalog) -> list[Comparison]:
         return []
     tables = tuple(dict.fromkeys(r.table for _, scope in resolution.selects for r in scope.relations if r.table))
     found: dict[tuple[str, ...], Comparison] = {}
-    for side, literals, like, operator in _pairs(tree, resolution.columns):
+    for side, literals, like, operator, is_negated in _pairs(tree, resolution.columns):
         [node] = side.find_all(exp.Column)
         relation, name = resolution.columns[id(node)]
         column = relation.table.column(name) if relation.table else None
         if relation.table is not None and column is not None:
-            for text, at in literals:
-                one = Comparison(relation.table, column, text, side, like, tables, operator, at)
-                key = (one.table.full_name, str(one), one.operator, one.side.sql())
+            for text, at, value in literals:
+                one = Comparison(relation.table, column, text, side, like, tables, operator, at, value, is_negated)
+                key = (one.table.full_name, str(one), one.operator, one.side.sql(), str(is_negated))
                 found[key] = replace(one, places=one.places | found[key].places) if key in found else one
     return list(found.values())
 
@@ -98,17 +100,18 @@ _OPERATORS |= dict.fromkeys(("EQ", "NEQ", "NullSafeEQ", "NullSafeNEQ", "Is"), "=
 _EQUAL = frozenset({"=", "like", "ilike"})
 _FLIPPED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "=": "="}
 
-Literal = tuple[str, frozenset[tuple[int, int]]]  # a text and its places
+Literal = tuple[str, frozenset[tuple[int, int]], exp.Expr]  # a text, its places, and what stands there
 Columns = dict[int, "tuple[Relation, str]"]  # column nodes by id, as `resolve` gives them
 
 
-def _pairs(tree: exp.Expr, columns: Columns) -> Iterator[tuple[exp.Expr, list[Literal], bool, str]]:
-    """What is compared, with which literals and where they stand, whether these are patterns, and how."""
+def _pairs(tree: exp.Expr, columns: Columns) -> Iterator[tuple[exp.Expr, list[Literal], bool, str, bool]]:
+    """What is compared, with which literals, whether these are patterns, how, and whether the contrary is asked for."""
     for node in tree.walk():
         for one, others, like, operator in _sides(node):
             if _is_compared(one, columns):
-                literals = [(_literal(other, columns), _place(other)) for other in others]
-                yield one, [(text, place) for text, place in literals if text is not None], like, operator
+                literals = [(_literal(other, columns), _place(other), other) for other in others]
+                held = [(text, place, node) for text, place, node in literals if text is not None]
+                yield one, held, like, operator, _is_negated(node)
 
 
 def _sides(node: exp.Expr) -> Iterator[tuple[exp.Expr, list[exp.Expr], bool, str]]:
@@ -127,6 +130,15 @@ def _sides(node: exp.Expr) -> Iterator[tuple[exp.Expr, list[exp.Expr], bool, str
     elif operator := _OPERATORS.get(type(node).__name__):
         yield node.this, [node.expression], False, operator
         yield node.expression, [node.this], False, _FLIPPED[operator]
+
+
+def _is_negated(node: exp.Expr) -> bool:
+    """Whether a comparison chooses the rows that do not have the literal."""
+    negated = isinstance(node, exp.NEQ | exp.NullSafeNEQ)
+    while isinstance(node.parent, exp.Not | exp.Paren):
+        node = node.parent
+        negated ^= isinstance(node, exp.Not)
+    return negated
 
 
 def _literal(node: exp.Expr | None, columns: Columns) -> str | None:
@@ -238,7 +250,7 @@ def _holders(one: Comparison) -> Iterator[str]:
 
 def _stored(one: Comparison, dialect: str, run: Run) -> list[str]:
     """The values of a column, not all known, that differ from a literal in case or in blanks around it only."""
-    column, table = _bare(one)
+    column, table = bare(one)
     text = exp.Literal.string(one.text.strip().lower())
     lower = exp.Lower(this=column.copy() if one.like else exp.Trim(this=column.copy()))
     same = exp.Like(this=lower, expression=text) if one.like else lower.eq(text)
@@ -255,14 +267,15 @@ def _counted(one: Comparison, dialect: str) -> str:
         >>> _counted(Comparison(Table("f"), Column("o"), "jfk", exp.column("o", "f")), "duckdb")
         'SELECT COUNT(*) FROM "f" WHERE "o" = \'jfk\''
     """
-    column, table = _bare(one)
-    bare = one.side.transform(lambda node: column.copy() if isinstance(node, exp.Column) else node)
+    column, table = bare(one)
+    side = one.side.transform(lambda node: column.copy() if isinstance(node, exp.Column) else node)
     text = exp.Literal.string(one.text)
     kind = {"like": exp.Like, "ilike": exp.ILike}.get(one.operator, exp.EQ)
-    return exp.select("COUNT(*)").from_(table).where(kind(this=bare, expression=text)).sql(dialect=dialect)
+    return exp.select("COUNT(*)").from_(table).where(kind(this=side, expression=text)).sql(dialect=dialect)
 
 
-def _bare(one: Comparison) -> tuple[exp.Column, exp.Table]:
+def bare(one: Comparison) -> tuple[exp.Column, exp.Table]:
+    """A comparison's column without its table, and the table, as they stand in a query of our own."""
     table = one.table
     named = exp.table_(table.name, db=table.schema or None, catalog=table.database or None, quoted=True)
     return exp.column(one.column.name, quoted=True), named

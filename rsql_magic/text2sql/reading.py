@@ -2,7 +2,8 @@
 
 The gateway's ``offline`` model reads a question from its first word to its last, or says that it cannot. Where it reads
 one that names a metric, its query is a second opinion that costs nothing: proposed to the model where its own draft
-fails or finds other rows, and put in where the model writes no query at all. The model decides, as rules may misread.
+fails or finds other rows, and put in where the model writes no query at all. The model decides, as rules may misread,
+and the person is told of both results. A reading that puts months of several years together is none.
 """
 
 from __future__ import annotations
@@ -15,16 +16,22 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.errors import QueryFailed, QueryRejected, RsqlError
 from rsql_magic.gateway import Reply
-from rsql_magic.text2sql.drafts import Draft, DraftResult, is_decided, read_draft
+from rsql_magic.sql import one_line
+from rsql_magic.text2sql.drafts import Draft, DraftResult, difference, is_decided, read_draft
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from rsql_magic.databases import Rows
     from rsql_magic.gateway import StreamOptions
     from rsql_magic.text2sql.drafts import DraftCheck
     from rsql_magic.text2sql.prompt import SchemaPrompt
     from rsql_magic.text2sql.results import QueryRunner
 
-_OTHERWISE = "The query finds other rows than the one below, which is how fixed rules read the question."
+_OTHERWISE = (
+    "The query finds other rows than the one below, which is how fixed rules read the question: {theirs} there, {ours} "
+    "here. Rules misread often: keep the query as it is where it answers the question."
+)
 
 
 @dataclass(eq=False)
@@ -38,7 +45,7 @@ class RuleReading:
     @cached_property
     def sql(self) -> str:
         """The query; empty where the question names no metric, they do not understand it, or there are none."""
-        from rsql_magic.sql import findings
+        from rsql_magic.sql import condition_notes, findings
 
         prompt, options = self._prompt, self._prompt.options
         model = prompt.entry.chat.rules if prompt.catalog.is_described and not prompt.is_offline else ""
@@ -53,9 +60,12 @@ class RuleReading:
             sql = self._checks.defined(read_draft(reply).sql)[0]
             statement, problems = self._checks.read(sql)
             told = findings(statement, prompt.dialect, prompt.catalog, options.question).breaches
-            return "" if problems or any(breach.is_final for breach in told) else sql
+            native = self._runner.native.of(statement, prompt.catalog)
+            number, dialect = self._runner.number, prompt.engine.dialect
+            is_folded = condition_notes(native, dialect, prompt.catalog, number, options.question)
         except RsqlError:  # what the model writes is not lost for it
             return ""
+        return "" if problems or told or is_folded else sql
 
     @cached_property
     def result(self) -> DraftResult | None:
@@ -68,8 +78,32 @@ class RuleReading:
         except (QueryFailed, QueryRejected):
             return None
 
+    def is_other(self, rows: Rows | None) -> bool:
+        """Whether a draft found other rows than the query does."""
+        if rows is None or self.result is None:
+            return False
+        return not is_decided([DraftResult(Draft(""), rows.df), self.result], 2)
+
     def doubts(self, rows: Rows | None) -> list[str]:
-        """What there is to say where a draft found other rows than the query does."""
-        if rows is None or self.result is None or is_decided([DraftResult(Draft(""), rows.df), self.result], 2):
+        """What there is to say to a model where a draft found other rows: both results, as its privacy level shows."""
+        if rows is None or self.result is None or not self.is_other(rows):
             return []
-        return [_OTHERWISE]
+        level = self._prompt.options.level
+        if level == "names":
+            return [_OTHERWISE.format(theirs="another result", ours="this one")]
+        ours, theirs = (_result(frame, with_rows=level == "sample") for frame in (rows.df, self.result.frame))
+        return [_OTHERWISE.format(theirs=theirs, ours=ours)]
+
+    def note(self, rows: Rows) -> str:
+        """What there is to say to the person of the same."""
+        if self.result is None or not self.is_other(rows):
+            return ""
+        return f"Fixed rules read the question otherwise; their query {difference(rows.df, self.result.frame)}."
+
+
+def _result(frame: pd.DataFrame, *, with_rows: bool) -> str:
+    """The shape of a result, and its first row."""
+    count = f"{len(frame):,} row{'s' * (len(frame) != 1)}"
+    if not with_rows or frame.empty:
+        return count
+    return f"{count}, the first ({', '.join(one_line(str(value), 40) for value in frame.iloc[0])})"

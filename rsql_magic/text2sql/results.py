@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rsql_magic.sql import Catalog
 
 _LOOK_UP_SECONDS = 10.0
+_HELD_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,17 @@ class QueryRunner:
         """
         return self.engine.plan(self.native.of(statement, self.catalog()))
 
-    def looked_up(self, query: str) -> list[str]:
+    def looked_up(self, query: str, seconds: float = _LOOK_UP_SECONDS) -> list[str]:
         """The first column of a small query of our own; nothing where the database refuses it or takes long."""
         try:
-            rows = self.engine.run(query, max_rows=3, timeout=_LOOK_UP_SECONDS)
+            rows = self.engine.run(query, max_rows=5, timeout=seconds)
         except (QueryFailed, QueryRejected):
             return []
         return [str(value) for value in rows.df.iloc[:, 0]]
+
+    def held(self, query: str) -> list[str]:
+        """As `looked_up`, in the seconds that a question has for one literal."""
+        return self.looked_up(query, _HELD_SECONDS)
 
     def number(self, query: str) -> int | None:
         """What a small query of our own counts; None where the database refuses it or takes long."""

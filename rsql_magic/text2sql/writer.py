@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 from rsql_magic.display import Screen, fenced
 from rsql_magic.errors import AnswerCut, BadInput, GatewayError, NoQuery, QueryFailed, QueryRejected
 from rsql_magic.gateway import Reply, Usage, context_exceeded, drafts, restored, usage_of
-from rsql_magic.sql import Fix, join_notes
+from rsql_magic.sql import Fix
 from rsql_magic.text2sql import literals
+from rsql_magic.text2sql.data_check import DataCheck
 from rsql_magic.text2sql.definition_check import DefinitionCheck
 from rsql_magic.text2sql.drafts import (
     DOUBTFUL,
@@ -90,6 +91,7 @@ class Writer:
         self._checks = DraftCheck(prompt.dialect, lambda: prompt.catalog, self._compiled)
         self._reading = RuleReading(prompt, self._checks, self._runner)
         self._literals = literals.LiteralCheck(prompt, self._runner.looked_up)
+        self._data = DataCheck(prompt, self._runner)
         asked = prompt.dialect, lambda: prompt.catalog, prompt.options.question
         self._defined = DefinitionCheck(*asked, reading=lambda: self._reading.sql)
 
@@ -198,11 +200,7 @@ class Writer:
         if is_clear and not most:
             return first, None
         self._comparing = True
-
-        def further(number: int) -> DraftResult | None:
-            return read if read and number == 1 else self._further(number - (read is not None))
-
-        vote = compared(result, most or DOUBTFUL, further)
+        vote = compared(result, most or DOUBTFUL, self._further)  # rules have no vote: they misread more often
         return (first if vote.winner.draft is first.draft else replace(first, draft=vote.winner.draft)), vote
 
     def _weigh(self, result: SQLResult, vote: Vote, *, corrected: bool) -> None:
@@ -334,21 +332,10 @@ class Writer:
         unsure = self._literals.unsure(sql)
         is_defined = self._prompt.catalog.definitions.named
         doubts = self._reading.doubts(self._rows.get(sql)) if is_defined else []
-        if self._options.level == "names":
-            notes = join_notes(statement, self._dialect, self._prompt.catalog)
-            self._notes[sql] = [*map(str, unsure), *(note.text for note in notes)]
-        else:
-            found = literals.comparisons(statement, self._dialect, self._prompt.catalog)
-            wrong = literals.misread(found, self._engine.dialect, self._runner.looked_up)
-            wrong += literals.doubts(found, self._engine.dialect, self._runner.looked_up)
-            native = self._native.of(statement, self._prompt.catalog)
-            asked = (self._engine.dialect, self._prompt.catalog, self._runner.number, self._options.question)
-            notes = join_notes(native, *asked)
-            said = [one for one in unsure if not any(str(one.comparison) in doubt for doubt in wrong)]
-            joins = [note.text for note in notes]
-            self._notes[sql] = [*(wrong or literals.out_of_range(found)), *map(str, said), *joins]
-            told = [str(one) for one in said if self._options.level == "sample" and not one.is_personal]
-            doubts = [*wrong, *told, *(note.text for note in notes if note.is_doubt), *doubts]
+        found = self._data.of(statement, unsure)
+        notes = found.joins
+        self._notes[sql] = list(found.said)
+        doubts = [*found.told, *doubts]
         if self._doubted or not doubts or not self._may_repair:
             return []
         self._doubted = sql
@@ -410,6 +397,7 @@ class Writer:
             *([rows.note] if rows.note else []),
             *rows.remarks,
             *self._notes.get(result.sql, []),
+            *filter(None, [self._reading.note(rows) if self._prompt.catalog.definitions.named else ""]),
         )
         result.df, result.rows, result.truncated = rows.df, rows.total, rows.truncated
         result.database = rows.database

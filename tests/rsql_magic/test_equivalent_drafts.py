@@ -56,7 +56,14 @@ def test_no_draft_that_gives_the_same_rows_is_told_of_all_questions(shop):
     assert [case for case in cases if told(case[2], case[0])] == []
 
 
-MERGED = ("WITH of the rows", "subquery of the rows", "a filtered table", "WITH around", "BETWEEN for IN", "CASE as a factor")
+MERGED = (
+    "WITH of the rows",
+    "subquery of the rows",
+    "a filtered table",
+    "WITH around",
+    "BETWEEN for IN",
+    "CASE as a factor",
+)
 
 
 def test_mistakes_are_told_in_other_ways_too(shop):

@@ -240,7 +240,8 @@ def test_a_misread_date_is_told_to_the_model_once_and_then_to_the_person(ip, con
     gateway.replies = [wrong, wrong]
     result = ip.run("%%sql_ai con\nHow many days from August on?")
     assert "compares texts" in " ".join(result.notes)
-    gateway.replies = [wrong]
+    gateway.replies = [wrong, wrong]
     result = ip.run("%%sql_ai con --privacy names\nHow many days after July?")
-    assert result.notes == ()
+    assert "- No row of days has day >= '2013-08-01'.\n" in gateway.sent
+    assert [note.partition(";")[0] for note in result.notes] == ["No row of days has day >= '2013-08-01'"]
     assert "as text" not in gateway.sent

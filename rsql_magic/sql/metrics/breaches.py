@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rsql_magic.sql.validate import Relation, Resolution, Scope
 
 _ADDED = (exp.Sum, exp.Avg, exp.Median, exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance, exp.VariancePop)
+_WHOLE_TYPE = re.compile(r"\bU?(?:TINY|SMALL|MEDIUM|BIG|HUGE)?INT")
 _REPEATED = (exp.Sum, exp.Avg, exp.Count)
 
 
@@ -169,8 +170,8 @@ class _Query:
     def only(self, dialect: str) -> dict[str, tuple[str, ...]]:
         """Conditions besides the definitions' own, HAVING and LIMIT, for each metric that it computes."""
         found: dict[str, tuple[str, ...]] = {}
-        clauses = [part for select in self.tree.find_all(exp.Select) for name in ("having", "qualify", "limit", "offset")
-                   if (part := select.args.get(name)) is not None]  # fmt: skip
+        selects, names = list(self.tree.find_all(exp.Select)), ("having", "qualify", "limit", "offset")
+        clauses = [part for one in selects for name in names if (part := one.args.get(name)) is not None]
         for one in self.computed.values():
             parts = self._parts(one) or [one.name]
             conditions = [node for name in parts for node in self._only.get(name, ())]
@@ -180,7 +181,9 @@ class _Query:
 
     def _cut_off(self) -> Iterator[Breach]:
         """Quotients of whole numbers that lose their fraction, where a metric that the query computes is a quotient."""
-        if not any("/" in one.expression for one in (*self.computed.values(), *named_metrics(self.question, self.catalog))):
+        if not any(
+            "/" in one.expression for one in (*self.computed.values(), *named_metrics(self.question, self.catalog))
+        ):
             return
         for division in self.tree.find_all(exp.Div):
             if division.args.get("typed") and all(map(self._is_whole, (division.this, division.expression))):
@@ -192,23 +195,22 @@ class _Query:
     def _is_whole(self, node: exp.Expr) -> bool:
         """Whether a value is certainly a whole number."""
         node = node.unnest()
+        parts: list[exp.Expr | None] = []
         if isinstance(node, exp.Select) and len(node.expressions) == 1:
-            return self._is_whole(node.expressions[0].unalias())
-        if isinstance(node, exp.Count):
-            return True
-        if isinstance(node, exp.Literal):
-            return node.is_int
+            parts = [node.expressions[0].unalias()]
+        elif isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
+            parts = [node.this, node.expression]
+        elif isinstance(node, (exp.Sum, exp.Min, exp.Max, exp.Nullif, exp.Filter, exp.Coalesce, exp.Neg)):
+            parts = [node.this, *([] if isinstance(node, exp.Filter) else node.expressions)]
+        elif isinstance(node, exp.Case):
+            parts = [*(one.args["true"] for one in node.args["ifs"]), node.args.get("default")]
+        if parts:
+            return all(self._is_whole(part) for part in parts if part is not None)
         if isinstance(node, exp.Cast):
             return bool(node.to.is_type(*exp.DataType.INTEGER_TYPES))
-        if isinstance(node, (exp.Add, exp.Sub, exp.Mul)):
-            return self._is_whole(node.this) and self._is_whole(node.expression)
-        if isinstance(node, (exp.Sum, exp.Min, exp.Max, exp.Nullif, exp.Filter, exp.Coalesce, exp.Neg)):
-            return all(map(self._is_whole, (node.this, *node.expressions)))
-        if isinstance(node, exp.Case):
-            values = [*(one.args["true"] for one in node.args["ifs"]), node.args.get("default")]
-            return all(self._is_whole(value) for value in values if value is not None)
         known = self._column(node) if isinstance(node, exp.Column) else None
-        return known is not None and re.search(r"\bU?(?:TINY|SMALL|MEDIUM|BIG|HUGE)?INT", known[1].type.upper()) is not None
+        is_whole = known is not None and _WHOLE_TYPE.search(known[1].type.upper()) is not None
+        return is_whole or isinstance(node, exp.Count) or (isinstance(node, exp.Literal) and node.is_int)
 
     def of_columns(self, *, fanned_out: bool) -> Iterator[Breach]:
         """What goes against the meaning of a column, sums of rows that come several times among it."""

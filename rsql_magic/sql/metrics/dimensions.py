@@ -338,3 +338,26 @@ _SHOWN = 12
 def _listed(names: list[str]) -> str:
     shown = [*names[:_SHOWN], *([f"{len(names) - _SHOWN:,} more"] if len(names) > _SHOWN else [])]
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+
+
+def month_or_part(node: exp.Expr) -> tuple[exp.Column | None, str]:
+    """The column that an expression takes a part of, and the part: ``month`` of ``at``.
+
+    The part is empty for the start of a period and for the time itself, which carry their year.
+
+    Example:
+        >>> from sqlglot import parse_one
+        >>> [month_or_part(parse_one(text))[1] for text in ("MONTH(at)", "YEAR(at)", "DATE_TRUNC('month', at)")]
+        ['month', 'year', '']
+    """
+    columns = list(node.find_all(exp.Column))
+    column = columns[0] if len(columns) == 1 else None
+    if isinstance(node, exp.TimeToStr):
+        codes = [_CODES.get(code, "") for code in re.findall(r"%[-#]?(\w)", node.args["format"].name)]
+        kept = [code for code in codes if code]
+        return column, "" if "year" in kept and len(set(kept)) > 1 else min(kept, key=_LONGER.__getitem__, default="")
+    while isinstance(node, (exp.Paren, exp.Cast, exp.TryCast, exp.Floor)) and isinstance(node.this, exp.Expr):
+        node = node.this
+    if isinstance(node, (exp.TimestampTrunc, exp.DateTrunc, exp.DatetimeTrunc, exp.Column)):
+        return column, ""
+    return column, _PARTS.get(type(node)) or _NAMES.get(_unit(node)) or ""

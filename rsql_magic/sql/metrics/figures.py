@@ -83,19 +83,13 @@ class FigureReader:
 
     def _outside(self, node: exp.Expr, leaves: list[Leaf]) -> str:
         node = _bare(node)
-        if isinstance(node, exp.Coalesce) and _is_zero(node.expressions):
-            return self._outside(node.this, leaves)
-        if isinstance(node, exp.Nullif) and _is_zero([node.expression]):
-            return self._outside(node.this, leaves)
-        if isinstance(node, exp.Window) and not node.args.get("order"):
+        if _is_around(node):
             return self._outside(node.this, leaves)
         if isinstance(node, exp.Avg) and not isinstance(node.this, exp.Distinct):
             leaves += [self._leaf(exp.Sum(this=node.this.copy())), self._leaf(exp.Count(this=node.this.copy()))]
             return "Div(•, •)"
-        if isinstance(node, (exp.AggFunc, exp.Filter)):
-            leaves.append(self._leaf(node))
-            return "•"
-        if isinstance(node, (exp.Add, exp.Sub)) and (one := self._as_one_sum(node)) is not None:
+        is_one = isinstance(node, (exp.AggFunc, exp.Filter))
+        if (one := self._leaf(node) if is_one else self._as_one_sum(node)) is not None:
             leaves.append(one)
             return "•"
         if isinstance(node, exp.Mul):
@@ -123,7 +117,7 @@ class FigureReader:
                 return exp.paren(part.this.copy())
             return None
 
-        made = inner(node)
+        made = inner(node) if isinstance(node, (exp.Add, exp.Sub)) else None
         return Leaf(f"Sum {self.value(made)}", frozenset(self._rows)) if made is not None and len(sums) > 1 else None
 
     def _leaf(self, node: exp.Expr) -> Leaf:
@@ -302,9 +296,6 @@ class FigureReader:
             return f"{float(node.name):g}" if not node.is_string else f"'{node.name}'"
         if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Neg)) and (products := _products(node)) is not None:
             return self._sum_of(products)
-        if isinstance(node, (exp.Add, exp.Mul)):
-            parts = sorted(self.value(part) for part in _flat(node, type(node)))
-            return f"{type(node).__name__}({', '.join(parts)})"
         if isinstance(node, exp.And):
             return " and ".join(sorted(self._condition(part) for part in _all_of(node)))
         # An IN over a query has no values to be put in order: it is its parts.
@@ -358,7 +349,7 @@ def _without_factor(node: exp.Expr) -> tuple[exp.Expr, exp.Expr | None]:
             yes, no = one.args["ifs"][0].args["true"], one.args.get("default")
             if _is_one(yes) and no is not None and _is_zero([no]):
                 rest = [exp.paren(each.copy()) for at, each in enumerate(factors) if at != place]
-                value = rest[0]
+                value: exp.Expr = rest[0]
                 for each in rest[1:]:
                     value = exp.Mul(this=value, expression=each)
                 return value, one.args["ifs"][0].this
@@ -376,8 +367,8 @@ def _ends(part: exp.Expr) -> list[tuple[exp.Column, int, int]]:
     else:
         return []
     found = []
-    for column, kind, literal in sides:
-        column, literal = _bare(column), _bare(literal)
+    for side, kind, bound in sides:
+        column, literal = _bare(side), _bare(bound)
         if not isinstance(column, exp.Column) or not isinstance(literal, exp.Literal) or not literal.is_int:
             return []
         number = int(literal.name)
@@ -398,6 +389,15 @@ def _bare(node: exp.Expr) -> exp.Expr:
 
 def _literal_last(left: exp.Expr, right: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
     return (right, left) if isinstance(_bare(left), exp.Literal) else (left, right)
+
+
+def _is_around(node: exp.Expr) -> bool:
+    """Whether an expression has the value of what stands in it, where that is not missing, or not zero."""
+    if isinstance(node, exp.Coalesce):
+        return _is_zero(node.expressions)
+    if isinstance(node, exp.Nullif):
+        return _is_zero([node.expression])
+    return isinstance(node, exp.Window) and not node.args.get("order")
 
 
 def _is_one(node: exp.Expr) -> bool:

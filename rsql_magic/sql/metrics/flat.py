@@ -33,11 +33,9 @@ def flat(tree: exp.Expr, dialect: str, catalog: Catalog) -> exp.Expr | None:
 
     made = tree.copy()
     tables = _under_plain_names(made, dialect, catalog)
-    schema = {name: {column.name: column.type for column in table.columns} for name, table in tables.items()}
+    schema: dict[str, object] = {name: {c.name: c.type for c in table.columns} for name, table in tables.items()}
     try:
-        made = qualify(
-            made, dialect=dialect, schema=schema, quote_identifiers=False, validate_qualify_columns=False
-        )
+        made = qualify(made, dialect=dialect, schema=schema, quote_identifiers=False, validate_qualify_columns=False)
         made = merge_subqueries(_joined(made, tables))
     except (sqlglot.errors.SqlglotError, KeyError, RecursionError):
         return None
@@ -103,7 +101,7 @@ def _semi_join(part: exp.Expr, tables: dict[str, Table]) -> tuple[exp.Select, ex
     table = tables.get(source.name) if isinstance(source, exp.Table) else None
     if table is None or len(table.primary_key) != 1:
         return None
-    key, name = table.primary_key[0].casefold(), source.alias_or_name
+    key, name = table.primary_key[0].casefold(), source.alias_or_name if source is not None else ""
     if isinstance(part, exp.In):
         shown = query.expressions[0].unalias()
         is_key = isinstance(shown, exp.Column) and shown.table == name and shown.name.casefold() == key
