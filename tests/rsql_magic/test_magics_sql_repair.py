@@ -126,8 +126,10 @@ def test_an_empty_result_that_a_spelling_explains_goes_back_once(ip, con, gatewa
     result = ip.run("%%sql_ai con\nwho is in the usa?")
     assert result.df.who.tolist() == ["Ada"]
     assert result.attempts[0].problems == ("country is never 'usa'. Did you mean 'USA'?",)
-    gateway.replies = [sql(count.format("france"))]
-    assert ip.run("%%sql_ai con\nwho is in france?").count == "0 rows"
+    gateway.replies = [sql(count.format("france"))] * 2
+    result = ip.run("%%sql_ai con\nwho is in france?")
+    assert result.count == "0 rows"
+    assert any("No row of places has country = 'france'" in note for note in result.notes)
 
 
 @pytest.mark.slow
@@ -163,8 +165,10 @@ def test_a_worse_repair_does_not_lose_what_ran(ip, con, gateway):
 @pytest.mark.slow
 def test_nothing_of_the_values_is_told_when_only_names_may_leave(ip, con, gateway):
     con.execute("CREATE TABLE places AS SELECT 'USA' AS country")
-    gateway.replies = [sql("SELECT * FROM places WHERE country = 'usa'")]
+    gateway.replies = [sql("SELECT * FROM places WHERE country = 'usa'")] * 2
     assert ip.run("%%sql_ai con --privacy names\nwhat of the usa?").count == "0 rows"
+    assert "- No row of places has country = 'usa'.\n" in gateway.sent
+    assert "USA" not in gateway.sent
 
 
 @pytest.mark.slow
