@@ -304,6 +304,7 @@ class DraftResult:
 
     draft: Draft
     frame: pd.DataFrame
+    warnings: int = 0  # what the checks have against it
 
     @property
     def sql(self) -> str:
@@ -313,16 +314,17 @@ class DraftResult:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """The drafts of one question by their results, the largest group first."""
+    """The drafts of one question by their results, those that the checks have least against first."""
 
-    # Results of the same rows; of groups of one size the one with rows comes first, then the earliest.
+    # Results of the same rows; of groups with as few warnings the largest comes first, then that with rows, then the
+    # earliest.
     groups: tuple[tuple[DraftResult, ...], ...]
     asked: int  # drafts that were asked for, also those that failed
 
     @property
     def winner(self) -> DraftResult:
-        """The earliest draft of the largest group."""
-        return self.groups[0][0]
+        """The draft of the first group that the checks have least against, the earliest of several."""
+        return min(self.groups[0], key=lambda result: result.warnings)
 
     @property
     def sentence(self) -> str:
@@ -359,13 +361,20 @@ def voted(results: Sequence[DraftResult], asked: int) -> Vote:
     found: dict[Any, list[DraftResult]] = {}
     for result in results:
         found.setdefault(_key(result.frame), []).append(result)
-    groups = sorted(found.values(), key=lambda group: (-len(group), is_empty(group[0].frame)))
+    fewest = {id(group): min(result.warnings for result in group) for group in found.values()}
+    groups = sorted(found.values(), key=lambda group: (fewest[id(group)], -len(group), is_empty(group[0].frame)))
     return Vote(tuple(map(tuple, groups)), asked)
 
 
 def is_decided(results: Iterable[DraftResult], most: int) -> bool:
-    """Whether no further draft can change which group of ``most`` drafts is the largest."""
+    """Whether no further draft can change which group of ``most`` drafts is the largest.
+
+    Where the checks have something against the drafts of the largest group, one without warnings can.
+    """
+    results = list(results)
     sizes = Counter(_key(result.frame) for result in results).most_common(2)
+    if len(results) < most and sizes and min(r.warnings for r in results if _key(r.frame) == sizes[0][0]):
+        return False
     left = most - sum(size for _, size in sizes)
     return len(sizes) > 0 and sizes[0][1] > (sizes[1][1] if len(sizes) > 1 else 0) + left
 

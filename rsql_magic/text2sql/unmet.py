@@ -59,6 +59,34 @@ def unmet_held(held: Iterable[HeldValue], sql: str, dialect: str, catalog: Catal
     return [said for phrase, found in places.items() if (said := _missing(phrase, found, written, catalog))]
 
 
+def dropped(earlier: Iterable[str], sql: str, question: str, dialect: str, catalog: Catalog) -> list[str]:
+    """Texts of the question that earlier drafts had a condition on, and a later one with fewer conditions has not.
+
+    Example:
+        >>> from rsql_magic.sql import Catalog
+        >>> shop = Catalog.from_ddl("CREATE TABLE orders (city TEXT)", "duckdb")
+        >>> first, last = "SELECT count(*) FROM orders WHERE city = 'Atlantis'", "SELECT count(*) FROM orders"
+        >>> dropped([first], last, "How many orders from Atlantis?", "duckdb", shop)
+        ['Atlantis']
+    """
+    from rsql_magic.text2sql.literals import comparisons
+
+    has = comparisons(sql, dialect, catalog)
+    before = [comparisons(each, dialect, catalog) for each in earlier]
+    had = [one for each in before if len(each) > len(has) for one in each]
+    columns = {(one.table.full_name, one.column.name) for one in has}
+    texts = [one.text.casefold() for one in has]
+    said = question.casefold()
+    lost = [
+        one.text
+        for one in had
+        if one.text.strip(" %").casefold() in said
+        and (one.table.full_name, one.column.name) not in columns
+        and not any(one.text.strip(" %").casefold() in text for text in texts)
+    ]
+    return list(dict.fromkeys(lost))
+
+
 def tables_in(sql: str, dialect: str, catalog: Catalog) -> list[Table]:
     """The tables of a catalog that a query reads."""
     try:

@@ -34,12 +34,14 @@ from rsql_magic.text2sql.drafts import (
     compared,
     is_decided,
     is_doubtful,
+    is_empty,
     read_draft,
     was_corrected,
     write_sql,
 )
 from rsql_magic.text2sql.reading import RuleReading
 from rsql_magic.text2sql.results import Attempt, QueryRunner, SQLResult, Timings
+from rsql_magic.text2sql.unmet import dropped
 from rsql_magic.tools import Looking
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ class Writer:
     _rows: dict[str, Rows] = field(default_factory=dict, init=False)
     _doubted: str = field(default="", init=False)
     _notes: dict[str, list[str]] = field(default_factory=dict, init=False)
+    _warnings: dict[str, int] = field(default_factory=dict, init=False)  # what the data have against a draft that ran
     _proposed: dict[str, Fix] = field(default_factory=dict, init=False)
     _autofix_note: str = field(default="", init=False)
     _comparing: bool = field(default=False, init=False)
@@ -119,7 +122,7 @@ class Writer:
             if isinstance(error, NoQuery):
                 self.screen.restart("")  # the error says what the model said
             raise
-        best, vote = self._compared(_best(attempts, self._doubted), attempts)
+        best, vote = self._compared(self._best(attempts), attempts)
         result = self._result(best, attempts)
         if vote is not None:
             self._weigh(result, vote, corrected=was_corrected(attempts))
@@ -188,13 +191,29 @@ class Writer:
         self._autofix_note = f"The model joined {'; '.join(fix.changes)} for a column of another table; it is left out."
         return drafts.Round((), self._replies[-1], Draft(fix.sql), (), fix.changes)
 
+    def _best(self, attempts: Sequence[Round]) -> Round:
+        """The last attempt, but for one that ran and that the data have less against, or as little and it has rows."""
+        last = attempts[-1]
+        ran = [one for one in attempts if one.draft.sql in self._rows and one.draft.sql == self._doubted]
+        if last.problems or last.draft.sql not in self._rows:
+            return replace(ran[0], problems=()) if ran and last.problems else last
+        lost = dropped([one.draft.sql for one in ran], last.draft.sql, self._options.question, self._dialect,
+                       self._prompt.catalog)  # fmt: skip
+
+        def against(one: Round) -> tuple[bool, int, bool]:
+            sql = one.draft.sql
+            return bool(one is last and lost), self._warnings.get(sql, 0), is_empty(self._rows[sql].df)
+
+        best = min([last, *ran], key=against)
+        return best if best is last else replace(best, problems=())
+
     def _compared(self, first: Round, attempts: Sequence[Round]) -> tuple[Round, Vote | None]:
         """The draft whose rows most drafts give, where several are wanted; further ones are asked for here."""
         rows = self._rows.get(first.draft.sql)
         most = 1 if first.problems or rows is None or self._prompt.is_offline else self._options.drafts
         if rows is None or most == 1:
             return first, None
-        result = DraftResult(first.draft, rows.df)
+        result = DraftResult(first.draft, rows.df, self._warnings.get(first.draft.sql, 0))
         read = self._reading.result if self._prompt.catalog.definitions.named else None
         is_clear = is_decided([result, read], 2) if read else not is_doubtful(self._options.question, attempts, rows.df)
         if is_clear and not most:
@@ -232,7 +251,7 @@ class Writer:
                 self._doubts(draft.sql, statement)  # for the notes
         except (QueryFailed, QueryRejected, GatewayError):  # what the first draft gave is not lost for it
             return None
-        return DraftResult(draft, self._rows[draft.sql].df)
+        return DraftResult(draft, self._rows[draft.sql].df, self._warnings.get(draft.sql, 0))
 
     @cached_property
     def _looking(self) -> Looking | None:
@@ -335,6 +354,7 @@ class Writer:
         found = self._data.of(statement, unsure)
         notes = found.joins
         self._notes[sql] = list(found.said)
+        self._warnings[sql] = len(found.told)
         doubts = [*found.told, *doubts]
         if self._doubted or not doubts or not self._may_repair:
             return []
@@ -412,12 +432,6 @@ class Writer:
             yield
         finally:
             self._spent[step] = self._spent.get(step, 0.0) + monotonic() - started
-
-
-def _best(attempts: Sequence[Round], doubted: str) -> Round:
-    """The last attempt; when it failed, the one that ran and was only doubted."""
-    ran = next((attempt for attempt in attempts if doubted and attempt.draft.sql == doubted), None)
-    return replace(ran, problems=()) if ran and attempts[-1].problems else attempts[-1]
 
 
 def _draw(result: SQLResult, frame: pd.DataFrame, suggestion: str, kind: str | None, dialect: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pandas as pd
 import pytest
 
@@ -127,3 +129,57 @@ def test_what_differs_is_said_in_few_rows():
     assert difference(here, here[["shop"]]) == "has 1 column where this has 2"
     assert difference(here, here[::-1]) == "gives the same rows in another order"
     assert difference(here, here[:0]) == "gives no rows"
+
+
+# Warnings -------------------------------------------------------------------------------------------------------------
+
+
+def warned(*pairs):
+    return [
+        DraftResult(Draft(f"SELECT {n}"), pd.DataFrame(frame), warnings) for n, (frame, warnings) in enumerate(pairs)
+    ]
+
+
+def by_brute_force(drafts):
+    """The place of the draft to take, by going through all: fewest warnings, most of the same rows, rows, earliest."""
+
+    def rank(place):
+        frame = drafts[place].frame
+        same = [one for one in drafts if one.frame.equals(frame)]
+        return min(one.warnings for one in same), -len(same), frame.empty, drafts.index(same[0]), drafts[place].warnings
+
+    return min(range(len(drafts)), key=lambda place: (*rank(place), place))
+
+
+def test_the_draft_with_fewest_warnings_is_taken():
+    frames = [{"n": [1]}, {"n": [2]}, {"n": []}]
+    for codes in product(product(range(3), range(3)), repeat=3):
+        drafts = warned(*((frames[frame], warnings) for frame, warnings in codes))
+        assert voted(drafts, 3).winner is drafts[by_brute_force(drafts)], codes
+
+
+def test_a_group_with_warnings_is_not_decided_as_long_as_drafts_are_left():
+    assert not is_decided(warned(({"n": [1]}, 1), ({"n": [1]}, 1)), 3)
+    assert is_decided(warned(({"n": [1]}, 0), ({"n": [1]}, 1)), 3)
+    assert is_decided(warned(({"n": [1]}, 1), ({"n": [1]}, 1), ({"n": [2]}, 0)), 3)
+
+
+@pytest.mark.slow
+def test_a_correction_that_the_data_have_more_against_is_not_taken(ip, con, gateway):
+    con.execute("CREATE TABLE pets AS SELECT i AS id, ['dog', 'cat'][1 + i % 2] AS kind FROM range(40) t(i)")
+    doubted, worse = (
+        "SELECT count(*) AS n FROM pets WHERE kind = 'dogg'",
+        "SELECT id FROM pets WHERE kind IN ('dogg', 'x')",
+    )
+    gateway.replies = [sql(doubted), sql(worse)]
+    assert ip.run("%%sql_ai con --drafts 1\nhow many?").sql == doubted
+
+
+@pytest.mark.slow
+def test_a_correction_that_leaves_a_condition_of_the_question_out_is_not_taken(ip, con, gateway):
+    con.execute("CREATE TABLE pets AS SELECT i AS id, ['dog', 'cat'][1 + i % 2] AS kind FROM range(40) t(i)")
+    asked = "SELECT count(*) AS n FROM pets WHERE kind = 'unicorn' AND id >= 0"
+    gateway.replies = [sql(asked), sql("SELECT count(*) AS n FROM pets")]
+    result = ip.run("%%sql_ai con --drafts 1\nhow many pets are a unicorn?")
+    assert result.df.n.tolist() == [0]
+    assert any("'unicorn'" in note for note in result.notes)
