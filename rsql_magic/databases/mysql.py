@@ -135,12 +135,18 @@ class MySQL(SQLAlchemy):
 
     @override
     def read_plan(self, rows: Reply, /) -> Plan:
-        """One line per table, each read once for every row of those before it."""
-        loops, work, lines = 1, 0, []
+        """One line per table, each read once for every row of those before it in the same SELECT.
+
+        A WITH and a subquery of FROM are computed once, under a number of their own; a dependent one for each row.
+        """
+        loops: dict[object, int] = {}
+        work, lines = 0, []
         for row in rows:
             count = next((int(part) for part in row[-3:] if str(part).isdigit()), 1)
-            loops *= max(count, 1)
-            work += loops
+            of, kind = row[0], str(row[1] or "").upper()
+            start = max(loops.values(), default=1) if kind.startswith("DEPENDENT") and of not in loops else 1
+            loops[of] = loops.get(of, start) * max(count, 1)
+            work += loops[of]
             lines.append(" ".join(str(part) for part in row if part is not None))
         return Plan("\n".join(lines), None, work)
 

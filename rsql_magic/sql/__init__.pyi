@@ -87,6 +87,7 @@ from .metrics.named import ToldDefinitions as ToldDefinitions
 from .metrics.named import definition_tokens as definition_tokens
 from .metrics.named import named_metrics as named_metrics
 from .metrics.named import phrases_of as phrases_of
+from .metrics.named import refused_metrics as refused_metrics
 from .metrics.named import told_definitions as told_definitions
 from .metrics.named import with_tables_of_metrics as with_tables_of_metrics
 from .text_dates import LONGEST as LONGEST

@@ -92,6 +92,11 @@ class DefinitionCheck:
             for one in computed:
                 if only := found.only.get(one.name):
                     yield f"{_sourced(one)} by its definition, of part of the data only: {'; '.join(only)}."
+        if found:
+            from rsql_magic.sql import refused_metrics
+
+            for name, reason in refused_metrics(self.question, self.catalog()):
+                yield f"{name} is defined, but {reason.rstrip('.')}; this query is not held to it."
         yield from self._decided.get(sql, ())
         yield from self.breaches(sql)
         if self.catalog().definitions.metrics and not (computed or self.breaches(sql)) and adds_up(sql, self.dialect):

@@ -373,7 +373,8 @@ def is_decided(results: Iterable[DraftResult], most: int) -> bool:
     """
     results = list(results)
     sizes = Counter(_key(result.frame) for result in results).most_common(2)
-    if len(results) < most and sizes and min(r.warnings for r in results if _key(r.frame) == sizes[0][0]):
+    largest = [result for result in results if sizes and _key(result.frame) == sizes[0][0]]
+    if len(results) < most and all(result.warnings for result in largest):
         return False
     left = most - sum(size for _, size in sizes)
     return len(sizes) > 0 and sizes[0][1] > (sizes[1][1] if len(sizes) > 1 else 0) + left

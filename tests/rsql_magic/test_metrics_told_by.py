@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from rsql_magic.sql import Catalog, Definition, Definitions, by_definition, expand, findings, stated_definition
+from rsql_magic.text2sql import DefinitionCheck
 from tests import defined_shop
 from tests.many_cases import check_each
 
@@ -358,3 +359,94 @@ def test_rows_without_partner_are_kept_or_left_out_as_the_draft_says(shop):
     check_each(check, ((seed,) for seed in range(300)))
     assert len(refused) < 80
     assert all("RIGHT JOIN" in draft for draft in refused)
+
+
+# Periods as each database writes them ---------------------------------------------------------------------------------
+
+SHORT = {
+    "duckdb": ["CAST(placed AS DATE)", "DATE_TRUNC('day', placed)", "strftime(placed, '%Y-%m-%d')", "placed", "dayofyear(placed)", "time_bucket(INTERVAL '1 day', placed)", "date_part('day', placed)", "hour(placed)"],
+    "sqlite": ["date(placed)", "strftime('%Y-%m-%d', placed)", "substr(placed, 1, 10)", "strftime('%d', placed)", "date(placed, '+1 day')", "datetime(placed)"],
+    "postgres": ["placed::date", "date_trunc('week', placed)", "to_char(placed, 'YYYY-MM-DD')", "EXTRACT(DOW FROM placed)", "date_bin('1 day', placed, TIMESTAMP '2001-01-01')"],
+    "mysql": ["DATE(placed)", "DATE_FORMAT(placed, '%Y-%m-%d')", "DAYOFMONTH(placed)", "TO_DAYS(placed)", "YEARWEEK(placed)", "LEFT(placed, 10)"],
+    "tsql": ["CAST(placed AS DATE)", "FORMAT(placed, 'yyyy-MM-dd')", "DATEPART(day, placed)", "DATETRUNC(day, placed)"],
+    "bigquery": ["DATE(placed)", "TIMESTAMP_TRUNC(placed, DAY)", "FORMAT_TIMESTAMP('%Y-%m-%d', placed)", "EXTRACT(DAYOFWEEK FROM placed)"],
+    "snowflake": ["DATE_TRUNC('day', placed)", "TO_CHAR(placed, 'YYYY-MM-DD')", "placed::date"],
+    "spark": ["date_trunc('day', placed)", "date_format(placed, 'yyyy-MM-dd')", "to_date(placed)"],
+    "clickhouse": ["toDate(placed)", "toStartOfDay(placed)", "formatDateTime(placed, '%Y-%m-%d')"],
+    "trino": ["date_trunc('day', placed)", "date_format(placed, '%Y-%m-%d')", "day_of_week(placed)"],
+    "oracle": ["TRUNC(placed)", "TO_CHAR(placed, 'YYYY-MM-DD')", "TRUNC(placed, 'DD')"],
+}  # fmt: skip
+LONG = {
+    "duckdb": ["DATE_TRUNC('month', placed)", "strftime(placed, '%Y-%m')", "year(placed)", "last_day(placed)", "time_bucket(INTERVAL '1 month', placed)"],
+    "sqlite": ["strftime('%Y-%m', placed)", "date(placed, 'start of month')", "substr(placed, 1, 7)", "date(placed, 'start of year')"],
+    "postgres": ["date_trunc('month', placed)", "to_char(placed, 'YYYY-MM')", "EXTRACT(QUARTER FROM placed)"],
+    "mysql": ["DATE_FORMAT(placed, '%Y-%m')", "EXTRACT(YEAR_MONTH FROM placed)", "LAST_DAY(placed)"],
+    "tsql": ["FORMAT(placed, 'yyyy-MM')", "DATETRUNC(month, placed)", "EOMONTH(placed)", "DATEFROMPARTS(YEAR(placed), MONTH(placed), 1)"],
+    "bigquery": ["TIMESTAMP_TRUNC(placed, MONTH)", "FORMAT_TIMESTAMP('%Y-%m', placed)", "DATE_TRUNC(DATE(placed), MONTH)"],
+    "snowflake": ["DATE_TRUNC('month', placed)", "TO_CHAR(placed, 'YYYY-MM')"],
+    "spark": ["date_trunc('month', placed)", "date_format(placed, 'yyyy-MM')", "trunc(placed, 'MM')"],
+    "clickhouse": ["toStartOfMonth(placed)", "formatDateTime(placed, '%Y-%m')", "toYYYYMM(placed)"],
+    "trino": ["date_trunc('month', placed)", "date_format(placed, '%Y-%m')", "month(placed)"],
+    "oracle": ["TRUNC(placed, 'MM')", "TO_CHAR(placed, 'YYYY-MM')"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", SHORT)
+def test_a_grain_is_minded_as_each_database_writes_periods(dialect):
+    kind = "DATETIME" if dialect in {"tsql", "mysql"} else "TIMESTAMP"
+    orders = Catalog.from_ddl(f"CREATE TABLE orders (id INTEGER, placed {kind})", dialect)
+    metric = Definition("order_count", "metric", "COUNT(*)", "orders", time="placed", grain="month")
+    orders = replace(orders, definitions=Definitions((metric,)))
+
+    def told(period):
+        sql = f"SELECT {period}, COUNT(*) FROM orders GROUP BY {period}"
+        return [breach.message for breach in findings(sql, dialect, orders, "order count").breaches]
+
+    assert [period for period in SHORT[dialect] if not any("month or longer" in text for text in told(period))] == []
+    assert [(period, text) for period in LONG[dialect] if (text := told(period))] == []
+
+
+# Metrics that one SELECT cannot compute -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "dialect", "said"),
+    [
+        ("SUM(SUM(amount)) OVER (ORDER BY day)", "sqlite", "computed over rows in an order"),
+        ("LAG(SUM(amount)) OVER (ORDER BY day)", "duckdb", "computed over rows in an order"),
+        ("SUM(amount) * day", "sqlite", "day stands outside"),
+        ("MEDIAN(amount)", "sqlite", "has no median"),
+        ("PERCENTILE_CONT(0.9) WITHIN GROUP (ORDER BY amount)", "mysql", "has no median"),
+        ("MEDIAN(amount)", "duckdb", ""),
+        ("MEDIAN(amount)", "postgres", ""),
+        ("ARG_MAX(amount, day)", "duckdb", ""),
+        ("SUM(amount) / SUM(SUM(amount)) OVER ()", "duckdb", ""),
+    ],
+)
+def test_a_metric_compiles_or_says_that_it_does_not(expression, dialect, said):
+    orders = Catalog.from_ddl("CREATE TABLE orders (shop VARCHAR(9), amount INTEGER, day DATE)", dialect)
+    metric = Definition("figure", "metric", expression, "orders", "duckdb")
+    orders = replace(orders, definitions=Definitions((metric,)))
+    made = expand("SELECT shop, MEASURE(figure) FROM orders GROUP BY shop", dialect, orders)
+    assert (said in made.problem) if said else made.problem == ""
+
+
+def test_a_running_total_is_not_said_to_be_its_figure():
+    orders = Catalog.from_ddl("CREATE TABLE orders (amount INTEGER, day DATE)", "duckdb")
+    orders = replace(orders, definitions=Definitions((Definition("sales", "metric", "SUM(amount)", "orders"),)))
+    for window in ("OVER (ORDER BY day)", "OVER (ORDER BY day ROWS 6 PRECEDING)"):
+        found = findings(f"SELECT day, SUM(amount) {window} FROM orders", "duckdb", orders, "running sum")
+        assert found.computes == ()
+
+
+def test_a_metric_that_cannot_be_compiled_is_said_where_it_is_asked_for():
+    orders = Catalog.from_ddl("CREATE TABLE orders (amount INTEGER, day DATE)", "duckdb")
+    running = Definition("running_sales", "metric", "SUM(SUM(amount)) OVER (ORDER BY day)", "orders", "duckdb")
+    defined = Definitions(
+        (running,), refused={"first_visits": "cannot be compiled: it follows what one entity does next"}
+    )
+    for question, name in (("running sales by day", "running_sales"), ("How many first visits?", "first_visits")):
+        check = DefinitionCheck("duckdb", lambda: replace(orders, definitions=defined), question)
+        sql = "SELECT day, SUM(amount) FROM orders GROUP BY day"
+        assert check.problems(sql, sql, may_repair=True) == []
+        assert any(name in note and "cannot be compiled" in note for note in check.said(sql))

@@ -18,7 +18,7 @@ from rsql_magic.sql.metrics.expand import expand
 from rsql_magic.sql.metrics.figures import FigureReader
 from rsql_magic.sql.metrics.flat import flat
 from rsql_magic.sql.metrics.inlining import Inlined, call_of, conjuncts, is_link
-from rsql_magic.sql.metrics.named import named_metrics
+from rsql_magic.sql.metrics.named import named_metrics, refused_metrics
 from rsql_magic.sql.metrics.paths import NotByDefinition, Paths
 from rsql_magic.sql.metrics.restricted import RestrictedOutputs, figures_of, mark_owners, marked_owner
 from rsql_magic.sql.validate.resolve import resolve
@@ -299,8 +299,9 @@ class _Query:
 
     def _left_out(self, resembling: Mapping[str, Definition]) -> Iterator[Breach]:
         """Metrics that the question names and no SELECT computes."""
+        unread = {name for name, _ in refused_metrics(self.question, self.catalog)}
         for one in named_metrics(self.question, self.catalog):
-            if one.name in self.computed:
+            if one.name in self.computed or one.name in unread:
                 continue
             if self._is_composed(one):
                 for home, told_by in self._told_by.values():
@@ -460,6 +461,10 @@ def _valued(node: exp.Expr | None) -> Iterator[exp.Column]:
         yield from _valued(node.expression)
 
 
+def _runs(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Window) and bool(node.args.get("order") or node.args.get("spec"))
+
+
 _CHANGING = ("where", "group", "having", "qualify", "distinct")
 _AROUND = (
     exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Paren, exp.Nullif, exp.Coalesce, exp.Cast, exp.Round, exp.Window,
@@ -473,6 +478,8 @@ def _adds(select: exp.Select) -> bool:
 def _topmost_figures(node: exp.Expr) -> Iterator[exp.Expr]:
     """The aggregates of a part, and the expressions around them that may be a metric."""
     for one in node.find_all(exp.AggFunc, exp.Filter):
+        if (window := one.find_ancestor(exp.Window, exp.Select)) is not None and _runs(window):
+            continue  # a running total, or the figure of another row
         at: exp.Expr | None = one if not isinstance(one.parent, exp.Filter) else None
         while at is not None:
             yield at

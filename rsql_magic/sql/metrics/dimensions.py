@@ -229,9 +229,21 @@ _CODES = {
     **dict.fromkeys("dejaAuwDFxc", "day"), **dict.fromkeys("WUV", "week"), **dict.fromkeys("mbBh", "month"),
     **dict.fromkeys("YyGg", "year"),
 }  # fmt: skip
+# Functions that are known by no node of their own, with the period that they make.
+_CALLED = {
+    "DATE": "day", "DATETIME": "", "TODATE": "day", "TODATETIME": "", "YEARWEEK": "week", "TOYYYYMM": "month",
+    "TOYYYYMMDD": "day", "TRUNC": "day", "JULIANDAY": "",
+}  # fmt: skip
+_ORACLE = {
+    "YYYY": "year", "YY": "year", "RRRR": "year", "IYYY": "year", "Q": "quarter", "MONTH": "month", "MON": "month",
+    "MM": "month", "IW": "week", "WW": "week", "DDD": "day", "DAY": "day", "DY": "day", "DD": "day", "D": "day",
+    "HH24": "hour", "HH12": "hour", "HH": "hour", "MI": "minute", "SS": "second",
+}  # fmt: skip
+_ORACLE_CODE = re.compile("|".join(sorted(_ORACLE, key=len, reverse=True)))
 _LENGTHS = {4: "year", 7: "month", 10: "day", 13: "hour", 16: "minute"}
 _WHOLE = (
-    exp.Paren, exp.Alias, exp.TsOrDsToTimestamp, exp.AtTimeZone, exp.Concat, exp.DPipe, exp.Add, exp.Mul, exp.Coalesce,
+    exp.Paren, exp.Alias, exp.TsOrDsToTimestamp, exp.TimeStrToTime, exp.AtTimeZone, exp.Concat, exp.DPipe, exp.Add,
+    exp.Mul, exp.Coalesce,
     exp.Case, exp.If, exp.And, exp.Or, exp.Not, exp.Tuple, exp.Rollup, exp.Cube, exp.GroupingSets,
 )  # fmt: skip
 _COMPARED = (exp.EQ, exp.NEQ, exp.In, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.Is)
@@ -241,17 +253,28 @@ def _kept(node: exp.Expr) -> str | None:
     """The period that a function makes of a time; empty where it keeps all of it, None where that is not known."""
     if isinstance(node, (exp.Cast, exp.TryCast)):
         return "day" if node.to.is_type("date") else ""
-    if isinstance(node, (exp.TimeToStr, exp.Substring, exp.Left)):
+    if isinstance(node, (exp.TimeToStr, exp.ToChar, exp.Substring, exp.Left)):
         return _of_text(node)
+    if isinstance(node, exp.Anonymous) and node.name.upper() in _CALLED:
+        return longest([_CALLED[node.name.upper()], *(_of_modifier(one.name.lower()) for one in node.expressions[1:])])
     if isinstance(node, _WHOLE):
         return ""
     return _PARTS.get(type(node)) or _NAMES.get(_unit(node))
 
 
+def _of_modifier(text: str) -> str:
+    """The period that a modifier of SQLite's dates makes: ``start of month``, ``weekday 0``."""
+    name = text.removeprefix("start of ")
+    return "week" if text.startswith("weekday ") else name if name != text and name in _LONGER else ""
+
+
 def _unit(node: exp.Expr) -> str:
     """The word for a period that a function is given."""
-    if isinstance(node, (exp.TimestampTrunc, exp.DateTrunc, exp.DatetimeTrunc)):
-        return str(node.args["unit"].name).lower()
+    if isinstance(node, (exp.TimestampTrunc, exp.DateTrunc, exp.DatetimeTrunc, exp.DateDiff)):
+        unit = str(node.args["unit"].name).lower() if node.args.get("unit") is not None else "day"
+        return _ORACLE.get(unit.upper(), unit)
+    if isinstance(node, exp.DateBin):  # of so many days: INTERVAL '7 days'
+        return next((name for name in PERIODS if name in node.this.sql().lower()), "")
     if isinstance(node, exp.Extract):
         return str(node.this.name).lower()
     is_part = isinstance(node, exp.Anonymous) and node.name.lower() in {"date_part", "datepart"}
@@ -260,6 +283,10 @@ def _unit(node: exp.Expr) -> str:
 
 def _of_text(node: exp.Expr) -> str | None:
     """The period that a time's text keeps, by its form or by its length from the start."""
+    if isinstance(node, exp.ToChar):
+        form = node.args.get("format")
+        told = [_ORACLE[code] for code in _ORACLE_CODE.findall(form.name.upper())] if form is not None else []
+        return min(told, key=_LONGER.__getitem__) if told else None
     if isinstance(node, exp.TimeToStr):
         codes = [_CODES.get(code, "") for code in re.findall(r"%[-#]?(\w)", node.args["format"].name)]
         return min(codes, key=_LONGER.__getitem__) if codes and all(codes) else None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, own_tree
+from rsql_magic.sql.dialects.records import functions
 from rsql_magic.sql.layout import laid_out
 from rsql_magic.sql.metrics.inlining import (
     CALL,
@@ -31,11 +32,15 @@ from rsql_magic.sql.metrics.rows import TIME, OneTable, SeveralTables
 from rsql_magic.sql.metrics.written_joins import WrittenJoins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rsql_magic.sql.catalog import Catalog, Table
     from rsql_magic.sql.definitions import Definition
     from rsql_magic.sql.metrics.inlining import Base
+
+
+_WITHOUT_MEDIAN = {"sqlite", "mysql", "tsql"}  # as a figure of groups; the last two have one over windows
+_MEDIANS = (exp.Median, exp.PercentileCont, exp.PercentileDisc, exp.Quantile, exp.ApproxQuantile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,7 @@ class MetricQuery:
                 call.replace(exp.Alias(this=value, alias=name) if is_output else value)
         self._group()
         bases = {name: inlined.base(one) for name, one in self._bases.items()}
+        self._refuse_unknown(bases.values())
         self._take_conditions()
         self._refuse_repeated([base.table for base in bases.values()])
         parts: dict[tuple[str, str], list[Base]] = {}
@@ -208,6 +214,13 @@ class MetricQuery:
             raise NotByDefinition(f"{CALL}(…) stands over tables: leave subqueries and WITH out of its FROM.")
         if self.select.is_star:
             raise NotByDefinition(f"Name the columns beside {CALL}(…) in place of *.")
+
+    def _refuse_unknown(self, bases: Iterable[Base]) -> None:
+        """Refuse figures that the database has no function for."""
+        for base in bases:
+            if self.dialect in _WITHOUT_MEDIAN and base.expression.find(*_MEDIANS) is not None:
+                here = functions(self.dialect).title
+                raise NotByDefinition(f"{base.definition.name} cannot be compiled: {here} has no median or percentile.")
 
     def _take_conditions(self) -> None:
         """Move what joins require beside equal columns into WHERE: FROM is written anew."""

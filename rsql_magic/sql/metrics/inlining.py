@@ -109,6 +109,7 @@ class Inlined:
             if table is None:
                 raise NotByDefinition(f"{metric.name} is defined over {metric.table}, which is not there.")
             expression = _guarded_division(self._in(metric.expression, metric, table, 0))
+            _refuse_running(expression, metric)
             where = tuple(self._in(text, metric, table, 0) for text in metric.where)
             self._bases[metric.name] = Base(metric, table, expression, where)
         return self._bases[metric.name]
@@ -174,6 +175,23 @@ def _read(text: str, one: Definition) -> exp.Expr:
         raise NotByDefinition(f"The definition of {one.name} is no expression.")
     found: exp.Expr = tree.expressions[0].unalias()
     return found.copy()
+
+
+def _refuse_running(expression: exp.Expr, metric: Definition) -> None:
+    """Refuse what is computed over rows in an order: grouped by anything else, databases give other figures silently.
+
+    Raises:
+        NotByDefinition: It is cumulative, or looks at rows before or after.
+    """
+    for window in expression.find_all(exp.Window):
+        if window.args.get("order") is not None or window.args.get("partition_by") or window.args.get("spec"):
+            said = "it is computed over rows in an order or by parts"
+            raise NotByDefinition(f"{metric.name} cannot be compiled: {said} ({' '.join(window.sql().split())}).")
+    alone = [
+        c for c in expression.find_all(exp.Column) if not c.find_ancestor(exp.AggFunc, exp.Anonymous, exp.WithinGroup)
+    ]
+    if alone:
+        raise NotByDefinition(f"{metric.name} cannot be compiled: {alone[0].name} stands outside of its figures.")
 
 
 def call_of(metric: Definition) -> exp.Anonymous:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from rsql_magic.sql.definitions import stated_definition
 from rsql_magic.sql.facts import count_tokens
 from rsql_magic.sql.linking.words import stems
-from rsql_magic.sql.metrics.inlining import tables_of
+from rsql_magic.sql.metrics.inlining import Inlined, tables_of
+from rsql_magic.sql.metrics.paths import NotByDefinition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,27 @@ def named_metrics(question: str, catalog: Catalog) -> list[Definition]:
         if not any(a <= start and end <= b and (b - a) > (end - start) for a, b, _ in found)
     ]
     return list({one.name: one for _, one in sorted(kept, key=lambda pair: pair[0])}.values())
+
+
+def refused_metrics(question: str, catalog: Catalog) -> list[tuple[str, str]]:
+    """The metrics that a question names and that cannot be compiled, each with the reason.
+
+    Example:
+        >>> from rsql_magic.sql import Catalog, Definitions
+        >>> catalog = Catalog(definitions=Definitions(refused={"running_total": "cannot be compiled: it accumulates"}))
+        >>> refused_metrics("running total by day", catalog)
+        [('running_total', 'cannot be compiled: it accumulates')]
+    """
+    said = " ".join(stems(question))
+    found = [(name, reason) for name, reason in catalog.definitions.refused.items()
+             if f" {' '.join(stems(name.replace('_', ' ')))} " in f" {said} "]  # fmt: skip
+    for one in named_metrics(question, catalog):
+        try:
+            if one.table:
+                Inlined.of(catalog).base(one)
+        except NotByDefinition as error:
+            found.append((one.name, str(error).removeprefix(f"{one.name} ")))
+    return found
 
 
 def phrases_of(one: Definition) -> list[str]:
