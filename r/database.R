@@ -106,6 +106,17 @@ result <- function(con, dialect, sql, max_rows, timeout, quiet) {
   rows
 }
 
+# What the data have against a query that was checked: what is seen in it, and what the numbers tell that the command
+# asks for. A number that the database refuses, or is late with, tells nothing.
+said_by_counts <- function(con, dialect, checked) {
+  count <- function(sql) tryCatch(read_only(con, dialect, 3, DBI::dbGetQuery(con, sql)[[1]][[1]]), error = function(e) NULL)
+  told <- lapply(checked$asks, function(ask) {
+    number <- count(ask$sql)
+    if (length(number) && !is.na(number)) ask$said[[min(as.numeric(number), 2) + 1]]
+  })
+  unique(unlist(c(checked$found, told)))
+}
+
 read_only <- function(con, dialect, timeout, code) {
   setTimeLimit(elapsed = timeout, transient = TRUE)
   on.exit(setTimeLimit(), add = TRUE)

@@ -144,6 +144,7 @@ local({
     first <- list(message_of("system", fill("sql", dialect = title_of(dialect))), message_of("user", do.call(fill, c("sql_question", fields))))
     messages <- first
     new_round <- rounds()
+    doubted <- NULL # a draft that runs, and what the data have against it
     by_dictionary <- FALSE # whether the model was told what goes against the dictionary, which is once
     for (attempt in 0:retries) {
       reply <- stream(messages, model, "sql_ai", silent, values)
@@ -153,7 +154,7 @@ local({
       if (!nzchar(sql)) fail(substr(gsub("\\s+", " ", trimws(spoken(reply$text))), 1L, 600L))
       if (!has_command()) return(not_run(sql))
       rows <- function(sql) if (run) result(con, dialect, sql, max_rows, timeout, quiet) else shown_sql(sql, quiet)
-      about <- list(question = question, told = by_dictionary)
+      about <- list(question = question, told = by_dictionary, last = attempt == retries, con = if (run) con)
       tried <- try_draft(sql, dialect, schema, rows, if (quiet) silent_round else new_round, about)
       if (is.null(tried$problems)) {
         if (!quiet) for (one in tried$notes) message(printable(one))
@@ -161,6 +162,7 @@ local({
       }
       by_dictionary <- by_dictionary || isTRUE(tried$told)
       problems <- tried$problems
+      if (length(tried$doubted)) doubted <- tried
       redacted <- command_or("redact", problems)
       wrong <- paste0("- ", redacted, collapse = "\n")
       if (length(tried$proposed)) wrong <- paste0(wrong, "\n\n", fill("proposed", sql = tried$proposed))
@@ -168,6 +170,11 @@ local({
       # Below the question: small models copy a draft that stands as an answer of their own.
       repair <- fill("repair", sql = tried$sql, problems = wrong, context = "")
       messages <- list(first[[1]], message_of("user", paste0(first[[2]]$content, "\n\n", repair)))
+    }
+    if (length(doubted)) {
+      if (!quiet) for (one in doubted$problems) message(printable(one))
+      value <- rows(doubted$doubted)
+      return(if (run) structure(value, notes = doubted$problems) else invisible(value))
     }
     fail("No query passed its checks in ", retries + 1L, " attempts: ", paste(problems, collapse = " "))
   }
@@ -179,8 +186,13 @@ local({
     repeat {
       checked <- by_command(
         "check", sql = sql, dialect = dialect, ddl = schema, mend = TRUE, refused = refused, question = about$question,
-        told = about$told, dictionary = dictionary()
+        told = about$told, dictionary = dictionary(), look = length(about$con) > 0L
       )
+      against <- if (length(about$con)) said_by_counts(about$con, dialect, checked)
+      if (length(against) && !about$told && !about$last) {
+        said(against[[1]])
+        return(list(sql = sql, problems = against, told = TRUE, doubted = checked$sql))
+      }
       if (!is.null(checked$problems)) {
         said(checked$problems[[1]])
         return(list(sql = sql, problems = unlist(checked$problems), proposed = checked$proposed, told = checked$told))
@@ -191,7 +203,7 @@ local({
       }
       again <- nzchar(refused)
       sql <- checked$sql
-      notes <- unlist(checked$said)
+      notes <- c(unlist(checked$said), against)
       refused <- tryCatch(return(list(value = rows(sql), notes = notes)), error = conditionMessage)
       if (again) {
         said(refused)

@@ -41,7 +41,8 @@ def check(assistant: Assistant, _options: argparse.Namespace) -> None:
     # `mended`, the changes, and `wrong`, the problems before; other joins stand beside the problems as `proposed`, for
     # the model to decide. `refused` is the database's own message on the query. Where a dictionary describes the
     # tables, the query is held to it with the `question`: `said` is what there is to say of the result, and what the
-    # model was `told` of a draft it is not told again.
+    # model was `told` of a draft it is not told again. With `"look": true` the answer has `found`, what is to be said of
+    # the query's conditions, and `asks`, queries that tell more of them.
     from rsql_magic.text2sql import DefinitionCheck, DraftCheck
 
     request = piped_json("sql", "dialect")
@@ -68,6 +69,8 @@ def check(assistant: Assistant, _options: argparse.Namespace) -> None:
         _say({"problems": problems})
         return
     told = _held_to(defined, sql, statement, checked, request) if catalog.is_described else {"sql": statement}
+    if "sql" in told and request.get("look"):
+        told |= _by_counting(told["sql"], catalog, request)
     if "sql" in told:
         told |= {name: [*parts, *told.get(name, ())] for name, parts in mended.items()}
     _say(told)
@@ -86,6 +89,29 @@ def _held_to(
         return {"problems": wrong, "told": True, **({"proposed": made} if made and not problems else {})}
     said = [] if defined.problems(fix.sql, made, may_repair=False) else list(defined.said(fix.sql))
     return {"sql": made, "mended": list(fix.changes), "wrong": wrong, "said": said}
+
+
+# What the data have against a query that passed: what is seen in its text, and queries for a number each, with what to
+# say where the number is 0, 1 or more. R asks its own database, and needs no second process for what that means.
+def _by_counting(statement: str, catalog: Catalog, request: Mapping[str, Any]) -> dict[str, Any]:
+    from rsql_magic.text2sql import data_notes
+
+    dialect, question = request["dialect"], str(request.get("question") or "")
+    asked: dict[str, None] = {}
+
+    def notes(known: Mapping[str, int]) -> list[str]:
+        def count(sql: str) -> int | None:
+            asked[sql] = None
+            return known.get(sql)
+
+        return data_notes(statement, dialect, catalog, question, count)
+
+    found = notes({})
+    asks = [
+        {"sql": sql, "said": [[note for note in notes({sql: number}) if note not in found] for number in range(3)]}
+        for sql in list(asked)
+    ]
+    return {"found": found, "asks": asks}
 
 
 # The tables of a request, as the dictionary in R's working directory, or the one that R names, describes them.

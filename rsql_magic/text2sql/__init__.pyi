@@ -1,3 +1,4 @@
+from .data_check import data_notes as data_notes
 from .definition_check import DefinitionCheck as DefinitionCheck
 from .drafts import DraftCheck as DraftCheck
 from .earlier import earlier_queries as earlier_queries

@@ -12,14 +12,16 @@ from rsql_magic.text2sql.denied import Denied, denied, holds
 from rsql_magic.text2sql.unmet import names_in, tables_in, unmet, unmet_held
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rsql_magic.knowledge import ValueIndex
-    from rsql_magic.sql import JoinNote
+    from rsql_magic.sql import Catalog, JoinNote
     from rsql_magic.text2sql.literals import Comparison
     from rsql_magic.text2sql.prompt import SchemaPrompt
     from rsql_magic.text2sql.results import QueryRunner
     from rsql_magic.text2sql.stored import NearLiteral
+
+    Count = Callable[[str], int | None]
 
 
 _MOST_NAMES, _MOST_COLUMNS = 2, 8  # that the database is asked for
@@ -31,6 +33,22 @@ class Found(NamedTuple):
     said: tuple[str, ...]  # to the person
     told: tuple[str, ...]  # to the model
     joins: tuple[JoinNote, ...]
+
+
+def data_notes(sql: str, dialect: str, catalog: Catalog, question: str, count: Count) -> list[str]:
+    """What the data have against a query, without values of theirs, where somebody else asks the database.
+
+    ``count`` gives the number that a query asks for, and None as long as it is not known.
+    """
+
+    def run(query: str) -> list[str]:
+        number = count(query) if query.startswith("SELECT COUNT(*)") else None
+        return [] if number is None else [str(number)]
+
+    absent = denied(literals.comparisons(sql, dialect, catalog), dialect, run, is_free=True)
+    notes = [one.said(with_values=False) for one in absent if one.may_be_told]
+    notes += condition_notes(sql, dialect, catalog, count, question)
+    return list(dict.fromkeys([*notes, *unmet(question, sql, dialect, catalog, catalog.tables)]))
 
 
 @dataclass(frozen=True)

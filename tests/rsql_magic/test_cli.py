@@ -559,6 +559,29 @@ def test_check_holds_a_query_to_the_dictionary(piped):
             assert "must not be shown" in check(sql, told=is_told)["problems"][0]
 
 
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("status = 9", "No row of orders has status = 9."),
+        ("status IN (3, 32)", "No row of orders has status = 32."),
+        ("status = 1 AND status = 2", "No row can have status = 1 and status = 2 at once."),
+        ("id NOT IN (SELECT NULLIF(status, 1) FROM orders)", "add WHERE NULLIF(status, 1) IS NOT NULL inside"),
+        ("status = 3", ""),
+    ],
+)
+def test_check_says_what_numbers_tell_of_a_query(piped, where, said):
+    asked = {"sql": f"SELECT COUNT(*) FROM orders WHERE {where}", "dialect": "sqlite", "ddl": SHOP, "dictionary": False}
+    assert "asks" not in piped("check", asked)
+    found = piped("check", asked | {"look": True})
+    connection = sqlite3.connect(":memory:")
+    connection.execute(SHOP)
+    connection.executemany("INSERT INTO orders VALUES (?, ?, ?, ?)", [(n, n, n % 4, "x") for n in range(40)])
+    told = [ask["said"][min(connection.execute(ask["sql"]).fetchone()[0], 2)] for ask in found["asks"]]
+    connection.close()
+    notes = [*found["found"], *(note for notes in told for note in notes)]
+    assert any(said in note for note in notes) if said else notes == []
+
+
 @pytest.mark.usefixtures("described")
 def test_an_r_session_is_described_by_the_dictionary(piped):
     columns, types = "amount\x1demail", "numeric\x1dcharacter"
