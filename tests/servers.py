@@ -321,4 +321,4 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path, ready: byt
             if ready in log.read_bytes() and probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.02)
-    raise RuntimeError(f"{process.args} does not answer on port {port}:\n{log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(f"{process.args!r} does not answer on port {port}:\n{log.read_text(errors='replace')[-2000:]}")

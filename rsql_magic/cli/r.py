@@ -41,8 +41,8 @@ def check(assistant: Assistant, _options: argparse.Namespace) -> None:
     # `mended`, the changes, and `wrong`, the problems before; other joins stand beside the problems as `proposed`, for
     # the model to decide. `refused` is the database's own message on the query. Where a dictionary describes the
     # tables, the query is held to it with the `question`: `said` is what there is to say of the result, and what the
-    # model was `told` of a draft it is not told again. With `"look": true` the answer has `found`, what is to be said of
-    # the query's conditions, and `asks`, queries that tell more of them.
+    # model was `told` of a draft it is not told again. With `"look": true` the answer has `found`, what is to be said
+    # of the query's conditions, and `asks`, queries that tell more of them.
     from rsql_magic.text2sql import DefinitionCheck, DraftCheck
 
     request = piped_json("sql", "dialect")

@@ -1,6 +1,6 @@
 """What an engine accepts and the guard's rules allow must pass: statements that others wrote to test parsers.
 
-Of sqlglot's source package, unpacked where RSQL_SQLGLOT_SOURCE says: `pip download --no-binary :all: --no-deps sqlglot`.
+Of sqlglot's source package, unpacked at RSQL_SQLGLOT_SOURCE (`pip download --no-binary :all: --no-deps sqlglot`).
 """
 
 from __future__ import annotations

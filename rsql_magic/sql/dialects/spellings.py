@@ -309,7 +309,7 @@ def _grouped_by_all(lexed: Lexed) -> Iterator[_Substitute]:
 
 
 def _only_in_brackets(lexed: Lexed) -> Iterator[_Substitute]:
-    """``FROM ONLY (parts)``: a table without those that inherit from it, which PostgreSQL takes without brackets too."""
+    """``FROM ONLY (parts)``: a table without those that inherit from it, which PostgreSQL takes bare, too."""
     for index in range(len(lexed.tokens) - 2):
         if lexed.word(index) != "ONLY" or lexed.raw(index + 1) != "(":
             continue
