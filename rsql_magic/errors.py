@@ -150,3 +150,7 @@ class Stopped(RsqlError, KeyboardInterrupt):
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]
+
+
+class TooSlow(BaseException):
+    """A call was stopped because it took too long. Not an `Exception`, so that the code it stops cannot swallow it."""

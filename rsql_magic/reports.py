@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from rsql_magic import diagnostics
+from rsql_magic import diagnostics, plugins
 from rsql_magic.display import CellOutput, listing, plain_markdown
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
 from rsql_magic.gateway import Text
@@ -330,7 +330,7 @@ def doctor(assistant: Assistant) -> list[Finding]:
     address = assistant.locator.address
     if address and address.how == "embedded" and (words := assistant.locator.embedded.last_words(3)):
         found.append(Finding("its log", None, " / ".join(words)))
-    return [*found, *_packages(), r_session()]
+    return [*found, *_packages(), r_session(), *plug_ins()]
 
 
 def _reachable(gateway: LLMClient, address: str) -> Finding:
@@ -381,6 +381,23 @@ def _streams(gateway: LLMClient) -> Finding:
     fix = "A proxy buffers: switch its buffering off for /rsql/ (nginx: proxy_buffering off)." if held_back else ""
     speed = f"first word after {times[0]:.2f} s, {len(times)} pieces in {took:.2f} s"
     return Finding("stream", not held_back, speed, fix)
+
+
+def plug_ins() -> list[Finding]:
+    """The plug-ins of the kernel, all of them loaded for it, and those that are left out."""
+    from rsql_magic.answers import plugged_checks
+    from rsql_magic.context import sources
+    from rsql_magic.databases import plugged_databases
+    from rsql_magic.knowledge import plugged_formats
+    from rsql_magic.tools import plugged_tools
+
+    plugged_checks(), sources(), plugged_databases(), plugged_formats(), plugged_tools("sample")
+    names = plugins.installed(*plugins.OF_KERNEL)
+    said = [Finding("plug-ins", None, ", ".join(names))] if names else []
+    return [
+        *said,
+        *(Finding("plug-in", False, each, "Update or uninstall its package.") for each in plugins.left_out()),
+    ]
 
 
 def _packages() -> list[Finding]:

@@ -14,16 +14,16 @@ ROOT = Path(__file__).parent.parent
 
 ARROWS = {
     "rsql_magic": "notebook → cli → panel → reports → assistant → agent → answers → text2sql → tools"
-    " → databases, display → gateway → context → knowledge → sql, prompts → diagnostics → redaction"
+    " → databases, display → gateway → context → knowledge → sql, prompts → plugins → diagnostics → redaction"
     " → config, options, errors → plain_text",
     "jupyter_server_ext": "app → handlers → pipeline → knowledge, upstream, identity, offline, webhooks → tenants"
-    " → ledger → keys, limits → redis → traces → config → messages, errors, http_client → questions, logs",
+    " → ledger → keys, limits → redis → traces → config → messages, errors, http_client, plugins → questions, logs",
 }
 """Highest first. A room or module imports only what stands behind a later arrow."""
 
 MOST_ROOMS = {"rsql_magic": 20, "jupyter_server_ext": 16}
 
-FOR_IMPORTERS = {"guard", "validate", "linking", "jupyterhub", "keeper", "__main__", "__init__"}
+FOR_IMPORTERS = {"api", "guard", "validate", "linking", "jupyterhub", "keeper", "__main__", "__init__"}
 """Modules that keep a published import path; nothing of ours imports them."""
 
 PUBLISHED = {"rsql_magic/context/published.py"}
@@ -105,8 +105,8 @@ def test_a_room_is_entered_by_its_door(package):
     assert not past
 
 
-def test_the_packages_meet_over_http_but_for_one_import():
-    """The offline model stands on the SQL library."""
+def test_the_packages_meet_over_http_but_for_two_imports():
+    """The offline model stands on the SQL library, and both load plug-ins in the same way."""
     crossing = {
         (_own(package, path), stem)
         for package in ARROWS
@@ -114,7 +114,7 @@ def test_the_packages_meet_over_http_but_for_one_import():
         for stem, _ in _imports(path)
         if stem.split(".")[0] in {*ARROWS} - {package}
     }
-    assert crossing == {("offline", "rsql_magic.sql")}
+    assert crossing == {("offline", "rsql_magic.sql"), ("plugins", "rsql_magic.plugins")}
 
 
 def test_only_one_module_of_the_gateway_imports_the_http_client_library():

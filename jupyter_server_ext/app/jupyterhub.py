@@ -125,8 +125,9 @@ def _service(name: str, url: str, own: Mapping[str, Any], api_token: str) -> dic
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
     # Providers' keys of the hub's environment, which the hub keeps from its services and users.
-    from jupyter_server_ext.config import PRESETS
+    from jupyter_server_ext.config import PRESETS, add_plugged
 
+    add_plugged()
     known = {preset.variable for preset in PRESETS.values()}
     kept = {key: value for key, value in os.environ.items() if key.endswith(_KEPT) or key in known}
     return {**kept, **own}

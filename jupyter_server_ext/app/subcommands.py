@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_server_ext.app.advice import advice_on, refuse_missing_folders, refuse_unusable
 from jupyter_server_ext.app.assembly import default_folder
-from jupyter_server_ext.config import load_settings, read_by_others, with_preset
+from jupyter_server_ext.config import add_plugged, load_settings, read_by_others, with_preset
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.ledger import (
     FORMATS,
@@ -27,6 +27,8 @@ from jupyter_server_ext.ledger import (
     line_of,
     read_anchor,
 )
+from jupyter_server_ext.plugins import left_out
+from jupyter_server_ext.webhooks import plugged_sinks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -319,7 +321,15 @@ def check_config(words: Sequence[str]) -> None:
     refuse_missing_folders(settings)
     doubts = [*advice_on(settings), read_by_others(options.file, os.environ)]
     said = [*described_settings(settings), *(f"warning: {words}" for words in doubts if words)]
+    said += check_plug_ins()
     print("\n".join(said))  # noqa: T201
+
+
+def check_plug_ins() -> list[str]:
+    """Load the plug-ins of a gateway; a sentence for each that is left out."""
+    add_plugged()
+    plugged_sinks()
+    return [f"warning: {sentence}" for sentence in left_out()]
 
 
 def described_settings(settings: Settings) -> Iterable[str]:

@@ -3,6 +3,7 @@ from .effective import effective as effective
 from .presets import OFFLINE as OFFLINE
 from .presets import PRESETS as PRESETS
 from .presets import Preset as Preset
+from .presets import add_plugged as add_plugged
 from .presets import presets_table as presets_table
 from .presets import with_preset as with_preset
 from .scopes import ASKING as ASKING

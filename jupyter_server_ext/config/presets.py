@@ -6,16 +6,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cache
 
 from jupyter_server_ext.config.settings import KeySettings, Limit
 from jupyter_server_ext.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from jupyter_server_ext.plugins import PlugIn, Unfit, plugged
 
 _MINUTE, _DAY = 60.0, 86_400.0
+_URL = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
+_VARIABLE = re.compile(r"(?!JUPYTER|JPY_|RSQL_)[A-Z][A-Z0-9_]{2,60}")
 _OWN_MACHINE = 180.0  # seconds in which two cores without a GPU read 8,000 tokens, and have some left
 
 
@@ -158,6 +160,51 @@ PRESETS: dict[str, Preset] = {
         source="https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
     ),
 }
+
+
+@cache
+def add_plugged() -> None:
+    """Add the providers of plug-ins (``rsql.providers``) to `PRESETS`, once; what cannot be used is left out."""
+    plugged("rsql.providers", _added)
+
+
+def _added(plug: PlugIn) -> Preset:
+    preset = plug.value
+    if not isinstance(preset, Preset):
+        raise Unfit("it is no jupyter_server_ext.config.Preset")
+    if plug.name in PRESETS:
+        raise Unfit("rsql knows a provider of this name")
+    _check_fields(preset)
+    # Or the key of one provider, or the server's own token, would be sent to another.
+    taken = {name for one in PRESETS.values() if one.variable for name in (one.variable, f"{one.variable}S")}
+    if preset.variable and (preset.variable in taken or not _VARIABLE.fullmatch(preset.variable)):
+        raise Unfit("its 'variable' is none of its own: such as ACME_API_KEY")
+    if preset.takes_values:
+        raise Unfit("only the offline model is sent values")
+    PRESETS[plug.name] = preset
+    return preset
+
+
+def _check_fields(preset: Preset) -> None:
+    if wrong := [one.name for one in fields(Preset) if not _is_of_type(getattr(preset, one.name), one.default)]:
+        raise Unfit(f"its '{wrong[0]}' is of another type")
+    if not all(isinstance(limit, Limit) and limit.amount > 0 and limit.seconds > 0 for limit in preset.limits):
+        raise Unfit("its 'limits' are no jupyter_server_ext.config.Limit")
+    if not all(isinstance(text, str) for text in (*preset.models, *preset.error_codes, *preset.error_codes.values())):
+        raise Unfit("its 'models' and 'error_codes' are texts")
+    for url in filter(None, (preset.base_url, preset.check_url)):
+        if not _URL.fullmatch(url):
+            raise Unfit("its addresses begin with http:// or https:// and hold no password")
+    if not preset.base_url:
+        raise Unfit("it has no 'base_url'")
+
+
+def _is_of_type(value: object, default: object) -> bool:
+    if default is None:
+        return value is None or isinstance(value, int | float)
+    if default is MISSING:  # of ``base_url``, and of ``error_codes``, which has a factory
+        return isinstance(value, str | Mapping)
+    return isinstance(value, type(default))
 
 
 def with_preset(key: KeySettings) -> KeySettings:

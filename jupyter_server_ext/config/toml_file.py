@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.config import settings as s
 from jupyter_server_ext.config.effective import origins_of
-from jupyter_server_ext.config.presets import PRESETS
+from jupyter_server_ext.config.presets import PRESETS, add_plugged
 from jupyter_server_ext.config.scopes import SCOPES
 from jupyter_server_ext.config.toml_values import TomlSource, TomlTable, line_numbers, merged_tables
 from jupyter_server_ext.errors import ConfigError
@@ -59,6 +59,7 @@ def load_settings(path: Path | str | None, environment: Mapping[str, str]) -> s.
         >>> load_settings(None, {"GROQ_API_KEYS": "gsk-one,gsk-two"}).keys[1].name
         'groq-2'
     """
+    add_plugged()
     path = path or environment.get("RSQL_CONFIG")
     settings = _read(Path(path), environment) if path else read_settings("", environment)
     settings = dataclasses.replace(settings, default_model=settings.default_model or environment.get("RSQL_MODEL", ""))

@@ -33,6 +33,7 @@ from jupyter_server_ext.identity import open_to_all, scopes_needed
 from jupyter_server_ext.ledger import LedgerPage
 from jupyter_server_ext.logs import current_request
 from jupyter_server_ext.messages import Caller, is_name
+from jupyter_server_ext.plugins import left_out
 from jupyter_server_ext.tenants import change_made
 
 if TYPE_CHECKING:
@@ -523,7 +524,7 @@ def health(app: AppContext) -> Mapping[str, Any]:
     states = status.get("keys", {})
     can_wait = states.get("ready") or states.get("cooling") or states.get("exhausted")
     checks = {"keys": "ok" if states.get("ready") and not lost else "degraded" if can_wait else "unavailable"}
-    checks |= status.get("checks", {})
+    checks |= status.get("checks", {}) | ({"plugins": "degraded"} if left_out() else {})
     worst = next((word for word in ("unavailable", "degraded") if word in checks.values()), "ok")
     state = {"status": worst, "version": installed_version(), "checks": checks}
     return state | {"keys_lost": lost} if lost else state

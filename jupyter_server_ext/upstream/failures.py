@@ -6,7 +6,7 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast, get_args
 
 import msgspec
 
@@ -33,6 +33,7 @@ _OfKey = Literal["rate_limit", "quota_exhausted", "credential", "no_access", "mo
 _OfRequest = Literal["caller_fault", "context_length", "content_filter"]
 _OfProvider = Literal["overloaded", "timeout", "silence", "connection", "malformed", "cut", "web_page"]
 Kind = Literal[_OfKey, _OfRequest, _OfProvider]
+_KINDS = get_args(Kind)
 
 ForKey = Literal["nothing", "rest", "limit", "exhausted", "not this model", "retire"]
 ForRequest = Literal["again", "elsewhere", "other model", "give up"]
@@ -265,8 +266,8 @@ def _kind_of(status: int, error: _ErrorFields, codes: Mapping[str, str]) -> Kind
     if status == 403 and error.code.lower() == "model_not_found":
         return "no_access"
     for name in () if status == 413 else (error.code.lower(), error.type.lower()):
-        if name in codes:
-            return cast("Kind", codes[name])
+        if (kind := codes.get(name)) in _KINDS:  # a plug-in's provider may name another
+            return cast("Kind", kind)
         if name in _CODES:
             return _CODES[name]
     for kind, statuses, words in _WORDS:

@@ -27,6 +27,7 @@ from jupyter_server_ext.messages import is_name
 from jupyter_server_ext.tenants import hidden_path
 from jupyter_server_ext.webhooks.kept import Outboxes, WebhookSecrets
 from jupyter_server_ext.webhooks.sender import SECRET_PREFIX, Sent, WebhookSender, check_url
+from jupyter_server_ext.webhooks.sinks import Sinks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -85,6 +86,7 @@ class Webhooks:
     sender: WebhookSender = field(default_factory=WebhookSender)
     clock: Callable[[], float] = time.time  # Unix time
     draw: random.Random = field(default_factory=random.Random)
+    sinks: Sinks = field(default_factory=Sinks)  # of plug-ins: they are told the same as administrators' webhooks
 
     def __post_init__(self) -> None:
         self._runtime = self.tenants.runtime
@@ -215,6 +217,8 @@ class Webhooks:
     def tell(self, event: Event) -> None:
         """Have an event told to all who want to know; returns at once."""
         now = self.clock() + self._ahead
+        if self.sinks:
+            self.sinks.tell(_mark(event, now), _body(event, now))
         for webhook, rules in self._known().items():
             if event.type not in rules["events"] or rules["tenant"] not in ("", event.tenant):
                 continue
@@ -232,10 +236,11 @@ class Webhooks:
 
     async def run(self, look: Callable[[], None] = lambda: None) -> None:
         """Tell events, for ever; ``look`` is called every two seconds, to find some."""
+        self.sinks.load()
         try:
             while True:
                 try:
-                    if self._known():
+                    if self._known() or self.sinks:
                         look()
                         await self.work()
                 except Exception:  # noqa: BLE001 - one fault must not end the telling of all others
@@ -267,6 +272,8 @@ class Webhooks:
         for task in self._sending:
             task.cancel()
         await self._put()
+        if self.sinks:
+            await asyncio.to_thread(self.sinks.close)
 
     async def _put(self) -> None:
         while self._pending:
@@ -356,12 +363,10 @@ class Webhooks:
     def _delivery(self, webhook: str, event: Event, now: float) -> Delivery:
         from jupyter_server_ext.webhooks.outbox import Delivery
 
-        period = int(now // event.every) if event.every else 0
         # Gateways that see the same give it the same id, and it is told once.
-        words = "\n".join((webhook, event.type, event.subject, str(period)))
+        words = f"{webhook}\n{_mark(event, now)}"
         message = f"msg_{hashlib.sha256(words.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
-        at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        body = json.dumps({"type": event.type, "timestamp": at, "data": dict(event.data)})
+        body = json.dumps(_body(event, now))
         return Delivery(message, webhook, event.type, event.caller, body, made=now, until=now + _A_DAY, due=now)
 
     def _known(self) -> dict[str, dict[str, Any]]:
@@ -376,6 +381,17 @@ class Webhooks:
     def _allowed(self, tenant: str) -> Sequence[str]:
         # What is inward is the administrators' alone.
         return () if tenant else self.settings.allow_hosts
+
+
+def _mark(event: Event, now: float) -> str:
+    """What is the same for an event that is told once only."""
+    period = int(now // event.every) if event.every else 0
+    return "\n".join((event.type, event.subject, str(period)))
+
+
+def _body(event: Event, now: float) -> dict[str, Any]:
+    at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {"type": event.type, "timestamp": at, "data": dict(event.data)}
 
 
 def _lease(webhook: str, lease: RowLease, most: int, outbox: SqlOutbox) -> list[Delivery]:

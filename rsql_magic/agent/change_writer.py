@@ -12,7 +12,7 @@ from rsql_magic import prompts
 from rsql_magic.agent.change_set import ChangeSet, UnreadableChanges, read_changes
 from rsql_magic.agent.effects.cells import SessionNames, effects_of, left_by
 from rsql_magic.agent.effects.r_lists import listed_packages
-from rsql_magic.answers import AnswerWriter, check_code, unknown_in_python
+from rsql_magic.answers import AnswerWriter, check_code, plugged_checks, problems_by_plug_ins, unknown_in_python
 from rsql_magic.context import python_frames, r_names, r_state
 from rsql_magic.display import Screen
 from rsql_magic.errors import BadInput, QueryRejected, RsqlError
@@ -148,6 +148,9 @@ class ChangeWriter(AnswerWriter):
         if self.dictionary and self._defined:
             for change in python:
                 wrong[change.id] += self._defined.not_followed([change.source])
+        for change in found.changes if plugged_checks() else ():
+            block = Block(_language(change), _MAGIC.sub("", change.source, count=1))
+            wrong[change.id] += problems_by_plug_ins(self.question.text, change.source, [block])
         return wrong
 
     def _wrong_in(self, change: Change) -> list[str]:

@@ -8,6 +8,9 @@ from .mapping import MapOptions as MapOptions
 from .mapping import RowMap as RowMap
 from .mapping import fails as fails
 from .mapping import problems_of as problems_of
+from .plugged import CheckedAnswer as CheckedAnswer
+from .plugged import plugged_checks as plugged_checks
+from .plugged import problems_by_plug_ins as problems_by_plug_ins
 from .routes import way_of as way_of
 from .routes import way_said as way_said
 from .row_types import parsed_returns as parsed_returns

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rsql_magic.context import gather
-from rsql_magic.tools import DatabaseView, LookAt, of_database
+from rsql_magic.tools import DatabaseView, LookAt, of_database, plugged_tools
 
 if TYPE_CHECKING:
     from rsql_magic.answers.writer import AnswerWriter
@@ -25,7 +25,7 @@ def tools_of(writer: AnswerWriter) -> tuple[Tool, ...]:
     things = [piece.name for piece in writer.gathered.pieces if piece.kind in _KINDS]
     look = LookAt(things, partial(_gathered, writer))
     if writer.engine is None or not writer.catalog:
-        return (look,)
+        return (look, *plugged_tools(asked.level))
     return (look, *of_database(DatabaseView(writer.engine, writer.catalog, asked.level)))
 
 

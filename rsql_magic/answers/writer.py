@@ -19,6 +19,7 @@ from rsql_magic.answers.code_checks import bare_code, check_code, check_in_r, re
 from rsql_magic.answers.files_read import use_loaded
 from rsql_magic.answers.looks import tools_of
 from rsql_magic.answers.missing_names import missing_names
+from rsql_magic.answers.plugged import plugged_checks, problems_by_plug_ins
 from rsql_magic.answers.routes import wanted
 from rsql_magic.context import FAILED, Context, as_cells, gather, python_frames, recently
 from rsql_magic.display import CellOutput, Screen, Showable, as_json, fenced, folded, safe_markdown, usage_line
@@ -438,7 +439,8 @@ class AnswerWriter:
         blocks, dialect = blocks_of(text), self.catalog.dialect if self.catalog else ""
         wrong = check_code(blocks, dialect, self.question.text if self.gathered.has_frames else None)
         wrong = [*(wrong or self._unknown(blocks)), *self._wrong_in_r(blocks)]
-        return wrong or (self._defined.against(blocks) if self.dictionary and self._defined else [])
+        wrong = wrong or (self._defined.against(blocks) if self.dictionary and self._defined else [])
+        return [*wrong, *(problems_by_plug_ins(self.question.text, text, blocks) if plugged_checks() else [])]
 
     # What the dictionary defines of the frames, where there is one.
     @cached_property

@@ -6,8 +6,9 @@ import linecache
 import traceback
 from typing import TYPE_CHECKING
 
-from rsql_magic.context.sources import TooSlow, within
+from rsql_magic.context.sources import within
 from rsql_magic.diagnostics import log
+from rsql_magic.errors import TooSlow
 from rsql_magic.redaction import message_without_data, redact, without_data, words_in, words_of_code
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from rsql_magic.diagnostics import log
-from rsql_magic.errors import BadInput, RsqlError
+from rsql_magic.errors import BadInput, RsqlError, TooSlow
+from rsql_magic.plugins import Unfit, plugged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rsql_magic.context.reader import Reader
     from rsql_magic.context.value_names import SessionValues
     from rsql_magic.knowledge import Dictionary
+    from rsql_magic.plugins import PlugIn
     from rsql_magic.sql import Privacy
 
 LEVELS = ("names", "stats", "sample")
@@ -93,24 +95,16 @@ class TabularSource(Source, Protocol):
 @functools.cache
 def sources() -> tuple[Source, ...]:
     """All sources: plug-ins in order of their names, then ours, which know everything."""
-    # A plug-in that cannot be loaded is left out with a warning.
-    from importlib.metadata import entry_points
-
-    found = []
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-        try:
-            loaded = entry.load()
-            found.append(loaded() if isinstance(loaded, type) else loaded)
-        except Exception as problem:
-            log.exception("a context source is left out")
-            import warnings
-
-            warnings.warn(
-                f"The context source {entry.name!r} was left out: {problem}. Uninstall or update its package.",
-                stacklevel=2,
-            )
     ours = (place.split(":") for place in BUILT_IN)
+    found = plugged(GROUP, _read).values()
     return (*found, *(getattr(import_module(module), name)() for module, name in ours))
+
+
+def _read(plug: PlugIn) -> Source:
+    source = plug.value() if isinstance(plug.value, type) else plug.value
+    if not isinstance(source, Source):
+        raise Unfit("a source needs 'kind', 'matches' and 'describe'")
+    return source
 
 
 def source_of(obj: Any) -> Source:
@@ -145,10 +139,6 @@ T = TypeVar("T")
 _AGAIN = 0.05
 # How often a thread that was left behind is told to stop.
 _TIMES = 20
-
-
-class TooSlow(BaseException):
-    """A call was stopped because it took too long. Not an `Exception`, so that the code it stops cannot swallow it."""
 
 
 def within(seconds: float, call: Callable[[], T], *, apart: bool = False) -> T:

@@ -1,3 +1,4 @@
+from .base import Database as Database
 from .base import Plan as Plan
 from .catalogs import read_catalog as read_catalog
 from .connections import FRAMES as FRAMES
@@ -7,13 +8,17 @@ from .connections import is_frame as is_frame
 from .connections import open_database as open_database
 from .dictionaries import check_dictionary as check_dictionary
 from .dictionaries import draft_dictionary as draft_dictionary
+from .duckdb import DuckDB as DuckDB
 from .engines import Engine as Engine
 from .engines import MainThreadExecutor as MainThreadExecutor
 from .engines import Rows as Rows
 from .engines import executed_by as executed_by
 from .engines import keep_values as keep_values
 from .engines import open_engine as open_engine
+from .plugged import plugged_databases as plugged_databases
 from .postgresql_names import named as named
+from .sqlalchemy import SQLAlchemy as SQLAlchemy
+from .sqlite import SQLite as SQLite
 from .value_keeping import Coverage as Coverage
 from .value_keeping import ValueKeeper as ValueKeeper
 from .value_keeping import values_folder as values_folder

@@ -352,6 +352,17 @@ class Database(Borrowed):
     keeps_others_out = False  # whether nobody can write to it as long as it is open here
     may_read_all_values = False  # whether reading all values for an index costs nothing but some time
     knows_work_of_views = False  # whether it is known before, and bounded, how much work a view is
+    schemes: tuple[str, ...] = ()  # of a plug-in's class: of URLs that it opens, such as ``acme`` for ``acme://host``
+    connection_types: tuple[str, ...] = ()  # of a plug-in's class: what it takes, such as ``acme.Connection``
+
+    @classmethod
+    def opened(cls, target: Any) -> Database:
+        """The database behind a URL or connection that a plug-in's class takes.
+
+        Raises:
+            ConnectionProblem: There is none, or it does not answer.
+        """
+        raise NotImplementedError(f"{cls.__name__} opens no {type(target).__name__}.")
 
     def fetch(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
         """Run a guarded statement inside `reading` and take its first rows: so many, and so many bytes at most."""

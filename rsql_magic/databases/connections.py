@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,14 @@ def is_frame(value: Any) -> bool:
 
 def is_connection(value: Any) -> bool:
     """Whether a value is a connection or an engine."""
-    return _is_one_of(value, _CONNECTION_TYPES)
+    return _is_one_of(value, _known_types())
+
+
+@cache
+def _known_types() -> Mapping[str, set[str]]:
+    from rsql_magic.databases.plugged import types_of_plug_ins
+
+    return {**types_of_plug_ins(), **_CONNECTION_TYPES}
 
 
 def _is_one_of(value: Any, types: Mapping[str, set[str]]) -> bool:
@@ -441,6 +449,10 @@ def _object(target: object) -> Database:
         inner = getattr(target, "_connection_sqlalchemy", None) or getattr(target, "_connection", None)
         if inner is not None:
             return open_database(inner)
+    from rsql_magic.databases.plugged import by_type
+
+    if one := by_type(target):
+        return one.opened(target)
     raise BadInput(f"A {type.__getattribute__(type(target), '__name__')} is no connection.", hint=_ACCEPTED)
 
 
@@ -462,6 +474,10 @@ def _named(text: str) -> Database:
         from rsql_magic.databases.spark import open_connect
 
         return open_connect(text.strip())
+    from rsql_magic.databases.plugged import by_scheme
+
+    if (one := by_scheme(scheme)) and not one.uses_engine:
+        return one.opened(text.strip())
     from rsql_magic.databases.sqlalchemy import open_url
 
     return open_url(text.strip())

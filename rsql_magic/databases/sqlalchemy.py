@@ -121,7 +121,10 @@ def open_sqlalchemy(target: Any, *, ours: bool = False) -> Database:
     if place := _OWN_MODULES.get(engine.dialect.name):
         database: Database = getattr(importlib.import_module(place[0]), place[1])(engine, ours=ours)
         return database
-    return SQLAlchemy(engine, ours=ours)
+    from rsql_magic.databases.plugged import by_scheme
+
+    one = by_scheme(engine.dialect.name)
+    return one.opened(engine, ours=ours) if one and one.uses_engine else SQLAlchemy(engine, ours=ours)
 
 
 # Imported when one is opened; they import this module.

@@ -9,6 +9,9 @@ from .documents.library import Embedder as Embedder
 from .documents.library import Hits as Hits
 from .documents.library import Library as Library
 from .documents.passages import Passage as Passage
+from .documents.passages import Section as Section
+from .documents.plugged import DocumentFormat as DocumentFormat
+from .documents.plugged import plugged_formats as plugged_formats
 from .documents.ranking import terms as terms
 from .documents.shared import SharedDocuments as SharedDocuments
 from .documents.store import Stored as Stored

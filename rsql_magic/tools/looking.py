@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from rsql_magic.gateway import Message, Reply
+    from rsql_magic.sql import Privacy
 
 # Tokens of all results, of one, and of the words beside a call.
 _TOKENS, _EACH, _BESIDE = 6_000, 1_500, 300
@@ -46,6 +47,8 @@ class Tool(ABC):
 
     name: ClassVar[str]
     parameters: ClassVar[Mapping[str, str]]
+    # The privacy level from which on what it tells may leave; ours know by themselves.
+    level: ClassVar[Privacy] = "sample"
 
     @property
     @abstractmethod

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.errors import UnknownName
 from rsql_magic.tools.describe import Describe
+from rsql_magic.tools.plugged import plugged_tools
 from rsql_magic.tools.query import Query
 from rsql_magic.tools.tables import Tables
 from rsql_magic.tools.values import Values
@@ -54,6 +55,8 @@ class DatabaseView:
 def of_database(view: DatabaseView) -> tuple[Tool, ...]:
     """The tools for a database: what may be known of values from the level `stats` on, queries at `sample`.
 
+    Those of plug-ins come last.
+
     Example:
         >>> from rsql_magic.databases import open_engine
         >>> import sqlite3
@@ -62,6 +65,5 @@ def of_database(view: DatabaseView) -> tuple[Tool, ...]:
         ['tables', 'describe']
     """
     names: tuple[Tool, ...] = (Tables(view), Describe(view))
-    if view.level == "names":
-        return names
-    return (*names, Values(view), Query(view)) if view.level == "sample" else (*names, Values(view))
+    values = {"names": (), "stats": (Values(view),), "sample": (Values(view), Query(view))}
+    return (*names, *values[view.level], *plugged_tools(view.level))

@@ -68,7 +68,7 @@ def sections(data: bytes, kind: str, name: str, notes: Notes | None = None) -> l
 
     Args:
         data: Its bytes.
-        kind: One of the values of `KINDS`, or ``help`` for a help page as text.
+        kind: One of the values of `KINDS`, ``help`` for a help page as text, or the suffix of a plug-in's format.
         name: What it is called in errors.
         notes: Takes what is to be said about it.
 
@@ -80,7 +80,15 @@ def sections(data: bytes, kind: str, name: str, notes: Notes | None = None) -> l
         [(('Install',), ((3, 'Use pip.'),))]
     """
     notes = notes or Notes()
-    read = _pdf(data, name, notes) if kind == "pdf" else _READERS[kind](_text(data, kind, name, notes))
+    read: Iterable[Section]
+    if kind in _READERS:
+        read = _READERS[kind](_text(data, kind, name, notes))
+    elif kind == "pdf":
+        read = _pdf(data, name, notes)
+    else:
+        from rsql_magic.knowledge.documents.plugged import plugged_sections
+
+        read = plugged_sections(data, kind, name)
     try:
         found = [each for each in read if any(line.strip() for _, line in each.lines)]
     except RecursionError:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from rsql_magic.errors import BadInput
-from rsql_magic.knowledge.documents.formats import KINDS, Notes, sections
+from rsql_magic.knowledge.documents.formats import Notes, sections
 from rsql_magic.knowledge.documents.passages import split
+from rsql_magic.knowledge.documents.plugged import kinds
 from rsql_magic.knowledge.documents.rd import installed_help
 from rsql_magic.knowledge.documents.web import fetch
 
@@ -75,7 +76,7 @@ def read_file(path: Path, name: str, notes: Notes) -> Document:
     Raises:
         BadInput: It is too large, of no known format, or holds nothing to read.
     """
-    kind = KINDS.get(path.suffix.lower(), "")
+    kind = kinds().get(path.suffix.lower(), "")
     try:
         size, mark = path.stat().st_size, change_mark(path)
         most = _MOST_BYTES_OF_PDF if kind == "pdf" else _MOST_BYTES
@@ -110,7 +111,7 @@ def _files(word: str, notes: Notes, progress: Callable[[int, int, str], None]) -
     else:
         raise _missing(path)
     if not paths:
-        hint = f"Files are known by their suffix: {', '.join(sorted(KINDS))}."
+        hint = f"Files are known by their suffix: {', '.join(sorted(kinds()))}."
         raise BadInput(f"{word} holds no document.", hint=hint)
     if len(paths) > _MOST_FILES:
         notes.said.append(f"{word} holds more than {_MOST_FILES:,} files; the first {_MOST_FILES:,} were read")
@@ -129,11 +130,11 @@ def _files(word: str, notes: Notes, progress: Callable[[int, int, str], None]) -
 
 def _within(folder: Path) -> Iterator[Path]:
     """The documents of a folder and those below it, without hidden ones; one more than are read, at most."""
-    count = 0
+    count, known = 0, kinds()
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(each for each in folders if not each.startswith((".", "__")) and each != "node_modules")
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in KINDS:
+            if not name.startswith(".") and Path(name).suffix.lower() in known:
                 yield Path(place, name)
                 count += 1
                 if count > _MOST_FILES:
@@ -165,7 +166,7 @@ def _missing(path: Path) -> BadInput:
 
 
 def _page(url: str, notes: Notes) -> Document:
-    page = fetch(url, KINDS)
+    page = fetch(url, kinds())
     parts = urlsplit(url)
     last = unquote(parts.path.rstrip("/").rpartition("/")[2])
     name = f"{parts.hostname}/{last}" if last else parts.hostname or url
