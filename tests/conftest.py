@@ -351,3 +351,24 @@ def store(url):
     store = SqlLedgerStore(url, instance="one")
     yield store
     store.close()
+
+
+@pytest.fixture
+def plug_ins(tmp_path_factory, monkeypatch):
+    """Installs a distribution of plug-ins (`plugged_school.install`) for the time of a test."""
+    import plugged_school
+
+    from jupyter_server_ext.config import PRESETS
+
+    folder, before = tmp_path_factory.mktemp("site-packages"), dict(PRESETS)
+    monkeypatch.syspath_prepend(str(folder))
+
+    def install(entries, modules, name="rsql-school"):
+        plugged_school.install(folder, entries, modules, name)
+        plugged_school.begin_anew()
+
+    yield install
+    monkeypatch.undo()
+    PRESETS.clear()
+    PRESETS.update(before)
+    plugged_school.begin_anew()

@@ -32,6 +32,7 @@ from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.ledger import MOST_HOURLY, OUTCOMES, LedgerPage, grain_for, heat_of, quantile
 from jupyter_server_ext.messages import as_name, outcome_of
 from jupyter_server_ext.pipeline import NANODOLLARS
+from jupyter_server_ext.plugins import left_out
 from jupyter_server_ext.questions import text_of as question_text
 
 if TYPE_CHECKING:
@@ -289,6 +290,7 @@ class AdminHealth(GatewayHandler):
         self.reply(
             {
                 **{name: state[name] for name in ("status", "version", "checks")},
+                "plugins": list(left_out()),
                 "database": database | {"waiting": waiting, "lag_seconds": round(lag, 3)},
                 "dependencies": {key["key"]: key.get("state", "") for key in status.get("pool", [])}
                 | {name: word for name, word in state["checks"].items() if name not in {"keys", "ledger"}},

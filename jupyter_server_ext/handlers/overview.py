@@ -139,7 +139,10 @@ _PARTS = {"ledger": "The database of records", "state": "Redis, where limits are
 
 def _of_checks(checks: Mapping[str, str]) -> Iterator[FindingRow]:
     for part, word in checks.items():
-        if part not in {"keys", "configuration"} and word != "ok":
+        if part == "plugins" and word != "ok":
+            words = "rsql config check names it, and why. Update or uninstall its package."
+            yield _finding("warn", "A plug-in is left out.", words, "settings")
+        elif part not in {"keys", "configuration"} and word != "ok":
             words = "Requests go on meanwhile. Start it again, or look at its log and its disk."
             yield _finding("bad", f"{_PARTS.get(part, part)} is {word}.", words, "settings")
 

@@ -13,7 +13,7 @@ from rsql_magic.context import place_of
 from rsql_magic.databases.base import Database
 from rsql_magic.errors import ConnectionProblem, RsqlError
 from rsql_magic.plugins import PlugIn, PlugInFailed, Unfit, ask, leave_out, plugged
-from rsql_magic.sql import SQLDialect, dialect_of, names
+from rsql_magic.sql import Unreadable, canonical, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -127,6 +127,8 @@ def _all_fit(given: Sequence[str], form: re.Pattern[str]) -> bool:
 
 
 def _check_dialect(dialect: str) -> None:
-    """Refuse a dialect that the guard has no record of."""
-    if not isinstance(dialect, str) or dialect_of(dialect) == SQLDialect(name=dialect):
-        raise Unfit("its 'dialect' must be sqlglot's name of one that rsql knows, such as postgres")
+    """Refuse a dialect in which the guard reads nothing."""
+    try:
+        canonical(dialect)
+    except (Unreadable, AttributeError):
+        raise Unfit("its 'dialect' must be sqlglot's name of one, such as postgres") from None

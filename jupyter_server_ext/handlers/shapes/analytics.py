@@ -238,3 +238,4 @@ class AdminHealthReply(TypedDict):
     database: DatabaseState
     dependencies: dict[str, str]
     performance: Performance
+    plugins: list[str]
