@@ -1,4 +1,4 @@
-"""Write the tables of the docs that are made from the code: magics.md, settings.md, sql-safety.md, gateway.md."""
+"""Write the tables of the docs that are made from the code: api.md, gateway.md, magics.md, …"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from jupyter_server_ext.config import presets_table
+from rsql_magic import api
 from rsql_magic.config import settings_table
 from rsql_magic.options import ASK, SQL_AI, options_table
 from rsql_magic.sql import functions
@@ -14,6 +15,7 @@ from rsql_magic.sql.dialects.table import DIALECTS
 SETTINGS = Path(__file__).parent.parent / "docs" / "settings.md"
 MAGICS = SETTINGS.with_name("magics.md")
 GATEWAY = SETTINGS.with_name("gateway.md")
+API = SETTINGS.with_name("api.md")
 SAFETY = SETTINGS.with_name("sql-safety.md")
 _TABLE = re.compile(r"^\| setting \|.*?(?=^(?!\|)|\Z)", re.M | re.S)
 
@@ -56,6 +58,19 @@ def _some(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names)[:6]) + (", …" if len(names) > 6 else "")
 
 
+def api_table() -> str:
+    """The public names by the sections of their list, each with the first sentence of its docstring, as Markdown."""
+    lines = []
+    for line in Path(api.__file__).with_suffix(".pyi").read_text(encoding="utf-8").splitlines()[1:]:
+        if line.startswith("# "):
+            lines += [f"\n### {line[2:]}\n", "| name | what it is |", "|---|---|"]
+        elif line:
+            name = line.rpartition(" ")[2]
+            said = (getattr(api, name).__doc__ or "").split("\n\n")[0].removesuffix(".")
+            lines.append(f"| `{name}` | {' '.join(said.split()).replace('|', ' or ')} |")
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
 if __name__ == "__main__":
     page = SETTINGS.read_text(encoding="utf-8")
     table = settings_table().rstrip("\n") + "\n"
@@ -72,3 +87,6 @@ if __name__ == "__main__":
     page = between_marks(GATEWAY.read_text(encoding="utf-8"), "providers", presets_table())
     GATEWAY.write_text(page, encoding="utf-8")
     print(GATEWAY)
+    page = between_marks(API.read_text(encoding="utf-8"), "api", api_table())
+    API.write_text(page, encoding="utf-8")
+    print(API)

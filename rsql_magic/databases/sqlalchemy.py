@@ -155,7 +155,14 @@ def _native(target: Any, engine: Engine) -> Database:
 
 
 class SQLAlchemy(Database):
-    """A database of any dialect, by SQLAlchemy's engine; one made here (``ours``) is disposed of at the end."""
+    """A database of any dialect, by SQLAlchemy's engine; one made here (``ours``) is disposed of at the end.
+
+    Example:
+        >>> import sqlalchemy as sa
+        >>> database = SQLAlchemy(sa.create_engine("postgresql+psycopg://ann:hunter2@db/shop"))
+        >>> database.name, database.dialect
+        ('postgresql://db/shop', 'postgres')
+    """
 
     # Whether statements about values are written in its dialect already.
     speaks_our_sql = False

@@ -100,7 +100,12 @@ def authorize(action: int, first: str | None, second: str | None, _database: str
 
 
 class SQLite(Database):
-    """A SQLite connection that belongs to the user."""
+    """A SQLite connection that belongs to the user.
+
+    Example:
+        >>> SQLite(sqlite3.connect(":memory:")).rows("SELECT 1 + 1")
+        [(2,)]
+    """
 
     dialect = "sqlite"
     may_read_all_values = True

@@ -147,7 +147,12 @@ class Timings:
 
 @dataclass
 class SQLResult(Showable):
-    """A checked query, and what it gave."""
+    """A checked query, and what it gave.
+
+    Example:
+        >>> SQLResult("SELECT count(*) FROM orders", rows=1).sql
+        'SELECT count(*) FROM orders'
+    """
 
     sql: str = ""  # the statement that passed, or the last draft
     question: str = ""

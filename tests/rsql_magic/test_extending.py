@@ -383,10 +383,3 @@ def test_errors_of_warnings_fail_nothing(plug_ins, monkeypatch):
         warnings.simplefilter("error")
         assert plugged_tools("sample") == ()
     assert len(plugins.left_out()) == 1
-
-
-def test_the_list_of_public_names_leads_somewhere():
-    assert sorted(dir(api)) == sorted(api.__all__)
-    assert all(getattr(api, name).__doc__ for name in api.__all__)
-    with pytest.raises(AttributeError, match=r"docs/api\.md"):
-        api.nothing  # noqa: B018
