@@ -1,4 +1,4 @@
-"""Write the tables of the docs that are made from the code: api.md, gateway.md, magics.md, …"""
+"""Write the tables of the docs that are made from the code."""
 
 from __future__ import annotations
 
