@@ -386,12 +386,12 @@ def _streams(gateway: LLMClient) -> Finding:
 def plug_ins() -> list[Finding]:
     """The plug-ins of the kernel, all of them loaded for it, and those that are left out."""
     from rsql_magic.answers import plugged_checks
-    from rsql_magic.context import sources
+    from rsql_magic.context import plugged_sources
     from rsql_magic.databases import plugged_databases
     from rsql_magic.knowledge import plugged_formats
     from rsql_magic.tools import plugged_tools
 
-    plugged_checks(), sources(), plugged_databases(), plugged_formats(), plugged_tools("sample")
+    plugged_checks(), plugged_sources(), plugged_databases(), plugged_formats(), plugged_tools("sample")
     names = plugins.installed(*plugins.OF_KERNEL)
     said = [Finding("plug-ins", None, ", ".join(names))] if names else []
     return [

@@ -31,7 +31,8 @@ CACHED = (
     checks.plugged_checks,
     databases.plugged_databases,
     connections._known_types,
-    sources,
+    sources.sources,
+    sources.plugged_sources,
     presets.add_plugged,
     sinks.plugged_sinks,
 )

@@ -40,5 +40,5 @@ from .reader import positions as positions
 from .rside import reads_r as reads_r
 from .sources import LEVELS as LEVELS
 from .sources import Fences as Fences
-from .sources import sources as sources
+from .sources import plugged_sources as plugged_sources
 from .sources import within as within

@@ -96,8 +96,13 @@ class TabularSource(Source, Protocol):
 def sources() -> tuple[Source, ...]:
     """All sources: plug-ins in order of their names, then ours, which know everything."""
     ours = (place.split(":") for place in BUILT_IN)
-    found = plugged(GROUP, _read).values()
-    return (*found, *(getattr(import_module(module), name)() for module, name in ours))
+    return (*plugged_sources(), *(getattr(import_module(module), name)() for module, name in ours))
+
+
+@functools.cache
+def plugged_sources() -> tuple[Source, ...]:
+    """The sources of plug-ins."""
+    return tuple(plugged(GROUP, _read).values())
 
 
 def _read(plug: PlugIn) -> Source:

@@ -162,27 +162,5 @@ def test_a_plug_in_cannot_crowd_out_the_rest(plugged):
     assert context.tokens <= 1500
 
 
-def test_plug_ins_are_found_by_their_entry_point(monkeypatch):
-    from importlib.metadata import EntryPoint
-
-    from rsql_magic.context import sources as module
-
-    found = [
-        EntryPoint("networks", f"{__name__}:Network", module.GROUP),
-        EntryPoint("broken", "nowhere_at_all:Source", module.GROUP),
-    ]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: found)
-    monkeypatch.setattr(EntryPoint, "load", _load)
-    with pytest.warns(UserWarning, match="The context source 'broken' was left out"):
-        loaded = module.sources.__wrapped__()
-    assert [type(source) for source in loaded[: -len(module.BUILT_IN)]] == [Network]
-
-
-def _load(entry):
-    if entry.name == "broken":
-        raise ImportError("No module named 'nowhere_at_all'")
-    return Network
-
-
 def test_our_sources_come_through_the_same_list():
     assert [type(source).__name__ for source in sources()][-3:] == ["FrameSource", "RSource", "ObjectSource"]
