@@ -21,6 +21,7 @@ from jupyter_server_ext.handlers import (
     tenants,
     webhooks,
 )
+from jupyter_server_ext.webhooks import EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +112,7 @@ _RULES: dict[str, Any] = {
 }
 _TENANT = _schema("name", name=_TEXT, **_RULES)
 _MEMBER = _schema("caller", caller=_TEXT, instructor=_TRUTH)
-_WEBHOOK = _schema("url", url=_TEXT, events={"type": "array", "items": _TEXT}, tenant=_TEXT)
+_WEBHOOK = _schema("url", url=_TEXT, events={"type": "array", "items": {"enum": [*EVENTS]}}, tenant=_TEXT)
 _BATCH = _schema(
     "input_file_id",
     "endpoint",

@@ -15,6 +15,7 @@ from jupyter_server_ext.handlers.shapes.webhooks import (
     WebhooksReply,
 )
 from jupyter_server_ext.identity import needs_scope
+from jupyter_server_ext.webhooks import EVENTS, possible_events
 
 _LINES = whole("limit", "How many deliveries at most.", least=1, most=1000, default=100)
 
@@ -25,8 +26,10 @@ class AllWebhooks(GatewayHandler):
     @needs_scope("instructor")
     @described(WebhooksReply)
     def get(self) -> None:
-        """The webhooks: all for an administrator, those of the own group for an instructor."""
-        self.reply({"webhooks": self.app.webhooks.all(self.asker)})
+        """The webhooks, all for an administrator, those of the own group for an instructor; and what can be told."""
+        webhooks, own = self.app.webhooks.all(self.asker), self.app.tenants.scope(self.asker)
+        events = [{"type": name, "when": EVENTS[name].when} for name in possible_events(own or "")]
+        self.reply({"webhooks": webhooks, "events": events})
 
     @needs_scope("instructor")
     @described(NewWebhook, status=201)

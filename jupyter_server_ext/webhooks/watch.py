@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from jupyter_server_ext.messages import outcome_of
+from jupyter_server_ext.webhooks.event_types import EVENTS
 from jupyter_server_ext.webhooks.webhooks import Event
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.messages import Entry
 
 THRESHOLDS = (100, 80)  # per cent of a budget, the highest first
-_MINUTE, _QUARTER, _HOUR = 60.0, 900.0, 3600.0
-_OF_KEYS = {"cooling": _QUARTER, "exhausted": _HOUR, "retired": _HOUR}  # how often each is told of one key
 
 
 @dataclass(eq=False, repr=False)
@@ -45,7 +44,7 @@ class EventDetector:
             names = ("request_id", "caller", "tenant", "task", "model", "status", "error")
             data = {name: getattr(entry, name) for name in names}
             same = f"{entry.tenant}|{entry.model}|{entry.error}"
-            self.tell(Event("request.failed", same, data, entry.tenant, entry.caller, every=_MINUTE))
+            self.tell(event("request.failed", same, data, entry.tenant, entry.caller))
 
     def _limit_reached(self, entry: Entry, limit: str) -> None:
         whose, _, what = limit.partition(" ")
@@ -53,7 +52,7 @@ class EventDetector:
         data = {"of": whose, "limit": what.replace(" ", " per ")} | {name: getattr(entry, name) for name in names}
         tenant = entry.tenant if "tenant" in names else ""
         caller = entry.caller if "caller" in names else ""
-        self.tell(Event("limit.reached", f"{limit}|{tenant}|{caller}", data, tenant, caller, every=_HOUR))
+        self.tell(event("limit.reached", f"{limit}|{tenant}|{caller}", data, tenant, caller))
 
     def look(self) -> None:
         """See whether keys, budgets or storage have changed since the last look."""
@@ -63,20 +62,20 @@ class EventDetector:
         refused, known = str(status.get("configuration", "")), self._refused
         self._refused = refused
         if refused not in {"", known}:
-            self.tell(Event("config.refused", refused, {"reason": refused}, every=_QUARTER))
+            self.tell(event("config.refused", refused, {"reason": refused}))
         health, before = dict(status.get("checks", {})), self._health
         self._health = health
         for part, word in health.items():
             if part != "configuration" and word not in {"ok", before.get(part, "ok")}:
-                self.tell(Event("storage.degraded", f"{part}|{word}", {"part": part, "state": word}, every=_QUARTER))
+                self.tell(event("storage.degraded", f"{part}|{word}", {"part": part, "state": word}))
 
     def _look_at_keys(self, rows: Sequence[Mapping[str, Any]]) -> None:
         before, self._states = self._states, {row["key"]: row["state"] for row in rows}
         for row in rows:
             key, state = row["key"], row["state"]
-            if state != before.get(key, "ready") and state in _OF_KEYS:
+            if state != before.get(key, "ready") and f"key.{state}" in EVENTS:
                 data = {name: row.get(name) for name in ("key", "provider", "reason", "ready_in")}
-                self.tell(Event(f"key.{state}", key, data, every=_OF_KEYS[state]))
+                self.tell(event(f"key.{state}", key, data))
 
     def _look_at_budgets(self) -> None:
         now = datetime.fromtimestamp(self.clock(), ZoneInfo(self.zone))
@@ -90,4 +89,14 @@ class EventDetector:
                 self._told[whose, period] = passed
                 kind, _, tenant = whose.partition(":")
                 data = {"of": kind, "tenant": tenant, "period": period, "percent": threshold, "spent": round(part, 4)}
-                self.tell(Event("budget.threshold", f"{whose}|{period}|{passed}", data, tenant, every=0.0))
+                self.tell(event("budget.threshold", f"{whose}|{period}|{passed}", data, tenant))
+
+
+def event(name: str, subject: str, data: Mapping[str, Any], tenant: str = "", caller: str = "") -> Event:
+    """An event of a declared type.
+
+    Example:
+        >>> event("key.cooling", "groq-1", {"key": "groq-1"}).every
+        900.0
+    """
+    return Event(name, subject, data, tenant, caller, every=EVENTS[name].every)

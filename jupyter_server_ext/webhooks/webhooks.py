@@ -25,6 +25,7 @@ from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
 from jupyter_server_ext.ledger import RowLease, Thing
 from jupyter_server_ext.messages import is_name
 from jupyter_server_ext.tenants import hidden_path
+from jupyter_server_ext.webhooks.event_types import possible_events
 from jupyter_server_ext.webhooks.kept import Outboxes, WebhookSecrets
 from jupyter_server_ext.webhooks.sender import SECRET_PREFIX, Sent, WebhookSender, check_url
 from jupyter_server_ext.webhooks.sinks import Sinks
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.tenants import Tenants
     from jupyter_server_ext.webhooks.outbox import Delivery, SqlOutbox
 
-OF_TENANTS = ("request.failed", "budget.threshold", "limit.reached", "job.finished")
-EVENTS = (*OF_TENANTS, "key.cooling", "key.exhausted", "key.retired", "storage.degraded", "config.refused")
 TEST = "webhook.test"
 
 _KIND = "webhook"
@@ -127,7 +126,7 @@ class Webhooks:
             await self.tenants.check_pace(own)
         elif tenant:
             await self.tenants.groups.check([tenant])
-        possible = OF_TENANTS if tenant else EVENTS
+        possible = possible_events(tenant)
         if unknown := [event for event in events if event not in possible]:
             raise BadRequest(f"'{unknown[0][:40]}' is none of: {', '.join(possible)}.", param="events")
         check_url(url, self._allowed(tenant))

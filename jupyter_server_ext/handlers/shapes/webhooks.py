@@ -29,10 +29,18 @@ class WebhookDelivery(TypedDict):
     reason: str
 
 
+class EventRow(TypedDict):
+    """An event that a webhook may be told."""
+
+    type: str
+    when: str
+
+
 class WebhooksReply(TypedDict):
     """``admin/api/webhooks``."""
 
     webhooks: list[WebhookRow]
+    events: list[EventRow]
 
 
 class NewWebhook(WebhookRow):

@@ -6,7 +6,6 @@ import { day, when } from "../format.js";
 import { back, badge, button, card, confirmed, dialog, facts, head, table, tell } from "../parts.js";
 import { undoOf } from "../undo.js";
 
-const EVENTS = ["request.failed", "key.cooling", "key.exhausted", "key.retired", "budget.threshold", "limit.reached", "storage.degraded", "config.refused", "job.finished"];
 const KINDS = { delivered: "good", sent: "good", failed: "bad", gone: "bad" };
 
 export async function show(view, way) {
@@ -14,11 +13,11 @@ export async function show(view, way) {
   const { me } = way;
   const admin = me.scopes.includes("admin");
   const again = () => show(view, way);
-  const { webhooks } = await ask("admin/api/webhooks", { signal: way.signal });
-  fill(view, head("Webhooks", "Addresses that are told of trouble, signed and at least once", button("New webhook", () => make(me, admin, again), "primary")),
+  const { webhooks, events } = await ask("admin/api/webhooks", { signal: way.signal });
+  fill(view, head("Webhooks", "Addresses that are told of trouble, signed and at least once", button("New webhook", () => make(events, admin, again), "primary")),
     card("", table([
       { title: "Address", cell: (row) => row.url },
-      { title: "Events", cell: (row) => (row.events.length === 0 || row.events.length >= EVENTS.length ? "all" : row.events.join(", ")) },
+      { title: "Events", cell: (row) => (row.events.length === 0 || row.events.length >= events.length ? "all" : row.events.join(", ")) },
       { title: "Of", cell: (row) => row.tenant || "everybody" },
       { title: "Made", class: "tight", cell: (row) => when(row.made) },
       { title: "", class: "end", cell: (row) => h("div", { class: "actions" }, button("Test", () => test(row), "small")) },
@@ -31,10 +30,10 @@ async function test(row) {
   tell(fine ? `It answered ${told.status}.` : `It did not take it: ${told.reason || told.status}.`, fine ? "good" : "bad");
 }
 
-const make = (me, admin, again) => dialog("New webhook", {
+const make = (events, admin, again) => dialog("New webhook", {
   fields: [
     { name: "url", label: "Address", required: true, placeholder: "https://alerts.example.org/rsql" },
-    { name: "events", label: "Events", kind: "list", hint: `Separated by commas; empty for all: ${EVENTS.join(", ")}.` },
+    { name: "events", label: "Events", kind: "list", hint: `Separated by commas; empty for all: ${events.map(({ type }) => type).join(", ")}.` },
     ...(admin ? [{ name: "tenant", label: "Only of the course", hint: "Empty for everything." }] : []),
   ],
   send: "Make it",
