@@ -21,6 +21,7 @@ from jupyter_server_ext.handlers import (
     tenants,
     webhooks,
 )
+from jupyter_server_ext.pipeline import FILE_KINDS
 from jupyter_server_ext.webhooks import EVENTS
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ _BATCH = _schema(
 )
 _NAME = _schema("name", name=_TEXT)
 _SESSION = _schema("title", "pairs", title=_TEXT, pairs={"type": "array", "items": {"type": "object"}}, notebook=_TEXT)
-_ARTIFACT = _schema("kind", "name", "data", kind=_TEXT, name=_TEXT, data=_TEXT, media=_TEXT)
+_ARTIFACT = _schema("kind", "name", "data", kind={"enum": [*FILE_KINDS]}, name=_TEXT, data=_TEXT, media=_TEXT)
 _STARS = {"oneOf": [{"enum": ["up", "down"]}, {"type": "integer", "minimum": 1, "maximum": 5}]}
 _RATING = _schema("request_id", "rating", request_id=_TEXT, rating=_STARS, comment=_TEXT)
 

@@ -26,6 +26,7 @@ from .money import Prices as Prices
 from .money import is_free as is_free
 from .money import limits_money as limits_money
 from .request_context import Accounting as Accounting
+from .sessions.sessions import FILE_KINDS as FILE_KINDS
 from .sessions.sessions import KeptSessions as KeptSessions
 from .sessions.sessions import SessionHead as SessionHead
 from .sessions.sessions import UnknownSession as UnknownSession

@@ -10,7 +10,7 @@ from rsql_magic.answers import KNOWN, NOT_YET, answer_of, question_of
 from rsql_magic.display import safe_markdown
 from rsql_magic.errors import BadInput
 from rsql_magic.panel import outputs
-from rsql_magic.panel.kept.artifacts import PIECE
+from rsql_magic.panel.kept.artifacts import KINDS, PIECE
 from rsql_magic.panel.kept.making import CSV, as_csv, of_all_rows
 from rsql_magic.panel.kept.opening import as_code, language_of, value_of
 from rsql_magic.panel.kept.progress import StudySets
@@ -139,7 +139,8 @@ class FileRequests:
 
 # A file as a view lists it; its query may name a connection with a password.
 def _listed(one: Artifact) -> dict[str, Any]:
-    return {**asdict(replace(one, query=None)), "query": one.query is not None, "code": as_code(one)}
+    told = {"query": one.query is not None, "label": KINDS.get(one.kind, "file"), "code": as_code(one)}
+    return {**asdict(replace(one, query=None)), **told}
 
 
 # A set as a view asks it: what is due first, and of each item how it was answered last.

@@ -20,6 +20,7 @@ class Describe(Tool):
 
     view: DatabaseView
     name = "describe"
+    level = "names"
     purpose = "Describe a table or view: its columns, types and keys, and what is known of the values."
     parameters: ClassVar = {"table": "The name of the table"}
 

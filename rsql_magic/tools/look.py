@@ -26,6 +26,7 @@ class LookAt(Tool):
     things: Sequence[str]
     gathered: Callable[[str], Context]
     name = "look"
+    level = "names"
     purpose = "Look at one frame, chart or other object of the notebook that the prompt describes in short, or not."
     parameters: ClassVar = {"name": "Its name"}
 

@@ -47,7 +47,7 @@ class Tool(ABC):
 
     name: ClassVar[str]
     parameters: ClassVar[Mapping[str, str]]
-    # The privacy level from which on what it tells may leave; ours know by themselves.
+    # The privacy level from which on it is offered, as what it tells may leave from there on.
     level: ClassVar[Privacy] = "sample"
 
     @property

@@ -12,13 +12,12 @@ from rsql_magic.context import LEVELS, within
 from rsql_magic.errors import BadInput
 from rsql_magic.plugins import PlugIn, PlugInFailed, Unfit, ask, plugged
 from rsql_magic.tools.looking import Tool
+from rsql_magic.tools.ours import OURS
 
 if TYPE_CHECKING:
     from rsql_magic.sql import Privacy
 
 GROUP = "rsql.tools"
-OURS = frozenset({"describe", "look", "query", "tables", "values"})
-"""The names of our own tools."""
 
 _SECONDS = 30.0  # that a call may take
 _LONGEST = 400  # characters that a model reads about a tool, and about each parameter
@@ -74,7 +73,7 @@ def _read(plug: PlugIn) -> PluggedTool:
         raise Unfit("it is no rsql_magic.api.Tool")
     if tool.name != plug.name or not _NAME.fullmatch(plug.name):
         raise Unfit("its 'name' must be that of its entry point: lower-case letters, digits and _")
-    if tool.name in OURS:
+    if tool.name in {kind.name for kind in OURS}:
         raise Unfit("rsql has a tool of this name")
     if tool.level not in LEVELS:
         raise Unfit(f"its 'level' must be one of {', '.join(LEVELS)}")

@@ -38,6 +38,7 @@ class Query(Tool):
 
     view: DatabaseView
     name = "query"
+    level = "sample"
     parameters: ClassVar = {"sql": "One SELECT statement"}
 
     @property

@@ -25,6 +25,7 @@ class Tables(Tool):
 
     view: DatabaseView
     name = "tables"
+    level = "names"
     purpose = "Search all tables and views of the database by words, best first. The prompt may not show all of them."
     parameters: ClassVar = {"words": "What the tables are about, such as: orders, refunds"}
 

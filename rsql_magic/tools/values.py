@@ -34,6 +34,7 @@ class Values(Tool):
 
     view: DatabaseView
     name = "values"
+    level = "stats"
     purpose = "The most frequent values of a text column, to see how they are written."
     parameters: ClassVar = {
         "column": "The column, such as orders.status",

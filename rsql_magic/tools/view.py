@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from rsql_magic.context import LEVELS
 from rsql_magic.errors import UnknownName
-from rsql_magic.tools.describe import Describe
+from rsql_magic.tools.ours import OF_DATABASE
 from rsql_magic.tools.plugged import plugged_tools
-from rsql_magic.tools.query import Query
-from rsql_magic.tools.tables import Tables
-from rsql_magic.tools.values import Values
 
 if TYPE_CHECKING:
     from rsql_magic.databases import Engine
@@ -64,6 +62,5 @@ def of_database(view: DatabaseView) -> tuple[Tool, ...]:
         >>> [tool.name for tool in of_database(DatabaseView(engine, engine.catalog("names"), "names"))]
         ['tables', 'describe']
     """
-    names: tuple[Tool, ...] = (Tables(view), Describe(view))
-    values = {"names": (), "stats": (Values(view),), "sample": (Values(view), Query(view))}
-    return (*names, *values[view.level], *plugged_tools(view.level))
+    ours = (kind(view) for kind in OF_DATABASE if LEVELS.index(kind.level) <= LEVELS.index(view.level))
+    return (*ours, *plugged_tools(view.level))

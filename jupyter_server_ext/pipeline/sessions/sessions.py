@@ -11,7 +11,7 @@ import secrets
 import time
 from base64 import b64decode
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from jupyter_server_ext.messages import Caller
     from jupyter_server_ext.pipeline.sessions.store import SqlSessions
 
-FileKind = Literal["table", "sql", "script", "chart", "picture", "study", "report"]
+FILE_KINDS = ("table", "sql", "script", "chart", "picture", "study", "report")
+"""The kinds of files that are kept with a conversation; the panel makes the same ones."""
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class SentSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SentFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file as it is sent; ``data`` is Base64, ``about`` what the program that sends it wants to find again."""
 
-    kind: FileKind
+    kind: str  # one of `FILE_KINDS`
     name: str
     data: str
     media: str = "application/octet-stream"
@@ -136,6 +137,8 @@ def read_file(body: bytes) -> tuple[SentFile, bytes]:
         content = b64decode(sent.data, validate=True)
     except (msgspec.DecodeError, ValueError) as wrong:
         raise BadRequest(f"The body is no file ({wrong}).") from None
+    if sent.kind not in FILE_KINDS:
+        raise BadRequest(f"'kind' must be one of: {', '.join(FILE_KINDS)}.", param="kind")
     for name, text in (("name", sent.name), ("media", sent.media)):
         if not 0 < len(text) <= _LONGEST_NAME or not is_name(text) or not text.isprintable():
             words = f"'{name}' may have 1 to {_LONGEST_NAME} characters, and no control characters."

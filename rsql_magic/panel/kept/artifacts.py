@@ -10,7 +10,7 @@ import hashlib
 import math
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from rsql_magic.panel.kept.store import ConversationStore
 
-Kind = Literal["table", "sql", "script", "chart", "picture", "study", "report"]
+KINDS = {
+    "table": "rows",
+    "sql": "query",
+    "script": "script",
+    "chart": "chart (Vega-Lite)",
+    "picture": "picture",
+    "study": "study set",
+    "report": "report",
+}
+"""The kinds of artifacts, and what a list calls each. The gateway takes the same ones (`FILE_KINDS`)."""
 
 PIECE = 1_000_000  # bytes
 _DAY = 86_400.0
@@ -59,7 +68,7 @@ class NewArtifact:
 
     id: str
     pair: str  # the id of the question and answer that made it
-    kind: Kind
+    kind: str  # one of `KINDS`
     name: str  # as a file is called
     media: str
     content: Callable[[], bytes]

@@ -17,7 +17,7 @@ from rsql_magic.answers import Answer
 from rsql_magic.display import charts, safe_markdown
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import blocks_of
-from rsql_magic.panel.kept.artifacts import CutQuery, Kind, NewArtifact
+from rsql_magic.panel.kept.artifacts import CutQuery, NewArtifact
 from rsql_magic.panel.kept.images import is_png
 from rsql_magic.panel.threads import new_id
 
@@ -44,7 +44,7 @@ def of_result(pair: MessagePair, result: SQLResult, connection: str | None = Non
     """
     name, made = _file_name(result.question or pair.question), list[NewArtifact]()
 
-    def add(kind: Kind, ending: str, media: str, content: Callable[[], bytes]) -> None:
+    def add(kind: str, ending: str, media: str, content: Callable[[], bytes]) -> None:
         made.append(NewArtifact(new_id(), pair.id, kind, f"{name}{ending}", media, content))
 
     question = " ".join(result.question.split())

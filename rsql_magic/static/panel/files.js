@@ -3,16 +3,6 @@
 import { button, download, inWords, make } from "./dom.js";
 import { StudySet } from "./study.js";
 
-const KINDS = {
-  table: "rows",
-  sql: "query",
-  script: "script",
-  chart: "chart (Vega-Lite)",
-  picture: "picture",
-  study: "study set",
-  report: "report",
-};
-
 export class Files {
   constructor(view) {
     this.view = view;
@@ -39,7 +29,7 @@ export class Files {
 
   row(file) {
     const open = button(`Open ${file.name}`, "", () => this.load(file), { text: file.name, className: "rsql-thread" });
-    const about = (file.count || KINDS[file.kind] || "file") + (file.here ? "" : " · at the gateway");
+    const about = (file.count || file.label) + (file.here ? "" : " · at the gateway");
     open.append(make("small", { textContent: `${about} · ${size(file.bytes)}` }));
     const pin = button(`${file.pinned ? "Unpin" : "Pin"} ${file.name}`, "", () => this.pin(file), {
       text: file.pinned ? "Unpin" : "Pin",

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
-from rsql_magic.panel.kept.artifacts import Artifact, Kind, in_words
+from rsql_magic.panel.kept.artifacts import Artifact, in_words
 from rsql_magic.panel.kept.copies.known import KnownCopies, of_file, place_of
 from rsql_magic.panel.kept.copies.replies import no_gateway, understood
 from rsql_magic.sql import one_line
@@ -43,7 +43,7 @@ class _Row(msgspec.Struct):
     """A file as a gateway lists it."""
 
     id: str
-    kind: Kind
+    kind: str
     name: str
     media: str
     bytes: int
