@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from jupyter_server_ext.config import presets_table
+from jupyter_server_ext.handlers.console_sections import sections_table
 from jupyter_server_ext.webhooks import events_table
 from rsql_magic import api
 from rsql_magic.config import settings_table
@@ -17,6 +18,7 @@ SETTINGS = Path(__file__).parent.parent / "docs" / "settings.md"
 MAGICS = SETTINGS.with_name("magics.md")
 GATEWAY = SETTINGS.with_name("gateway.md")
 API = SETTINGS.with_name("api.md")
+CONSOLE = SETTINGS.with_name("console.md")
 WEBHOOKS = SETTINGS.with_name("webhooks.md")
 SAFETY = SETTINGS.with_name("sql-safety.md")
 _TABLE = re.compile(r"^\| setting \|.*?(?=^(?!\|)|\Z)", re.M | re.S)
@@ -92,6 +94,9 @@ if __name__ == "__main__":
     page = between_marks(API.read_text(encoding="utf-8"), "api", api_table())
     API.write_text(page, encoding="utf-8")
     print(API)
+    page = between_marks(CONSOLE.read_text(encoding="utf-8"), "sections", sections_table())
+    CONSOLE.write_text(page, encoding="utf-8")
+    print(CONSOLE)
     page = between_marks(WEBHOOKS.read_text(encoding="utf-8"), "events", events_table())
     WEBHOOKS.write_text(page, encoding="utf-8")
     print(WEBHOOKS)

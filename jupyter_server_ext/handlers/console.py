@@ -19,6 +19,7 @@ from tornado.template import Loader
 from jupyter_server_ext.config import SCOPES, effective
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, NotAuthenticated, NotPermitted, RsqlGatewayError
 from jupyter_server_ext.handlers.base import GatewayHandler, health, installed_version
+from jupyter_server_ext.handlers.console_sections import sections_of
 from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.overview import LOOK_SECONDS
 from jupyter_server_ext.handlers.parameters import text_of
@@ -159,6 +160,7 @@ class Me(GatewayHandler):
                 "keeps": self.app.accounting.ledger.keeps,
                 "zone": self.app.settings.storage.time_zone,
                 "jobs": "admin/api/jobs" in routes,
+                "sections": sections_of(asker.scopes, routes),
                 "hub": _hub_links(self.app, admin="admin" in asker.scopes),
             }
         )

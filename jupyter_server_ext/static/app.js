@@ -4,17 +4,6 @@ import { ask, byCommand, hasSession, hasToken, part, useToken } from "./api.js";
 import { fill, h, icon } from "./dom.js";
 import { button, card, field, head, trouble } from "./parts.js";
 
-// Of administrators, and of instructors those that are of a course.
-const SECTIONS = [
-  { name: "overview", title: "Overview", teaches: true },
-  { name: "activity", title: "Activity", teaches: true },
-  { name: "keys", title: "Keys" },
-  { name: "people", title: "People", teaches: true },
-  { name: "webhooks", title: "Webhooks", teaches: true },
-  { name: "jobs", title: "Jobs", teaches: true, needs: "jobs" },
-  { name: "changes", title: "Changes", teaches: true },
-  { name: "settings", title: "Settings" },
-];
 const THEME = hasSession() ? "jupyterhub-bs-theme" : "rsql-theme"; // as in theme.js
 const OWN = { name: "own", title: "My use" };
 
@@ -36,10 +25,7 @@ async function start() {
 }
 
 function sections() {
-  const admin = me.scopes.includes("admin");
-  const teaches = admin || me.scopes.includes("instructor");
-  if (part !== "admin" || !teaches) return [OWN];
-  return [...SECTIONS.filter((one) => (admin || one.teaches) && (!one.needs || me[one.needs])), OWN];
+  return part === "admin" ? [...me.sections, OWN] : [OWN];
 }
 
 function drawFrame() {

@@ -64,6 +64,13 @@ class HeadroomReply(TypedDict):
     limits: list[LimitPast]
 
 
+class SectionRow(TypedDict):
+    """A section of the console."""
+
+    name: str
+    title: str
+
+
 class MeReply(TypedDict):
     """``me``."""
 
@@ -74,6 +81,7 @@ class MeReply(TypedDict):
     keeps: bool
     zone: str
     jobs: bool
+    sections: list[SectionRow]
     hub: dict[str, str] | None
 
 
