@@ -7,10 +7,12 @@ from pathlib import Path
 
 from jupyter_server_ext.config import presets_table
 from jupyter_server_ext.handlers.console_sections import sections_table
+from jupyter_server_ext.handlers.routes import groups_table
 from jupyter_server_ext.webhooks import events_table
 from rsql_magic import api
 from rsql_magic.config import settings_table
 from rsql_magic.options import ASK, SQL_AI, options_table
+from rsql_magic.panel.messages import commands_table
 from rsql_magic.sql import functions
 from rsql_magic.sql.dialects.table import DIALECTS
 
@@ -18,6 +20,7 @@ SETTINGS = Path(__file__).parent.parent / "docs" / "settings.md"
 MAGICS = SETTINGS.with_name("magics.md")
 GATEWAY = SETTINGS.with_name("gateway.md")
 API = SETTINGS.with_name("api.md")
+PANEL = SETTINGS.with_name("panel.md")
 CONSOLE = SETTINGS.with_name("console.md")
 WEBHOOKS = SETTINGS.with_name("webhooks.md")
 SAFETY = SETTINGS.with_name("sql-safety.md")
@@ -89,6 +92,7 @@ if __name__ == "__main__":
     MAGICS.write_text(page, encoding="utf-8")
     print(MAGICS)
     page = between_marks(GATEWAY.read_text(encoding="utf-8"), "providers", presets_table())
+    page = between_marks(page, "groups", groups_table())
     GATEWAY.write_text(page, encoding="utf-8")
     print(GATEWAY)
     page = between_marks(API.read_text(encoding="utf-8"), "api", api_table())
@@ -97,6 +101,9 @@ if __name__ == "__main__":
     page = between_marks(CONSOLE.read_text(encoding="utf-8"), "sections", sections_table())
     CONSOLE.write_text(page, encoding="utf-8")
     print(CONSOLE)
+    page = between_marks(PANEL.read_text(encoding="utf-8"), "commands", commands_table())
+    PANEL.write_text(page, encoding="utf-8")
+    print(PANEL)
     page = between_marks(WEBHOOKS.read_text(encoding="utf-8"), "events", events_table())
     WEBHOOKS.write_text(page, encoding="utf-8")
     print(WEBHOOKS)

@@ -76,7 +76,7 @@ class Docs(GatewayHandler):
             coded = re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", escape(doc), flags=re.S)
             return "".join(f"<p>{paragraph}</p>" for paragraph in coded.split("\n\n"))
 
-        show_page(self, "docs", operations=operations(self.app.routes), in_html=in_html)
+        show_page(self, "docs", operations=[*operations(self.app.routes)], in_html=in_html)
 
 
 class Health(GatewayHandler):

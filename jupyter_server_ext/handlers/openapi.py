@@ -35,6 +35,8 @@ def operations(routes: tuple[Route, ...]) -> Iterator[tuple[Route, str, tuple[st
 
 def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
     """The routes as an OpenAPI 3.1 document: https://spec.openapis.org/oas/v3.1.0."""
+    from jupyter_server_ext.handlers.routes import ROUTE_GROUPS as groups  # noqa: N811 - it imports the handlers
+
     found = [*operations(routes)]
     told = [description_of(getattr(route.handler, method.lower())) or _ANY for route, method, _, _ in found]
     types = [one.reply for one in told if not isinstance(one.reply, str)]
@@ -45,11 +47,13 @@ def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
         reply = by_type.get(id(description.reply))
         paths.setdefault(f"/{route.path}", {})[method.lower()] = _operation(route, method, doc, description, reply) | {
             "security": [{"token": [scope]} for scope in scopes],
-            "tags": ["admin" if route.path.startswith("admin/") else "chat"],
+            # Programs that are generated of this take the first.
+            "tags": ["admin" if route.path.startswith("admin/") else "chat", route.group],
         }
     return {
         "openapi": "3.1.0",
         "info": {"title": "rsql gateway", "version": installed_version()},
+        "tags": [{"name": name, "description": what} for name, (what, _) in groups.items()],
         "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},

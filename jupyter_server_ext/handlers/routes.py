@@ -32,6 +32,28 @@ if TYPE_CHECKING:
 _PARAMETER = re.compile(r"\{(\w+)(?::([^}]+))?\}")
 
 
+ROUTE_GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "models": (
+        "OpenAI's routes: asking, and what may be asked",
+        ("v1/chat", "v1/models", "v1/responses", "v1/embeddings", "v1/{other}"),
+    ),
+    "files and jobs": ("OpenAI's files and batches", ("v1/files", "v1/batches")),
+    "conversations": (
+        "asking in one's own words, ratings, and conversations that are kept",
+        ("chat", "feedback", "conversations", "sessions", "shared", "download"),
+    ),
+    "shared knowledge": ("what groups share", ("documents", "search", "dictionaries", "examples")),
+    "own keys": ("virtual API keys of one's own", ("keys",)),
+    "state": ("how the gateway does, and what one has used", ("", "health", "status", "stats", "metrics")),
+    "pages": (
+        "the console, its files, and these routes",
+        ("me", "admin", "assets", "oauth_callback", "openapi.json", "docs"),
+    ),
+    "administration": ("what administrators and instructors see and change", ("admin/…",)),
+}
+"""The groups of routes: what each is for, and how the paths in it begin."""
+
+
 @dataclass(frozen=True)
 class Route:
     """One route."""
@@ -46,6 +68,13 @@ class Route:
     def path(self) -> str:
         """The path as people write it."""
         return _PARAMETER.sub(r"{\1}", self.pattern)
+
+    @property
+    def group(self) -> str:
+        """The name of its group; the first part of its path where that is in none."""
+        first, _, rest = self.path.partition("/")
+        begins = f"v1/{rest.partition('/')[0]}" if first == "v1" else "admin/…" if first == "admin" and rest else first
+        return next((name for name, (_, paths) in ROUTE_GROUPS.items() if begins in paths), first)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -229,3 +258,12 @@ def rules(app: AppContext, base: str) -> list[tuple[str, type[GatewayHandler], d
     # Last, as tornado takes the first pattern that fits.
     elsewhere = re.escape(base.rstrip("/")) + "(?:/.*)?"
     return [*found, (elsewhere, home.NoRoute, {"app": app, "route": "other"})]
+
+
+def groups_table() -> str:
+    """The groups as a table of docs/gateway.md."""
+    rows = [
+        f"| {name} | {what} | {', '.join(f'`{path}`' for path in paths if path)} |"
+        for name, (what, paths) in ROUTE_GROUPS.items()
+    ]
+    return "\n".join(["| group | for | paths that begin with |", "|---|---|---|", *rows, ""])

@@ -282,7 +282,10 @@ class _Conversing:
             "exchanges": [pair.as_dict() for pair in current.pairs],
             "earlier": current.earlier,
             "trouble": panel.threads.copies.trouble,
-            "commands": [{"label": f"/{name}", "kind": takes, "detail": does} for name, (takes, does) in commands],
+            "commands": [
+                {"label": f"/{name}", "kind": one.takes, "detail": one.does, "offer": one.offer}
+                for name, one in commands
+            ],
             "model": panel.assistant.settings.resolve(None) or "",
             "keep": panel.keep,
             "widget": panel.view_id,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from rsql_magic.answers import ERROR_QUESTIONS
 from rsql_magic.context import as_typed
@@ -188,18 +188,32 @@ def shortened(line: str, most: int) -> str:
 
 # Slash commands.
 
-# Each command, what it takes, and what it does.
+
+class PanelCommand(NamedTuple):
+    """What a slash command takes and does, and the words of a button that offers it, where one does."""
+
+    takes: str
+    does: str
+    offer: str = ""
+
+
 COMMANDS = {
-    "fix": ("", "write the cell of the last error anew, corrected"),
-    "explain": ("[WHAT]", "explain the last error, a cell (@cell:5), an object, or what you name"),
-    "sql": ("[CONNECTION] QUESTION", "answer by a checked, read-only query, with its table and chart"),
-    "code": ("QUESTION", "answer by code, also where the tables of the connection in use could"),
-    "chart": ("QUESTION", "answer by code that draws a chart"),
-    "words": ("QUESTION", "answer in words"),
-    "quiz": ("[TOPIC]", "be asked a question about this notebook, or a topic, and have your answer looked at"),
-    "usage": ("", "your limits, tokens and money, and what this conversation took"),
-    "clear": ("", "forget this conversation"),
-    "help": ("", "this list"),
+    "fix": PanelCommand("", "write the cell of the last error anew, corrected"),
+    "explain": PanelCommand(
+        "[WHAT]",
+        "explain the last error, a cell (@cell:5), an object, or what you name",
+        "Explain the last error",
+    ),
+    "sql": PanelCommand("[CONNECTION] QUESTION", "answer by a checked, read-only query, with its table and chart"),
+    "code": PanelCommand("QUESTION", "answer by code, also where the tables of the connection in use could"),
+    "chart": PanelCommand("QUESTION", "answer by code that draws a chart"),
+    "words": PanelCommand("QUESTION", "answer in words"),
+    "quiz": PanelCommand(
+        "[TOPIC]", "be asked a question about this notebook, or a topic, and have your answer looked at"
+    ),
+    "usage": PanelCommand("", "your limits, tokens and money, and what this conversation took; of several, all together too"),
+    "clear": PanelCommand("", "forget this conversation"),
+    "help": PanelCommand("", "this list", "List what can be asked"),
 }
 
 Action = Literal["ask", "sql_ai", "usage", "clear", "help"]
@@ -258,7 +272,12 @@ def no_error() -> BadInput:
     return BadInput("There is no error to explain.", hint="/explain @cell:5 explains a cell.")
 
 
+def commands_table() -> str:
+    """The commands as a table of Markdown."""
+    rows = [f"| `/{name}{f' {one.takes}' if one.takes else ''}` | {one.does} |" for name, one in COMMANDS.items()]
+    return "\n".join(["| command | |", "|---|---|", *rows, ""])
+
+
 def help_text() -> str:
     """The commands as Markdown."""
-    rows = [f"| `/{name}{f' {takes}' if takes else ''}` | {does} |" for name, (takes, does) in COMMANDS.items()]
-    return "\n".join(["| command | |", "|---|---|", *rows, "", KEYS])
+    return f"{commands_table()}\n{KEYS}"

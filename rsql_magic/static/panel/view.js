@@ -16,7 +16,6 @@ import { Wire } from "./wire.js";
 
 const BUSY = "The kernel is busy; this goes on when it answers.";
 const STARTING = "The kernel is starting; this goes on when it is ready.";
-const IN_WORDS = { "/explain": "Explain the last error", "/help": "List what can be asked" }; // offers that are commands
 
 export class View {
   constructor(model, el) {
@@ -357,7 +356,7 @@ export class View {
     const told = await this.quietly("starters", {});
     room.append(
       ...(told?.questions ?? ["/help"]).map((message) => {
-        const text = IN_WORDS[message] ?? message;
+        const text = this.commands.find(({ label }) => label === message)?.offer || message;
         return button(`Ask: ${text}`, "", () => this.send(message), { text, className: "rsql-offer" });
       }),
     );
