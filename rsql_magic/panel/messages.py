@@ -211,7 +211,7 @@ COMMANDS = {
     "quiz": PanelCommand(
         "[TOPIC]", "be asked a question about this notebook, or a topic, and have your answer looked at"
     ),
-    "usage": PanelCommand("", "your limits, tokens and money, and what this conversation took; of several, all together too"),
+    "usage": PanelCommand("", "your limits, tokens and money, and what this conversation took, of several also all"),
     "clear": PanelCommand("", "forget this conversation"),
     "help": PanelCommand("", "this list", "List what can be asked"),
 }

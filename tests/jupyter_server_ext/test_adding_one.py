@@ -1,4 +1,4 @@
-"""A provider, a route and a setting are each added in one place, and then work everywhere."""
+"""What is added to the gateway is added in one place, and then works everywhere."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from cryptography.fernet import Fernet
 
 from jupyter_server_ext.app import assembly
-from jupyter_server_ext.config import PRESETS, Limit, Preset, load_settings, presets_table
+from jupyter_server_ext.config import PRESETS, Limit, Preset, Secret, load_settings, presets_table
 from jupyter_server_ext.config import settings as definitions
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.handlers import ROUTES
+from jupyter_server_ext.handlers import ROUTES, console_sections
 from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.console_sections import ConsoleSection, sections_table
 from jupyter_server_ext.handlers.requests import json_object, required_text
 from jupyter_server_ext.handlers.routes import Route
 from jupyter_server_ext.identity import needs_scope
+from jupyter_server_ext.webhooks import EVENTS, EventType, events_table
+from jupyter_server_ext.webhooks.watch import event
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,3 +152,53 @@ def test_a_setting_is_one_field(monkeypatch, tmp_path):
         ConfigError, match=r"line 2: unknown name 'cofee_breaks' in \[pool\]; did you mean 'coffee_breaks'\?"
     ):
         load_settings(written(tmp_path, "[pool]\ncofee_breaks = 1"), {})
+
+
+@pytest.mark.asyncio
+async def test_a_webhook_event_is_one_record(monkeypatch, served):
+    """It can be asked for, is told by its rules, and stands in the reply that the console shows and in the docs."""
+    monkeypatch.setitem(EVENTS, "coffee.empty", EventType("the pot is empty", "each hour", 3600.0, of_tenants=True))
+    async with served() as gateway:
+        told = (await gateway.get("admin/api/webhooks", "owner-token")).json()["events"]
+        assert {"type": "coffee.empty", "when": "the pot is empty"} in told
+        body = {"url": "https://hooks.example.org/x", "events": ["coffee.empty"]}
+        made = await gateway.ask(body, "owner-token", "admin/api/webhooks")
+        assert (made.status_code, made.json()["events"]) == (201, ["coffee.empty"])
+        hooks = gateway.app.webhooks
+        for _ in range(2):
+            hooks.tell(event("coffee.empty", "kitchen", {"cups": 0}))
+        hooks.tell(event("key.cooling", "groq-1", {}))
+        [waiting] = hooks._pending
+        assert (waiting.event, json.loads(waiting.body)["data"]) == ("coffee.empty", {"cups": 0})
+        wrong = await gateway.ask(body | {"events": ["coffee.full"]}, "owner-token", "admin/api/webhooks")
+        assert "coffee.empty" in wrong.json()["error"]["message"]
+    assert "| `coffee.empty` | the pot is empty | each hour |" in events_table()
+
+
+@pytest.mark.asyncio
+async def test_a_section_of_the_console_is_one_record(monkeypatch, served):
+    coffee = ConsoleSection("coffee", "Coffee", "how full the pot is", needs="admin/api/jobs")
+    monkeypatch.setattr(console_sections, "SECTIONS", (*console_sections.SECTIONS, coffee))
+    async with served() as gateway:
+        assert (await gateway.get("me", "owner-token")).json()["sections"][-1] == {"name": "coffee", "title": "Coffee"}
+        assert (await gateway.get("me")).json()["sections"] == [], "who asks only sees none"
+    assert "| Coffee | how full the pot is |" in sections_table()
+
+
+@pytest.mark.asyncio
+async def test_a_kind_of_file_is_one_word(monkeypatch, served, tmp_path):
+    monkeypatch.setattr("jupyter_server_ext.pipeline.sessions.sessions.FILE_KINDS", ("table", "podcast"))
+    ledger, seal = f"sqlite:///{tmp_path / 'ledger.db'}", Secret(Fernet.generate_key().decode())
+    storage = definitions.StorageSettings(ledger=ledger, instance="one", prompt_keys=(seal,))
+    async with served(definitions.Settings(default_model="m", storage=storage)) as gateway:
+        token, url = {"Authorization": "Bearer owner-token"}, gateway.url
+        talk = {"title": "Delays", "pairs": [{"question": "Why?", "answer": "Rain."}]}
+        made = await gateway.client.put(f"{url}sessions/c1", json=talk, headers=token)
+        assert made.status_code == 200, made.text
+        sent = {"kind": "podcast", "name": "talk.mp3", "data": "SUQz"}
+        kept = await gateway.client.post(f"{url}sessions/c1/artifacts", json=sent, headers=token)
+        assert kept.status_code in {200, 201}, kept.text
+        read = await gateway.client.get(f"{url}download/podcast/{kept.json()['id']}", headers=token)
+        assert read.content == b"ID3"
+        refused = await gateway.client.post(f"{url}sessions/c1/artifacts", json=sent | {"kind": "sql"}, headers=token)
+        assert refused.json()["error"]["message"] == "'kind' must be one of: table, podcast."
