@@ -122,10 +122,14 @@ def _entries() -> Mapping[str, list[EntryPoint]]:
     """All entry points of our groups; the metadata of what is installed are read once."""
     from importlib.metadata import entry_points
 
-    known = entry_points()
-    return {
-        group: sorted(known.select(group=group), key=lambda entry: (entry.name, _package(entry))) for group in GROUPS
-    }
+    from rsql_magic.diagnostics import ignoring
+
+    found: dict[str, list[EntryPoint]] = {group: [] for group in GROUPS}
+    with ignoring("reading the metadata of what is installed"):
+        known = entry_points()
+        for group, entries in found.items():
+            entries.extend(sorted(known.select(group=group), key=lambda entry: (entry.name, _package(entry))))
+    return found
 
 
 def _package(entry: EntryPoint) -> str:

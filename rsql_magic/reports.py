@@ -343,9 +343,10 @@ def _reachable(gateway: LLMClient, address: str) -> Finding:
         return Finding("gateway", False, f"{address}: {error.message}", error.hint or _SEE_KEYS)
     version = report.get("version", "?") if isinstance(report, dict) else "?"
     state = report.get("status", "?") if isinstance(report, dict) else "?"
-    well = state in {"ok", "healthy"}
+    well, checks = state in {"ok", "healthy"}, report.get("checks", {}) if isinstance(report, dict) else {}
+    fix = "rsql config check names the plug-in that is left out." if "plugins" in checks else _SEE_KEYS
     found = f"{address}, version {version}, {state}, {1000 * (perf_counter() - started):.0f} ms"
-    return Finding("gateway", well, found, "" if well else _SEE_KEYS)
+    return Finding("gateway", well, found, "" if well else fix)
 
 
 # Models and one streamed answer; a proxy that holds a stream back shows as words that all come at once.

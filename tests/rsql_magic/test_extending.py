@@ -383,3 +383,13 @@ def test_errors_of_warnings_fail_nothing(plug_ins, monkeypatch):
         warnings.simplefilter("error")
         assert plugged_tools("sample") == ()
     assert len(plugins.left_out()) == 1
+
+
+def test_metadata_that_cannot_be_read_fail_no_question(plug_ins, sales, gateway, tmp_path, monkeypatch):
+    broken = tmp_path / "broken-1.0.dist-info"
+    broken.mkdir()
+    (broken / "entry_points.txt").write_bytes(b"[rsql.tools]\nx = \xff\xfe:y\n")
+    plug_ins({}, {})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    gateway.replies = ["15 rows."]
+    assert sales.run("%%ask --look\nHow many rows has sales?").text.strip() == "15 rows."
