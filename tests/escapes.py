@@ -163,3 +163,55 @@ ESCAPES = {
         "b'SECRET' in os.pread(at, 100, 0):\n            print('REACHED')\n    except OSError:\n        pass"
     ),
 }
+
+# The same of R's. What is not installed is left out of an escape's effect: each runs with base R, `curl` and `RSQLite`.
+R_ESCAPES = {
+    "write": "cat('x', file = '{out}/hit')",
+    "append": "cat('x', file = '{out}/keep', append = TRUE)",
+    "lines": "writeLines('x', '{out}/hit')",
+    "table": "write.csv(data.frame(a = 1), '{out}/hit')",
+    "object": "saveRDS(1, '{out}/hit')",
+    "workspace": "x <- 1; save(x, file = '{out}/hit')",
+    "image": "save.image('{out}/hit')",
+    "dump": "f <- function() 1; dump('f', '{out}/hit')",
+    "sink": "sink('{out}/hit'); print(1); sink()",
+    "device": "pdf('{out}/hit'); plot(1); invisible(dev.off())",
+    "connection": "k <- file('{out}/hit', 'wb'); writeBin(1L, k); close(k)",
+    "compressed": "k <- gzfile('{out}/hit', 'w'); cat('x', file = k); close(k)",
+    "fifo": "k <- fifo('{out}/hit', 'w+'); close(k)",
+    "remove": "unlink('{out}/keep')",
+    "remove the folder": "unlink('{out}', recursive = TRUE, force = TRUE)",
+    "rename": "file.rename('{out}/keep', '{out}/hit')",
+    "copy": "cat('x', file = 'mine'); file.copy('mine', '{out}/keep', overwrite = TRUE)",
+    "make a folder": "dir.create('{out}/hit')",
+    "symbolic link": "file.symlink('{out}/hit', 'link'); cat('x', file = 'link')",
+    "hard link": "file.link('{out}/keep', 'mine'); cat('x', file = 'mine', append = TRUE)",
+    "rights": "Sys.chmod('{out}/keep', '777', use_umask = FALSE)",
+    "times": "Sys.setFileTime('{out}/keep', as.POSIXct('2001-01-01'))",
+    "up and out": "setwd('/'); cat('x', file = paste0('.', '{out}', '/hit'))",
+    "internal": ".Internal(file.create('{out}/hit', TRUE))",
+    "by a text": "eval(parse(text = \"cat('x', file = '{out}/hit')\"))",
+    "once it is collected": "reg.finalizer(new.env(), function(e) cat('x', file = '{out}/hit')); invisible(gc())",
+    "once R ends": "reg.finalizer(new.env(), function(e) cat('x', file = '{out}/hit'), onexit = TRUE); quit('no')",
+    "a package of C": "invisible(DBI::dbConnect(RSQLite::SQLite(), '{out}/hit'))",
+    "read": "cat(readLines('{out}/secret', warn = FALSE))",
+    "environment": "cat(Sys.getenv('TOKEN'))",
+    "environment of a process": "b <- readBin('/proc/{victim}/environ', 'raw', 1e5); cat(rawToChar(b[b > 0]))",
+    "program": "system('touch {out}/hit')",
+    "program with arguments": "system2('touch', '{out}/hit')",
+    "program in a pipe": "k <- pipe('touch {out}/hit'); invisible(readLines(k)); close(k)",
+    "program without a shell": "sys::exec_wait('touch', '{out}/hit')",
+    "program by C": ".Internal(system('touch {out}/hit', 0L, 0L))",
+    "a copy of itself": "parallel::mccollect(parallel::mcparallel(cat('x', file = '{out}/hit')))",
+    "connect": "k <- socketConnection('127.0.0.1', {port}, open = 'w', timeout = 2); close(k)",
+    "connect by C": "curl::curl_fetch_memory('http://127.0.0.1:{port}', curl::new_handle(timeout_ms = 500))",
+    "connect to a path": (
+        "curl::curl_fetch_memory('http://x/', curl::new_handle(unix_socket_path = '{path}', timeout_ms = 500))"
+    ),
+    "signal": "tools::pskill({victim}, 9)",
+    "much memory": "x <- raw(3e9); cat('REACHED')",
+    "descriptors that were left open": (
+        "for (at in 3:60) try(if (any(grepl('SECRET', readLines(paste0('/dev/fd/', at), warn = FALSE)))) "
+        "cat('REACHED'), silent = TRUE)"
+    ),
+}

@@ -120,9 +120,15 @@ def _functions(rinterface: Any) -> Any:
         finally:
             if interrupt is not None:  # starting R replaces the handler of Ctrl-C
                 signal.signal(signal.SIGINT, interrupt)
-    environment = rinterface.baseenv["new.env"](parent=rinterface.globalenv)
-    for file in ("session.R", "columns.R"):
-        rinterface.evalr(Path(__file__).with_name(file).read_text(encoding="utf-8"), envir=environment)
+    return _read_in(rinterface, *(Path(__file__).with_name(file) for file in ("session.R", "columns.R")))
+
+
+@functools.cache
+def _read_in(rinterface: Any, *files: Path) -> Any:
+    """Functions of files of R code. Their names are those of base R first, whatever the session defines."""
+    environment = rinterface.baseenv["new.env"](parent=rinterface.baseenv[".BaseNamespaceEnv"])
+    for file in files:
+        rinterface.evalr(file.read_text(encoding="utf-8"), envir=environment)
     return environment
 
 
@@ -135,7 +141,7 @@ class _Reply:
     stopped: bool
 
 
-def _call(function: str, *args: Any, seconds: float | None) -> _Reply:
+def _call(function: str, *args: Any, seconds: float | None, file: Path | None = None) -> _Reply:
     """Call a function of session.R, which returns a character vector; `NoR` where it fails or takes too long."""
     with (
         _asking() as functions,
@@ -145,7 +151,8 @@ def _call(function: str, *args: Any, seconds: float | None) -> _Reply:
         strings = _rpy2("rinterface").StrSexpVector
         sent = [strings(arg) if isinstance(arg, list) else arg for arg in args]
         try:
-            answer = [str(text) for text in functions[function](*sent)]
+            place = functions if file is None else _read_in(_rpy2("rinterface"), file)
+            answer = [str(text) for text in place[function](*sent)]
         except Exception as problem:
             if stop.by_user:
                 raise KeyboardInterrupt from problem
@@ -154,9 +161,9 @@ def _call(function: str, *args: Any, seconds: float | None) -> _Reply:
     return _Reply(answer, "".join(printed), stop.by_user)
 
 
-def _ask(function: str, *args: Any, seconds: float = _PATIENCE) -> list[str]:
+def _ask(function: str, *args: Any, seconds: float = _PATIENCE, file: Path | None = None) -> list[str]:
     """The same for calls of our own, where only the strings matter."""
-    if (reply := _call(function, *args, seconds=seconds)).stopped:
+    if (reply := _call(function, *args, seconds=seconds, file=file)).stopped:
         raise KeyboardInterrupt
     return reply.strings
 
@@ -348,6 +355,52 @@ def help_text(function: str, package: str = "") -> tuple[str, str] | None:
     where, *lines = found
     text = "\n".join(line.rstrip() for line in lines)
     return f"{where}::{function}", re.sub(r"\n{2,}", "\n", re.sub(r"[ \t]{2,}", " ", text)).strip()
+
+
+# Functions of other rooms
+
+
+def ask_file(file: Path, function: str, *args: Any) -> list[str]:
+    """What a function of a file of R code says: a character vector. Its names are those of base R.
+
+    Args:
+        file: Where the function is.
+        function: Its name.
+        args: Texts, numbers, and lists of texts.
+
+    Raises:
+        NoR: R cannot be asked, or the function fails.
+    """
+    return _ask(function, *args, file=file)
+
+
+def not_computed(names: Sequence[str]) -> list[str]:
+    """Those of names in the workspace, without active bindings, whose objects are computed when they are first read."""
+    with _asking():
+        rlib = _rpy2("rinterface_lib.openrlib").rlib
+        kind_of = _rpy2("rinterface_lib._rinterface_capi")._TYPEOF  # noqa: SLF001 - R's own has no other way in
+        found = {name: rlib.Rf_findVarInFrame(rlib.R_GlobalEnv, rlib.Rf_install(name.encode())) for name in names}
+        return [name for name, value in found.items() if kind_of(value) == rlib.PROMSXP]
+
+
+def put_in_r(values: Mapping[str, Any]) -> None:
+    """Hand Python's values to R's workspace by names, converted as ``%%R -i`` does.
+
+    Raises:
+        NoR: R cannot be asked, or does not know a value's kind.
+    """
+    with _asking():
+        robjects = _rpy2("robjects")
+        converter = robjects.default_converter + robjects.flatlist_converter
+        for module in ("numpy", "pandas"):
+            if module in sys.modules:
+                converter += _rpy2(f"robjects.{module}2ri").converter
+        with converter.context():
+            for name, value in values.items():
+                try:
+                    robjects.globalenv[name] = value
+                except Exception as problem:
+                    raise NoR(f"{name} cannot be given to R: {problem}", hint="Convert it first.") from problem
 
 
 # Code

@@ -16,7 +16,7 @@ import pytest
 from rsql_magic.agent.cage import confine, trial
 from rsql_magic.agent.cage.carried import carry
 from rsql_magic.agent.cage.trial import Cage, CannotTry, why_not
-from tests.escapes import ESCAPES
+from tests.escapes import ESCAPES, R_ESCAPES
 
 pytestmark = [
     pytest.mark.slow,
@@ -113,14 +113,28 @@ def world(tmp_path_factory, monkeypatch):
     world.close()
 
 
+@pytest.fixture
+def session(real_r):
+    """R's workspace, empty before and after."""
+    from rpy2 import robjects
+
+    robjects.r("rm(list = ls(all.names = TRUE))")
+    yield robjects.r
+    robjects.r("rm(list = ls(all.names = TRUE))")
+
+
 SAMPLE = random.Random(33).sample(sorted({*ESCAPES} - {"many files"}), 16)  # without one that takes seconds
 
 
-def uncaged(what, world, folder):
+SAMPLE_OF_R = random.Random(33).sample(sorted(R_ESCAPES), 5)
+
+
+def uncaged(what, world, folder, escapes=ESCAPES):
     """Whether an escape has an effect in a plain process."""
+    command = [sys.executable, "-c"] if escapes is ESCAPES else ["Rscript", "-e"]
     with (world.out / "secret").open("rb") as leaked:
         ran = subprocess.run(
-            [sys.executable, "-c", ESCAPES[what].format(**world.names)],
+            [*command, escapes[what].format(**world.names)],
             check=False,
             cwd=folder,
             capture_output=True,
@@ -134,13 +148,13 @@ def uncaged(what, world, folder):
     return world.is_hit(ran.stdout) or ran.stderr
 
 
-def caged(names, cage, world, folder):
+def caged(escapes, cage, world, folder, magic=""):
     """Escapes that have an effect although they are tried in the cage, with what they told."""
     reached = {}
     with (world.out / "secret").open("rb") as leaked:
         os.set_inheritable(leaked.fileno(), True)
-        for what in names:
-            tried = cage.attempt(ESCAPES[what].format(**world.names), {}, str(folder))
+        for what, code in escapes.items():
+            tried = cage.attempt(magic + code.format(**world.names), {}, str(folder))
             text = f"{tried.output}\n{tried.result}\n{tried.error}"
             if world.is_hit(text):
                 reached[what] = text
@@ -161,12 +175,30 @@ def test_each_escape_has_an_effect_without_a_cage(what, world, tmp_path):
 
 @pytest.mark.spine
 def test_no_escape_has_an_effect_in_a_cage(cage, folder, world):
-    assert caged(SAMPLE, cage, world, folder) == {}
+    assert caged({what: ESCAPES[what] for what in SAMPLE}, cage, world, folder) == {}
 
 
 @pytest.mark.sweep
 def test_none_of_all_escapes_has_an_effect_in_a_cage(cage, folder, world):
     assert caged(ESCAPES, cage, world, folder) == {}
+
+
+@pytest.mark.sweep
+@pytest.mark.usefixtures("real_r")
+@pytest.mark.parametrize("what", sorted(R_ESCAPES))
+def test_each_escape_of_r_has_an_effect_without_a_cage(what, world, tmp_path):
+    assert uncaged(what, world, tmp_path, R_ESCAPES) is True
+
+
+@pytest.mark.usefixtures("session")
+def test_no_escape_of_r_has_an_effect_in_a_cage(cage, folder, world):
+    assert caged({what: R_ESCAPES[what] for what in SAMPLE_OF_R}, cage, world, folder, "%%R\n") == {}
+
+
+@pytest.mark.sweep
+@pytest.mark.usefixtures("session")
+def test_none_of_all_escapes_of_r_has_an_effect_in_a_cage(cage, folder, world):
+    assert caged(R_ESCAPES, cage, world, folder, "%%R\n") == {}
 
 
 # What is told.
@@ -219,6 +251,84 @@ def test_it_is_given_what_can_be_carried_over_and_names_the_rest(cage, folder, m
     assert tried.error is not None
     assert "con is not there in a trial" in tried.error[1]
     session["con"].close()
+
+
+def test_a_cell_of_r_is_told_with_what_it_would_have_done(cage, folder, session):
+    (folder / "old.csv").write_text("a\n1\n")
+    (folder / "gone.csv").write_text("a\n1\n")
+    before = {each.name: each.read_text() for each in folder.iterdir()}
+    cell = (
+        "frame <- read.csv('old.csv')\nwrite.csv(transform(frame, a = 2), 'old.csv', row.names = FALSE)\n"
+        "saveRDS(frame, 'new.rds')\nunlink('gone.csv')\ntry(system('rm -r x'), silent = TRUE)\n"
+        "try(suppressWarnings(url('http://192.0.2.1/x', 'r')), silent = TRUE)\nplot(1)\nwarning('look')\n"
+        "print(read.csv('old.csv')$a)\nsum(frame$a)"
+    )
+    tried = cage.attempt(f"%%R\n{cell}", {}, str(folder))
+    assert (tried.error, tried.output) == (None, "[1] 2\n[1] 1\n\nWarning: error in running command\nWarning: look")
+    assert tried.result.startswith("1 plot drawn")
+    assert {"changed old.csv", "created new.rds", "deleted gone.csv"} <= {*tried.wanted}
+    assert {"would start a program rm -r x", "would reach http://192.0.2.1/x"} <= {*tried.wanted}
+    assert {each.name: each.read_text() for each in folder.iterdir()} == before
+    failed = cage.attempt("%%R\nx <- 1\nstop('no such thing')", {}, str(folder))
+    assert "no such thing" in (failed.error or ["", ""])[1]
+    assert "unexpected" in (cage.attempt("%%R\n1 + + )", {}, str(folder)).error or ["", ""])[1]
+
+
+def test_a_cell_of_r_is_given_what_can_be_carried_over_and_the_rest_is_named(cage, folder, session):
+    session(
+        "con <- DBI::dbConnect(RSQLite::SQLite(), ':memory:'); frame <- data.frame(a = 1:2, b = factor(c('x', NA)))\n"
+        "rate <- 3; double <- function(x) x * rate; print.own <- function(x, ...) cat('OWN\\n')\n"
+        "own <- structure(1, class = 'own'); model <- lm(mpg ~ wt, mtcars); place <- new.env(); options(digits = 3)"
+    )
+    cell = "%%R -i df,given=n\nprint(sum(double(frame$a))); print(coef(model)); print(own); print(df$q + given)\ncon"
+    tried = cage.attempt(cell, {"df": pd.DataFrame({"q": [1.0, 2.0]}), "n": 10}, str(folder))
+    session("DBI::dbDisconnect(con); options(digits = 7)")
+    assert tried.output.splitlines() == [
+        *("[1] 9", "(Intercept)          wt ", "      37.29       -5.34 ", "OWN", "[1] 11 12")
+    ]
+    assert [each.split(":")[0] for each in tried.missing] == ["con"]
+    assert "SQLiteConnection is a connection" in tried.missing[0]
+    assert "con is not there in a trial" in (tried.error or ["", ""])[1]
+    tried = cage.attempt("%%R\nplace$x <- 1", {}, str(folder))
+    assert "place is not there in a trial" in (tried.error or ["", ""])[1]
+    assert cage.attempt("%%R\nplace <- 2; place + rate", {}, str(folder)).output == "[1] 5\n"
+
+
+R_TRAPS = (
+    "delayedAssign('late', trap()); makeActiveBinding('active', function() trap(), globalenv())",
+    "get <- exists <- typeof <- attributes <- c <- names <- class <- saveRDS <- ls <- function(...) trap()",
+    "length.own <- names.own <- print.own <- format.own <- as.list.own <- `[[.own` <- `$.own` <- function(...) trap()",
+    "own <- structure(list(a = 1), class = 'own')",
+)
+
+
+def test_no_code_of_the_session_runs_where_its_values_are_taken(session, tmp_path):
+    session(f"trap <- function(...) cat('x', file = '{tmp_path}/ran')\n" + "\n".join(R_TRAPS))
+    carried = Cage().carried("%%R\nlate; active; own; length(own)", {})
+    session("base::rm(list = base::ls(all.names = TRUE))")
+    assert carried.r is not None
+    assert sorted(name for name, _ in carried.r.missing) == ["active", "late"]
+    assert carried.r.values
+    assert list(tmp_path.iterdir()) == []
+
+
+R_VALUES = {
+    **dict.fromkeys(["1:3", "'a'", "NULL", "quote(x + y)", "y ~ x", "mtcars", "as.Date('2020-01-01')", "sum"], True),
+    **dict.fromkeys(["list(1, list('a', NULL))", "factor(c('a', NA))", "function(x) x + 1", "1i", "as.raw(1)"], True),
+    **dict.fromkeys(["as.list(1:300000)", "structure(1, note = list(2))", "expression(a, b)", "stats::sd"], True),
+    **dict.fromkeys(["new.env()", "list(1, list(new.env()))", "structure(1, of = new.env())", "stdin()"], False),
+    **dict.fromkeys(["local(function() 1)", "local(y ~ x)", "getNativeSymbolInfo('R_addTaskCallback')"], False),
+    "numeric(3e7)": False,
+}
+
+
+def test_only_values_of_r_that_are_whole_by_themselves_are_written_down(session):
+    goes = {}
+    for value in R_VALUES:
+        session(f"value <- {value}")
+        carried = Cage().carried("%%R\nvalue", {})
+        goes[value] = not (carried.r and carried.r.missing)
+    assert goes == R_VALUES
 
 
 class OwnZone(dt.tzinfo):
@@ -391,7 +501,8 @@ def test_a_cell_cannot_say_that_its_walls_do_not_hold(cage, folder):
 
 
 @pytest.mark.parametrize(
-    ("source", "says"), [("%%R\n1", "no R session"), ("!ls", "plain Python"), ("%%sql\nSELECT 1", "plain Python")]
+    ("source", "says"),
+    [("%%R -c mine\n1", "such options"), ("!ls", "plain Python"), ("%%sql\nSELECT 1", "plain Python")],
 )
 def test_what_cannot_be_tried_is_said_before_anything_is_done(source, says):
     assert says in why_not(source)

@@ -20,8 +20,12 @@ import zoneinfo
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.agent.cage.r_cells import carry_r
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from rsql_magic.agent.cage.r_cells import RGiven
 
 _MOST_BYTES = 200_000_000
 _MOST_PARTS = 200_000  # of lists and the like
@@ -63,11 +67,12 @@ class Carried:
     missing: list[tuple[str, str]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)  # that may name files
     size: int = 0
+    r: RGiven | None = None  # of a cell of R, what it is given besides
 
     def as_request(self, source: str) -> bytes:
         """What the process of the trial reads."""
         parts = {name: getattr(self, name) for name in ("values", "imports", "functions", "missing")}
-        return pickle.dumps({"source": source, **parts})
+        return pickle.dumps({"source": source, "r": self.r and self.r.as_dict(), **parts})
 
 
 def carry(source: str, namespace: Mapping[str, Any]) -> Carried:
@@ -81,15 +86,33 @@ def carry(source: str, namespace: Mapping[str, Any]) -> Carried:
         >>> list(carried.values), carried.missing
         (['rows'], [('model', 'a builtins.object cannot be carried over')])
     """
-    carried, seen = Carried(), set[str]()
-    waiting = sorted(_names(source, carried))
+    carried = Carried()
+    _take_all(_names(source, carried), namespace, carried)
+    return carried
+
+
+def carry_to_r(cell: RGiven, namespace: Mapping[str, Any]) -> Carried:
+    """What a cell of R is given: of Python's names those of ``-i``, and what it reads of R's session.
+
+    Raises:
+        NoR: R cannot be asked now.
+    """
+    given = carry_r(cell)
+    carried = Carried(texts=[*given.texts], r=given)
+    names = {python for python, _ in cell.inputs}
+    carried.missing += [(name, "there is no such name") for name in sorted(names - {*namespace})]
+    _take_all(names, namespace, carried)
+    return carried
+
+
+def _take_all(names: Iterable[str], namespace: Mapping[str, Any], carried: Carried) -> None:
+    waiting, seen = sorted(names), set[str]()
     while waiting:
         name = waiting.pop()
         if name in seen or name not in namespace or hasattr(builtins, name):
             continue
         seen.add(name)
         waiting += _take(name, namespace[name], carried)
-    return carried
 
 
 def _names(source: str, carried: Carried) -> set[str]:

@@ -21,6 +21,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from rsql_magic.agent.cage.r_cells import RGiven, run_r_cell
+
 MOST_TEXT = 20_000  # characters of output, of a result
 _MOST_WANTED = 50
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -101,6 +103,12 @@ def run_cell(given: bytes, reply: int, home: str) -> None:
     """Run the cell of a request, and tell what came of it on a descriptor."""
     request = pickle.loads(given)  # noqa: S301 - made by the kernel of values of known types, and loaded in the cage
     namespace, missing = _namespace(request)
+    if request["r"]:
+        os.environ.update(HOME=home, TMPDIR=home)
+        cell = RGiven(**request["r"])
+        inputs = {to: namespace[name] for name, to in cell.inputs if name in request["values"]}
+        tell(reply, run_r_cell(cell, inputs, missing, home))
+        return
     output, wanted = _Text(), list[tuple[str, str]]()
     sys.stdout = sys.stderr = output
     sys.stdin = io.StringIO()

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.agent.cage.carried import carry
+from rsql_magic.agent.cage.carried import carry, carry_to_r
 from rsql_magic.agent.cage.confine import Bounds
 from rsql_magic.agent.cage.filters import AUDIT_ARCHES
+from rsql_magic.agent.cage.r_cells import is_r, r_home, read_cell
 from rsql_magic.errors import RsqlError
 from rsql_magic.plain_text import printable
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rsql_magic.agent.cage.carried import Carried
+    from rsql_magic.agent.cage.r_cells import RGiven
 
 TIERS = ("space", "landlock")
 _TIERS_SAY = {
@@ -48,7 +50,11 @@ _USUAL = (
     "duckdb",
     "sklearn",
 )
-_ENVIRONMENT = ("PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "LC_TIME", "TZ")
+_ENVIRONMENT = (
+    *("PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "LC_TIME", "TZ"),
+    *("R_HOME", "LD_LIBRARY_PATH"),
+)
+_NO_PROFILE = {"R_PROFILE_USER": os.devnull, "R_ENVIRON_USER": os.devnull}  # the user's own code, which has run
 _ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "RAYON")
 _SYSTEM = (
     *("/usr/lib", "/usr/lib64", "/usr/share", "/usr/local/lib", "/lib", "/lib64"),
@@ -56,7 +62,7 @@ _SYSTEM = (
 )
 _STARTS = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]);"
-    "from rsql_magic.agent.cage.zygote import main; main(int(sys.argv[1]), sys.argv[3:])"
+    "from rsql_magic.agent.cage.zygote import main; main(int(sys.argv[1]), *json.loads(sys.argv[3]))"
 )
 _PATIENCE = 30.0  # seconds for the usual packages to be loaded, and beyond those of a trial
 _MOST_LOOKED = 20_000  # entries of the notebook's folder
@@ -107,16 +113,17 @@ def why_not(source: str) -> str:
     r"""Why a cell cannot be tried on any machine, or on this one as far as is known without trying; else empty.
 
     Example:
-        >>> why_not("%%R\nmean(1:3)")
-        'Cells of R are not tried: a trial has no R session.'
+        >>> why_not("!ls")
+        'Only cells of plain Python and of R are tried: no other magics, and no commands of a shell.'
     """
-    first = source.lstrip().split("\n", 1)[0].split(maxsplit=1)
-    if first and first[0] == "%%R":
-        return "Cells of R are not tried: a trial has no R session."
-    try:
-        ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
-        return "Only cells of plain Python are tried: no magics, and no commands of a shell."
+    if is_r(source):
+        if isinstance(read := read_cell(source), str):
+            return read
+    else:
+        try:
+            ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError):
+            return "Only cells of plain Python and of R are tried: no other magics, and no commands of a shell."
     if sys.platform != "linux":
         return "Trying a cell first needs Linux, whose kernel can confine a process."
     if platform.machine() not in AUDIT_ARCHES:
@@ -139,7 +146,7 @@ class Cage:
         self._lock = threading.Lock()
         self._zygote: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._packages: tuple[str, ...] = ()
+        self._loaded: frozenset[str] = frozenset()
         self._outside = ""
 
     def carried(self, source: str, namespace: Mapping[str, Any]) -> Carried:
@@ -150,7 +157,8 @@ class Cage:
         """
         if reason := why_not(source):
             raise CannotTry(reason, hint="Read it, and say yes or no.")
-        return carry(source, namespace)
+        cell = read_cell(source) if is_r(source) else ""
+        return carry(source, namespace) if isinstance(cell, str) else carry_to_r(cell, namespace)
 
     def attempt(self, source: str, namespace: Mapping[str, Any], folder: str = "") -> Trial:
         """Run a cell where it can change nothing.
@@ -200,14 +208,18 @@ class Cage:
             shutil.rmtree(self._outside, ignore_errors=True)
             self._outside = ""
 
-    def warm(self) -> socket.socket:
+    def warm(self, r: RGiven | None = None) -> socket.socket:
         """Start the process, with those of the usual packages that the session has loaded; the way to talk to it.
+
+        Args:
+            r: A cell of R, which needs a process that has R with its packages.
 
         Raises:
             CannotTry: It does not start.
         """
         packages = tuple(name for name in _USUAL if name in sys.modules)
-        is_up = self._zygote is not None and self._zygote.poll() is None and set(packages) <= set(self._packages)
+        of_r = {f"R {name}" for name in r.packages or ("base",)} if r else set[str]()
+        is_up = self._zygote is not None and self._zygote.poll() is None and {*packages, *of_r} <= self._loaded
         if is_up and self._control is not None:
             return self._control
         self.close()
@@ -217,10 +229,11 @@ class Cage:
         kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         threads = {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD} | {"POLARS_MAX_THREADS": "1"}
         command = (sys.executable, "-I", "-X", "utf8", "-c", _STARTS)
+        with_r = [r.packages, r.libraries] if r else None
         with theirs:
             self._zygote = subprocess.Popen(  # noqa: S603 - this very Python
-                [*command, str(theirs.fileno()), json.dumps(sys.path), *packages],
-                env={**kept, **threads, "MPLBACKEND": "Agg"},
+                [*command, str(theirs.fileno()), json.dumps(sys.path), json.dumps([packages, with_r])],
+                env={**kept, **threads, **_NO_PROFILE, "MPLBACKEND": "Agg"},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -228,7 +241,7 @@ class Cage:
                 cwd="/",
                 start_new_session=True,
             )
-        self._control, self._packages = ours, packages
+        self._control, self._loaded = ours, frozenset({*packages, *of_r})
         self._await()
         return ours
 
@@ -249,10 +262,11 @@ class Cage:
         self.close()
 
     def _ask(self, tier: str, source: str, carried: Carried, folder: str) -> dict[str, Any]:
-        control = self.warm()
+        control = self.warm(carried.r)
         hidden = hidden_in(folder) if tier == "space" else None
         files = None if hidden is not None else named_files(carried.texts, folder)
-        bounds = Bounds(readable_paths(), folder, files, hidden or [], self._memory, seconds=self._seconds)
+        readable = readable_paths([r_home(), f"{r_home()}/etc", *carried.r.libraries] if carried.r else ())
+        bounds = Bounds(readable, folder, files, hidden or [], self._memory, seconds=self._seconds)
         scratch = tempfile.mkdtemp(prefix="rsql-trial-")
         asked = {
             "tier": tier,
@@ -338,11 +352,11 @@ def _pairs(given: Any) -> list[tuple[str, str]]:
 # What a cell may see.
 
 
-def readable_paths() -> list[str]:
-    """Python's own folders and the system's libraries; nothing that holds a home folder."""
+def readable_paths(more: Iterable[str] = ()) -> list[str]:
+    """Python's own folders, the system's libraries and R's; nothing that holds a home folder."""
     places = {name: sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     prefixes = [f"{prefix}/{part}" for prefix in (sys.base_prefix, sys.prefix) for part in ("lib", "lib64", "share")]
-    installed = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
+    installed = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}] + list(more)
     home = os.path.realpath(Path.home())
     found = [path for path in [*_SYSTEM, *prefixes, *places.values(), *installed] if path and os.path.exists(path)]
     return [path for path in dict.fromkeys(found) if not _holds(os.path.realpath(path), home)]

@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.agent.cage import cell_run, confine
+from rsql_magic.agent.cage.r_cells import prepare_r
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +29,15 @@ _MOST_SAID = 1_000_000  # bytes of what a cell tells
 _LOOKS = 0.1  # seconds between two looks at what a cell uses of that for which the system has no limit
 
 
-def main(descriptor: int, packages: list[str]) -> None:
-    """Serve one kernel until it closes its end."""
+def main(descriptor: int, packages: list[str], r: tuple[list[str], list[str]] | None = None) -> None:
+    """Serve one kernel until it closes its end; with R where its packages and their folders are given."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # that of the notebook's is for its cell
     for package in packages:
         with contextlib.suppress(Exception):
             importlib.import_module(package)
+    if r:
+        prepare_r(*r)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # R starts with another
     gc.freeze()  # what forks share is not looked through in each
     control = socket.socket(fileno=descriptor)
     control.sendall(b"ready\n")
