@@ -87,6 +87,9 @@ def configure(
         if not _text(hub, "public_url"):
             msg = "The gateway's pages send browsers to the hub: set c.JupyterHub.public_url for 'console'."
             raise ValueError(msg)
+        if urlsplit(console).hostname == urlsplit(_text(hub, "public_url")).hostname:
+            msg = "'console' needs a host name of its own: browsers send a host's cookies to every port of it."
+            raise ValueError(msg)
     own = {"command": start, "environment": _environment(environment or {}) | known, "cwd": cwd, "user": user}
     service = _service(name, url, own if managed else {}, api_token)
     if console:

@@ -64,6 +64,8 @@ class HubPlace:
             raise ConfigError(f"{CONSOLE_VARIABLE} must be like https://rsql.example.org, without a path.")
         if console and not (host := host or origin_of(environment.get("JUPYTERHUB_PUBLIC_HUB_URL", ""))):
             raise ConfigError(f"{CONSOLE_VARIABLE} needs JUPYTERHUB_PUBLIC_HUB_URL, or c.JupyterHub.public_url.")
+        if console and (shared := shared_host(console, host)):
+            raise ConfigError(f"{CONSOLE_VARIABLE}: {shared}")
         base = _folder(environment.get("JUPYTERHUB_BASE_URL", "/"))
         prefix = _folder(environment.get("JUPYTERHUB_SERVICE_PREFIX", f"{base}services/{name}/"))
         return cls(
@@ -117,6 +119,21 @@ def origin_of(url: str) -> str:
         return ""
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}" + (f":{port}" if port and port != usual[parts.scheme] else "")
+
+
+def shared_host(console: str, hub: str) -> str:
+    """Why pages cannot be at an address beside a hub's: a browser sends a host's cookies to all its ports; else empty.
+
+    Example:
+        >>> shared_host("https://hub.example.org:8443", "https://hub.example.org/")[:52]
+        "https://hub.example.org:8443 has the hub's host name"
+    """
+    if not console or urlsplit(console).hostname != urlsplit(hub).hostname:
+        return ""
+    return (
+        f"{console} has the hub's host name, and browsers send a host's cookies to every port of it: users' servers "
+        "would get the session of whoever looks. Give the pages a host name of their own: see docs/console.md."
+    )
 
 
 def _folder(path: str) -> str:

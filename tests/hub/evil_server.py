@@ -18,6 +18,7 @@ self.addEventListener("fetch", (event) => event.respondWith(fetch(event.request)
 
 class _Pages(BaseHTTPRequestHandler):
     def do_GET(self):
+        self.server.cookies.append(self.headers.get("Cookie", ""))
         kind, body = "text/html", OPEN if self.path.endswith("open") else _PAGE
         if self.path.endswith("worker.js"):
             kind, body = "text/javascript", _WORKER
@@ -39,6 +40,7 @@ class EvilServer:
     def __enter__(self):
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Pages)
         self._server.daemon_threads = True
+        self.cookies = self._server.cookies = []  # what browsers sent
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         return self

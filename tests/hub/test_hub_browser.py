@@ -130,6 +130,32 @@ def test_a_login_that_was_not_begun_here_begins_no_session(hub):
         assert not browser.cookies
 
 
+def test_a_code_signs_in_once_and_only_the_browser_that_began(hub, ada):
+    """Who reads the address that the hub sends a browser back to, in a log or over a shoulder, has nothing of it."""
+    ada.follow_redirects = False
+    at = ada.get(hub.pages)
+    while not at.headers["Location"].startswith(f"{hub.pages}oauth_callback"):
+        at = ada.get(httpx.URL(str(at.url)).join(at.headers["Location"]))
+    callback, begun = at.headers["Location"], {one.name: one.value for one in ada.cookies.jar}
+
+    def signed_in(browser):
+        reply = browser.get(callback)
+        return reply.status_code, any(one.name.endswith("session-rsql") for one in browser.cookies.jar)
+
+    with (
+        httpx.Client(trust_env=False, headers=HTML) as thief,
+        contextlib.closing(logged_in(hub, "boss")) as other,
+        httpx.Client(trust_env=False, headers=HTML, cookies=begun) as again,
+    ):
+        other.follow_redirects = False
+        other.get(hub.pages)  # which has begun one of its own
+        assert signed_in(thief) == (403, False)
+        assert signed_in(other) == (403, False)
+        assert signed_in(ada) == (200, True)
+        assert ada.get(callback).status_code == 403, "the browser does not remember it any more"
+        assert signed_in(again) == (403, False), "and the hub takes a code once, even with what the browser knew"
+
+
 def test_an_administrators_browser_opens_administrators_routes(hub, ada):
     with contextlib.closing(logged_in(hub, "boss")) as boss:
         opened(hub, boss, "admin")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from e2e import panel_lab
 from waiting import eventually
 
 from .evil_server import OPEN, EvilServer
 from .real_hub import RealHub
+from .tls_front import TlsFront
 
 RSQL = """
 [[keys]]
@@ -16,7 +19,7 @@ name = "simulated-one"
 [storage]
 ledger = "sqlite:///rsql.db"
 """
-WAYS = ("fetch", "xhr", "frame", "popup", "script", "form", "write", "worker")
+WAYS = ("fetch", "xhr", "frame", "popup", "script", "form", "write", "beacon", "stream", "toss", "worker")
 READ = ("fetch", "xhr", "frame", "popup")
 PATHS = ("admin", "admin/api/keys")
 
@@ -77,22 +80,32 @@ def test_a_students_page_reads_and_does_nothing_of_an_administrators(hub):
 
 
 @pytest.mark.sweep
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("names", [None, ("http://hub.test", "rsql.test")], ids=["trustworthy", "plain http"])
-def test_no_way_at_any_address_reads_or_does_anything(tmp_path, names):
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    "names",
+    [("", ""), ("hub.test", "rsql.test"), ("hub.class.test", "rsql.class.test")],
+    ids=["this machine", "sites", "hosts of a site"],
+)
+def test_no_way_at_any_address_reads_or_does_anything(tmp_path, names, scheme):
     """Also where browsers do not say what a request is for: plain http by a name that is not this machine's."""
-    with EvilServer() as evil, panel_lab.chromium(args=["--host-resolver-rules=MAP *.test 127.0.0.1"]) as chromium:
-        hub = RealHub(tmp_path, RSQL, beside={"evil": evil.url}, public=names[0] if names else "")
-        if names:
-            hub.console = hub.options["console"] = f"http://{names[1]}:{hub.service_port}"
+    arguments = ["--host-resolver-rules=MAP *.test 127.0.0.1", "--ignore-certificate-errors"]
+    with EvilServer() as evil, panel_lab.chromium(args=arguments) as chromium, contextlib.ExitStack() as fronts:
+        hub = RealHub(tmp_path, RSQL, beside={"evil": evil.url})
+        of_hub, of_pages = hub.port, hub.service_port
+        if scheme == "https":
+            of_hub, of_pages = (fronts.enter_context(TlsFront(tmp_path, port)).port for port in (of_hub, of_pages))
+        hub.public = f"{scheme}://{names[0] or '127.0.0.1'}:{of_hub}/"
+        hub.console = hub.options["console"] = f"{scheme}://{names[1] or 'localhost'}:{of_pages}"
         try:
             hub.start()
-            if names:  # which only the browser knows
+            if names[0] or scheme == "https":  # which only the browser knows
                 eventually(lambda: "cannot be asked from here" in hub.log_path.read_text())
             token = hub.token("boss")
             before = done(hub, token)
             assert attacked(hub, hub.public, chromium, WAYS, PATHS) == []
             assert done(hub, token) == before
+            assert [one for one in evil.cookies if "rsql-session" in one.replace("=evil", "")] == []
         finally:
             hub.close()
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from callers import PERSON
 from tornado.httputil import HTTPHeaders
+from traitlets.config import Config
 
+from jupyter_server_ext.app.jupyterhub import configure
 from jupyter_server_ext.config import CallerLimits, HubSettings, Settings, TenantSettings
 from jupyter_server_ext.errors import ConfigError, LimitExceeded, NotAuthenticated, NotPermitted
 from jupyter_server_ext.identity import Authenticator, BadTokens, HubAccess, HubPlace, behind_proxy
 from jupyter_server_ext.identity.auth import IdentityUnavailable
 from jupyter_server_ext.identity.hub import overlaid
+from jupyter_server_ext.identity.place import Browsers
 from jupyter_server_ext.messages import Caller, Owner
 
 ENTER = "access:services!service=rsql"
@@ -370,6 +375,40 @@ def test_a_place_without_a_hub_is_refused(missing):
     told = {"JUPYTERHUB_API_URL": "http://hub/hub/api", "JUPYTERHUB_API_TOKEN": "s"}
     with pytest.raises(ConfigError, match=missing):
         HubPlace.of({name: value for name, value in told.items() if name != missing})
+
+
+@pytest.mark.parametrize("hub", ["https://hub.example.org", "https://HUB.example.org:443", "http://hub.example.org"])
+def test_pages_at_another_port_of_the_hub_are_refused(hub):
+    """Browsers send a host's cookies to all its ports, so users' servers would get the administrator's session."""
+    told = {"JUPYTERHUB_API_URL": "http://hub/hub/api", "JUPYTERHUB_API_TOKEN": "s"}
+    told["RSQL_CONSOLE_ORIGIN"] = "https://hub.example.org:8443"
+    for variable in ("JUPYTERHUB_HOST", "JUPYTERHUB_PUBLIC_HUB_URL"):
+        with pytest.raises(ConfigError, match="has the hub's host name"):
+            HubPlace.of(told | {variable: f"{hub}/hub/"})
+    assert HubPlace.of(told | {"JUPYTERHUB_PUBLIC_HUB_URL": "https://example.org/hub/"}).origin
+    with pytest.raises(ValueError, match="host name of its own"):
+        configure(Config({"JupyterHub": {"public_url": f"{hub}/"}}), console="https://hub.example.org:8443")
+
+
+def test_a_login_ends_in_minutes(monkeypatch):
+    """What a browser that began one remembers of it counts for ten minutes."""
+    told = {"JUPYTERHUB_API_URL": "http://hub/hub/api", "JUPYTERHUB_API_TOKEN": "s"}
+    told |= {"RSQL_CONSOLE_ORIGIN": "https://rsql.example.org", "JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.example.org/"}
+    for minutes, comes_back in ((9, True), (11, False)):
+        browsers, kept = Browsers(HubPlace.of(told)), dict[str, str]()
+        browsers.shares = False
+        handler = SimpleNamespace(
+            request=SimpleNamespace(host="rsql.example.org"),
+            set_cookie=lambda name, value, kept=kept, **_: kept.update({name: value}),
+            get_cookie=kept.get,
+            clear_cookie=lambda name, kept=kept, **_: kept.pop(name),
+        )
+        state = parse_qs(urlsplit(browsers.begin(handler, "/services/rsql/admin")).query)["state"][0]
+        then = time.time() + 60 * minutes
+        monkeypatch.setattr(time, "time", lambda then=then: then)
+        assert (browsers.returned(handler, state) is not None) == comes_back
+        assert browsers.returned(handler, state) is None, "and once"
+        monkeypatch.undo()
 
 
 @pytest.mark.asyncio
