@@ -22,7 +22,7 @@ LARGE = 128 * 1024  # bytes from which on a body is read in another process; up 
 CacheWish = Literal["", "use", "bypass", "never"]
 
 _KEY_FIELD = re.compile(r"api[-_]?key", re.IGNORECASE)
-_SESSION = re.compile(r"[\w.:@+-]{1,128}")
+_SESSION = re.compile(r"[\w.:@+-]{1,128}", re.ASCII)  # it comes back in a header
 _REPEAT_KEY = re.compile(r"[ -~]{1,255}")
 _CLIENT_ID = re.compile(r"[!-~]{1,128}")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)")
@@ -338,7 +338,9 @@ def wants_whole(headers: Mapping[str, str], task: Task) -> bool:
 def session_of(text: str) -> str:
     """The name of a conversation, empty when it is none."""
     if text and not _SESSION.fullmatch(text):
-        raise BadRequest("'session_id' may have up to 128 letters, digits and . _ : @ + -", param="session_id")
+        raise BadRequest(
+            "'session_id' may have up to 128 letters from a to z, digits and . _ : @ + -", param="session_id"
+        )
     return text
 
 

@@ -56,11 +56,21 @@ _READY = re.compile(r"ready at (http://\S+)")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a gateway is, with a slash at its end, the bearer token that opens it, and which way found it."""
+    """Where a gateway is, with a slash at its end, the bearer token that opens it, and which way found it.
+
+    Raises:
+        BadInput: The token holds a sign that no header can carry.
+    """
 
     url: str
     token: str = field(default="", repr=False)
     how: How = "chosen"
+
+    def __post_init__(self) -> None:
+        # What the HTTP library says of such a token quotes it.
+        if not re.fullmatch(r"[!-~]*", self.token):
+            hint = "Set RSQL_GATEWAY_TOKEN again, without blanks, line breaks, and letters with accents."
+            raise BadInput("The gateway's token holds a sign that no token has.", hint=hint)
 
     def __str__(self) -> str:
         return f"{self.url} ({IN_WORDS[self.how]})"

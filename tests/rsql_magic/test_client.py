@@ -14,6 +14,7 @@ import pytest
 from jupyter_server_ext import errors
 from rsql_magic.errors import (
     AnswerCut,
+    BadInput,
     GatewayError,
     GatewayUnreachable,
     LimitReached,
@@ -23,6 +24,7 @@ from rsql_magic.errors import (
 from rsql_magic.gateway import LLMClient, Text, Waiting
 from rsql_magic.gateway.client import ModelRecords
 from rsql_magic.gateway.events import Done, parse_sse
+from rsql_magic.gateway.locator import Address, named
 from rsql_magic.gateway.patience import can_pass
 from rsql_magic.gateway.refusals import HINTS, error_of
 
@@ -412,3 +414,15 @@ def test_records_of_models_are_read_again_and_forgotten_after_a_month(tmp_path):
     assert again.of("http://a/", "o3").refuses == ()
     path.write_text("[")
     assert ModelRecords(path).of("http://a/", "o3").refuses == ()
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r\nX: y", "\t", "\0", "\x7f", " b", "é", "ключ", "\ud800"])
+def test_a_token_that_no_header_carries_is_refused_and_not_quoted(sign):
+    for find in (
+        lambda: named({"RSQL_GATEWAY_URL": "http://127.0.0.1:9/rsql/", "RSQL_GATEWAY_TOKEN": f"SECRET{sign}"}),
+        lambda: Address("http://127.0.0.1:9/rsql/", f"SECRET{sign}"),
+    ):
+        with pytest.raises(BadInput, match="no token has") as told:
+            find()
+        assert "SECRET" not in str(told.value)
+        assert told.value.__context__ is None
