@@ -143,9 +143,23 @@ def as_altair(drawn: Spec) -> alt.Chart:
 
     keys = ("title", "description", "mark", "encoding", "width", "height", "resolve")
     kept: Spec = {key: drawn[key] for key in keys if drawn.get(key, "container") != "container"}
-    chart = alt.Chart.from_dict({**kept, "data": {"name": "result"}})
-    chart.data = alt.InlineData(values=drawn["data"]["values"])  # bound later: from_dict validates value by value
+    chart = alt.Chart.from_dict({**_within_a_script(kept), "data": {"name": "result"}})
+    values = _within_a_script(drawn["data"]["values"])
+    chart.data = alt.InlineData(values=values)  # bound later: from_dict validates value by value
     return chart
+
+
+_ENDS_A_SCRIPT = re.compile(r"(?i)<(?=/|!--|script)")
+
+
+# Altair writes a chart into the script of a page as it is, so a value with the end of a script would go on as the page.
+# A sign that is not seen parts what would be read as HTML.
+def _within_a_script(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {name: _within_a_script(value) for name, value in part.items()}
+    if isinstance(part, list):
+        return [_within_a_script(value) for value in part]
+    return _ENDS_A_SCRIPT.sub("<\N{WORD JOINER}", part) if isinstance(part, str) else part
 
 
 # The rows under our own names. Slices go around in their order only by a field that has it.

@@ -191,9 +191,10 @@ def checked_plotly(figure: Any) -> dict[str, Any]:
     """A figure of Plotly that only draws, in Plotly's plain looks; empty for one that does more."""
     if not isinstance(figure, dict) or not isinstance(figure.get("data"), list):
         return {}
-    layout = {name: value for name, value in (figure.get("layout") or {}).items() if name != "template"}
+    told = figure.get("layout")
+    layout = {name: value for name, value in told.items() if name != "template"} if isinstance(told, dict) else {}
     try:
-        if not all(isinstance(each, dict) and each.get("type", "scatter") in _TRACES for each in figure["data"]):
+        if not all(isinstance(each, dict) and str(each.get("type", "scatter")) in _TRACES for each in figure["data"]):
             return {}
         return {"data": _of_plotly(figure["data"], _TRACE_WORDS, 0), "layout": _of_plotly(layout, _LAYOUT_WORDS, 0)}
     except _NotDrawn:

@@ -128,6 +128,19 @@ def test_odd_names_stay_names():
     as_altair(draw(choose(frame), frame)[0]).to_dict()
 
 
+@pytest.mark.parametrize("odd", ["</script><img src=x onerror=f()>", "<!--<script>", "</SCRIPT >", "</style>", "]]>"])
+def test_no_name_or_value_ends_the_script_of_a_page_that_altair_writes(odd):
+    """Altair puts the chart into the script as it is, in a notebook and in `chart.save("a.html")`."""
+    pages = [
+        as_altair(draw(choose(frame), frame, Facts(question=text))[0])
+        for text in (odd, "plain")
+        for frame in [pd.DataFrame({text: [text, "b"], "n": [1, 2]})]
+    ]
+    inside = [[*re.findall(r"(?i)</?script|<!--|</?img|</?style", page.to_html())] for page in pages]
+    assert [found for found in inside[0] if found.lower() != "<img"] == inside[1]
+    assert {row["c0"].replace("\N{WORD JOINER}", "") for row in pages[0].data.values} == {odd, "b"}
+
+
 # Words that Vega, vega-tooltip, Vega-Lite, D3 or JavaScript itself give a meaning, and signs of their languages.
 WORDS = """
     image title url href src constructor toString __proto__ prototype hasOwnProperty valueOf datum event item parent

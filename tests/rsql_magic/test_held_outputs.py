@@ -521,3 +521,45 @@ def test_code_in_a_difference_says_what_cannot_be_seen():
     for fine in ("größe", "Δt", "продажи", "数据df", "x = 1  # fine"):
         assert oddities(fine) == [], fine
     assert "runs of blanks" in " ".join(oddities("x = 1" + " " * 90 + "; y"))
+
+
+MIMES = [
+    *("application/vnd.vegalite.v5+json", "application/vnd.plotly.v1+json", "text/html", "text/markdown", "text/latex"),
+    *("image/svg+xml", "image/png", "text/plain", "application/javascript", "application/vnd.jupyter.widget-view+json"),
+]
+CHART_WORDS = [
+    *(
+        "data",
+        "layout",
+        "values",
+        "type",
+        "mark",
+        "encoding",
+        "template",
+        "datasets",
+        "name",
+        "$schema",
+        "filter",
+        "bind",
+    ),
+    *("tooltip", "x", "title", "usermeta", "spec", "params", "href", "url", "constructor"),
+]
+
+
+def any_json(draw, depth=0):
+    kind = draw.randrange(8 if depth < 4 else 5)
+    if kind < 5:
+        return [None, draw.random(), draw.choice(CHART_WORDS), "<a href=x>", True][kind]
+    if kind == 5:
+        return [any_json(draw, depth + 1) for _ in range(draw.randrange(4))]
+    return {draw.choice(CHART_WORDS): any_json(draw, depth + 1) for _ in range(draw.randrange(5))}
+
+
+def test_no_form_of_an_output_fails_its_check():
+    draw = random.Random(33)
+    for _ in range(5_000):
+        kind, value = draw.choice(MIMES), any_json(draw)
+        if draw.random() < 0.5 and isinstance(value, dict):
+            value |= {"data": [any_json(draw), {"type": any_json(draw)}], "mark": draw.choice(["bar", any_json(draw)])}
+        shown = checked_output({kind: value}, {kind: any_json(draw)})
+        assert {*shown.data} <= {*MIMES} - {"application/javascript", "application/vnd.jupyter.widget-view+json"}
