@@ -1,4 +1,4 @@
-"""What a secret is called, in code and settings and in fourteen languages, as patterns of regular expressions."""
+"""What a secret is called, in code and settings and in more than twenty languages, as patterns of regular expressions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PASSWORD = (
     r"[^\W\d_]{0,20}(?:passwor[dt]|kennwort|wachtwoord|lösenord|losenord)|[a-z0-9]{0,20}(?:passwd|passphrase)"
     r"|pass(?:word|wd|phrase|code)s|passcode|pwd|pw|geheimwort|toegangscode|mot[ _-]?de[ _-]?passe|mdp|contrase[ñn]a"
     r"|senha|palavra[ _-]passe|parola(?:[ _]d['’_]ordine|[ _]chiave)?|has[łl]o|heslo|jelszó|salasana|adgangskode|пароль"
-    r"|[şs]ifre"
+    r"|[şs]ifre|passord|lozinka|парола|parolă|slaptažodis|κωδικός[ ]πρόσβασης|kata[ _-]sandi|mật[ ]khẩu"
 )
 # `pass` is in `DB_PASS` and `PGPASS` a password, in `low_pass` and `first pass:` none.
 _PASS = (
@@ -30,7 +30,7 @@ _OF = r"[ _-]?(?:(?:de|di|d['’])[ _]?)?(?:api|secret[ao]|secr[eè]te|segreta|a
 # Scripts that write no blanks between words.
 _UNSPACED = (
     r"密码|密碼|口令|密钥|密鑰|令牌|パスワード|暗証番号|合言葉|秘密鍵|アクセストークン|トークン|비밀번호|암호|비밀키"
-    r"|액세스 토큰|(?<![a-z])api[ _-]?(?:キー|키|密钥)"
+    r"|액세스 토큰|(?<![a-z])api[ _-]?(?:キー|키|密钥)|รหัสผ่าน|סיסמה|كلمة (?:المرور|السر)|पासवर्ड"
 )
 #: What a variable, option, field or sentence calls a secret.
 CALLED = (
@@ -45,7 +45,7 @@ CALLED = (
 PARTS = (
     r"(?:pass|pwd|pw|kennwort|wachtwoord|l[öo]senord|geheim|code|mdp|contrase|senha|parola|has[łl]o|heslo|jelszó|salasana"
     r"|пароль|ifre|key|schl|cl[eé]|clave|chave|chiave|sleutel|klucz|ключ|anahtar|nyckel|キー|키|鍵|密|secret|token|токен|sess"
-    r"|jeton|credential|auth|bearer|connection|sas|sig|otp|口令|令牌|パスワード|暗証番号|合言葉|トークン|비밀|암호|토큰)"
+    r"|jeton|credential|auth|bearer|connection|sas|sig|otp|adgangskode|lozinka|парола|parol|slapta|πρόσβασης|sandi|khẩu|รหัส|סיסמה|كلمة|पास|口令|令牌|パスワード|暗証番号|合言葉|トークン|비밀|암호|토큰)"
 )
 #: What stands between a name and its value.
 SIGN = r"(?:=>|<-|:=|==|[=:＝：])"

@@ -112,3 +112,16 @@ def test_a_wide_frame_and_a_series_of_settings(level):
     series = pd.Series({"host": "db1", **dict.fromkeys(NAMES, SECRET)})
     for obj in (wide, wide.T, wide.T.reset_index(), series, series.to_frame("value"), series.reset_index()):
         assert SECRET not in describe(obj, "settings", level)
+
+
+WORDS = """
+    Passwort Kennwort contraseña senha heslo jelszó hasło wachtwoord lösenord adgangskode passord salasana şifre lozinka
+    парола parolă slaptažodis пароль 密码 口令 パスワード 비밀번호 รหัสผ่าน סיסמה पासवर्ड
+    """.split()  # noqa: SIM905
+WORDS += ["mot de passe", "كلمة المرور", "κωδικός πρόσβασης", "kata sandi", "mật khẩu", "palavra-passe"]
+
+
+def test_a_password_is_found_by_its_word_in_each_language():
+    """Also by the look at parts of names that goes before."""
+    texts = [way.format(word) for word in WORDS for way in ("{}: hunter2Xq", "x\n{} = 'hunter2Xq'", "{}：hunter2Xq")]
+    assert [text for text in texts if "hunter2" in redact(text)[0]] == []
