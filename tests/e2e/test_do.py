@@ -378,9 +378,18 @@ print('wrote', os.path.getsize('tried.csv') > 0)
 total
 ```
 
-### new cell after 1: the same in R
+### new cell after 1: the same by a shell
+```python
+!touch tried.txt
+```
+"""
+TRIED_IN_R = """\
+### new cell after 1: keeps the sums in a file
 ```r
-write.csv(sales, "tried.csv")
+frame <- data.frame(a = 1:3)
+write.csv(frame, "sums.csv")
+try(system("touch tried.txt"), silent = TRUE)
+sum(frame$a)
 ```
 """
 
@@ -391,9 +400,9 @@ def test_a_cell_is_tried_first_without_an_effect_and_the_yes_runs_it(doing, town
     before = names()
     count = doing.cells.count()
     doing.do("Try to keep the sums")
-    change, in_r = (doing.change(f"Change {number}: New cell after 1") for number in (1, 2))
-    expect(in_r.get_by_role("button", name=re.compile("^Try"))).to_be_disabled()
-    expect(in_r).to_contain_text("Cells of R are not tried: a trial has no R session.")
+    change, by_shell = (doing.change(f"Change {number}: New cell after 1") for number in (1, 2))
+    expect(by_shell.get_by_role("button", name=re.compile("^Try"))).to_be_disabled()
+    expect(by_shell).to_contain_text("Only cells of plain Python and of R are tried")
     change.get_by_role("button", name=re.compile("^Try")).click()
     trial = change.locator(".rsql-trial")
     expect(trial).to_contain_text("nothing was changed")
@@ -410,6 +419,21 @@ def test_a_cell_is_tried_first_without_an_effect_and_the_yes_runs_it(doing, town
     doing.button("Apply 1 of 2 and run").click()
     doing.panel.get_by_text("Enough.").wait_for()
     assert {"tried.csv", "tried.txt"} <= names()
+
+
+@pytest.mark.usefixtures("real_r")
+def test_a_cell_of_r_is_tried_first_without_an_effect(doing, town):
+    town.provider.answers |= {"task was": ("Enough.", 0.0), "Try in R": (TRIED_IN_R, 0.0)}
+    before = {each.name for each in doing.notebook.folder.iterdir()}
+    doing.do("Try in R to keep the sums")
+    change = doing.change("Change 1: New cell after 1")
+    change.get_by_role("button", name=re.compile("^Try")).click()
+    trial = change.locator(".rsql-trial")
+    expect(trial).to_contain_text("nothing was changed")
+    expect(trial.get_by_role("group", name="what it printed")).to_contain_text("[1] 6")
+    expect(trial).to_contain_text("created sums.csv")
+    expect(trial).to_contain_text("would start a program touch tried.txt")
+    assert {each.name for each in doing.notebook.folder.iterdir()} == before
 
 
 PREPARED = """\
