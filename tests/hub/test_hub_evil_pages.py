@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from e2e import panel_lab
@@ -43,10 +44,10 @@ def tried(page, way, *targets):
 
 def attacked(hub, site, chromium, ways, paths):
     """What the student's pages read of the gateway in the browser of ``boss``, by every way at every address."""
-    context = chromium.new_context()
-    signed_in(context.new_page(), hub)
     read = []
     for page_of in ("", "policy"):
+        context = chromium.new_context()
+        signed_in(context.new_page(), hub)
         page = context.new_page()
         page.set_default_timeout(30_000)
         page.goto(f"{site}services/evil/{page_of}")
@@ -59,8 +60,7 @@ def attacked(hub, site, chromium, ways, paths):
             got = tried(page, way, *targets)
             read += [(way, what, text) for what, text in got if "simulated-" in text
                      or "boss" in text or "Overview" in text or '"key"' in text]  # fmt: skip
-        page.close()
-    context.close()
+        context.close()
     return read
 
 
@@ -106,7 +106,7 @@ def test_no_way_at_any_address_reads_or_does_anything(tmp_path, names, scheme):
             before = done(hub, token)
             assert attacked(hub, hub.public, chromium, WAYS, PATHS) == []
             assert done(hub, token) == before
-            assert [one for one in evil.cookies if "rsql-session" in one.replace("=evil", "")] == []
+            assert [sent for sent in evil.cookies if re.search(r"rsql-session[\w-]*=(?!evil)", sent)] == []
         finally:
             hub.close()
 
