@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 
+import httpx
 import pytest
 from e2e import panel_lab
 from waiting import eventually
@@ -100,8 +101,12 @@ def test_no_way_at_any_address_reads_or_does_anything(tmp_path, names, scheme):
         hub.console = hub.options["console"] = f"{scheme}://{names[1] or 'localhost'}:{of_pages}"
         try:
             hub.start()
-            if names[0] or scheme == "https":  # which only the browser knows
+            if names[0]:  # which only the browser knows
                 eventually(lambda: "cannot be asked from here" in hub.log_path.read_text())
+            with httpx.Client(trust_env=False, verify=False) as seen:
+                address = f"{scheme}://127.0.0.1:{of_pages}/services/rsql/admin"
+                host = hub.console.partition("://")[2]
+                eventually(lambda: seen.get(address, headers={"Host": host}).status_code != 403)
             token = hub.token("boss")
             before = done(hub, token)
             assert attacked(hub, hub.public, chromium, WAYS, PATHS) == []
