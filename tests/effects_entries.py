@@ -1,7 +1,7 @@
 """Try what a list calls harmless: each function or method is called under the monitor, and what it did is told.
 
 `python effects_entries.py pandas.DataFrame.head polars.col …` (or `r stats::sd …`, or `-` for names on standard input)
-prints each name with what it did. A name with `.*` is everything public below it.
+prints each that acts, or that no call reached. A name with `.*` is everything public below it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import json
 import random
 import re
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from effects_monitor import Group, Seen, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _DF = "pd.DataFrame({'a': [1, 2, 2], 'b': [.5, 1.5, 2.5], 'c': ['x', 'y', 'y']})"
 _OLS = "__import__('statsmodels.api').api.OLS([1., 2., 4.], [[1., 1.], [1., 2.], [1., 3.]])"
@@ -563,9 +564,51 @@ def expanded(name: str) -> list[str]:
     return [f"{name[:-2]}.{each}" for each in dir(held) if not each.startswith("_")]
 
 
+PART = 400
+"""How many entries are told of at once, so that a run that is ended has told of those before."""
+
+
+def in_parts(names: Sequence[str], tries: Callable[[Sequence[str]], Iterable[AnyTried]], minutes: float | None) -> int:
+    """Try entries part by part and print what acts or was not reached; the exit code, 1 where something acts.
+
+    Args:
+        names: All entries.
+        tries: Tries some of them.
+        minutes: When no further part is begun; None for as long as it takes.
+    """
+    until = None if minutes is None else time.monotonic() + minutes * 60
+    counted = acting = unreached = 0
+    for start in range(0, len(names), PART):
+        if until is not None and time.monotonic() > until:
+            print(f"out of time before {names[start]}", file=sys.stderr)
+            break
+        for each in tries(names[start : start + PART]):
+            counted, acting, unreached = counted + 1, acting + bool(each.effects), unreached + (not each.reached)
+            what = "; ".join(f"{kind} {done}" for kind, done in each.effects[:3])
+            if what or not each.reached:
+                print(f"{each.name}\t{'reached' if each.reached else 'NOT REACHED'}\t{what or 'no effect'}", flush=True)
+        told = f"{counted} of {len(names)} tried, {acting} with an effect, {unreached} not reached"
+        print(told, file=sys.stderr, flush=True)
+    return 1 if acting else 0
+
+
+class AnyTried(Protocol):
+    """What became of an entry of either language."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reached(self) -> bool: ...
+
+    @property
+    def effects(self) -> tuple[tuple[str, str], ...]: ...
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--minutes", type=float, help="begin nothing new after so many; without it all are tried")
     parser.add_argument("--lists", type=Path, help="a folder of lists; the names that count are all that stand there")
     options = parser.parse_args()
     signatures = listed(options.lists) if options.lists else None
@@ -575,15 +618,9 @@ def main() -> None:
         language, names = names[0], names[1:]
     if names == ["-"]:
         names = sys.stdin.read().split()
-    tried = try_entries([each for name in names for each in expanded(name)], language, signatures=signatures)
-    for each in tried:
-        what = "; ".join(f"{kind} {done}" for kind, done in each.effects[:3])
-        print(f"{each.name}\t{'reached' if each.reached else 'NOT REACHED'}\t{what or 'no effect'}")
-    acting, unreached = (
-        sum(map(test, tried)) for test in (lambda each: bool(each.effects), lambda each: not each.reached)
-    )
-    print(f"{len(tried)} tried, {acting} with an effect, {unreached} not reached", file=sys.stderr)
-    raise SystemExit(1 if acting else 0)
+    chosen = [each for name in names for each in expanded(name)]
+    told = in_parts(chosen, lambda part: try_entries(part, language, signatures=signatures), options.minutes)
+    raise SystemExit(told)
 
 
 if __name__ == "__main__":

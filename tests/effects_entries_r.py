@@ -11,11 +11,11 @@ import argparse
 import json
 import random
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from effects_entries import in_parts
 from effects_monitor import Group, Seen, watch
 
 import rsql_magic
@@ -93,17 +93,28 @@ def _asks(call: str) -> bool:
     return any(True for _ in r_effects(call, _SESSION))
 
 
+# A call has a second of the processor, so that none takes what is left to the others; a few plots show what drawing does.
+_TRIES = """
+..reached <- ..drawn <- 0
+..try <- function(call) {
+  on.exit(setTimeLimit())
+  setTimeLimit(cpu = 1, transient = TRUE)
+  value <- tryCatch({ call; ..reached <<- ..reached + 1; call }, error = function(e) NULL)
+  if (..drawn < 6 && inherits(value, "gg")) {
+    ..drawn <<- ..drawn + 1
+    tryCatch(print(p + value), error = function(e) NULL)
+  }
+}
+"""
+
+
 def _cell(calls: Iterable[str]) -> str:
     prepared = "".join(f"{name} <- {code}\n" for name, code in GIVEN.items())
-    tried = "".join(
-        f"tryCatch({{ ..value <- {call}; ..reached <- ..reached + 1 }}, error = function(e) NULL)\n"
-        "tryCatch(if (inherits(..value, 'gg')) print(p + ..value), error = function(e) NULL)\n"
-        for call in calls
-    )
+    tried = "".join(f"..try({call})\n" for call in calls)
     return (
-        f'suppressPackageStartupMessages({{\n{_LIBRARIES}}})\na <- 1\n{prepared}..reached <- ..value <- 0\n{tried}'
+        f"suppressPackageStartupMessages({{\n{_LIBRARIES}}})\na <- 1\n{prepared}{_TRIES}{tried}"
         'if (!..reached) stop("no call was taken")'
-    )  # fmt: skip
+    )
 
 
 def tried_in_r(names: Iterable[str]) -> list[TriedInR]:
@@ -135,16 +146,11 @@ def _effects(seen: Seen | None) -> list[tuple[str, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="entries, or packages; all of them without")
-    names = parser.parse_args().names
+    parser.add_argument("--minutes", type=float, help="begin nothing new after so many; without it all are tried")
+    options = parser.parse_args()
+    names = options.names
     chosen = [each for each in listed_in_r() if not names or each in names or each.partition("::")[0] in names]
-    tried = tried_in_r(chosen)
-    for each in tried:
-        what = "; ".join(f"{kind} {done}" for kind, done in each.effects[:3])
-        if what or not each.reached:
-            print(f"{each.name}\t{'reached' if each.reached else 'NOT REACHED'}\t{what or 'no effect'}")
-    acting = sum(bool(each.effects) for each in tried)
-    print(f"{len(tried)} tried, {acting} act, {sum(not each.reached for each in tried)} not reached", file=sys.stderr)
-    raise SystemExit(1 if acting else 0)
+    raise SystemExit(in_parts(chosen, tried_in_r, options.minutes))
 
 
 if __name__ == "__main__":

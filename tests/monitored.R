@@ -32,7 +32,7 @@ state <- function() {
     programs = options[c("browser", "editor", "pager", "pdfviewer", "device", "error", "repos", "warning.expression")],
     libraries = .libPaths(),
     locale = Sys.getlocale(),
-    connections = rownames(showConnections(all = FALSE)),
+    connections = getAllConnections(),
     sinks = c(sink.number(), sink.number("message")),
     "S4 methods" = length(ls(get(".MTable", environment(methods::getGeneric("show"))), all.names = TRUE))
   )
@@ -83,6 +83,10 @@ run_group <- function(group, results, quiet) {
     mark(cell$id)
     error <- suppressWarnings(suppressMessages(evaluate(cell$code, space)))
     after <- state()
+    if (!identical(before$connections, after$connections)) {
+      suppressWarnings(gc()) # which closes those that nobody holds; it takes half a second, so only here
+      after <- state()
+    }
     seen <- list()
     for (name in names(before)) {
       if (!identical(before[[name]], after[[name]])) {

@@ -29,6 +29,7 @@
 #                     is no text; ``aggregation`` the same, or a text of AGGREGATIONS, or a list or dict of those
 #     function(T, …)  the same, and nothing else
 #     callable_or_text(T, …)  the same, or any data; ``named_aggregation`` a pair of a column and an aggregation
+#     callable_or_plain(T, …)  the same, and a text only where it is written out in the cell
 #     absent          it must not be given (it keeps the place of the parameters behind it)
 #     only(1, None)   one of these constants, written out in the cell
 #     path            a plain local path to a data file, written out in the cell, or a text held in memory
@@ -42,7 +43,8 @@
 #     scalar  a plain value: text, number, date, nothing, as cells of tables hold them; it has the methods of those
 #     data    an object that came from listed code; it can be handed on and shown, not asked for attributes
 #     same    the class that the method was called on;   given(name)  the type of an argument
-#     result(name)  what a callable that was given returns;   items(name)  what is in an argument
+#     result(name)  what a callable that was given returns;   items(name)  what `for` gives of an argument
+#     values(name)  what is in a dict
 
 from __future__ import annotations
 

@@ -54,6 +54,8 @@ class CellCalls(CellLanguages):
             return frozenset({("is", "builtins.str")})
         found, columns, is_missing = NOTHING, NOTHING, False
         value = self._value(node.value, scope)
+        if not value:  # what cannot be reached; or it is not known where it comes from
+            return self._ask(node)
         for atom in value:
             if atom[0] == "module" or atom[0] == "class":
                 given = self._listed(f"{atom[1]}.{attr}")
@@ -147,6 +149,8 @@ class CellCalls(CellLanguages):
                     raise _Asks
                 for key in keys:
                     named[key] = named.get(key, NOTHING) | self._held.get((atom[2], "at", key), NOTHING)
+        if not function:
+            raise _Asks
         found = NOTHING
         for atom in function:
             found |= self._call(atom, args, named, many, node)
@@ -157,7 +161,7 @@ class CellCalls(CellLanguages):
             case ("asked",):
                 return ASKED
             case ("def", number):
-                return self._called(number, [*args, *([many] * 8 if many else [])], named)
+                return self._called(number, args, named, many)
             case ("function", "get_ipython"):
                 return frozenset({("shell",)})
             case ("method", ("shell",), name):
@@ -199,16 +203,18 @@ class CellCalls(CellLanguages):
 
     # What methods of containers put into them.
     def _mutated(self, own: Atom, name: str, args: list[Value], named: dict[str, Value]) -> None:
-        if name in {"append", "add", "insert", "setdefault", "fill"}:
+        is_dict = own[1] == "builtins.dict"
+        if is_dict and name in {"setdefault", "update"}:
+            keys = args[:1] if name == "setdefault" else [frozenset(("text", each) for each in named)]
+            self._put((own[2], "keys"), NOTHING.union(*keys))
+            self._put(own[2], NOTHING.union(*args[1:] if name == "setdefault" else (), *named.values()))
+            for each in args if name == "update" else ():
+                self._pour_pairs(own[2], each)
+        elif name in {"append", "add", "insert"}:
             self._put(own[2], NOTHING.union(*args))
-        elif name in {"extend", "update", "union", "__ior__"}:
+        elif name in {"extend", "update", "union", "symmetric_difference", "symmetric_difference_update"}:
             for each in args:
-                held = self._items_if_any(each)
-                self._put(own[2], held if held or not each else self._items(each))
-                for atom in each:
-                    if atom[0] == "in" and atom[1] == "builtins.dict":
-                        self._put((own[2], "keys"), self._held.get((atom[2], "keys"), NOTHING))
-            self._put(own[2], NOTHING.union(*named.values()))
+                self._put(own[2], self._items(each))
         self._keys[own[2]] = None
 
     def _checked(
@@ -224,22 +230,28 @@ class CellCalls(CellLanguages):
         rest = list(called.positional[len(args) :])
         if len(args) > len(called.positional) and called.rest is None:
             raise _Asks
-        for at, value in enumerate(args):
-            self._takes(called.positional[at] if at < len(called.positional) else called.rest, value, given, own)
+        taken = [
+            (called.positional[at] if at < len(called.positional) else called.rest, value)
+            for at, value in enumerate(args)
+        ]
         if many:
-            for each in (*rest, *([called.rest] if called.rest else [])):
-                self._takes(each, many, given, own)
+            taken += [(each, many) for each in (*rest, *([called.rest] if called.rest else []))]
         for name, value in named.items():
             parameter = called.keywords.get(name, called.others)
             if parameter is None or name.startswith("_"):
                 raise _Asks
             if parameter is called.others and name.rpartition("__")[2] in _words(parameter):
                 raise _Asks
-            self._takes(parameter, value, given, own)
+            taken.append((parameter, value))
         if not many and any(not each.is_optional and each.name not in named for each in rest):
             raise _Asks
         if own is not None and own[0] == "in":
             given["self"] = frozenset({own})
+        for parameter, value in taken:  # all of them first: what one is called with may be what is in another
+            if parameter is not None:
+                given[parameter.name] = given.get(parameter.name, NOTHING) | value
+        for parameter, value in taken:
+            self._takes(parameter, value, given, own)
         return self._typed(called.returns, ("call", id(node)), given, own)
 
     def _takes(
@@ -247,8 +259,9 @@ class CellCalls(CellLanguages):
     ) -> None:
         if parameter is None:
             raise _Asks
-        given[parameter.name] = given.get(parameter.name, NOTHING) | value
         kind = parameter.kind
+        if not value and not (isinstance(kind, ast.Name) and kind.id == "anything"):
+            raise _Asks  # nothing is known of it
         word = ast.unparse(kind.func if isinstance(kind, ast.Call) else kind) if kind else ""
         parts = kind.args if isinstance(kind, ast.Call) else []
         match word:
@@ -256,11 +269,12 @@ class CellCalls(CellLanguages):
                 self._data(value)
             case "anything":
                 return
-            case "callable" | "callable_or_text" | "function" | "aggregation":
-                types = [self._typed(each, ("given", each and ast.unparse(each), own), given, own) for each in parts]
-                result = self._handed(word, value, types)
+            case "callable" | "callable_or_text" | "callable_or_plain" | "function" | "aggregation":
                 name = f"result {parameter.name}"
-                given[name] = given.get(name, NOTHING) | result
+                given.setdefault(name, NOTHING)
+                for _ in parts or (None,):  # what it returned may be what it is called with next
+                    types = [self._typed(each, ("given", ast.unparse(each), own), given, own) for each in parts]
+                    given[name] |= self._handed(word, value, types)
             case "named_aggregation":
                 for atom in value:
                     places: Sequence[Any] = list(atom)[3] if len(atom) == 4 else ()
@@ -281,9 +295,7 @@ class CellCalls(CellLanguages):
                     raise _Asks
             case "plain":
                 self._data(value)
-                if any(_class_of(atom) == "builtins.str" and atom[0] != "text" for atom in value) or (
-                    ("data",) in value
-                ):
+                if any(_may_be_text(atom) and atom[0] != "text" for atom in value):
                     raise _Asks
             case "settings" | "written":
                 self._settings(value, _words(parameter), frozenset())
@@ -335,11 +347,13 @@ class CellCalls(CellLanguages):
             elif atom[0] == "text" and isinstance(atom[1], str) and word == "aggregation":
                 if atom[1] not in AGGREGATIONS:
                     raise _Asks
+            elif word == "callable_or_plain" and (atom[0] == "text" or not _may_be_text(atom)):
+                self._data(frozenset({atom}))
             elif word == "callable_or_text" and atom[0] not in {"module", "shell"}:
                 self._data(frozenset({atom}))  # names of columns, or arrays as long as they
             elif word == "callable" and atom[0] == "text" and not isinstance(atom[1], str):
                 continue
-            elif word == "callable" and atom[0] in {"is", "in"} and _class_of(atom) != "builtins.str":
+            elif word == "callable" and atom[0] in {"is", "in"} and not _may_be_text(atom):
                 self._data(frozenset({atom}))
             elif atom == ("text", None):
                 continue
@@ -351,10 +365,12 @@ class CellCalls(CellLanguages):
         found = NOTHING
         for atom in value:
             if atom[0] == "def":
-                given = self._functions[atom[1]].node.args
-                count = len(given.posonlyargs) + len(given.args)
-                padded = [*types, *[DATA] * max(0, count - len(types))]
-                found |= self._called(atom[1], padded, {})
+                named = {each.arg: DATA for each in self._functions[atom[1]].node.args.kwonlyargs}
+                found |= self._called(atom[1], types, named, DATA)
+                if (rest := self._functions[atom[1]].node.args.kwarg) is not None:
+                    self._put((atom[1], "**"), DATA)
+                    self._put(((atom[1], "**"), "keys"), DATA)
+                    self._bind(self._functions[atom[1]].scope, rest.arg, NOTHING)
             else:
                 found |= self._call(atom, types or [DATA], {}, NOTHING, ast.Constant(0))
         return found
@@ -380,24 +396,26 @@ class CellCalls(CellLanguages):
                 self._ask(node)
         return DATA
 
-    def _called(self, number: int, args: Sequence[Value], named: Mapping[str, Value]) -> Value:
+    # `many` is what stands behind the arguments, so many of it as there are.
+    def _called(self, number: int, args: Sequence[Value], named: Mapping[str, Value], many: Value) -> Value:
         function = self._functions[number]
         given, scope = function.node.args, function.scope
         if isinstance(function.node, ast.FunctionDef):
             for name in _assigned(function.node):  # a local name of its own, whatever is outside
                 scope.names.setdefault(name, NOTHING)
         placed = [each.arg for each in (*given.posonlyargs, *given.args)]
-        for name, value in zip(placed, args, strict=False):
-            self._bind(scope, name, value)
+        for at, name in enumerate(placed):
+            self._bind(scope, name, args[at] if at < len(args) else many)
         for name in (*placed, *(each.arg for each in given.kwonlyargs)):
             scope.names.setdefault(name, NOTHING)
             if name in named:
                 self._bind(scope, name, named[name])
         if given.vararg is not None:
-            self._put((number, "*"), NOTHING.union(*args[len(placed) :]))
+            self._put((number, "*"), many.union(*args[len(placed) :]))
             self._bind(scope, given.vararg.arg, frozenset({("in", "builtins.tuple", (number, "*"))}))
         if given.kwarg is not None:
             self._put((number, "**"), NOTHING.union(*named.values()))
+            self._put(((number, "**"), "keys"), frozenset(("text", name) for name in named))
             self._bind(scope, given.kwarg.arg, frozenset({("in", "builtins.dict", (number, "**"))}))
             self._keys[number, "**"] = None
         if number in self._reading:
@@ -429,6 +447,8 @@ class CellCalls(CellLanguages):
         if id(node) not in self._functions:
             self._functions[id(node)] = _Function(node, _Scope(outer=scope))
         given = node.args
+        if isinstance(node, ast.FunctionDef):
+            self._annotations(node, scope)
         for at, default in enumerate(given.defaults):
             placed = [*given.posonlyargs, *given.args]
             name = placed[len(placed) - len(given.defaults) + at].arg
@@ -437,6 +457,16 @@ class CellCalls(CellLanguages):
             if fallback is not None:
                 self._bind(self._functions[id(node)].scope, parameter.arg, self._value(fallback, scope))
         return frozenset({("def", id(node))})
+
+    # They are evaluated where the function is defined.
+    def _annotations(self, node: ast.FunctionDef, scope: _Scope) -> None:
+        if getattr(node, "type_params", ()):
+            raise _Asks
+        given = node.args
+        every = [*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, (given.vararg, given.kwarg))]
+        for annotation in (*(each.annotation for each in every), node.returns):
+            if annotation is not None:
+                self._value(annotation, scope)
 
     # What is timed is run among the notebook's own names.
     def _timed(self, code: str, node: ast.AST) -> None:
@@ -463,6 +493,11 @@ def _is_plain_format(atom: Atom) -> bool:
         for _, name, spec, _ in fields
         if name is not None
     )
+
+
+# A text, or an object of a kind that texts may be of as well.
+def _may_be_text(atom: Atom) -> bool:
+    return atom == ("data",) or _class_of(atom) in {"builtins.str", "builtins.scalar", "numpy.generic"}
 
 
 def _words(parameter: ListedParameter) -> frozenset[str]:

@@ -180,8 +180,7 @@ def bound_by(name: str, line: str, body: str = "") -> set[str]:
 
 # What a cell magic makes of its body: the same language, another, a program's, or a file's.
 _SAME = frozenset({"time", "timeit", "capture", "prun"})
-_CELL_KINDS: Mapping[str, Kind | None] = {
-    **dict.fromkeys("latex markdown".split()),
+_CELL_KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(
         "bash sh script ! sx system cmd perl ruby pypy python python2 python3 pwsh powershell node julia".split(),
         "shell",
@@ -189,6 +188,13 @@ _CELL_KINDS: Mapping[str, Kind | None] = {
     **dict.fromkeys("writefile file".split(), "files"),
     **dict.fromkeys("ask sql_ai rsql".split(), "network"),  # they ask a model
 }
+
+
+# Prose and formulas without links, images, markup and commands of TeX that make such.
+_PLAIN_PROSE = re.compile(
+    r"(?:[^<>\[\]&\\:]|:(?!//)|\\(?!(?:href|url|html|style|class|css|require|include|input|def|let|new|unicode|[xu]\d))"
+    r"[a-zA-Z]+|\\[\\,;!%$&{} ])*+"
+)
 
 
 def _of_cell(source: str, names: SessionNames) -> Iterable[Effect]:
@@ -210,8 +216,9 @@ def of_cell_magic(name: str, line: str, body: str, names: SessionNames) -> Itera
         return r_effects(body, names)
     if name == "sql" and (not line.strip() or line.strip() in names.python):
         return sql_effects(body, names.dialect)
-    kind = _CELL_KINDS.get(name, "unknown")
-    return [Effect(kind, f"%%{name}{line}")] if kind else []
+    if name in {"latex", "markdown"} and not line.strip() and _PLAIN_PROSE.fullmatch(body):
+        return []
+    return [Effect(_CELL_KINDS.get(name, "unknown"), f"%%{name}{line}")]
 
 
 # Options of %%R, which move values and set sizes; what is none of these is not known.

@@ -90,7 +90,10 @@ class CellExpressions(CellValues):
         self._held.setdefault(site, NOTHING)
         for key, value in zip(node.keys, node.values, strict=True):
             if key is None:
-                self._put(site, self._dict_values(self._value(value, scope)))
+                for atom in self._value(value, scope):
+                    if atom[0] != "in" or atom[1] != "builtins.dict":
+                        raise _Asks
+                    self._pour(site, atom)
                 self._keys[site] = None
                 continue
             given = self._value(value, scope)
@@ -103,14 +106,6 @@ class CellExpressions(CellValues):
                 self._keys[site] = None
         self._keys.setdefault(site, keys)
         return frozenset({("in", "builtins.dict", site)})
-
-    def _dict_values(self, value: Value) -> Value:
-        found = NOTHING
-        for atom in value:
-            if atom[0] != "in" or atom[1] != "builtins.dict":
-                raise _Asks
-            found |= self._inside(atom[2])
-        return found
 
     def _of_unaryop(self, node: ast.UnaryOp, scope: _Scope) -> Value:
         value = self._value(node.operand, scope)
@@ -142,8 +137,9 @@ class CellExpressions(CellValues):
                     found |= self._typed(type_expression(entry["operators"]), ("op", id(node)), {}, atom)
                 elif atom[0] == "in":  # of two lists, or a list many times
                     site = ("op", id(node))
-                    self._put(site, self._items(frozenset({atom})))
-                    self._put(site, NOTHING.union(*(self._items_if_any(each) for each in values)))
+                    for each in NOTHING.union(*values):
+                        if each[0] == "in":
+                            self._pour(site, each)
                     plain |= frozenset({("in", atom[1], site)})
                     self._keys[site] = None
                 elif atom[0] == "text" or atom == ("data",):
@@ -164,7 +160,7 @@ class CellExpressions(CellValues):
 
     def _of_namedexpr(self, node: ast.NamedExpr, scope: _Scope) -> Value:
         value, at = self._value(node.value, scope), scope
-        while getattr(at, "is_inner", False) and at.outer:
+        while at.is_inner and at.outer:
             at = at.outer
         self._bind(at, node.target.id, value)
         self._bind(scope, node.target.id, value)
@@ -193,7 +189,7 @@ class CellExpressions(CellValues):
         return frozenset({("in", "builtins.dict", id(node))})
 
     def _generated(self, node: Any, scope: _Scope) -> _Scope:
-        inner = self._scopes.setdefault(id(node), _Scope(outer=scope))
+        inner = self._scopes.setdefault(id(node), _Scope(outer=scope, is_inner=True))
         for each in node.generators:
             if each.is_async:
                 raise _Asks

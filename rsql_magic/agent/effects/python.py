@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 from rsql_magic.agent.effects.allow_list import type_expression
@@ -60,6 +61,14 @@ def read_cell(source: str, names: SessionNames) -> _PythonCell:
     return cell
 
 
+_MARKUP = re.compile(r"<|\bon\w+\s*=|url\s*\(|image|@import|expression|javascript", re.IGNORECASE)
+
+
+# Styled tables show texts as they are: those of the cell, which may have come to it by way of a frame.
+def _is_markup(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(_MARKUP.search(node.value))
+
+
 class _PythonCell(CellCalls):
     """A cell as it is read, statement by statement."""
 
@@ -69,6 +78,8 @@ class _PythonCell(CellCalls):
             self._changed, self.effects, self._calls = False, [], 0
             self._body(tree.body, self.top)
             if not self._changed:
+                if self.styles and any(map(_is_markup, ast.walk(tree))):
+                    self.effects.append(Effect("unknown", "a styled table with markup of its own"))
                 return
         self.effects.append(Effect("unknown", "it is too involved to be followed"))
 
@@ -198,7 +209,10 @@ class _PythonCell(CellCalls):
     def _extended(self, before: Value, given: Value) -> None:
         for atom in before:
             if atom[0] == "in":
-                self._put(atom[2], self._items_if_any(given))
+                if atom[1] == "builtins.dict":
+                    self._pour_pairs(atom[2], given)
+                else:
+                    self._put(atom[2], self._items(given))
                 self._keys[atom[2]] = None
 
     # A name of the cell's own, or what could be set in its place.
@@ -216,7 +230,8 @@ class _PythonCell(CellCalls):
 
     def _item_set(self, atom: Atom, index: Value, value: Value, node: ast.expr) -> None:
         if atom[0] == "in" and atom[1] in {"builtins.list", "builtins.dict"}:
-            self._put(atom[2], value)
+            is_part = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)
+            self._put(atom[2], self._items(value) if is_part else value)
             self._put((atom[2], "keys"), index)
             self._keys[atom[2]] = None
             return

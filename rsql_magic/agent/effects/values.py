@@ -37,6 +37,7 @@ ASKED: Value = frozenset({("asked",)})  # what is made of it asks no second time
 
 
 UNKNOWN: Value = frozenset({("unknown",)})
+_SCALAR: Value = frozenset({("is", "builtins.scalar")})
 
 
 def parsed_cell(source: str) -> ast.Module:
@@ -56,6 +57,7 @@ class _Scope:
 
     names: dict[str, Value] = field(default_factory=dict)
     outer: _Scope | None = None
+    is_inner: bool = False  # of a comprehension: what `:=` binds there belongs to the scope around it
 
 
 @dataclass
@@ -73,6 +75,7 @@ class CellValues:
         self._session = names
         self.effects: list[Effect] = []
         self.top = _Scope()
+        self.styles = False  # whether a styled table is made, whose texts are markup
         self.packages: set[str] = {held.module.partition(".")[0] for held in names.python.values()} & names_of_lists()
         self._honest: dict[str, bool] = {}
         self._trees: dict[tuple[int | str, str], ast.Module] = {}  # code in texts, so that its nodes stay the same
@@ -118,7 +121,33 @@ class CellValues:
 
     # What is in a container; those of the session hold what was in them before.
     def _inside(self, site: Any) -> Value:
-        return self._held.get(site, NOTHING) | (DATA if str(site).startswith("session ") else NOTHING)
+        place = site[0] if isinstance(site, tuple) else site
+        return self._held.get(site, NOTHING) | (DATA if str(place).startswith("session ") else NOTHING)
+
+    # One container is poured into another: keys and values of a dict, items of anything else.
+    def _pour(self, site: Any, atom: Atom) -> None:
+        if atom[0] == "in" and atom[1] == "builtins.dict":
+            self._put(site, self._inside(atom[2]))
+            self._put((site, "keys"), self._items(frozenset({atom})))
+        else:
+            self._put(site, self._items(frozenset({atom})))
+
+    # What `dict.update` takes besides a dict: pairs that are written out, or data.
+    def _pour_pairs(self, site: Any, value: Value) -> None:
+        for atom in value:
+            if atom[0] == "in" and atom[1] == "builtins.dict":
+                self._pour(site, atom)
+            elif atom == ("data",):
+                self._put(site, DATA)
+                self._put((site, "keys"), DATA)
+            elif atom[0] == "in":
+                for pair in self._inside(atom[2]):
+                    if pair[0] != "in" or len(pair) != 4 or len(pair[3]) != 2:
+                        raise _Asks
+                    self._put((site, "keys"), self._inside(pair[3][0]))
+                    self._put(site, self._inside(pair[3][1]))
+            else:
+                raise _Asks
 
     def _name(self, node: ast.Name, scope: _Scope) -> Value:
         name, at = node.id, scope
@@ -215,25 +244,31 @@ class CellValues:
                 return frozenset({("in", "builtins.tuple", (site, "all"), places)})
             case ast.Subscript(value=ast.Name(id=container), slice=inner):
                 self._put((site, container), self._typed(inner, (site, container, 0), given, own))
+                self._put(((site, container), "keys"), _SCALAR)
                 return frozenset({("in", f"builtins.{container}", (site, container))})
             case ast.Call(func=ast.Name(id="given"), args=[ast.Name(id=name)]):
-                return given.get(name, DATA)
+                return given.get(name, _SCALAR)  # what stands for nothing given is a plain value
             case ast.Call(func=ast.Name(id="result"), args=[ast.Name(id=name)]):
                 return given.get(f"result {name}", DATA)
             case ast.Call(func=ast.Name(id="items"), args=[ast.Name(id=name)]):
-                return self._items(given.get(name, DATA))
+                return self._items(given.get(name, _SCALAR))
+            case ast.Call(func=ast.Name(id="values"), args=[ast.Name(id=name)]):
+                return NOTHING.union(*(self._inside(atom[2]) for atom in given[name] if atom[0] == "in"))
             case ast.Name(id=name) if name in {"list", "dict", "set", "tuple", "iterator"}:
                 self._put((site, name), DATA)
+                self._put(((site, name), "keys"), _SCALAR)
                 return frozenset({("in", f"builtins.{name}", (site, name))})
             case _:
                 name = ast.unparse(node)
+                self.styles = self.styles or name == "pandas.io.formats.style.Styler"
                 return frozenset({("is", name if "." in name else f"builtins.{name}")})
 
+    # What `for` gives: of a dict its keys.
     def _items(self, value: Value) -> Value:
         found = NOTHING
         for atom in value:
             if atom[0] == "in":
-                found |= self._inside(atom[2])
+                found |= self._inside((atom[2], "keys") if atom[1] == "builtins.dict" else atom[2])
             elif atom[0] == "data" or (atom[0] == "text" and isinstance(atom[1], str | bytes)):
                 found |= DATA if atom[0] == "data" else frozenset({("is", "builtins.str")})
             elif atom[0] in {"is", "text"} and (entry := self._class(_class_of(atom))) and "iter" in entry:
@@ -263,9 +298,6 @@ class CellValues:
             entry = self._class(atom[1]) if atom[0] == "is" else None
             if atom[0] == "shell" or (entry and entry.get("hides")):
                 self._ask(node)
-
-    def _items_if_any(self, value: Value) -> Value:
-        return self._items(frozenset(atom for atom in value if atom[0] == "in"))
 
     # Whether a key takes an item or a part of an object, or may do either.
     def _ways(self, entry: Mapping[str, Any], key: Value, node: ast.Subscript) -> tuple[str, ...]:
