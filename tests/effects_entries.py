@@ -165,6 +165,8 @@ RECEIVERS = {
     },
 }
 """Objects whose methods are tried, by class; of other classes one is made without arguments, or none is reached."""
+MADE_OF_ROWS: dict[str, list[str]] = json.loads(Path(__file__).with_name("effects_receivers.json").read_text("utf-8"))
+"""The same of classes that learn, made of `_ROWS`; the first of them that has a method is asked for it."""
 
 _SHORT = {
     "np": "numpy", "pd": "pandas", "pl": "polars", "plt": "matplotlib.pyplot", "alt": "altair", "sns": "seaborn",
@@ -177,22 +179,38 @@ def _with_imports(code: str) -> str:
     return "".join(used) + code
 
 
+# A call has a second of the processor and an entry three, so that none takes what is left to the others.
 # Positional arguments, from none on: a call that is taken is a try. Texts are names of files as well: one that
 # is there and one that is not, so that whatever writes, or deletes, where an argument says so is seen to do it.
 _TRY = """
-_reached = 0
+import signal as _signal, time as _time
+_reached, _left = 0, 3
+def _stop(*_):
+    raise TimeoutError
+_handler = _signal.signal(_signal.SIGVTALRM, _stop)
 def _try(*args, **named):
-    global _reached
+    global _reached, _left
+    if _left <= 0:
+        return
+    _began = _time.process_time()
+    _signal.setitimer(_signal.ITIMER_VIRTUAL, 1)
     try:
         with __import__('warnings').catch_warnings(action='ignore'):
             _result = _target()(*args, **named)
             if hasattr(_result, '__next__'):
                 next(_result, None)
+            if hasattr(_result, '__exit__'):
+                with _result:
+                    pass
+        _reached += 1
     except BaseException:  # panics of polars are no Exception
-        return
-    _reached += 1
+        pass
+    finally:
+        _signal.setitimer(_signal.ITIMER_VIRTUAL, 0)
+        _left -= _time.process_time() - _began
 """
 _END = """
+_signal.signal(_signal.SIGVTALRM, _handler)
 plots = __import__('sys').modules.get('matplotlib.pyplot')
 for number in plots.get_fignums()[:2] if plots else ():
     try:
@@ -335,12 +353,12 @@ def cells_for(name: str, signature: str | None = None) -> list[str]:
         reading = "for _name in _names:\n    _target = lambda: (lambda: getattr(_receiver(), _name))\n    _try()\n"
         return [_with_imports(program + reading + _END)]
     owner, _, method = name.rpartition(".")
-    if owner in RECEIVERS:
+    if owner in RECEIVERS or owner in MADE_OF_ROWS:
         held: object = len if signature is not None else None  # a call, or only looked up
     else:
         held, owner = found(name)
     if owner:
-        target = f"import {owner.partition('.')[0]}\n{_receiver(owner)}_target = lambda: _receiver().{method}\n"
+        target = f"import {owner.partition('.')[0]}\n{_receiver(owner, method)}_target = lambda: _receiver().{method}\n"
         if not callable(held):
             return [_with_imports(f"{target}_ = _target()")]
     else:
@@ -351,7 +369,7 @@ def cells_for(name: str, signature: str | None = None) -> list[str]:
     if signature is not None:
         more = ""
         if name.startswith(_LEARN):
-            target, more = _ROWS + target, _OF_ROWS
+            target, more = _ROWS + target, _calls_of_rows(name, owner)
         return [_with_imports(f"{target}{_TRY}{_calls(signature)}{more}{_END}")]
     try:
         names = [
@@ -370,6 +388,12 @@ def cells_for(name: str, signature: str | None = None) -> list[str]:
         + _END
     )
     return [_with_imports(generated), *_own_example(held)]
+
+
+def _calls_of_rows(name: str, owner: str) -> str:
+    fits = _OF_FITS if name.startswith("statsmodels.") and not owner else ""
+    made = "".join(f"lambda: {each}, " for each in MADE_OF_ROWS.get(name, ()))
+    return _OF_ROWS + fits + (_MADE.format(made=made) if made else "")
 
 
 def _module_of(name: str) -> str:
@@ -444,7 +468,7 @@ def try_entries(
         signatures: What the lists let through of each; of others every way to call them is tried.
     """
     names = list(names)
-    seconds = 30.0 if signatures is not None else 20.0
+    seconds = 60.0 if signatures is not None else 20.0
     cells: list[tuple[str, str]] = []
     for name in names:
         try:
@@ -470,12 +494,30 @@ from sklearn.linear_model import LinearRegression as _Linear, LogisticRegression
 _x = np.random.default_rng(0).random((10, 3))
 _y = np.array([1., 2., 3., 2., 1., 2., 3., 1., 2., 2.])
 _c = np.array([0, 1, 1, 0, 1, 0, 1, 0, 1, 0])
+_t = np.random.default_rng(0).random(60).cumsum()
+_api = __import__('importlib').import_module
 """
 # What takes a table with a column to be told, a column and what was told of it, a model and what it learns from.
 _OF_ROWS = """
 for _given in ((_x,), (_x, _y), (_x, _c), (_c, _c), (_y, _y), (_c, _x[:, 0]), (_x, _x), (_x, _c, _x), (_y,),
                (_Logistic(), _x, _c), (_Linear().fit(_x, _y), _x, _y), (_x @ _x.T, 2), (_x, 2), (_x[:3, :3],)):
     _try(*_given)
+"""
+_OF_FITS = """
+_fit = _api('statsmodels.api').OLS(_y, _x).fit()
+for _given in ((_fit,), (_fit, 0), (_fit, 'x1'), (_t,), (_t, 2), (_t, _t[::-1]), (_x.T @ _x,), ([_x.T @ _x] * 2,),
+               (pd.DataFrame(_x),), (_c, _x), (_t[:, None],), (np.column_stack([_t, _t[::-1] ** 2]), 2),
+               ([_x[:, 0], _y],),
+               (_y, _x, _c), ([1., .5], [1., .2]), (10, 20), ('2000m1', None, 5), ('2000q1', '2001q1')):
+    _try(*_given)
+"""
+_MADE = """
+for _make in ({made}):
+    try:
+        _make()
+        _reached += 1
+    except Exception:
+        pass
 """
 # Models are tried as they stand after they have learned from what of these they take.
 _LEARNED = """
@@ -509,7 +551,24 @@ _PLOTS = ("matplotlib.", "seaborn.")
 _LEARN = ("sklearn.", "statsmodels.", "scipy.")
 
 
-def _receiver(owner: str) -> str:
+_FIRST = """
+def _with_it():
+    for make in ({made}):
+        try:
+            if hasattr(made := make(), {method!r}):
+                return made
+        except Exception:
+            pass
+_held = _with_it()
+def _receiver():
+    return _held
+"""
+
+
+def _receiver(owner: str, method: str = "") -> str:
+    if owner in MADE_OF_ROWS:
+        made = "".join(f"lambda: {each}, " for each in MADE_OF_ROWS[owner])
+        return f"{_ROWS}{_FIRST.format(made=made, method=method)}"
     if owner.startswith(_LEARN) and owner not in RECEIVERS:
         module = _module_of(owner)
         return f"import {module}\n{_ROWS}{_LEARNED.format(owner=owner)}"
@@ -526,7 +585,7 @@ def _seen(codes: list[str], language: str, modules: list[str] | None, seconds: f
     if language != "python":
         return watch(codes, language, modules=modules, seconds=seconds)
     groups = [Group(codes[at : at + _TOGETHER]) for at in range(0, len(codes), _TOGETHER)]
-    seen = watch(groups, language, modules=modules, seconds=seconds / 15)
+    seen = watch(groups, language, modules=modules, seconds=seconds / 4)
     again = [at for at, each in enumerate(seen) if each.effects]
     alone = watch([codes[at] for at in again], language, modules=modules, seconds=seconds) if again else []
     for at, each in zip(again, alone, strict=True):
@@ -543,12 +602,17 @@ def _note(
             reached.add(name)
 
 
+# The example of an entry, or of the class whose method it is, where that calls it.
 def _example_of(name: str) -> list[str]:
-    try:
-        held, _ = found(name)
-    except LookupError:
-        return []
-    return [code for code in _own_example(held) if re.search(rf"\b{name.rpartition('.')[2]}\(", code)]
+    owner, _, called = name.rpartition(".")
+    for each in (name, owner):
+        try:
+            held, _ = found(each)
+        except LookupError:
+            continue
+        if examples := [code for code in _own_example(held) if re.search(rf"\b{called}\(", code)]:
+            return examples
+    return []
 
 
 def _r_cell(name: str) -> str:

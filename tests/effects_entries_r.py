@@ -85,7 +85,7 @@ _SESSION = SessionNames(
     r_objects={
         "df": "data.frame", "m": "lm", "p": "list", "dt": "data.table/data.frame", "hc": "hclust", "a": "numeric",
     },
-    r_packages=("data.table", "ggplot2", "tidyr", "dplyr"),
+    r_packages=("data.table", "ggplot2", "tidyr", "dplyr", "lubridate"),
 )  # fmt: skip
 
 

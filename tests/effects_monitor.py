@@ -52,7 +52,7 @@ MODULES = {
             "sqlite3",
         ]
     ),
-    "r": ["dplyr", "tidyr", "ggplot2", "data.table", "DBI", "RSQLite", "splines", "stats4", "compiler"],
+    "r": ["dplyr", "tidyr", "ggplot2", "mgcv", "lubridate", "data.table", "DBI", "RSQLite", "splines", "stats4", "compiler"],
 }
 _FILES = [
     "open",
@@ -241,7 +241,8 @@ def _watched(  # noqa: PLR0917
 def _run(language: str, root: Path) -> None:
     program = {
         "python": [sys.executable, str(HERE / "monitored_python.py")],
-        "r": ["Rscript", "--vanilla", str(HERE / "monitored.R")],
+        # What asks for more memory than this gets an error, and is not ended with all that stand beside it.
+        "r": ["sh", "-c", 'ulimit -v 4194304; exec "$@"', "sh", "Rscript", "--vanilla", str(HERE / "monitored.R")],
     }[language]
     trace = ",".join(f"?{call}" for call in (*_FILES, *_PROCESSES, *_SOCKETS, *_STATE))
     watcher = ["strace", "-f", "--seccomp-bpf", "-qq", "-y", "-s", "300", "-e", f"trace={trace}", "-e", "signal=none"]

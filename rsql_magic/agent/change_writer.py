@@ -13,7 +13,7 @@ from rsql_magic.agent.change_set import ChangeSet, UnreadableChanges, read_chang
 from rsql_magic.agent.effects.cells import SessionNames, effects_of, left_by
 from rsql_magic.agent.effects.r_lists import listed_packages
 from rsql_magic.answers import AnswerWriter, check_code, plugged_checks, problems_by_plug_ins, unknown_in_python
-from rsql_magic.context import python_frames, r_names, r_state
+from rsql_magic.context import python_frames, r_libraries, r_names, r_state
 from rsql_magic.display import Screen
 from rsql_magic.errors import BadInput, QueryRejected, RsqlError
 from rsql_magic.gateway import Block, drafts, usage_of
@@ -183,6 +183,7 @@ def with_r(names: SessionNames, executor: MainThreadExecutor | None = None) -> S
     try:
         packages, functions = executed(r_names)
         version, installed, objects = executed(lambda: r_state(listed_packages()))
+        libraries = executed(r_libraries)
     except (TimeoutError, BadInput):
         return replace(names, r_packages=("of a session that cannot be read now",))
     return replace(
@@ -192,6 +193,7 @@ def with_r(names: SessionNames, executor: MainThreadExecutor | None = None) -> S
         r_objects=objects,
         r_version=version,
         r_installed=installed if version else None,
+        r_libraries=libraries,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsql_magic.agent import SessionName, SessionNames, effects_of
+from rsql_magic.cli.r import libraries
 from rsql_magic.errors import BadInput
 from rsql_magic.plain_text import printable
 
@@ -48,7 +50,10 @@ def effects(_: Assistant, options: argparse.Namespace) -> int:
     given = dict(options.given)
     in_python = {name: SessionName(kind, is_object=True) for name, kind in given.items()} if options.lang != "r" else {}
     in_r = given if options.lang == "r" else {}
-    names = SessionNames(in_python, dialect=options.dialect, r_objects=in_r)
+    # What is behind `if (requireNamespace("a"))` does not run where that package is not installed.
+    asks_r = options.lang == "r" and "require" in source
+    known = libraries(os.environ) if asks_r else None
+    names = SessionNames(in_python, dialect=options.dialect, r_objects=in_r, r_libraries=known)
     found = effects_of(f"{_MAGICS[options.lang]}{source}", names)
     for effect in found:
         sys.stdout.write(f"{printable(str(effect))}\n")

@@ -303,10 +303,7 @@ def noticed(environ: Mapping[str, str]) -> bool:
 def session(environ: Mapping[str, str], question: str) -> str:
     """A few lines about R for the model; empty where R cannot be asked."""
     # `R_HOME` of the environment says which R; packages that the question names stand there with their versions.
-    home = environ.get("R_HOME", "")
-    ours = Path(home) / "bin" / "Rscript"
-    command = str(ours) if home and ours.is_file() else shutil.which("Rscript", path=environ.get("PATH"))
-    lines = _asked(command) if command else []
+    lines = _asked(environ, _ASKED)
     if len(lines) < 2:
         return ""
     installed = dict(line.split(" ", 1) for line in lines[2:] if " " in line)
@@ -328,8 +325,18 @@ def _line(what: str, names: Sequence[str]) -> str:
     return f"{what}: {', '.join(names[:_MOST_PACKAGES])}{more}" if names else ""
 
 
-def _asked(rscript: str) -> list[str]:
-    command = [rscript, "--no-echo", "-e", _ASKED]
+def libraries(environ: Mapping[str, str]) -> frozenset[str] | None:
+    """The names of all packages that a new R finds; None where it cannot be asked."""
+    return frozenset(_asked(environ, 'cat(list.files(.libPaths()), sep = "\\n")')) or None
+
+
+def _asked(environ: Mapping[str, str], program: str) -> list[str]:
+    home = environ.get("R_HOME", "")
+    ours = Path(home) / "bin" / "Rscript"
+    rscript = str(ours) if home and ours.is_file() else shutil.which("Rscript", path=environ.get("PATH"))
+    if rscript is None:
+        return []
+    command = [rscript, "--no-echo", "-e", program]
     try:
         done = subprocess.run(  # noqa: S603 - the user's own R
             command, capture_output=True, text=True, timeout=_SECONDS, check=True, stdin=subprocess.DEVNULL

@@ -26,6 +26,7 @@ from .question_text import silenced as silenced
 from .question_text import spoken as spoken
 from .r import RObject as RObject
 from .r import r_frames as r_frames
+from .r import r_libraries as r_libraries
 from .r import r_names as r_names
 from .r import r_state as r_state
 from .r import reported as reported

@@ -273,6 +273,15 @@ def r_state(packages: Sequence[str]) -> tuple[str, dict[str, str], dict[str, str
     return found.version, {name: version for name, version in versions.items() if version}, kinds
 
 
+def r_libraries() -> frozenset[str] | None:
+    """The names of all packages that are installed for R; None where it does not run.
+
+    Raises:
+        NoR: It cannot be asked now.
+    """
+    return frozenset(_ask("libraries")) if r_running() else None
+
+
 def reported(survey: Sequence[str], details: Sequence[str]) -> RSession:
     """A session of R elsewhere, from the strings that ``survey`` and ``details`` of session.R gave there."""
     # Of a session that was not read there are none.

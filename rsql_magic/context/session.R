@@ -58,6 +58,8 @@ session <- function() {
   )
 }
 
+libraries <- function() unique(list.files(.libPaths()))
+
 versions <- function(packages) {
   vapply(packages, function(p) or_else(as.character(utils::packageVersion(p)), ""), "", USE.NAMES = FALSE)
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import random
 import shutil
 from pathlib import Path
@@ -11,6 +13,7 @@ import effects_entries_r
 import pytest
 
 import rsql_magic
+from rsql_magic.agent.effects.allow_list import allow_list, names_of_lists
 
 pytestmark = [
     pytest.mark.slow,
@@ -78,6 +81,18 @@ def test_a_sample_of_what_the_check_lets_through_in_r_has_no_effect():
     tried = effects_entries_r.tried_in_r(random.Random(33).sample(entries, SAMPLE))
     assert [each for each in tried if each.effects] == []
     assert sum(each.reached for each in tried) > SAMPLE / 2
+
+
+def test_no_method_of_a_class_is_taken_for_a_value():
+    """What a class lists under no name of its own is a column; a method that is none would be handed on as data."""
+    for name in names_of_lists():
+        for dotted, entry in allow_list(name).classes.items():
+            with contextlib.suppress(LookupError):
+                held, _ = effects_entries.found(dotted)
+                known = {*entry["methods"], *entry["attributes"], *entry.get("asks", ())}
+                own = {each for each in dir(held) if not each.startswith("_")} if "column" in entry else set()
+                taken = {each for each in own - known if callable(inspect.getattr_static(held, each))}
+                assert (dotted, taken) == (dotted, set())
 
 
 @pytest.mark.skipif(not any(LISTS.glob("*.json")), reason="there are no lists")

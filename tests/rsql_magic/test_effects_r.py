@@ -100,6 +100,52 @@ def test_sql_is_judged_in_the_dialect_of_a_known_connection():
         assert list(r_effects(cell, names)), cell
 
 
+GUARDED = [
+    'if (requireNamespace("absent", quietly = TRUE)) {}',
+    'if (require("absent")) {} else 1',
+    "if (require(absent) && mean(1) > 0) {}",
+    "if (FALSE || (FALSE)) {}",
+]
+
+
+@pytest.mark.parametrize("around", GUARDED)
+def test_what_stands_behind_a_package_that_is_not_there_does_not_run(around):
+    cell = around.replace("{}", "{ system('a') }")
+    known = SessionNames(r_libraries=frozenset({"base", "stats"}))
+    assert not list(r_effects(cell, known))
+    assert "FALSE" in cell or list(r_effects(cell, SessionNames()))
+    assert list(r_effects(cell.replace("FALSE", "NA").replace("absent", "stats"), known))
+    assert "FALSE" in cell or list(r_effects(f"install.packages('absent')\n{cell}", known))
+    for acts in ("%%R\nsystem('a')", "!R CMD INSTALL absent", "%%R -i x\n1", "%%bash\nR CMD INSTALL absent"):
+        assert "FALSE" in cell or effects_of(f"%%R\n{cell}", left_by(acts, known)), acts
+    assert effects_of(f"%%R\n{cell}", left_by("x = 1", known)) == ()
+
+
+def test_a_package_that_acts_as_it_is_loaded_asks_until_it_is():
+    loaded = SessionNames(r_packages=("lubridate 1.9.2",))
+    for cell in ("library(lubridate)", "lubridate::ymd('2024-01-01')"):
+        assert list(r_effects(cell, SessionNames()))
+        assert not list(r_effects(cell, loaded))
+
+
+@pytest.mark.parametrize(
+    ("asks", "is_harmless"),
+    [
+        ("f <- function(g) g('a')\nf(system)", "heat <- function(c) as.dist(1 - c)\nc(1, 2)"),
+        ("f <- function(c) c('a')\nf(system)", "f <- function(c) c + 1\nf(c(1, 2))"),
+        ("x <- lm(mpg ~ wt, mtcars)\nx$call <- 'a'", "x <- lm(mpg ~ wt, mtcars)\nx$residuals <- x$residuals * 2"),
+        ("rm(x)", "within(mtcars, { a <- mpg; rm(a) })"),
+        ("options(pager = 1)", "options(show.signif.stars = FALSE)"),
+        ("ks.test(1:3, paste('p', 'norm'))", "ks.test(1:3, c(1, 2, 4))"),
+        ("Error <- system\naov(mpg ~ wt + Error('a'), mtcars)", "aov(yield ~ N + Error(block), npk)"),
+        ("Sys.timezone()", "ar(lh); arima0(lh, order = c(1, 0, 0))"),
+    ],
+)
+def test_near_each_other(asks, is_harmless):
+    assert list(r_effects(asks, SessionNames(r_objects={"x": "numeric"})))
+    assert [str(each) for each in r_effects(is_harmless, SessionNames())] == []
+
+
 # The tree that R makes, written as the same text by both.
 
 DUMP = r"""

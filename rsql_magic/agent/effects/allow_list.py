@@ -19,6 +19,7 @@
 #         "iter"        the type of what ``for`` gives;  "operators": the type of ``x + y``, ``x < y``, ``-x``
 #         "with"        the type that ``with`` binds;    "call": the signature of ``x(…)``
 #         "column"      the type of attributes with any other name, such as a frame's columns
+#         "only_with"   true where it may be made behind ``with`` alone, which undoes what it does
 #         "hides"       true where showing it has an effect of its own }}
 #
 # A signature reads like a header of Python: ``(by, axis=0, *, key: callable = 0) -> pandas.DataFrame``. ``= 0`` marks

@@ -1,6 +1,6 @@
 """Attributes, items and calls: what the lists say of a type, a function and its arguments."""
 
-# ruff: noqa: C901, PLR0911, PLR0912, PLR0917 - rules of an interpreter, a case each
+# ruff: noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917 - rules of an interpreter, a case each
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class CellCalls(CellLanguages):
         if not value:  # what cannot be reached; or it is not known where it comes from
             return self._ask(node)
         for atom in value:
-            if atom[0] == "module" or atom[0] == "class":
+            if atom[0] in {"module", "class", "function"}:
                 given = self._listed(f"{atom[1]}.{attr}")
             elif atom == ("asked",):
                 given = ASKED
@@ -174,7 +174,7 @@ class CellCalls(CellLanguages):
                 return self._dict_of(named, node)
             case ("class", name):
                 entry = self._class(name)
-                if entry is None or "init" not in entry:
+                if entry is None or "init" not in entry or (entry.get("only_with") and id(node) not in self._entering):
                     raise _Asks
                 found = self._checked(signature(entry["init"]), args, named, many, node, None)
                 return found if signature(entry["init"]).returns else frozenset({("is", name)})

@@ -71,7 +71,8 @@ class SessionNames:
     r_objects: Mapping[str, str] = field(default_factory=dict)  # of each object in R's workspace what `r_state` tells
     r_before: str = ""  # code of R that runs before, and is followed (`is_followed`)
     r_version: str = ""  # of the R that runs
-    r_installed: Mapping[str, str] | None = None  # versions of R's packages; None: not asked
+    r_installed: Mapping[str, str] | None = None  # versions of R's listed packages; None: not asked
+    r_libraries: frozenset[str] | None = None  # all packages that R would find; None: not asked, or more may be by then
     dialect: str = "duckdb"  # of the connection in use
 
 
@@ -145,15 +146,17 @@ def left_by(source: str, names: SessionNames) -> SessionNames:
     from rsql_magic.agent.effects.r import is_followed
 
     if (in_r := _R_CELL.match(source)) and is_followed(in_r[1], names):
+        names = replace(names, r_libraries=None) if effects_of(source, names) else names
         return replace(names, r_before=f"{names.r_before}{in_r[1]}\n")
     if _RUNS_R.search(source):  # what it binds or loads in R is not followed
-        names = replace(names, r_objects={}, r_packages=("that a cell before this one may load",))
+        names = replace(names, r_objects={}, r_packages=("that a cell before this one may load",), r_libraries=None)
     if magic := _MAGIC.match(source):
         name, line, body = magic[1], magic[2], magic[3] or ""
-        left = left_by(body, names) if name in {"time", "capture"} else names
+        left = left_by(body, names) if name in {"time", "capture"} else replace(names, r_libraries=None)
         unknown = dict.fromkeys(bound_by(name, line, body), SessionName("__main__"))
         return replace(left, python={**left.python, **unknown})
     found = read_cell(source, names)
+    names = replace(names, r_libraries=None) if found.effects else names
     return replace(names, python={**names.python, **found.left()})
 
 

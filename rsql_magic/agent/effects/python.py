@@ -138,6 +138,7 @@ class _PythonCell(CellCalls):
                     self._body(part, scope)
             case ast.With():
                 for item in node.items:
+                    self._entering.add(id(item.context_expr))
                     entered = self._entered(self._value(item.context_expr, scope))
                     if item.optional_vars is not None:
                         self._assign(item.optional_vars, entered, scope)

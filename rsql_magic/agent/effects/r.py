@@ -77,7 +77,8 @@ class _RCode(RNames):
     def prove(self, before: int = 0) -> None:
         """Raise where something is not proven; of so many expressions before that they leave only what is known."""
         for place, each in enumerate(self._program):
-            is_elsewhere = place < before and self._acts_elsewhere(each)
+            self._before = place < before
+            is_elsewhere = self._before and self._acts_elsewhere(each)
             for part in each.parts[1:] if is_elsewhere else (Arg(each),):
                 self._part(part, masked=False)
 
@@ -137,12 +138,29 @@ class _RCode(RNames):
         elif node.kind == "package" and node.text == "::":
             package, name = (arg.value.text or "" for arg in node.parts if arg.value)
             self._handed(name, package)
-        elif node.kind in {"parens", "block", "if", "while", "for", "function"}:
+        elif node.kind == "if" and self._is_false(node.parts[0].value):
+            for each in node.parts[2:]:
+                self._part(each, masked=masked)
+        elif node.kind == "function":
+            self._of_function(node, masked=masked)
+        elif node.kind in {"parens", "block", "if", "while", "for"}:
             for each in node.parts:
-                if node.kind != "function" or each.name or each is node.parts[-1]:
-                    self._part(each, masked=masked)
+                self._part(each, masked=masked)
         else:
             raise NotProvenR(node.text or node.kind)
+
+    # Its parameters may be anything, where it is read.
+    def _of_function(self, node: RNode, *, masked: bool) -> None:
+        names = [each.name or (each.value.text if each.value else "") or "" for each in node.parts[:-1]]
+        for name in names:
+            self._values.setdefault(name, []).append(None)
+        for each in node.parts:
+            if each.name or each is node.parts[-1]:
+                self._part(each, masked=masked)
+        for name in names:
+            self._values[name].pop()
+            if not self._values[name]:
+                del self._values[name]
 
     def _groups_of(self, args: Sequence[Arg]) -> None:
         unnamed = [each for each in args if each.name is None]
@@ -185,6 +203,8 @@ class _RCode(RNames):
             return
         if name in self._names.r_functions:
             raise NotProvenR(f"{name}, a function of the session")
+        if masked and name == "data":
+            return  # what `nest` calls its column; `utils::data` as a value is called by nothing that is listed
         if masked and not any(name in (words.listed_package(each) or {}).get("others", ()) for each in self._packages):
             return
         if any(name in (words.listed_package(each) or {}).get("data", ()) for each in self._packages):
@@ -242,8 +262,7 @@ class _RCode(RNames):
         if target is None or target.kind not in {"name", "text"} or not target.text:
             raise NotProvenR("an assignment")
         name = target.text
-        is_number = value is not None and value.kind in {"number", "constant"}
-        if is_part and not is_number and not self._gives_data(RNode("name", name)):
+        if is_part and not self._gives_numbers(value) and not self._gives_data(RNode("name", name)):
             raise NotProvenR(f"a part of {name} is given a value")
         if not re.fullmatch(r"[^\W\d_][\w.]*", name) or not self._is_plain(name):
             raise NotProvenR(f"{name} is given a value")
@@ -279,6 +298,10 @@ class _RCode(RNames):
             origin, formals = "", ["..."]
         elif not package and self._is_own_function(name) and name not in self._names.r_functions:
             origin, formals = "", ["..."]
+        elif not package and masked and name == "Error" and name not in {*self._values, *self._names.r_functions}:
+            origin, formals = "", ["..."]  # a word of `aov`'s formulas, and no function
+        elif not package and name == "rm" and self._within:
+            return  # of what `within` holds
         else:
             origin, formals = self._entry(name, package)
             if name in words.SPECIAL:
@@ -297,6 +320,7 @@ class _RCode(RNames):
             self._no_environment(which)
         if name in words.TEXT_CALLED:
             self._of_methods(args, words.TEXT_CALLED[name])
+        self._within += name == "within"
         reads_names = origin in words.MASKING or name in words.MASKS or (not origin and self._passes_on(name))
         for arg, formal in zip(args, self._matched((origin, name), formals, args), strict=True):
             if arg.value is None:
@@ -311,6 +335,7 @@ class _RCode(RNames):
                 self._value(arg.value, masked=inside)
             else:
                 self._argument((origin, name), formal, arg.value, masked=inside)
+        self._within -= name == "within"
 
     # Methods have formal arguments that their generic does not name, some of which a text is made a function for.
     def _of_methods(self, args: Sequence[Arg], first: int) -> None:
@@ -322,7 +347,7 @@ class _RCode(RNames):
                 held = self._values[value.text or ""]
                 if not all(each and (each.kind == "number" or self._is_function(each)) for each in held):
                     raise NotProvenR("an argument of a method")
-            elif value.kind not in {"number", "constant", "function", "name"}:
+            elif value.kind not in {"number", "constant", "function", "name"} and not self._gives_numbers(value):
                 raise NotProvenR("an argument of a method")
 
     # What has a rule of its own
@@ -335,6 +360,7 @@ class _RCode(RNames):
             kinds = {"text"} if name == "requireNamespace" else {"name", "text"}
             if package is None or args[0].name or package.kind not in kinds or not package.text:
                 raise NotProvenR(name)
+            self._loaded |= {package.text} if self._before else set()
             (self._attached_or_known if name == "requireNamespace" else self._attach)(package.text)
         elif name == "dbGetQuery":
             self._query(args)
@@ -369,6 +395,7 @@ class _RCode(RNames):
         value = arg.value
         if arg.name:
             is_plain = arg.name in words.OPTIONS and value is not None and value.kind in {"number", "constant"}
+            is_plain = is_plain or (arg.name == "str.dendrogram.last" and value is not None and value.kind == "text")
             if arg.name == "contrasts" and value is not None and value.kind == "call":
                 head, *texts = (each.value for each in value.parts)
                 is_plain = head == RNode("name", "c") and all(

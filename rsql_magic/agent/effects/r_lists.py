@@ -59,9 +59,23 @@ TEXT_CALLED = {
 SPECIAL = frozenset(
     "library require requireNamespace dbGetQuery options rm setattr quote expression bquote substitute formula as.formula".split()
 )
-OPTIONS = frozenset("digits scipen width OutDec max.print ts.eps pillar.sigfig pillar.width dplyr.width".split())
+OPTIONS = frozenset(
+    """
+    digits scipen width OutDec max.print ts.eps pillar.sigfig pillar.width dplyr.width show.signif.stars
+    show.coef.Pvalues show.nls.convergence datatable.verbose datatable.print.nrows datatable.print.topn
+    datatable.print.class datatable.print.keys
+    """.split()
+)
 CONTRASTS = frozenset("contr.treatment contr.sum contr.helmert contr.poly contr.SAS".split())
-ATTRIBUTES = frozenset("names label units comment dim dimnames".split())
+ATTRIBUTES = frozenset("names label units comment dim dimnames gradient hessian".split())
+# What gives numbers, or logical values, of whatever it is given.
+NUMERIC = frozenset("- * / ^ %% %/% < > <= >= == != ! & && | || %in%".split())
+NUMBERS = frozenset(
+    """
+    mean sum length nrow ncol nchar log log2 log10 log1p exp sqrt abs cumsum cumprod seq_len seq_along which order rank
+    as.numeric as.integer as.double as.logical is.na rnorm runif rbinom rpois numeric integer logical
+    """.split()
+)
 # Words of plotmath, which stand only in what is quoted.
 DRAWN = frozenset(
     """

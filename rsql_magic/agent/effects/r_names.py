@@ -24,6 +24,7 @@ class RNames:
     def __init__(self, program: list[RNode], names: SessionNames) -> None:
         self._program, self._names = program, names
         self._packages = list(words.BASE)
+        self._loaded = {each.partition(" ")[0] for each in names.r_packages}
         for each in reversed(names.r_packages):
             self._attach(each.partition(" ")[0], each.partition(" ")[2])
         if names.r_version and not words.is_tested("base", names.r_version):
@@ -32,11 +33,14 @@ class RNames:
         for function in names.r_functions:
             if not re.fullmatch(r"[A-Za-z]\w*", function):
                 raise NotProvenR(f"{function}, a method of the session")
+        self._before = False  # whether what is read now has run before
+        self._within = 0  # how many calls of `within` are around
         self._quoted = 0  # how many times what is read now is quoted
         self._values: dict[str, list[RNode | None]] = {}
         for expression in program:
             self._bind(expression)
         self._has_objects = any(map(self._finds_object, program))
+        self._installs = any(map(_installs, program))  # then a package that is not there may be
 
     def _attach(self, package: str, version: str = "") -> None:
         version = version or (self._names.r_installed or {}).get(package, "")
@@ -46,6 +50,8 @@ class RNames:
         known = bool(version) or self._names.r_installed is not None
         if known and package not in words.BASE and not words.is_tested(package, version or "0"):
             raise NotProvenR(f"the package {package} {version}, which is not tested")
+        if listed.get("loading_acts") and package not in self._packages and package not in self._loaded:
+            raise NotProvenR(f"{package}, which runs a program as it is loaded")
         if package in self._packages:
             self._packages.remove(package)
         self._packages.insert(0, package)
@@ -67,10 +73,6 @@ class RNames:
                 self._values.setdefault(target.text, []).append(value)
         elif node.kind == "for":
             self._values.setdefault(node.text or "", []).append(None)
-        elif node.kind == "function":
-            for each in node.parts[:-1]:
-                name = each.name or (each.value.text if each.value else "") or ""
-                self._values.setdefault(name, []).append(None)
         for arg in node.parts:
             if arg.value is not None:
                 self._bind(arg.value)
@@ -130,6 +132,43 @@ class RNames:
     def _is_plain(self, name: str) -> bool:
         return words.PLAIN_CLASSES.issuperset(self._names.r_objects.get(name, "").split())
 
+    # Numbers, or an error: then what is put into an object is no text, whatever the object makes of texts.
+    def _gives_numbers(self, node: RNode | None) -> bool:
+        if node is None or node.kind in {"number", "constant"}:
+            return node is not None
+        if node.kind == "parens":
+            return self._gives_numbers(node.parts[0].value)
+        if node.kind == "operator" and node.text not in self._values:
+            parts = [self._gives_numbers(part.value) for part in node.parts]
+            return node.text in words.NUMERIC or (node.text in {"+", ":"} and any(parts))
+        head = node.parts[0].value if node.kind == "call" else None
+        if head is None or head.kind != "name" or head.text in self._values:
+            return False
+        is_all = head.text == "c" and all(self._gives_numbers(part.value) for part in node.parts[1:])
+        return is_all or head.text in words.NUMBERS
+
+    # Whether a condition is false wherever the cell runs: what is behind it does not.
+    def _is_false(self, node: RNode | None) -> bool:
+        if node is None or node == RNode("constant", "FALSE"):
+            return node is not None
+        if node.kind == "parens":
+            return self._is_false(node.parts[0].value)
+        if node.kind == "operator" and node.text in {"&&", "||"} and node.text not in self._values:
+            each = [self._is_false(part.value) for part in node.parts]
+            return any(each) if node.text == "&&" else all(each)
+        head = node.parts[0].value if node.kind == "call" else None
+        if head not in {RNode("name", "requireNamespace"), RNode("name", "require")} or len(node.parts) < 2:
+            return False
+        package, installed = node.parts[1].value, self._names.r_libraries
+        is_named = package is not None and package.kind in {"name", "text"} and node.parts[1].name is None
+        is_quiet = all(
+            each.name == "quietly" and each.value and each.value.kind == "constant" for each in node.parts[2:]
+        )
+        if not is_named or not is_quiet or package is None or installed is None:
+            return False
+        self._own_or_package(head.text or "")
+        return package.text not in installed and not self._installs
+
     # By way of an environment the session's own functions would be values.
     def _no_environment(self, name: RNode | None) -> None:
         if name is not None and name.text in {"plot_env", ".Environment"}:
@@ -168,3 +207,11 @@ class RNames:
             return is_embraced or is_dots or any(finds(each.value) for each in node.parts if each.value is not None)
 
         return any(value is not None and finds(value) for value in self._values.get(name, ()))
+
+
+def _installs(node: RNode) -> bool:
+    head = node.parts[0].value if node.kind == "call" else None
+    name = head.parts[1].value if head is not None and head.kind == "package" else head
+    return (name is not None and (name.text or "").startswith("install")) or any(
+        part.value is not None and _installs(part.value) for part in node.parts
+    )

@@ -1,6 +1,6 @@
 """What an expression of a proposed cell may be: exactly known types, listed functions, or what is not known."""
 
-# ruff: noqa: C901, PLR0911 - rules of an interpreter, a case each
+# ruff: noqa: C901, PLR0911, PLR0912 - rules of an interpreter, a case each
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ class CellValues:
         self.top = _Scope()
         self.styles = False  # whether a styled table is made, whose texts are markup
         self.packages: set[str] = {held.module.partition(".")[0] for held in names.python.values()} & names_of_lists()
+        self._entering: set[int] = set()  # expressions behind `with`
         self._honest: dict[str, bool] = {}
         self._trees: dict[tuple[int | str, str], ast.Module] = {}  # code in texts, so that its nodes stay the same
         self._scopes: dict[int, _Scope] = {}
