@@ -52,7 +52,19 @@ MODULES = {
             "sqlite3",
         ]
     ),
-    "r": ["dplyr", "tidyr", "ggplot2", "mgcv", "lubridate", "data.table", "DBI", "RSQLite", "splines", "stats4", "compiler"],
+    "r": [
+        "dplyr",
+        "tidyr",
+        "ggplot2",
+        "mgcv",
+        "lubridate",
+        "data.table",
+        "DBI",
+        "RSQLite",
+        "splines",
+        "stats4",
+        "compiler",
+    ],
 }
 _FILES = [
     "open",
