@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from jupyter_server_ext.handlers.shapes.analytics import (
 )
 from jupyter_server_ext.handlers.shapes.conversations import ConversationsReply, DeletedReply, NamedReply, SessionsReply
 from jupyter_server_ext.identity import needs_scope
-from jupyter_server_ext.ledger import MOST_HOURLY, OUTCOMES, LedgerPage, grain_for, heat_of, quantile
+from jupyter_server_ext.ledger import OUTCOMES, LedgerPage, figures, heat_of
 from jupyter_server_ext.messages import as_name, outcome_of
 from jupyter_server_ext.pipeline import NANODOLLARS
 from jupyter_server_ext.plugins import left_out
@@ -63,9 +64,10 @@ class HourlyMetrics(GatewayHandler):
         asked, now = self.query(), time.time()
         hours, tenant = asked["hours"], self.tenant_seen()
         groups = ("tenant", "model", "task")
-        rows = await self.analyze(lambda known: known.sums(now, hours, by=groups, tenant=tenant))
+        rows, since = await self.analyze(
+            lambda known: (known.sums(now, hours, by=groups, tenant=tenant), known.first_slot(now, hours))
+        )
         parts = {f"{name}s": _by_name(rows, name) for name in groups}
-        since = (now - hours * 3600) // grain_for(hours) * grain_for(hours)
         self.reply({"hours": hours, "since": since, "total": rates(summed(rows)), **parts})
 
 
@@ -75,19 +77,21 @@ class TimeSeries(GatewayHandler):
     @needs_scope("instructor")
     @described(TimeSeriesReply, HOURS, _STEP, TENANT)
     async def get(self) -> None:
-        """The same by slots of time, the oldest first; a slot without requests is left out.
+        """The same by slots of time, the oldest first; ``starts`` are all of them, and those without requests are left out.
 
-        Slots are an hour wide at least for more than 12 hours, and a day for more than 168.
+        Slots are an hour wide at least for more than 12 hours, and a day of ``time_zone`` for more than 168.
         """
         asked, now = self.query(), time.time()
-        hours, tenant = asked["hours"], self.tenant_seen()
-        step = max(_STEPS[asked["step"]], grain_for(hours, hourly=MOST_HOURLY))
-        rows = await self.analyze(lambda known: known.sums_of_slots(now, hours, step, tenant))
+        hours, step, tenant = asked["hours"], _STEPS[asked["step"]], self.tenant_seen()
+        rows, (seconds, starts) = await self.analyze(
+            lambda known: (known.sums_of_slots(now, hours, step, tenant), known.slots(now, hours, step))
+        )
         slots: dict[int, list[Mapping[str, Any]]] = {}
         for row in rows:
-            slots.setdefault(row["start"] // step * step, []).append(row)
+            # What was summed before days began at midnight of this zone belongs to the day that it begins in.
+            slots.setdefault(starts[max(0, bisect_right(starts, row["start"]) - 1)], []).append(row)
         series = [{"start": start, **rates(summed(own))} for start, own in sorted(slots.items())]
-        self.reply({"hours": hours, "seconds": step, "series": series})
+        self.reply({"hours": hours, "seconds": seconds, "starts": starts, "series": series})
 
 
 class Errors(GatewayHandler):
@@ -298,7 +302,7 @@ class AdminHealth(GatewayHandler):
                     "under_way": app.metrics.under_way,
                     "queue_length": queue.get("length", 0),
                     "expected_wait_seconds": queue.get("expected_wait_seconds"),
-                    "p95_seconds": lately["p95_seconds"],
+                    **{name: lately[name] for name in ("p50_seconds", "p95_seconds", "p99_seconds")},
                     "error_rate": round(1 - lately["success"] / answered, 4) if answered else None,
                     "memory_bytes": _memory(),
                     "uptime_seconds": round(time.monotonic() - app.started, 1),
@@ -489,8 +493,7 @@ def rates(sums: Mapping[str, Any]) -> dict[str, Any]:
         "saved_usd": sums.get("saved_nanodollars", 0) / NANODOLLARS,
         "success_rate": round(success / requests, 4) if requests else None,
         "average_seconds": per("duration_seconds", requests),
-        "p50_seconds": quantile(sums, 0.5) if success else None,
-        "p95_seconds": quantile(sums, 0.95) if success else None,
+        **figures(sums.get("durations", 0)),
         "queue_seconds": per("queue_seconds", requests),
         "first_token_seconds": per("first_token_seconds", sums.get("first_tokens", 0)),
         "upstream_seconds": per("upstream_seconds", requests),

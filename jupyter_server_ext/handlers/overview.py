@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from jupyter_server_ext.errors import LedgerUnavailable
 from jupyter_server_ext.handlers.analytics import rates, summed
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 2.0  # between two looks; all who look get the same one
 _SLOT = 300  # seconds, of the ledger's finest sums
 _SHOWN_HOURS = 3  # of the curve
-_HOUR, _DAY_HOURS = 3_600, 24
 _CAUSES = 100  # failed requests of which the commonest reason is named
 _FEW = 5  # failed or refused requests that may be anybody's bad luck
 _MANY_FAILED, _MANY_REFUSED = 0.05, 0.2  # parts of all requests
@@ -241,16 +238,13 @@ async def _overview(app: AppContext, tenant: str | None) -> OverviewReply:
 async def _sums(app: AppContext, tenant: str | None, now: float) -> dict[str, Any]:
     # Of the ledger, which knows of all gateways: the last minutes, the last hours by five minutes, and today.
     begins = now // _SLOT * _SLOT - _SLOT  # the slot before the current one, which may just have begun
-    local = datetime.fromtimestamp(now, ZoneInfo(app.settings.storage.time_zone))
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
 
     def asked(known: SqlAnalytics) -> dict[str, Any]:
         slots = known.sums_of_slots(now, _SHOWN_HOURS, _SLOT, tenant)
-        hours = known.sums_of_slots(now, _DAY_HOURS, _HOUR, tenant)
         failed = known.executions(LedgerPage(_CAUSES), failed=True, tenant=tenant)
         return {
             "recent": rates(summed(row for row in slots if row["start"] >= begins)),
-            "today": rates(summed(row for row in hours if row["start"] >= midnight)),
+            "today": rates(known.sums_of_today(now, tenant)),
             "series": [{"start": row["start"], **rates(row)} for row in slots],
             "causes": [row["error"] for row in failed if row["at"] >= begins and row["attempts"]],
         }

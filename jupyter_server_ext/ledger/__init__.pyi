@@ -47,13 +47,11 @@ from .spool import SpooledLedgerStore as SpooledLedgerStore
 from .spool import SpoolFile as SpoolFile
 from .sql import SqlLedgerStore as SqlLedgerStore
 from .sql import opened as opened
-from .sums import MOST_HOURLY as MOST_HOURLY
+from .sketch import figures as figures
 from .sums import MOST_HOURS as MOST_HOURS
 from .sums import OUTCOMES as OUTCOMES
 from .sums import TOTAL_KEYS as TOTAL_KEYS
-from .sums import grain_for as grain_for
 from .sums import heat_of as heat_of
-from .sums import quantile as quantile
 from .trail import AuditTrail as AuditTrail
 from .vault import AnswerVault as AnswerVault
 from .vault import PromptVault as PromptVault

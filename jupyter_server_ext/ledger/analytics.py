@@ -5,14 +5,26 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from jupyter_server_ext.ledger.ranks import Different, count_ranks, ranked_rows
 from jupyter_server_ext.ledger.schema import entries, key_headroom, series, totals
 from jupyter_server_ext.ledger.series import drop_old, fold_some, unfolded_entries
+from jupyter_server_ext.ledger.sketch import unpacked
 from jupyter_server_ext.ledger.statements import PreparedStatement, deferred_fsync, least, merging
-from jupyter_server_ext.ledger.sums import DAY, FINE, HOUR, MOST_HOURLY, SERIES_COUNTS, SERIES_SECONDS, grain_for
+from jupyter_server_ext.ledger.sums import (
+    DAY,
+    FINE,
+    HOUR,
+    MOST_HOURLY,
+    SERIES_COUNTS,
+    SERIES_SECONDS,
+    day_start,
+    grain_for,
+    slot_starts,
+)
 
 if TYPE_CHECKING:
     import threading
@@ -35,8 +47,9 @@ _PAUSE = 0.005  # seconds between two groups that are folded, in which entries t
 class SqlAnalytics:
     """Sums and lists for administrators. Methods block."""
 
-    def __init__(self, engine: sa.Engine, turn: threading.Lock | None = None) -> None:
+    def __init__(self, engine: sa.Engine, turn: threading.Lock | None = None, zone: ZoneInfo | None = None) -> None:
         self._engine = engine
+        self._zone = zone or ZoneInfo("UTC")  # whose midnight begins a day
         self._turn: AbstractContextManager[Any] = turn or nullcontext()  # SQLite's one write at a time
 
     # Folding
@@ -60,7 +73,7 @@ class SqlAnalytics:
         done = 0
         while most is None or done < most:
             with self.folding() as db:
-                some = fold_some(db, at_once)
+                some = fold_some(db, self._zone, at_once)
             done += some
             if some < at_once:
                 break
@@ -82,39 +95,71 @@ class SqlAnalytics:
     def sums(self, now: float, hours: float, *, by: Iterable[str] = (), tenant: str | None = None) -> list[Row]:
         """Sums of the last hours until a Unix time, for each group of ``by``.
 
-        Groups are of ``start``, ``tenant``, ``model`` and ``task``. The first slot counts whole: of five minutes, of an
-        hour for more than 12 hours, of a day for more than 72.
+        Groups are of ``start``, ``tenant``, ``model`` and ``task``; ``durations`` is a sketch. The first slot counts
+        whole: of five minutes, of an hour for more than 12 hours, of a day for more than 72.
         """
         grain = grain_for(hours)
-        return self._sums(grain, int((now - hours * 3600) // grain) * grain, by, tenant)
+        return self._sums(grain, self._since(grain, now, hours), by, tenant)
+
+    def first_slot(self, now: float, hours: float) -> int:
+        """The Unix time from which ``sums`` counts."""
+        return self._since(grain_for(hours), now, hours)
+
+    def _since(self, grain: int, now: float, hours: float) -> int:
+        since = now - hours * 3600
+        return day_start(since, self._zone) if grain == DAY else int(since // grain) * grain
+
+    def sums_of_today(self, now: float, tenant: str | None = None) -> Row:
+        """Sums since midnight."""
+        return self._sums_of(DAY, day_start(now, self._zone), tenant)
 
     def sums_of_slots(self, now: float, hours: float, step: int, tenant: str | None = None) -> list[Row]:
         """Sums of the last hours by slots of ``step`` seconds, the oldest first, without those that had no requests.
 
         Slots are no finer than sums are kept for so many hours.
         """
-        grain = max(
-            grain_for(hours, hourly=MOST_HOURLY), *(grain for grain in (FINE, HOUR, DAY) if grain <= max(step, FINE))
-        )
-        return self._sums(grain, int((now - hours * 3600) // grain) * grain, ("start",), tenant)
+        grain = self._grain_of(hours, step)
+        return self._sums(grain, self._since(grain, now, hours), ("start",), tenant)
+
+    def slots(self, now: float, hours: float, step: int) -> tuple[int, list[int]]:
+        """The width of the slots of ``sums_of_slots``, and when each begins, also those that had no requests."""
+        grain = self._grain_of(hours, step)
+        return grain, slot_starts(now - hours * 3600, now, grain, self._zone)
+
+    @staticmethod
+    def _grain_of(hours: float, step: int) -> int:
+        kept = grain_for(hours, hourly=MOST_HOURLY)
+        return max(kept, *(grain for grain in (FINE, HOUR, DAY) if grain <= max(step, FINE)))
 
     def sums_of_all(self, tenant: str | None = None) -> Row:
         """Sums of all time."""
-        return next(iter(self._sums(DAY, 0, (), tenant)), dict.fromkeys(_SUMS, 0))
+        return self._sums_of(DAY, 0, tenant)
+
+    def _sums_of(self, grain: int, since: int, tenant: str | None) -> Row:
+        return next(iter(self._sums(grain, since, (), tenant)), dict.fromkeys((*_SUMS, "durations"), 0))
 
     def _sums(self, grain: int, since: int, by: Iterable[str], tenant: str | None) -> list[Row]:
         groups = [series.c[name] for name in by]
-        query = sa.select(*groups, *(sa.func.sum(series.c[name]).label(name) for name in _SUMS))
-        query = query.where(series.c.grain == grain, series.c.start >= since)
+        wanted = [series.c.grain == grain, series.c.start >= since]
         if tenant is not None:
-            query = query.where(series.c.tenant == tenant)
+            wanted.append(series.c.tenant == tenant)
+        query = sa.select(*groups, *(sa.func.sum(series.c[name]).label(name) for name in _SUMS)).where(*wanted)
         if groups:
             query = query.group_by(*groups).order_by(*groups)
+        sketches = sa.select(*groups, series.c.durations).where(*wanted, series.c.durations.is_not(None))
+        durations: dict[tuple[Any, ...], int] = {}
         with self._engine.connect() as db:
             rows = [dict(row) for row in db.execute(query).mappings()]
+            for *group, stored in db.execute(sketches):
+                durations[*group] = durations.get((*group,), 0) + unpacked(stored)
         # PostgreSQL sums whole numbers as decimals; of no rows the sum is null.
         whole = dict.fromkeys(SERIES_COUNTS, int) | dict.fromkeys(SERIES_SECONDS, float)
-        return [row | {name: kind(row[name] or 0) for name, kind in whole.items()} for row in rows]
+        return [
+            row
+            | {name: kind(row[name] or 0) for name, kind in whole.items()}
+            | {"durations": durations.get(tuple(row[column.name] for column in groups), 0)}
+            for row in rows
+        ]
 
     # Rankings
 

@@ -216,7 +216,7 @@ class SqlLedgerReader:
     @property
     def analytics(self) -> SqlAnalytics:
         """What administrators look at, in the same database."""
-        return SqlAnalytics(self._engine, self._write_turn)
+        return SqlAnalytics(self._engine, self._write_turn, self._zone)
 
     @property
     def trail(self) -> AuditTrail:

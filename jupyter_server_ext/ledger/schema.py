@@ -146,6 +146,7 @@ series = sa.Table(
     *_columns(_SHORT, "task"),
     *_columns(sa.BigInteger, *SERIES_COUNTS),
     *_columns(sa.Float, *SERIES_SECONDS),
+    sa.Column("durations", sa.LargeBinary),  # of what ended well; see ``sketch.py``
     sa.PrimaryKeyConstraint("grain", "start", "tenant", "model", "task"),
 )
 

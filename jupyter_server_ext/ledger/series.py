@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from functools import partial
 from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -18,12 +17,14 @@ import sqlalchemy as sa
 
 from jupyter_server_ext.ledger.ranks import COUNTED, add_ranks, add_up, drop_old_ranks, parts_of
 from jupyter_server_ext.ledger.schema import chains, entries, folded, series, sessions
+from jupyter_server_ext.ledger.sketch import packed, sketch_of, unpacked
 from jupyter_server_ext.ledger.statements import PreparedStatement, merging, names_of
-from jupyter_server_ext.ledger.sums import DAY, FINE, HOUR, OUTCOMES, SERIES_COUNTS, SERIES_SECONDS, WITHIN
+from jupyter_server_ext.ledger.sums import DAY, FINE, HOUR, OUTCOMES, SERIES_COUNTS, SERIES_SECONDS, day_start
 from jupyter_server_ext.messages import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from zoneinfo import ZoneInfo
 
     from jupyter_server_ext.ledger.ranks import Addition, Group
 
@@ -34,13 +35,13 @@ _RANKED_KEPT = 366 * DAY  # for which something that nobody asks for any more ke
 _MOST_MODELS = 500  # of which a day has sums of their own
 _KEYS = ("grain", "start", "tenant", "model", "task")
 _SUMS = (*SERIES_COUNTS, *SERIES_SECONDS)
+_DURATIONS = len(_SUMS)  # where the sketch stands, behind the sums
 # Where each sum stands among them.
 _REQUESTS, _RETRIES, _HITS, _SAVED = map(_SUMS.index, ("requests", "retries", "cache_hits", "saved_nanodollars"))
 _PROMPT, _COMPLETION, _CACHED = map(_SUMS.index, ("prompt_tokens", "completion_tokens", "cached_tokens"))
 _COST, _FIRSTS, _QUEUE = map(_SUMS.index, ("cost_nanodollars", "first_tokens", "queue_seconds"))
 _FIRST_SECONDS, _UPSTREAM, _DURATION = map(_SUMS.index, SERIES_SECONDS[1:])
 _OUTCOMES = {outcome: _SUMS.index(outcome) for outcome in OUTCOMES}
-_WITHIN = [_SUMS.index(f"within_{seconds}") for seconds in WITHIN]
 
 
 class Execution(NamedTuple):
@@ -80,11 +81,14 @@ class Execution(NamedTuple):
 _execution = partial(tuple.__new__, Execution)  # as ``Execution._make`` does, which takes three times as long
 
 
-def fold_some(db: sa.Connection, most: int = 200) -> int:
-    """Fold entries that are not folded yet, at most so many; return how many. Others must not fold meanwhile."""
+def fold_some(db: sa.Connection, zone: ZoneInfo, most: int = 200) -> int:
+    """Fold entries that are not folded yet, at most so many; return how many. Others must not fold meanwhile.
+
+    Days begin at midnight of ``zone``.
+    """
     rows = _unfolded(db, most)
     if rows:
-        _add_series(db, rows)
+        _add_series(db, rows, zone)
         questions, groups = parts_of(rows)
         add_ranks(db, questions, groups)
         _add_sessions(db, groups)
@@ -107,24 +111,40 @@ def _unfolded(db: sa.Connection, most: int) -> list[Execution]:
 # Sums of time -------------------------------------------------------------------------------------------------------
 
 
-def _add_series(db: sa.Connection, rows: Iterable[Execution]) -> None:
+def _add_series(db: sa.Connection, rows: Iterable[Execution], zone: ZoneInfo) -> None:
     fine: dict[tuple[Any, ...], list[Any]] = {}
     for row in rows:
         model = "" if row.error in {"model_not_found", "model_gone"} else row.model  # anybody can make up names
         key = (int(row.at // FINE) * FINE, row.tenant, model, row.task)
         if key not in fine:
-            fine[key] = [0] * len(_SUMS)
+            fine[key] = [0] * (len(_SUMS) + 1)
         _add_amounts(fine[key], row)
     known: dict[int, set[str]] = {}
     sums: dict[tuple[Any, ...], list[Any]] = {}
+    days: dict[int, int] = {}
     for (start, tenant, model, task), amounts in fine.items():
-        named = _one_of_few(db, known, start // DAY * DAY, model)
-        for grain in (FINE, HOUR, DAY):
-            slot = (grain, start // grain * grain, tenant, named, task)
-            total = sums.get(slot)
-            sums[slot] = amounts if total is None else list(map(add, total, amounts))
+        if start not in days:
+            days[start] = day_start(start, zone)
+        named = _one_of_few(db, known, days[start], model)
+        for slot in ((FINE, start), (HOUR, start // HOUR * HOUR), (DAY, days[start])):
+            own = (*slot, tenant, named, task)
+            total = sums.get(own)
+            sums[own] = [*amounts] if total is None else list(map(add, total, amounts))
+    _add_durations(db, sums)
     # In one order, so that gateways never wait for each other's rows in a ring.
-    _ADD_TO_SERIES.run(db, [dict(zip((*_KEYS, *_SUMS), (*key, *sums[key]), strict=True)) for key in sorted(sums)])
+    names = (*_KEYS, *_SUMS, "durations")
+    _ADD_TO_SERIES.run(db, [dict(zip(names, (*key, *sums[key]), strict=True)) for key in sorted(sums)])
+
+
+def _add_durations(db: sa.Connection, sums: dict[tuple[Any, ...], list[Any]]) -> None:
+    # A database cannot add sketches, so those of the slots are read, as only one folds at a time.
+    for grain, start in sorted({key[:2] for key in sums}):
+        for *group, stored in _DURATIONS_OF.run(db, [{"of_grain": grain, "of_start": start}]).fetchall():
+            amounts = sums.get((grain, start, *group))
+            if amounts is not None:
+                amounts[_DURATIONS] += unpacked(stored)
+    for amounts in sums.values():
+        amounts[_DURATIONS] = packed(amounts[_DURATIONS]) or None
 
 
 def _add_amounts(sums: list[Any], row: Execution) -> None:
@@ -148,8 +168,7 @@ def _add_amounts(sums: list[Any], row: Execution) -> None:
     if row.cached:
         sums[_HITS] += 1
     if outcome == "success":
-        for place in _WITHIN[bisect_left(WITHIN, row.duration_seconds) :]:
-            sums[place] += 1
+        sums[_DURATIONS] += sketch_of(row.duration_seconds)
         if row.first_token_seconds is not None:
             sums[_FIRSTS] += 1
             sums[_FIRST_SECONDS] += row.first_token_seconds
@@ -216,7 +235,17 @@ _UNFOLDED = PreparedStatement(
     )
 )
 _PUT_FOLDED = PreparedStatement(lambda dialect: merging(dialect, folded, {"number": lambda _, new: new.number}))
-_ADD_TO_SERIES = PreparedStatement(lambda dialect: merging(dialect, series, added=_SUMS))
+# The sketches of a slot: tenant, model, task and what is stored. Row: ``of_grain``, ``of_start``.
+_DURATIONS_OF = PreparedStatement(
+    lambda _: sa.select(series.c.tenant, series.c.model, series.c.task, series.c.durations).where(
+        series.c.grain == sa.bindparam("of_grain"),
+        series.c.start == sa.bindparam("of_start"),
+        series.c.durations.is_not(None),
+    )
+)
+_ADD_TO_SERIES = PreparedStatement(
+    lambda dialect: merging(dialect, series, {"durations": lambda _, new: new.durations}, _SUMS)
+)
 # A conversation that goes on after it was deleted is there again.
 _ADD_TO_SESSIONS = PreparedStatement(
     lambda dialect: merging(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from zoneinfo import ZoneInfo
 
 TOTAL_KEYS = ("day", "caller", "tenant", "model", "task")  # what a total is kept for
 
 OUTCOMES = ("success", "failure", "timeout", "refused", "cancelled")
-WITHIN = (1, 2, 5, 10, 30, 60)  # seconds; ``within_N`` are requests that ended well in N seconds at most
 SERIES_COUNTS = (
     *("requests", *OUTCOMES, "retries", "cache_hits", "prompt_tokens", "completion_tokens", "cached_tokens"),
-    *("cost_nanodollars", "saved_nanodollars", "first_tokens", *(f"within_{seconds}" for seconds in WITHIN)),
+    *("cost_nanodollars", "saved_nanodollars", "first_tokens"),
 )
 SERIES_SECONDS = ("queue_seconds", "first_token_seconds", "upstream_seconds", "duration_seconds")
 
@@ -46,21 +47,21 @@ def heat_of(row: Mapping[str, Any], now: float) -> float:
     return float(round(row["heat"] / heat_at(now), 3))
 
 
-def quantile(row: Mapping[str, Any], share: float) -> float | None:
-    """The time within which this share of what ended well had ended, in seconds, by the sums of ``within_N``.
-
-    Within a bucket it is taken to be even. None where nothing ended well, or more than 60 s are needed.
+def day_start(at: float, zone: ZoneInfo) -> int:
+    """The Unix time at which the calendar day of a Unix time begins in a zone.
 
     Example:
-        >>> quantile({"success": 10, "within_1": 5, "within_2": 10, **dict.fromkeys(["within_5"], 10)}, 0.75)
-        1.5
+        >>> from zoneinfo import ZoneInfo
+        >>> day_start(1_792_918_800.0, ZoneInfo("Europe/Berlin"))  # a day of 25 hours
+        1792879200
     """
-    wanted, before, count = share * row["success"], 0.0, 0
-    if not row["success"]:
-        return None
-    for seconds in WITHIN:
-        within = int(row[f"within_{seconds}"])
-        if within >= wanted:
-            return float(round(before + (seconds - before) * (wanted - count) / max(1, within - count), 3))
-        before, count = float(seconds), within
-    return None
+    return int(datetime.fromtimestamp(at, zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0).timestamp())
+
+
+def slot_starts(since: float, until: float, seconds: int, zone: ZoneInfo) -> list[int]:
+    """When the slots of a span begin, the first at ``since`` or before: days of a zone, or of so many seconds."""
+    if seconds < DAY:
+        return list(range(int(since // seconds * seconds), int(until) + 1, seconds))
+    first, last = (datetime.fromtimestamp(at, zone).date() for at in (since, until))
+    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    return [int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) for day in days]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from ledger_entries import entry, older_ledger
 
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.ledger import LedgerPage, SqlLedgerStore, quantile
+from jupyter_server_ext.ledger import LedgerPage, SqlLedgerStore, figures
 from jupyter_server_ext.ledger.schema import open_engine
 from jupyter_server_ext.messages import Rating, TokenUsage, outcome_of
 
@@ -63,7 +64,7 @@ def requests(seed, many=300):
 
 
 def by_hand(written):
-    sums = {"requests": 0, "retries": 0, "tokens": 0, "cost": 0, "success": 0, "refused": 0, "within_10": 0}
+    sums = {"requests": 0, "retries": 0, "tokens": 0, "cost": 0, "success": 0, "refused": 0}
     for one in written:
         last = one.attempts > 0 or one.status == 0
         sums["requests"] += last
@@ -72,12 +73,19 @@ def by_hand(written):
         sums["cost"] += one.cost_nanodollars
         if last and outcome_of(one.status) in sums:
             sums[outcome_of(one.status)] += 1
-        sums["within_10"] += last and one.outcome == "success" and one.duration_seconds <= 10
     return sums
 
 
+def percentile(written, share):
+    """As PostgreSQL's PERCENTILE_CONT has it."""
+    took = sorted(one.duration_seconds for one in written if one.outcome == "success" and one.attempts > 0)
+    rank = share * (len(took) - 1)
+    low, high = took[int(rank)], took[min(int(rank) + 1, len(took) - 1)]
+    return low + (high - low) * (rank - int(rank))
+
+
 def told(row):
-    same = {name: row[name] for name in ("requests", "retries", "success", "refused", "within_10")}
+    same = {name: row[name] for name in ("requests", "retries", "success", "refused")}
     return same | {"tokens": row["prompt_tokens"] + row["completion_tokens"], "cost": row["cost_nanodollars"]}
 
 
@@ -94,7 +102,11 @@ def test_sums_are_those_of_the_entries_however_they_are_folded(store, at_once):
         grain = 300 if hours <= 12 else 3_600 if hours <= 72 else 86_400
         since = (NOW - hours * HOUR) // grain * grain
         (row,) = store.analytics.sums(NOW, hours)
-        assert told(row) == by_hand(one for one in written if one.at >= since)
+        within = [one for one in written if one.at >= since]
+        assert told(row) == by_hand(within)
+        if row["success"]:
+            for name, seconds in figures(row["durations"]).items():
+                assert seconds == pytest.approx(percentile(within, int(name[1:3]) / 100), rel=0.025)
     by_model = {row["model"]: told(row) for row in store.analytics.sums(NOW, 300, by=["model"])}
     assert by_model == {name: by_hand(one for one in written if one.model == name) for name in ("llama", "gpt")}
     slots = store.analytics.sums_of_slots(NOW, 300, 3_600)
@@ -332,13 +344,63 @@ def test_the_migrated_tables_are_those_of_the_code(store):
     assert [one for one in found if not any(name in str(one) for name in of_search)] == []
 
 
-def test_quantiles_are_even_within_a_bucket():
-    row = {"success": 100, **{f"within_{n}": 0 for n in (1, 2, 5, 10, 30, 60)}}
-    row |= {"within_5": 50, "within_10": 90, "within_30": 90, "within_60": 90}
-    assert quantile(row, 0.5) == 5.0
-    assert quantile(row, 0.7) == 7.5
-    assert quantile(row, 0.95) is None
-    assert quantile(row | {"success": 0}, 0.5) is None
+def test_durations_of_an_older_ledger_are_those_of_its_entries(url):
+    """Where entries are deleted by now, the numbers within its six bounds remain."""
+    written = [one for one in requests(8, 200) if one.attempts]
+    older_ledger(url, "0021", written, "one", ZoneInfo("UTC"))
+    engine = open_engine(url)
+    deleted = 40  # that had ended well within 2 and 5 seconds, in a day of which others are still there
+    with engine.begin() as db:
+        table = sa.Table("series", sa.MetaData(), autoload_with=db)
+        rows = {}
+        for one in written:
+            start = int(one.at // 86_400) * 86_400
+            row = rows.setdefault((start, one.tenant, one.model, one.task), dict.fromkeys((c.name for c in table.c), 0))
+            row |= {"grain": 86_400, "start": start, "tenant": one.tenant, "model": one.model, "task": one.task}
+            if one.outcome == "success":
+                row["success"] += 1
+                for bound in (1, 2, 5, 10, 30, 60):
+                    row[f"within_{bound}"] += one.duration_seconds <= bound
+        first = next(iter(rows.values()))
+        for name in ("success", "within_5", "within_10", "within_30", "within_60"):
+            first[name] += deleted
+        db.execute(sa.insert(table), list(rows.values()))
+        done = sa.Table("folded", sa.MetaData(), autoload_with=db)
+        db.execute(sa.insert(done), {"instance": "one", "number": len(written)})
+    engine.dispose()
+    store = SqlLedgerStore(url, instance="one")
+    by_group = {}
+    for row in store.analytics.sums(NOW, 300, by=["start", "tenant", "model", "task"]):
+        by_group[row["start"], row["tenant"], row["model"], row["task"]] = row["durations"]
+    for key in rows:
+        own = [one for one in written if (int(one.at // 86_400) * 86_400, one.tenant, one.model, one.task) == key]
+        if rows[key] is first:
+            assert figures(by_group[key])["p50_seconds"] == pytest.approx(3.5, rel=0.5)
+        elif any(one.outcome == "success" for one in own):
+            assert figures(by_group[key])["p50_seconds"] == pytest.approx(percentile(own, 0.5), rel=0.025)
+        else:
+            assert by_group[key] == 0
+    store.close()
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "America/Havana"])
+def test_days_are_those_of_the_zone_when_the_clocks_change_too(tmp_path, zone):
+    place = ZoneInfo(zone)
+    store = SqlLedgerStore(f"sqlite:///{tmp_path / 'ledger.db'}", instance="one", zone=zone)
+    for begin in (datetime(2025, 3, 7, tzinfo=place), datetime(2025, 10, 24, tzinfo=place)):
+        hours = [begin.timestamp() + 3_600 * n + 1_000 for n in range(24 * 14)]
+        store.finish([entry(int(at), at=at) for at in hours])
+        store.analytics.fold()
+        now = hours[-1]
+        _, starts = store.analytics.slots(now, 24 * 10, 86_400)
+        by_day = {row["day"]: row["requests"] for row in store.totals(since="")}
+        shown = {row["start"]: row["requests"] for row in store.analytics.sums_of_slots(now, 24 * 10, 86_400)}
+        assert list(shown) == starts
+        days = {datetime.fromtimestamp(start, place).date().isoformat(): count for start, count in shown.items()}
+        assert days == {day: by_day[day] for day in days}
+        assert store.analytics.sums_of_today(now)["requests"] == by_day[store.day(now)]
+    assert (zone == "Asia/Kathmandu") is ({23, 25}.isdisjoint(by_day.values()))
+    store.close()
 
 
 def test_ranks_of_an_older_ledger_are_added_to(url):

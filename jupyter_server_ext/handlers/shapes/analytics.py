@@ -29,6 +29,7 @@ class Rates(TypedDict):
     average_seconds: float | None
     p50_seconds: float | None
     p95_seconds: float | None
+    p99_seconds: float | None
     queue_seconds: float | None
     first_token_seconds: float | None
     upstream_seconds: float | None
@@ -62,6 +63,7 @@ class TimeSeriesReply(TypedDict):
 
     hours: int
     seconds: int
+    starts: list[int]
     series: list[OfTime]
 
 
@@ -223,7 +225,9 @@ class Performance(TypedDict):
     under_way: int
     queue_length: int
     expected_wait_seconds: float | None
+    p50_seconds: float | None
     p95_seconds: float | None
+    p99_seconds: float | None
     error_rate: float | None
     memory_bytes: int
     uptime_seconds: float
