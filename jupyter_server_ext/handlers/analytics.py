@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,8 @@ class UserActivity(GatewayHandler):
         """What one user used by day, and the user's latest executions."""
         page, now = self.page(), time.time()
         ledger = self.app.accounting.ledger
-        since = await ledger.ask(lambda store: store.day(now - (self.query()["days"] - 1) * _A_DAY))
+        today = date.fromisoformat(await ledger.ask(lambda store: store.day(now)))
+        since = (today - timedelta(days=self.query()["days"] - 1)).isoformat()
 
         def activity(known: SqlAnalytics) -> tuple[Any, ...]:
             ranked = known.ranked("caller", LedgerPage(1), name=user)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+from jupyter_server_ext.ledger import quantile
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 # From a cached answer to a long one behind a queue.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _WAITS = (0.05, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_SHARES = (0.5, 0.95, 0.99)
 _MOST_MODELS = 50
 _MOST_GROUPS = 300  # of model, tenant and task together
 _MOST_LIMITS = 100
@@ -89,10 +92,35 @@ class Metrics:
         """Somebody rated an answer from 1 to 5."""
         self._feedback.labels(str(rating)).inc()
 
-    def text(self, *, detailed: bool = False) -> bytes:
-        """The figures in Prometheus' text format; those that name models, groups and keys only if ``detailed``."""
+    def text(self, lately: Iterable[Mapping[str, Any]] = (), *, detailed: bool = False) -> bytes:
+        """The figures in Prometheus' text format; those that name models, groups and keys only if ``detailed``.
+
+        ``lately`` are the ledger's sums of the last minutes by model, of all gateways.
+        """
         text = generate_latest(self._registry)
-        return text + generate_latest(self.executions.registry) if detailed else text
+        if not detailed:
+            return text
+        return text + generate_latest(self.executions.registry) + generate_latest(_Quantiles(lately))
+
+
+class _Quantiles:
+    """How long answers took lately, by the ledger's sketches: buckets of Prometheus are too wide to tell."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        self._models = {row["model"]: row["durations"] for row in rows if row["durations"]}
+
+    def collect(self) -> Iterator[Metric]:
+        words = "Time to the end of answers that ended well in the last minutes, of all gateways."
+        of_all = GaugeMetricFamily("rsql_answer_seconds", words, labels=["quantile"])
+        by_model = GaugeMetricFamily("rsql_model_answer_seconds", f"{words[:-1]}, by model.", labels=["model", "quantile"])
+        for model, durations in (("", sum(self._models.values())), *self._models.items()):
+            for share in _SHARES:
+                seconds = quantile(durations, share)
+                if seconds is not None:
+                    family, names = (by_model, [model]) if model else (of_all, [])
+                    family.add_metric([*names, f"{share:g}"], seconds)
+        yield of_all
+        yield by_model
 
 
 class _Status:

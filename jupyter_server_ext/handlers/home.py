@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+import time
+from contextlib import suppress
 from html import escape
 from typing import Any
 
 from tornado.web import HTTPError
 
 from jupyter_server_ext.config import ASKING, holds
-from jupyter_server_ext.errors import NotPermitted
+from jupyter_server_ext.errors import LedgerUnavailable, NotPermitted
 from jupyter_server_ext.handlers.base import GatewayHandler, health
 from jupyter_server_ext.handlers.console import show_app, show_page
 from jupyter_server_ext.handlers.described import described
 from jupyter_server_ext.handlers.openapi import openapi, operations
 from jupyter_server_ext.handlers.shapes.callers import HealthReply
 from jupyter_server_ext.identity import needs_scope, open_to_all
+
+_LATELY_HOURS = 0.25  # of the quantiles that a board shows
 
 
 class Home(GatewayHandler):
@@ -167,10 +171,15 @@ class PrometheusMetrics(GatewayHandler):
 
     @needs_scope("metrics")
     @described("text/plain")
-    def get(self) -> None:
+    async def get(self) -> None:
         """Figures for Prometheus, in its text format: for administrators, and with the scope ``metrics``, all of them.
 
         Others see those that name no model, group or key.
         """
+        detailed, now, rows = bool(self.asker.scopes & {"metrics", "admin"}), time.time(), []
+        if detailed and self.app.accounting.ledger.keeps:
+            # What is known of all gateways, so that a board shows what the console does.
+            with suppress(LedgerUnavailable):
+                rows = await self.analyze(lambda known: known.sums(now, _LATELY_HOURS, by=["model"]))
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-        self.finish(self.app.metrics.text(detailed=bool(self.asker.scopes & {"metrics", "admin"})))
+        self.finish(self.app.metrics.text(rows, detailed=detailed))

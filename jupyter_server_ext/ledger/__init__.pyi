@@ -48,6 +48,7 @@ from .spool import SpoolFile as SpoolFile
 from .sql import SqlLedgerStore as SqlLedgerStore
 from .sql import opened as opened
 from .sketch import figures as figures
+from .sketch import quantile as quantile
 from .sums import MOST_HOURS as MOST_HOURS
 from .sums import OUTCOMES as OUTCOMES
 from .sums import TOTAL_KEYS as TOTAL_KEYS

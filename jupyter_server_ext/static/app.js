@@ -2,6 +2,7 @@
 
 import { ask, byCommand, hasSession, hasToken, part, useToken } from "./api.js";
 import { fill, h, icon } from "./dom.js";
+import { useZone } from "./format.js";
 import { button, card, field, head, trouble } from "./parts.js";
 
 const THEME = hasSession() ? "jupyterhub-bs-theme" : "rsql-theme"; // as in theme.js
@@ -19,6 +20,7 @@ async function start() {
   } catch (error) {
     return askForToken(error);
   }
+  useZone(me.zone);
   drawFrame();
   window.addEventListener("hashchange", go);
   return go();

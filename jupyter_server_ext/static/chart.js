@@ -1,7 +1,7 @@
 // Charts by uPlot, in the colours of the page, with their figures in words for those who do not see them.
 
 import { fill, h } from "./dom.js";
-import { short } from "./format.js";
+import { clockOf, dateAndClock, dateOf, short, zoneName } from "./format.js";
 
 // A colour of the sheet as the page shows it now; a canvas knows no custom properties.
 function colour(name, part = 1) {
@@ -16,12 +16,18 @@ function colour(name, part = 1) {
 document.head.append(h("link", { rel: "stylesheet", href: new URL("vendor/uPlot.min.css", import.meta.url).href }));
 
 const STEPS = [60, 300, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400, 172_800, 604_800, 1_209_600, 2_592_000, 7_776_000];
-const two = (number) => String(number).padStart(2, "0");
-const date = (unix) => new Date(unix * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
 
-function clock(unix) {
-  const time = new Date(unix * 1000);
-  return time.getHours() + time.getMinutes() ? `${two(time.getHours())}:${two(time.getMinutes())}` : date(unix);
+// The first label and each midnight say the date, so that a time of day is never without one.
+function labels(ticks, step) {
+  let last = "";
+  return ticks.map((tick) => {
+    const date = dateOf(tick);
+    const clock = clockOf(tick);
+    const named = step >= 86_400 || (date !== last && clock === "00:00");
+    const first = !last;
+    last = date;
+    return named ? date : first ? `${clock}\n${date}` : clock;
+  });
 }
 
 /**
@@ -46,10 +52,10 @@ export function curves(node, { times, series, words, format = short, axis: axisF
     const axis = { stroke: text, grid, ticks: { show: false }, font: "11px system-ui", size: 24 };
     const path = bars ? window.uPlot.paths.bars({ size: [0.8, 90], align: 1 }) : window.uPlot.paths.linear();
     plot = new window.uPlot({
-      width, height, padding: [8, 18, 0, 0], legend: { show: false }, bands: bars ? undefined : bands,
+      width, height, tzDate: (unix) => window.uPlot.tzDate(new Date(unix * 1000), zoneName()), padding: [8, 18, 0, 0], legend: { show: false }, bands: bars ? undefined : bands,
       cursor: { y: false, points: { size: 6 } },
       scales: { x: { time: true, range: (_, low, high) => [low, bars ? high + slotOf(shown.times) : high] }, y: { range: (_, __, top) => [0, most ?? (top > 0 ? top * 1.1 : 1)] } },
-      axes: [{ ...axis, space: 70, incrs: STEPS, values: (_, ticks, __, ___, step) => ticks.map((tick) => (step < 86_400 ? clock(tick) : date(tick))) }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => axisFormat(tick)) }],
+      axes: [{ ...axis, space: 70, incrs: STEPS, size: 36, values: (_, ticks, __, ___, step) => labels(ticks, step) }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => axisFormat(tick)) }],
       series: [{}, ...order(shown.series, stacked).map((one) => ({
         label: one.label, stroke: colour(one.colour), width: bars ? 0 : 1.6, paths: path, points: { show: false },
         fill: one.fill || stacked || bars ? colour(one.colour, bars ? 1 : 0.14) : undefined,
@@ -60,7 +66,7 @@ export function curves(node, { times, series, words, format = short, axis: axisF
 
   function tellAt(index) {
     const at = index ?? null;
-    const time = at === null || !shown.times.length ? "" : new Date(shown.times[at] * 1000).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+    const time = at === null || !shown.times.length ? "" : dateAndClock(shown.times[at]);
     fill(legend, shown.series.map((one) => h("li", {}, h("span", { class: "dot", vars: { "--dot": `var(${one.colour})` } }), one.label,
       at !== null && h("b", {}, one.values[at] === null || one.values[at] === undefined ? "–" : format(one.values[at])))), time && h("li", { class: "legend-time" }, time));
   }

@@ -28,6 +28,13 @@ export function seconds(value) {
   return value < 172_800 ? `${Math.round(value / 3600)} h` : `${Math.round(value / 86_400)} d`;
 }
 
+/** How long something took, with three digits: a figure to compare, which `seconds` would round by a fifth. */
+export function took(value) {
+  if (value === null || value === undefined) return "–";
+  if (value >= 5400) return seconds(value);
+  return value < 1 ? `${Number((value * 1000).toPrecision(3))} ms` : `${Number(value.toPrecision(3))} s`;
+}
+
 /** The length of a limit's window: "a minute", "a day", "at once". */
 export function per(value) {
   const named = { 0: "at once", 1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day" };
@@ -36,18 +43,43 @@ export function per(value) {
 
 export const bytes = (value) => (value >= 1e9 ? `${(value / 1e9).toFixed(1)} GB` : value >= 1e6 ? `${(value / 1e6).toFixed(1)} MB` : `${Math.ceil(value / 1e3)} kB`);
 
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const dated = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-const dayed = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+// All times are those of the gateway's zone, whose midnight begins a day of its sums and budgets.
+let zone = "UTC";
+let clock, short_date, dated, dayed, exact, iso;
+
+/** Write times in a zone from now on, such as Europe/Berlin. */
+export function useZone(name) {
+  zone = name;
+  const format = (options, locale = "en-GB") => new Intl.DateTimeFormat(locale, { timeZone: zone, ...options });
+  clock = format({ hour: "2-digit", minute: "2-digit" });
+  short_date = format({ day: "numeric", month: "short" });
+  dated = format({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+  dayed = format({ day: "numeric", month: "short", year: "numeric" });
+  exact = format({ dateStyle: "short", timeStyle: "medium" });
+  iso = format({ year: "numeric", month: "2-digit", day: "2-digit" }, "en-CA");
+}
+useZone("UTC");
+
+export const zoneName = () => zone;
+export const dateOf = (unix) => short_date.format(unix * 1000);
+export const clockOf = (unix) => clock.format(unix * 1000);
+export const dateAndClock = (unix) => dated.format(unix * 1000);
+
+/** The day of a Unix time, such as 2026-11-21. */
+export const isoDay = (unix = Date.now() / 1000) => iso.format(unix * 1000);
 
 /** When something was: the time for today, the date before. Takes Unix time. */
 export function when(unix) {
   if (!unix) return "–";
-  const date = new Date(unix * 1000);
-  return date.toDateString() === new Date().toDateString() ? clock.format(date) : dated.format(date);
+  return isoDay(unix) === isoDay() ? clockOf(unix) : dateAndClock(unix);
 }
 
-export const day = (text) => (text ? dayed.format(new Date(text)) : "–");
+/** When exactly, with seconds. */
+export const exactly = (unix) => (unix ? exact.format(unix * 1000) : "–");
+
+/** A day such as 2026-11-21, or the day of a time with its zone. */
+export const day = (text) => (text ? (text.length === 10 ? `${Number(text.slice(8))} ${MONTHS[text.slice(5, 7) - 1]} ${text.slice(0, 4)}` : dayed.format(new Date(text))) : "–");
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sept", "Oct", "Nov", "Dec"];
 
 /** How long ago. */
 export function ago(unix, now = Date.now() / 1000) {

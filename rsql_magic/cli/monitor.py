@@ -174,6 +174,9 @@ def _of_all(overview: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"{recent[how]:,} {how}" for how in ("failure", "timeout", "refused", "cancelled") if recent[how]
         )
         yield "errors", f"{ended or 'none'} of {recent['requests']:,} in {overview['seconds'] / 60:.0f} min"
+        took = [(recent.get(f"p{part}_seconds"), f"{part} of 100") for part in (50, 95, 99)]
+        if any(seconds is not None for seconds, _ in took):
+            yield "took", ", ".join(f"{words} in {seconds:.3g} s" for seconds, words in took if seconds is not None)
         waits = [("in the queue", recent["queue_seconds"]), ("to the first word", recent["first_token_seconds"])]
         yield "waits", ", ".join(f"{seconds:.1f} s {name}" for name, seconds in waits if seconds is not None)
         yield "cost", f"{reports.money({'today': today['cost_usd']})} today, {today['success']:,} answers"
@@ -262,4 +265,6 @@ def line(look: Mapping[str, Any], now: datetime) -> str:
         recent = overview["recent"]
         parts += [f"answers_a_minute={_a_minute(overview):.1f}", f"failed={recent['failure'] + recent['timeout']}"]
         parts += [f"refused={recent['refused']}", f"cost_today={overview['today']['cost_usd']:.4f}"]
+        named = {name: recent.get(f"{name}_seconds") for name in ("p50", "p95", "p99")}
+        parts += [f"{name}_seconds={seconds:.4g}" for name, seconds in named.items() if seconds is not None]
     return " ".join([stamp, *parts])

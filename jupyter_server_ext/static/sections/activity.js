@@ -3,7 +3,7 @@
 import { ask, quoted } from "../api.js";
 import { curves } from "../chart.js";
 import { fill, h } from "../dom.js";
-import { count, money, moneyAxis, percent, seconds, short, TASKS, when } from "../format.js";
+import { count, exactly, money, moneyAxis, percent, seconds, short, TASKS, took, when } from "../format.js";
 import { back, badge, card, choices, facts, field, head, paged, quiet, table, values } from "../parts.js";
 import { outcome, requestsTable } from "../requests.js";
 
@@ -54,7 +54,7 @@ async function use(body, { hours, tenant, admin, signal }) {
       tile("Failed", short(failed), `${short(total.refused)} more refused`),
       tile("Cost", money(total.cost_usd), total.requests ? `${money(total.cost_usd / total.requests)} each` : ""),
       tile("Tokens", short(total.prompt_tokens + total.completion_tokens), `${short(total.completion_tokens)} of them written`),
-      tile("Time to an answer", seconds(total.p50_seconds), `95 of 100 in ${total.p95_seconds === null ? "over 60 s" : seconds(total.p95_seconds)}`)),
+      tile("Time to an answer", took(total.p50_seconds), `p95 ${took(total.p95_seconds)}, p99 ${took(total.p99_seconds)}`)),
     h("div", { class: "two" }, card("Requests", drawn), card("Cost", paid)),
     admin && !tenant && card("Courses", sumsTable(sums.tenants, "Course", (row) => `#/people/course/${quoted(row.name)}`, (row) => row.name !== "")),
     h("div", { class: "two" },
@@ -71,8 +71,8 @@ async function use(body, { hours, tenant, admin, signal }) {
       { title: "Last", class: "num", cell: (row) => when(row.last_at) },
     ], questions.items, { caption: "Questions lately" }), h("p", { class: "quiet" }, "A question's text is here where the course's policy keeps it; otherwise its task, its tables and a hash.")));
   const slots = everySlot(times);
-  const of = (...names) => slots.map((row) => names.reduce((sum, name) => sum + (row?.[name] || 0), 0));
-  const at = slots.map((_, index) => slots.first + index * slots.step);
+  const of = (...names) => slots.map((row) => names.reduce((sum, name) => sum + row[name], 0));
+  const at = slots.map((row) => row.start);
   const charts = [
     curves(drawn, { times: at, stacked: true, bars: true, words: `${count(total.requests)} requests, of which ${count(failed)} failed.`, format: short, series: [
       { label: "answered", colour: "--chart-good", values: of("success") }, { label: "refused", colour: "--chart-warn", values: of("refused", "cancelled") },
@@ -85,22 +85,20 @@ async function use(body, { hours, tenant, admin, signal }) {
 const MOST_SLOTS = 64; // more bars than that are too thin to point at
 const ADDED = ["success", "failure", "timeout", "refused", "cancelled", "requests", "cost_usd"];
 
-/** The slots from the first to now, with those in which nobody asked; `first` is when they begin, `step` how wide they are. */
-function everySlot({ series: fine, seconds, hours }) {
-  const step = seconds * Math.ceil((hours * 3600) / seconds / MOST_SLOTS);
-  const sums = new Map();
-  for (const row of fine) {
-    const start = Math.floor(row.start / step) * step;
-    const sum = sums.get(start) || { start };
-    for (const name of ADDED) sum[name] = (sum[name] || 0) + row[name];
-    sums.set(start, sum);
-  }
-  const series = [...sums.values()];
-  const now = Math.floor(Date.now() / 1000 / step) * step;
-  const first = Math.max(series.length ? series[0].start : now, now - Math.ceil((hours * 3600) / step) * step);
+/** The slots of the whole span that was chosen, with those in which nobody asked: `starts` are when they begin. */
+function everySlot({ series, starts }) {
+  const each = Math.ceil(starts.length / MOST_SLOTS);
   const known = new Map(series.map((row) => [row.start, row]));
-  const slots = Array.from({ length: Math.round((now - first) / step) + 1 }, (_, at) => known.get(first + at * step));
-  return Object.assign(slots, { first, step });
+  const slots = [];
+  // From the end, so that the last bar, which is still growing, is as wide as the others.
+  for (let end = starts.length; end > 0; end -= each) {
+    const own = starts.slice(Math.max(0, end - each), end);
+    const sum = Object.fromEntries(ADDED.map((name) => [name, own.reduce((so, start) => so + (known.get(start)?.[name] || 0), 0)]));
+    // A first bar of fewer slots is as wide, too: the chart's bars take the width of the narrowest.
+    const start = own.length < each && slots.length > 1 ? 2 * slots[0].start - slots[1].start : own[0];
+    slots.unshift({ start, ...sum });
+  }
+  return slots;
 }
 
 const sumsTable = (rows, title, open, openable = () => true) => table([
@@ -163,7 +161,7 @@ async function oneRequest(view, { signal }, id) {
   const last = entries[entries.length - 1];
   view.append(
     card("What it was", facts([
-      ["When", `${new Date(last.at * 1000).toLocaleString("en-GB")}`],
+      ["When", exactly(last.at)],
       ["Who", h("a", { href: `#/people/user/${quoted(last.caller)}` }, last.caller || "(forgotten)")],
       ["Course", last.tenant ? h("a", { href: `#/people/course/${quoted(last.tenant)}` }, last.tenant) : "none"],
       ["Task", TASKS[last.task] || last.task], ["Model", last.model], ["Tables", last.tables.join(", ") || "none named"],

@@ -3,7 +3,7 @@
 import { listen, quoted } from "../api.js";
 import { curves } from "../chart.js";
 import { fill, h, icon, keyed, spark } from "../dom.js";
-import { count, limitWords, money, percent, plural, seconds } from "../format.js";
+import { count, limitWords, money, percent, plural, seconds, took } from "../format.js";
 import { card, head, meter, quiet, trouble } from "../parts.js";
 
 export const STATES = { ready: "ready", cooling: "rests", exhausted: "used up", paused: "paused", retired: "retired" };
@@ -82,7 +82,7 @@ function tilesOf(now) {
     { name: "Failed", value: recent.requests ? percent(share, share && share < 0.1 ? 1 : 0) : "–", kind: share >= 0.4 ? "bad" : share >= 0.05 ? "warn" : "",
       more: `${count(failed)} of ${count(recent.requests)} ${span}`, curve: slots.map((one) => one.failure + one.timeout) },
     { name: "Waiting for a key", value: count(waiting), kind: wait >= 10 ? "warn" : "", more: `${seconds(recent.queue_seconds ?? 0)} on average`, curve: slots.map((one) => one.queue_seconds || 0) },
-    { name: "First word", value: seconds(recent.first_token_seconds), more: `95 of 100 in ${recent.p95_seconds === null ? "–" : seconds(recent.p95_seconds)}`, curve: slots.map((one) => one.first_token_seconds || 0) },
+    { name: "Time to an answer", value: took(recent.p50_seconds), more: `p95 ${took(recent.p95_seconds)}, p99 ${took(recent.p99_seconds)}`, curve: slots.map((one) => one.p50_seconds || 0) },
     { name: "Cost today", value: money(today.cost_usd), more: today.saved_usd ? `${money(today.saved_usd)} saved by the cache` : `${count(today.prompt_tokens + today.completion_tokens)} tokens`, curve: slots.map((one) => one.cost_usd) },
   ];
 }
@@ -101,7 +101,7 @@ function updateTile(node, one) {
   }
 }
 
-const EMPTY = { success: 0, failure: 0, timeout: 0, refused: 0, cancelled: 0, requests: 0, queue_seconds: 0, first_token_seconds: 0, cost_usd: 0 };
+const EMPTY = { success: 0, failure: 0, timeout: 0, refused: 0, cancelled: 0, requests: 0, queue_seconds: 0, p50_seconds: 0, cost_usd: 0 };
 
 /** The three hours by five minutes, with those in which nobody asked. */
 function everySlot(now) {

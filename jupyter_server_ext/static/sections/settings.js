@@ -2,7 +2,7 @@
 
 import { ask, send } from "../api.js";
 import { fill, h } from "../dom.js";
-import { bytes, count, limitWords, seconds } from "../format.js";
+import { bytes, count, isoDay, limitWords, seconds } from "../format.js";
 import { badge, button, card, confirmed, facts, field, head, table, tell } from "../parts.js";
 
 export async function show(view, { me, signal }) {
@@ -54,7 +54,7 @@ async function verify() {
 }
 
 async function exported() {
-  const since = new Date(Date.now() - 30 * 86_400_000).toISOString().slice(0, 10);
+  const since = isoDay(Date.now() / 1000 - 30 * 86_400);
   const reply = await ask("admin/api/export", { query: { since, format: "csv" }, as: "blob" });
   const link = h("a", { href: URL.createObjectURL(reply), download: "rsql-entries.csv" });
   link.click();

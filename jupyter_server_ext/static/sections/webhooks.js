@@ -2,7 +2,7 @@
 
 import { ask, quoted, send } from "../api.js";
 import { fill, h } from "../dom.js";
-import { day, when } from "../format.js";
+import { when } from "../format.js";
 import { back, badge, button, card, confirmed, dialog, facts, head, table, tell } from "../parts.js";
 import { undoOf } from "../undo.js";
 
@@ -53,7 +53,7 @@ async function one(view, way, id) {
     tell("The webhook is deleted.", "good", undoOf(async () => {}));
     location.hash = "#/webhooks";
   }), "danger")),
-  card("What it is told", facts([["Events", told.events.join(", ") || "all"], ["Of", told.tenant || "everybody"], ["Made", day(new Date(told.made * 1000).toISOString())], ["Id", h("code", {}, told.id)]])),
+  card("What it is told", facts([["Events", told.events.join(", ") || "all"], ["Of", told.tenant || "everybody"], ["Made", when(told.made)], ["Id", h("code", {}, told.id)]])),
   card("Deliveries of the last week", table([
     { title: "When", class: "tight", cell: (row) => when(row.made) },
     { title: "Event", cell: (row) => row.event },
