@@ -6,16 +6,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import importlib
-import os
-import struct
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,27 +17,26 @@ from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.requests import ReadBody
 from jupyter_server_ext.messages import Weighed, characters, letters
 from jupyter_server_ext.questions import question_of
+from jupyter_server_ext.worker import Worker, WorkerEnded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Fields = dict[str, Any]
     Shape = Callable[[Fields], Fields]
 
-_INLINE = 16 * 1024  # bytes of JSON up to which a field comes back as a value
-_MOST_MEMORY = 3 << 30  # of the process; 10 MB of brackets are no more than 1 GB of lists
-_SPENT = 400 << 20  # beyond it the process ends after its answer, so that the memory is given back
-_FRAME = struct.Struct("!QQ")
-_START = "from jupyter_server_ext.handlers.reading import main; main()"
+_SMALL = 1_100  # bytes of JSON up to which a field comes back as a value: the longest name of a model
+_INLINE = 16 * 1024  # up to which one does as long as all of these have no more than …
+_ALL_INLINE = 64 * 1024
 
 
 class _ReadBody(msgspec.Struct):
-    """What the process says of a body: an error, or the fields and the lengths of what follows as text."""
+    """What the process says of a body: an error, or the fields and which of them follow as text."""
 
     error: dict[str, Any] | None = None
     sent: dict[str, Any] = msgspec.field(default_factory=dict)
     asked: dict[str, Any] = msgspec.field(default_factory=dict)
-    lengths: list[tuple[str, str, int]] = msgspec.field(default_factory=list)
+    large: list[tuple[str, str]] = msgspec.field(default_factory=list)  # field and part of each text
     weighed: Weighed = msgspec.field(default_factory=Weighed)
     fingerprint: str = ""
 
@@ -53,8 +45,7 @@ class BodyReader:
     """Reads large bodies, one after the other, in a process that starts with the first and ends with ``close``."""
 
     def __init__(self) -> None:
-        self._thread: ThreadPoolExecutor | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._worker = Worker("rsql-bodies")
 
     async def read(self, body: bytes, shape: Shape) -> ReadBody:
         """The fields of a JSON body; ``shape``, a function of a module, makes the body in OpenAI's form from it.
@@ -63,113 +54,43 @@ class BodyReader:
             BadRequest: It is not JSON, or a field is wrong.
             TooLarge: Its values need more memory than there is.
         """
-        if self._thread is None:
-            # One at a time: several bodies of 10 MB of brackets would need gigabytes together.
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="rsql-bodies")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, body, shape)
+        named = f"{shape.__module__}:{shape.__qualname__}".encode()
+        try:
+            head, *texts = await self._worker.run(answer, named + b"\n" + body)
+        except WorkerEnded:
+            raise TooLarge("The body cannot be read. Send less in one request.") from None
+        reply = msgspec.json.decode(head, type=_ReadBody)
+        if reply.error is not None:
+            raise (TooLarge if reply.error["status"] == TooLarge.status else BadRequest)(**reply.error)
+        for (field, part), text in zip(reply.large, texts, strict=True):
+            getattr(reply, part)[field] = msgspec.Raw(text)
+        return ReadBody(reply.sent, reply.asked, reply.weighed, reply.fingerprint)
 
     def close(self) -> None:
         """End the process."""
-        if self._thread is not None:
-            self._thread.shutdown()
-        self._end()
-
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.communicate()  # else a zombie is left, with its pipes open
-
-    def _ask(self, body: bytes, shape: Shape) -> ReadBody:
-        for last in (False, True):  # the process may have ended after the body before
-            if self._process is None:
-                # It ends when this one does, as its standard input does. Nothing that could hold a key is in its
-                # environment.
-                names = ("PATH", "PYTHONPATH", "HOME", "LANG", "SYSTEMROOT", "VIRTUAL_ENV")
-                self._process = subprocess.Popen(  # noqa: S603 - words of our own
-                    [sys.executable, "-c", _START],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    env={name: os.environ[name] for name in names if name in os.environ},
-                    start_new_session=True,  # Ctrl-C is the gateway's to deal with
-                )
-            try:
-                return _asked(self._process, body, shape)
-            except (OSError, EOFError):
-                self._end()
-                if last:
-                    # Twice means that it is this body that ends the process.
-                    raise TooLarge("The body cannot be read. Send less in one request.") from None
-        raise AssertionError
-
-
-def _asked(process: subprocess.Popen[bytes], body: bytes, shape: Shape) -> ReadBody:
-    into, out = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
-    name = f"{shape.__module__}:{shape.__qualname__}".encode()
-    _write(into, name, body)
-    head, texts = _read(out)
-    reply = msgspec.json.decode(head, type=_ReadBody)
-    if reply.error is not None:
-        raise (TooLarge if reply.error["status"] == TooLarge.status else BadRequest)(**reply.error)
-    at = 0
-    for field, part, length in reply.lengths:
-        getattr(reply, part)[field] = msgspec.Raw(texts[at : at + length])
-        at += length
-    return ReadBody(reply.sent, reply.asked, reply.weighed, reply.fingerprint)
-
-
-def _write(file: BinaryIO, first: bytes, second: bytes) -> None:
-    file.write(_FRAME.pack(len(first), len(second)))
-    file.write(first)
-    file.write(second)
-    file.flush()
-
-
-def _read(file: BinaryIO) -> tuple[bytes, bytes]:
-    head = file.read(_FRAME.size)
-    if len(head) < _FRAME.size:
-        raise EOFError
-    first, second = _FRAME.unpack(head)
-    parts = file.read(first), file.read(second)
-    if len(parts[1]) < second:
-        raise EOFError
-    return parts
+        self._worker.close()
 
 
 # In the other process ------------------------------------------------------------------------------------------------
 
 
-def main() -> None:
-    """Read bodies from standard input and answer on standard output, until its end."""
-    with suppress(ImportError, ValueError, OSError):
-        import resource  # not on Windows
-
-        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
-    with suppress(EOFError):
-        while True:
-            name, body = _read(sys.stdin.buffer)
-            _write(sys.stdout.buffer, *_answer(name.decode(), body))
-            with suppress(ImportError):
-                import resource
-
-                if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > _SPENT:
-                    return
-
-
-def _answer(shape: str, body: bytes) -> tuple[bytes, bytes]:
-    module, _, name = shape.partition(":")
+def answer(named: bytes) -> Iterator[bytes]:
+    """What the process says of a body after the name of its shape: the head, and the large fields as JSON."""
+    shape, _, body = named.partition(b"\n")
+    module, _, name = shape.decode().partition(":")
     try:
         reply, texts = _taken_apart(body, getattr(importlib.import_module(module), name))
-        return msgspec.json.encode(reply), texts
     except RsqlGatewayError as error:
         refusal = {"message": error.message, "param": error.param, "code": error.code, "status": error.status}
+        reply, texts = _ReadBody(error=refusal), []
     except (MemoryError, RecursionError):
         refusal = {"message": "The body holds too many values. Send less in one request.", "status": TooLarge.status}
-    return msgspec.json.encode(_ReadBody(error=refusal)), b""
+        reply, texts = _ReadBody(error=refusal), []
+    yield msgspec.json.encode(reply)
+    yield from texts
 
 
-def _taken_apart(body: bytes, shape: Shape) -> tuple[_ReadBody, bytes]:
+def _taken_apart(body: bytes, shape: Shape) -> tuple[_ReadBody, list[bytes]]:
     sent = requests.json_object(body)
     asked = shape(sent)
     if "messages" in asked:
@@ -189,13 +110,15 @@ def _taken_apart(body: bytes, shape: Shape) -> tuple[_ReadBody, bytes]:
     )
     reply = _ReadBody(weighed=weighed, fingerprint=requests.fingerprint_of(sent))
     texts: list[bytes] = []
+    inline = _ALL_INLINE
     unasked = {name: value for name, value in sent.items() if name not in {"messages", "input", "message", "context"}}
     for part, fields in (("sent", {} if asked is sent else unasked), ("asked", asked)):
         for name, value in fields.items():
             text = msgspec.json.encode(value)
-            if len(text) <= _INLINE:
+            if len(text) <= _SMALL or len(text) <= min(_INLINE, inline):
+                inline -= len(text) if len(text) > _SMALL else 0
                 getattr(reply, part)[name] = value
             else:
-                reply.lengths.append((name, part, len(text)))
+                reply.large.append((name, part))
                 texts.append(text)
-    return reply, b"".join(texts)
+    return reply, texts

@@ -28,6 +28,7 @@ _CLIENT_ID = re.compile(r"[!-~]{1,128}")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)")
 _TASKS = frozenset(get_args(Task))
 _MOST_TOKENS = 2**31 - 1  # what no counter overflows at, here or at a provider
+_MOST_FIELDS = 1_000  # of a body
 _MOST_CHOICES = 128  # as OpenAI allows
 _LONGEST_SHOWN = 40  # characters of a field that is not known
 _RETRY_SECONDS = 1.0  # bodies come and go fast
@@ -197,6 +198,8 @@ def _object(body: bytes) -> dict[str, Any]:
         raise BadRequest(f"The body is not JSON: {reason}.", code="invalid_json") from None
     if not isinstance(value, dict):
         raise BadRequest("The body must be a JSON object, like {…}.", code="invalid_json")
+    if len(value) > _MOST_FIELDS:  # each is looked at on the way of the request, and no API has so many
+        raise BadRequest(f"The body has {len(value):,} fields. Send {_MOST_FIELDS:,} at most.", code="too_many_fields")
     return value
 
 

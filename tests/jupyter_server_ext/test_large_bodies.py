@@ -96,6 +96,7 @@ async def test_a_large_body_is_read_as_a_small_one_would_be(reader):
         (b"[" * 200_000, None),
         (b'{"messages": [' + b"[" * 200_000 + b"]" * 200_000 + b"]}", None),
         (b'{"a": "' + b"\xff" * 200_000 + b'"}', None),
+        (json.dumps({f"f{n}": n for n in range(300_000)}).encode(), None),
     ],
 )
 async def test_a_wrong_large_body_is_refused_as_a_small_one_is(reader, body, param):
@@ -104,10 +105,41 @@ async def test_a_wrong_large_body_is_refused_as_a_small_one_is(reader, body, par
     assert caught.value.param == param
 
 
+def wide(seed):
+    """A body of up to a thousand fields of all sizes, which is as large as may be."""
+    draw = random.Random(seed)
+    fields = {f"f{n}": "x" * int(10 ** draw.uniform(0, 5)) for n in range(draw.choice([5, 200, 990]))}
+    named = {"messages": [said("y" * draw.randrange(70_000))], **fields, "model": "m" * 255}
+    return json.dumps(dict(sorted(named.items(), key=lambda _: draw.random()))).encode()
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_what_is_read_in_this_process_of_a_large_body_is_little(reader, monkeypatch, seed):
+    """Whatever its form: the largest piece that is decoded here, of which none is long enough to be felt."""
+    decoded, decode, body = [], msgspec.json.decode, wide(seed)
+    monkeypatch.setattr(
+        reading.msgspec.json, "decode", lambda text, **more: decoded.append(len(text)) or decode(text, **more)
+    )
+    far = await reader.read(body, as_sent)
+    monkeypatch.undo()
+    assert sum(decoded) < 1_500_000
+    assert far.asked["model"] == "m" * 255
+    assert msgspec.json.decode(msgspec.json.encode(far.asked)) == json.loads(body)
+
+
+async def test_a_body_of_too_many_fields_is_refused_in_either_process(reader):
+    for many in (1_001, 300_000):
+        body = json.dumps({"messages": [said("Hi")]} | {f"f{n}": n for n in range(many - 1)}).encode()
+        for read in (requests.read, reader.read):
+            with pytest.raises(requests.BadRequest, match=f"The body has {many:,} fields. Send 1,000 at most."):
+                done = read(body, as_sent)
+                await done
+
+
 async def test_the_reader_starts_again_when_its_process_was_killed(reader):
     body = json.dumps({"messages": [said("x" * 200_000)]}).encode()
     await reader.read(body, as_sent)
-    reader._process.kill()
+    reader._worker._process.kill()
     assert (await reader.read(body, as_sent)).weighed.characters == 200_000
 
 
