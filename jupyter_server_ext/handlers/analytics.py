@@ -78,7 +78,7 @@ class TimeSeries(GatewayHandler):
     @needs_scope("instructor")
     @described(TimeSeriesReply, HOURS, _STEP, TENANT)
     async def get(self) -> None:
-        """The same by slots of time, the oldest first; ``starts`` are all of them, and those without requests are left out.
+        """The same by slots of time, the oldest first, without those that had no requests; ``starts`` has all.
 
         Slots are an hour wide at least for more than 12 hours, and a day of ``time_zone`` for more than 168.
         """

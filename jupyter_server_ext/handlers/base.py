@@ -511,6 +511,7 @@ class AppContext:
             await asyncio.wait(ending, timeout=_LAST_WORDS_SECONDS)
         await self.runner.close()
         self.reader.close()
+        self.documents.close()
         await self.webhooks.close()
         await self.gateway.close()
         if self.accounting.traces is not None:

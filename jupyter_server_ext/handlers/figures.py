@@ -112,7 +112,7 @@ class _Quantiles:
     def collect(self) -> Iterator[Metric]:
         words = "Time to the end of answers that ended well in the last minutes, of all gateways."
         of_all = GaugeMetricFamily("rsql_answer_seconds", words, labels=["quantile"])
-        by_model = GaugeMetricFamily("rsql_model_answer_seconds", f"{words[:-1]}, by model.", labels=["model", "quantile"])
+        by_model = GaugeMetricFamily("rsql_model_answer_seconds", words, labels=["model", "quantile"])
         for model, durations in (("", sum(self._models.values())), *self._models.items()):
             for share in _SHARES:
                 seconds = quantile(durations, share)

@@ -31,7 +31,6 @@ from jupyter_server_ext.knowledge import (
     examples_of,
     of_length_one,
     read_dictionary,
-    read_document,
     read_example,
 )
 
@@ -62,8 +61,7 @@ class AllDocuments(GatewayHandler):
 
         An administrator names another ``tenant``, or an empty one for everyone. ``days`` says when it is deleted.
         """
-        sent = await asyncio.get_running_loop().run_in_executor(None, read_document, self.body)
-        kept = await self.app.documents.put(self.asker, sent)
+        kept = await self.app.documents.put(self.asker, self.body)
         await self.app.runtime.note(f"shared the document {kept.name}", self.asker.name, kept.tenant)
         self.reply(_shown(kept), status=201)
 

@@ -167,6 +167,12 @@ class PassageIndex:
         )
 
 
+def with_numbers(packed: bytes, ids: Sequence[int]) -> bytes:
+    """The index of a document as bytes, with the numbers that its passages have got."""
+    kept = msgspec.msgpack.decode(packed, type=_Kept)
+    return msgspec.msgpack.encode(msgspec.structs.replace(kept, ids=memoryview(np.array(ids, dtype="<i8").tobytes())))
+
+
 def merged(parts: Sequence[PassageIndex]) -> PassageIndex:
     """Several indexes as one, in time and memory of their size."""
     words = np.unique(np.concatenate([part.words for part in parts]))

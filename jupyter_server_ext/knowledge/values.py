@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 _LONGEST = 20_000  # characters of one passage
 _MOST_PASSAGES = 20_000  # of one document
 _USUAL = 1_200  # characters of a passage that is split here
-_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t#]*$")
+_LONGEST_LINE = 4_000  # of a line that is not cut
+_HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*)")
 _FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]|[\ud800-\udfff]")
 
@@ -118,22 +120,51 @@ def _cleaned(passage: SharedPassage) -> SharedPassage:
 
 
 def split(text: str) -> Iterator[SharedPassage]:
-    """Markdown or plain text by its headings and paragraphs, with lines."""
+    r"""Markdown or plain text by its headings and paragraphs, with lines; nothing of it is left out.
+
+    A line that is longer than a passage is cut between sentences or words.
+
+    Example:
+        >>> [(one.path, one.text, one.first) for one in split("# Bins\\n\\nGlass is yellow.")]
+        [(('Bins',), 'Glass is yellow.', 3)]
+    """
     path: list[tuple[int, str]] = []
-    held: list[str] = []
-    start, fenced = 1, False
-    for number, line in enumerate([*text.splitlines(), "# "], 1):
+    held: list[tuple[int, str]] = []  # lines, or pieces of one, with their numbers
+    size, fenced = 0, False
+    for number, line in enumerate(text.splitlines(), 1):
         fenced ^= bool(_FENCE.match(line))
         heading = None if fenced else _HEADING.match(line)
-        full = sum(map(len, held)) > _USUAL and not line.strip()
-        if heading or full or sum(map(len, held)) > _LONGEST // 2:
-            if any(each.strip() for each in held):
-                blank = next(place for place, each in enumerate(held) if each.strip())
-                body = "\n".join(held[blank:]).rstrip()
-                last = start + blank + body.count("\n")
-                yield SharedPassage(body[:_LONGEST], tuple(words for _, words in path), start + blank, last)
-            held, start = [], number + bool(heading)
+        for piece in (line,) if heading else _cut(line):
+            full = size > _USUAL and not line.strip()
+            if heading or full or size + len(piece) > _LONGEST // 2:
+                yield from _passage(held, path)
+                held, size = [], 0
+            if not heading:
+                held.append((number, piece))
+                size += len(piece) + 1
         if heading:
-            path = [*(each for each in path if each[0] < len(heading[1])), (len(heading[1]), heading[2])]
-        else:
-            held.append(line)
+            words = heading[2].rstrip(" \t#")
+            path = [*(each for each in path if each[0] < len(heading[1])), (len(heading[1]), words)]
+    yield from _passage(held, path)
+
+
+def _passage(held: list[tuple[int, str]], path: list[tuple[int, str]]) -> Iterator[SharedPassage]:
+    filled = [place for place, (_, piece) in enumerate(held) if piece.strip()]
+    if filled:
+        own = held[filled[0] : filled[-1] + 1]
+        body = own[0][1] + "".join(
+            ("\n" if number > before else "") + piece for (before, _), (number, piece) in pairwise(own)
+        )
+        yield SharedPassage(body.rstrip(), tuple(words for _, words in path), own[0][0], own[-1][0])
+
+
+def _cut(line: str) -> Iterator[str]:
+    """A line in pieces that fit into a passage, each up to the end of a sentence or a word where there is one."""
+    start = 0
+    while len(line) - start > _LONGEST_LINE:
+        some = line[start : start + _LONGEST_LINE]
+        ends = (some.rfind(mark, _USUAL) + len(mark) for mark in (". ", "。", " ") if mark in some[_USUAL:])
+        end = start + next(ends, len(some))
+        yield line[start:end]
+        start = end
+    yield line[start:]

@@ -43,12 +43,13 @@ from .schema import session_copies as session_copies
 from .schema import session_files as session_files
 from .schema import shared_texts as shared_texts
 from .schema import webhook_deliveries as webhook_deliveries
+from .sketch import figures as figures
+from .sketch import quantile as quantile
 from .spool import SpooledLedgerStore as SpooledLedgerStore
 from .spool import SpoolFile as SpoolFile
 from .sql import SqlLedgerStore as SqlLedgerStore
 from .sql import opened as opened
-from .sketch import figures as figures
-from .sketch import quantile as quantile
+from .statements import deferred_fsync as deferred_fsync
 from .sums import MOST_HOURS as MOST_HOURS
 from .sums import OUTCOMES as OUTCOMES
 from .sums import TOTAL_KEYS as TOTAL_KEYS

@@ -1,7 +1,7 @@
 """Distributions of durations in logarithmic buckets, which add up: quantiles with a relative error of 2 % at most."""
 
-# As DDSketch (Masson, Rim, Lee, 2019): bucket ``i`` holds what is in ``(LEAST * G**(i - 1), LEAST * G**i]``, and what is
-# read from it differs from what was put in by ``ERROR`` at most. A sketch is one whole number with 32 bits for each
+# As DDSketch (Masson, Rim, Lee, 2019): bucket ``i`` holds what is in ``(LEAST * G**(i - 1), LEAST * G**i]``, and what
+# is read from it differs from what was put in by ``ERROR`` at most. A sketch is one whole number with 32 bits for each
 # bucket, so that sketches of any two times, models or gateways are merged by ``+``, at the speed of memory.
 
 from __future__ import annotations

@@ -84,6 +84,7 @@ def test_a_search_over_a_hundred_thousand_shared_passages(kind, tmp_path):
 
     from jupyter_server_ext.knowledge import NewDocument, QuestionVector, SharedPassage, of_length_one
     from jupyter_server_ext.knowledge.indexes import PassageIndexes
+    from jupyter_server_ext.knowledge.preparing import index_of
     from jupyter_server_ext.knowledge.store import SqlDocuments
     from jupyter_server_ext.ledger import SqlLedgerStore
 
@@ -104,10 +105,16 @@ def test_a_search_over_a_hundred_thousand_shared_passages(kind, tmp_path):
             texts = [" ".join(chance.choices(words, weights, k=WORDS)) for _ in range(2000)]
             sent = enumerate(zip(texts, rows[first : first + 2000], strict=True), first)
             passages = tuple(SharedPassage(text, ("A",), 1, 2, str(n), row.tobytes()) for n, (text, row) in sent)
-            new = NewDocument(f"d{first}", passages, model="m")
-            store.put(new, "x", now=0.0, expires=None, most=10**6, most_bytes=10**12)
+            store.put(
+                new := NewDocument(f"d{first}", passages, model="m"),
+                "x",
+                now=0.0,
+                expires=None,
+                most=10**6,
+                most_bytes=10**12,
+            )
             started = time.perf_counter()
-            store.make_index("x", new.name)
+            index_of(new)
             made += time.perf_counter() - started
         with ledger.engine.begin() as db:
             db.exec_driver_sql("ANALYZE")  # as PostgreSQL does itself within a minute

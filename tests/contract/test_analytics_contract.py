@@ -372,9 +372,9 @@ def test_durations_of_an_older_ledger_are_those_of_its_entries(url):
     by_group = {}
     for row in store.analytics.sums(NOW, 300, by=["start", "tenant", "model", "task"]):
         by_group[row["start"], row["tenant"], row["model"], row["task"]] = row["durations"]
-    for key in rows:
+    for key, row in rows.items():
         own = [one for one in written if (int(one.at // 86_400) * 86_400, one.tenant, one.model, one.task) == key]
-        if rows[key] is first:
+        if row is first:
             assert figures(by_group[key])["p50_seconds"] == pytest.approx(3.5, rel=0.5)
         elif any(one.outcome == "success" for one in own):
             assert figures(by_group[key])["p50_seconds"] == pytest.approx(percentile(own, 0.5), rel=0.025)

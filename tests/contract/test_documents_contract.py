@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from jupyter_server_ext.knowledge import NewDocument, QuestionVector, SharedPassage, of_length_one
 from jupyter_server_ext.knowledge.indexes import PassageIndexes
+from jupyter_server_ext.knowledge.preparing import head_of, index_of
 from jupyter_server_ext.knowledge.store import SqlDocuments
 from jupyter_server_ext.ledger import SqlLedgerStore, documents
 
@@ -140,6 +141,7 @@ def test_what_is_removed_is_found_no_more(store):
     put(store, document("a.md", "a xylophone"), "x")
     put(store, document("a.md", "a xylophone"), "y")
     assert store.remove("x", "a.md")
+    assert store.sweep(1.0)
     assert not store.remove("x", "a.md")
     assert store.search(["x"], "xylophone", now=1.0) == []
     assert names(store.search(["y"], "xylophone", now=1.0)) == ["a.md"]
@@ -172,6 +174,7 @@ def test_what_means_the_same_is_found_without_its_words(store):
         named = store.search(["x"], "nothing", now=1.0, names=["50.md"], most=1, meaning=QuestionVector("m", asked))
         assert named[0].text == f"passage {next(number for number in nearest if 50 <= number < 100)}"
     store.remove("x", "50.md")
+    store.sweep(1.0)
     found = store.search(["x"], "nothing", now=1.0, most=50, meaning=QuestionVector("m", vectors[60]))
     assert found
     assert not {each.text for each in found} & {f"passage {number}" for number in range(50, 100)}
@@ -376,3 +379,29 @@ def test_no_question_is_an_operator_or_an_error(store, asked):
     put(store, document("a.md", "plain words"), "x")
     put(store, document("b.md", "secret words"), "y")
     assert all(each.tenant == "x" for each in store.search(["x"], asked, now=1.0))
+
+
+def test_a_document_appears_whole_and_what_was_never_finished_goes(store):
+    """Between the steps of one document others write theirs, search, and replace it."""
+    put(store, document("a.md", "an old xylophone"), "x")
+    new = document("a.md", *(f"a new xylophone {number}" for number in range(30)))
+    given = {"now": 5.0, "expires": None, "most": 2, "most_bytes": 10_000}
+    draft = store.begin(head_of(new), "x", **given)
+    for first in range(0, 30, 10):
+        store.add(draft, new.passages[first : first + 10])
+        assert [each.text for each in store.search(["x"], "xylophone", now=6.0)] == ["an old xylophone"]
+        assert [each.name for each in store.all(["x"], 6.0)] == ["a.md"]
+        assert store.sweep(6.0) == 0, "what is being written is not swept away"
+    assert put(store, document("b.md", "text"), "x", most=2) == "2 documents", "what is being written counts"
+    store.finish(draft, index_of(new))
+    found = store.search(["x"], "xylophone", now=6.0, most=50)
+    assert {each.text for each in found} == {one.text for one in new.passages}
+    assert {each.score for each in found} == {found[0].score}
+    left = store.begin(head_of(document("c.md", "text")), "x", **given)
+    assert not isinstance(left, str)
+    store.add(left, document("c.md", "text").passages)
+    while store.sweep(10_000.0):
+        pass
+    with store._engine.connect() as db:
+        assert db.execute(sa.text("SELECT name FROM documents")).scalars().all() == ["a.md"]
+        assert db.execute(sa.text("SELECT count(*) FROM document_passages")).scalar() == 30

@@ -154,6 +154,7 @@ def served():
         finally:
             server.stop()
             app.reader.close()
+            app.documents.close()
             await real.close()
             await server.close_all_connections()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import struct
 from base64 import b64encode
@@ -15,6 +16,7 @@ from jupyter_server_ext.config import DocumentSettings, Secret, Settings, Storag
 from jupyter_server_ext.config.settings import ApiKeySettings
 from jupyter_server_ext.errors import BadRequest
 from jupyter_server_ext.knowledge import read_document
+from jupyter_server_ext.knowledge.store import SqlDocuments
 
 pytestmark = pytest.mark.asyncio
 RULES = {"name": "rules.md", "text": "# Bins\n\nBroken glass goes into the yellow bin."}
@@ -63,6 +65,26 @@ async def test_an_index_is_made_before_the_first_search(shared, tmp_path, memory
         assert len(await search(gateway, "ada-token")) == 1
         await put(gateway, "tom-token", text="Whole glasses are brown.")
         assert "brown" in (await search(gateway, "ada-token"))[0]["text"]
+
+
+@pytest.mark.slow
+async def test_others_write_between_the_steps_of_documents(shared, monkeypatch, programs):
+    """However many documents come at once, at most a step or two of them stands before anybody's entry."""
+    order, add = [], SqlDocuments.add
+    monkeypatch.setattr(SqlDocuments, "add", lambda *given: (order.append("step"), add(*given))[1])
+    async with shared() as gateway:
+        text = "\n\n".join("A paragraph of some words. " * 45 for _ in range(150))
+
+        async def others(sharing):
+            while not sharing.done():
+                await gateway.app.accounting.ledger.write(lambda _: order.append("other"))
+
+        sharing = asyncio.gather(*(put(gateway, "tom-token", name=f"{n}.md", text=text) for n in range(4)))
+        await others(sharing)
+        assert {reply.status_code for reply in await sharing} == {201}
+    runs = "".join(word[0] for word in order).split("o")
+    assert order.count("step") >= 4 * 6
+    assert max(map(len, runs)) <= 2
 
 
 @pytest.mark.slow

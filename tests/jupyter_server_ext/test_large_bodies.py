@@ -130,10 +130,11 @@ async def test_what_is_read_in_this_process_of_a_large_body_is_little(reader, mo
 async def test_a_body_of_too_many_fields_is_refused_in_either_process(reader):
     for many in (1_001, 300_000):
         body = json.dumps({"messages": [said("Hi")]} | {f"f{n}": n for n in range(many - 1)}).encode()
-        for read in (requests.read, reader.read):
-            with pytest.raises(requests.BadRequest, match=f"The body has {many:,} fields. Send 1,000 at most."):
-                done = read(body, as_sent)
-                await done
+        words = f"The body has {many:,} fields. Send 1,000 at most."
+        with pytest.raises(requests.BadRequest, match=words):
+            requests.read(body, as_sent)
+        with pytest.raises(requests.BadRequest, match=words):
+            await reader.read(body, as_sent)
 
 
 async def test_the_reader_starts_again_when_its_process_was_killed(reader):

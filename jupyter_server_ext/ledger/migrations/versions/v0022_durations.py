@@ -18,7 +18,7 @@ _KEY = ("grain", "start", "tenant", "model", "task")
 
 
 def upgrade() -> None:
-    """Fill the sketches from entries that are kept, and for what is known of no entry from the numbers within bounds."""
+    """Fill the sketches from the entries that are kept, and for others from the numbers within bounds."""
     db = op.get_bind()
     op.add_column("series", sa.Column("durations", sa.LargeBinary))
     within = [f"within_{bound}" for bound in _BOUNDS]
