@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from heapq import nlargest
 from itertools import accumulate
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -316,7 +318,7 @@ class _KeysAndBudgets:
         spent = GaugeMetricFamily(
             "rsql_budget_used_ratio", "The part of a budget that is spent.", labels=["owner", "period"]
         )
-        for owner, period, part in self._budgets():
+        for owner, period, part in nlargest(_MOST_GROUPS, self._budgets(), key=itemgetter(2)):
             spent.add_metric([owner, period], part)
         yield spent
 

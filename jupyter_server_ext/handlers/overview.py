@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from heapq import nlargest
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.errors import LedgerUnavailable
@@ -27,6 +29,7 @@ _FEW = 5  # failed or refused requests that may be anybody's bad luck
 _MANY_FAILED, _MANY_REFUSED = 0.05, 0.2  # parts of all requests
 _LONG_WAIT = 10.0  # seconds
 _LONG_LAG = 10.0  # seconds that entries wait to be written
+_MOST_BUDGETS = 100  # those of which most is spent
 _NEARLY_SPENT = 0.8  # of a budget
 
 _WHY = {
@@ -202,6 +205,7 @@ async def _overview(app: AppContext, tenant: str | None) -> OverviewReply:
     budgets = [] if app.accounting.budgets is None else [*app.accounting.budgets.used()]
     if tenant is not None:
         budgets = [one for one in budgets if one[0] == f"tenant:{tenant}"]
+    budgets = nlargest(_MOST_BUDGETS, budgets, key=itemgetter(2))
     _, lag = app.accounting.ledger.waiting
     whole = tenant is None
     keys = [dict(row) | explained(row) for row in status.get("pool", [])] if whole else []

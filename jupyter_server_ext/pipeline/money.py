@@ -134,6 +134,7 @@ def _published(model: str, provider: str) -> Price | None:
 Period = Literal["day", "month"]
 PERIODS: tuple[Period, ...] = ("day", "month")
 _KEPT_SECONDS: dict[Period, float] = {"day": 2 * 86_400.0, "month": 33 * 86_400.0}  # beyond the end of the period
+_MOST_GROUPS = 2_000  # that are known without a table of their own
 _MOST_CALLERS = 10_000  # whose counters are remembered
 _GRAIN_SECONDS = 3_600.0  # a sum needs no finer memory
 
@@ -196,6 +197,7 @@ class Budgets:
         self._zone = ZoneInfo(zone)
         self._counters: Counters = MemoryCounters(clock=self.clock) if counters is None else counters
         self._tenants: dict[str, CallerLimits] = {}
+        self._groups: dict[str, None] = {}  # that have spent something, as far as this gateway knows, in their order
         self._places: dict[tuple[str, str, str], list[Counter]] = {}  # the counters of callers seen today
         self._day_ends = -math.inf
         self.configure(settings)
@@ -227,6 +229,7 @@ class Budgets:
         """
         back = {caller: dict(days) for caller, days in (given_back or {}).items()}
         for (caller, tenant), days in spent.items():
+            self._know(tenant)
             for owner in self._owners(Caller(caller, tenant)):
                 self._restore(owner, _less(days, back.get(caller, {})) if owner[0] == f"caller:{caller}" else days)
         for key, days in (by_keys or {}).items():
@@ -271,6 +274,7 @@ class Budgets:
         counters = self._places.get(place)
         if counters is None:
             now = self._now()
+            self._know(caller.tenant)
             counters = [_counter(owner, kind, _name(kind, now)) for owner in self._owners(caller) for kind in PERIODS]
             self._places[place] = counters
         return counters
@@ -300,11 +304,13 @@ class Budgets:
         return None if counter.limit is None else self._spent(counter)
 
     def used(self) -> Iterator[tuple[str, str, float]]:
-        """Of everyone and of each tenant that has a budget: whose, ``day`` or ``month``, and the part that is spent."""
-        owners = [
-            ("everyone", self._settings.everyone),
-            *((f"tenant:{name}", own) for name, own in self._tenants.items()),
-        ]
+        """Of everyone and of each tenant that has a budget: whose, ``day`` or ``month``, and the part that is spent.
+
+        Tenants are those with a table of their own, and all others whose callers have asked: a hub's groups have the
+        budget of ``[limits.tenant]``.
+        """
+        names = [*self._tenants, *(name for name in self._groups if name not in self._tenants)]
+        owners = [("everyone", self._settings.everyone), *(self._tenant(name) for name in names)]
         now = self._now()
         for owner in owners:
             for kind in PERIODS:
@@ -324,9 +330,17 @@ class Budgets:
         return [*key, self._caller(caller), *self._shared(caller)]
 
     def _shared(self, caller: Caller) -> list[_Owner]:
-        tenant = self._tenants.get(caller.tenant, self._settings.tenant)
-        group: list[_Owner] = [(f"tenant:{caller.tenant}", tenant)] if caller.tenant else []
+        group = [self._tenant(caller.tenant)] if caller.tenant else []
         return [*group, ("everyone", self._settings.everyone)]
+
+    def _tenant(self, name: str) -> _Owner:
+        return f"tenant:{name}", self._tenants.get(name, self._settings.tenant)
+
+    def _know(self, tenant: str) -> None:
+        if tenant and tenant not in self._groups:
+            if len(self._groups) >= _MOST_GROUPS:  # the one that came first
+                del self._groups[next(iter(self._groups))]
+            self._groups[tenant] = None
 
     def _caller(self, caller: Caller) -> _Owner:
         return f"caller:{caller.name}", self._callers.get(caller.name, self._settings.caller)

@@ -105,19 +105,12 @@ def test_a_search_over_a_hundred_thousand_shared_passages(kind, tmp_path):
             texts = [" ".join(chance.choices(words, weights, k=WORDS)) for _ in range(2000)]
             sent = enumerate(zip(texts, rows[first : first + 2000], strict=True), first)
             passages = tuple(SharedPassage(text, ("A",), 1, 2, str(n), row.tobytes()) for n, (text, row) in sent)
-            store.put(
-                new := NewDocument(f"d{first}", passages, model="m"),
-                "x",
-                now=0.0,
-                expires=None,
-                most=10**6,
-                most_bytes=10**12,
-            )
+            new = NewDocument(f"d{first}", passages, model="m")
+            store.put(new, "x", now=0.0, expires=None, most=10**6, most_bytes=10**12)
             started = time.perf_counter()
             index_of(new)
             made += time.perf_counter() - started
-        with ledger.engine.begin() as db:
-            db.exec_driver_sql("ANALYZE")  # as PostgreSQL does itself within a minute
+        _analyze(ledger.engine)
         started = time.perf_counter()
         assert store.search(["x"], QUESTIONS[0], now=1.0)
         read = time.perf_counter() - started
@@ -176,3 +169,8 @@ def test_neither_loading_the_extension_nor_a_question_without_documents_imports_
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
+
+
+def _analyze(engine):
+    with engine.begin() as db:
+        db.exec_driver_sql("ANALYZE")  # as PostgreSQL does itself within a minute

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import AsyncExitStack, aclosing
+import random
+from contextlib import AsyncExitStack, aclosing, suppress
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -16,9 +17,12 @@ from virtual_time import run
 
 from jupyter_server_ext.config import CallerLimits, KeySettings, Secret, Settings, TenantSettings
 from jupyter_server_ext.errors import LimitExceeded
+from jupyter_server_ext.handlers import Metrics
+from jupyter_server_ext.handlers.overview import findings
 from jupyter_server_ext.limits import Counter
 from jupyter_server_ext.messages import Caller, ChatRequest
 from jupyter_server_ext.pipeline import Accounting, Budgets, Price, Prices
+from jupyter_server_ext.webhooks import EventDetector
 
 ADA, BOB = Caller("ada", "stats101"), Caller("bob", "stats101")
 DOLLAR = 1_000_000_000
@@ -58,6 +62,44 @@ async def test_what_was_held_too_much_is_given_back():
         async with budgets.hold(ADA, DOLLAR // 2):
             1 / 0  # noqa: B018
     assert budgets.spent(ADA, "day").amount == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("seed", range(8))
+async def test_the_budget_of_every_group_that_asks_is_seen_and_told(seed):
+    """With a table of its own or by the one of all groups, from before a restart or since."""
+    draw = random.Random(seed)
+    own = {f"own{n}": draw.choice([None, 2.0, 5.0]) for n in range(3)}
+    of_all = draw.choice([None, 4.0])
+    settings = Settings(
+        tenant=CallerLimits(usd_per_day=of_all),
+        tenants=tuple(TenantSettings(name, limits=CallerLimits(usd_per_day=usd)) for name, usd in own.items()),
+    )
+    budgets, clock = Budgets(settings, clock=at("2026-11-21T12:00")), at("2026-11-21T12:00")
+    spent = dict.fromkeys([*own, *(f"hub{n}" for n in range(4))], 0)
+    earlier = {name: draw.randrange(DOLLAR) for name in draw.sample([*spent], 3)}
+    budgets.restore({("ada", name): {"2026-11-21": amount} for name, amount in earlier.items()})
+    for name, amount in earlier.items():
+        spent[name] += amount
+    for _ in range(30):
+        name, cost = draw.choice([*spent]), draw.randrange(DOLLAR)
+        with suppress(LimitExceeded):
+            await pay(budgets, Caller(draw.choice(["ada", "bob"]), name), cost)
+            spent[name] += cost
+    limits = {name: own.get(name) or of_all for name in spent}
+    parts = {name: spent[name] / (usd * DOLLAR) for name, usd in limits.items() if usd}
+    told = {whose.partition(":")[2]: part for whose, period, part in budgets.used() if period == "day"}
+    assert told == {name: part for name, part in parts.items() if name in own or spent[name]}
+
+    events = []
+    EventDetector(events.append, dict, budgets.used, clock=clock).look()
+    assert {event.data["tenant"] for event in events} == {name for name, part in parts.items() if part >= 0.8}
+    found = {row["name"] for row in findings(budgets=budgets.used())}
+    assert found == {name for name, part in parts.items() if part >= 0.8}
+    metrics = Metrics(dict, budgets.used)
+    gauges = metrics.text(detailed=True).decode()
+    for name in told:
+        assert f'rsql_budget_used_ratio{{owner="tenant:{name}",period="day"}}' in gauges
 
 
 @pytest.mark.asyncio
