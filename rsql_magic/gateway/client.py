@@ -231,7 +231,7 @@ class LLMClient:
 
         if (stop := current()) is not None:
             request.extensions["trace"] = stop.trace
-        asked = Asked()
+        asked = Asked(request)
         if asked.traceparent:
             request.headers["traceparent"] = asked.traceparent
         began = time.perf_counter()

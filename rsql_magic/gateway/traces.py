@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import httpx
 
 VARIABLE = "RSQL_TRACES"
 
@@ -83,18 +86,40 @@ def cell(name: str) -> Iterator[None]:
             _cell.reset(token)
 
 
-class Asked:
-    """One request to the gateway, as a part of the cell that is running; nothing where none is traced."""
+_OPERATIONS = {"/chat/completions": "chat", "/embeddings": "embeddings"}  # by the end of a path
 
-    def __init__(self, model: str = "") -> None:
+
+def _model_of(body: bytes) -> str:
+    try:
+        named = json.loads(body).get("model")
+    except (ValueError, AttributeError):
+        named = None
+    return named if isinstance(named, str) and named else "default"
+
+
+class Asked:
+    """One request to the gateway, as a part of the cell that is running; nothing where none is traced.
+
+    What a model answers is a span ``chat MODEL`` or ``embeddings MODEL``, by the conventions for generative AI; any
+    other request is a span of HTTP, such as ``GET``.
+    """
+
+    def __init__(self, request: httpx.Request) -> None:
         self._span: Any = None
         self.traceparent = ""  # what the gateway is told; empty for nothing
         if (of_cell := _cell.get()) is not None and of_cell.is_recording():
             from opentelemetry.trace import SpanKind, set_span_in_context
 
-            attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": model or "default"}
+            path = request.url.path
+            operation = next((name for end, name in _OPERATIONS.items() if path.endswith(end)), "")
+            if operation:
+                model = _model_of(request.content)
+                attributes = {"gen_ai.operation.name": operation, "gen_ai.request.model": model}
+                name = f"{operation} {model}"
+            else:
+                attributes = {"http.request.method": request.method, "url.path": path}
+                name = request.method  # by the conventions for HTTP, as paths may name people's things
             below = set_span_in_context(of_cell)
-            name = f"chat {model or 'default'}"
             self._span = _tracer.start_span(name, below, SpanKind.CLIENT, attributes)
             known = self._span.get_span_context()
             self.traceparent = f"00-{known.trace_id:032x}-{known.span_id:016x}-{known.trace_flags:02x}"

@@ -87,6 +87,7 @@ async def test_one_cell_with_three_tries_is_one_trace(traced, url):
             def a_cell():
                 client = LLMClient(gateway.url, "ada-token")
                 with cell("sql_ai"):
+                    client.get("status")
                     said = list(client.stream([{"role": "user", "content": "How many?"}], model="m"))
                 client.close()
                 return said
@@ -98,10 +99,13 @@ async def test_one_cell_with_three_tries_is_one_trace(traced, url):
     of_cell = in_notebook.get_finished_spans()
     spans = [*of_cell, *finished]
     assert len({span.context.trace_id for span in spans}) == 1, "one trace"
-    assert len({span.context.span_id for span in spans}) == len(spans) == 6
+    assert len({span.context.span_id for span in spans}) == len(spans) == 7
     (top,) = [span for span in spans if span.parent is None]
     assert top.name == "invoke_agent rsql sql_ai"
-    (asked,) = [span for span in of_cell if span is not top]
+    other, asked = [span for span in of_cell if span is not top]
+    assert (asked.name, asked.attributes["gen_ai.request.model"]) == ("chat m", "m")
+    assert (other.name, other.attributes["url.path"]) == ("GET", "/rsql/status"), "no model was called"
+    assert not any(name.startswith("gen_ai.") for name in other.attributes)
     (request,) = [span for span in finished if span.kind.name == "SERVER"]
     tries = [span for span in finished if span.kind.name == "CLIENT"]
     assert (asked.parent.span_id, request.parent.span_id) == (top.context.span_id, asked.context.span_id)
