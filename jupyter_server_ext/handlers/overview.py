@@ -28,6 +28,7 @@ _CAUSES = 100  # failed requests of which the commonest reason is named
 _FEW = 5  # failed or refused requests that may be anybody's bad luck
 _MANY_FAILED, _MANY_REFUSED = 0.05, 0.2  # parts of all requests
 _LONG_WAIT = 10.0  # seconds
+_CLOCK_BACK = 60.0  # seconds that a record may lie ahead
 _LONG_LAG = 10.0  # seconds that entries wait to be written
 _MOST_BUDGETS = 100  # those of which most is spent
 _NEARLY_SPENT = 0.8  # of a budget
@@ -75,6 +76,8 @@ def findings(
     budgets: Iterable[tuple[str, str, float]] = (),
     lag: float = 0.0,
     configuration: str = "",
+    disk_is_full: bool = False,
+    ahead: float = 0.0,
 ) -> list[FindingRow]:
     """What is wrong now and what to do about it, the worst first.
 
@@ -88,6 +91,8 @@ def findings(
         budgets: Whose, ``day`` or ``month``, and the part that is spent.
         lag: Seconds that entries wait to be written.
         configuration: Why the configuration's file was not taken, as it is now.
+        disk_is_full: Whether they wait because no room is left.
+        ahead: Seconds by which the latest record lies after the present time.
 
     Example:
         >>> [row["what"] for row in findings(wait=42.0)]
@@ -95,7 +100,7 @@ def findings(
     """
     found = [
         *_of_keys(keys),
-        *_of_checks(checks or {}),
+        *_of_checks(checks or {}, disk_is_full=disk_is_full),
         *_of_requests(recent or {}, list(causes)),
         *_of_budgets(budgets),
     ]
@@ -109,7 +114,11 @@ def findings(
     if wait is not None and wait >= _LONG_WAIT:
         words = "Add a key, or lower the limits of those who ask most."
         found.append(_finding("warn", f"The next request waits about {wait:.0f} s for a key.", words, "keys"))
-    if lag >= _LONG_LAG:
+    if ahead >= _CLOCK_BACK:
+        what = f"The clock stands {_span(ahead)} before the latest record."
+        words = "It was set back, or another gateway's is ahead: see the time service (NTP) of each machine."
+        found.append(_finding("warn", what, words, "settings"))
+    if lag >= _LONG_LAG and (checks or {}).get("ledger", "ok") != "unavailable":
         words = "See its disk or its server; requests go on, and are written when it answers."
         found.append(_finding("warn", f"Records wait for the database since {lag:.0f} s.", words, "settings"))
     return sorted(found, key=lambda row: row["level"] != "bad")
@@ -137,11 +146,16 @@ def _of_keys(keys: Sequence[Mapping[str, Any]]) -> Iterator[FindingRow]:
 _PARTS = {"ledger": "The database of records", "state": "Redis, where limits are counted,"}
 
 
-def _of_checks(checks: Mapping[str, str]) -> Iterator[FindingRow]:
+def _of_checks(checks: Mapping[str, str], *, disk_is_full: bool) -> Iterator[FindingRow]:
     for part, word in checks.items():
         if part == "plugins" and word != "ok":
             words = "rsql config check names it, and why. Update or uninstall its package."
             yield _finding("warn", "A plug-in is left out.", words, "settings")
+        elif part == "ledger" and word == "unavailable":
+            why = "its disk is full" if disk_is_full else "it cannot be written"
+            words = "Make room on its disk." if disk_is_full else "Start it again, or look at its log and its disk."
+            what = f"No request is answered, as none can be recorded: {why}."
+            yield _finding("bad", what, f"{words} Requests are taken again within seconds, by themselves.", "settings")
         elif part not in {"keys", "configuration"} and word != "ok":
             words = "Requests go on meanwhile. Start it again, or look at its log and its disk."
             yield _finding("bad", f"{_PARTS.get(part, part)} is {word}.", words, "settings")
@@ -172,6 +186,11 @@ def _of_budgets(budgets: Iterable[tuple[str, str, float]]) -> Iterator[FindingRo
             words = "Raise the budget, or see who spends it."
             level, spent = ("bad", "is used up") if part >= 1 else ("warn", f"is {part:.0%} spent")
             yield _finding(level, f"The budget of {owner} for {time_of} {spent}.", words, "people", name)
+
+
+def _span(seconds: float) -> str:
+    unit, size = next((one for one in (("h", 3_600), ("min", 60)) if seconds >= 2 * one[1]), ("s", 1))
+    return f"{seconds / size:.0f} {unit}"
 
 
 def _finding(level: str, what: str, do: str, part: str, name: str = "") -> FindingRow:
@@ -219,6 +238,8 @@ async def _overview(app: AppContext, tenant: str | None) -> OverviewReply:
         budgets=budgets,
         lag=lag if whole else 0.0,
         configuration=status.get("configuration", "") if whole else "",
+        disk_is_full=app.accounting.ledger.disk_is_full,
+        ahead=sums["latest"] - now if whole else 0.0,
     )
     if whole and not app.accounting.ledger.keeps:
         words = "Name a 'ledger' in [storage] of the rsql.toml."
@@ -250,11 +271,12 @@ async def _sums(app: AppContext, tenant: str | None, now: float) -> dict[str, An
             "recent": rates(summed(row for row in slots if row["start"] >= begins)),
             "today": rates(known.sums_of_today(now, tenant)),
             "series": [{"start": row["start"], **rates(row)} for row in slots],
-            "causes": [row["error"] for row in failed if row["at"] >= begins and row["attempts"]],
+            "causes": [row["error"] for row in failed if now >= row["at"] >= begins and row["attempts"]],
+            "latest": known.latest(),
         }
 
     try:
         known = await app.accounting.ledger.analyze(asked)
     except LedgerUnavailable:
-        known = {"recent": None, "today": None, "series": [], "causes": []}
+        known = {"recent": None, "today": None, "series": [], "causes": [], "latest": 0.0}
     return known | {"seconds": now - begins}

@@ -169,6 +169,17 @@ class KeyPool:
         circuits = [(key.available_at(model, now), key.circuits.get(model)) for key in self.keys.usable(model)]
         return all(at > now and one is not None and one.failures > 1 and not one.is_limited for at, one in circuits)
 
+    def failing(self, model: str) -> str:
+        """Why every key that could serve ``model`` rests, where it is for no limit: the reason of the next to be back.
+
+        Empty where one is ready, or rests for a limit.
+        """
+        now = self.clock()
+        resting = [(key.available_at(model, now), key.circuits.get(model)) for key in self.keys.usable(model)]
+        if not all(at > now and one is not None and one.reason and not one.is_limited for at, one in resting):
+            return ""
+        return min(((at, one.reason) for at, one in resting if one is not None), default=(0.0, ""))[1]
+
     def answered(self, lease: Lease) -> None:
         """Close the circuit of a key that has given content."""
         circuit = lease.key.circuits.get(lease.model)

@@ -349,10 +349,23 @@ class KeyQueue:
             wait = 1.001 * left
         about = f"about {wait:.0f} s" if math.isfinite(wait) else "unknown"
         waits = f"The wait is {about}; this request may wait {max(0.0, left):.0f} s."
+        if reason := self.pool.failing(request.model):
+            why = f"No key can answer for '{request.model}': {_FAILING.get(reason, 'its provider fails')}."
+            again = f"It is tried again in {about}; this request may wait {max(0.0, left):.0f} s."
+            return NoCapacity(f"{why} {again}", retry_after=_finite(wait))
         status = 429 if self.pool.is_cooling(request.model) else None
         return NoCapacity(f"All keys are busy. {waits} Try again later.", retry_after=_finite(wait), status=status)
 
 
+_FAILING = {  # reasons for which a key rests, in words
+    "overloaded": "its provider answers with errors",
+    "timeout": "its provider does not answer in time",
+    "silence": "its provider begins answers and falls silent",
+    "connection": "its provider cannot be reached",
+    "malformed": "its provider's answers are damaged",
+    "cut": "its provider's answers break off",
+    "web_page": "web pages come in place of its provider's answers",
+}
 _FORETOLD = 1.03  # a moment that is foretold may come by so much later: clocks differ by a hundredth
 
 

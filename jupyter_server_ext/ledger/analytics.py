@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -99,7 +100,7 @@ class SqlAnalytics:
         whole: of five minutes, of an hour for more than 12 hours, of a day for more than 72.
         """
         grain = grain_for(hours)
-        return self._sums(grain, self._since(grain, now, hours), by, tenant)
+        return self._sums(grain, self._since(grain, now, hours), by, tenant, until=now)
 
     def first_slot(self, now: float, hours: float) -> int:
         """The Unix time from which ``sums`` counts."""
@@ -111,7 +112,7 @@ class SqlAnalytics:
 
     def sums_of_today(self, now: float, tenant: str | None = None) -> Row:
         """Sums since midnight."""
-        return self._sums_of(DAY, day_start(now, self._zone), tenant)
+        return self._sums_of(DAY, day_start(now, self._zone), tenant, until=now)
 
     def sums_of_slots(self, now: float, hours: float, step: int, tenant: str | None = None) -> list[Row]:
         """Sums of the last hours by slots of ``step`` seconds, the oldest first, without those that had no requests.
@@ -119,7 +120,7 @@ class SqlAnalytics:
         Slots are no finer than sums are kept for so many hours.
         """
         grain = self._grain_of(hours, step)
-        return self._sums(grain, self._since(grain, now, hours), ("start",), tenant)
+        return self._sums(grain, self._since(grain, now, hours), ("start",), tenant, until=now)
 
     def slots(self, now: float, hours: float, step: int) -> tuple[int, list[int]]:
         """The width of the slots of ``sums_of_slots``, and when each begins, also those that had no requests."""
@@ -135,12 +136,22 @@ class SqlAnalytics:
         """Sums of all time."""
         return self._sums_of(DAY, 0, tenant)
 
-    def _sums_of(self, grain: int, since: int, tenant: str | None) -> Row:
-        return next(iter(self._sums(grain, since, (), tenant)), dict.fromkeys((*_SUMS, "durations"), 0))
+    def latest(self) -> float:
+        """The Unix time of the latest entry, by the clock of the gateway that wrote it; 0 without any."""
+        with self._engine.connect() as db:
+            return float(db.execute(sa.select(sa.func.max(entries.c.at))).scalar() or 0.0)
 
-    def _sums(self, grain: int, since: int, by: Iterable[str], tenant: str | None) -> list[Row]:
+    def _sums_of(self, grain: int, since: int, tenant: str | None, until: float = math.inf) -> Row:
+        return next(iter(self._sums(grain, since, (), tenant, until)), dict.fromkeys((*_SUMS, "durations"), 0))
+
+    def _sums(
+        self, grain: int, since: int, by: Iterable[str], tenant: str | None, until: float = math.inf
+    ) -> list[Row]:
+        # What lies in the future was written before a clock was set back, and is no part of the time before now.
         groups = [series.c[name] for name in by]
         wanted = [series.c.grain == grain, series.c.start >= since]
+        if math.isfinite(until):
+            wanted.append(series.c.start <= until)
         if tenant is not None:
             wanted.append(series.c.tenant == tenant)
         query = sa.select(*groups, *(sa.func.sum(series.c[name]).label(name) for name in _SUMS)).where(*wanted)

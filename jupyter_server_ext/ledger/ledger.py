@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,7 @@ _FOLD_SECONDS = 15.0  # between two additions to what administrators look at
 _FOLD_FIRST = 2_000  # entries that are added to it before a question is answered
 _READERS = 6  # questions that are answered at the same time
 _LAST_SECONDS = 5.0  # for which a ledger that ends waits for those
+_FULL = re.compile(r"(?:disk|device|disc)\b.*\b(?:full|space)|no space|is full|quota exceeded", re.IGNORECASE)
 _PATIENCE_SECONDS = 2.5  # that a request waits for its entry while nothing can be written
 
 
@@ -115,6 +117,7 @@ class Ledger:
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
         self.failure = ""  # why the last write failed; empty when it did not
+        self.disk_is_full = False  # whether that was the reason
         self._failed_since = 0.0  # loop time of the first failure of those in a row
         # How many requests an earlier life had not ended.
         self.left_open = store.close_unfinished() if store is not None else 0
@@ -257,7 +260,10 @@ class Ledger:
         """
 
         def answer(store: SqlLedgerStore) -> T:
-            store.analytics.fold(_FOLD_FIRST)
+            from sqlalchemy.exc import SQLAlchemyError  # only where there is a ledger
+
+            with suppress(SQLAlchemyError):  # on a full disk what is folded is still there to be read
+                store.analytics.fold(_FOLD_FIRST)
             return question(store.analytics)
 
         return await self.ask(answer)
@@ -324,7 +330,7 @@ class Ledger:
                     continue
                 if self.failure:
                     app_log.warning("rsql: the ledger can be written again.")
-                    self.failure = ""
+                    self.failure, self.disk_is_full = "", False
                 for queue, group in ((self._begun, begun), (self._ended, ended)):
                     for waiting in group:
                         # Only now: a failed group stays at the head of its queue, in order.
@@ -340,6 +346,7 @@ class Ledger:
             first = next(iter(str(getattr(error, "orig", None) or error).splitlines()), "")[:200]
             words = f"{type(error).__name__}: {first}"
             app_log.error("rsql: the ledger cannot be written (%s). No request is taken until it can.", words)
+            self.disk_is_full = _FULL.search(words) is not None
         self.failure = type(error).__name__
         for waiting in (*self._begun, *self._ended):
             # A request waits twice, for its beginning and its end: the patience is with the ledger, and not with each.

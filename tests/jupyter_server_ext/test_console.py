@@ -6,11 +6,14 @@ import asyncio
 import json
 import random
 import re
+import sqlite3
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from cryptography.fernet import Fernet
 from paid_provider import COST, KEYS, PRICES, body, whole
 
@@ -25,9 +28,11 @@ from jupyter_server_ext.config import (
     effective,
     load_settings,
 )
+from jupyter_server_ext.config.settings import PoolSettings
 from jupyter_server_ext.handlers import console
 from jupyter_server_ext.handlers.overview import explained, findings
 from jupyter_server_ext.keys.headroom import Headroom
+from jupyter_server_ext.ledger import SqlAnalytics
 from jupyter_server_ext.pipeline import Budgets
 
 ADMIN = "owner-token"
@@ -492,3 +497,68 @@ async def test_who_one_is(served):
         me = (await gateway.get("me")).json()
         assert (me["caller"], me["tenant"], me["scopes"], me["hub"]) == ("ada", "stats101", sorted(PERSON), None)
         assert "admin" in (await gateway.get("me", ADMIN)).json()["scopes"]
+
+
+# What is so -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_a_full_disk_is_told_and_what_is_recorded_can_be_read(keeping):
+    async with keeping() as gateway:
+        assert (await gateway.ask(body())).status_code == 200
+        await gateway.get("admin/api/metrics", ADMIN)
+        ledger, store = gateway.app.accounting.ledger, gateway.app.accounting.ledger._store
+
+        def full(*_, **__):
+            raise sa.exc.OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+        finish, begin = store.finish, store.begin
+        store.finish = store.begin = full
+        fold = SqlAnalytics.fold
+        SqlAnalytics.fold = full
+        try:
+            refused = await gateway.ask(body(messages=[{"role": "user", "content": "And now?"}]))
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "ledger_unavailable")
+            told = (await gateway.get("admin/api/overview", ADMIN)).json()
+            assert told["findings"][0]["what"] == "No request is answered, as none can be recorded: its disk is full."
+            assert "Make room" in told["findings"][0]["do"]
+            assert not any("go on" in one["do"] for one in told["findings"])
+            assert (await gateway.get("admin/api/metrics", ADMIN)).json()["total"]["success"] == 1
+        finally:
+            store.finish, store.begin, SqlAnalytics.fold = finish, begin, fold
+        async with asyncio.timeout(240):
+            while not ledger.healthy:
+                await asyncio.sleep(0.01)
+        assert not ledger.disk_is_full
+
+
+@pytest.mark.asyncio
+async def test_keys_that_fail_are_not_told_as_busy(served):
+    failing = httpx.MockTransport(lambda _: httpx.Response(500, json={"error": {"message": "broken"}}))
+    pool = PoolSettings(queue_deadline_seconds=0.5)
+    async with served(Settings(default_model="m", keys=KEYS, pool=pool), fake=False, transport=failing) as gateway:
+        replies = [await gateway.ask(body(messages=[{"role": "user", "content": f"{n}"}])) for n in range(9)]
+        findings_told = (await gateway.get("admin/api/overview", ADMIN)).json()["findings"]
+    for reply in replies:
+        error = reply.json()["error"]
+        assert reply.status_code in {502, 503}, error
+        assert "busy" not in error["message"]
+    assert any("its provider answers with errors" in reply.json()["error"]["message"] for reply in replies)
+    assert findings_told[0]["what"] == "No key can answer now."
+
+
+@pytest.mark.asyncio
+async def test_a_clock_that_was_set_back_is_told_and_not_counted_twice(keeping, monkeypatch):
+    async with keeping() as gateway:
+        moment = time.time()
+        monkeypatch.setattr(time, "time", lambda: moment + 7_000)
+        assert (await gateway.ask(body())).status_code == 200
+        monkeypatch.setattr(time, "time", lambda: moment)
+        assert (await gateway.ask(body(messages=[{"role": "user", "content": "Now?"}]))).status_code == 200
+        told = (await gateway.get("admin/api/overview", ADMIN)).json()
+        assert told["recent"]["requests"] == 1
+        (found,) = [one for one in told["findings"] if "clock" in one["what"]]
+        assert found["what"] == "The clock stands 117 min before the latest record."
+        series = (await gateway.get("admin/api/analytics/timeseries?hours=2&step=five-minutes", ADMIN)).json()
+        assert sum(row["requests"] for row in series["series"]) == 1
+        assert (await gateway.get("admin/api/stats", ADMIN)).json()["all_time"]["requests"] == 2
