@@ -6,16 +6,17 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
 from jupyter_server_ext.handlers.base import GatewayHandler, health, installed_version
 from jupyter_server_ext.handlers.described import described
-from jupyter_server_ext.handlers.parameters import HOURS, PAGED, TENANT, USER, choice, text_of, whole
+from jupyter_server_ext.handlers.parameters import HOURS, PAGED, TENANT, USER, amount, choice, moment, text_of, whole
 from jupyter_server_ext.handlers.shapes.analytics import (
     ActivityReply,
     AdminHealthReply,
@@ -31,7 +32,7 @@ from jupyter_server_ext.handlers.shapes.analytics import (
 )
 from jupyter_server_ext.handlers.shapes.conversations import ConversationsReply, DeletedReply, NamedReply, SessionsReply
 from jupyter_server_ext.identity import needs_scope
-from jupyter_server_ext.ledger import OUTCOMES, LedgerPage, figures, heat_of
+from jupyter_server_ext.ledger import OUTCOMES, LedgerPage, LogFilter, figures, heat_of
 from jupyter_server_ext.messages import as_name, outcome_of
 from jupyter_server_ext.pipeline import NANODOLLARS
 from jupyter_server_ext.plugins import left_out
@@ -48,6 +49,15 @@ _BY = choice("by", "The order.", "requests", "lately", "last", default="last")
 _STEP = choice("step", "The width of a slot.", "five-minutes", "hour", "day", default="hour")
 _STEPS = {"five-minutes": 300, "hour": 3_600, "day": 86_400}
 _DAYS = whole("days", "How many days back the sums by day go.", least=1, most=366, default=30)
+_LOG = (
+    text_of("who", "Only of users whose name holds this."),
+    *(text_of(name, "Only with this.") for name in ("model", "task", "key")),
+    choice("outcome", "Only those that ended so.", *OUTCOMES),
+    moment("since", "Only from this time on, in the gateway's time zone."),
+    moment("until", "Only before this time."),
+    amount("least_seconds", "Only those that took so long or longer."),
+    amount("least_usd", "Only those that cost so much or more."),
+)
 _FOUND = ("model", "code", "request_id")
 _MORE = ("cache_hits", "prompt_tokens", "completion_tokens", "cached_tokens")
 
@@ -125,6 +135,32 @@ class Executions(GatewayHandler):
         self.reply({"requests": [execution(row) for row in rows[: page.limit]], "next": _next(page, rows)})
 
 
+class RequestLog(GatewayHandler):
+    """``GET admin/api/log``."""
+
+    @needs_scope("instructor")
+    @described(ExecutionsReply, *PAGED, TENANT, *_LOG)
+    async def get(self) -> None:
+        """The request log, the latest first: requests without their tries, as all of the filters want them.
+
+        Instructors see their own group's. ``GET admin/api/requests/{id}`` has the tries of one.
+        """
+        asked, page = self.query(), self.page()
+        zone, times = ZoneInfo(self.app.settings.storage.time_zone), {}
+        for name in ("since", "until"):
+            given: datetime | None = asked[name]
+            times[name] = None if given is None else given.replace(tzinfo=zone).timestamp()
+        dollars = asked["least_usd"]
+        wanted = LogFilter(
+            **{name: asked[name] for name in ("who", "model", "task", "key", "outcome", "least_seconds")},
+            **times,
+            tenant=self.tenant_seen(),
+            least_nanodollars=None if dollars is None else round(dollars * NANODOLLARS),
+        )
+        rows = await self.analyze(lambda known: known.log(page, wanted))
+        self.reply({"requests": [execution(row) for row in rows[: page.limit]], "next": _next(page, rows)})
+
+
 class UserActivity(GatewayHandler):
     """``GET admin/api/user-activity/{user}``."""
 
@@ -157,13 +193,12 @@ class AllUsers(GatewayHandler):
     """``GET admin/api/users``."""
 
     @needs_scope("instructor")
-    @described(UsersReply, *PAGED, TENANT, _BY, text_of("name", "Only users whose name begins so."))
+    @described(UsersReply, *PAGED, TENANT, _BY, text_of("name", "Only users whose name holds this."))
     async def get(self) -> None:
         """Users with what they used: those seen last first, or those who ask most, of all time or lately."""
         asked, page, now, tenant = self.query(), self.page(), time.time(), self.tenant_seen()
         by = {"requests": "requests", "lately": "heat", "last": "last_at"}[asked["by"]]
-        begins = asked["name"]
-        rows = await self.analyze(lambda known: known.ranked("caller", page, tenant=tenant, by=by, begins=begins))
+        rows = await self.analyze(lambda known: known.ranked("caller", page, tenant=tenant, by=by, holds=asked["name"]))
         users = [ranked_row(row, now) for row in rows[: page.limit]]
         self.reply({"users": users, "next": page.mark(rows, by, "name")})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.errors import BadRequest
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 FOR_LOGIN = frozenset({"token"})  # that a Jupyter Server takes from any address
+_AMOUNT = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _WHOLE = re.compile(r"[0-9]{1,9}")
 
 
@@ -86,6 +87,28 @@ def day(name: str, about: str) -> Parameter:
 
     schema = {"type": "string", "format": "date"}
     return Parameter(name, about, read, "a day such as 2026-11-21", "", schema)
+
+
+def moment(name: str, about: str) -> Parameter:
+    """A day, or a day and a time of it, of the gateway's zone."""
+
+    def read(text: str) -> datetime | None:
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        return found if found.tzinfo is None else None
+
+    return Parameter(name, about, read, "a day such as 2026-11-21, or a time such as 2026-11-21T14:30")
+
+
+def amount(name: str, about: str) -> Parameter:
+    """A number that is not negative."""
+
+    def read(text: str) -> float | None:
+        return float(text) if _AMOUNT.fullmatch(text) else None
+
+    return Parameter(name, about, read, "a number, 0 or more", None, {"type": "number", "minimum": 0})
 
 
 LIMIT = whole("limit", "How many at most.", least=1, most=1000, default=50)

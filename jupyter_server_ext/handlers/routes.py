@@ -229,6 +229,7 @@ ROUTES = (
     Route("admin/api/stats", analytics.StatsOfAll),
     Route("admin/api/health", analytics.AdminHealth),
     Route("admin/api/requests", analytics.Executions),
+    Route("admin/api/log", analytics.RequestLog),
     Route("admin/api/users", analytics.AllUsers),
     Route("admin/api/user-activity/{user:[^/]+}", analytics.UserActivity),
     Route("admin/api/analytics/popular", analytics.Popular),

@@ -1,3 +1,4 @@
+from .analytics import LogFilter as LogFilter
 from .analytics import SqlAnalytics as SqlAnalytics
 from .api_keys import ApiKey as ApiKey
 from .api_keys import MemoryApiKeys as MemoryApiKeys

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -29,7 +29,7 @@ from jupyter_server_ext.ledger.sums import (
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from jupyter_server_ext.keys import LimitOfKey
@@ -40,9 +40,25 @@ if TYPE_CHECKING:
 _FOLD_LOCK = 7_715_104  # any number; gateways that fold take turns
 _SUMS = (*SERIES_COUNTS, *SERIES_SECONDS)
 _SHOWN = [c for c in entries.columns if c.name not in {"prompt", "answer", "content_hash", "chain_hash", "forgotten"}]
+_PLACE = ("at", "instance", "number")  # the order of entries
 _GROUPS = ("tenant", "model", "task")
 _LIMIT = ("key", "model", "unit", "seconds")
 _PAUSE = 0.005  # seconds between two groups that are folded, in which entries that wait are written
+
+
+class LogFilter(NamedTuple):
+    """Which requests are wanted of the log; None for any."""
+
+    who: str | None = None  # part of the caller's name
+    tenant: str | None = None
+    model: str | None = None
+    task: str | None = None
+    key: str | None = None
+    outcome: str | None = None
+    since: float | None = None  # Unix time
+    until: float | None = None  # Unix time, which is none of it
+    least_seconds: float | None = None
+    least_nanodollars: int | None = None
 
 
 class SqlAnalytics:
@@ -182,14 +198,14 @@ class SqlAnalytics:
         tenant: str | None = None,
         by: str = "requests",
         name: str | None = None,
-        begins: str | None = None,  # only names that begin so
+        holds: str | None = None,  # only names that hold this
     ) -> list[Row]:
         """What is asked for most, by ``requests``, by ``heat`` or by ``last_at``, of everyone or of one tenant.
 
         By ``heat`` questions that were asked once are left out, and by ``last_at`` questions are not ranked.
         """
         with self._engine.connect() as db:
-            return ranked_rows(db, kind, page, tenant=tenant, by=by, name=name, begins=begins)
+            return ranked_rows(db, kind, page, tenant=tenant, by=by, name=name, holds=holds)
 
     def count_ranked(self, kind: str, *, since: float = 0.0, tenant: str | None = None) -> Different:
         """How many different questions, tables or callers there were, and how many since a Unix time."""
@@ -222,6 +238,16 @@ class SqlAnalytics:
         ordered = page.of(query, entries.c.at, entries.c.instance, entries.c.number)
         with self._engine.connect() as db:
             return [dict(row) for row in db.execute(ordered).mappings()]
+
+    def log(self, page: LedgerPage, wanted: LogFilter) -> list[Row]:
+        """Requests without their texts and their tries, the latest first, as the filter wants them."""
+        found = page.of(sa.select(*(entries.c[name] for name in _PLACE)).where(*_wanted(wanted)), *_by_place(entries))
+        places = found.subquery()
+        same = sa.and_(*(entries.c[name] == places.c[name] for name in _PLACE[1:]))
+        query = sa.select(*_SHOWN).select_from(places.join(entries, same))
+        with self._engine.connect() as db:
+            rows = db.execute(query.order_by(*(column.desc() for column in _by_place(places)))).mappings()
+            return [dict(row) for row in rows]
 
     def usage(self, page: LedgerPage, since: str, tenant: str | None = None) -> list[Row]:
         """Sums per day, caller, tenant, model and task, from a day on, the latest first."""
@@ -288,6 +314,40 @@ class SqlAnalytics:
         return known | {"milliseconds": round(milliseconds, 2)}
 
 
+def _by_place(table: sa.FromClause) -> list[sa.ColumnElement[Any]]:
+    return [table.c[name] for name in _PLACE]
+
+
+def _wanted(wanted: LogFilter) -> Iterator[sa.ColumnElement[bool]]:
+    # Only what the index ``entries_log`` has.
+    entry = entries.c
+    yield sa.not_(entry.forgotten)
+    yield sa.or_(entry.attempts > 0, entry.key == "", entry.status == 0)  # not a try that was followed by others
+    for name in ("tenant", "model", "task", "key"):
+        if (value := getattr(wanted, name)) is not None:
+            yield entry[name] == value
+    if wanted.who is not None:
+        yield entry.caller.icontains(wanted.who, autoescape=True)
+    if wanted.since is not None:
+        yield entry.at >= wanted.since
+    if wanted.until is not None:
+        yield entry.at < wanted.until
+    if wanted.outcome is not None:
+        yield _OUTCOMES[wanted.outcome](entry.status)
+    if wanted.least_seconds is not None:
+        yield entry.duration_seconds >= wanted.least_seconds
+    if wanted.least_nanodollars is not None:
+        yield entry.cost_nanodollars >= wanted.least_nanodollars
+
+
+# As ``outcome_of``.
+_OUTCOMES: dict[str, Callable[[sa.Column[int]], sa.ColumnElement[bool]]] = {
+    "success": lambda status: status.between(200, 299),
+    "timeout": lambda status: status.in_((408, 504)),
+    "cancelled": lambda status: status == 499,
+    "refused": lambda status: sa.and_(status.between(400, 499), status.not_in((408, 499))),
+    "failure": lambda status: sa.or_(status < 200, status.between(300, 399), sa.and_(status >= 500, status != 504)),
+}
 _KEEP_LEAST = PreparedStatement(
     lambda dialect: merging(dialect, key_headroom, {"part": lambda old, new: least(dialect)(old.part, new.part)})
 )

@@ -186,12 +186,12 @@ class Different(NamedTuple):
 
 
 def ranked_rows(
-    db: sa.Connection, kind: str, page: LedgerPage, *, tenant: str | None, by: str, name: str | None, begins: str | None
+    db: sa.Connection, kind: str, page: LedgerPage, *, tenant: str | None, by: str, name: str | None, holds: str | None
 ) -> list[dict[str, Any]]:
     """A page of what is asked for most and one row more; see ``SqlAnalytics.ranked``."""
     query = sa.select(rankings).where(rankings.c.kind == _KINDS[kind], rankings.c.scope == scope_of_tenant(tenant))
     query = query if name is None else query.where(rankings.c.name == name)
-    query = query if begins is None else query.where(rankings.c.name.istartswith(begins, autoescape=True))
+    query = query if holds is None else query.where(rankings.c.name.icontains(holds, autoescape=True))
     if kind == "question" and by == "heat":
         query = query.where(sa.text("requests > 1"))
     rows = [dict(row) for row in db.execute(page.of(query, rankings.c[by], rankings.c.name)).mappings()]

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ledger_entries import entry, older_ledger
 
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.ledger import LedgerPage, SqlLedgerStore, figures
+from jupyter_server_ext.ledger import OUTCOMES, LedgerPage, LogFilter, SqlLedgerStore, figures
 from jupyter_server_ext.ledger.schema import open_engine
 from jupyter_server_ext.messages import Rating, TokenUsage, outcome_of
 
@@ -223,6 +223,71 @@ def test_pages_bring_every_row_once_while_rows_are_added(store):
     assert seen == [f"r{n}" for n in reversed(range(30))]
     with pytest.raises(BadRequest):
         store.notes.ratings(LedgerPage.after(LedgerPage(1).mark([{"n": "x"}, {"n": "y"}], "n"), 4))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_log_is_what_the_filters_want_of_all_requests(store, seed):
+    """Against the same filters by hand, page by page."""
+    written = list(requests(seed, 150))
+    store.finish(written)
+    draw = random.Random(seed)
+    asked = [one for one in written if one.attempts > 0 or not one.key or one.status == 0]
+    for _ in range(25):
+        given = {
+            "who": draw.choice([None, None, "A", "bo", "_", "d"]),
+            "tenant": draw.choice([None, None, "art", ""]),
+            "model": draw.choice([None, "gpt"]),
+            "task": draw.choice([None, None, "ask"]),
+            "outcome": draw.choice([None, None, *OUTCOMES]),
+            "since": draw.choice([None, NOW - draw.uniform(0, 240 * HOUR)]),
+            "until": draw.choice([None, NOW - draw.uniform(0, 240 * HOUR)]),
+            "least_seconds": draw.choice([None, 40.0]),
+            "least_nanodollars": draw.choice([None, 500]),
+        }
+        wanted = {
+            one.request_id
+            for one in asked
+            if (given["who"] is None or given["who"].lower() in one.caller.lower())
+            and all(given[name] in (None, getattr(one, name)) for name in ("tenant", "model", "task"))
+            and given["outcome"] in (None, one.outcome)
+            and (given["since"] is None or one.at >= given["since"])
+            and (given["until"] is None or one.at < given["until"])
+            and one.duration_seconds >= (given["least_seconds"] or 0)
+            and one.cost_nanodollars >= (given["least_nanodollars"] or 0)
+        }
+        seen, mark = [], ""
+        while mark is not None:
+            page = LedgerPage.after(mark, 7)
+            rows = store.analytics.log(page, LogFilter(**given))
+            mark = page.mark(rows, "at", "instance", "number")
+            seen += rows[:7]
+        assert [row["at"] for row in seen] == sorted((row["at"] for row in seen), reverse=True)
+        assert len(seen) == len(wanted)
+        assert {row["request_id"] for row in seen} == wanted, given
+
+
+def test_the_log_is_filtered_by_an_index_alone(tmp_path):
+    """Else a rare filter reads all rows, which are as wide as the texts in them."""
+    store = SqlLedgerStore(f"sqlite:///{tmp_path / 'ledger.db'}", instance="one")
+    said = []
+    sa.event.listen(store.engine, "before_cursor_execute", lambda *given: said.append((given[2], given[3])))
+    everything = LogFilter("a", "t", "m", "ask", "k", "success", 1.0, 2.0, 0.5, 3)
+    for wanted in (
+        LogFilter(),
+        everything,
+        LogFilter(who="a"),
+        LogFilter(outcome="failure"),
+        LogFilter(least_seconds=9),
+    ):
+        said.clear()
+        store.analytics.log(LedgerPage(5), wanted)
+        with store.engine.connect() as db:
+            plan = db.exec_driver_sql(f"EXPLAIN QUERY PLAN {said[0][0]}", said[0][1]).scalars().all()
+            words = "\n".join(row[3] for row in db.exec_driver_sql(f"EXPLAIN QUERY PLAN {said[0][0]}", said[0][1]))
+        assert plan
+        assert "COVERING INDEX entries_log" in words, words
+        assert "SCAN entries\n" not in words
+    store.close()
 
 
 def test_a_clock_that_goes_back_an_hour_loses_nothing(store):

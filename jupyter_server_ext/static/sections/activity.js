@@ -5,13 +5,14 @@ import { curves } from "../chart.js";
 import { fill, h } from "../dom.js";
 import { count, exactly, money, moneyAxis, percent, seconds, short, TASKS, took, when } from "../format.js";
 import { back, badge, card, choices, facts, field, head, paged, quiet, table, values } from "../parts.js";
+import { requestLog } from "../log.js";
 import { outcome, requestsTable } from "../requests.js";
 
 const SPANS = [[12, "12 h"], [24, "24 h"], [168, "7 days"], [720, "30 days"], [8760, "1 year"]];
 
 export async function show(view, way) {
   if (way.parts[0] === "request") return oneRequest(view, way, way.parts[1]);
-  const { me, query, signal } = way;
+  const { me, query, signal, live } = way;
   const admin = me.scopes.includes("admin");
   const hours = Number(query.get("hours")) || 168;
   const tenant = admin ? query.get("course") || "" : "";
@@ -22,12 +23,13 @@ export async function show(view, way) {
     location.hash = `#/activity${kept.length ? `?${new URLSearchParams(kept)}` : ""}`;
   };
   const spans = tab === "use" && choices("Time", SPANS, hours, (value) => to({ hours: value }));
-  const tabs = choices("What to show", [["use", "Use"], ["errors", "Errors"], ...(admin ? [["ratings", "Ratings"]] : [])], tab, (value) => to({ tab: value }));
+  const tabs = choices("What to show", [["use", "Use"], ["log", "Requests"], ["errors", "Errors"], ...(admin ? [["ratings", "Ratings"]] : [])], tab, (value) => to({ tab: value }));
   const words = tenant ? `Of the course ${tenant}` : admin ? "Of everybody" : `Of your course ${me.tenant}`;
   const off = tenant && h("button", { type: "button", class: "small", on: { click: () => to({ course: "" }) } }, "Of everybody");
   fill(view, head("Activity", words, off, spans, tabs));
   const body = h("div", { class: "stack" });
   view.append(body);
+  if (tab === "log") return requestLog(body, { me, query, tenant, signal, to, live });
   if (tab === "ratings" && admin) return ratings(body, tenant);
   return tab === "errors" ? errors(body, { me, query, tenant, to }) : use(body, { hours, tenant, admin, signal });
 }
@@ -105,6 +107,9 @@ const sumsTable = (rows, title, open, openable = () => true) => table([
   { title, cell: (row) => row.name || "(none)" },
   { title: "Requests", class: "num", cell: (row) => short(row.requests) },
   { title: "Failed", class: "num", cell: (row) => percent(row.requests ? (row.failure + row.timeout) / row.requests : 0, 1) },
+  { title: "p50", class: "num", cell: (row) => took(row.p50_seconds) },
+  { title: "p95", class: "num", cell: (row) => took(row.p95_seconds) },
+  { title: "p99", class: "num", cell: (row) => took(row.p99_seconds) },
   { title: "Tokens", class: "num", cell: (row) => short(row.prompt_tokens + row.completion_tokens) },
   { title: "Cost", class: "num", cell: (row) => money(row.cost_usd) },
 ], rows.slice(0, 12), { caption: `By ${title.toLowerCase()}`, open: open && ((row) => (openable(row) ? open(row) : "#/people")) });

@@ -14,11 +14,17 @@ down_revision = "0021"
 
 _BOUNDS = (1, 2, 5, 10, 30, 60)
 _GRAINS = (300, 3_600, 86_400)
+_LOGGED = (
+    *("at", "instance", "number", "forgotten", "status", "attempts", "key", "caller", "tenant", "model", "task"),
+    *("duration_seconds", "cost_nanodollars"),
+)
 _KEY = ("grain", "start", "tenant", "model", "task")
 
 
 def upgrade() -> None:
-    """Fill the sketches from the entries that are kept, and for others from the numbers within bounds."""
+    """Add the request log's index; fill the sketches from entries that are kept, else from numbers within bounds."""
+    op.create_index("entries_log", "entries", list(_LOGGED))
+    op.drop_index("entries_at", "entries")
     db = op.get_bind()
     op.add_column("series", sa.Column("durations", sa.LargeBinary))
     within = [f"within_{bound}" for bound in _BOUNDS]
