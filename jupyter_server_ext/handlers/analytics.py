@@ -146,7 +146,8 @@ class RequestLog(GatewayHandler):
         Instructors see their own group's. ``GET admin/api/requests/{id}`` has the tries of one.
         """
         asked, page = self.query(), self.page()
-        zone, times = ZoneInfo(self.app.settings.storage.time_zone), {}
+        zone = ZoneInfo(self.app.settings.storage.time_zone)
+        times: dict[str, Any] = {}
         for name in ("since", "until"):
             given: datetime | None = asked[name]
             times[name] = None if given is None else given.replace(tzinfo=zone).timestamp()

@@ -282,9 +282,7 @@ def test_the_log_is_filtered_by_an_index_alone(tmp_path):
         said.clear()
         store.analytics.log(LedgerPage(5), wanted)
         with store.engine.connect() as db:
-            plan = db.exec_driver_sql(f"EXPLAIN QUERY PLAN {said[0][0]}", said[0][1]).scalars().all()
             words = "\n".join(row[3] for row in db.exec_driver_sql(f"EXPLAIN QUERY PLAN {said[0][0]}", said[0][1]))
-        assert plan
         assert "COVERING INDEX entries_log" in words, words
         assert "SCAN entries\n" not in words
     store.close()
