@@ -116,15 +116,11 @@ class SqlAnalytics:
         whole: of five minutes, of an hour for more than 12 hours, of a day for more than 72.
         """
         grain = grain_for(hours)
-        return self._sums(grain, self._since(grain, now, hours), by, tenant, until=now)
+        return self._sums(grain, _first(grain, now - hours * 3600, self._zone), by, tenant, until=now)
 
     def first_slot(self, now: float, hours: float) -> int:
         """The Unix time from which ``sums`` counts."""
-        return self._since(grain_for(hours), now, hours)
-
-    def _since(self, grain: int, now: float, hours: float) -> int:
-        since = now - hours * 3600
-        return day_start(since, self._zone) if grain == DAY else int(since // grain) * grain
+        return _first(grain_for(hours), now - hours * 3600, self._zone)
 
     def sums_of_today(self, now: float, tenant: str | None = None) -> Row:
         """Sums since midnight."""
@@ -135,18 +131,13 @@ class SqlAnalytics:
 
         Slots are no finer than sums are kept for so many hours.
         """
-        grain = self._grain_of(hours, step)
-        return self._sums(grain, self._since(grain, now, hours), ("start",), tenant, until=now)
+        grain = _grain_of(hours, step)
+        return self._sums(grain, _first(grain, now - hours * 3600, self._zone), ("start",), tenant, until=now)
 
     def slots(self, now: float, hours: float, step: int) -> tuple[int, list[int]]:
         """The width of the slots of ``sums_of_slots``, and when each begins, also those that had no requests."""
-        grain = self._grain_of(hours, step)
+        grain = _grain_of(hours, step)
         return grain, slot_starts(now - hours * 3600, now, grain, self._zone)
-
-    @staticmethod
-    def _grain_of(hours: float, step: int) -> int:
-        kept = grain_for(hours, hourly=MOST_HOURLY)
-        return max(kept, *(grain for grain in (FINE, HOUR, DAY) if grain <= max(step, FINE)))
 
     def sums_of_all(self, tenant: str | None = None) -> Row:
         """Sums of all time."""
@@ -312,6 +303,17 @@ class SqlAnalytics:
             version = ".".join(map(str, db.dialect.server_version_info or ()))
         known = {"kind": db.dialect.name, "version": version, "bytes": int(size or 0)}
         return known | {"milliseconds": round(milliseconds, 2)}
+
+
+def _first(grain: int, since: float, zone: ZoneInfo) -> int:
+    # When the slot begins that a Unix time lies in.
+    return day_start(since, zone) if grain == DAY else int(since // grain) * grain
+
+
+def _grain_of(hours: float, step: int) -> int:
+    # The width of slots that are asked for, no finer than they are kept for so many hours.
+    kept = grain_for(hours, hourly=MOST_HOURLY)
+    return max(kept, *(grain for grain in (FINE, HOUR, DAY) if grain <= max(step, FINE)))
 
 
 def _by_place(table: sa.FromClause) -> list[sa.ColumnElement[Any]]:
