@@ -157,7 +157,13 @@ def key(name="k", state="ready", **more):
         ({"keys": [key(state="exhausted", ready_in=40.0)]}, ["No key can answer now.", "Key k: One of its limits"]),
         ({"keys": [key(), key("b", "cooling", reason="connection")]}, ["Key b rests. Its provider cannot be reached."]),
         ({"wait": 30.0}, ["The next request waits about 30 s for a key."]),
-        ({"checks": {"ledger": "unavailable", "keys": "ok"}}, ["The database of records is unavailable."]),
+        (
+            {"checks": {"ledger": "unavailable", "keys": "ok"}},
+            ["No request is answered, as none can be recorded: it cannot be"],
+        ),
+        ({"checks": {"ledger": "degraded"}}, ["The database of records is degraded."]),
+        ({"ahead": 59.0}, []),
+        ({"ahead": 7_300.0}, ["The clock stands 2 h before the latest record."]),
         ({"checks": {"state": "degraded"}}, ["Redis, where limits are counted, is degraded."]),
         (
             {"recent": {"requests": 100, "failure": 8, "timeout": 4}, "causes": ["a", "upstream_failed"] * 2 + ["a"]},
