@@ -159,7 +159,7 @@ def key(name="k", state="ready", **more):
         ({"wait": 30.0}, ["The next request waits about 30 s for a key."]),
         (
             {"checks": {"ledger": "unavailable", "keys": "ok"}},
-            ["No request is answered, as none can be recorded: it cannot be"],
+            ["No request is answered, as none can be recorded"],
         ),
         ({"checks": {"ledger": "degraded"}}, ["The database of records is degraded."]),
         ({"ahead": 59.0}, []),
