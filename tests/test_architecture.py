@@ -17,7 +17,8 @@ ARROWS = {
     " → databases, display → gateway → context → knowledge → sql, prompts → plugins → diagnostics → redaction"
     " → config, options, errors → plain_text",
     "jupyter_server_ext": "app → handlers → pipeline → knowledge, upstream, identity, offline, webhooks → tenants"
-    " → ledger → keys, limits → redis → traces → config → messages, errors, http_client, plugins → questions, logs, worker",
+    " → ledger → keys, limits → redis → traces → config → messages, errors, http_client, plugins"
+    " → questions, logs, worker",
 }
 """Highest first. A room or module imports only what stands behind a later arrow."""
 

@@ -27,7 +27,7 @@ from jupyter_server_ext.ledger.sums import SERIES_COUNTS, SERIES_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HEAD = "0022"
+_HEAD = "0023"
 SUMMED_BEFORE = "summed_before"
 """The decision that holds the day on which sums began to be compared with entries; absent in newer ledgers."""
 

@@ -9,8 +9,8 @@ from alembic import op
 
 from jupyter_server_ext.ledger.sketch import of_cumulated, packed, sketch_of
 
-revision = "0022"
-down_revision = "0021"
+revision = "0023"
+down_revision = "0022"
 
 _BOUNDS = (1, 2, 5, 10, 30, 60)
 _GRAINS = (300, 3_600, 86_400)
