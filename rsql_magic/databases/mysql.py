@@ -137,7 +137,8 @@ class MySQL(SQLAlchemy):
     def read_plan(self, rows: Reply, /) -> Plan:
         """One line per table, each read once for every row of those before it in the same SELECT.
 
-        A WITH and a subquery of FROM are computed once, under a number of their own; a dependent one for each row.
+        A WITH and a subquery of FROM are computed once, under a number of their own, and their rows are kept and read
+        beside the others; the server takes the product of its tables for their number. A dependent one is for each row.
         """
         loops: dict[object, int] = {}
         work, lines = 0, []
@@ -145,8 +146,9 @@ class MySQL(SQLAlchemy):
             count = next((int(part) for part in row[-3:] if str(part).isdigit()), 1)
             of, kind = row[0], str(row[1] or "").upper()
             start = max(loops.values(), default=1) if kind.startswith("DEPENDENT") and of not in loops else 1
-            loops[of] = loops.get(of, start) * max(count, 1)
-            work += loops[of]
+            is_kept = str(row[2] or "").startswith("<derived")
+            loops[of] = loops.get(of, start) * (1 if is_kept else max(count, 1))
+            work += count if is_kept else loops[of]
             lines.append(" ".join(str(part) for part in row if part is not None))
         return Plan("\n".join(lines), None, work)
 

@@ -57,7 +57,7 @@ class Denied:
         said = f"No row of {one.table.full_name} has {one.column.name} {operator} {text}"
         if with_values and self.near:
             return f"{said}; nearest: {_quoted(self.near)}."
-        if self.elsewhere:
+        if with_values and self.elsewhere:  # that the data has it, and where, is a fact about the data
             return f"{said}, but {' and '.join(self.elsewhere[:_SHOWN])} has it."
         if self.known:
             return f"{said}; stored are {_quoted(self.known)}."

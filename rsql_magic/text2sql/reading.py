@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from rsql_magic.text2sql.results import QueryRunner
 
 _OTHERWISE = (
-    "The query finds other rows than the one below, which is how fixed rules read the question: {theirs} there, {ours} "
-    "here. Rules misread often: keep the query as it is where it answers the question."
+    "The query finds other rows than the one below, which is how fixed rules read the question: {how}. "
+    "Rules misread often: keep the query as it is where it answers the question."
 )
 
 
@@ -88,11 +88,11 @@ class RuleReading:
         """What there is to say to a model where a draft found other rows: both results, as its privacy level shows."""
         if rows is None or self.result is None or not self.is_other(rows):
             return []
-        level = self._prompt.options.level
-        if level == "names":
-            return [_OTHERWISE.format(theirs="another result", ours="this one")]
-        ours, theirs = (_result(frame, with_rows=level == "sample") for frame in (rows.df, self.result.frame))
-        return [_OTHERWISE.format(theirs=theirs, ours=ours)]
+        ours, theirs = rows.df, self.result.frame
+        if self._prompt.options.level == "sample":
+            return [_OTHERWISE.format(how=f"{_result(theirs)} there, {_result(ours)} here")]
+        more = "as many" if len(ours) == len(theirs) else "more" if len(theirs) > len(ours) else "fewer"
+        return [_OTHERWISE.format(how=f"{more} rows there")]
 
     def note(self, rows: Rows) -> str:
         """What there is to say to the person of the same."""
@@ -101,9 +101,9 @@ class RuleReading:
         return f"Fixed rules read the question otherwise; their query {difference(rows.df, self.result.frame)}."
 
 
-def _result(frame: pd.DataFrame, *, with_rows: bool) -> str:
-    """The shape of a result, and its first row."""
+def _result(frame: pd.DataFrame) -> str:
+    """The length of a result, and its first row."""
     count = f"{len(frame):,} row{'s' * (len(frame) != 1)}"
-    if not with_rows or frame.empty:
+    if frame.empty:
         return count
     return f"{count}, the first ({', '.join(one_line(str(value), 40) for value in frame.iloc[0])})"

@@ -297,3 +297,36 @@ def test_a_set_a_bound_and_a_missing_condition_are_told(ip, con, gateway):
         assert said in gateway.sent, question
         assert any(said in note for note in result.notes), question
         assert not gateway.replies
+
+
+PLANTED = [f"Zq{n}vault" for n in range(90)]
+DRAFTS = [
+    "label = 'vault'",
+    "label LIKE '%Nothing%'",
+    "town = 'Zq7vaultt'",
+    "amount > 99999999",
+    "seen <= '2024-03-05' AND label = 'x'",
+    "id NOT IN (SELECT boss FROM accounts) AND town = 'vault'",
+    "label = 'A' AND label = 'B'",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["names", "stats"])
+def test_no_value_above_the_level_reaches_the_provider(ip, con, gateway, level):
+    con.execute(
+        "CREATE TABLE accounts (id INTEGER, label VARCHAR, town VARCHAR, amount BIGINT, boss INTEGER, seen TIMESTAMP)"
+    )
+    con.executemany("INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?)", [
+        (n, PLANTED[n], PLANTED[-n], 77_000_001 + n, None if n % 9 == 0 else n, f"2024-03-{1 + n % 9:02} 09:00") for n in range(90)
+    ])  # fmt: skip
+    for place, where in enumerate(DRAFTS):
+        gateway.replies = [f"```sql\nSELECT count(*) AS n FROM accounts WHERE {where}\n```"] * 2
+        result = ip.run(f"%%sql_ai con --privacy {level} --look never\nHow many accounts, number {place}?")
+        assert result.notes
+        assert not gateway.replies
+        sent = " ".join(message["content"] for request in gateway.requests for message in request["messages"])
+        known = " ".join(DRAFTS)
+        assert [value for value in PLANTED if value in sent and value not in known] == [], where
+        if level == "names":
+            assert "7700000" not in sent

@@ -21,6 +21,7 @@ import pytest
 from rsql_magic.context import Catalog
 from rsql_magic.databases import Rows, base, open_engine
 from rsql_magic.databases.base import interruptible
+from rsql_magic.databases.mysql import MySQL
 from rsql_magic.errors import BadInput, ConnectionProblem, QueryFailed, QueryRejected
 
 # What can be opened
@@ -632,3 +633,13 @@ def test_no_thread_is_the_last_to_hold_a_database(monkeypatch):
     assert held() is None
     assert timer
     assert threads
+
+
+def test_a_plan_of_mysql_counts_a_with_once():
+    with_ = [(n, "DERIVED", f"t{n}", "ALL", None, None, None, None, 20_000, "") for n in (2, 3, 4)]
+    joined = [(1, "PRIMARY", f"<derived{n}>", "ALL", None, None, None, None, 100, "") for n in (2, 3, 4)]
+    plan = MySQL.read_plan(None, [*joined, *with_])
+    assert plan.work == 3 * 100 + 3 * 20_000
+    outer = (1, "PRIMARY", "a", "ALL", None, None, None, None, 1000, "")
+    dependent = [outer, (2, "DEPENDENT SUBQUERY", "b", "ALL", None, None, None, None, 50, "")]
+    assert MySQL.read_plan(None, dependent).work == 1000 + 1000 * 50
