@@ -1,8 +1,8 @@
-from .data_check import data_notes as data_notes
 from .definition_check import DefinitionCheck as DefinitionCheck
 from .drafts import DraftCheck as DraftCheck
 from .earlier import earlier_queries as earlier_queries
 from .earlier import evidence_of as evidence_of
+from .literals import data_notes as data_notes
 from .prompt import Linked as Linked
 from .prompt import SchemaPrompt as SchemaPrompt
 from .prompt import Verified as Verified

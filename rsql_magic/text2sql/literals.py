@@ -11,20 +11,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
 
-from rsql_magic.sql import Unreadable, canonical, dialect_of, forms_of, lex, parse, value_kind
+from rsql_magic.sql import Unreadable, canonical, dialect_of, forms_of, join_notes, lex, parse, value_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from rsql_magic.sql import Catalog, Column, Fix, Relation, Table
+    from rsql_magic.knowledge import HeldValue, ValueIndex
+    from rsql_magic.sql import Catalog, Column, Fix, JoinNote, Relation, Table
+    from rsql_magic.text2sql.denied import Denied
     from rsql_magic.text2sql.prompt import SchemaPrompt
+    from rsql_magic.text2sql.results import QueryRunner
     from rsql_magic.text2sql.stored import NearLiteral
 
     Run = Callable[[str], Sequence[str]]
+    Count = Callable[[str], int | None]
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _MOST = 5
@@ -419,3 +423,168 @@ def without_values(message: str, sql: str) -> str:
         "Could not convert '…' to INTEGER in 'x'"
     """
     return _QUOTED.sub(lambda match: match[0] if match[0][1:-1] in sql else f"{match[0][0]}…{match[0][0]}", message)
+
+
+# What the data have against a draft: told to the model once, as its privacy level allows, and to the person.
+
+_CONDITION = re.compile(
+    r"\b(?:where|on|having|month|quarter|week|strftime|date_part|datepart|extract)\b", re.IGNORECASE
+)
+_NAMED = re.compile(r"\S\s.*?[^\W\d_a-z]|(?:19|20)\d\d")
+_MOST_NAMES, _MOST_COLUMNS = 2, 8  # that the database is asked for
+
+
+class FactsFound(NamedTuple):
+    """What there is to say of one query."""
+
+    said: tuple[str, ...]  # to the person
+    told: tuple[str, ...]  # to the model
+    joins: tuple[JoinNote, ...]
+
+
+def data_notes(sql: str, dialect: str, catalog: Catalog, question: str, count: Count) -> list[str]:
+    """What the data have against a query, without values of theirs, where somebody else asks the database.
+
+    ``count`` gives the number that a query asks for, and None as long as it is not known.
+    """
+
+    def run(query: str) -> list[str]:
+        number = count(query) if query.startswith("SELECT COUNT(*)") else None
+        return [] if number is None else [str(number)]
+
+    from rsql_magic.sql import condition_notes
+    from rsql_magic.text2sql.denied import denied
+    from rsql_magic.text2sql.unmet import unmet
+
+    absent = denied(comparisons(sql, dialect, catalog), dialect, run, is_free=True)
+    notes = [one.said(with_values=False) for one in absent if one.may_be_told]
+    notes += condition_notes(sql, dialect, catalog, count, question)
+    return list(dict.fromkeys([*notes, *unmet(question, sql, dialect, catalog, catalog.tables)]))
+
+
+@dataclass(frozen=True)
+class FactCheck:
+    """The checks of one question's drafts against the data."""
+
+    _prompt: SchemaPrompt
+    _runner: QueryRunner
+
+    def of(self, statement: str, unsure: Sequence[NearLiteral]) -> FactsFound:
+        """What the data have against a query; ``unsure`` are literals that the index of values does not know."""
+        prompt, runner, engine = self._prompt, self._runner, self._prompt.engine
+        level, question, catalog = prompt.options.level, prompt.options.question, prompt.catalog
+        found = comparisons(statement, prompt.dialect, catalog)
+        absent = self._absent(found)
+        native = runner.native.of(statement, catalog)
+        conditions = self._conditions(native, runner.number)
+        if level == "names":  # what the data say is for the person; the model is told what no row has
+            joins = join_notes(statement, prompt.dialect, catalog)
+            near = [str(one) for one in unsure]
+            more = [one for one in absent if one.comparison not in [each.comparison for each in unsure]]
+            told = [one.said(with_values=False) for one in absent if one.may_be_told]
+            told += self._conditions(native, None)
+            missing = self._unmet(statement, [])
+            said = [*near, *(one.said(with_values=True) for one in more), *conditions, *missing]
+            return _found([*said, *(one.text for one in joins)], [*told, *missing], joins)
+        wrong = misread(found, engine.dialect, runner.looked_up)
+        wrong += doubts(found, engine.dialect, runner.looked_up)
+        joins = join_notes(native, engine.dialect, catalog, runner.number, question)
+        unsaid = [one for one in unsure if not any(str(one.comparison) in doubt for doubt in wrong)]
+        more = [one for one in absent if not _is_said(one, wrong, unsaid)]
+        shown = level == "sample"
+        missing = self._unmet(statement, catalog.tables)
+        indexed = [one for one in self._stored(statement, found) if one not in missing] if self._may_name else []
+        ranges = [] if engine.is_free else out_of_range(found)
+        said = [*wrong, *ranges, *map(str, unsaid), *(one.said(with_values=True) for one in more)]
+        said += [*conditions, *missing, *indexed, *(one.text for one in joins)]
+        told = [*wrong, *(str(one) for one in unsaid if shown and not one.is_personal)]
+        told += [one.said(with_values=shown) for one in more if one.may_be_told]
+        told += [one.said(with_values=False) for one in absent if _is_hidden(one, unsaid, shown=shown)]
+        told += [*conditions, *missing, *(indexed if shown else ()), *(one.text for one in joins if one.is_doubt)]
+        return _found(said, told, joins)
+
+    def _absent(self, found: Sequence[Comparison]) -> list[Denied]:
+        """The comparisons that no row meets."""
+        if not found:
+            return []
+        from rsql_magic.text2sql.denied import denied
+
+        engine = self._prompt.engine
+        return denied(found, engine.dialect, self._runner.held, is_free=engine.is_free)
+
+    def _conditions(self, native: str, number: Count | None) -> list[str]:
+        """What its conditions say otherwise than they seem to."""
+        if not _CONDITION.search(native):
+            return []
+        from rsql_magic.sql import condition_notes
+
+        prompt = self._prompt
+        return condition_notes(native, prompt.engine.dialect, prompt.catalog, number, prompt.options.question)
+
+    @property
+    def _may_name(self) -> bool:
+        """Whether the question may name a value or a time: it has a capital inside it, or a year."""
+        return _NAMED.search(self._prompt.options.question) is not None
+
+    def _unmet(self, statement: str, tables: Sequence[Table]) -> list[str]:
+        """What of the question no condition is about."""
+        if not self._may_name:
+            return []
+        from rsql_magic.text2sql.unmet import unmet
+
+        prompt = self._prompt
+        return unmet(prompt.options.question, statement, prompt.dialect, prompt.catalog, tables)
+
+    def _stored(self, statement: str, found: Sequence[Comparison]) -> list[str]:
+        """Values of the question that columns hold and no condition is about: of columns that are not about people."""
+        from rsql_magic.text2sql.unmet import unmet_held
+
+        prompt, values = self._prompt, self._prompt.engine.values
+        shown = {(t.full_name, c.name) for t in prompt.linked.tables for c in t.columns if not c.is_private}
+        held: list[HeldValue] = []
+        index = values.index if values is not None else None
+        if values is not None and index is not None:
+            from rsql_magic.text2sql.stored import held_phrases
+
+            with values.spared():
+                held = [one for one in held_phrases(prompt.options.question, index) if (one.table, one.column) in shown]
+        named = [] if held or found else self._named(statement, index)
+        return unmet_held([*held, *named], statement, prompt.dialect, prompt.catalog)
+
+    def _named(self, statement: str, index: ValueIndex | None) -> list[HeldValue]:
+        """Names of the question that columns of the query's tables hold, asked of the tables themselves."""
+        from rsql_magic.knowledge import HeldValue
+        from rsql_magic.text2sql.denied import holds
+        from rsql_magic.text2sql.unmet import names_in, tables_in
+
+        prompt, runner, engine = self._prompt, self._runner, self._prompt.engine
+        if not engine.is_free or not (names := names_in(prompt.options.question, prompt.catalog)[:_MOST_NAMES]):
+            return []
+        tables = tables_in(statement, prompt.dialect, prompt.catalog)
+        columns = [(t, c) for t in tables for c in t.columns if value_kind(c.type) == "text" and not c.is_private]
+        columns = [(t, c) for t, c in columns if not (c.profile and c.profile.complete)]
+        columns = [(t, c) for t, c in columns if index is None or not index.covers(t.full_name, c.name)]
+        found = []
+        for name in names:
+            for table, column in columns[:_MOST_COLUMNS]:
+                if holds(table, column, name, engine.dialect, runner.held):
+                    found.append(HeldValue(name, table.full_name, column.name, name))
+        return found
+
+
+def _found(said: Sequence[str], told: Sequence[str], joins: Sequence[JoinNote]) -> FactsFound:
+    return FactsFound(tuple(dict.fromkeys(said)), tuple(dict.fromkeys(told)), tuple(joins))
+
+
+def _is_said(one: Denied, wrong: Sequence[str], unsaid: Sequence[NearLiteral]) -> bool:
+    """Whether a sentence speaks of a comparison already."""
+    comparison: Comparison = one.comparison
+    asked = f"{comparison.column.name} {comparison.operator} '{comparison.text}'"
+    return any(str(comparison) in doubt or asked in doubt for doubt in wrong) or any(
+        each.comparison == comparison for each in unsaid
+    )
+
+
+def _is_hidden(one: Denied, unsaid: Sequence[NearLiteral], *, shown: bool) -> bool:
+    """Whether a model is told only that no row has a literal, as the near values may not leave."""
+    return not shown and one.may_be_told and any(each.comparison == one.comparison for each in unsaid)

@@ -23,7 +23,6 @@ from rsql_magic.errors import AnswerCut, BadInput, GatewayError, NoQuery, QueryF
 from rsql_magic.gateway import Reply, Usage, context_exceeded, drafts, restored, usage_of
 from rsql_magic.sql import Fix
 from rsql_magic.text2sql import literals
-from rsql_magic.text2sql.data_check import DataCheck
 from rsql_magic.text2sql.definition_check import DefinitionCheck
 from rsql_magic.text2sql.drafts import (
     DOUBTFUL,
@@ -41,7 +40,6 @@ from rsql_magic.text2sql.drafts import (
 )
 from rsql_magic.text2sql.reading import RuleReading
 from rsql_magic.text2sql.results import Attempt, QueryRunner, SQLResult, Timings
-from rsql_magic.text2sql.unmet import dropped
 from rsql_magic.tools import Looking
 
 if TYPE_CHECKING:
@@ -94,7 +92,7 @@ class Writer:
         self._checks = DraftCheck(prompt.dialect, lambda: prompt.catalog, self._compiled)
         self._reading = RuleReading(prompt, self._checks, self._runner)
         self._literals = literals.LiteralCheck(prompt, self._runner.looked_up)
-        self._data = DataCheck(prompt, self._runner)
+        self._data = literals.FactCheck(prompt, self._runner)
         asked = prompt.dialect, lambda: prompt.catalog, prompt.options.question
         self._defined = DefinitionCheck(*asked, reading=lambda: self._reading.sql)
 
@@ -195,10 +193,12 @@ class Writer:
         """The last attempt, but for one that ran and that the data have less against, or as little and it has rows."""
         last = attempts[-1]
         ran = [one for one in attempts if one.draft.sql in self._rows and one.draft.sql == self._doubted]
-        if last.problems or last.draft.sql not in self._rows:
+        if last.problems or last.draft.sql not in self._rows or not ran:
             return replace(ran[0], problems=()) if ran and last.problems else last
-        lost = dropped([one.draft.sql for one in ran], last.draft.sql, self._options.question, self._dialect,
-                       self._prompt.catalog)  # fmt: skip
+        from rsql_magic.text2sql.unmet import dropped
+
+        question, catalog = self._options.question, self._prompt.catalog
+        lost = dropped([one.draft.sql for one in ran], last.draft.sql, question, self._dialect, catalog)
 
         def against(one: Round) -> tuple[bool, int, bool]:
             sql = one.draft.sql
