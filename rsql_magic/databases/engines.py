@@ -75,6 +75,7 @@ class Engine:
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self.dialect, self.name = database.dialect, database.name
         self.identity = database.identity  # what tells it from others, without secrets; empty for that of a session
+        self.is_free = database.may_read_all_values  # whether a query costs nothing but some time
         self._database = database
         self._clock = clock
         self._state: Hashable = None
@@ -270,11 +271,6 @@ class Engine:
                 total = self._count(checked, len(fetched.df.columns), left)
             identity = database.identity() if fetched.more else ""
         return Rows(fetched.df, total, fetched.more, seconds, fetched.note, fetched.remarks, identity)
-
-    @property
-    def is_free(self) -> bool:
-        """Whether a query costs nothing but some time, so that the data may be asked what a draft's literals find."""
-        return self._database.may_read_all_values
 
     def _count(self, sql: str, columns: int, seconds: float) -> int | None:
         """The number of rows of a statement, or None when it takes too long or cannot be counted."""

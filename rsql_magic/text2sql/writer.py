@@ -43,7 +43,7 @@ from rsql_magic.text2sql.results import Attempt, QueryRunner, SQLResult, Timings
 from rsql_magic.tools import Looking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Unpack
 
     import pandas as pd
@@ -120,7 +120,7 @@ class Writer:
             if isinstance(error, NoQuery):
                 self.screen.restart("")  # the error says what the model said
             raise
-        best, vote = self._compared(self._best(attempts), attempts)
+        best, vote = self._compared(_best(attempts, self._doubted, self._rows, self._warnings, self._prompt), attempts)
         result = self._result(best, attempts)
         if vote is not None:
             self._weigh(result, vote, corrected=was_corrected(attempts))
@@ -188,24 +188,6 @@ class Writer:
             return None
         self._autofix_note = f"The model joined {'; '.join(fix.changes)} for a column of another table; it is left out."
         return drafts.Round((), self._replies[-1], Draft(fix.sql), (), fix.changes)
-
-    def _best(self, attempts: Sequence[Round]) -> Round:
-        """The last attempt, but for one that ran and that the data have less against, or as little and it has rows."""
-        last = attempts[-1]
-        ran = [one for one in attempts if one.draft.sql in self._rows and one.draft.sql == self._doubted]
-        if last.problems or last.draft.sql not in self._rows or not ran:
-            return replace(ran[0], problems=()) if ran and last.problems else last
-        from rsql_magic.text2sql.unmet import dropped
-
-        question, catalog = self._options.question, self._prompt.catalog
-        lost = dropped([one.draft.sql for one in ran], last.draft.sql, question, self._dialect, catalog)
-
-        def against(one: Round) -> tuple[bool, int, bool]:
-            sql = one.draft.sql
-            return bool(one is last and lost), self._warnings.get(sql, 0), is_empty(self._rows[sql].df)
-
-        best = min([last, *ran], key=against)
-        return best if best is last else replace(best, problems=())
 
     def _compared(self, first: Round, attempts: Sequence[Round]) -> tuple[Round, Vote | None]:
         """The draft whose rows most drafts give, where several are wanted; further ones are asked for here."""
@@ -432,6 +414,27 @@ class Writer:
             yield
         finally:
             self._spent[step] = self._spent.get(step, 0.0) + monotonic() - started
+
+
+def _best(
+    attempts: Sequence[Round], doubted: str, rows: Mapping[str, Rows], warnings: Mapping[str, int], prompt: SchemaPrompt
+) -> Round:
+    """The last attempt, but for one that ran and that the data have less against, or as little and it has rows."""
+    last = attempts[-1]
+    ran = [one for one in attempts if one.draft.sql in rows and one.draft.sql == doubted]
+    if last.problems or last.draft.sql not in rows or not ran:
+        return replace(ran[0], problems=()) if ran and last.problems else last
+    from rsql_magic.text2sql.unmet import dropped
+
+    question, catalog = prompt.options.question, prompt.catalog
+    lost = dropped([one.draft.sql for one in ran], last.draft.sql, question, prompt.dialect, catalog)
+
+    def against(one: Round) -> tuple[bool, int, bool]:
+        sql = one.draft.sql
+        return bool(one is last and lost), warnings.get(sql, 0), is_empty(rows[sql].df)
+
+    best = min([last, *ran], key=against)
+    return best if best is last else replace(best, problems=())
 
 
 def _draw(result: SQLResult, frame: pd.DataFrame, suggestion: str, kind: str | None, dialect: str) -> None:
