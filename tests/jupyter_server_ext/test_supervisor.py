@@ -7,20 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import httpx
 import pytest
 from servers import free_port
 from simulated_provider import SimulatedProvider
-
-
-def eventually(is_so):
-    deadline = time.monotonic() + 240
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+from waiting import eventually
 
 
 def answers(url):
