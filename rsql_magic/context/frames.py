@@ -105,6 +105,10 @@ class _Description:
         self.only_names = detail.level == "names" or detail.brief or not reader.rows
         self.where = None if self.only_names else positions(reader.rows, detail.rows)
         self.asked = _asked(reader, detail)
+        self.written = Table(name)  # what the data dictionary says of this frame
+        if detail.dictionary:
+            columns = tuple(Column(str(column)) for column in reader.names)
+            self.written = detail.dictionary.describe(Table(name, columns, kind="frame"))
         self.rare = set[int]()  # columns whose names are values that may not be said, unless they were asked about
         if detail.level != "sample":
             values = detail.values or SessionValues(at_least=detail.at_least, no_values=detail.level == "names")
@@ -112,14 +116,19 @@ class _Description:
         if detail.dictionary is not None and any(map(detail.dictionary.restricts, reader.named_by.split(", "))):
             # The names are values of a restricted column, which nothing lets out.
             self.rare = set(range(len(reader.names))) - self.asked
+        elif detail.dictionary is not None:
+            self.rare |= {place for place in range(len(reader.names)) if self.is_of_restricted(place)} - self.asked
         found = facts.runs(reader.names, reader.types, {*self.asked, *self.rare})
         self.runs = [run for run in found if len(run.columns) > 1 or run.columns[0] not in self.rare]
-        self.written = Table(name)  # what the data dictionary says of this frame
-        if detail.dictionary:
-            columns = tuple(Column(str(column)) for column in reader.names)
-            self.written = detail.dictionary.describe(Table(name, columns, kind="frame"))
         self.spelled = facts.RName if reader.label.startswith("R ") else str  # as names of columns are in code
         self.names: dict[int, str] = {}  # names as texts, without the secrets in them, each of which is counted once
+
+    def is_of_restricted(self, place: int) -> bool:
+        """Whether a column is a mark or a figure for one value of a restricted column, which its name would tell."""
+        name, figures = self.reader.names[place], self.reader.family(place) in {"bool", "integer", "number"}
+        spread = self.detail.dictionary is not None and self.detail.dictionary.made_of_restricted(str(name))
+        described = self.written.column(str(name))
+        return figures and spread and (described is None or described.meaning is None)
 
     def text(self) -> str:
         must = {n for n, run in enumerate(self.runs) if len(run.columns) == 1 and run.columns[0] in self.asked}

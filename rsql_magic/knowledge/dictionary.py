@@ -167,6 +167,17 @@ class Dictionary:
         """Whether a column of this name is restricted in any table."""
         return name.casefold() in self._restricted
 
+    def made_of_restricted(self, name: str) -> bool:
+        """Whether a column's name may be a restricted column's with a value behind it, as of one-hot columns.
+
+        Example:
+            >>> notes = Dictionary.of({"tables": {"visits": {"columns": {"city": {"display": "restricted"}}}}})
+            >>> [notes.made_of_restricted(name) for name in ("city_Ulm", "city=Ulm", "cityUlm", "city", "cities")]
+            [True, True, True, False, False]
+        """
+        parts = (place for place in range(1, len(name)) if not name[place].isalnum() or name[place].isupper())
+        return any(self.restricts(name[:place]) for place in parts)
+
     def _column(self, column: Column, entry: DescribedColumn) -> Column:
         written, meaning = entry.description or entry.label, self._meaning(entry)
         if written and column.description and column.description != written:

@@ -82,4 +82,4 @@ SELECT j.id FROM orders AS o JOIN users AS u USING (id) AS j
 SELECT count(*) FROM ONLY (orders)
 TABLE ONLY (orders)
 SELECT U&'d!0061ta' UESCAPE '!' AS label
-SELECT x.id FROM notes n, XMLTABLE(XMLNAMESPACES('http://example.org/a' AS a), '/a:rows/a:row' PASSING n.body COLUMNS id int PATH '@id') AS x
+SELECT x.id FROM notes n, XMLTABLE(XMLNAMESPACES('http://example.org/a' AS a), '/rows/row' PASSING n.body COLUMNS id int PATH '@id') AS x
