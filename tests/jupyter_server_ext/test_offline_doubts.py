@@ -33,7 +33,7 @@ def written(question):
 
 def test_a_job_title_is_no_name_of_a_person():
     assert written("employees hired after 2003").startswith("SELECT first_name, last_name FROM employees")
-    assert "“oldest” may mean employees.birth_date" in say("oldest employee", ddl=MUSIC)
+    assert "I took “oldest” as employees.birth_date" in say("oldest employee", ddl=MUSIC)
 
 
 def test_the_verb_says_which_date():
@@ -48,9 +48,9 @@ def test_a_name_that_no_column_is_known_to_hold_is_not_placed_by_guess():
 @pytest.mark.parametrize(
     ("question", "said"),
     [
-        ("Which artist sold the most tracks?", "“sold”"),
+        ("Which artist sold the most tracks?", "go through albums"),
         ("how many tracks were bought", "“bought”"),
-        ("Which employees report to Nancy Edwards?", "do not know where “Nancy Edwards”"),
+        ("Which employees report to Nancy Edwards?", "holds “Nancy Edwards”"),
     ],
 )
 def test_what_the_query_would_leave_out_is_refused(question, said):
@@ -67,7 +67,7 @@ def test_ordered_by_is_no_dealing():
 def test_a_figure_that_is_not_named_is_not_chosen(question):
     text = say(question, ddl=MUSIC)
     assert "```" not in text
-    assert "what to compute for each group" in text or "I see no “unit price” in genres" in text
+    assert "what to compute for each group" in text
 
 
 def test_what_may_be_added_up_for_a_rank_is_refused():
@@ -76,7 +76,7 @@ def test_what_may_be_added_up_for_a_rank_is_refused():
     CREATE TABLE flights ( id INTEGER, tailnum TEXT, dep_delay INTEGER,
       FOREIGN KEY (tailnum) REFERENCES planes (tailnum) );
     """
-    assert "“delay ?”" in say("Which plane has the most delay?", ddl=ddl)
+    assert "whether “delay” is added up" in say("Which plane has the most delay?", ddl=ddl)
     assert "“flown”" in say("how many seats were flown", ddl=ddl)
 
 
@@ -110,7 +110,7 @@ def test_what_can_only_be_guessed_is_refused(question, ddl, said):
 def test_how_many_of_a_column_that_counts_is_refused():
     text = say("how many docks are there per city", ddl=BIKES)
     assert "```" not in text
-    assert "“docks”" in text
+    assert "“docks are there per city" in text
 
 
 def test_a_part_of_a_thing_does_not_name_it():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from .draft import Doubtful, Item, NotUnderstood, OfflineDraft, Order
+from .schema import PARTIAL, words_of
 from .scope import QueryScope, unqualified
 from .terms import Terms
+from .words import STEMS
 
 if TYPE_CHECKING:
     from .draft import Condition
@@ -23,7 +26,8 @@ class Builder:
     """One draft as a query."""
 
     def __init__(self, draft: OfflineDraft, names: SchemaNames, dialect: str) -> None:
-        self.draft = draft = _settled(draft)
+        self._asked = draft.group
+        self.draft = draft = _settled(_own_order(_of_shown(_without_itself(draft))))
         self.scope = self.scoped(draft, names, dialect)
         self.terms = Terms(self.scope, self._lacking)
         self._names = names
@@ -38,27 +42,69 @@ class Builder:
         groups = [term for item in self.draft.group for term in self._group_terms(item)]
         where, having = self.terms.all(self.draft.where), self.terms.all(self.draft.having)
         order = [self._ordered(one, shown) for one in self.draft.order]
+        first = self.draft.order[0] if self.draft.order else None
+        if first and first.own and first.item.name and not self.scope.field(first.item.name).is_number:
+            raise NotUnderstood(f"“{first.item.name.text}” is no number, so it ranks nothing")
         steps = self._names.joins.tree(self.scope.subject, {**self.scope.used, **dict.fromkeys(self.draft.things)})
+        if any(step.to_many for step in steps):
+            if self._asked and not self.draft.group:
+                raise NotUnderstood("I do not see what to compute for each group")
+            shown, order = self._counted_once(shown, order)
         self._check_repeated(shown, groups, having)
         self._check_steps(steps, shown)
-        # Of 22 such answers 4 were wrong, when they were measured (docs/decisions/0020-offline-grammar.md).
-        if steps and where is not None and not (groups or having is not None):
-            raise Doubtful("I do not put a condition on rows that a join brings together")
         # Things that nothing names are shown whole.
         nameless = self.draft.shown == (Item(table=self.scope.subject),) and not (
-            self._names.called(self.scope.subject) or self.draft.group or self.draft.having
+            self._names.called(self.scope.subject)
+            or self._texted(self.scope.subject)
+            or self.draft.group
+            or self.draft.having
         )
         if self.draft.everything or nameless:
             table = self.scope.identifier(self.scope.subject.rpartition(".")[2])
             shown = [exp.Column(this=exp.Star(), table=table) if steps else exp.Star()]
+        if not (groups or having is not None) and any(
+            o.find(exp.AggFunc) for o in order if shown and not shown[0].find(exp.AggFunc)
+        ):
+            raise NotUnderstood("I do not see what to count to order by it")
         query = self.scope.select(shown, steps).where(where)
+        if groups or having is not None:
+            self._check_counts(self._grouped(groups, shown))
+            self._check_sums()
         if groups or having is not None:
             query = query.group_by(*self._grouped(groups, shown))
         query = query.having(having)
         fields = self._names.fields.get(self.scope.subject, ())
-        unique = len(shown) == 1 and any(field.unique and field.name == shown[0].name for field in fields)
+        unique = (
+            not any(step.to_many for step in steps)
+            and len(shown) == 1
+            and any(field.unique and field.name == shown[0].name for field in fields)
+        )
         query = query.distinct() if self.draft.distinct and not unique else query
         return unqualified(self._ranked(query, order))
+
+    def _counted_once(self, shown: list[exp.Expr], order: list[exp.Expr]) -> tuple[list[exp.Expr], list[exp.Expr]]:
+        """Figures that count each thing once, where a join brings it several times."""
+        items = (
+            *self.draft.shown,
+            *(one.item for one in self.draft.order),
+            *(c.item for c in self.draft.having if c.item),
+        )
+        counted = {item.table for item in items if item.function == "count" and item.name is None}
+        key = self._names.key(self.scope.subject)
+        if counted != {self.scope.subject} or key is None:
+            return shown, order
+
+        def once(node: exp.Expr) -> exp.Expr:
+            if isinstance(node, exp.Count) and isinstance(node.this, exp.Star):
+                return exp.Count(this=exp.Distinct(expressions=[self.scope.column(key)]))
+            return node
+
+        return [term.transform(once) for term in shown], [term.transform(once) for term in order]
+
+    def _texted(self, table: str) -> bool:
+        """Whether a table's things are called by a key that is text."""
+        key = self._names.key(table)
+        return key is not None and key.is_text
 
     def _items(self) -> tuple[Item, ...]:
         # Groups come first, where the question only says what they are counted by.
@@ -120,14 +166,21 @@ class Builder:
 
     def _ranked(self, query: exp.Select, order: list[exp.Expr]) -> exp.Select:
         draft = self.draft
-        if draft.extreme and order and query.args.get("joins"):
-            # What a join repeats or leaves out changes who comes first, and one place may have several.
-            raise Doubtful("I do not rank over several tables, as several may come first")
-        first = draft.order[0].item if draft.extreme and len(draft.order) == 1 else Item()
-        if first.name is not None and not first.function and not query.args.get("group"):
-            field = self.scope.field(first.name)
-            if not field.unique:
-                raise Doubtful(f"Several may share the first place, as values of {field.table}.{field.name} may repeat")
+        if draft.extreme and order:
+            first = draft.order[0].item
+            field = self.scope.field(first.name) if first.name is not None and not first.function else None
+            if field is not None and field.is_text and not STEMS["happenings"] & set(words_of(field.name)):
+                raise NotUnderstood(f"{field.table}.{field.name} holds text, which has no rank")
+            subject = self.scope.subject
+            repeated = [step.table for step in self._names.joins.tree(subject, self.scope.used) if step.to_many]
+            if field is not None and repeated and field.table not in repeated and not query.args.get("group"):
+                raise Doubtful(f"Several of {repeated[0]} may belong to the first of {field.table}")
+            if field is not None and any(s.to_many for s in self._names.joins.path(field.table, subject)):
+                raise Doubtful(f"Several of {subject} may belong to the first of {field.table}")
+            if field is None or not field.unique:
+                self.scope.notes.append(
+                    f"Where several share the {'last' if draft.limit > 1 else 'first'} place, not all are shown."
+                )
         query = query.order_by(*order) if order else query
         return query.limit(draft.limit) if draft.limit else query
 
@@ -140,7 +193,31 @@ class Builder:
         fields = [self._names.field(tables[table], name) for table, name in columns]
         if fields and all(field and self._names.repeats(field) for field in fields):
             named = " and ".join(dict.fromkeys(name for _, name in columns))
-            raise Doubtful(f"Values of {named} repeat, and I do not see whether equal ones are wanted once")
+            self.scope.notes.append(f"Values of {named} repeat: each row is shown.")
+
+    def _check_sums(self) -> None:
+        """Refuse to rank by a figure of what several rows share, as it would be added once for each of them."""
+        for item in (one.item for one in self.draft.order):
+            if item.name is None or item.function not in {"sum", "avg"}:
+                continue
+            path = self._names.joins.path(self.scope.subject, self.scope.field(item.name).table)
+            if path and not any(step.to_many for step in path):
+                raise Doubtful(f"A join would count some rows of {path[-1].table} several times")
+
+    def _check_counts(self, groups: list[exp.Expr]) -> None:
+        """Refuse to count what there is one of in every group: rows of a key, or the thing that a row points to."""
+        computed = [*(one.item for one in self.draft.order), *(c.item for c in self.draft.having if c.item)]
+        for item in computed:
+            counted = item.table or self.scope.subject
+            if item.function != "count" or item.name is not None:
+                continue
+            for table in dict.fromkeys((counted, self.scope.subject)):
+                key, path = self._names.key(table), self._names.joins.path(table, counted)
+                if key is not None and self.scope.column(key) in groups and not any(step.to_many for step in path):
+                    refusal = NotUnderstood if table == counted else Doubtful
+                    raise refusal(
+                        f"There is one of {counted} for each {table}.{key.name}, so there is nothing to count"
+                    )
 
     def _check_steps(self, steps: tuple[JoinStep, ...], shown: list[exp.Expr]) -> None:
         """Refuse to go through a table that the question does not name, and rows that a join repeats."""
@@ -150,13 +227,13 @@ class Builder:
                 raise Doubtful(f"I do not see what {table} is to say here")
         for step in steps:
             if step.table not in named and not self._names.joins.only_links(step.table):
-                raise NotUnderstood(f"I should have to go through {step.table}, which the question does not name")
-        branches = [step for step in steps if step.to_many]
+                self._go_through(step.table, steps)
+        branches = [step for step in steps if step.to_many and not self._pinned(step.table, steps)]
         if not branches or self.draft.distinct:
             return
-        if not (self.draft.group or self.draft.having):
-            raise Doubtful("Rows would come several times, and I do not see whether each is wanted once")
         far = {step.table.rpartition(".")[2] for step in branches}
+        if not (self.draft.group or self.draft.having) and not self._of_far(shown, branches, steps):
+            raise Doubtful("Rows would come several times, and I do not see whether each is wanted once")
         for term in shown:
             sums = term.find(exp.AggFunc) and not isinstance(term.unalias(), exp.Count)
             if sums and not {column.table for column in term.find_all(exp.Column)} <= far:
@@ -164,15 +241,51 @@ class Builder:
         if len({step.origin for step in branches}) < len(branches):
             raise Doubtful("A join would count some rows several times")
 
+    def _go_through(self, table: str, steps: tuple[JoinStep, ...]) -> None:
+        """Say that a table is gone through that the question does not name, or refuse it where it repeats rows."""
+        if any(step.to_many for step in steps if table in (step.table, step.origin)):
+            raise NotUnderstood(f"I should have to go through {table}, which the question does not name")
+        self.scope.notes.append(f"I went through {table}, which the question does not name.")
+        self.scope.cost += 1
+
+    def _of_far(self, shown: list[exp.Expr], branches: list[JoinStep], steps: tuple[JoinStep, ...]) -> bool:
+        """Whether all that is shown is of the rows that a join brings to one thing: one row for each of them."""
+        ends = {branches[0].table, *(step.table for step in steps if step.origin == branches[0].table)}
+        names = {name.rpartition(".")[2] for name in ends}
+        columns = [column for term in shown for column in term.find_all(exp.Column)]
+        return len(branches) == 1 and bool(columns) and all(column.table in names for column in columns)
+
+    def _pinned(self, table: str, steps: tuple[JoinStep, ...]) -> bool:
+        """Whether a condition names one thing of a table, or of the one that it only links to: it comes once."""
+        ends = {table, *(step.table for step in steps if step.origin == table and self._names.joins.only_links(table))}
+        for condition in self.draft.where:
+            if condition.operator != "=" or condition.negated or condition.either or len(condition.values) != 1:
+                continue
+            with suppress(NotUnderstood):
+                name = condition.item.name if condition.item is not None else None
+                field = self.scope.field(name) if name else None
+                if condition.item is None:
+                    field = self.scope.holder(condition)
+                field = field or next(iter(self._names.called(condition.owner or self.scope.subject)), None)
+                if field and field.table in ends and (field.unique or field in self._names.called(field.table)):
+                    if not field.unique:
+                        self.scope.notes.append(f"Where several of {field.table} are called so, all are meant.")
+                    return True
+        return False
+
     def _lacking(self, condition: Condition) -> exp.Expr:
         """``key NOT IN (SELECT key FROM other WHERE …)``, by the key that joins the two."""
         other = condition.lacks or OfflineDraft()
+        if other.order or other.limit or other.group or other.having:
+            raise NotUnderstood(
+                f"I do not look for the first rows of {other.things[0]}, or groups of them, in those of another"
+            )
         owner, joins = condition.owner or self.scope.subject, self._names.joins
         steps = joins.path(owner, other.things[0])
         if len(steps) > 2 or (len(steps) == 2 and not joins.only_links(steps[0].table)):
             raise NotUnderstood(f"I see no key that joins {owner} and {other.things[0]}")
         # NOT IN takes one column, whose values are the thing's own key.
-        if not steps or not steps[0].to_many or len(steps[0].pairs) != 1:
+        if not steps or not (steps[0].back or condition.negated) or len(steps[0].pairs) != 1:
             raise NotUnderstood(f"{owner} has no key that {other.things[0]} points to")
         first = steps[0]
         own, their = (self._names.field(*one) for one in zip((owner, first.table), first.pairs[0], strict=True))
@@ -190,6 +303,47 @@ class Builder:
         # NOT IN finds nothing at all where one value is missing.
         query = query.where(exp.Not(this=exp.Is(this=column.copy(), expression=exp.Null())))
         return query.where(where)
+
+
+def _of_shown(draft: OfflineDraft) -> OfflineDraft:
+    """A draft whose only table is counted, with the table of what is shown before it: "names and number of orders"."""
+    counted = {item.table for item in draft.shown if item.function == "count"}
+    plain = [item.name for item in draft.shown if item.name and not item.function]
+    if not plain or set(draft.things) != counted or len(counted) != 1 or draft.group:
+        return draft
+    own = draft.things[0]
+    if any(c.field.table == own and c.doubt < PARTIAL for name in plain for c in name.candidates):
+        return draft
+    having = [{c.field.table for c in name.candidates if c.doubt < PARTIAL} for name in plain]
+    both = set.intersection(*having)
+    return replace(draft, things=(*both, own)) if len(both) == 1 else draft
+
+
+def _without_itself(draft: OfflineDraft) -> OfflineDraft:
+    """A draft without the condition that things of a table have things of the same table."""
+    first = draft.things[0] if draft.things else ""
+
+    def is_itself(condition: Condition) -> bool:
+        other = condition.lacks if condition.negated else None
+        return other is not None and not other.where and other.things[0] == (condition.owner or first)
+
+    return replace(draft, where=tuple(one for one in draft.where if not is_itself(one)))
+
+
+def _own_order(draft: OfflineDraft) -> OfflineDraft:
+    """A draft that ranks things by a column of their own, which need not be added up."""
+    if not (draft.order and draft.order[0].own):
+        return draft
+    [first, *others] = draft.order
+    name, plain = first.item.name, replace(first.item, function="")
+    if name is not None and any(c.field.table in draft.things[:1] for c in name.candidates):
+        shown = tuple(plain if item == first.item else item for item in draft.shown)
+        return replace(draft, shown=shown, order=(replace(first, item=plain), *others))
+    if first.item not in draft.shown:
+        raise NotUnderstood(f"I do not see whether “{name.text if name else ''}” is added up")
+    return replace(
+        draft, group=(Item(table=draft.things[0]),), notes=(*draft.notes, "I added up what belongs to each.")
+    )
 
 
 def _settled(draft: OfflineDraft) -> OfflineDraft:
@@ -220,8 +374,18 @@ def _with_groups(draft: OfflineDraft, plain: tuple[Item, ...], figures: list[Ite
     if draft.group:
         return replace(draft, group=tuple(dict.fromkeys(draft.group)), distinct=False)
     counted = {item.table for item in [*computed, *figures] if item.function == "count"} - {""}
-    if (computed and not counted - {draft.things[0] if draft.things else ""}) or (figures and plain):
-        return replace(draft, group=tuple(item for item in plain if item.name))
+    first = draft.things[0] if draft.things else ""
+    # What is ranked by rows of another table are the things that these belong to.
+    if (
+        first
+        and not figures
+        and any(o.item.function == "count" and o.item.table not in {"", first} for o in draft.order)
+    ):
+        return replace(draft, group=(Item(table=first),), distinct=False)
+    if (computed and not counted - {first}) or (figures and plain):
+        groups = tuple(item for item in plain if item.name)
+        # Groups that nothing asks for are less likely than figures of all that is named.
+        return replace(draft, group=groups, cost=draft.cost + bool(figures and groups and not computed))
     return draft
 
 

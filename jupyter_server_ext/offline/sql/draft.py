@@ -80,6 +80,7 @@ class Order:
 
     item: Item
     descending: bool = False
+    own: bool = False  # whether a sum is none where the things ranked have such a column themselves: "the most beds"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql import Definition
 
-    from .draft import Name, Operator
+    from .draft import Function, Name, Operator
     from .mentions import Degree
     from .times import NamedPeriod
 
@@ -34,9 +34,40 @@ def _about_first(
     return draft.of(draft.things[0]) if draft.things else draft
 
 
+def _then_shown(whole: OfflineDraft, items: OfflineDraft) -> OfflineDraft | None:
+    # "Which counties are large? List their names": what is listed stands in place of the things.
+    if any(item.function or item.name for item in whole.shown) or not whole.things:
+        return None
+    owned = tuple(of_table(item, whole.things[0]) for item in items.shown)
+    return _about_first(replace(whole, shown=()) + replace(items, shown=owned))
+
+
 def _thing(table: str, rest: OfflineDraft | None = None, values: tuple[Value, ...] = ()) -> OfflineDraft:
     first = (Condition(None, "=" if len(values) == 1 else "in", values),) if values else ()
     return OfflineDraft(things=(table,), where=first).of(table) + (rest.of(table) if rest else None)
+
+
+def _things_where(table: str, whole: OfflineDraft) -> OfflineDraft:
+    # "Which order's number is 7?"
+    return (OfflineDraft(things=(table,), shown=(Item(table=table),)) + whole).of(table)
+
+
+def _linked(other: OfflineDraft) -> OfflineDraft:
+    # "students who have taken a course" are those that have one; of "courses offered in 2010" the condition is meant.
+    if other == OfflineDraft(things=other.things):
+        return OfflineDraft(where=(Condition(lacks=other, negated=True),), cost=1)
+    return other + OfflineDraft(cost=1)
+
+
+def _first_things(limit: Value, thing: OfflineDraft) -> OfflineDraft | None:
+    # "the 3 departments with the most courses"
+    whole = limit.number is not None and limit.number == int(limit.number) and limit.number > 1
+    return replace(thing, limit=_limit(limit), extreme=False) if thing.extreme and thing.limit == 1 and whole else None
+
+
+def _with_extreme(extreme: str, name: Name, function: Function = "", own: bool = False) -> OfflineDraft:
+    order = (Order(Item(name, function=function), extreme == "max", own),)
+    return OfflineDraft(order=order, limit=1, extreme=True)
 
 
 def _thing_named(table: str, value: Value, rest: OfflineDraft | None = None) -> OfflineDraft:
@@ -62,9 +93,16 @@ def _columns_of(items: OfflineDraft, thing: OfflineDraft, rest: OfflineDraft | N
     return thing + (rest.of(table) if rest else None) + owned
 
 
+def _columns_and(items: OfflineDraft, thing: OfflineDraft, more: OfflineDraft) -> OfflineDraft:
+    more = replace(more, things=tuple(t for t in more.things if t not in thing.things), cost=more.cost + 1)
+    return _columns_of(items, thing) + more
+
+
 def _once(answer: OfflineDraft) -> OfflineDraft | None:
-    plain = answer.shown and not any(item.function or item.name is None for item in answer.shown)
-    return answer + OfflineDraft(distinct=True) if plain else None
+    plain = [item for item in answer.shown if not item.function]
+    if not plain or any(item.name is None for item in plain):
+        return None
+    return answer + OfflineDraft(distinct=len(plain) == len(answer.shown))
 
 
 def _how_many(
@@ -90,6 +128,14 @@ def _top_groups(
     things = (key[0].table,) if key[0].table else ()
     # The measure that ranks the groups is shown with them.
     return OfflineDraft(shown=key, things=things, order=(Order(key[0], True),), limit=_limit(limit)) + group + rest
+
+
+def _top_things(limit: Value, table: str, name: Name) -> OfflineDraft:
+    # "top 5 customers by amount": a column of their own, else the sum over the rows that belong to each.
+    figure = Item(replace(name, owner=table), function="sum")
+    shown = (Item(table=table), figure)
+    order = (Order(figure, descending=True, own=True),)
+    return OfflineDraft(shown=shown, things=(table,), order=order, limit=_limit(limit))
 
 
 def _order_key(name: Name | None = None, items: tuple[Item, ...] = (), table: str = "") -> tuple[Item, ...] | None:
@@ -167,9 +213,18 @@ def _top_metric(
     return OfflineDraft(shown=(item,), order=order, limit=_limit(limit), extreme=limit is None, cost=-2) + group + rest
 
 
+def _same_again(one: Condition, op: Operator, value: Value, either: bool = False) -> Any:
+    # "larger than 1500 or smaller than 500" compares one column twice.
+    if one.item is None or one.operator not in {"<", "<=", ">", ">="}:
+        return None
+    pair = (one, replace(one, operator=op, values=(value,)))
+    return Condition(either=pair) if either else pair
+
+
 MEANINGS: dict[str, Callable[..., Any]] = {
     # A whole question: what has no owner belongs to the first thing.
     "about_first": _about_first,
+    "then_shown": _then_shown,
     # "crime books with a price above 20", "the member Eva Lund", "the 3 cheapest books", "each book"
     "thing": _thing,
     "thing_named": _thing_named,
@@ -177,13 +232,21 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     "each_thing": lambda thing: thing + OfflineDraft(group=(Item(table=thing.things[0]),)),
     # "by authors from Norway"; without a condition they are groups
     "by_others": lambda other: other if other.where else None,
+    # "students who have taken courses": a verb that nothing defines says no more than that they belong together.
+    "linked": _linked,
     # "without any loans"; "that have loans" where negated
     "lacking": lambda other, negated=False: OfflineDraft(where=(Condition(lacks=other, negated=negated),)),
     # "with at least 3 books", "with the highest price", "with the most books"
     "having": _having,
-    "with_extreme": lambda extreme, name: OfflineDraft(
-        order=(Order(Item(name), extreme == "max"),), limit=1, extreme=True
-    ),
+    "with_extreme": _with_extreme,
+    "first_things": _first_things,
+    "how_many_of": lambda thing, other: OfflineDraft(shown=(_count(thing),)) + thing + other,
+    "things_where": _things_where,
+    "sorted_items": lambda items, order, thing=None: (_columns_of(items, thing) if thing else items) + order,
+    "nothing": OfflineDraft,
+    "each_item": lambda name: OfflineDraft(shown=(Item(name),), group=(Item(name),)),
+    "both_terms": lambda pair: tuple(Item(name) for name in pair),
+    "like_called": lambda value: Condition(Item(), "like", (Value(f"%{value.text}%"),)),
     "with_most": lambda extreme, other: (
         other + OfflineDraft(order=(Order(_count(other), extreme == "max"),), limit=1, extreme=True)
     ),
@@ -198,6 +261,7 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     "counted_item": lambda thing: replace(thing, shown=(_count(thing), *thing.shown)),
     # "the titles of all books", "the different cities", "all information about the members", "members older than 40"
     "columns_of": _columns_of,
+    "columns_and": _columns_and,
     "once": _once,
     "everything": lambda thing: thing + OfflineDraft(everything=True),
     "things": lambda thing: thing + OfflineDraft(shown=(Item(table=thing.things[0]),)),
@@ -230,6 +294,7 @@ MEANINGS: dict[str, Callable[..., Any]] = {
         OfflineDraft(everything=True, order=orders, limit=_limit(limit) if limit else 0) + order + rest
     ),
     "top_groups": _top_groups,
+    "top_things": _top_things,
     # "sorted by price"; "in descending order" is of what is shown
     "ordered": lambda order=None, orders=(), down=False: order or OfflineDraft(order=orders or (Order(Item(), down),)),
     "orders": lambda key, down=False, more=(): (*(Order(item, down) for item in key), *more),
@@ -262,6 +327,7 @@ MEANINGS: dict[str, Callable[..., Any]] = {
     # "were shipped in March 2024", beside other conditions
     "at_time": lambda when: when.where[0] if len(when.where) == 1 and not when.notes else None,
     "every": lambda one, more=(): (one, *more),
+    "same_again": _same_again,
     "either": lambda one, two: Condition(either=(one, two)),
     "filtered": lambda whole: OfflineDraft(where=whole if isinstance(whole, tuple) else (whole,)),
     # "2023", "March 2024", "Q1 2024", "March 5, 2024"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rsql_magic.sql import stems
 
 from .draft import Name, NotUnderstood, Value
-from .schema import EXACT, LONGEST, PARTIAL, ColumnMatch, Field, SchemaNames, phrase_of, words_of
+from .schema import EXACT, LONGEST, PARTIAL, ColumnMatch, Field, SchemaNames, counting, phrase_of, words_of
 from .words import COMPARATIVES, MEASURING, MONTHS, ORDINALS, PARTS, SEXES, STEMS, SUPERLATIVES, WORDS, tokens
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class SchemaMentions:
         """What finds each kind at a place, for a parser."""
         return {
             "column": self.columns,
+            "column_pair": self.pairs,
             "table": self.tables,
             "metric": self.metrics,
             "stored": self.stored,
@@ -62,6 +63,8 @@ class SchemaMentions:
             "units": lambda at: self._meaning(at, {s: unit for unit in _UNITS for s in (unit, f"{unit}s")}),
             "part": lambda at: self._meaning(at, PARTS),
             "year": self.years,
+            "verb": self.verbs,
+            "inflected": self.inflected,
             "today": self._day,
             "lone": lambda at: iter([(at, "")] if len(self._names.fields) == 1 else []),  # one table need not be named
         }
@@ -71,7 +74,7 @@ class SchemaMentions:
         found = set[int]()
         for at in range(len(self._tokens)):
             for name, finds in self.terminals.items():
-                for end, _ in finds(at) if name not in {"today", "word", "lone"} else ():
+                for end, _ in finds(at) if name not in {"today", "word", "verb", "inflected", "lone"} else ():
                     found.update(range(at, end))
         return found
 
@@ -86,9 +89,20 @@ class SchemaMentions:
         for end, words in self._spans(at):
             found = self._names.columns.get(phrase_of(words), ())
             if counted:
-                found = [one for one in found if len(w := words_of(one.field.name)) > 1 and w[0] in STEMS["counts"]]
+                found = [one for one in found if counting(words_of(one.field.name))]
             if found:
                 yield end, Name(" ".join(words), tuple(found))
+
+    def pairs(self, at: int) -> Iterator[Found]:
+        """Two columns that share the end of their names: "start and end dates"."""
+        words = [token.text for token in self._tokens[at : at + 5] if token.kind == "word"]
+        if len(words) < 4 or words[1].lower() != "and":
+            return
+        for end in range(4, len(words) + 1):
+            last = words[2:end]
+            one, two = (self._names.columns.get(phrase_of(said)) for said in ([words[0], *last[1:]], last))
+            if one and two and one != two:
+                yield at + end, (Name(" ".join([words[0], *last[1:]]), tuple(one)), Name(" ".join(last), tuple(two)))
 
     def _at(self, at: int) -> Token | None:
         return self._tokens[at] if at < len(self._tokens) else None
@@ -112,7 +126,7 @@ class SchemaMentions:
         """Phrases that name a table, "records" behind it included; "rows" where there is only one table."""
         for end, words in self._spans(at):
             phrase = phrase_of(words)
-            head = self._names.heads.get(phrase)
+            head = self._names.heads.get(phrase) or self._names.parts.get(phrase)
             for name in self._names.tables.get(phrase, [head] if head else ()):
                 yield end, name
                 if end < len(self._tokens) and self._tokens[end].lower in WORDS["rows"]:
@@ -230,6 +244,24 @@ class SchemaMentions:
         """Any word, as a value in small letters: "whose name contains night"."""
         if (token := self._at(at)) and token.kind == "word" and token.lower not in WORDS["small"]:
             yield at + 1, Value(token.text)
+
+    def verbs(self, at: int) -> Iterator[Found]:
+        """A word that nothing here knows, where the grammar expects a verb: it links what stands on both sides."""
+        token = self._at(at)
+        if token is None or token.kind != "word" or not token.text.isalpha() or not token.text.islower():
+            return
+        if token.lower in WORDS["small"] | WORDS["no_verbs"] or token.lower.endswith(("ly", "est")):
+            return
+        named = (c.doubt for _, name in self.columns(at) for c in name.candidates)
+        is_named = not token.lower.endswith(("ed", "ing")) and (EXACT in named or any(True for _ in self.tables(at)))
+        if not is_named and not any(True for kind in (self.stored, self.metrics) for _ in kind(at)):
+            yield at + 1, token.text
+
+    def inflected(self, at: int) -> Iterator[Found]:
+        """A verb that shows by its form that it is one."""
+        token = self._at(at)
+        if token and (token.lower.endswith(("ed", "ing", "s")) or token.lower in WORDS["irregular"]):
+            yield from self.verbs(at)
 
     def _meaning(self, at: int, meanings: Mapping[str, object]) -> Iterator[Found]:
         if (token := self._at(at)) and (found := meanings.get(token.lower)) is not None:

@@ -34,6 +34,8 @@ def has_metrics(draft: OfflineDraft) -> bool:
 class MetricScope(QueryScope):
     """The tables that all metrics of a draft can be told by."""
 
+    near_first = False
+
     def __init__(self, draft: OfflineDraft, names: SchemaNames, dialect: str, metrics: list[Definition]) -> None:
         found = [base for metric in metrics for base in bases(metric, names)]
         self._homes = [table.full_name for base in found if (table := names.catalog.get(base.table))]

@@ -20,10 +20,10 @@ from .metrics import MetricBuilder, has_metrics
 from .presentation import count_kinds, take_chart
 from .schema import SchemaNames
 from .scope import unqualified
-from .words import tokens
+from .words import WORDS, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import date
 
     from rsql_magic.sql import Catalog
@@ -66,7 +66,25 @@ def write(question: str, catalog: Catalog, dialect: str, today: date | None = No
     bare, chart = take_chart(question)
     readings = _read(bare, catalog, today)
     found = _built([count_kinds(draft) for draft in readings] if chart else readings, SchemaNames.of(catalog), dialect)
-    return WrittenQuery(found.query, found.notes, chart)
+    notes = _linking_words(question, catalog, found.query)
+    return WrittenQuery(found.query, (*found.notes, *notes), chart)
+
+
+def _linking_words(question: str, catalog: Catalog, query: exp.Select) -> tuple[str, ...]:
+    """A sentence on the words that were read to say no more than that two things belong together."""
+    said, names = tokens(question), SchemaNames.of(catalog)
+    known = SchemaMentions(said, names).known()
+    words = [t.text for n, t in enumerate(said) if t.kind == "word" and n not in known and t.lower not in GRAMMAR.words]
+    used = {table.name for table in query.find_all(exp.Table)}
+    verbs = [
+        t.text for t in said if t.kind == "word" and t.lower.endswith(("ed", "ing")) and t.lower not in GRAMMAR.words
+    ]
+    for word in dict.fromkeys([*words, *verbs]):
+        others = sorted(name for name in names.resembling(word) if name.rpartition(".")[2] not in used)
+        if others and not any(name.rpartition(".")[2] in used for name in names.resembling(word)):
+            raise NotUnderstood(f"“{word}” may be about {others[0]}")
+    listed = " and ".join(f"“{word}”" for word in dict.fromkeys(words))
+    return (f"I took {listed} to say no more than that these belong together.",) if words else ()
 
 
 def _read(question: str, catalog: Catalog, today: date | None, rule: str = "question") -> list[OfflineDraft]:
@@ -74,9 +92,20 @@ def _read(question: str, catalog: Catalog, today: date | None, rule: str = "ques
     mentions = SchemaMentions(said, SchemaNames.of(catalog), today)
     parser = Parser(GRAMMAR, said, mentions.terminals)
     readings = list(parser.whole(rule))[:_MOST_READINGS]
+    if not readings and rule == "question":
+        for less in _without_small(said):
+            fewer = SchemaMentions(less, SchemaNames.of(catalog), today)
+            readings += list(Parser(GRAMMAR, less, fewer.terminals).whole(rule))[:_MOST_READINGS]
     if not readings:
         raise NotUnderstood(_unread(said, mentions, parser.furthest))
-    return readings
+    return list(dict.fromkeys(readings))
+
+
+def _without_small(said: tuple[Token, ...]) -> Iterator[tuple[Token, ...]]:
+    """The question without one of the words that say nothing by themselves."""
+    for at, token in enumerate(said):
+        if token.kind == "word" and token.lower in WORDS["spare"]:
+            yield said[:at] + said[at + 1 :]
 
 
 def _unread(said: Sequence[Token], mentions: SchemaMentions, furthest: int) -> str:
@@ -100,17 +129,20 @@ def _built(readings: Sequence[OfflineDraft], names: SchemaNames, dialect: str) -
     doubts: list[tuple[int, NotUnderstood]] = []
     refused: list[tuple[int, NotUnderstood]] = []
     for draft in readings:
+        builder = None
         try:
             builder = (MetricBuilder if has_metrics(draft) else Builder)(draft, names, dialect)
             query = builder.build()
             check(query, names)
         except NotUnderstood as doubt:
-            (refused if isinstance(doubt, Doubtful) else doubts).append((draft.cost, doubt))
+            (refused if isinstance(doubt, Doubtful) else doubts).append(
+                (builder.scope.cost if builder else draft.cost, doubt)
+            )
             continue
         # Neither the order nor the names of what is computed change what is meant.
         bare = query.copy()
         bare.set("expressions", sorted((term.unalias() for term in bare.expressions), key=lambda term: term.sql()))
-        cost, text = builder.scope.cost, bare.sql()
+        cost, text = builder.scope.cost, _meant(bare)
         # Of two readings of one query the cheaper has the notes that fit.
         if text not in queries or cost < queries[text][0]:
             queries[text] = (cost, query, tuple(dict.fromkeys(builder.scope.notes)))
@@ -123,6 +155,19 @@ def _built(readings: Sequence[OfflineDraft], names: SchemaNames, dialect: str) -
     if len(best) > 1:
         raise NotUnderstood(f"This can be read as {' or as '.join(f'`{query.sql()}`' for query, _ in best[:2])}")
     return WrittenQuery(*best[0])
+
+
+def _meant(query: exp.Select) -> str:
+    """A text that queries have in common which differ in the order of their joins alone."""
+    tables = [node.sql() for node in query.find_all(exp.Table) if node.find_ancestor(exp.Select) is query]
+    pairs = [
+        tuple(sorted(eq.sql() for eq in on.flatten())) for j in query.args.get("joins") or () for on in [j.args["on"]]
+    ]
+    sides = [tuple(sorted(side.strip() for side in one.split("="))) for pair in pairs for one in pair]
+    rest = query.copy()
+    rest.set("joins", None)
+    rest.set("from_", None)
+    return f"{rest.sql()} {sorted(tables)} {sorted(sides)}"
 
 
 # Changes of the query before ------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The answer to a question about tables: one query in a block and at most two sentences, or why there is none."""
+"""The answer to a question about tables: one query in a block and what it assumes, or why there is none."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _answered(request: OfflineRequest) -> str:
     written = _written(request)
     chart = chart_block(written.query, written.chart) if written.chart else ""
     block = f"```sql\n{laid_out(written.query, request.dialect)}\n```"
-    return "\n".join(part for part in (block, " ".join(written.notes[:2]), chart) if part)
+    return "\n".join(part for part in (block, " ".join(written.notes), chart) if part)
 
 
 def _written(request: OfflineRequest) -> WrittenQuery:

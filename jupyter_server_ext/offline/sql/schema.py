@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 # How much of a name a question says: all of it, all but a unit or a general ending, a part of it.
 EXACT, GENERAL, PARTIAL = 0, 1, 2
 _NAME = stems("name")[0]
+_NUMBER = stems("number")[0]
 _FORM = 0.9  # how surely a word stands for another that is a form of it: sold, sale
 _SUFFIXES = ("id", "name", "code", "type", "no", "num", "number", "date", "title", "key")
 _MOST_PHRASES = 24  # of the ways to say a name; one of many abbreviations has hundreds, and the plainest come first
+_BEGINNING = 5  # letters that a verb has in common with the noun of a table
 LONGEST = 6  # words of a question that name one thing
 
 
@@ -138,6 +140,7 @@ class SchemaNames:
             for phrase in map(_phrase, table.synonyms):
                 _add(self.tables, phrase, table.full_name)
         self.heads = self._heads()
+        self.parts = self._parts()
         metrics = catalog.definitions.metrics
         self.metrics = {phrase: one for one in reversed(metrics) for phrase in map(_phrase, phrases_of(one))}
 
@@ -163,6 +166,28 @@ class SchemaNames:
         exact = {phrase for phrase, some in self.columns.items() if any(one.doubt == EXACT for one in some)}
         return {p: names[0] for p, names in found.items() if words.count(p[0]) == 1 and p not in exact}
 
+    def _parts(self) -> dict[tuple[str, ...], str]:
+        """Tables by a word of their names that no other name has: "counties" of ``county_public_safety``."""
+        found: dict[tuple[str, ...], list[str]] = {}
+        for table in self.catalog:
+            own = self._own_words(table)
+            for word in own if len(own) > 1 else ():
+                for phrase in self._phrases((word,)):
+                    _add(found, phrase, table.full_name)
+        return {
+            phrase: some[0]
+            for phrase, some in found.items()
+            if len(some) == 1 and phrase not in self.tables and phrase not in self.columns and phrase not in self.heads
+        }
+
+    def resembling(self, word: str) -> set[str]:
+        """The tables whose names have a word that begins like one: ``course_attendance`` for "attended"."""
+        start = word.lower()[:_BEGINNING]
+        parts = {table.full_name: re.findall(r"[a-z]+", table.name.lower()) for table in self.catalog}
+        return {
+            name for name, some in parts.items() if len(start) == _BEGINNING and any(w.startswith(start) for w in some)
+        }
+
     def _own_words(self, table: Table) -> tuple[str, ...]:
         """The words of a table's name without what nobody says: a common prefix, "table", "data"."""
         words = words_of(table.name)
@@ -183,6 +208,7 @@ class SchemaNames:
                 _offer(self.columns, phrase, ColumnMatch(field, EXACT))
         for phrase in self._phrases((*table, *bare)):
             _offer(self.columns, phrase, ColumnMatch(field, EXACT, owned=True))
+        self._add_nouns(field, bare, counting(words))
         # “the name” of a thing is what it is called by.
         if self.called(field.table) == (field,):
             _offer(self.columns, (_NAME,), ColumnMatch(field, GENERAL))
@@ -191,6 +217,17 @@ class SchemaNames:
         for doubt, shorter in dict.fromkeys((*_shorter(bare), *_shorter(words))):
             for phrase in self._phrases(shorter):
                 _offer(self.columns, phrase, ColumnMatch(field, doubt))
+
+    def _add_nouns(self, field: Field, bare: tuple[str, ...], counts: str) -> None:
+        """A column by a general noun more: ``bedroom_count`` is the number of bedrooms, ``phone`` the phone number."""
+        if counts and field.is_number:
+            rest = tuple(word for word in bare if word != counts)
+            for phrase in self._phrases(rest) if rest else ():
+                _offer(self.columns, phrase, ColumnMatch(field, GENERAL))
+                _offer(self.columns, tuple(sorted((*phrase, _NUMBER))), ColumnMatch(field, EXACT))
+        elif len(bare) == 1 and not (field.is_id or {_NUMBER, _NAME} & set(bare)):
+            for phrase, noun in product(self._phrases(bare), (_NUMBER, _NAME)):
+                _offer(self.columns, tuple(sorted((*phrase, noun))), ColumnMatch(field, PARTIAL))
 
     def _phrases(self, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         # Sorted, as “date of birth” and “birth date” are the same.
@@ -265,6 +302,13 @@ def _fields(table: Table) -> Iterator[Field]:
         yield Field(table.full_name, column.name, column.type, known, unique, column.name in keyed, column.meaning)
 
 
+def counting(words: tuple[str, ...]) -> str:
+    """The word of a name that says that it counts: of ``num_of_shops`` and ``bedroom_count``, not ``flat_number``."""
+    if len(words) < 2:
+        return ""
+    return words[0] if words[0] in STEMS["counts"] else words[-1] if words[-1] == "count" else ""
+
+
 def _without_table(words: tuple[str, ...], table: tuple[str, ...]) -> tuple[str, ...]:
     # Words that only repeat the table go: stu_lname of students, EmployeeName.
     if len(words) < 2:
@@ -325,6 +369,13 @@ def phrase_of(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(stem for word in words if word.lower() not in WORDS["inner"] for stem in words_of(word)))
 
 
+def _differs(table: Table, columns: Sequence[str]) -> bool:
+    """Whether no two rows of a table have the same value of a column."""
+    found = [column for column in table.columns if column.name in columns]
+    known = found[0].profile if len(found) == 1 else None
+    return bool(known and table.rows and known.distinct == table.rows and not known.approximate)
+
+
 @dataclass(frozen=True, slots=True)
 class JoinStep:
     """One join: the table it brings in, the one it starts from, and the pairs of columns of both that are equal."""
@@ -332,6 +383,7 @@ class JoinStep:
     table: str
     origin: str
     pairs: tuple[tuple[str, str], ...]
+    back: bool  # whether it goes against a key, so that a row may have no partner
     to_many: bool  # whether several rows of the table brought in may fit one of the other
 
 
@@ -348,9 +400,13 @@ class SchemaJoins:
                     continue
                 pairs = tuple(zip(key.columns, key.referred or other.primary_key, strict=False))
                 back = tuple((there, here) for here, there in pairs)
-                alone = set(table.primary_key) == set(key.columns)
-                self.steps[table.full_name].append(JoinStep(other.full_name, table.full_name, pairs, to_many=False))
-                self.steps[other.full_name].append(JoinStep(table.full_name, other.full_name, back, to_many=not alone))
+                alone = set(table.primary_key) == set(key.columns) or _differs(table, key.columns)
+                self.steps[table.full_name].append(
+                    JoinStep(other.full_name, table.full_name, pairs, back=False, to_many=False)
+                )
+                self.steps[other.full_name].append(
+                    JoinStep(table.full_name, other.full_name, back, back=True, to_many=not alone)
+                )
 
     def path(self, start: str, end: str) -> tuple[JoinStep, ...]:
         """The shortest way from one table to another."""

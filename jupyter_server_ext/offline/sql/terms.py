@@ -143,6 +143,9 @@ class Terms:
     def _called(self, condition: Condition) -> exp.Expr:
         """“named Ada Berg”: by the one column that the things are called by, or by first and last name."""
         called, value = self._scope.names.called(condition.owner or self._scope.subject), condition.values[0]
+        if condition.operator == "like" and len(called) == 1:
+            self._scope.notes.append(f"I looked in {called[0].table}.{called[0].name}.")
+            return self._held(called[0], condition)
         words = value.text.split()
         if len(called) == 2 and len(words) == 2:
             parts = zip(called, words, strict=True)

@@ -195,9 +195,25 @@ def _between(scope: QueryScope, field: Field, low: int, high: int) -> exp.Expr:
     return exp.Between(this=scope.column(field), low=exp.Literal.number(low), high=exp.Literal.number(high))
 
 
+def _meets(field: Field, first: int, last: int) -> bool:
+    """Whether all known values of a number may be years."""
+    low, high = field.ends
+    try:
+        return float(low or first) >= 1000 and float(high or last) < 3000
+    except ValueError:
+        return False
+
+
 def _bounded(scope: QueryScope, field: Field, period: NamedPeriod, sign: Operator) -> exp.Expr:
     """A date between two days, the later one not included; a year stored as a number is compared as one."""
     first, last = period.start.year, period.last.year
+    if (
+        field.is_number
+        and "year" not in stems(field.name)
+        and field.ends != (None, None)
+        and not _meets(field, first, last)
+    ):
+        raise NotUnderstood(f"{field.table}.{field.name} holds no years")
     if field.is_number and period == until(years(first), years(last)) and (first == last or sign == "="):
         return _compared(scope, field, sign, first) if first == last else _between(scope, field, first, last)
     known = [value for value in (field.profile and field.profile.low, *field.values) if value]

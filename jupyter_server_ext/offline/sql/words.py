@@ -110,8 +110,12 @@ def tokens(text: str) -> tuple[Token, ...]:
         text = pattern.sub(replacement, text)
     text = _POSSESSIVE.sub(lambda match: match["quoted"] or "", text)
     found = _with_scales([token for match in _TOKEN.finditer(text) if (token := _token(match))])
-    kept = (token for place, token in enumerate(found) if not _is_article(found, place))
+    kept = (token for place, token in enumerate(found) if not _is_article(found, place) and not _is_filler(token))
     return tuple(token for token in kept if token.text not in "()[]{}")
+
+
+def _is_filler(token: Token) -> bool:
+    return token.kind == "word" and token.lower in WORDS["fillers"]
 
 
 def _is_article(found: list[Token], place: int) -> bool:
