@@ -64,7 +64,7 @@ class SchemaMentions:
             "part": lambda at: self._meaning(at, PARTS),
             "year": self.years,
             "verb": self.verbs,
-            "inflected": self.inflected,
+            "inflected": lambda at: self.verbs(at) if _is_inflected(self._at(at)) else iter(()),
             "today": self._day,
             "lone": lambda at: iter([(at, "")] if len(self._names.fields) == 1 else []),  # one table need not be named
         }
@@ -172,7 +172,7 @@ class SchemaMentions:
             end = self._end_of(at, words)
             if end and self._is_worth(at, end, said):
                 found.setdefault(end, {}).setdefault(field, value)
-        for field, value in self._sexes(token.lower):
+        for field, value in _sexes(self._every, token.lower):
             found.setdefault(at + 1, {}).setdefault(field, value)
         if found:
             # “New York” is the city and not “new” and “York”.
@@ -202,12 +202,6 @@ class SchemaMentions:
         phrase = phrase_of([token.text])
         named = [c for c in self._names.columns.get(phrase, ()) if c.doubt == EXACT] or phrase in self._names.tables
         return token.lower not in WORDS["small"] and not (token.text.islower() and named)
-
-    def _sexes(self, word: str) -> Iterator[tuple[Field, str]]:
-        singular = {"men": "man", "women": "woman"}.get(word, word.removesuffix("s"))
-        for field in self._every:
-            if {"sex", "gender"} & set(stems(field.name)):
-                yield from ((field, one) for one in field.values if singular in SEXES.get(one.upper(), "").split())
 
     def numbers(self, at: int) -> Iterator[Found]:
         """A number."""
@@ -257,12 +251,6 @@ class SchemaMentions:
         if not is_named and not any(True for kind in (self.stored, self.metrics) for _ in kind(at)):
             yield at + 1, token.text
 
-    def inflected(self, at: int) -> Iterator[Found]:
-        """A verb that shows by its form that it is one."""
-        token = self._at(at)
-        if token and (token.lower.endswith(("ed", "ing", "s")) or token.lower in WORDS["irregular"]):
-            yield from self.verbs(at)
-
     def _meaning(self, at: int, meanings: Mapping[str, object]) -> Iterator[Found]:
         if (token := self._at(at)) and (found := meanings.get(token.lower)) is not None:
             yield at + 1, found
@@ -301,18 +289,33 @@ class SchemaMentions:
             nouns, high = meanings.get(text, ("", True))
             # What is measured the other way costs: the oldest has the smallest year of birth.
             for upside in (True, False):
-                found = tuple(self._measured([n.lstrip("-") for n in nouns.split() if n.startswith("-") != upside]))
+                found = tuple(
+                    _measured(self._names, [n.lstrip("-") for n in nouns.split() if n.startswith("-") != upside])
+                )
                 if found:
                     yield end, Degree(Name(text, found, cost=int(not upside)), high == upside)
 
-    def _measured(self, nouns: Sequence[str]) -> Iterator[ColumnMatch]:
-        for fields in self._names.fields.values():
-            for noun in (stem for word in nouns for stem in stems(word)):
-                found = [field for field in fields if noun in words_of(field.name) and not field.is_id]
-                whole = [field for field in found if words_of(field.name) == (noun,)]
-                yield from (ColumnMatch(field, EXACT if field in whole else PARTIAL) for field in found)
-                if found:
-                    break
+
+def _measured(names: SchemaNames, nouns: Sequence[str]) -> Iterator[ColumnMatch]:
+    for fields in names.fields.values():
+        for noun in (stem for word in nouns for stem in stems(word)):
+            found = [field for field in fields if noun in words_of(field.name) and not field.is_id]
+            whole = [field for field in found if words_of(field.name) == (noun,)]
+            yield from (ColumnMatch(field, EXACT if field in whole else PARTIAL) for field in found)
+            if found:
+                break
+
+
+def _sexes(fields: Sequence[Field], word: str) -> Iterator[tuple[Field, str]]:
+    singular = {"men": "man", "women": "woman"}.get(word, word.removesuffix("s"))
+    for field in fields:
+        if {"sex", "gender"} & set(stems(field.name)):
+            yield from ((field, one) for one in field.values if singular in SEXES.get(one.upper(), "").split())
+
+
+def _is_inflected(token: Token | None) -> bool:
+    """Whether a word shows by its form that it is a verb."""
+    return token is not None and (token.lower.endswith(("ed", "ing", "s")) or token.lower in WORDS["irregular"])
 
 
 def columns_named(text: str, catalog: Catalog) -> list[str]:
