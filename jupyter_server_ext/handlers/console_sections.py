@@ -30,8 +30,9 @@ SECTIONS: tuple[ConsoleSection, ...] = (
     ConsoleSection(
         "activity",
         "Activity",
-        "requests and cost over time; courses, people, models, tasks, tables, questions; every error, found by request"
-        " id, person, model or code",
+        "requests and cost over time, how long answers took (p50, p95, p99); the request log, live, with filters, kept"
+        " views and CSV; courses, people, models, tasks, tables, questions; every error, found by request id, person,"
+        " model or code",
         teaches=True,
     ),
     ConsoleSection(
