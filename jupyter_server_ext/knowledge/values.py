@@ -125,7 +125,7 @@ def split(text: str) -> Iterator[SharedPassage]:
     A line that is longer than a passage is cut between sentences or words.
 
     Example:
-        >>> [(one.path, one.text, one.first) for one in split("# Bins\\n\\nGlass is yellow.")]
+        >>> [(one.path, one.text, one.first) for one in split("# Bins\n\nGlass is yellow.")]
         [(('Bins',), 'Glass is yellow.', 3)]
     """
     path: list[tuple[int, str]] = []

@@ -1,4 +1,3 @@
-from .analytics import LogFilter as LogFilter
 from .analytics import SqlAnalytics as SqlAnalytics
 from .api_keys import ApiKey as ApiKey
 from .api_keys import MemoryApiKeys as MemoryApiKeys
@@ -31,6 +30,7 @@ from .ledger import Ledger as Ledger
 from .notes import SqlNotes as SqlNotes
 from .notes import drop_expired_copies as drop_expired_copies
 from .pages import LedgerPage as LedgerPage
+from .pages import LogFilter as LogFilter
 from .records import TrailRecord as TrailRecord
 from .resealing import reseal as reseal
 from .schema import document_passages as document_passages

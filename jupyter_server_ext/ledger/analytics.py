@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from jupyter_server_ext.keys import LimitOfKey
-    from jupyter_server_ext.ledger.pages import LedgerPage
+    from jupyter_server_ext.ledger.pages import LedgerPage, LogFilter
 
     Row = dict[str, Any]
 
@@ -44,21 +44,6 @@ _PLACE = ("at", "instance", "number")  # the order of entries
 _GROUPS = ("tenant", "model", "task")
 _LIMIT = ("key", "model", "unit", "seconds")
 _PAUSE = 0.005  # seconds between two groups that are folded, in which entries that wait are written
-
-
-class LogFilter(NamedTuple):
-    """Which requests are wanted of the log; None for any."""
-
-    who: str | None = None  # part of the caller's name
-    tenant: str | None = None
-    model: str | None = None
-    task: str | None = None
-    key: str | None = None
-    outcome: str | None = None
-    since: float | None = None  # Unix time
-    until: float | None = None  # Unix time, which is none of it
-    least_seconds: float | None = None
-    least_nanodollars: int | None = None
 
 
 class SqlAnalytics:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import sqlalchemy as sa
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import sqlalchemy as sa  # which a gateway without a ledger never loads
 
     DatabaseClock = Callable[[sa.Connection], float]
 
@@ -20,8 +20,8 @@ LEASE_SECONDS = 60.0
 """Seconds for which a gateway has a row, unless it says again that it lives."""
 
 _NOW = {
-    "sqlite": sa.text("SELECT (julianday('now') - 2440587.5) * 86400.0"),
-    "postgresql": sa.text("SELECT extract(epoch FROM clock_timestamp())"),
+    "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
+    "postgresql": "SELECT extract(epoch FROM clock_timestamp())",
 }
 
 
@@ -29,11 +29,12 @@ def database_time(db: sa.Connection) -> float:
     """Unix time by the clock of a database, which is the same for all its gateways.
 
     Example:
+        >>> import sqlalchemy as sa
         >>> with sa.create_engine("sqlite://").connect() as db:
         ...     database_time(db) > 1.7e9
         True
     """
-    return float(db.execute(_NOW[db.dialect.name]).scalar_one())
+    return float(db.exec_driver_sql(_NOW[db.dialect.name]).scalar_one())
 
 
 class RowLease(NamedTuple):
@@ -51,12 +52,12 @@ def is_free(table: sa.Table, now: float) -> sa.ColumnElement[bool]:
 def lease_rows(db: sa.Connection, rows: sa.ColumnElement[bool], table: sa.Table, lease: RowLease, now: float) -> None:
     """Take rows, each with a new number; whoever had them before has lost them."""
     taken = {"lease": lease.owner, "leased": now + lease.seconds, "fence": table.c.fence + 1}
-    db.execute(sa.update(table).where(rows).values(taken))
+    db.execute(table.update().where(rows).values(taken))
 
 
 def renew_leases(db: sa.Connection, table: sa.Table, lease: RowLease, now: float) -> None:
     """Keep for longer what one has."""
-    db.execute(sa.update(table).where(table.c.lease == lease.owner).values(leased=now + lease.seconds))
+    db.execute(table.update().where(table.c.lease == lease.owner).values(leased=now + lease.seconds))
 
 
 NO_LEASE = {"lease": "", "leased": 0.0}

@@ -77,3 +77,18 @@ def _before(by: Sequence[sa.ColumnElement[Any]], last: Sequence[Any]) -> sa.Colu
     within: sa.ColumnElement[bool] = column <= value
     same: sa.ColumnElement[bool] = column == value
     return within.__and__(before.__or__(same.__and__(_before(by[1:], last[1:]))))
+
+
+class LogFilter(NamedTuple):
+    """Which requests are wanted of the log; None for any."""
+
+    who: str | None = None  # part of the caller's name
+    tenant: str | None = None
+    model: str | None = None
+    task: str | None = None
+    key: str | None = None
+    outcome: str | None = None
+    since: float | None = None  # Unix time
+    until: float | None = None  # Unix time, which is none of it
+    least_seconds: float | None = None
+    least_nanodollars: int | None = None

@@ -387,7 +387,7 @@ TRIED_IN_R = """\
 ### new cell after 1: keeps the sums in a file
 ```r
 frame <- data.frame(a = 1:3)
-write.csv(frame, "sums.csv")
+write.csv(frame, "kept_by_r.csv")
 try(system("touch tried.txt"), silent = TRUE)
 sum(frame$a)
 ```
@@ -431,7 +431,7 @@ def test_a_cell_of_r_is_tried_first_without_an_effect(doing, town):
     trial = change.locator(".rsql-trial")
     expect(trial).to_contain_text("nothing was changed")
     expect(trial.get_by_role("group", name="what it printed")).to_contain_text("[1] 6")
-    expect(trial).to_contain_text("created sums.csv")
+    expect(trial).to_contain_text("created kept_by_r.csv")
     expect(trial).to_contain_text("would start a program touch tried.txt")
     assert {each.name for each in doing.notebook.folder.iterdir()} == before
 

@@ -129,6 +129,7 @@ CLASSES = {
     "GET admin/api/stats": ADMIN,
     "GET admin/api/health": ADMIN,
     "GET admin/api/requests": ADMIN,
+    "GET admin/api/log": TEACHES,
     "GET admin/api/users": TEACHES,
     "GET admin/api/user-activity/{user}": ADMIN,
     "GET admin/api/analytics/popular": TEACHES,

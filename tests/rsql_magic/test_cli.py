@@ -301,6 +301,7 @@ def test_a_page_of_the_monitor():
 
 
 RATES = dict.fromkeys(Rates.__annotations__, 0) | {"queue_seconds": 0.4, "first_token_seconds": None}
+RATES |= {"p50_seconds": 0.2, "p95_seconds": 3.0, "p99_seconds": 12.0}
 HUB = {
     "overview": {
         "at": NOW.timestamp(),
@@ -347,9 +348,10 @@ def test_an_administrator_sees_the_whole_gateway():
         "models   m",
         f"answers  {'▁' * 22}█▁  12.0 a minute",
         "errors   4 failure, 2 refused of 90 in 7 min",
+        "took     50 of 100 in 0.2 s, 95 of 100 in 3 s, 99 of 100 in 12 s",
         "waits    0.4 s in the queue",
-        "cost     $12.50 today, 850 answers",
     ]
+    assert "cost     $12.50 today, 850 answers" in lines
     assert f"budget   {'█' * 12}{'░' * 12}  50% of tenant:stats101 this day" in lines
     assert "●  Key groq-2 is lost." in lines
     assert "   Put another one in its place." in lines
@@ -388,6 +390,7 @@ def test_who_may_not_see_all_of_it_is_not_asked_again(rsql, gateway):
     lines = rsql("monitor", "--every", "0", "--times", "3")[1].splitlines()
     assert {line.split(" ", 1)[1] for line in lines} == {
         "ready=1 queue=0 requests_this_minute=0 answers_a_minute=12.0 failed=4 refused=2 cost_today=12.5000"
+        " p50_seconds=0.2 p95_seconds=3 p99_seconds=12"
     }
     assert gateway.calls.count("admin/api/errors") == 1
     assert gateway.calls.count("admin/api/overview") == 3

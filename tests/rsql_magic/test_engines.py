@@ -421,7 +421,9 @@ def test_table_functions_and_broken_text_can_be_read():
         connection.execute("CREATE TABLE t (a TEXT)")
         connection.execute("INSERT INTO t VALUES (CAST(X'ff41' AS TEXT))")
         engine = open_engine(connection)
-        assert engine.run("SELECT a FROM t").df["a"].tolist() == ["\ufffdA"]
+        rows = engine.run("SELECT a FROM t")
+        assert rows.df["a"].tolist() == ["\\xffA"]
+        assert rows.remarks == ("a has values for which Python has no type, here as text: \\xffA.",)
         assert engine.run("SELECT value FROM json_each('[1, 2]')").df["value"].tolist() == [1, 2]
 
 

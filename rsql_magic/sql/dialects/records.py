@@ -141,6 +141,7 @@ class SQLDialect:
     nested_aggregates: bool = False  # Whether an aggregate may stand inside another
     named_subqueries: bool = False  # Whether a subquery in FROM needs a name
     ordered_sides: bool = False  # Whether ORDER BY before UNION is allowed, or refused by the engine in clear words
+    medians: bool = True  # Whether there is a median of groups; two engines have one over windows alone
     limit_in_in: bool = True  # Whether the subquery of IN may have a LIMIT
     with_in_subqueries: bool = True  # Whether a subquery may begin with WITH
     repeated_columns: bool = True  # Whether a subquery may have a column name twice

@@ -110,7 +110,7 @@ _SQLITE_RECORD = SQLDialect(
     **_with("often_confused folds_ascii text_in_double_quotes names_become_texts functions_complete"),
     **_with("any_is_function strftime endless_series scalar_max explains implicit_recursion recurses_often"),
     **_with("conditions_see_all tables_after_in ordered_sides"),
-    **_without("structs rows_by_name"),
+    **_without("structs rows_by_name medians"),
 )
 _POSTGRES_RECORD = SQLDialect(
     name="postgres",
@@ -164,7 +164,7 @@ _MYSQL_RECORD = SQLDialect(
     **_with(
         "explains describes describes_columns analyzes recurses_often strict_having named_subqueries session_variables"
     ),
-    **_without("structs rows_by_name limit_in_in repeated_columns"),
+    **_without("structs rows_by_name limit_in_in repeated_columns medians"),
 )
 # Likewise for MySQL.
 _LIKE_MYSQL = replace(
@@ -200,7 +200,7 @@ _TSQL_RECORD = SQLDialect(
     spellings=("languages", "money", "not less"),
     **_with("often_confused table_hints implicit_recursion recurses_often whole_alias_only strict_groups"),
     **_with("strict_distinct named_subqueries"),
-    **_without("structs rows_by_name with_in_subqueries"),
+    **_without("structs rows_by_name with_in_subqueries medians"),
 )
 _SNOWFLAKE_RECORD = SQLDialect(
     name="snowflake",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, own_tree
-from rsql_magic.sql.dialects.records import functions
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.layout import laid_out
 from rsql_magic.sql.metrics.inlining import (
     CALL,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from rsql_magic.sql.metrics.inlining import Base
 
 
-_WITHOUT_MEDIAN = {"sqlite", "mysql", "tsql"}  # as a figure of groups; the last two have one over windows
 _MEDIANS = (exp.Median, exp.PercentileCont, exp.PercentileDisc, exp.Quantile, exp.ApproxQuantile)
 
 
@@ -217,10 +216,12 @@ class MetricQuery:
 
     def _refuse_unknown(self, bases: Iterable[Base]) -> None:
         """Refuse figures that the database has no function for."""
+        record = dialect_of(self.dialect)
         for base in bases:
-            if self.dialect in _WITHOUT_MEDIAN and base.expression.find(*_MEDIANS) is not None:
-                here = functions(self.dialect).title
-                raise NotByDefinition(f"{base.definition.name} cannot be compiled: {here} has no median or percentile.")
+            if not record.medians and base.expression.find(*_MEDIANS) is not None:
+                raise NotByDefinition(
+                    f"{base.definition.name} cannot be compiled: {record.title} has no median or percentile."
+                )
 
     def _take_conditions(self) -> None:
         """Move what joins require beside equal columns into WHERE: FROM is written anew."""
