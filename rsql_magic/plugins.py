@@ -133,7 +133,9 @@ def _entries() -> Mapping[str, list[EntryPoint]]:
 
 
 def _package(entry: EntryPoint) -> str:
-    with suppress(Exception):  # metadata may be broken, too
+    from rsql_magic.diagnostics import ignoring
+
+    with ignoring("reading the metadata of a plug-in's package"):
         if entry.dist is not None:
             return _line(f"{entry.dist.name} {entry.dist.version}")
     return "an unknown package"

@@ -34,10 +34,11 @@ HINTS = {
 # As servers word that a model's template has no system role.
 _NO_SYSTEM = re.compile(
     r"\b(system|developer)\W+(role|message|prompt|instruction)s?\b.{0,40}\bnot\W+(supported|allowed|enabled|permitted)"
-    r"|\bnot support\w*\W.{0,30}\b(system|developer)\b|roles? .{0,5}\b(system|developer)\b.{0,30}\bnot\b"
-    r"|only user and assistant roles|roles must alternate|should be 'user' or 'assistant'",
+    r"|\bnot support\w*\W.{0,30}\b(system|developer)\b|roles? .{0,5}\b(system|developer)\b.{0,30}\bnot\b",
     re.IGNORECASE | re.DOTALL,
 )
+# And that a role is not one of two, whichever it is.
+_TWO_ROLES = re.compile(r"only user and assistant roles|roles must alternate|should be 'user' or 'assistant'", re.I)
 
 NO_GATEWAY = frozenset({502, 503, 504})
 """What a proxy replies where nothing answers behind it."""
@@ -90,8 +91,14 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
 def refuses_system(error: GatewayError, messages: Sequence[Message]) -> bool:
     """Whether a refusal is of the system role, which the messages have."""
     # Some templates fail where others refuse.
-    is_asked = any(message["role"] == "system" for message in messages)
-    return is_asked and error.status in {400, 404, 422, 500, 501} and bool(_NO_SYSTEM.search(error.message))
+    if error.status not in {400, 404, 422, 500, 501}:
+        return False
+    others = {message["role"] for message in messages} - {"system"}
+    if len(others) == len({message["role"] for message in messages}):
+        return False
+    # Results of tools may be what a server of two roles does not take.
+    is_told_apart = others <= {"user", "assistant"}
+    return bool(_NO_SYSTEM.search(error.message) or (is_told_apart and _TWO_ROLES.search(error.message)))
 
 
 def without_system(messages: Sequence[Message]) -> list[Message]:

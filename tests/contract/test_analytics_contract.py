@@ -294,6 +294,8 @@ def test_a_clock_that_goes_back_an_hour_loses_nothing(store):
     store.finish([entry(100 + n, at=NOW - HOUR + n) for n in range(10)])
     store.analytics.fold()
     (row,) = store.analytics.sums(NOW - HOUR + 10, 2)
+    assert row["requests"] == 10, "what lies ahead is not of the last two hours"
+    (row,) = store.analytics.sums(NOW + 10, 2)
     assert row["requests"] == 20
     rows = store.analytics.executions(LedgerPage(50))
     assert len(rows) == 20

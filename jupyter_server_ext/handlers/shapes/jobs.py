@@ -104,6 +104,7 @@ class JobRow(TypedDict):
     budget_usd: float | None
     waits_for: str
     stopped_for: str
+    asked_twice: int
     progress: Object | None
 
 
