@@ -83,27 +83,17 @@ if __name__ == "__main__":
     table = settings_table().rstrip("\n") + "\n"
     SETTINGS.write_text(_TABLE.sub(lambda _: table, page, count=1), encoding="utf-8")
     print(SETTINGS)
-    page = between_marks(SAFETY.read_text(encoding="utf-8"), "functions", functions_table())
-    SAFETY.write_text(between_marks(page, "reasons", reasons_table()), encoding="utf-8")
-    print(SAFETY)
-    page = MAGICS.read_text(encoding="utf-8")
-    for name, options in (("ask", ASK), ("sql_ai", SQL_AI)):
-        page = between_marks(page, f"options of %%{name}", f"{options_table(options)}\n")
-    MAGICS.write_text(page, encoding="utf-8")
-    print(MAGICS)
-    page = between_marks(GATEWAY.read_text(encoding="utf-8"), "providers", presets_table())
-    page = between_marks(page, "groups", groups_table())
-    GATEWAY.write_text(page, encoding="utf-8")
-    print(GATEWAY)
-    page = between_marks(API.read_text(encoding="utf-8"), "api", api_table())
-    API.write_text(page, encoding="utf-8")
-    print(API)
-    page = between_marks(CONSOLE.read_text(encoding="utf-8"), "sections", sections_table())
-    CONSOLE.write_text(page, encoding="utf-8")
-    print(CONSOLE)
-    page = between_marks(PANEL.read_text(encoding="utf-8"), "commands", commands_table())
-    PANEL.write_text(page, encoding="utf-8")
-    print(PANEL)
-    page = between_marks(WEBHOOKS.read_text(encoding="utf-8"), "events", events_table())
-    WEBHOOKS.write_text(page, encoding="utf-8")
-    print(WEBHOOKS)
+    for file, name, table in (
+        (SAFETY, "functions", functions_table()),
+        (SAFETY, "reasons", reasons_table()),
+        (MAGICS, "options of %%ask", f"{options_table(ASK)}\n"),
+        (MAGICS, "options of %%sql_ai", f"{options_table(SQL_AI)}\n"),
+        (GATEWAY, "providers", presets_table()),
+        (GATEWAY, "groups", groups_table()),
+        (API, "api", api_table()),
+        (CONSOLE, "sections", sections_table()),
+        (PANEL, "commands", commands_table()),
+        (WEBHOOKS, "events", events_table()),
+    ):
+        file.write_text(between_marks(file.read_text(encoding="utf-8"), name, table), encoding="utf-8")
+        print(f"{file}: {name}")
